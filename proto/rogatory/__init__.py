@@ -1,0 +1,1 @@
+"""The wire contract of Rogatory, one package a version."""
