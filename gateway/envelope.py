@@ -1,0 +1,315 @@
+"""The envelope: made and sealed by the sender, checked by everybody, opened by the recipient.
+
+In: a letter, its body and keys; or a `SignedEnvelope` as it came. Out: the same the other way round. No I/O.
+The header is carried as bytes: it is parsed to be read, never serialised again. What is signed is the header alone;
+it binds payload and slots by digest and the plaintext by a salted commitment.
+
+Verbs: compose, countersign, verify, open. Refuses with MALFORMED, BAD_SIGNATURE, KEY_REVOKED, CANNOT_OPEN and
+CONTENT_MISMATCH.
+
+Sources: RFC 8032 (signature), RFC 9562 section 5.7 (UUIDv7), draft-irtf-cfrg-xchacha-03 (payload), NaCl sealed box
+(slots). Why the slot and the content repeat the header: a sealed box has no associated data, so without that anybody
+could re-seal somebody else's text under a header of his own.
+"""
+
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Protocol
+from uuid import UUID
+
+from nacl.exceptions import CryptoError
+from nacl.public import PrivateKey, PublicKey, SealedBox
+from nacl.secret import Aead
+from nacl.signing import SigningKey
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+
+from gateway import codec, signature
+from gateway.clock import from_micros, to_micros
+from gateway.errors import ErrorCode, Refusal
+from gateway.signature import Domain, frame
+
+FORMAT_VERSION = 1
+CONTENT_KEY_BYTES = 32
+SALT_BYTES = 32
+
+Random = Callable[[int], bytes]
+
+
+class KeyFinder(Protocol):
+    """Finds the public signing key of a participant or node."""
+
+    def __call__(self, signer: str, key_id: bytes, at: datetime) -> bytes:
+        """Return the 32 bytes of the key, if it was valid at that time.
+
+        Raises:
+            Refusal: BAD_SIGNATURE, no such key; KEY_REVOKED, not valid at that time.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What the sender wants the header to say. Everything else in a header follows from it and the body."""
+
+    kind: ids.Kind.ValueType
+    sender: str
+    recipients: tuple[str, ...]
+    case_id: str
+    cites: tuple[ids.EnvelopeRef, ...] = ()
+    instrument: str = ""
+    outcome: ids.Outcome.ValueType = ids.OUTCOME_UNSPECIFIED
+    ground: ids.Ground.ValueType = ids.GROUND_UNSPECIFIED
+    measures: tuple[ids.Measure.ValueType, ...] = ()
+    data_classes: tuple[ids.DataClass.ValueType, ...] = ()
+    urgency: ids.Urgency.ValueType = ids.URGENCY_ORDINARY
+    expires_at: datetime | None = None
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A finished envelope, and the salt with which its sender can open the commitment later."""
+
+    envelope: pb.SignedEnvelope
+    header: pb.Header
+    salt: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An envelope as its recipient reads it. Made by `open_envelope` alone."""
+
+    header: pb.Header
+    fingerprint: bytes
+    salt: bytes = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def ref(self) -> ids.EnvelopeRef:
+        """The envelope's name."""
+        return ref_of(self.header)
+
+
+def ref_of(header: pb.Header) -> ids.EnvelopeRef:
+    """Return the envelope's name: sender and id."""
+    return ids.EnvelopeRef(sender=header.sender, id=header.id)
+
+
+def new_id(now: datetime, random: Random) -> str:
+    """Return a new UUIDv7: 48 bits of milliseconds, then chance (RFC 9562 section 5.7)."""
+    millis = to_micros(now) // 1000
+    raw = bytearray(millis.to_bytes(6, "big") + random(10))
+    raw[6] = 0x70 | raw[6] & 0x0F
+    raw[8] = 0x80 | raw[8] & 0x3F
+    return str(UUID(bytes=bytes(raw)))
+
+
+def compose(
+    letter: Letter,
+    body: bytes,
+    *,
+    signing_key: SigningKey,
+    reader_keys: Sequence[bytes],
+    now: datetime,
+    random: Random,
+) -> Composed:
+    """Seal `body` to the readers and sign the header.
+
+    Args:
+        letter: what the header says.
+        body: the serialised document.
+        signing_key: the sender's.
+        reader_keys: X25519 public keys, 32 bytes each, one slot a key.
+        now: becomes created_at.
+        random: source of id, content key, nonce and salt, e.g. `nacl.utils.random`.
+
+    Raises:
+        Refusal: MALFORMED, the letter breaks a rule of the header.
+    """
+    envelope_id = new_id(now, random)
+    name = ids.EnvelopeRef(sender=letter.sender, id=envelope_id)
+    salt = random(SALT_BYTES)
+    content = pb.SealedContent(
+        envelope=name, kind=letter.kind, recipients=letter.recipients, salt=salt, body=body
+    ).SerializeToString()
+    content_key = random(CONTENT_KEY_BYTES)
+    box = Aead(content_key)
+    payload = bytes(box.encrypt(content, _associated_data(name), random(Aead.NONCE_SIZE)))
+    slot_content = pb.SlotContent(content_key=content_key, envelope=name).SerializeToString()
+    slots = [
+        pb.Slot(key_id=signature.key_id(key), sealed=SealedBox(PublicKey(key)).encrypt(slot_content))
+        for key in reader_keys
+    ]
+    header = pb.Header(
+        version=FORMAT_VERSION,
+        id=envelope_id,
+        kind=letter.kind,
+        sender=letter.sender,
+        recipients=letter.recipients,
+        case_id=letter.case_id,
+        cites=letter.cites,
+        instrument=letter.instrument,
+        outcome=letter.outcome,
+        ground=letter.ground,
+        measures=letter.measures,
+        data_classes=letter.data_classes,
+        urgency=letter.urgency,
+        created_at_us=to_micros(now),
+        expires_at_us=None if letter.expires_at is None else to_micros(letter.expires_at),
+        sender_key_id=signature.key_id(bytes(signing_key.verify_key)),
+        payload_digest=sha256(payload).digest(),
+        slots_digest=slots_digest(slots),
+        commitment=commitment(salt, body),
+        traceparent=letter.traceparent,
+    )
+    codec.check(header)
+    raw = header.SerializeToString()
+    envelope = pb.SignedEnvelope(
+        header=raw,
+        signatures=[signature.sign(Domain.ENVELOPE, raw, letter.sender, signing_key)],
+        sealed_payload=payload,
+        slots=slots,
+    )
+    codec.check(envelope)
+    return Composed(envelope, header, salt)
+
+
+def countersign(envelope: pb.SignedEnvelope, signer: str, key: SigningKey) -> pb.Signature:
+    """Return another signature over the same header bytes."""
+    return signature.sign(Domain.ENVELOPE, envelope.header, signer, key)
+
+
+def with_signature(envelope: pb.SignedEnvelope, extra: pb.Signature) -> pb.SignedEnvelope:
+    """Return a copy of `envelope` that bears one signature more."""
+    copy = pb.SignedEnvelope()
+    copy.CopyFrom(envelope)
+    copy.signatures.append(extra)
+    return copy
+
+
+def parse_header(envelope: pb.SignedEnvelope) -> pb.Header:
+    """Return the header that these bytes claim. Nothing of it is true until `verify` has passed.
+
+    Raises:
+        Refusal: MALFORMED.
+    """
+    return codec.parse(pb.Header, envelope.header)
+
+
+def fingerprint(envelope: pb.SignedEnvelope) -> bytes:
+    """Return the SHA-256 over all of the envelope: equal only for the same bytes in every part."""
+    parts = [envelope.header, envelope.sealed_payload, slots_digest(envelope.slots)]
+    parts += [signed.SerializeToString(deterministic=True) for signed in envelope.signatures]
+    return sha256(frame(b"rogatory/v1/fingerprint", *parts)).digest()
+
+
+def slots_digest(slots: Sequence[pb.Slot]) -> bytes:
+    """Return the SHA-256 over the framed slots."""
+    return sha256(frame(*(part for slot in slots for part in (slot.key_id, slot.sealed)))).digest()
+
+
+def commitment(salt: bytes, body: bytes) -> bytes:
+    """Return the salted commitment to a body. Without the salt, nobody can test guesses of it."""
+    return sha256(frame(b"rogatory/v1/commitment", salt, body)).digest()
+
+
+def verify(envelope: pb.SignedEnvelope, header: pb.Header, find_key: KeyFinder) -> None:
+    """Check that the claimed sender signed this header and that payload and slots are the ones it names.
+
+    1. The digests of payload and slots are those in the header.
+    2. The first signature is the sender's, with the key that the header names.
+    3. Nobody signs twice.
+    4. Every signature, the countersignatures too, is valid, with a key valid when the header was made.
+
+    Raises:
+        Refusal: BAD_SIGNATURE or KEY_REVOKED.
+    """
+    # (1)
+    if not hmac.compare_digest(sha256(envelope.sealed_payload).digest(), header.payload_digest):
+        raise Refusal(ErrorCode.BAD_SIGNATURE, "the payload is not the one that was signed", "sealed_payload")
+    if not hmac.compare_digest(slots_digest(envelope.slots), header.slots_digest):
+        raise Refusal(ErrorCode.BAD_SIGNATURE, "the slots are not the ones that were signed", "slots")
+    # (2)
+    first = envelope.signatures[0]
+    if first.signer != header.sender or first.key_id != header.sender_key_id:
+        raise Refusal(ErrorCode.BAD_SIGNATURE, "the first signature is not the sender's", "signatures[0]")
+    # (3)
+    signers = [signed.signer for signed in envelope.signatures]
+    if len(set(signers)) != len(signers):
+        raise Refusal(ErrorCode.BAD_SIGNATURE, "somebody signed twice", "signatures")
+    # (4)
+    made_at = from_micros(header.created_at_us)
+    for position, signed in enumerate(envelope.signatures):
+        try:
+            public_key = find_key(signed.signer, signed.key_id, made_at)
+            signature.verify(Domain.ENVELOPE, envelope.header, signed, public_key)
+        except Refusal as error:
+            raise Refusal(error.code, error.detail, f"signatures[{position}]") from error
+
+
+def open_envelope(envelope: pb.SignedEnvelope, reader: str, keys: Sequence[PrivateKey]) -> Opened:
+    """Open an envelope whose signatures were verified before, comparing everything that binds it.
+
+    1. The reader is one of its recipients.
+    2. A slot is for one of the reader's keys and opens.
+    3. The slot names this envelope.
+    4. The payload opens with the slot's key.
+    5. The content repeats sender, id, kind and recipients of the header.
+    6. The commitment in the header is to this body.
+
+    Raises:
+        Refusal: CANNOT_OPEN for 1 to 4, CONTENT_MISMATCH for 5 and 6.
+    """
+    header = parse_header(envelope)
+    name = ref_of(header)
+    # (1)
+    if reader not in header.recipients:
+        raise Refusal(ErrorCode.CANNOT_OPEN, "the reader is not among the recipients", "recipients")
+    # (2)
+    slot = codec.parse(pb.SlotContent, _unseal(envelope, keys), ErrorCode.CANNOT_OPEN)
+    # (3)
+    if slot.envelope != name:
+        raise Refusal(ErrorCode.CANNOT_OPEN, "the slot was made for another envelope", "slots")
+    # (4)
+    try:
+        plain = Aead(slot.content_key).decrypt(envelope.sealed_payload, _associated_data(name))
+    except (CryptoError, ValueError) as error:
+        raise Refusal(ErrorCode.CANNOT_OPEN, "the payload does not open", "sealed_payload") from error
+    content = codec.parse(pb.SealedContent, plain, ErrorCode.CONTENT_MISMATCH)
+    # (5)
+    if (content.envelope, content.kind, list(content.recipients)) != (name, header.kind, list(header.recipients)):
+        raise Refusal(ErrorCode.CONTENT_MISMATCH, "the content was sealed for another envelope", "sealed_payload")
+    # (6)
+    check_commitment(header, content.salt, content.body)
+    return Opened(header, fingerprint(envelope), content.salt, content.body)
+
+
+def check_commitment(header: pb.Header, salt: bytes, body: bytes) -> None:
+    """Check that the signed header commits to this body; needs no key, so that a court can do it.
+
+    Raises:
+        Refusal: CONTENT_MISMATCH.
+    """
+    if not hmac.compare_digest(commitment(salt, body), header.commitment):
+        raise Refusal(ErrorCode.CONTENT_MISMATCH, "the sender committed to another text", "commitment")
+
+
+def _unseal(envelope: pb.SignedEnvelope, keys: Sequence[PrivateKey]) -> bytes:
+    by_id = {signature.key_id(bytes(key.public_key)): key for key in keys}
+    for position, slot in enumerate(envelope.slots):
+        key = by_id.get(slot.key_id)
+        if key is None:
+            continue
+        try:
+            return SealedBox(key).decrypt(slot.sealed)
+        except CryptoError as error:
+            raise Refusal(ErrorCode.CANNOT_OPEN, "the slot does not open", f"slots[{position}]") from error
+    raise Refusal(ErrorCode.CANNOT_OPEN, "no slot is for a key of the reader", "slots")
+
+
+def _associated_data(name: ids.EnvelopeRef) -> bytes:
+    return frame(b"rogatory/v1/content", name.sender.encode(), name.id.encode())
