@@ -1,0 +1,1 @@
+"""Certificate profiles of the federation, and a tool that builds a development PKI from them."""

@@ -1,0 +1,219 @@
+"""Who exists: nodes, participants, their roles, keys and status, and the instruments between States.
+
+In: a JSON file. Out: a `Directory` that answers look-ups from memory. Refuses a file that names anything twice, a
+participant of an unknown node, a key of the wrong length, and every field that it does not know.
+The file is trusted as it lies there; who may write it is the operator's care.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Self, TypeVar
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    model_validator,
+)
+from pydantic import ValidationError as PydanticError
+
+from gateway.errors import ErrorCode, Refusal
+from gateway.identity import Address, Role
+from gateway.signature import key_id
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def _address(value: object) -> object:
+    return Address.parse(value) if isinstance(value, str) else value
+
+
+def _public_key(value: object) -> object:
+    if isinstance(value, str):
+        value = bytes.fromhex(value)
+    if isinstance(value, bytes) and len(value) != 32:  # noqa: PLR2004  Ed25519 and X25519 public keys alike
+        raise ValueError("a public key has 32 bytes")
+    return value
+
+
+AddressField = Annotated[Address, BeforeValidator(_address), PlainSerializer(str)]
+PublicKeyField = Annotated[bytes, BeforeValidator(_public_key), PlainSerializer(bytes.hex)]
+
+
+class Status(Enum):
+    """Whether a node or participant is in the federation."""
+
+    ACTIVE = "active"
+    REVOKED = "revoked"
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class KeyEntry(_Entry):
+    """A public key and when it is valid."""
+
+    public: PublicKeyField
+    not_before: AwareDatetime
+    not_after: AwareDatetime = FOREVER
+    revoked_at: AwareDatetime | None = None
+
+    def valid_at(self, moment: datetime) -> bool:
+        """Whether what was made with it at that moment counts."""
+        return self.not_before <= moment < min(self.not_after, self.revoked_at or FOREVER)
+
+
+class NodeEntry(_Entry):
+    """One country's node."""
+
+    code: str = Field(pattern=r"^[a-z]{2}$")
+    endpoint: str = Field(min_length=3)
+    ca: str = Field(min_length=1)
+    signing_keys: tuple[KeyEntry, ...]
+    status: Status = Status.ACTIVE
+
+    @property
+    def ca_pem(self) -> bytes:
+        """The certificate of the CA that vouches for this node's participants, PEM."""
+        return self.ca.encode()
+
+
+class ParticipantEntry(_Entry):
+    """One system registered at a node."""
+
+    address: AddressField
+    roles: frozenset[Role]
+    signing_keys: tuple[KeyEntry, ...] = ()
+    sealing_keys: tuple[KeyEntry, ...] = ()
+    status: Status = Status.ACTIVE
+
+
+class Instrument(_Entry):
+    """A treaty or law under which States help each other."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")
+    title: str
+    between: frozenset[str]
+    kinds: frozenset[str]
+    in_force_from: AwareDatetime
+    in_force_to: AwareDatetime = FOREVER
+
+
+class Directory(_Entry):
+    """Everybody and everything that a node or client may look up."""
+
+    federation: str = Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$")
+    version: int = Field(ge=1)
+    nodes: tuple[NodeEntry, ...]
+    participants: tuple[ParticipantEntry, ...]
+    instruments: tuple[Instrument, ...] = ()
+
+    _nodes: dict[str, NodeEntry] = PrivateAttr(default_factory=dict)
+    _participants: dict[Address, ParticipantEntry] = PrivateAttr(default_factory=dict)
+    _instruments: dict[str, Instrument] = PrivateAttr(default_factory=dict)
+    _signing: dict[tuple[str, bytes], KeyEntry] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _index(self) -> Self:
+        self._nodes.update(_unique("node", ((node.code, node) for node in self.nodes)))
+        self._participants.update(_unique("participant", ((p.address, p) for p in self.participants)))
+        self._instruments.update(_unique("instrument", ((i.id, i) for i in self.instruments)))
+        for participant in self.participants:
+            if participant.address.node not in self._nodes:
+                raise ValueError(f"participant {participant.address} is of a node that is not listed")
+            for key in participant.signing_keys:
+                self._signing[str(participant.address), key_id(key.public)] = key
+        for node in self.nodes:
+            for key in node.signing_keys:
+                self._signing[str(Address.of_node(node.code)), key_id(key.public)] = key
+        return self
+
+    @classmethod
+    def load(cls, path: Path) -> "Directory":
+        """Read a directory file.
+
+        Raises:
+            Refusal: BAD_CONFIG, with the first field that is wrong.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise Refusal(ErrorCode.BAD_CONFIG, f"cannot read the directory {path}: {error.strerror}") from error
+        except PydanticError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise Refusal(ErrorCode.BAD_CONFIG, f"directory {path}: {first['msg']}", where) from error
+
+    def node(self, code: str) -> NodeEntry:
+        """Return the entry of a node.
+
+        Raises:
+            Refusal: UNKNOWN_PEER.
+        """
+        entry = self._nodes.get(code)
+        if entry is None:
+            raise Refusal(ErrorCode.UNKNOWN_PEER, f"no node {code!r} in the directory")
+        return entry
+
+    def participant(self, address: Address) -> ParticipantEntry | None:
+        """Return the entry of a participant, or None."""
+        return self._participants.get(address)
+
+    def roles(self, address: str) -> frozenset[Role]:
+        """Return the roles of an active participant; the empty set for anybody else."""
+        entry = self._participants.get(Address.parse(address))
+        return entry.roles if entry is not None and entry.status is Status.ACTIVE else frozenset()
+
+    def signing_key(self, signer: str, key_id: bytes, at: datetime) -> bytes:
+        """Return the public signing key of a participant or node, if it was valid then (an `envelope.KeyFinder`).
+
+        Raises:
+            Refusal: BAD_SIGNATURE, no such key; KEY_REVOKED, not valid at that time.
+        """
+        key = self._signing.get((signer, key_id))
+        if key is None:
+            raise Refusal(ErrorCode.BAD_SIGNATURE, f"{signer} has no such signing key")
+        if not key.valid_at(at):
+            raise Refusal(ErrorCode.KEY_REVOKED, f"that key of {signer} was not valid at {at.isoformat()}")
+        return key.public
+
+    def sealing_keys(self, address: str, at: datetime) -> tuple[bytes, ...]:
+        """Return the X25519 public keys to seal to for one participant now.
+
+        Raises:
+            Refusal: NO_ROUTE, nobody of that name, or without a valid key.
+        """
+        entry = self._participants.get(Address.parse(address))
+        keys = tuple(key.public for key in entry.sealing_keys if key.valid_at(at)) if entry else ()
+        if not keys:
+            raise Refusal(ErrorCode.NO_ROUTE, f"{address} has no valid sealing key in the directory")
+        return keys
+
+    def in_force(self, instrument: str, between: frozenset[str], kind: str, at: datetime) -> bool:
+        """Whether that instrument binds these States for this kind of envelope at that time."""
+        entry = self._instruments.get(instrument)
+        return (
+            entry is not None
+            and between <= entry.between
+            and kind in entry.kinds
+            and entry.in_force_from <= at < entry.in_force_to
+        )
+
+
+def _unique(what: str, pairs: Iterable[tuple[K, V]]) -> dict[K, V]:
+    found: dict[K, V] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{what} {key} is listed twice")
+        found[key] = value
+    return found

@@ -1,0 +1,179 @@
+"""Who somebody is: addresses, SPIFFE IDs, roles.
+
+In: text as peers and certificates write it. Out: an `Address`, or a refusal; nothing is ever repaired or
+folded. An address has one spelling only, so two addresses are the same participant exactly when they compare
+equal. No I/O. Sources: SPIFFE-ID section 2, X.509-SVID section 2, ISO 3166-1.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, unique
+from typing import Final, Self
+
+from cryptography import x509
+
+from gateway.errors import ErrorCode, Refusal
+
+NODE_NAME: Final = "node"
+"""The name that stands for the node itself; no participant may bear it."""
+
+MAX_SPIFFE_ID_BYTES: Final = 2048
+"""SPIFFE-ID section 2.3."""
+
+# A name is one DNS label without the rule on its last character, 63 bytes at most (RFC 1035 section 2.3.4).
+_NODE: Final = re.compile(r"[a-z]{2}")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+UNREADABLE_CERTIFICATE: Final = (
+    ValueError,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""All that the certificate parser raises on bytes that are not one well-formed certificate."""
+
+
+@unique
+class Role(Enum):
+    """What a participant is in the federation. Roles come from the directory, never from the peer."""
+
+    INVESTIGATOR = "investigator"
+    CENTRAL_AUTHORITY = "central-authority"
+    COURT = "court"
+    FIU = "fiu"
+    EXCHANGE = "exchange"
+    OPERATOR = "operator"
+    AUDITOR = "auditor"
+    NODE = "node"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """A participant of one node, or the node itself.
+
+    Args:
+        node: the country's code, ISO 3166-1 alpha-2 in lower case.
+        name: 1 to 63 characters of a-z, 0-9 and hyphen, no hyphen first; `node` stands for the node itself.
+
+    Raises:
+        Refusal: MALFORMED, either part is not so.
+    """
+
+    node: str
+    name: str
+
+    def __post_init__(self) -> None:
+        if not _NODE.fullmatch(self.node):
+            raise Refusal(ErrorCode.MALFORMED, "a node is two lower-case letters", "node")
+        if not _NAME.fullmatch(self.name):
+            raise Refusal(ErrorCode.MALFORMED, "a name is 1 to 63 of a-z, 0-9, hyphen, no hyphen first", "name")
+
+    def __str__(self) -> str:
+        return f"{self.node}/{self.name}"
+
+    @property
+    def is_node(self) -> bool:
+        """Whether this is the node itself rather than one of its participants."""
+        return self.name == NODE_NAME
+
+    @classmethod
+    def of_node(cls, node: str) -> Self:
+        """Return the address of the node `node` itself.
+
+        Raises:
+            Refusal: MALFORMED, `node` is not two lower-case letters.
+        """
+        return cls(node, NODE_NAME)
+
+    @classmethod
+    def parse(cls, text: str, *, allow_node: bool = False) -> Self:
+        """Return the address that `text` spells.
+
+        Args:
+            text: `node/name`, e.g. `ee/prosecutor`.
+            allow_node: accept `ee/node` too. Off unless the caller means to speak to nodes.
+
+        Raises:
+            Refusal: MALFORMED, any other spelling, or a node where only a participant will do.
+        """
+        node, _, name = text.partition("/")
+        address = cls(node, name)
+        if address.is_node and not allow_node:
+            raise Refusal(ErrorCode.MALFORMED, "the node itself is not a participant", "name")
+        return address
+
+
+def trust_domain(node: str, federation: str) -> str:
+    """Return the SPIFFE trust domain of `node`, e.g. `ee.rogatory.test` (SPIFFE-ID section 2.1)."""
+    return f"{node}.{federation}"
+
+
+def host_name(node: str, federation: str) -> str:
+    """Return the DNS name in the server certificate of `node`, e.g. `node.ee.rogatory.test`.
+
+    It need not resolve: gRPC clients compare a host name and know no URI names (RFC 9525 section 6.3).
+    """
+    return f"{NODE_NAME}.{trust_domain(node, federation)}"
+
+
+def spiffe_id(address: Address, federation: str) -> str:
+    """Return the SPIFFE ID of `address`, e.g. `spiffe://ee.rogatory.test/prosecutor`.
+
+    Source: SPIFFE-ID section 2.
+    """
+    return f"spiffe://{trust_domain(address.node, federation)}/{address.name}"
+
+
+def parse_spiffe(uri: str, federation: str) -> Address:
+    """Return the address whose SPIFFE ID is `uri`.
+
+    Nothing is normalised. Only what `spiffe_id` could have written is accepted, which shuts out ports, user
+    information, queries, fragments, percent-encoding, capitals and empty, dot or further path segments at
+    once.
+
+    Raises:
+        Refusal: UNKNOWN_PEER, anything else, another federation's IDs included.
+
+    Source: SPIFFE-ID sections 2, 2.1, 2.2 and 2.3.
+    """
+    if len(uri.encode(errors="replace")) > MAX_SPIFFE_ID_BYTES:
+        raise Refusal(ErrorCode.UNKNOWN_PEER, f"SPIFFE ID above {MAX_SPIFFE_ID_BYTES} bytes")
+    match = re.fullmatch(rf"spiffe://({_NODE.pattern})\.{re.escape(federation)}/({_NAME.pattern})", uri)
+    if match is None:
+        raise Refusal(ErrorCode.UNKNOWN_PEER, "not a SPIFFE ID of this federation")
+    return Address(match[1], match[2])
+
+
+def certificate_identity(uri_sans: Sequence[str], federation: str) -> Address:
+    """Return the one identity among a certificate's URI names.
+
+    Args:
+        uri_sans: every URI in the subject alternative name, as `uri_names` returns them.
+        federation: the federation's domain, e.g. `rogatory.test`.
+
+    Raises:
+        Refusal: UNKNOWN_PEER, there is not exactly one, or it is no SPIFFE ID of this federation.
+
+    Source: X.509-SVID section 2: exactly one URI SAN, several MUST be rejected.
+    """
+    if len(uri_sans) != 1:
+        raise Refusal(ErrorCode.UNKNOWN_PEER, f"{len(uri_sans)} URI names in the certificate, not exactly one")
+    return parse_spiffe(uri_sans[0], federation)
+
+
+def uri_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Return every URI in the subject alternative name of `certificate`, in order; empty if it has none.
+
+    Raises:
+        Refusal: UNKNOWN_PEER, the extensions cannot be read.
+
+    Source: RFC 5280 section 4.2.1.6.
+    """
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    except UNREADABLE_CERTIFICATE as error:
+        raise Refusal(ErrorCode.UNKNOWN_PEER, "the certificate's names cannot be read") from error
+    return tuple(names.get_values_for_type(x509.UniformResourceIdentifier))

@@ -1,0 +1,133 @@
+"""Mutual TLS for gRPC: credentials of a node's door, and channels to a node.
+
+In: PEM bytes. Out: gRPC credentials and channels. The one place that makes either, for nodes and clients
+alike, so that no connection can be made with weaker terms: TLS 1.3, both sides with certificates (design:
+every connection is mutual TLS 1.3; the versions are `gateway.tls`'s work).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from gateway import tls
+from gateway.errors import ErrorCode, Refusal
+from gateway.identity import host_name
+
+import grpc  # isort: skip  # after gateway.tls, which has to come first
+import grpc.aio  # isort: skip
+
+ChannelOptions: TypeAlias = Sequence[tuple[str, str | int]]
+
+KEEPALIVE: Final[ChannelOptions] = (
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.max_receive_message_length", 16 << 20),
+    # Back-off is ours: the library's own would hide how often, and why, a connection failed.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+"""Options that every channel of ours uses."""
+
+_NAME_OVERRIDE: Final = "grpc.ssl_target_name_override"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsIdentity:
+    """What one end of a connection shows to prove who it is.
+
+    Args:
+        key_pem: the private key, PKCS#8 PEM; never shown by `repr`.
+        chain_pem: the leaf, then the CA that issued it, PEM.
+    """
+
+    key_pem: bytes = field(repr=False)
+    chain_pem: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DoorTls:
+    """All that a node's door needs at a moment.
+
+    Args:
+        identity: the node's own certificate and key.
+        client_cas: PEM of the CA of every node in the directory, this one's included.
+    """
+
+    identity: TlsIdentity
+    client_cas: tuple[bytes, ...]
+
+
+def server_credentials(current: Callable[[], DoorTls]) -> grpc.ServerCredentials:
+    """Return credentials that demand a client certificate of one of `client_cas`.
+
+    Which country's CA may vouch for whom is not decided here: TLS knows one heap of anchors. That is
+    rule (4) of `authenticate`.
+
+    Args:
+        current: asked at each handshake, from a thread of gRPC's; must be quick and not raise. Returning the
+            same object again means no change; another one takes effect for that handshake and those after it.
+            Connections that stand are not cut.
+
+    Raises:
+        Refusal: BAD_CONFIG, there is no CA at all; said here rather than at the first handshake.
+        RuntimeError: TLS 1.2 is not shut out, see `tls.require_tls13`.
+    """
+    tls.require_tls13()
+    served = current()
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal served
+        latest = current()
+        if latest is served:
+            return None
+        served = latest
+        return _configuration(latest)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(served),
+        fetch,  # type: ignore[arg-type]  # the stubs forget None, which grpc documents as "no change"
+        require_client_authentication=True,
+    )
+
+
+def _configuration(door: DoorTls) -> grpc.ServerCertificateConfiguration:
+    pair = (door.identity.key_pem, door.identity.chain_pem)
+    return grpc.ssl_server_certificate_configuration([pair], _anchors(door.client_cas))
+
+
+def channel_credentials(identity: TlsIdentity, ca_pem: bytes) -> grpc.ChannelCredentials:
+    """Return credentials that trust one node's CA and nothing else, not even the federation's root.
+
+    Raises:
+        Refusal: BAD_CONFIG, `ca_pem` holds no certificate; said here rather than at the first call.
+        RuntimeError: TLS 1.2 is not shut out, see `tls.require_tls13`.
+    """
+    tls.require_tls13()
+    return grpc.ssl_channel_credentials(_anchors([ca_pem]), identity.key_pem, identity.chain_pem)
+
+
+def open_channel(
+    endpoint: str,
+    node: str,
+    federation: str,
+    credentials: grpc.ChannelCredentials,
+    options: ChannelOptions = (),
+) -> grpc.aio.Channel:
+    """Return a channel that speaks to the node `node` and to nobody else, wherever `endpoint` leads.
+
+    Args:
+        endpoint: `host:port` to connect to; its host is not what the certificate is compared with.
+        node: code of the node meant, e.g. `ee`; its certificate must bear `identity.host_name`.
+        federation: the federation's domain.
+        credentials: from `channel_credentials`, with the CA of that same node.
+        options: gRPC channel options, e.g. keepalive and message sizes; they cannot change the name.
+    """
+    kept = [option for option in options if option[0] != _NAME_OVERRIDE]
+    return grpc.aio.secure_channel(endpoint, credentials, [*kept, (_NAME_OVERRIDE, host_name(node, federation))])
+
+
+def _anchors(certificates: Sequence[bytes]) -> bytes:
+    joined = b"\n".join(certificates)
+    if b"-----BEGIN CERTIFICATE-----" not in joined:
+        raise Refusal(ErrorCode.BAD_CONFIG, "no CA certificate to trust")
+    return joined
