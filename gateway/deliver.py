@@ -1,0 +1,102 @@
+"""Stage 8, deliver: leases, attempts, back-off, expiry.
+
+In: `Route`s, and what couriers and mailboxes report. Out: deliveries in the state that `lifecycle` allows. At least
+once on the wire; the receiving end drops what it holds already. No I/O of its own: it works on the writer's
+transaction, and those who carry things call it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from gateway.clock import from_micros, to_micros
+from gateway.config import Delivery
+from gateway.dispatch import Route
+from gateway.envelope import ref_of
+from gateway.errors import ErrorCode, GatewayError, Refusal
+from gateway.lifecycle import FINAL, LEASED, Event, State
+from gateway.store import Leased, Transaction
+from gateway.store.transaction import DeliveryRow
+
+SWEEP_ROWS: Final = 256
+MAX_ERROR_CHARS: Final = 300
+
+Chance = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A delivery that has just moved."""
+
+    row: DeliveryRow
+    state: State
+
+
+def enqueue(route: Route, txn: Transaction) -> None:
+    """Queue a recorded envelope for its destination."""
+    header = route.recorded.header
+    txn.add_delivery(
+        route.destination,
+        envelope_seq=route.recorded.seq,
+        case_id=header.case_id,
+        expires_at_us=header.expires_at_us if header.HasField("expires_at_us") else None,
+    )
+
+
+def lease(txn: Transaction, destination: str, holder: str, limit: int, settings: Delivery) -> list[Leased]:
+    """Take up to `limit` due copies for a destination into the hands of `holder` for a while."""
+    until = from_micros(txn.now_us) + timedelta(seconds=settings.lease_seconds)
+    return txn.lease(destination, holder, to_micros(until), limit)
+
+
+def settle(txn: Transaction, seq: int, event: Event) -> Settled:
+    """Move a delivery by what its destination answered.
+
+    Raises:
+        Refusal: NOT_FOUND, no such delivery; ILLEGAL_TRANSITION.
+    """
+    row = txn.delivery(seq)
+    if row is None:
+        raise Refusal(ErrorCode.NOT_FOUND, f"no delivery {seq}")
+    return Settled(row, txn.move(row, event))
+
+
+def fail(txn: Transaction, seq: int, holder: str, event: Event, error: GatewayError, delay: float) -> None:
+    """Give a leased copy back after an attempt that did not succeed, to be tried again after `delay` seconds."""
+    row = txn.delivery(seq)
+    # Somebody else may hold it by now, or have settled it: then this attempt no longer matters.
+    if row is None or row.holder != holder or row.state not in LEASED:
+        return
+    text = f"{error.code.name}: {error.detail}"[:MAX_ERROR_CHARS]
+    again = from_micros(txn.now_us) + timedelta(seconds=delay)
+    txn.move(row, event, error=text, next_attempt_at_us=to_micros(again))
+    if row.header is not None:
+        detail = error.detail[:MAX_ERROR_CHARS]
+        ref = ref_of(row.header)
+        txn.add_event(ref, "delivery.failed", destination=row.destination, code=error.code, detail=detail)
+
+
+def sweep(txn: Transaction) -> list[Settled]:
+    """Take back lapsed leases and expire what never left; return what expired."""
+    for seq in txn.lapsed(SWEEP_ROWS):
+        row = txn.delivery(seq)
+        if row is not None:
+            text = f"{ErrorCode.UNAVAILABLE.name}: the lease ran out before an answer came"
+            txn.move(row, Event.FAIL_UNKNOWN, error=text, next_attempt_at_us=txn.now_us)
+    return [settle(txn, seq, Event.EXPIRE) for seq in txn.expired(SWEEP_ROWS)]
+
+
+def is_final(row: DeliveryRow) -> bool:
+    """Whether nothing can happen to it any more."""
+    return row.state in FINAL
+
+
+def backoff(failures: int, settings: Delivery, chance: Chance) -> float:
+    """Return how many seconds to wait after that many failures in a row.
+
+    Doubles from `backoff_first_seconds` to `backoff_max_seconds`; "equal jitter": half of it fixed, half by chance, so
+    that nodes which failed together do not come back together, and nobody retries at once.
+    """
+    ceiling = min(settings.backoff_max_seconds, settings.backoff_first_seconds * 2.0 ** min(failures - 1, 30))
+    return ceiling * (0.5 + 0.5 * chance())

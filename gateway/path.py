@@ -1,0 +1,252 @@
+"""The path of an envelope through one node, top to bottom.
+
+    receive -> authenticate -> authorise -> verify -> procedure -> record -> dispatch -> deliver -> receipt
+
+Each stage takes what only the stage before it makes, so leaving one out does not type-check. From procedure on,
+everything happens inside one transaction of the writer: what a step rests on cannot change under it, and the receipt,
+the log entry and the queued copy are on disk together or not at all. Both nodes run all of it.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter_ns
+from typing import Final
+
+from opentelemetry import trace
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import errors_pb2
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import mailbox_pb2 as mailbox
+
+from gateway import deliver, telemetry
+from gateway.authenticate import Peer
+from gateway.authorise import Permit, authorise
+from gateway.clock import Clock
+from gateway.config import Limits
+from gateway.directory import Directory
+from gateway.dispatch import dispatch
+from gateway.envelope import ref_of
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.identity import Address
+from gateway.procedure import check
+from gateway.receipt import MAX_DETAIL_CHARS, MAX_FIELD_CHARS, Scribe
+from gateway.receive import Claimed, receive
+from gateway.record import record, recorded_before
+from gateway.store import Pending, Transaction, Writer
+from gateway.verify import VerifiedEnvelope, verify
+
+MAX_FRAME_ENVELOPES: Final = 64
+
+
+@dataclass(slots=True)
+class Journey:
+    """How far one envelope of a frame has come, and what stopped it."""
+
+    raw: pb.SignedEnvelope = field(repr=False)
+    claimed: Claimed | None = None
+    permit: Permit | None = None
+    verified: VerifiedEnvelope | None = None
+    error: Refusal | None = None
+    stages: list[tuple[str, int]] = field(default_factory=list)
+    _since: int = field(default_factory=perf_counter_ns)
+
+    def passed(self, stage: str) -> None:
+        """Note that a stage is done, and how long it took."""
+        now = perf_counter_ns()
+        self.stages.append((stage, (now - self._since) // 1000))
+        self._since = now
+
+    def log(self) -> str:
+        """Return the stages passed and the microseconds each took."""
+        return " ".join(f"{stage}:{took}" for stage, took in self.stages)
+
+
+class Turn:
+    """A frame's place in its stream: frames are verified side by side and recorded in the order they came."""
+
+    def __init__(self, before: "Turn | None" = None) -> None:
+        self._before = before
+        self._over = asyncio.Event()
+
+    async def come(self) -> None:
+        """Wait until the frame before has been queued for recording, or has failed."""
+        if self._before is not None:
+            await self._before._over.wait()  # noqa: SLF001  its own kind
+            self._before = None
+
+    def end(self) -> None:
+        """Let the next frame go on."""
+        self._over.set()
+
+
+class Path:
+    """Takes frames in, for one node."""
+
+    def __init__(
+        self,
+        here: str,
+        directory: Directory,
+        limits: Limits,
+        clock: Clock,
+        writer: Writer,
+        tracer: trace.Tracer,
+        watch: Callable[[str], None],
+    ) -> None:
+        """Prepare the path.
+
+        Args:
+            here: code of this node.
+            directory: who exists.
+            limits: what is taken at most.
+            clock: time.
+            writer: the store's.
+            tracer: for spans.
+            watch: told each stage as it is passed; a crash test kills the process there.
+        """
+        self._here = here
+        self._directory = directory
+        self._limits = limits
+        self._clock = clock
+        self._writer = writer
+        self._tracer = tracer
+        self._watch = watch
+        self._scribe = Scribe(here, directory)
+
+    async def accept(
+        self, peer: Peer, frame: Sequence[pb.SignedEnvelope], turn: Turn | None = None
+    ) -> list[mailbox.Answer]:
+        """Take a frame of envelopes that an authenticated peer brings; answer each, in order.
+
+        If the store cannot take it now, nothing of the frame is recorded and every answer is that failure.
+        """
+        turn = turn or Turn()
+        try:
+            return await self._accept(peer, frame, turn)
+        except Failure as failure:
+            return [mailbox.Answer(error=error_message(failure)) for _ in frame]
+        finally:
+            turn.end()
+
+    async def _accept(self, peer: Peer, frame: Sequence[pb.SignedEnvelope], turn: Turn) -> list[mailbox.Answer]:
+        self._watch("authenticated")
+        journeys = [Journey(raw) for raw in frame]
+        for journey in journeys:
+            journey.passed("peer.authenticated")
+            self._claim(journey, peer)
+        headers = [journey.claimed.header for journey in journeys if journey.claimed is not None]
+        span = telemetry.start_frame(self._tracer, "rogatory.accept", (header.traceparent for header in headers))
+        with trace.use_span(span, end_on_exit=True):
+            span.set_attribute("messaging.batch.message_count", len(frame))
+            span.set_attribute("rogatory.node", self._here)
+            span.set_attribute("rogatory.peer", str(peer.address))
+            with self._tracer.start_as_current_span("rogatory.verify"):
+                # Signature checks leave the interpreter lock; one job a frame, for a job a check gains nothing.
+                await asyncio.to_thread(self._verify, journeys)
+            await turn.come()
+            with self._tracer.start_as_current_span("rogatory.commit"):
+                settled = self._writer.write(lambda txn: [self._settle(j, peer, txn) for j in journeys])
+                turn.end()
+                outcomes = await settled
+        self._watch("answering")
+        return [_answer(outcome) for outcome in outcomes]
+
+    def _claim(self, journey: Journey, peer: Peer) -> None:
+        try:
+            journey.claimed = receive(journey.raw, self._limits)  # (1)
+            journey.passed("envelope.received")
+            self._watch("received")
+            # (2) authenticate: the door did it for the whole stream; `peer` is the proof.
+            journey.permit = authorise(peer, journey.claimed, self._directory, self._here)  # (3)
+            journey.passed("action.permitted")
+            self._watch("permitted")
+        except Refusal as error:
+            journey.error = error
+
+    def _verify(self, journeys: Sequence[Journey]) -> None:
+        for journey in journeys:
+            if journey.permit is None:
+                continue
+            try:
+                journey.verified = verify(journey.permit, self._directory, self._limits, self._clock())  # (4)
+                journey.passed("envelope.verified")
+                self._watch("verified")
+            except Refusal as error:
+                journey.error = error
+
+    def _settle(self, journey: Journey, peer: Peer, txn: Transaction) -> Pending | pb.Receipt | GatewayError:
+        """Run the stages that need what is recorded; a refusal leaves nothing but its own event and receipt."""
+        if journey.verified is not None:
+            try:
+                with txn.part():
+                    again = recorded_before(journey.verified.header, journey.verified.fingerprint, txn)
+                    return again or self._enter(journey, journey.verified, txn)
+            except Refusal as error:
+                journey.error = error
+        return self._refuse(journey, peer, txn)
+
+    def _enter(self, journey: Journey, verified: VerifiedEnvelope, txn: Transaction) -> Pending:
+        step = check(verified, txn, self._directory, self._here)  # (5)
+        journey.passed("step.lawful")
+        self._watch("lawful")
+        recorded = record(step, txn)  # (6)
+        journey.passed("envelope.recorded")
+        self._watch("recorded")
+        for route in dispatch(recorded, self._directory, self._here):  # (7)
+            deliver.enqueue(route, txn)  # (8), which goes on when a courier or the recipient calls
+        journey.passed("delivery.queued")
+        self._watch("queued")
+        receipt = self._scribe.accepted(recorded, txn)  # (9)
+        self._scribe.marked(step, txn)
+        journey.passed("receipt.issued")
+        actor = str(verified.peer.address)
+        txn.add_event(ref_of(verified.header), "envelope.accepted", actor=actor, stages=journey.log())
+        return receipt
+
+    def _refuse(self, journey: Journey, peer: Peer, txn: Transaction) -> Pending | pb.Receipt | GatewayError:
+        error, claimed = journey.error, journey.claimed
+        if error is None:
+            raise Failure(ErrorCode.INTERNAL, "an envelope stopped without a reason")
+        if claimed is None:
+            # It has no name that could be believed, so there is nothing to sign about.
+            nameless = ids.EnvelopeRef(sender=str(peer.address))
+            txn.add_event(nameless, "envelope.refused", actor=str(peer.address), code=error.code, detail=error.detail)
+            return error
+        ref = ref_of(claimed.header)
+        if _owns(peer, claimed.header) and txn.fingerprint(ref) == claimed.fingerprint:
+            # A retry, after the clock or the directory has moved on: what was accepted stays accepted.
+            return txn.acceptance(ref)
+        txn.add_event(
+            ref,
+            "envelope.refused",
+            actor=str(peer.address),
+            code=error.code,
+            detail=str(error),
+            stages=journey.log(),
+        )
+        return self._scribe.refused(claimed, error, txn)
+
+
+def _owns(peer: Peer, header: pb.Header) -> bool:
+    """Whether a peer is the envelope's sender, or its sender's node."""
+    return header.sender == str(peer.address) or (
+        peer.address.is_node and Address.parse(header.sender).node == peer.node
+    )
+
+
+def _answer(outcome: Pending | pb.Receipt | GatewayError) -> mailbox.Answer:
+    if isinstance(outcome, GatewayError):
+        return mailbox.Answer(error=error_message(outcome))
+    if isinstance(outcome, Pending):
+        return mailbox.Answer(receipt=outcome.receipt)
+    return mailbox.Answer(receipt=outcome)
+
+
+def error_message(error: GatewayError) -> errors_pb2.Error:
+    """Return an error as it travels."""
+    return errors_pb2.Error(
+        code=errors_pb2.ErrorCode.ValueType(error.code),
+        detail=error.detail[:MAX_DETAIL_CHARS],
+        field=error.field[:MAX_FIELD_CHARS],
+        retry_after_ms=0 if error.retry_after is None else max(1, round(error.retry_after * 1000)),
+    )

@@ -1,0 +1,176 @@
+"""Stage 9, receipt: every milestone becomes a signed statement, and the sender is told.
+
+In: what the stages before did. Out: statements that the writer signs, together, when its batch ends; they are on disk
+before anybody sees them. Refuses receipts of others with BAD_RECEIPT.
+Each milestone is stated by whoever saw it happen, once: a success is never reported as a failure, nor the reverse.
+"""
+
+from dataclasses import dataclass
+
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import errors_pb2
+from rogatory.v1 import mailbox_pb2 as mailbox
+
+from gateway import deliver, statement
+from gateway.directory import Directory
+from gateway.dispatch import way_to_sender
+from gateway.envelope import ref_of
+from gateway.errors import ErrorCode, Refusal
+from gateway.identity import Address
+from gateway.lifecycle import Event, State
+from gateway.procedure import LawfulStep
+from gateway.receive import Claimed
+from gateway.record import Recorded
+from gateway.store import Leased, Pending, Transaction
+
+MAX_DETAIL_CHARS = 500
+MAX_FIELD_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Scribe:
+    """Words the statements of one node."""
+
+    here: str
+    directory: Directory
+
+    def accepted(self, recorded: Recorded, txn: Transaction) -> Pending:
+        """State that this node has it on disk. Whoever brought it gets the receipt as the answer."""
+        return txn.state(self._statement(recorded.header, recorded.fingerprint, pb.MILESTONE_ACCEPTED, txn))
+
+    def marked(self, step: LawfulStep, txn: Transaction) -> None:
+        """State what this step means for the envelopes before it, and tell their senders."""
+        header = step.verified.header
+        for mark in step.marks:
+            fingerprint = txn.fingerprint(ref_of(mark.header))
+            if fingerprint is None:
+                continue
+            made = self._statement(mark.header, fingerprint, mark.milestone, txn)
+            made.outcome, made.ground = header.outcome, header.ground
+            txn.state(made, way_to_sender(mark.header, self.here))
+
+    def refused(self, claimed: Claimed, error: Refusal, txn: Transaction) -> Pending:
+        """State that this node does not take it, and by which rule."""
+        made = self._statement(claimed.header, claimed.fingerprint, pb.MILESTONE_REFUSED, txn)
+        made.code, made.detail = errors_pb2.ErrorCode.ValueType(error.code), error.detail[:MAX_DETAIL_CHARS]
+        made.field = error.field[:MAX_FIELD_CHARS]
+        return txn.state(made)
+
+    def acknowledged(self, ack: pb.Receipt | None, held: bool, seq: int, recipient: str, txn: Transaction) -> None:  # noqa: FBT001  the wire's own word
+        """Settle one acknowledgement by a participant; the same one again changes nothing.
+
+        Args:
+            ack: the participant's own OPENED or REJECTED, or None.
+            held: whether it holds the item.
+            seq: number of the delivery.
+            recipient: address of the participant.
+            txn: the writer's transaction.
+
+        Raises:
+            Refusal: NOT_FOUND, no such delivery to this participant; BAD_RECEIPT; ILLEGAL_TRANSITION.
+        """
+        row = txn.delivery(seq)
+        if row is None or row.destination != recipient:
+            raise Refusal(ErrorCode.NOT_FOUND, f"no delivery {seq} for {recipient}")
+        if not deliver.is_final(row):
+            txn.move(row, Event.CONFIRM if held else Event.EXPIRE)
+            if row.header is not None:
+                milestone = pb.MILESTONE_DELIVERED if held else pb.MILESTONE_EXPIRED
+                self._ended(row.header, row.fingerprint, milestone, recipient, txn)
+        if ack is not None and row.header is not None:
+            said = statement.verify(ack, self.directory.signing_key)
+            statement.check_subject(said, row.header, row.fingerprint)
+            if said.issuer != recipient:
+                raise Refusal(ErrorCode.BAD_RECEIPT, "only the recipient can say that it opened", "issuer")
+            if txn.add_receipt(ack, said, way_to_sender(row.header, self.here)):
+                txn.add_event(ref_of(row.header), _event_name(said.milestone), actor=recipient, code=said.code)
+
+    def expired(self, settled: deliver.Settled, txn: Transaction) -> None:
+        """State that a copy expired before it ever left."""
+        header = settled.row.header
+        if header is not None:
+            self._ended(header, settled.row.fingerprint, pb.MILESTONE_EXPIRED, header.recipients[0], txn)
+
+    def answered(self, leased: Leased, answer: mailbox.Answer, txn: Transaction) -> None:
+        """Settle one relayed envelope or receipt by the other node's answer, which travels on to the sender whole.
+
+        Raises:
+            Refusal: BAD_RECEIPT, the answer proves nothing; the copy is still on its way.
+        """
+        row = txn.delivery(leased.seq)
+        if row is None:
+            raise Refusal(ErrorCode.NOT_FOUND, f"no delivery {leased.seq}")
+        if deliver.is_final(row):
+            return
+        if row.header is None:
+            refused = answer.WhichOneof("result") == "error"
+            deliver.settle(txn, leased.seq, Event.REFUSE if refused else Event.CONFIRM)
+            return
+        ref = ref_of(row.header)
+        if answer.WhichOneof("result") == "error":
+            # It would not even sign a refusal, so we say it ourselves.
+            deliver.settle(txn, leased.seq, Event.REFUSE)
+            made = self._statement(row.header, row.fingerprint, pb.MILESTONE_REFUSED, txn)
+            made.code = answer.error.code
+            made.detail = f"{row.destination} refused it: {answer.error.detail}"[:MAX_DETAIL_CHARS]
+            txn.state(made, way_to_sender(row.header, self.here))
+            txn.add_event(ref, "delivery.refused", destination=row.destination, code=made.code, detail=made.detail)
+            return
+        said = statement.verify(answer.receipt, self.directory.signing_key)
+        statement.check_subject(said, row.header, row.fingerprint)
+        if said.issuer != row.destination or said.milestone not in (pb.MILESTONE_ACCEPTED, pb.MILESTONE_REFUSED):
+            raise Refusal(ErrorCode.BAD_RECEIPT, f"{said.issuer} cannot answer so for {row.destination}")
+        event = Event.CONFIRM
+        if said.milestone == pb.MILESTONE_REFUSED:
+            event = Event.EXPIRE if said.code == errors_pb2.ERROR_CODE_EXPIRED else Event.REFUSE
+        state = deliver.settle(txn, leased.seq, event).state
+        if state is State.EXPIRED:
+            # One end only: the other node's refusal is our proof that it does not hold it; the sender hears EXPIRED.
+            txn.add_receipt(answer.receipt, said)
+            self._ended(row.header, row.fingerprint, pb.MILESTONE_EXPIRED, row.header.recipients[0], txn)
+        else:
+            txn.add_receipt(answer.receipt, said, way_to_sender(row.header, self.here))
+        txn.add_event(ref, f"delivery.{state.value}", destination=row.destination, code=said.code, detail=said.detail)
+
+    def heard(self, receipt: pb.Receipt, peer_node: str, txn: Transaction) -> None:
+        """Take a receipt that another node relays about an envelope of ours; the same one again changes nothing.
+
+        Raises:
+            Refusal: BAD_RECEIPT, a forged or a stranger's receipt, or about nothing of ours.
+        """
+        said = statement.verify(receipt, self.directory.signing_key)
+        header = txn.find(said.envelope)
+        fingerprint = txn.fingerprint(said.envelope)
+        if header is None or fingerprint is None or Address.parse(header.sender).node != self.here:
+            raise Refusal(ErrorCode.BAD_RECEIPT, "it is about no envelope of ours", "envelope")
+        statement.check_subject(said, header, fingerprint)
+        if Address.parse(said.issuer, allow_node=True).node != peer_node:
+            raise Refusal(ErrorCode.BAD_RECEIPT, f"node {peer_node} may not relay what {said.issuer} says", "issuer")
+        if txn.add_receipt(receipt, said, header.sender):
+            name = _event_name(said.milestone)
+            txn.add_event(said.envelope, name, actor=said.issuer, code=said.code, detail=said.detail)
+
+    def _ended(
+        self, header: pb.Header, fingerprint: bytes, milestone: pb.Milestone.ValueType, recipient: str, txn: Transaction
+    ) -> None:
+        made = self._statement(header, fingerprint, milestone, txn)
+        made.recipient = recipient
+        if milestone == pb.MILESTONE_EXPIRED:
+            made.code, made.detail = errors_pb2.ERROR_CODE_EXPIRED, "it expired before it was delivered"
+        txn.state(made, way_to_sender(header, self.here))
+        txn.add_event(ref_of(header), _event_name(milestone), actor=recipient, code=made.code)
+
+    def _statement(
+        self, header: pb.Header, fingerprint: bytes, milestone: pb.Milestone.ValueType, txn: Transaction
+    ) -> pb.Statement:
+        return pb.Statement(
+            envelope=ref_of(header),
+            fingerprint=fingerprint,
+            milestone=milestone,
+            issuer=str(Address.of_node(self.here)),
+            at_us=txn.now_us,
+        )
+
+
+def _event_name(milestone: pb.Milestone.ValueType) -> str:
+    return "envelope." + pb.Milestone.Name(milestone).removeprefix("MILESTONE_").lower()

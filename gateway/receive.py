@@ -1,0 +1,44 @@
+"""Stage 1, receive: bytes become a claim.
+
+In: an envelope as it came over the wire. Out: `Claimed`: a well-formed envelope whose header says things that nobody
+has proven yet. Refuses with TOO_LARGE (naming the limit) and MALFORMED (naming the field and the rule).
+"""
+
+from dataclasses import dataclass, field
+
+from rogatory.v1 import envelope_pb2 as pb
+
+from gateway import codec, envelope
+from gateway.config import Limits
+from gateway.errors import ErrorCode, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A well-formed envelope; nothing in its header is proven. Made by `receive` alone."""
+
+    envelope: pb.SignedEnvelope = field(repr=False)
+    header: pb.Header
+    fingerprint: bytes
+
+
+def receive(raw: pb.SignedEnvelope, limits: Limits) -> Claimed:
+    """Check size and form.
+
+    1. The payload is within the limit; before anything else is looked at.
+    2. The envelope keeps its contract. Fields that this version does not know are dropped: they are not signed.
+    3. The header parses, in its shortest encoding, and keeps its contract.
+
+    Raises:
+        Refusal: TOO_LARGE or MALFORMED.
+    """
+    # (1)
+    size = len(raw.sealed_payload)
+    if size > limits.max_payload_bytes:
+        detail = f"a payload of {size} bytes is over max_payload_bytes = {limits.max_payload_bytes}"
+        raise Refusal(ErrorCode.TOO_LARGE, detail, "sealed_payload")
+    # (2)
+    raw.DiscardUnknownFields()
+    codec.check(raw)
+    # (3)
+    return Claimed(raw, envelope.parse_header(raw), envelope.fingerprint(raw))
