@@ -1,0 +1,163 @@
+"""Reading the store: what traces and the start-up need. Never blocks the writer (WAL)."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rogatory.v1 import envelope_pb2 as pb
+from sqlalchemy import Connection, Engine, func, or_, select
+
+from gateway.lifecycle import FINAL, State
+from gateway.store.schema import deliveries, envelopes, events, receipts
+
+T = TypeVar("T")
+MAX_TRACED = 64
+MAX_ROWS_A_TRACE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One thing that happened."""
+
+    at_us: int
+    name: str
+    actor: str
+    destination: str
+    code: int
+    detail: str
+    stages: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRow:
+    """One copy on its way."""
+
+    destination: str
+    state: State
+    attempts: int
+    next_attempt_at_us: int
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRow:
+    """All that is recorded of one envelope here. `header` is empty if it was never recorded, only refused."""
+
+    sender: str
+    id: str
+    header: bytes
+    fingerprint: bytes
+    events: tuple[EventRow, ...]
+    receipts: tuple[pb.Receipt, ...]
+    copies: tuple[CopyRow, ...]
+
+
+class Reader:
+    """Answers questions on connections of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def trace(self, key: str) -> list[TraceRow]:
+        """Return what is recorded of the envelopes with that id, or of that case; at most MAX_TRACED."""
+        return await self._run(lambda connection: _trace(connection, key))
+
+    async def pending_destinations(self) -> set[str]:
+        """Return where copies are still to go."""
+        pending = [state.value for state in State if state not in FINAL]
+        query = select(deliveries.c.destination).where(deliveries.c.state.in_(pending)).distinct()
+        return await self._run(lambda connection: set(connection.scalars(query)))
+
+    async def next_attempt_us(self, destination: str) -> int | None:
+        """Return when the next copy for a destination is due, or None."""
+        query = select(func.min(deliveries.c.next_attempt_at_us)).where(
+            deliveries.c.destination == destination,
+            deliveries.c.state.in_([State.QUEUED.value, State.DOUBTFUL.value]),
+        )
+        return await self._run(lambda connection: connection.scalar(query))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    async def _run(self, ask: Callable[[Connection], T]) -> T:
+        def work() -> T:
+            with self._engine.connect() as connection:
+                return ask(connection)
+
+        return await asyncio.to_thread(work)
+
+
+def _trace(connection: Connection, key: str) -> list[TraceRow]:
+    found = connection.execute(
+        select(envelopes.c.seq, envelopes.c.sender, envelopes.c.id, envelopes.c.header, envelopes.c.fingerprint)
+        .where(or_(envelopes.c.id == key, envelopes.c.case_id == key))
+        .order_by(envelopes.c.seq)
+        .limit(MAX_TRACED)
+    ).all()
+    traces = [
+        TraceRow(
+            row.sender,
+            row.id,
+            row.header,
+            row.fingerprint,
+            _events(connection, row.sender, row.id),
+            _receipts(connection, row.sender, row.id),
+            _copies(connection, row.seq),
+        )
+        for row in found
+    ]
+    if traces:
+        return traces
+    # Never recorded, but perhaps refused: the events still tell.
+    senders = connection.scalars(
+        select(events.c.sender).where(events.c.envelope_id == key).distinct().limit(MAX_TRACED)
+    )
+    return [
+        TraceRow(sender, key, b"", b"", _events(connection, sender, key), _receipts(connection, sender, key), ())
+        for sender in senders
+    ]
+
+
+def _events(connection: Connection, sender: str, envelope_id: str) -> tuple[EventRow, ...]:
+    rows = connection.execute(
+        select(
+            events.c.at_us,
+            events.c.name,
+            events.c.actor,
+            events.c.destination,
+            events.c.code,
+            events.c.detail,
+            events.c.stages,
+        )
+        .where(events.c.envelope_id == envelope_id, events.c.sender == sender)
+        .order_by(events.c.seq)
+        .limit(MAX_ROWS_A_TRACE)
+    )
+    return tuple(EventRow(*row) for row in rows)
+
+
+def _receipts(connection: Connection, sender: str, envelope_id: str) -> tuple[pb.Receipt, ...]:
+    rows = connection.execute(
+        select(receipts.c.statement, receipts.c.signature)
+        .where(receipts.c.id == envelope_id, receipts.c.sender == sender)
+        .order_by(receipts.c.seq)
+        .limit(MAX_ROWS_A_TRACE)
+    )
+    return tuple(pb.Receipt(statement=row[0], signature=pb.Signature.FromString(row[1])) for row in rows)
+
+
+def _copies(connection: Connection, envelope_seq: int) -> tuple[CopyRow, ...]:
+    rows = connection.execute(
+        select(
+            deliveries.c.destination,
+            deliveries.c.state,
+            deliveries.c.attempts,
+            deliveries.c.next_attempt_at_us,
+            deliveries.c.last_error,
+        )
+        .where(deliveries.c.envelope_seq == envelope_seq)
+        .order_by(deliveries.c.seq)
+    )
+    return tuple(CopyRow(row[0], State(row[1]), row[2], row[3], row[4]) for row in rows)

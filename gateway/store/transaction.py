@@ -1,0 +1,340 @@
+"""One transaction of the writer: everything that may be written, as prepared SQL.
+
+Only the writer makes one. Statements that a job wants signed are gathered, signed together when the batch ends, and
+written in the same transaction, so no receipt leaves before it and what it is about are on disk.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final
+
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+
+from gateway import lifecycle, merkle
+from gateway.errors import ErrorCode, Failure
+from gateway.lifecycle import Event, State
+from gateway.store.schema import PENDING_SQL
+
+_LEASED_SQL: Final = "(" + ", ".join(f"'{state.value}'" for state in sorted(lifecycle.LEASED, key=str)) + ")"
+
+_LEASE: Final = f"""
+    SELECT d.seq, d.state, d.expires_at_us, e.header, e.proof, e.payload, e.fingerprint, r.statement, r.signature
+    FROM deliveries d
+    LEFT JOIN envelopes e ON e.seq = d.envelope_seq
+    LEFT JOIN receipts r ON r.seq = d.receipt_seq
+    WHERE d.destination = :destination AND d.state IN {PENDING_SQL} AND d.state IN ('queued', 'doubtful')
+      AND d.next_attempt_at_us <= :now
+      AND (d.state = 'doubtful' OR d.expires_at_us IS NULL OR d.expires_at_us > :now)
+      -- An earlier copy of the same case goes first, unless it goes with us.
+      AND NOT EXISTS (
+        SELECT 1 FROM deliveries x
+        WHERE d.case_id <> '' AND x.destination = d.destination AND x.case_id = d.case_id AND x.seq < d.seq
+          AND x.state IN {PENDING_SQL}
+          AND (x.next_attempt_at_us > :now OR (x.state IN {_LEASED_SQL} AND x.lease_holder <> :holder)))
+    ORDER BY d.seq LIMIT :limit
+"""  # noqa: S608  built from the states of lifecycle.py, nothing from outside
+
+_LAPSED: Final = f"""
+    SELECT seq FROM deliveries WHERE state IN {PENDING_SQL} AND state IN {_LEASED_SQL} AND lease_until_us <= ?
+    ORDER BY seq LIMIT ?
+"""  # noqa: S608  as above
+
+_EXPIRED: Final = f"""
+    SELECT seq FROM deliveries WHERE state IN {PENDING_SQL} AND state = 'queued' AND expires_at_us <= ?
+    ORDER BY seq LIMIT ?
+"""  # noqa: S608  as above
+
+
+@dataclass(slots=True)
+class Pending:
+    """A receipt that exists as soon as the transaction has committed."""
+
+    statement: pb.Statement
+    notify: str
+    receipt: pb.Receipt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """One delivery in the hands of a courier or of a collecting participant's stream."""
+
+    seq: int
+    state: State
+    expired: bool
+    fingerprint: bytes
+    envelope: pb.SignedEnvelope | None = field(repr=False)
+    receipt: pb.Receipt | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """A delivery, and the header of the envelope it is of (None for a receipt's)."""
+
+    seq: int
+    destination: str
+    state: State
+    attempts: int
+    holder: str
+    header: pb.Header | None
+    fingerprint: bytes
+
+
+class Transaction:
+    """What one job may read and write. Not for use outside the writer's thread."""
+
+    def __init__(self, connection: Any, now_us: int, issuer: str) -> None:  # noqa: ANN401  pysqlite3 has no types
+        self.now_us = now_us
+        self.wake: set[str] = set()
+        self._sql = connection
+        self._issuer = issuer
+        self._pending: list[Pending] = []
+
+    # What is recorded (a procedure.Register).
+
+    def find(self, ref: ids.EnvelopeRef) -> pb.Header | None:
+        """Return the header of a recorded envelope."""
+        row = self._one("SELECT header FROM envelopes WHERE sender = ? AND id = ?", ref.sender, ref.id)
+        return None if row is None else pb.Header.FromString(row[0])
+
+    def citing(self, ref: ids.EnvelopeRef, kind: ids.Kind.ValueType) -> Sequence[pb.Header]:
+        """Return the headers of that kind which cite an envelope, oldest first."""
+        rows = self._sql.execute(
+            "SELECT e.header FROM citations c JOIN envelopes e ON e.seq = c.envelope_seq"
+            " WHERE c.cited_sender = ? AND c.cited_id = ? AND c.kind = ? ORDER BY c.envelope_seq",
+            (ref.sender, ref.id, kind),
+        )
+        return [pb.Header.FromString(row[0]) for row in rows]
+
+    def fingerprint(self, ref: ids.EnvelopeRef) -> bytes | None:
+        """Return the fingerprint of a recorded envelope."""
+        row = self._one("SELECT fingerprint FROM envelopes WHERE sender = ? AND id = ?", ref.sender, ref.id)
+        return None if row is None else row[0]
+
+    def acceptance(self, ref: ids.EnvelopeRef) -> pb.Receipt:
+        """Return the very receipt that was given when the envelope was recorded.
+
+        Raises:
+            Failure: STORE, it is not there.
+        """
+        row = self._one(
+            "SELECT statement, signature FROM receipts WHERE id = ? AND sender = ? AND milestone = ? AND issuer = ?",
+            ref.id,
+            ref.sender,
+            pb.MILESTONE_ACCEPTED,
+            self._issuer,
+        )
+        if row is None:
+            raise Failure(ErrorCode.STORE, "a recorded envelope has no receipt")
+        return pb.Receipt(statement=row[0], signature=pb.Signature.FromString(row[1]))
+
+    # What is added.
+
+    def add_envelope(self, signed: pb.SignedEnvelope, header: pb.Header, fingerprint: bytes) -> int:
+        """Record an envelope, its citations and its log entry; return its number."""
+        proof = pb.SignedEnvelope(signatures=signed.signatures, slots=signed.slots).SerializeToString()
+        cursor = self._sql.execute(
+            "INSERT INTO envelopes (sender, id, recipient, kind, case_id, recorded_at_us, fingerprint, header, proof,"
+            " payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                header.sender,
+                header.id,
+                header.recipients[0],
+                header.kind,
+                header.case_id,
+                self.now_us,
+                fingerprint,
+                signed.header,
+                proof,
+                signed.sealed_payload,
+            ),
+        )
+        seq: int = cursor.lastrowid
+        for position, cited in enumerate(header.cites):
+            self._sql.execute(
+                "INSERT INTO citations (envelope_seq, position, cited_sender, cited_id, kind) VALUES (?, ?, ?, ?, ?)",
+                (seq, position, cited.sender, cited.id, header.kind),
+            )
+        self._log(merkle.leaf_hash(fingerprint), envelope_seq=seq)
+        return seq
+
+    def add_delivery(
+        self,
+        destination: str,
+        *,
+        envelope_seq: int | None = None,
+        receipt_seq: int | None = None,
+        case_id: str = "",
+        expires_at_us: int | None = None,
+    ) -> None:
+        """Queue one copy for one destination and wake whoever serves that."""
+        self._sql.execute(
+            "INSERT INTO deliveries (envelope_seq, receipt_seq, destination, case_id, state, attempts,"
+            " next_attempt_at_us, expires_at_us, lease_holder, lease_until_us, last_error)"
+            " VALUES (?, ?, ?, ?, ?, 0, ?, ?, '', 0, '')",
+            (envelope_seq, receipt_seq, destination, case_id, State.QUEUED.value, self.now_us, expires_at_us),
+        )
+        self.wake.add(destination)
+
+    def state(self, statement: pb.Statement, notify: str = "") -> Pending:
+        """Have a statement signed and recorded when the batch ends, and sent to `notify` if that is given."""
+        pending = Pending(statement, notify)
+        self._pending.append(pending)
+        return pending
+
+    def add_receipt(self, receipt: pb.Receipt, statement: pb.Statement, notify: str = "") -> bool:
+        """Record a proven receipt and its log entry; return False if it was there already."""
+        cursor = self._sql.execute(
+            "INSERT INTO receipts (sender, id, milestone, issuer, recipient, at_us, digest, statement, signature)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING",
+            (
+                statement.envelope.sender,
+                statement.envelope.id,
+                statement.milestone,
+                statement.issuer,
+                statement.recipient,
+                statement.at_us,
+                sha256(receipt.statement).digest(),
+                receipt.statement,
+                receipt.signature.SerializeToString(),
+            ),
+        )
+        if cursor.rowcount == 0:
+            return False
+        seq = cursor.lastrowid
+        self._log(merkle.leaf_hash(receipt.statement), receipt_seq=seq)
+        if notify:
+            self.add_delivery(notify, receipt_seq=seq)
+        return True
+
+    def add_event(
+        self,
+        ref: ids.EnvelopeRef,
+        name: str,
+        *,
+        actor: str = "",
+        destination: str = "",
+        code: int = 0,
+        detail: str = "",
+        stages: str = "",
+    ) -> None:
+        """Record that something happened to an envelope."""
+        self._sql.execute(
+            "INSERT INTO events (at_us, sender, envelope_id, name, actor, destination, code, detail, stages)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (self.now_us, ref.sender, ref.id, name, actor, destination, code, detail, stages),
+        )
+
+    # What is on its way.
+
+    def lease(self, destination: str, holder: str, until_us: int, limit: int) -> list[Leased]:
+        """Take up to `limit` due copies for one destination, oldest first."""
+        rows = self._sql.execute(
+            _LEASE, {"destination": destination, "now": self.now_us, "holder": holder, "limit": limit}
+        ).fetchall()
+        leased = []
+        for seq, was, expires_at_us, header, proof, payload, fingerprint, statement, signature in rows:
+            state = lifecycle.advance(State(was), Event.LEASE)
+            self._move(
+                seq,
+                State(was),
+                state,
+                "attempts = attempts + 1, lease_holder = ?, lease_until_us = ?",
+                holder,
+                until_us,
+            )
+            envelope = receipt = None
+            if header is not None:
+                envelope = pb.SignedEnvelope.FromString(proof)
+                envelope.header = header
+                envelope.sealed_payload = payload or b""
+            else:
+                receipt = pb.Receipt(statement=statement, signature=pb.Signature.FromString(signature))
+            expired = expires_at_us is not None and expires_at_us <= self.now_us
+            leased.append(Leased(seq, state, expired, fingerprint or b"", envelope, receipt))
+        return leased
+
+    def delivery(self, seq: int) -> DeliveryRow | None:
+        """Return one delivery."""
+        row = self._one(
+            "SELECT d.destination, d.state, d.attempts, d.lease_holder, e.header, e.fingerprint FROM deliveries d"
+            " LEFT JOIN envelopes e ON e.seq = d.envelope_seq WHERE d.seq = ?",
+            seq,
+        )
+        if row is None:
+            return None
+        destination, state, attempts, holder, header, fingerprint = row
+        parsed = None if header is None else pb.Header.FromString(header)
+        return DeliveryRow(seq, destination, State(state), attempts, holder, parsed, fingerprint or b"")
+
+    def move(self, row: DeliveryRow, event: Event, *, error: str = "", next_attempt_at_us: int = 0) -> State:
+        """Take a delivery to its next state.
+
+        Raises:
+            Refusal: ILLEGAL_TRANSITION; nothing has changed.
+        """
+        state = lifecycle.advance(row.state, event)
+        self._move(
+            row.seq,
+            row.state,
+            state,
+            "last_error = ?, next_attempt_at_us = ?, lease_holder = '', lease_until_us = 0",
+            error,
+            next_attempt_at_us,
+        )
+        # Whether it is due again or makes way for the next of its case, somebody may act now.
+        self.wake.add(row.destination)
+        return state
+
+    def lapsed(self, limit: int) -> list[int]:
+        """Return the numbers of deliveries whose lease has run out."""
+        return [row[0] for row in self._sql.execute(_LAPSED, (self.now_us, limit))]
+
+    def expired(self, limit: int) -> list[int]:
+        """Return the numbers of deliveries that expired before they ever left."""
+        return [row[0] for row in self._sql.execute(_EXPIRED, (self.now_us, limit))]
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """Make what is done inside happen whole or not at all: written, gathered for signing and woken."""
+        pending, wake = len(self._pending), set(self.wake)
+        self._sql.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            self._sql.execute("ROLLBACK TO part")
+            self._sql.execute("RELEASE part")
+            del self._pending[pending:]
+            self.wake = wake
+            raise
+        self._sql.execute("RELEASE part")
+
+    # For the writer alone.
+
+    def sign(self, issue: Callable[[Sequence[pb.Statement]], Sequence[pb.Receipt]]) -> None:
+        """Sign all gathered statements together and record the receipts."""
+        if not self._pending:
+            return
+        receipts = issue([pending.statement for pending in self._pending])
+        for pending, receipt in zip(self._pending, receipts, strict=True):
+            self.add_receipt(receipt, pending.statement, pending.notify)
+            pending.receipt = receipt
+
+    def _move(self, seq: int, was: State, state: State, assignments: str, *values: object) -> None:
+        cursor = self._sql.execute(
+            f"UPDATE deliveries SET state = ?, {assignments} WHERE seq = ? AND state = ?",  # noqa: S608  our own text
+            (state.value, *values, seq, was.value),
+        )
+        if cursor.rowcount != 1:
+            raise Failure(ErrorCode.STORE, f"delivery {seq} is no longer {was.value}")
+
+    def _log(self, leaf: bytes, *, envelope_seq: int | None = None, receipt_seq: int | None = None) -> None:
+        self._sql.execute(
+            "INSERT INTO log_entries (leaf_hash, envelope_seq, receipt_seq) VALUES (?, ?, ?)",
+            (leaf, envelope_seq, receipt_seq),
+        )
+
+    def _one(self, sql: str, *values: object) -> Any:  # noqa: ANN401  pysqlite3 has no types
+        return self._sql.execute(sql, values).fetchone()

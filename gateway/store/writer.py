@@ -1,0 +1,162 @@
+"""The one writer of a process: gathers what waits, commits once, answers all.
+
+In: jobs, each a function of a `Transaction`. Out: each job's result, after the commit that holds its work. What
+arrives while one batch is being synced to disk makes the next batch, so batches grow with load by themselves.
+A job that raises is undone alone; a commit that fails fails every job of its batch, and none of them happened.
+"""
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import pysqlite3.dbapi2 as sqlite
+from rogatory.v1 import envelope_pb2 as pb
+
+from gateway.clock import Clock, to_micros
+from gateway.errors import ErrorCode, Failure, GatewayError
+from gateway.store.transaction import Transaction
+
+T = TypeVar("T")
+Job = Callable[[Transaction], Any]
+MAX_JOBS_A_BATCH: Final = 64
+RETRY_SECONDS: Final = 1.0
+
+
+class Writer:
+    """Owns the writing connection and its thread."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        issue: Callable[[Sequence[pb.Statement]], Sequence[pb.Receipt]],
+        *,
+        issuer: str,
+        clock: Clock,
+        max_waiting: int,
+        on_commit: Callable[[set[str]], None],
+        watch: Callable[[str], None],
+    ) -> None:
+        """Prepare a writer.
+
+        Args:
+            connect: makes the writing connection, in the writer's own thread.
+            issue: signs statements.
+            issuer: in whose name, e.g. "ee/node".
+            clock: time.
+            max_waiting: jobs that may wait.
+            on_commit: told, on the event loop, which destinations have something new.
+            watch: told, in the writer's thread, that a commit has just returned.
+        """
+        self._connect = connect
+        self._issue = issue
+        self._issuer = issuer
+        self._clock = clock
+        self._max_waiting = max_waiting
+        self._on_commit = on_commit
+        self._watch = watch
+        self._jobs: queue.Queue[tuple[Job, asyncio.Future[Any]] | None] = queue.Queue()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the thread; call it on the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+
+    def write(self, job: Callable[[Transaction], T]) -> asyncio.Future[T]:
+        """Queue `job` for the next transaction; jobs run in the order in which they are queued.
+
+        Returns:
+            A future of the job's result, done once the transaction is on disk. It fails with what the job raised
+            (then nothing of it is recorded), or with Failure STORE, if the commit failed.
+
+        Raises:
+            Failure: OVERLOADED, too many wait; UNAVAILABLE, the node is stopping.
+        """
+        if self._closed:
+            raise Failure(ErrorCode.UNAVAILABLE, "the node is stopping", retry_after=RETRY_SECONDS)
+        if self._jobs.qsize() >= self._max_waiting:
+            detail = f"max_waiting_jobs = {self._max_waiting} jobs wait for the store"
+            raise Failure(ErrorCode.OVERLOADED, detail, retry_after=RETRY_SECONDS)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._jobs.put((job, future))
+        return future
+
+    async def close(self) -> None:
+        """Finish what waits, then stop."""
+        self._closed = True
+        self._jobs.put(None)
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        connection = self._connect()
+        try:
+            while (batch := self._gather()) is not None:
+                self._commit(connection, batch)
+        finally:
+            connection.close()
+
+    def _gather(self) -> list[tuple[Job, asyncio.Future[Any]]] | None:
+        first = self._jobs.get()
+        if first is None:
+            return None
+        batch = [first]
+        while len(batch) < MAX_JOBS_A_BATCH:
+            try:
+                more = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if more is None:
+                # Stop after this batch.
+                self._jobs.put(None)
+                break
+            batch.append(more)
+        return batch
+
+    def _commit(self, connection: Any, batch: list[tuple[Job, asyncio.Future[Any]]]) -> None:  # noqa: ANN401  untyped
+        txn = Transaction(connection, to_micros(self._clock()), self._issuer)
+        outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job, future in batch:
+                outcomes.append((future, *_run_alone(txn, job)))
+            txn.sign(self._issue)
+            connection.execute("COMMIT")
+        except (sqlite.Error, GatewayError) as error:
+            with contextlib.suppress(sqlite.Error):
+                connection.execute("ROLLBACK")
+            failure = Failure(ErrorCode.STORE, f"the store could not be written: {error}", retry_after=RETRY_SECONDS)
+            outcomes = [(future, None, failure) for _, future in batch]
+            txn.wake.clear()
+        else:
+            self._watch("committed")
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._answer, outcomes, txn.wake)
+
+    def _answer(self, outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]], wake: set[str]) -> None:
+        for future, result, error in outcomes:
+            if future.cancelled():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+        if wake:
+            self._on_commit(wake)
+
+
+def _run_alone(txn: Transaction, job: Job) -> tuple[Any, BaseException | None]:
+    try:
+        with txn.part():
+            return job(txn), None
+    except sqlite.OperationalError:
+        # The database itself is in trouble: let the whole batch fail.
+        raise
+    except Exception as error:  # noqa: BLE001  whatever a job raises is its caller's to see, and must not stop others
+        return None, error
