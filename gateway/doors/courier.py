@@ -1,0 +1,271 @@
+"""The courier: carries what is queued for one other node, and brings back its answers.
+
+One courier a destination. It leases a frame, sends it, and settles each copy by the other node's signed answer. Before
+a connection stands, a failure is clean: the other side certainly has nothing. After the frame was sent, only an answer
+tells; until one comes, the same bytes are sent again. After a failure it waits, longer each time, so a dead country
+costs nothing and a reborn one is not trampled.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeAlias
+from uuid import uuid4
+
+import grpc
+import grpc.aio
+from opentelemetry import trace as otel
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import mailbox_pb2 as mailbox
+from rogatory.v1 import relay_pb2 as relay
+from rogatory.v1 import trace_pb2 as trace
+from rogatory.v1.relay_pb2_grpc import RelayStub
+
+from gateway import deliver, telemetry
+from gateway.clock import Clock, to_micros
+from gateway.config import Delivery
+from gateway.deliver import Chance
+from gateway.doors.entrance import Bell
+from gateway.errors import FIRST_FAILURE, ErrorCode, Failure, GatewayError, Refusal
+from gateway.lifecycle import Event
+from gateway.receipt import Scribe
+from gateway.store import Leased, Reader, Transaction, Writer
+
+Stream: TypeAlias = "grpc.aio.StreamStreamCall[relay.RelayRequest, relay.RelayResponse]"
+
+FRAME_ITEMS: Final = 64
+IDLE_SECONDS: Final = 30.0
+BLOCKED_SECONDS: Final = 0.2
+diagnostics = logging.getLogger("gateway.courier")
+
+
+class OpenChannel(Protocol):
+    """Makes a channel to a node, anew each time: its endpoint or CA may have changed."""
+
+    def __call__(self) -> grpc.aio.Channel:
+        """Return the channel.
+
+        Raises:
+            Refusal: the directory does not know the node.
+        """
+        ...
+
+
+class Courier:
+    """Serves one destination node."""
+
+    def __init__(
+        self,
+        destination: str,
+        open_channel: OpenChannel,
+        writer: Writer,
+        reader: Reader,
+        scribe: Scribe,
+        bell: Bell,
+        settings: Delivery,
+        clock: Clock,
+        chance: Chance,
+        tracer: otel.Tracer,
+        watch: Callable[[str], None],
+    ) -> None:
+        self._destination = destination
+        self._open_channel = open_channel
+        self._writer = writer
+        self._reader = reader
+        self._scribe = scribe
+        self._bell = bell
+        self._settings = settings
+        self._clock = clock
+        self._chance = chance
+        self._tracer = tracer
+        self._watch = watch
+        self._holder = uuid4().hex
+        self._failures = 0
+        self._frame = 0
+        self._wake = asyncio.Event()
+        self._channel: grpc.aio.Channel | None = None
+        self._stream: Stream | None = None
+
+    async def run(self) -> None:
+        """Carry until cancelled."""
+        try:
+            with self._bell.listen(self._destination, self._wake):
+                while True:
+                    self._wake.clear()
+                    try:
+                        carried = await self._carry()
+                    except GatewayError as error:
+                        await self._rest(error)
+                        continue
+                    if not carried:
+                        await self._wait()
+        finally:
+            await self._hang_up()
+
+    async def ask_trace(self, envelope_id: str) -> list[trace.EnvelopeTrace]:
+        """Ask the other node what happened there to an envelope.
+
+        Raises:
+            Failure: UNAVAILABLE, it does not answer.
+        """
+        channel = self._open_channel()
+        try:
+            response = await RelayStub(channel).TraceBetween(
+                relay.TraceBetweenRequest(envelope_id=envelope_id), timeout=self._settings.attempt_timeout_seconds
+            )
+        except grpc.aio.AioRpcError as error:
+            raise _failure(error) from error
+        finally:
+            await channel.close()
+        return list(response.traces)
+
+    async def _carry(self) -> bool:
+        """Carry one frame; return whether there was one.
+
+        Raises:
+            GatewayError: this attempt failed; every copy of it is back in the queue.
+        """
+        leased = await self._writer.write(
+            lambda txn: deliver.lease(txn, self._destination, self._holder, FRAME_ITEMS, self._settings)
+        )
+        if not leased:
+            return False
+        self._watch("leased")
+        event = Event.FAIL_CLEAN
+        try:
+            stream = await self._connected()
+            event = Event.FAIL_UNKNOWN
+            answers = await self._exchange(stream, leased)
+            retry = await self._settle(leased, answers)
+        except GatewayError as error:
+            await self._hang_up()
+            await self._give_back(leased, event, error)
+            raise
+        except asyncio.CancelledError:
+            stopping = Failure(ErrorCode.UNAVAILABLE, "the node stopped during the attempt")
+            await asyncio.shield(self._give_back(leased, event, stopping))
+            raise
+        if retry is not None:
+            raise retry
+        self._failures = 0
+        return True
+
+    async def _connected(self) -> Stream:
+        if self._stream is None:
+            self._channel = self._open_channel()
+            try:
+                async with asyncio.timeout(self._settings.attempt_timeout_seconds):
+                    await _ready(self._channel)
+            except TimeoutError as error:
+                raise Failure(ErrorCode.UNAVAILABLE, f"no connection to {self._destination}") from error
+            self._stream = RelayStub(self._channel).Relay()
+        return self._stream
+
+    async def _exchange(self, stream: Stream, leased: Sequence[Leased]) -> Sequence[mailbox.Answer]:
+        self._frame += 1
+        envelopes = [item.envelope for item in leased if item.envelope is not None]
+        receipts = [item.receipt for item in leased if item.receipt is not None]
+        parents = (pb.Header.FromString(envelope.header).traceparent for envelope in envelopes)
+        span = telemetry.start_frame(self._tracer, "rogatory.relay", parents)
+        with otel.use_span(span, end_on_exit=True):
+            span.set_attribute("messaging.batch.message_count", len(leased))
+            span.set_attribute("rogatory.destination", self._destination)
+            try:
+                async with asyncio.timeout(self._settings.attempt_timeout_seconds):
+                    await stream.write(relay.RelayRequest(frame=self._frame, envelopes=envelopes, receipts=receipts))
+                    self._watch("sent")
+                    response = await stream.read()
+            except grpc.aio.AioRpcError as error:
+                raise _failure(error) from error
+            except (TimeoutError, asyncio.InvalidStateError) as error:
+                raise Failure(ErrorCode.UNAVAILABLE, f"no answer from {self._destination}") from error
+            if not isinstance(response, relay.RelayResponse):
+                raise Failure(ErrorCode.UNAVAILABLE, f"{self._destination} ended the stream")
+            if response.frame != self._frame or len(response.answers) != len(leased):
+                raise Refusal(ErrorCode.MALFORMED, f"{self._destination} answered another frame")
+            self._watch("answered")
+        return response.answers
+
+    async def _settle(self, leased: Sequence[Leased], answers: Sequence[mailbox.Answer]) -> GatewayError | None:
+        """Settle each copy by its answer; return the last failure, if some must be tried again."""
+        # The frame's envelopes come first, as in the request.
+        ordered = sorted(leased, key=lambda item: item.envelope is None)
+        delay = deliver.backoff(self._failures + 1, self._settings, self._chance)
+
+        def job(txn: Transaction) -> GatewayError | None:
+            retry: GatewayError | None = None
+            for item, answer in zip(ordered, answers, strict=True):
+                retry = self._settle_one(item, answer, delay, txn) or retry
+            return retry
+
+        retry = await self._writer.write(job)
+        self._watch("settled")
+        return retry
+
+    def _settle_one(self, item: Leased, answer: mailbox.Answer, delay: float, txn: Transaction) -> GatewayError | None:
+        result = answer.WhichOneof("result")
+        if result == "error" and answer.error.code >= FIRST_FAILURE:
+            failure = Failure(ErrorCode.UNAVAILABLE, f"{self._destination} cannot take it now: {answer.error.detail}")
+            deliver.fail(txn, item.seq, self._holder, Event.FAIL_CLEAN, failure, delay)
+            return failure
+        try:
+            with txn.part():
+                self._scribe.answered(item, answer, txn)
+        except Refusal as error:
+            # The answer proves nothing: ask again.
+            deliver.fail(txn, item.seq, self._holder, Event.FAIL_UNKNOWN, error, delay)
+            return error
+        return None
+
+    async def _give_back(self, leased: Sequence[Leased], event: Event, error: GatewayError) -> None:
+        delay = deliver.backoff(self._failures + 1, self._settings, self._chance)
+
+        def job(txn: Transaction) -> None:
+            for item in leased:
+                deliver.fail(txn, item.seq, self._holder, event, error, delay)
+
+        await self._writer.write(job)
+
+    async def _rest(self, error: GatewayError) -> None:
+        """Wait after a failure; news of more to carry does not shorten it."""
+        self._failures += 1
+        diagnostics.info("attempt failed", extra={"destination": self._destination, "code": error.code.name})
+        await asyncio.sleep(deliver.backoff(self._failures, self._settings, self._chance))
+
+    async def _wait(self) -> None:
+        """Wait for news, or until something becomes due."""
+        due_us = await self._reader.next_attempt_us(self._destination)
+        seconds = IDLE_SECONDS
+        if due_us is not None:
+            until_due = (due_us - to_micros(self._clock())) / 1_000_000
+            # Something may be due and still have to let an earlier copy of its case go first.
+            seconds = min(IDLE_SECONDS, max(BLOCKED_SECONDS, until_due))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    async def _hang_up(self) -> None:
+        stream, channel, self._stream, self._channel = self._stream, self._channel, None, None
+        if stream is not None:
+            stream.cancel()
+        if channel is not None:
+            await channel.close()
+
+
+async def _ready(channel: grpc.aio.Channel) -> None:
+    """Wait until the connection stands.
+
+    Raises:
+        Failure: UNAVAILABLE, this attempt to connect has failed.
+    """
+    state = channel.get_state(try_to_connect=True)
+    while state is not grpc.ChannelConnectivity.READY:
+        await channel.wait_for_state_change(state)
+        state = channel.get_state(try_to_connect=True)
+        if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            raise Failure(ErrorCode.UNAVAILABLE, "the connection was refused or its certificate was not accepted")
+
+
+def _failure(error: grpc.aio.AioRpcError) -> Failure:
+    return Failure(ErrorCode.UNAVAILABLE, f"{error.code().name}: {error.details() or ''}"[:300])

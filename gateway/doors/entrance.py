@@ -1,0 +1,171 @@
+"""What every door does first and last: know who calls, and say errors whole.
+
+In: the context of one gRPC call. Out: a `Peer`, or the call is ended with our error in the status details.
+"""
+
+import asyncio
+import logging
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, TypeAlias, TypeVar
+from uuid import uuid4
+
+import grpc
+import grpc.aio
+from google.protobuf import any_pb2
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from gateway.authenticate import Peer, authenticate
+from gateway.clock import Clock
+from gateway.config import Limits
+from gateway.directory import Directory
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.path import error_message
+from gateway.tls import peer_certificate
+
+# Our codes say it all; the gRPC status is for what knows nothing of us (proxies, dashboards).
+STATUS: Final = {
+    ErrorCode.MALFORMED: grpc.StatusCode.INVALID_ARGUMENT,
+    ErrorCode.TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ErrorCode.OVER_QUOTA: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ErrorCode.UNKNOWN_PEER: grpc.StatusCode.UNAUTHENTICATED,
+    ErrorCode.REVOKED: grpc.StatusCode.UNAUTHENTICATED,
+    ErrorCode.NOT_PERMITTED: grpc.StatusCode.PERMISSION_DENIED,
+    ErrorCode.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    ErrorCode.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.OVERLOADED: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.STORE: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.INTERNAL: grpc.StatusCode.INTERNAL,
+}  # all others: FAILED_PRECONDITION
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+diagnostics = logging.getLogger("gateway.doors")
+
+
+class Bell:
+    """Wakes who waits for something new at a destination."""
+
+    def __init__(self) -> None:
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+
+    def ring(self, destinations: set[str]) -> None:
+        """Wake everybody who listens for one of them; call it on the event loop."""
+        for destination in destinations:
+            for event in self._waiting.get(destination, ()):
+                event.set()
+
+    @contextmanager
+    def listen(self, destination: str, event: asyncio.Event) -> Iterator[None]:
+        """Set `event` whenever there may be something new; the listener clears it."""
+        self._waiting[destination].add(event)
+        try:
+            yield
+        finally:
+            self._waiting[destination].discard(event)
+            if not self._waiting[destination]:
+                del self._waiting[destination]
+
+
+class Entrance:
+    """Lets callers in, one node's way."""
+
+    def __init__(self, directory: Directory, limits: Limits, clock: Clock) -> None:
+        self._directory = directory
+        self._limits = limits
+        self._clock = clock
+        self._streams: Counter[str] = Counter()
+
+    def peer(self, context: Context) -> Peer:
+        """Return who calls.
+
+        Raises:
+            Refusal: UNKNOWN_PEER or REVOKED.
+        """
+        # The stubs type the context's values as lists of bytes; gRPC gives tuples. Both are iterables of bytes.
+        certificate = peer_certificate(context.auth_context())
+        return authenticate(certificate.leaf_pem, self._directory, self._clock())
+
+    @asynccontextmanager
+    async def call(self, context: Context) -> AsyncIterator[Peer]:
+        """Serve one call: authenticate first, count its stream, and end it with our error if one is raised."""
+        name = ""
+        try:
+            peer = self.peer(context)
+            name = str(peer.address)
+            self._count(name)
+            yield peer
+        except GatewayError as error:
+            await abort(context, error)
+        except (asyncio.CancelledError, grpc.aio.AbortError):
+            raise
+        except Exception as error:
+            # Nothing of an unforeseen error leaves the house but a reference to find it by.
+            reference = uuid4().hex[:12]
+            diagnostics.exception("unforeseen error", extra={"reference": reference, "peer": name})
+            await abort(context, Failure(ErrorCode.INTERNAL, f"reference {reference}"))
+            raise AssertionError("abort returned") from error
+        finally:
+            if name:
+                self._streams[name] -= 1
+                if not self._streams[name]:
+                    del self._streams[name]
+
+    def _count(self, name: str) -> None:
+        self._streams[name] += 1
+        if self._streams[name] > self._limits.max_streams_per_peer:
+            detail = f"more than max_streams_per_peer = {self._limits.max_streams_per_peer} calls at once"
+            raise Refusal(ErrorCode.OVER_QUOTA, detail)
+
+
+async def abort(context: Context, error: GatewayError) -> None:
+    """End a call with our error, whole, in the status details."""
+    packed = any_pb2.Any()
+    packed.Pack(error_message(error))
+    code = STATUS.get(error.code, grpc.StatusCode.FAILED_PRECONDITION)
+    status = status_pb2.Status(code=code.value[0], message=str(error), details=[packed])
+    await context.abort_with_status(rpc_status.to_status(status))
+
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+async def in_flight(
+    requests: AsyncIterator[In], work: Callable[[In], Coroutine[Any, Any, Out]], limit: int
+) -> AsyncIterator[Out]:
+    """Work on up to `limit` requests of a stream at once; yield the results in the requests' order.
+
+    The next request is read only when there is room, so a fast caller waits in its own send buffer.
+    """
+    room = asyncio.Semaphore(limit)
+    started: asyncio.Queue[asyncio.Task[Out] | None] = asyncio.Queue()
+
+    async def read() -> None:
+        try:
+            await room.acquire()
+            async for request in requests:
+                started.put_nowait(asyncio.create_task(work(request)))
+                await room.acquire()
+        finally:
+            started.put_nowait(None)
+
+    reading = asyncio.create_task(read())
+    tasks: set[asyncio.Task[Any]] = {reading}
+    try:
+        while (task := await started.get()) is not None:
+            tasks.add(task)
+            yield await task
+            tasks.discard(task)
+            room.release()
+        await reading
+    finally:
+        while not started.empty():
+            left = started.get_nowait()
+            if left is not None:
+                tasks.add(left)
+        for task in tasks:
+            task.cancel()
+        # Nothing that was begun outlives its stream unseen.
+        await asyncio.gather(*tasks, return_exceptions=True)

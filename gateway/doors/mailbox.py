@@ -1,0 +1,227 @@
+"""The Mailbox door: a participant hands in, collects and acknowledges.
+
+Submit answers each envelope once it is on disk, or refused. Collect hands out what is there, as far as the client gives
+credit, until each item is acknowledged; what was handed out and not acknowledged when the stream ends is in doubt and
+will be handed out again, in another stream, byte for byte.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
+from uuid import uuid4
+
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import mailbox_pb2 as mailbox
+from rogatory.v1.mailbox_pb2_grpc import MailboxServicer
+
+from gateway import codec, deliver
+from gateway.authenticate import Peer
+from gateway.config import Delivery, Limits
+from gateway.doors.entrance import Bell, Context, Entrance, in_flight
+from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.lifecycle import Event
+from gateway.path import MAX_FRAME_ENVELOPES, Path, Turn, error_message
+from gateway.receipt import Scribe
+from gateway.store import Leased, Transaction, Writer
+
+MAX_ITEMS_A_RESPONSE: Final = 64
+MAX_CREDIT: Final = 1024
+
+
+class MailboxDoor(MailboxServicer):
+    """Serves the Mailbox of one node."""
+
+    def __init__(
+        self,
+        entrance: Entrance,
+        path: Path,
+        writer: Writer,
+        scribe: Scribe,
+        bell: Bell,
+        limits: Limits,
+        delivery: Delivery,
+        watch: Callable[[str], None],
+    ) -> None:
+        self._entrance = entrance
+        self._path = path
+        self._writer = writer
+        self._scribe = scribe
+        self._bell = bell
+        self._limits = limits
+        self._delivery = delivery
+        self._watch = watch
+
+    async def Submit(self, request: mailbox.SubmitRequest, context: Context) -> mailbox.SubmitResponse:
+        """Take one envelope."""
+        async with self._entrance.call(context) as peer:
+            check_frame([request.envelope], self._limits)
+            (answer,) = await self._path.accept(_participant(peer), [request.envelope])
+            return mailbox.SubmitResponse(answer=answer)
+
+    async def SubmitFrames(
+        self, request_iterator: AsyncIterator[mailbox.SubmitFramesRequest], context: Context
+    ) -> AsyncIterator[mailbox.SubmitFramesResponse]:
+        """Take frames of envelopes; several may be in work at once, and each is answered when it is done."""
+        async with self._entrance.call(context) as peer:
+            _participant(peer)
+
+            turn = Turn()
+            turn.end()
+
+            async def answer(request: mailbox.SubmitFramesRequest) -> mailbox.SubmitFramesResponse:
+                nonlocal turn
+                turn = mine = Turn(turn)
+                check_frame(request.envelopes, self._limits)
+                # The certificate may have expired, or its owner been revoked, since the stream began.
+                answers = await self._path.accept(self._entrance.peer(context), request.envelopes, mine)
+                return mailbox.SubmitFramesResponse(frame=request.frame, answers=answers)
+
+            async for response in in_flight(request_iterator, answer, self._limits.frames_in_flight):
+                yield response
+
+    async def Collect(
+        self, request_iterator: AsyncIterator[mailbox.CollectRequest], context: Context
+    ) -> AsyncIterator[mailbox.CollectResponse]:
+        """Hand out what is there, and settle what is acknowledged, until the client ends the stream."""
+        async with self._entrance.call(context) as peer:
+            stream = _Collection(self, str(_participant(peer).address))
+            reading = asyncio.create_task(stream.read(request_iterator))
+            try:
+                with self._bell.listen(stream.recipient, stream.wake):
+                    async for response in stream.serve():
+                        yield response
+                await reading
+            finally:
+                reading.cancel()
+                await stream.give_back()
+
+    async def lease(self, recipient: str, holder: str, limit: int) -> list[Leased]:
+        """Take due items for a participant."""
+        return await self._writer.write(lambda txn: deliver.lease(txn, recipient, holder, limit, self._delivery))
+
+    async def settle(self, acks: Sequence[mailbox.Acknowledgement], recipient: str) -> list[mailbox.Settled]:
+        """Settle acknowledgements; those that are wrong are answered with their error and change nothing."""
+
+        def job(txn: Transaction) -> list[mailbox.Settled]:
+            return [self._settle_one(ack, recipient, txn) for ack in acks]
+
+        settled = await self._writer.write(job)
+        self._watch("acknowledged")
+        return settled
+
+    def _settle_one(self, ack: mailbox.Acknowledgement, recipient: str, txn: Transaction) -> mailbox.Settled:
+        statement = ack.statement if ack.HasField("statement") else None
+        try:
+            with txn.part():
+                self._scribe.acknowledged(statement, ack.held, ack.delivery_id, recipient, txn)
+        except Refusal as error:
+            return mailbox.Settled(delivery_id=ack.delivery_id, error=error_message(error))
+        return mailbox.Settled(delivery_id=ack.delivery_id)
+
+    async def give_back(self, seqs: Sequence[int], holder: str) -> None:
+        """Put items that were handed out and not acknowledged in doubt."""
+        gone = Failure(ErrorCode.UNAVAILABLE, "the recipient left without acknowledging")
+
+        def job(txn: Transaction) -> None:
+            for seq in seqs:
+                deliver.fail(txn, seq, holder, Event.FAIL_UNKNOWN, gone, 0.0)
+
+        await self._writer.write(job)
+
+
+class _Collection:
+    """One Collect stream."""
+
+    def __init__(self, door: MailboxDoor, recipient: str) -> None:
+        self.recipient = recipient
+        self.wake = asyncio.Event()
+        self._door = door
+        self._holder = uuid4().hex
+        # A client that talks and does not listen fills this, and is then not read on.
+        self._requests: asyncio.Queue[mailbox.CollectRequest] = asyncio.Queue(maxsize=8)
+        self._over = False
+        self._credit = 0
+        self._out: set[int] = set()
+
+    async def read(self, requests: AsyncIterator[mailbox.CollectRequest]) -> None:
+        """Take in credit and acknowledgements until the client has said all."""
+        try:
+            async for request in requests:
+                codec.check(request)
+                await self._requests.put(request)
+                self.wake.set()
+        finally:
+            self._over = True
+            self.wake.set()
+
+    async def serve(self) -> AsyncIterator[mailbox.CollectResponse]:
+        """Yield settled acknowledgements and items, as they come."""
+        said_drained = False
+        while True:
+            self.wake.clear()
+            over, acks = self._over, self._heard()
+            if acks:
+                settled = await self._door.settle(acks, self.recipient)
+                self._out.difference_update(ack.delivery_id for ack in acks)
+                yield mailbox.CollectResponse(settled=settled)
+            if over:
+                # It has said all it will: what it was given and did not acknowledge goes back.
+                return
+            while self._credit:
+                limit = min(self._credit, MAX_ITEMS_A_RESPONSE)
+                leased = await self._door.lease(self.recipient, self._holder, limit)
+                self._out.update(item.seq for item in leased)
+                self._credit -= len(leased)
+                drained = len(leased) < limit
+                if leased or not said_drained:
+                    yield mailbox.CollectResponse(items=map(_item, leased), drained=drained)
+                said_drained = drained
+                if drained:
+                    break
+            await self.wake.wait()
+
+    def _heard(self) -> list[mailbox.Acknowledgement]:
+        """Take up new credit and return the acknowledgements that have come in."""
+        acks: list[mailbox.Acknowledgement] = []
+        while not self._requests.empty():
+            request = self._requests.get_nowait()
+            acks.extend(request.acknowledgements)
+            self._credit = min(self._credit + request.credit, MAX_CREDIT)
+        return acks
+
+    async def give_back(self) -> None:
+        """Put what is still out in doubt."""
+        if self._out:
+            await asyncio.shield(self._door.give_back(sorted(self._out), self._holder))
+
+
+def _item(leased: Leased) -> mailbox.Item:
+    if leased.receipt is not None:
+        return mailbox.Item(delivery_id=leased.seq, receipt=leased.receipt)
+    if leased.expired:
+        # It may be on the client's disk already; only the client can tell. It is not handed out again.
+        return mailbox.Item(delivery_id=leased.seq, probe=mailbox.Probe(fingerprint=leased.fingerprint))
+    return mailbox.Item(delivery_id=leased.seq, envelope=leased.envelope)
+
+
+def _participant(peer: Peer) -> Peer:
+    if peer.address.is_node:
+        raise Refusal(ErrorCode.NOT_PERMITTED, "a node has no mailbox; it uses Relay")
+    return peer
+
+
+def check_frame(envelopes: Sequence[pb.SignedEnvelope], limits: Limits) -> None:
+    """Check the size of a frame before anything in it is looked at.
+
+    Raises:
+        Refusal: TOO_LARGE, naming the limit.
+    """
+    if len(envelopes) > MAX_FRAME_ENVELOPES:
+        raise Refusal(
+            ErrorCode.TOO_LARGE, f"{len(envelopes)} envelopes are over MAX_FRAME_ENVELOPES = {MAX_FRAME_ENVELOPES}"
+        )
+    size = sum(envelope.ByteSize() for envelope in envelopes)
+    if size > limits.max_frame_bytes:
+        raise Refusal(
+            ErrorCode.TOO_LARGE, f"a frame of {size} bytes is over max_frame_bytes = {limits.max_frame_bytes}"
+        )

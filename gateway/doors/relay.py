@@ -1,0 +1,92 @@
+"""The Relay door: another node brings its own participants' envelopes, and receipts about ours.
+
+Every envelope runs the whole path here too: this node trusts nothing that the other one checked.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import mailbox_pb2 as mailbox
+from rogatory.v1 import relay_pb2 as relay
+from rogatory.v1.relay_pb2_grpc import RelayServicer
+
+from gateway import codec
+from gateway.authenticate import Peer
+from gateway.config import Limits
+from gateway.doors.entrance import Context, Entrance, in_flight
+from gateway.doors.mailbox import check_frame
+from gateway.doors.trace import between, envelope_trace
+from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.path import Path, Turn, error_message
+from gateway.receipt import Scribe
+from gateway.store import Reader, Transaction, Writer
+
+
+class RelayDoor(RelayServicer):
+    """Serves other nodes."""
+
+    def __init__(
+        self, entrance: Entrance, path: Path, writer: Writer, reader: Reader, scribe: Scribe, limits: Limits
+    ) -> None:
+        self._entrance = entrance
+        self._path = path
+        self._writer = writer
+        self._reader = reader
+        self._scribe = scribe
+        self._limits = limits
+
+    async def Relay(
+        self, request_iterator: AsyncIterator[relay.RelayRequest], context: Context
+    ) -> AsyncIterator[relay.RelayResponse]:
+        """Take frames of envelopes and receipts; answer each item, in order."""
+        async with self._entrance.call(context) as peer:
+            _node(peer)
+            turn = Turn()
+            turn.end()
+
+            async def answer(request: relay.RelayRequest) -> relay.RelayResponse:
+                nonlocal turn
+                turn = mine = Turn(turn)
+                check_frame(request.envelopes, self._limits)
+                peer = _node(self._entrance.peer(context))
+                answers = await self._path.accept(peer, request.envelopes, mine)
+                answers += await self._hear(request.receipts, peer)
+                return relay.RelayResponse(frame=request.frame, answers=answers)
+
+            async for response in in_flight(request_iterator, answer, self._limits.frames_in_flight):
+                yield response
+
+    async def TraceBetween(self, request: relay.TraceBetweenRequest, context: Context) -> relay.TraceBetweenResponse:
+        """Tell the other node what happened here to an envelope that went between the two."""
+        async with self._entrance.call(context) as peer:
+            codec.check(request)
+            rows = await self._reader.trace(request.envelope_id)
+            here = self._scribe.here
+            shared = [row for row in rows if between(row.header, here, _node(peer).node)]
+            return relay.TraceBetweenResponse(traces=[envelope_trace(row, here) for row in shared])
+
+    async def _hear(self, receipts: Sequence[pb.Receipt], peer: Peer) -> list[mailbox.Answer]:
+        if not receipts:
+            return []
+
+        def job(txn: Transaction) -> list[mailbox.Answer]:
+            return [self._hear_one(receipt, peer, txn) for receipt in receipts]
+
+        try:
+            return await self._writer.write(job)
+        except Failure as failure:
+            return [mailbox.Answer(error=error_message(failure)) for _ in receipts]
+
+    def _hear_one(self, receipt: pb.Receipt, peer: Peer, txn: Transaction) -> mailbox.Answer:
+        try:
+            with txn.part():
+                self._scribe.heard(receipt, peer.node, txn)
+        except Refusal as error:
+            return mailbox.Answer(error=error_message(error))
+        return mailbox.Answer(noted=True)
+
+
+def _node(peer: Peer) -> Peer:
+    if not peer.address.is_node:
+        raise Refusal(ErrorCode.NOT_PERMITTED, "only a node relays")
+    return peer

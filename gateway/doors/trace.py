@@ -1,0 +1,121 @@
+"""The Trace door: an operator asks where an envelope is, and reads none.
+
+What this node recorded, and, if asked, what the nodes at the envelope's other end tell of it, live. The statements of
+both sides come with their signatures, so that the operator's own program can check them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import errors_pb2
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import trace_pb2 as trace
+from rogatory.v1.trace_pb2_grpc import TraceServicer
+
+from gateway import codec
+from gateway.doors.entrance import Context, Entrance
+from gateway.errors import ErrorCode, GatewayError, Refusal
+from gateway.identity import Address, Role
+from gateway.lifecycle import ACTS_NEXT, FINAL
+from gateway.path import error_message
+from gateway.store.reader import EventRow, Reader, TraceRow
+
+AskNode = Callable[[str, str], Awaitable[list[trace.EnvelopeTrace]]]
+
+
+class TraceDoor(TraceServicer):
+    """Serves the operators of one node."""
+
+    def __init__(self, here: str, entrance: Entrance, reader: Reader, ask_node: AskNode) -> None:
+        """Prepare the door; `ask_node(node, envelope id)` asks another node for what it knows."""
+        self._here = here
+        self._entrance = entrance
+        self._reader = reader
+        self._ask_node = ask_node
+
+    async def GetTrace(self, request: trace.GetTraceRequest, context: Context) -> trace.GetTraceResponse:
+        """Follow an envelope, or every envelope of a case."""
+        async with self._entrance.call(context) as peer:
+            if Role.OPERATOR not in peer.roles or peer.node != self._here:
+                raise Refusal(ErrorCode.NOT_PERMITTED, "only an operator of this node may trace")
+            codec.check(request)
+            rows = await self._reader.trace(request.key)
+            if not rows:
+                raise Refusal(ErrorCode.NOT_FOUND, f"no envelope or case {request.key!r} at node {self._here}")
+            response = trace.GetTraceResponse(traces=[envelope_trace(row, self._here) for row in rows])
+            if request.ask_others:
+                await self._ask_others(rows, response)
+            return response
+
+    async def _ask_others(self, rows: Iterable[TraceRow], response: trace.GetTraceResponse) -> None:
+        asked = [(node, row.id) for row in rows for node in sorted(_nodes(row.header) - {self._here})]
+        told = await asyncio.gather(*(self._ask_node(node, key) for node, key in asked), return_exceptions=True)
+        silent: dict[str, GatewayError] = {}
+        for (node, _), answer in zip(asked, told, strict=True):
+            if isinstance(answer, GatewayError):
+                silent[node] = answer
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                response.traces.extend(answer)
+        for node, error in silent.items():
+            response.silent.append(trace.NodeSilent(node=node, error=error_message(error)))
+
+
+def between(header: bytes, here: str, other: str) -> bool:
+    """Whether an envelope went between these two nodes."""
+    return _nodes(header) == {here, other}
+
+
+def envelope_trace(row: TraceRow, here: str) -> trace.EnvelopeTrace:
+    """Return what is recorded of one envelope as it travels."""
+    return trace.EnvelopeTrace(
+        node=here,
+        header=row.header,
+        envelope=ids.EnvelopeRef(sender=row.sender, id=row.id),
+        fingerprint=row.fingerprint,
+        events=[event for stored in row.events for event in _events(stored)],
+        receipts=row.receipts,
+        deliveries=[
+            trace.DeliveryState(
+                destination=copy.destination,
+                state=copy.state.value,
+                attempts=copy.attempts,
+                next_attempt_at_us=0 if copy.state in FINAL else copy.next_attempt_at_us,
+                last_error=copy.last_error,
+                acts_next=_acts_next(copy.destination, copy.state, ACTS_NEXT[copy.state]),
+            )
+            for copy in row.copies
+        ],
+    )
+
+
+def _acts_next(destination: str, state: object, who: str) -> str:
+    """Name who acts next: a mailbox has no courier, its owner collects."""
+    at_home = not Address.parse(destination, allow_node=True).is_node
+    return destination if at_home and state not in FINAL else who
+
+
+def _events(stored: EventRow) -> Iterable[trace.TraceEvent]:
+    """Unfold one stored event into the stages that it passed and what it came to."""
+    stages = [stage.rpartition(":") for stage in stored.stages.split()]
+    at_us = stored.at_us - sum(int(took) for _, _, took in stages)
+    for name, _, took in stages:
+        at_us += int(took)
+        yield trace.TraceEvent(at_us=at_us, name=name, actor=stored.actor, took_us=int(took))
+    yield trace.TraceEvent(
+        at_us=stored.at_us,
+        name=stored.name,
+        actor=stored.actor,
+        destination=stored.destination,
+        code=errors_pb2.ErrorCode.ValueType(stored.code),
+        detail=stored.detail,
+    )
+
+
+def _nodes(header: bytes) -> set[str]:
+    if not header:
+        return set()
+    parsed = pb.Header.FromString(header)
+    return {Address.parse(address).node for address in (parsed.sender, *parsed.recipients)}

@@ -1,0 +1,61 @@
+"""Spans: one a frame and stage, in the trace that the sender's signed header names.
+
+In: the headers of a frame. Out: OpenTelemetry spans, exported over OTLP where that is configured. A span carries ids
+and counts, never content and never personal data. What happened to each envelope is in the event table, which is
+complete; spans may be sampled or lost.
+
+Source: W3C Trace Context level 1 (the header's `traceparent`), OpenTelemetry messaging conventions for the links.
+"""
+
+from collections.abc import Iterable
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Link, SpanContext, TraceFlags, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from gateway.config import Telemetry
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+def tracer_provider(settings: Telemetry, service: str) -> TracerProvider:
+    """Return a provider for one process, e.g. service "rogatory-node-ee"; shut it down to flush it."""
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    if settings.otlp_endpoint:
+        exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint, insecure=settings.otlp_insecure)
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
+
+
+def start_frame(tracer: Tracer, name: str, traceparents: Iterable[str]) -> trace.Span:
+    """Start the span of one frame.
+
+    If all its envelopes belong to one trace, the span is part of it. Otherwise it is a trace of its own, with a link
+    to each: no envelope's trace is more the frame's than another's.
+    """
+    contexts = [context for context in map(_context, traceparents) if context is not None]
+    if contexts and len({context.trace_id for context in contexts}) == 1:
+        parent = trace.set_span_in_context(trace.NonRecordingSpan(contexts[0]))
+        return tracer.start_span(name, context=parent)
+    return tracer.start_span(name, links=[Link(context) for context in contexts])
+
+
+def traceparent(span: trace.Span) -> str:
+    """Return the `traceparent` that a header made within this span carries; empty if it is not recording."""
+    context = span.get_span_context()
+    if not context.is_valid:
+        return ""
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+def _context(parent: str) -> SpanContext | None:
+    if not parent:
+        return None
+    found = trace.get_current_span(_PROPAGATOR.extract({"traceparent": parent})).get_span_context()
+    if not found.is_valid:
+        return None
+    return SpanContext(found.trace_id, found.span_id, is_remote=True, trace_flags=TraceFlags(found.trace_flags))
