@@ -5,14 +5,19 @@ In: bytes or parsed messages. Out: messages whose every protovalidate rule holds
 path of the first field that broke a rule.
 """
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import protovalidate
 from google.protobuf.message import DecodeError, Message
+from rogatory.v1 import errors_pb2
 
-from gateway.errors import ErrorCode, Refusal
+from gateway.errors import FIRST_FAILURE, ErrorCode, Failure, GatewayError, Refusal
 
 M = TypeVar("M", bound=Message)
+
+# As in errors.proto and envelope.proto (Statement): a longer text is cut, it never makes an error of its own.
+MAX_DETAIL_CHARS: Final = 500
+MAX_FIELD_CHARS: Final = 200
 
 
 def check(message: Message, code: ErrorCode = ErrorCode.MALFORMED) -> None:
@@ -34,8 +39,9 @@ def check(message: Message, code: ErrorCode = ErrorCode.MALFORMED) -> None:
 def parse(kind: type[M], raw: bytes, code: ErrorCode = ErrorCode.MALFORMED) -> M:
     """Parse `raw` and check it.
 
-    The encoding must be the shortest one: no unknown field, no field twice, no default written out. Otherwise two
-    readers could see different things in the same signed bytes, or a signer could hide what no reader sees.
+    The encoding must be the one that all our writers give: no unknown field, no field twice, no default written out,
+    fields by number. Otherwise two readers could see different things in the same signed bytes, or a signer could hide
+    what no reader sees. Comparing lengths would not do: an unpacked list saves the bytes that something hidden takes.
 
     Raises:
         Refusal: `code`.
@@ -48,10 +54,34 @@ def parse(kind: type[M], raw: bytes, code: ErrorCode = ErrorCode.MALFORMED) -> M
     known = kind()
     known.CopyFrom(message)
     known.DiscardUnknownFields()
-    if known.ByteSize() != len(raw):
-        raise Refusal(code, f"{kind.__name__} has unknown or repeated fields, or is not in its shortest encoding")
+    if known.SerializeToString(deterministic=True) != raw:
+        raise Refusal(code, f"{kind.__name__} has unknown or repeated fields, or is not in its one encoding")
     check(message, code)
     return message
+
+
+def error_message(error: GatewayError) -> errors_pb2.Error:
+    """Return an error as it travels."""
+    return errors_pb2.Error(
+        code=errors_pb2.ErrorCode.ValueType(error.code),
+        detail=error.detail[:MAX_DETAIL_CHARS],
+        field=error.field[:MAX_FIELD_CHARS],
+        retry_after_ms=0 if error.retry_after is None else max(1, round(error.retry_after * 1000)),
+    )
+
+
+def error_from(message: errors_pb2.Error) -> GatewayError:
+    """Return the error that travelled as `message`.
+
+    A code of a newer version becomes a failure: what it means is not known, so nothing may be taken as decided.
+    """
+    try:
+        code = ErrorCode(message.code)
+    except ValueError:
+        return Failure(ErrorCode.INTERNAL, f"an error of the unknown code {message.code}: {message.detail}")
+    if code < FIRST_FAILURE:
+        return Refusal(code, message.detail, message.field)
+    return Failure(code, message.detail, message.field, message.retry_after_ms / 1000 or None)
 
 
 def _path(violation: object) -> str:

@@ -234,7 +234,7 @@ def verify(envelope: pb.SignedEnvelope, header: pb.Header, find_key: KeyFinder) 
     if not hmac.compare_digest(slots_digest(envelope.slots), header.slots_digest):
         raise Refusal(ErrorCode.BAD_SIGNATURE, "the slots are not the ones that were signed", "slots")
     # (2)
-    first = envelope.signatures[0]
+    first = envelope.signatures[0] if envelope.signatures else pb.Signature()
     if first.signer != header.sender or first.key_id != header.sender_key_id:
         raise Refusal(ErrorCode.BAD_SIGNATURE, "the first signature is not the sender's", "signatures[0]")
     # (3)

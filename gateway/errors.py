@@ -78,6 +78,9 @@ class GatewayError(Exception):
     field: str = ""
     retry_after: float | None = None
 
+    def __post_init__(self) -> None:
+        """Do nothing; but without it the dataclass would not call those of the subclasses."""
+
     def __str__(self) -> str:
         where = f" (at {self.field})" if self.field else ""
         return f"{self.code.name}: {self.detail}{where}"

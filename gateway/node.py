@@ -74,6 +74,7 @@ class Node:
         self._couriers: dict[str, Courier] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._server: grpc.aio.Server | None = None
+        self._entrance: Entrance | None = None
         self._writer: Writer | None = None
         self._reader: Reader | None = None
 
@@ -100,7 +101,7 @@ class Node:
         tracer = self._provider.get_tracer("rogatory")
         directory = material.directory
         scribe = Scribe(config.node, directory)
-        entrance = Entrance(directory, config.limits, self._clock)
+        entrance = self._entrance = Entrance(directory, config.limits, self._clock)
         path = Path(config.node, directory, config.limits, self._clock, writer, tracer, self._watch)
         for other in directory.nodes:
             if other.code != config.node and other.status is Status.ACTIVE:
@@ -124,7 +125,7 @@ class Node:
         relay_pb2_grpc.add_RelayServicer_to_server(relay_door, server)
         trace_door = TraceDoor(config.node, entrance, reader, self._ask_node)
         trace_pb2_grpc.add_TraceServicer_to_server(trace_door, server)
-        door = transport.DoorTls(material.tls, tuple(node.ca_pem for node in directory.nodes))
+        door = transport.DoorTls(material.identity, tuple(node.ca_pem for node in directory.nodes))
         try:
             port = server.add_secure_port(config.listen, transport.server_credentials(lambda: door))
         except RuntimeError as error:
@@ -136,7 +137,9 @@ class Node:
 
     async def stop(self) -> None:
         """Take no more calls, finish those in work, give back what is leased, close the store."""
-        if self._server is not None:
+        if self._server is not None and self._entrance is not None:
+            self._entrance.closing.set()
+            self._bell.ring_all()
             await self._server.stop(DRAIN_SECONDS)
         for task in self._tasks:
             task.cancel()
@@ -155,7 +158,7 @@ class Node:
 
     def _open_channel(self, code: str) -> grpc.aio.Channel:
         node = self._material.directory.node(code)
-        credentials = transport.channel_credentials(self._material.tls, node.ca_pem)
+        credentials = transport.channel_credentials(self._material.identity, node.ca_pem)
         return transport.open_channel(
             node.endpoint, code, self._material.directory.federation, credentials, transport.KEEPALIVE
         )

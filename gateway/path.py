@@ -15,7 +15,6 @@ from typing import Final
 
 from opentelemetry import trace
 from rogatory.v1 import envelope_pb2 as pb
-from rogatory.v1 import errors_pb2
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
 
@@ -23,6 +22,7 @@ from gateway import deliver, telemetry
 from gateway.authenticate import Peer
 from gateway.authorise import Permit, authorise
 from gateway.clock import Clock
+from gateway.codec import error_message
 from gateway.config import Limits
 from gateway.directory import Directory
 from gateway.dispatch import dispatch
@@ -30,7 +30,7 @@ from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
 from gateway.procedure import check
-from gateway.receipt import MAX_DETAIL_CHARS, MAX_FIELD_CHARS, Scribe
+from gateway.receipt import Scribe
 from gateway.receive import Claimed, receive
 from gateway.record import record, recorded_before
 from gateway.store import Pending, Transaction, Writer
@@ -240,13 +240,3 @@ def _answer(outcome: Pending | pb.Receipt | GatewayError) -> mailbox.Answer:
     if isinstance(outcome, Pending):
         return mailbox.Answer(receipt=outcome.receipt)
     return mailbox.Answer(receipt=outcome)
-
-
-def error_message(error: GatewayError) -> errors_pb2.Error:
-    """Return an error as it travels."""
-    return errors_pb2.Error(
-        code=errors_pb2.ErrorCode.ValueType(error.code),
-        detail=error.detail[:MAX_DETAIL_CHARS],
-        field=error.field[:MAX_FIELD_CHARS],
-        retry_after_ms=0 if error.retry_after is None else max(1, round(error.retry_after * 1000)),
-    )

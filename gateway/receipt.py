@@ -12,6 +12,7 @@ from rogatory.v1 import errors_pb2
 from rogatory.v1 import mailbox_pb2 as mailbox
 
 from gateway import deliver, statement
+from gateway.codec import MAX_DETAIL_CHARS, MAX_FIELD_CHARS
 from gateway.directory import Directory
 from gateway.dispatch import way_to_sender
 from gateway.envelope import ref_of
@@ -22,9 +23,6 @@ from gateway.procedure import LawfulStep
 from gateway.receive import Claimed
 from gateway.record import Recorded
 from gateway.store import Leased, Pending, Transaction
-
-MAX_DETAIL_CHARS = 500
-MAX_FIELD_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,9 +51,9 @@ def sign(domain: Domain, message: bytes, signer: str, key: SigningKey) -> pb.Sig
 def sign_batch(domain: Domain, messages: Sequence[bytes], signer: str, key: SigningKey) -> list[pb.Signature]:
     """Sign many messages with one Ed25519 operation; each signature verifies on its own."""
     root, paths = merkle.tree([merkle.leaf_hash(frame(domain.value, message)) for message in messages])
-    signed = key.sign(_root_message(domain, root)).signature
-    by = key_id(bytes(key.verify_key))
     size = len(messages)
+    signed = key.sign(_root_message(domain, size, root)).signature
+    by = key_id(bytes(key.verify_key))
     return [
         pb.Signature(
             signer=signer,
@@ -91,8 +91,10 @@ def signed_bytes(domain: Domain, message: bytes, signature: pb.Signature) -> byt
         root = merkle.root_from_path(leaf, batch.index, batch.size, batch.path)
     except Refusal as error:
         raise Refusal(ErrorCode.BAD_SIGNATURE, error.detail) from error
-    return _root_message(domain, root)
+    return _root_message(domain, batch.size, root)
 
 
-def _root_message(domain: Domain, root: bytes) -> bytes:
-    return frame(domain.value, b"batch", root)
+def _root_message(domain: Domain, size: int, root: bytes) -> bytes:
+    # A root alone does not fix the size, nor then the index: whoever passes a signature on could write others into
+    # its path, and the envelope would be other bytes with a valid signature.
+    return frame(domain.value, b"batch", size.to_bytes(4, "big"), root)

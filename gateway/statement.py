@@ -17,6 +17,7 @@ from gateway.identity import Address
 from gateway.signature import Domain
 
 BY_RECIPIENT = frozenset({pb.MILESTONE_OPENED, pb.MILESTONE_REJECTED})
+BY_RECIPIENTS_NODE = frozenset({pb.MILESTONE_DELIVERED, pb.MILESTONE_DECIDED, pb.MILESTONE_EXECUTED})
 FINAL = frozenset({pb.MILESTONE_DELIVERED, pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED})
 
 
@@ -76,6 +77,8 @@ def check_subject(statement: pb.Statement, header: pb.Header, fingerprint: bytes
         raise Refusal(ErrorCode.BAD_RECEIPT, "the receipt is about another envelope", "envelope")
     if statement.recipient and statement.recipient not in header.recipients:
         raise Refusal(ErrorCode.BAD_RECEIPT, "the receipt is about another recipient", "recipient")
-    parties = {Address.parse(address).node for address in (header.sender, *header.recipients)}
-    if Address.parse(statement.issuer, allow_node=True).node not in parties:
+    # Before it has arrived, its sender's node had it too; what happened there only the recipient's node saw.
+    arrived = statement.milestone in BY_RECIPIENTS_NODE
+    parties = header.recipients if arrived else (header.sender, *header.recipients)
+    if Address.parse(statement.issuer, allow_node=True).node not in {Address.parse(party).node for party in parties}:
         raise Refusal(ErrorCode.BAD_RECEIPT, "the issuer never had this envelope", "issuer")

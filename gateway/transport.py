@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from gateway import tls
-from gateway.errors import ErrorCode, Refusal
+from gateway import codec, tls
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import host_name
 
 import grpc  # isort: skip  # after gateway.tls, which has to come first
 import grpc.aio  # isort: skip
+from grpc_status import rpc_status  # isort: skip
+from rogatory.v1 import errors_pb2  # isort: skip
 
 ChannelOptions: TypeAlias = Sequence[tuple[str, str | int]]
 
@@ -131,3 +133,16 @@ def _anchors(certificates: Sequence[bytes]) -> bytes:
     if b"-----BEGIN CERTIFICATE-----" not in joined:
         raise Refusal(ErrorCode.BAD_CONFIG, "no CA certificate to trust")
     return joined
+
+
+def error_of(error: grpc.aio.AioRpcError) -> GatewayError:
+    """Return the error that a node sent in the status details of a call, or UNAVAILABLE if it sent none.
+
+    Whatever else can end a call (no connection, a deadline, a proxy) leaves unknown what the node did: retry.
+    """
+    status = rpc_status.from_call(error)
+    for detail in status.details if status is not None else ():
+        sent = errors_pb2.Error()
+        if detail.Unpack(sent):
+            return codec.error_from(sent)
+    return Failure(ErrorCode.UNAVAILABLE, f"{error.code().name}: {error.details() or 'no answer'}"[:300])

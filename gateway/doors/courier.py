@@ -22,7 +22,7 @@ from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.relay_pb2_grpc import RelayStub
 
-from gateway import deliver, telemetry
+from gateway import deliver, telemetry, transport
 from gateway.clock import Clock, to_micros
 from gateway.config import Delivery
 from gateway.deliver import Chance
@@ -115,7 +115,7 @@ class Courier:
                 relay.TraceBetweenRequest(envelope_id=envelope_id), timeout=self._settings.attempt_timeout_seconds
             )
         except grpc.aio.AioRpcError as error:
-            raise _failure(error) from error
+            raise _unknown(transport.error_of(error)) from error
         finally:
             await channel.close()
         return list(response.traces)
@@ -177,7 +177,7 @@ class Courier:
                     self._watch("sent")
                     response = await stream.read()
             except grpc.aio.AioRpcError as error:
-                raise _failure(error) from error
+                raise _unknown(transport.error_of(error)) from error
             except (TimeoutError, asyncio.InvalidStateError) as error:
                 raise Failure(ErrorCode.UNAVAILABLE, f"no answer from {self._destination}") from error
             if not isinstance(response, relay.RelayResponse):
@@ -267,5 +267,6 @@ async def _ready(channel: grpc.aio.Channel) -> None:
             raise Failure(ErrorCode.UNAVAILABLE, "the connection was refused or its certificate was not accepted")
 
 
-def _failure(error: grpc.aio.AioRpcError) -> Failure:
-    return Failure(ErrorCode.UNAVAILABLE, f"{error.code().name}: {error.details() or ''}"[:300])
+def _unknown(error: GatewayError) -> Failure:
+    """Return a call's error as a failure: an answer about a call is none about the copies it carried."""
+    return Failure(ErrorCode.UNAVAILABLE, f"{error.code.name}: {error.detail}")

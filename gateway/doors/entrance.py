@@ -19,10 +19,10 @@ from grpc_status import rpc_status
 
 from gateway.authenticate import Peer, authenticate
 from gateway.clock import Clock
+from gateway.codec import error_message
 from gateway.config import Limits
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
-from gateway.path import error_message
 from gateway.tls import peer_certificate
 
 # Our codes say it all; the gRPC status is for what knows nothing of us (proxies, dashboards).
@@ -56,6 +56,10 @@ class Bell:
             for event in self._waiting.get(destination, ()):
                 event.set()
 
+    def ring_all(self) -> None:
+        """Wake everybody."""
+        self.ring(set(self._waiting))
+
     @contextmanager
     def listen(self, destination: str, event: asyncio.Event) -> Iterator[None]:
         """Set `event` whenever there may be something new; the listener clears it."""
@@ -76,6 +80,7 @@ class Entrance:
         self._limits = limits
         self._clock = clock
         self._streams: Counter[str] = Counter()
+        self.closing = asyncio.Event()
 
     def peer(self, context: Context) -> Peer:
         """Return who calls.
@@ -133,11 +138,15 @@ Out = TypeVar("Out")
 
 
 async def in_flight(
-    requests: AsyncIterator[In], work: Callable[[In], Coroutine[Any, Any, Out]], limit: int
+    requests: AsyncIterator[In],
+    work: Callable[[In], Coroutine[Any, Any, Out]],
+    limit: int,
+    closing: asyncio.Event,
 ) -> AsyncIterator[Out]:
     """Work on up to `limit` requests of a stream at once; yield the results in the requests' order.
 
-    The next request is read only when there is room, so a fast caller waits in its own send buffer.
+    The next request is read only when there is room, so a fast caller waits in its own send buffer. When the node is
+    closing, no more are read, and those begun are finished.
     """
     room = asyncio.Semaphore(limit)
     started: asyncio.Queue[asyncio.Task[Out] | None] = asyncio.Queue()
@@ -152,14 +161,16 @@ async def in_flight(
             started.put_nowait(None)
 
     reading = asyncio.create_task(read())
-    tasks: set[asyncio.Task[Any]] = {reading}
+    closed = asyncio.create_task(_cancel_after(closing, reading))
+    tasks: set[asyncio.Task[Any]] = {reading, closed}
     try:
         while (task := await started.get()) is not None:
             tasks.add(task)
             yield await task
             tasks.discard(task)
             room.release()
-        await reading
+        if not reading.cancelled():
+            await reading
     finally:
         while not started.empty():
             left = started.get_nowait()
@@ -169,3 +180,8 @@ async def in_flight(
             task.cancel()
         # Nothing that was begun outlives its stream unseen.
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _cancel_after(event: asyncio.Event, task: asyncio.Task[Any]) -> None:
+    await event.wait()
+    task.cancel()

@@ -16,11 +16,12 @@ from rogatory.v1.mailbox_pb2_grpc import MailboxServicer
 
 from gateway import codec, deliver
 from gateway.authenticate import Peer
+from gateway.codec import error_message
 from gateway.config import Delivery, Limits
 from gateway.doors.entrance import Bell, Context, Entrance, in_flight
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.lifecycle import Event
-from gateway.path import MAX_FRAME_ENVELOPES, Path, Turn, error_message
+from gateway.path import MAX_FRAME_ENVELOPES, Path, Turn
 from gateway.receipt import Scribe
 from gateway.store import Leased, Transaction, Writer
 
@@ -76,7 +77,9 @@ class MailboxDoor(MailboxServicer):
                 answers = await self._path.accept(self._entrance.peer(context), request.envelopes, mine)
                 return mailbox.SubmitFramesResponse(frame=request.frame, answers=answers)
 
-            async for response in in_flight(request_iterator, answer, self._limits.frames_in_flight):
+            async for response in in_flight(
+                request_iterator, answer, self._limits.frames_in_flight, self._entrance.closing
+            ):
                 yield response
 
     async def Collect(
@@ -84,13 +87,14 @@ class MailboxDoor(MailboxServicer):
     ) -> AsyncIterator[mailbox.CollectResponse]:
         """Hand out what is there, and settle what is acknowledged, until the client ends the stream."""
         async with self._entrance.call(context) as peer:
-            stream = _Collection(self, str(_participant(peer).address))
+            stream = _Collection(self, str(_participant(peer).address), self._entrance.closing)
             reading = asyncio.create_task(stream.read(request_iterator))
             try:
                 with self._bell.listen(stream.recipient, stream.wake):
                     async for response in stream.serve():
                         yield response
-                await reading
+                if not self._entrance.closing.is_set():
+                    await reading
             finally:
                 reading.cancel()
                 await stream.give_back()
@@ -132,10 +136,11 @@ class MailboxDoor(MailboxServicer):
 class _Collection:
     """One Collect stream."""
 
-    def __init__(self, door: MailboxDoor, recipient: str) -> None:
+    def __init__(self, door: MailboxDoor, recipient: str, closing: asyncio.Event) -> None:
         self.recipient = recipient
         self.wake = asyncio.Event()
         self._door = door
+        self._closing = closing
         self._holder = uuid4().hex
         # A client that talks and does not listen fills this, and is then not read on.
         self._requests: asyncio.Queue[mailbox.CollectRequest] = asyncio.Queue(maxsize=8)
@@ -164,8 +169,8 @@ class _Collection:
                 settled = await self._door.settle(acks, self.recipient)
                 self._out.difference_update(ack.delivery_id for ack in acks)
                 yield mailbox.CollectResponse(settled=settled)
-            if over:
-                # It has said all it will: what it was given and did not acknowledge goes back.
+            if over or self._closing.is_set():
+                # All is said: what it was given and did not acknowledge goes back.
                 return
             while self._credit:
                 limit = min(self._credit, MAX_ITEMS_A_RESPONSE)

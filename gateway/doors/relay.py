@@ -12,12 +12,13 @@ from rogatory.v1.relay_pb2_grpc import RelayServicer
 
 from gateway import codec
 from gateway.authenticate import Peer
+from gateway.codec import error_message
 from gateway.config import Limits
 from gateway.doors.entrance import Context, Entrance, in_flight
 from gateway.doors.mailbox import check_frame
 from gateway.doors.trace import between, envelope_trace
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.path import Path, Turn, error_message
+from gateway.path import Path, Turn
 from gateway.receipt import Scribe
 from gateway.store import Reader, Transaction, Writer
 
@@ -53,7 +54,9 @@ class RelayDoor(RelayServicer):
                 answers += await self._hear(request.receipts, peer)
                 return relay.RelayResponse(frame=request.frame, answers=answers)
 
-            async for response in in_flight(request_iterator, answer, self._limits.frames_in_flight):
+            async for response in in_flight(
+                request_iterator, answer, self._limits.frames_in_flight, self._entrance.closing
+            ):
                 yield response
 
     async def TraceBetween(self, request: relay.TraceBetweenRequest, context: Context) -> relay.TraceBetweenResponse:

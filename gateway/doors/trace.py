@@ -14,11 +14,11 @@ from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.trace_pb2_grpc import TraceServicer
 
 from gateway import codec
+from gateway.codec import error_message
 from gateway.doors.entrance import Context, Entrance
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.identity import Address, Role
 from gateway.lifecycle import ACTS_NEXT, FINAL
-from gateway.path import error_message
 from gateway.store.reader import EventRow, Reader, TraceRow
 
 AskNode = Callable[[str, str], Awaitable[list[trace.EnvelopeTrace]]]

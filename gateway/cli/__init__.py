@@ -1,0 +1,84 @@
+"""The command line: `rogatory …`, one module a command group.
+
+In: arguments. Out: tables for people, JSON for machines, an exit code. A refusal ends with 2, a failure with 1, each
+with one line on standard error, or with `--json` one object on standard output. Each module of this package that
+`COMMANDS` names holds a click command called `command`; it is imported when it is used and not before, so that
+`rogatory --help` waits neither for gRPC nor for SQL.
+"""
+
+import importlib
+from typing import Final, NoReturn
+
+import click
+
+from gateway.cli import output
+from gateway.errors import GatewayError
+
+COMMANDS: Final = {
+    "demo": "Run two nodes and a case between them.",
+    "federation": "Make a federation for development.",
+    "serve": "Run a gateway process of a node.",
+    "send": "Send an envelope as a participant.",
+    "inbox": "Collect what has come for a participant.",
+    "trace": "Show the way of an envelope, stage by stage.",
+    "check-config": "Check configuration files as a start would.",
+}
+"""Commands in the order of the help, each with its line there."""
+
+
+class LazyGroup(click.Group):
+    """The commands of `COMMANDS`; the one place that turns a `GatewayError` into an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Return the names, in the order of the help."""
+        return [*COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
+        """Import the command, or return None if there is no such one."""
+        if cmd_name not in COMMANDS:
+            return None
+        name = f"{__name__}.{cmd_name.replace('-', '_')}"
+        try:
+            command = importlib.import_module(name).command
+        except ModuleNotFoundError as error:
+            # What a module of ours imports and lacks is a broken installation, not an unknown command.
+            if error.name != name:
+                raise
+            return None
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{name}.command is no click command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except GatewayError as error:
+            _fail(ctx, error)
+
+
+def _fail(ctx: click.Context, error: GatewayError) -> NoReturn:
+    if output.wants_json(ctx):
+        output.emit_json({"error": output.error_object(error)})
+    else:
+        output.emit_error(error)
+    ctx.exit(output.exit_code(error))
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog="\b\nExample:\n  rogatory demo\n  rogatory federation init fed --nodes ee,de",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+def commands() -> None:
+    """Carry sealed, signed requests on crypto-assets between national authorities."""
+
+
+def main() -> None:
+    """Run `rogatory`."""
+    commands(prog_name="rogatory")

@@ -1,0 +1,121 @@
+"""`rogatory check-config`: what a start would find wrong, without starting.
+
+In: configuration files of nodes and participants. Out: for each, whose it is, or what is wrong with it, and
+warnings. Runs what `serve` and the clients run (`gateway.material`); for a node it opens a store too, one of its
+own that it removes again: to open the real one could change its schema under a process that runs.
+"""
+
+import os
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from gateway import material
+from gateway.cli import output
+from gateway.config import NodeConfig, load
+from gateway.errors import ErrorCode, GatewayError, Refusal
+from gateway.store import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found out about one file; without an error, it can be started with."""
+
+    file: Path
+    address: str = ""
+    expires: datetime | None = None
+    warnings: tuple[str, ...] = ()
+    error: GatewayError | None = None
+
+
+@click.command(epilog="\b\nExample:\n  rogatory check-config fed/ee/node.toml fed/ee/*/participant.toml")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@output.json_option
+@click.pass_context
+def command(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> None:
+    """Check the settings of nodes and participants, and all that they name, as a start would."""
+    findings = [_look_at(file) for file in files]
+    errors = [finding.error for finding in findings if finding.error is not None]
+    if as_json:
+        summary = {"error": output.error_object(errors[0])} if errors else {}
+        output.emit_json({"files": [_as_object(finding) for finding in findings], **summary})
+    else:
+        _show(findings)
+    if errors:
+        # A refusal outweighs a failure: it will not pass by itself.
+        ctx.exit(max(map(output.exit_code, errors)))
+
+
+def check(file: Path) -> Finding:
+    """Check one file.
+
+    Raises:
+        Refusal: as `material.check_node` or `material.check_participant`; BAD_CONFIG, it is of neither.
+        Failure: STORE, no store can be opened in the node's store folder now.
+    """
+    if _is_node(file):
+        node = material.load_node(file)
+        _probe_store(node.config.store)
+        return Finding(file, str(node.address), node.expires, node.warnings)
+    participant = material.load_participant(file)
+    return Finding(file, str(participant.address), participant.expires, participant.warnings)
+
+
+def _look_at(file: Path) -> Finding:
+    try:
+        return check(file)
+    except GatewayError as error:
+        return Finding(file, error=error)
+
+
+def _is_node(file: Path) -> bool:
+    try:
+        settings = tomllib.loads(file.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        load(NodeConfig, file)  # says what is wrong, in its own words
+        raise
+    if ("node" in settings) == ("address" in settings):
+        raise Refusal(ErrorCode.BAD_CONFIG, f"{file} names neither a node nor an address, or both of them")
+    return "node" in settings
+
+
+def _probe_store(path: Path) -> None:
+    """Open a store beside the one at `path`: proves SQLite's version, the folder and its file system."""
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        raise Refusal(ErrorCode.BAD_CONFIG, f"the store {path} cannot be written", "store")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".check-", dir=path.parent) as scratch:
+            _, engine = open_store(Path(scratch) / path.name)
+            engine.dispose()
+    except OSError as error:
+        raise Refusal(
+            ErrorCode.BAD_CONFIG, f"the folder {path.parent} cannot be used: {error.strerror}", "store"
+        ) from error
+
+
+def _as_object(finding: Finding) -> dict[str, object]:
+    return {
+        "file": str(finding.file),
+        "ok": finding.error is None,
+        "address": finding.address,
+        "certificate_ends": finding.expires.isoformat() if finding.expires else None,
+        "warnings": [*finding.warnings],
+        "error": output.error_object(finding.error) if finding.error is not None else None,
+    }
+
+
+def _show(findings: list[Finding]) -> None:
+    passed = [finding for finding in findings if finding.error is None]
+    if passed:
+        rows = [(each.file, each.address, f"{each.expires:%Y-%m-%d}", "ok") for each in passed]
+        output.emit_table(("file", "address", "certificate ends", "result"), rows)
+    for finding in findings:
+        for warning in finding.warnings:
+            click.echo(f"warning {output.printable(f'{finding.file}: {warning}')}", err=True)
+        if finding.error is not None:
+            error = finding.error
+            output.emit_error(type(error)(error.code, f"{finding.file}: {error.detail}", error.field))

@@ -1,0 +1,393 @@
+"""`rogatory federation`: a federation for development, in one folder.
+
+In: an empty folder, codes of nodes, ports, the time. Out: everything that its nodes and participants start from, as
+`check-config` wants it: directory, PKI, and for each process a configuration with keys, certificate and a folder for
+its data. All paths in it are relative, so the folder may be moved. Refuses a folder with anything in it. Not for
+production: one process has seen every private key.
+
+    DIR/directory.json
+    DIR/pki/root.* ee/ca.*
+    DIR/ee/node.toml signing.key tls.* store/
+    DIR/ee/prosecutor/participant.toml signing.key sealing.key tls.* home/
+"""
+
+import json
+import re
+import shlex
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import click
+from nacl.public import PrivateKey
+from nacl.signing import SigningKey
+from rogatory.v1 import identifiers_pb2 as ids
+
+from certs.pki import DevelopmentPki
+from certs.profiles import BACKDATED
+from gateway import keys
+from gateway.authorise import RULES, Where
+from gateway.cli import output
+from gateway.clock import system_clock
+from gateway.config import Delivery, Limits
+from gateway.directory import Directory, Instrument, KeyEntry, NodeEntry, ParticipantEntry
+from gateway.errors import ErrorCode, Refusal
+from gateway.identity import Address, Role
+
+HOST: Final = "127.0.0.1"
+DEFAULT_FEDERATION: Final = "rogatory.test"  # .test never resolves (RFC 6761 section 6.2)
+DEFAULT_BASE_PORT: Final = 7440
+
+MAX_FEDERATION_CHARACTERS: Final = 47
+"""A common name has 64 at most (RFC 5280 appendix A.1, ub-common-name); that of the root adds 17."""
+
+INSTRUMENT: Final = "eu-2018-1805"
+_IN_FORCE_FROM: Final = datetime(2020, 12, 19, tzinfo=UTC)  # Regulation (EU) 2018/1805 Art. 41
+
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_MAX_PORT: Final = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One participant that every node gets.
+
+    Args:
+        name: in its address.
+        role: its only role.
+        has_envelope_keys: it signs and opens envelopes; who only watches does not.
+    """
+
+    name: str
+    role: Role
+    has_envelope_keys: bool = True
+
+
+CAST: Final = (
+    Part("prosecutor", Role.INVESTIGATOR),
+    Part("central-authority", Role.CENTRAL_AUTHORITY),
+    Part("court", Role.COURT),
+    Part("fiu", Role.FIU),
+    Part("exchange", Role.EXCHANGE),
+    Part("operator", Role.OPERATOR, has_envelope_keys=False),
+    Part("auditor", Role.AUDITOR, has_envelope_keys=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node or participant that was made, and where.
+
+    Args:
+        address: who.
+        role: what.
+        config: its configuration file.
+        endpoint: where a participant's node, or the node itself, listens.
+    """
+
+    address: Address
+    role: Role
+    config: Path
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A federation that was made.
+
+    Args:
+        folder: all of it.
+        federation: its domain.
+        directory: the directory file.
+        nodes: in the order they were asked for.
+        participants: node by node, in the order of `CAST`.
+    """
+
+    folder: Path
+    federation: str
+    directory: Path
+    nodes: tuple[Member, ...]
+    participants: tuple[Member, ...]
+
+    def config(self, address: str) -> Path:
+        """Return the configuration file of `ee/node`, `ee/prosecutor`, ...
+
+        Raises:
+            KeyError: nobody of that address was made.
+        """
+        return {str(member.address): member.config for member in (*self.nodes, *self.participants)}[address]
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    signing: SigningKey = field(repr=False)
+    sealing: PrivateKey = field(repr=False)
+
+
+def init_federation(
+    folder: Path,
+    nodes: Sequence[str],
+    ports: Sequence[int],
+    now: datetime,
+    *,
+    federation: str = DEFAULT_FEDERATION,
+    delivery: Delivery | None = None,
+    limits: Limits | None = None,
+) -> Summary:
+    """Make a federation.
+
+    Args:
+        folder: where; made if missing, and its parents too.
+        nodes: codes, e.g. `["ee", "de"]`.
+        ports: one for each node, on the loopback address.
+        now: when certificates and keys begin, less five minutes.
+        federation: its domain.
+        delivery: written to each node's settings, as far as it was set.
+        limits: the same.
+
+    Raises:
+        Refusal: BAD_INPUT, with the argument that is wrong, or the folder has something in it or cannot be written.
+    """
+    _check_input(nodes, ports, federation)
+    signing = {code: SigningKey.generate() for code in nodes}
+    people = [(Address(code, part.name), part) for code in nodes for part in CAST]
+    owned = {a: _Keys(SigningKey.generate(), PrivateKey.generate()) for a, part in people if part.has_envelope_keys}
+    pki = DevelopmentPki(federation, now)
+    endpoints = {code: f"{HOST}:{port}" for code, port in zip(nodes, ports, strict=True)}
+    directory = Directory(
+        federation=federation,
+        version=1,
+        nodes=tuple(
+            NodeEntry(
+                code=code,
+                endpoint=endpoints[code],
+                ca=pki.node_ca(code).pem.decode(),
+                signing_keys=_entries(bytes(signing[code].verify_key), now),
+            )
+            for code in nodes
+        ),
+        participants=tuple(_participant_entry(a, part.role, owned.get(a), now) for a, part in people),
+        instruments=(_instrument(nodes),),
+    )
+    extra = {"delivery": delivery, "limits": limits}
+    tables = {name: chosen.model_dump(exclude_unset=True) for name, chosen in extra.items() if chosen is not None}
+    summary = _summary(folder, federation, endpoints)
+    _make_root(folder)
+    try:
+        _write_pki(folder / "pki", pki, nodes)
+        for node in summary.nodes:
+            _write_node(node, pki, signing[node.address.node], tables)
+        for participant in summary.participants:
+            _write_participant(participant, pki, owned.get(participant.address))
+        # Last, so that an unfinished federation is seen to be one.
+        summary.directory.write_text(directory.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        raise Refusal(ErrorCode.BAD_INPUT, f"cannot write {folder}: {error.strerror}", "folder") from error
+    return summary
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback address that nobody listens on now."""
+    with ExitStack() as all_held:  # held together, so that none is given twice
+        held = [all_held.enter_context(socket.socket()) for _ in range(count)]
+        for each in held:
+            each.bind((HOST, 0))
+        return [int(each.getsockname()[1]) for each in held]
+
+
+def _check_input(nodes: Sequence[str], ports: Sequence[int], federation: str) -> None:
+    for position, code in enumerate(nodes):
+        try:
+            Address.of_node(code)
+        except Refusal as error:
+            raise _bad(f"nodes[{position}]", error.detail) from error
+        if code in nodes[:position]:
+            raise _bad(f"nodes[{position}]", f"{code} is named twice")
+    if not nodes:
+        raise _bad("nodes", "a federation has at least one node")
+    if len(ports) != len(nodes) or len(set(ports)) != len(ports):
+        raise _bad("ports", "each node has one port of its own")
+    if not all(0 < port <= _MAX_PORT for port in ports):
+        raise _bad("ports", f"a port is 1 to {_MAX_PORT}")
+    if len(federation) > MAX_FEDERATION_CHARACTERS or not _DOMAIN.fullmatch(federation):
+        raise _bad("federation", f"a lower-case domain of at most {MAX_FEDERATION_CHARACTERS} characters is wanted")
+
+
+def _entries(public: bytes, now: datetime) -> tuple[KeyEntry, ...]:
+    return (KeyEntry(public=public, not_before=now - BACKDATED),)
+
+
+def _participant_entry(address: Address, role: Role, owned: _Keys | None, now: datetime) -> ParticipantEntry:
+    return ParticipantEntry(
+        address=address,
+        roles=frozenset({role}),
+        signing_keys=_entries(bytes(owned.signing.verify_key), now) if owned else (),
+        sealing_keys=_entries(bytes(owned.sealing.public_key), now) if owned else (),
+    )
+
+
+def _instrument(nodes: Sequence[str]) -> Instrument:
+    # Whatever may cross a border, by the rules themselves.
+    kinds = (ids.Kind.Name(rule.kind) for rule in RULES if rule.where is Where.ABROAD)
+    return Instrument(
+        id=INSTRUMENT,
+        title="Regulation (EU) 2018/1805",
+        between=frozenset(nodes),
+        kinds=frozenset(kind.removeprefix("KIND_").lower().replace("_", "-") for kind in kinds),
+        in_force_from=_IN_FORCE_FROM,
+    )
+
+
+def _summary(folder: Path, federation: str, endpoints: Mapping[str, str]) -> Summary:
+    return Summary(
+        folder=folder,
+        federation=federation,
+        directory=folder / "directory.json",
+        nodes=tuple(
+            Member(Address.of_node(code), Role.NODE, folder / code / "node.toml", endpoint)
+            for code, endpoint in endpoints.items()
+        ),
+        participants=tuple(
+            Member(Address(code, part.name), part.role, folder / code / part.name / "participant.toml", endpoint)
+            for code, endpoint in endpoints.items()
+            for part in CAST
+        ),
+    )
+
+
+# Writing
+
+
+def _make_root(folder: Path) -> None:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if any(folder.iterdir()):
+            raise _bad("folder", f"{folder} has something in it; keys are never overwritten")
+    except OSError as error:
+        raise _bad("folder", f"cannot make {folder}: {error.strerror}") from error
+
+
+def _write_pki(folder: Path, pki: DevelopmentPki, nodes: Sequence[str]) -> None:
+    for each in (folder, *(folder / code for code in nodes)):
+        each.mkdir(mode=0o700)
+    pki.write(folder)
+
+
+def _write_node(
+    node: Member, pki: DevelopmentPki, signing_key: SigningKey, tables: Mapping[str, Mapping[str, object]]
+) -> None:
+    folder = node.config.parent
+    for each in (folder, folder / "store"):
+        each.mkdir(mode=0o700)
+    pki.leaf(node.address).write(folder, "tls")
+    keys.save_signing_key(folder / "signing.key", signing_key)
+    settings = {
+        "node": node.address.node,
+        "listen": node.endpoint,
+        "directory": "../directory.json",
+        "store": "store/node.db",
+        "signing_key": "signing.key",
+        "certificate": "tls.pem",
+        "tls_key": "tls.key",
+    }
+    node.config.write_text(_toml(settings, tables))
+
+
+def _write_participant(participant: Member, pki: DevelopmentPki, owned: _Keys | None) -> None:
+    folder = participant.config.parent
+    for each in (folder, folder / "home"):
+        each.mkdir(mode=0o700)
+    pki.leaf(participant.address).write(folder, "tls")
+    settings: dict[str, object] = {
+        "address": str(participant.address),
+        "directory": "../../directory.json",
+        "certificate": "tls.pem",
+        "tls_key": "tls.key",
+        "home": "home",
+    }
+    if owned is not None:
+        keys.save_signing_key(folder / "signing.key", owned.signing)
+        keys.save_sealing_key(folder / "sealing.key", owned.sealing)
+        settings |= {"signing_key": "signing.key", "sealing_keys": ["sealing.key"]}
+    participant.config.write_text(_toml(settings, {}))
+
+
+def _toml(settings: Mapping[str, object], tables: Mapping[str, Mapping[str, object]]) -> str:
+    """Return TOML. Strings, numbers, truth values and lists of them are written as in JSON (TOML 1.0.0)."""
+    lines = ["# Made by `rogatory federation init`, for development. Paths start at this file's folder."]
+    lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+    for title, table in tables.items():
+        lines += ["", f"[{title}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _bad(where: str, detail: str) -> Refusal:
+    return Refusal(ErrorCode.BAD_INPUT, detail, where)
+
+
+# The command
+
+
+@click.group(epilog="\b\nExample:\n  rogatory federation init fed --nodes ee,de")
+def command() -> None:
+    """Make a federation for development."""
+
+
+@command.command(epilog="\b\nExample:\n  rogatory federation init fed --nodes ee,de,fi --base-port 7440")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--nodes", default="ee,de", show_default=True, help="Codes of the nodes, with commas between them.")
+@click.option("--federation", default=DEFAULT_FEDERATION, show_default=True, help="Domain of the federation.")
+@click.option(
+    "--base-port",
+    type=click.IntRange(1, _MAX_PORT),
+    default=DEFAULT_BASE_PORT,
+    show_default=True,
+    help="Port of the first node; the others follow.",
+)
+@click.option("--free-ports", is_flag=True, help="Take ports that are free now, instead of --base-port.")
+@output.json_option
+def init(folder: Path, nodes: str, federation: str, base_port: int, free_ports: bool, as_json: bool) -> None:
+    """Make nodes, participants, keys, certificates and settings in the empty folder DIR."""
+    codes = [code.strip() for code in nodes.split(",")]
+    ports = _free_ports(len(codes)) if free_ports else [*range(base_port, base_port + len(codes))]
+    summary = init_federation(folder, codes, ports, system_clock(), federation=federation)
+    if as_json:
+        output.emit_json(_as_object(summary))
+    else:
+        _show(summary)
+
+
+_free_ports = free_ports  # the option of `init` hides it there
+
+
+def _as_object(summary: Summary) -> dict[str, object]:
+    return {
+        "folder": str(summary.folder),
+        "federation": summary.federation,
+        "directory": str(summary.directory),
+        "nodes": [
+            {"node": each.address.node, "endpoint": each.endpoint, "config": str(each.config)} for each in summary.nodes
+        ],
+        "participants": [
+            {"address": str(each.address), "role": each.role.value, "config": str(each.config)}
+            for each in summary.participants
+        ],
+    }
+
+
+def _show(summary: Summary) -> None:
+    members = sorted((*summary.nodes, *summary.participants), key=lambda each: each.address.node)
+    rows = [(each.address, each.role.value, each.endpoint, each.config) for each in members]
+    output.emit_table(("address", "role", "node at", "settings"), rows)
+    click.echo("\nNext:")
+    click.echo(f"  {shlex.join(['rogatory', 'check-config', *(str(each.config) for each in summary.nodes)])}")
+    for node in summary.nodes:
+        click.echo(f"  {shlex.join(['rogatory', 'serve', str(node.config)])}")
+    authority = summary.config(str(Address(summary.nodes[-1].address.node, "central-authority")))
+    click.echo(f"  {shlex.join(['rogatory', 'inbox', str(authority)])}")

@@ -1,0 +1,96 @@
+"""What every command prints: tables for people, JSON for machines, errors for both.
+
+In: values. Out: text on standard output, errors on standard error. Colours and frames only on a terminal; elsewhere
+aligned plain text, so that a file or a pipe gets the same each time. Text of peers is shown with its control
+characters escaped: no refusal of a foreign node may move somebody's cursor.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Final
+
+import click
+
+from gateway.errors import Failure, GatewayError
+
+REFUSED: Final = 2
+FAILED: Final = 1
+_AS_JSON: Final = "gateway.cli.as_json"
+
+
+def _remember(ctx: click.Context, _parameter: click.Parameter, value: bool) -> bool:
+    ctx.meta[_AS_JSON] = value
+    return value
+
+
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    is_eager=True,  # before other arguments are read, so that their errors come as JSON too
+    callback=_remember,
+    help="Print JSON, errors included.",
+)
+"""Gives a command the flag `--json`, as its argument `as_json`."""
+
+
+def wants_json(ctx: click.Context) -> bool:
+    """Whether `--json` was given to the command that runs within `ctx`."""
+    return bool(ctx.meta.get(_AS_JSON, False))
+
+
+def exit_code(error: GatewayError) -> int:
+    """Return 1 for a failure, which may pass, and 2 for a refusal, which will not."""
+    return FAILED if isinstance(error, Failure) else REFUSED
+
+
+def error_object(error: GatewayError) -> dict[str, str]:
+    """Return what `--json` shows of an error."""
+    return {"code": error.code.name, "detail": error.detail, "field": error.field}
+
+
+def emit_error(error: GatewayError) -> None:
+    """Print one line on standard error: `error CODE: detail (at field)`."""
+    click.echo(f"error {printable(str(error))}", err=True)
+
+
+def emit_json(value: object) -> None:
+    """Print one JSON value, indented."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def emit_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table.
+
+    Args:
+        headings: names of the columns.
+        rows: one value for each column; shown with `str`.
+    """
+    cells = [[printable(str(value)) for value in row] for row in rows]
+    if sys.stdout.isatty():
+        _emit_framed(headings, cells)
+    else:
+        widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+        for line in chain([[heading.upper() for heading in headings]], cells):
+            padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            click.echo("  ".join(padded).rstrip())
+
+
+def _emit_framed(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    # Imported here: it takes longer than all the rest of `rogatory --help`.
+    from rich.box import SIMPLE  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(*headings, box=SIMPLE, pad_edge=False)
+    for row in cells:
+        table.add_row(*map(Text, row))  # Text, because a plain string would be read for markup
+    Console().print(table)
+
+
+def printable(text: str) -> str:
+    r"""Return `text` on one line, everything that is not printable escaped, e.g. `\x1b`."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

@@ -1,0 +1,268 @@
+"""`rogatory trace`: where is it, why, and who acts next; one timeline across both nodes.
+
+In: an operator's settings and an envelope's or a case's id. Out: what happened at each node, in the order of time, and
+every signed statement checked here with the directory's public keys: a node's word about itself is shown, another's is
+believed only if its signature holds.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import grpc.aio
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import errors_pb2
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import trace_pb2 as trace
+from rogatory.v1.trace_pb2_grpc import TraceStub
+
+from gateway import material, statement, transport
+from gateway.cli import output
+from gateway.clock import from_micros
+from gateway.directory import Directory
+from gateway.errors import ErrorCode, Refusal
+from gateway.lifecycle import FINAL, State
+
+TIMEOUT_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """One signed statement, and whether it holds."""
+
+    said: pb.Statement
+    held_by: tuple[str, ...]
+    error: str
+
+    @property
+    def name(self) -> str:
+        """Its milestone, e.g. `accepted`."""
+        return pb.Milestone.Name(self.said.milestone).removeprefix("MILESTONE_").lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One envelope, as all nodes that answered tell it."""
+
+    ref: ids.EnvelopeRef
+    header: pb.Header | None
+    nodes: tuple[trace.EnvelopeTrace, ...]
+    proofs: tuple[Proven, ...]
+
+    @property
+    def situation(self) -> str:
+        """Return what state it is in and who acts next, in one sentence."""
+        for told in self.nodes:
+            for copy in told.deliveries:
+                if State(copy.state) not in FINAL:
+                    why = f", last error {copy.last_error}" if copy.last_error else ""
+                    tried = f"{copy.attempts} attempt{'' if copy.attempts == 1 else 's'}"
+                    return (
+                        f"{copy.state} at node {told.node} for {copy.destination} after {tried}{why};"
+                        f" {copy.acts_next} acts next"
+                    )
+        if self.header is None:
+            return "never accepted; the sender acts next"
+        for milestone, sentence in _AFTERWARDS:
+            found = [proof for proof in self.proofs if proof.said.milestone == milestone and not proof.error]
+            if found:
+                return sentence.format(
+                    recipient=self.header.recipients[0], sender=self.header.sender, code=_code(found[-1].said.code)
+                )
+        return "accepted, and nobody has told what followed; ask the other node"
+
+
+# The furthest first. {code} only where there is one.
+_AFTERWARDS = (
+    (pb.MILESTONE_EXECUTED, "executed and reported; nobody acts next"),
+    (pb.MILESTONE_EXPIRED, "expired undelivered; {sender} acts next"),
+    (pb.MILESTONE_REJECTED, "rejected by {recipient} as {code}; {sender} acts next"),
+    (pb.MILESTONE_DECIDED, "decided; {recipient} acts next"),
+    (pb.MILESTONE_OPENED, "opened by {recipient}, which acts next"),
+    (pb.MILESTONE_DELIVERED, "delivered to {recipient}, which acts next"),
+    (pb.MILESTONE_REFUSED, "refused as {code}; {sender} acts next"),
+)
+
+
+@click.command(
+    epilog="\b\nExample:\n  rogatory trace 01a1fc5e-2c6e-7789-8d42-cc9ebb22a714 --config fed/ee/operator/participant.toml"
+)
+@click.argument("key", metavar="ID")
+@click.option(
+    "--config", "path", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The operator's settings."
+)
+@click.option("--here-only", is_flag=True, help="Do not ask the other nodes.")
+@output.json_option
+def command(key: str, path: Path, here_only: bool, as_json: bool) -> None:
+    """Show the way of the envelope ID, or of every envelope of the case ID, at both nodes."""
+    loaded = material.load_participant(path)
+    response = asyncio.run(fetch(loaded, key, ask_others=not here_only))
+    stories = tell(response.traces, loaded.directory)
+    if as_json:
+        silent = [{"node": s.node, "code": _code(s.error.code), "detail": s.error.detail} for s in response.silent]
+        output.emit_json({"envelopes": [_as_object(story) for story in stories], "silent": silent})
+        return
+    for story in stories:
+        _show(story)
+    for silent_node in response.silent:
+        click.echo(f"node {silent_node.node} does not answer: {output.printable(silent_node.error.detail)}")
+
+
+async def fetch(loaded: material.ParticipantMaterial, key: str, *, ask_others: bool) -> trace.GetTraceResponse:
+    """Ask the operator's node.
+
+    Raises:
+        Refusal: what the node refused.
+        Failure: UNAVAILABLE, it does not answer.
+    """
+    credentials = transport.channel_credentials(loaded.identity, loaded.node.ca_pem)
+    channel = transport.open_channel(
+        loaded.node.endpoint, loaded.node.code, loaded.directory.federation, credentials, transport.KEEPALIVE
+    )
+    try:
+        request = trace.GetTraceRequest(key=key, ask_others=ask_others)
+        return await TraceStub(channel).GetTrace(request, timeout=TIMEOUT_SECONDS)
+    except grpc.aio.AioRpcError as error:
+        raise transport.error_of(error) from error
+    finally:
+        await channel.close()
+
+
+def tell(traces: Iterable[trace.EnvelopeTrace], directory: Directory) -> list[Story]:
+    """Put what several nodes tell together, envelope by envelope, with every statement checked."""
+    by_name: dict[tuple[str, str], list[trace.EnvelopeTrace]] = {}
+    for told in traces:
+        by_name.setdefault((told.envelope.sender, told.envelope.id), []).append(told)
+    stories = []
+    for nodes in by_name.values():
+        recorded = next((told for told in nodes if told.header), None)
+        header = None if recorded is None else pb.Header.FromString(recorded.header)
+        proofs = _prove(nodes, header, b"" if recorded is None else recorded.fingerprint, directory)
+        stories.append(Story(nodes[0].envelope, header, tuple(nodes), proofs))
+    return stories
+
+
+def _prove(
+    nodes: Sequence[trace.EnvelopeTrace], header: pb.Header | None, fingerprint: bytes, directory: Directory
+) -> tuple[Proven, ...]:
+    holders: dict[bytes, list[str]] = {}
+    receipts: dict[bytes, pb.Receipt] = {}
+    for told in nodes:
+        for receipt in told.receipts:
+            holders.setdefault(receipt.statement, []).append(told.node)
+            receipts[receipt.statement] = receipt
+    proofs = []
+    for raw, receipt in receipts.items():
+        error = ""
+        try:
+            said = statement.verify(receipt, directory.signing_key)
+            # A refusal is about the bytes that were refused, which need not be those that were recorded.
+            if header is not None and said.milestone != pb.MILESTONE_REFUSED:
+                statement.check_subject(said, header, fingerprint)
+        except Refusal as refusal:
+            error = refusal.detail
+            said = pb.Statement.FromString(raw)
+        proofs.append(Proven(said, tuple(holders[raw]), error))
+    return tuple(sorted(proofs, key=lambda proof: proof.said.at_us))
+
+
+def _as_object(story: Story) -> dict[str, object]:
+    return {
+        "sender": story.ref.sender,
+        "id": story.ref.id,
+        "kind": _kind(story.header),
+        "recipients": [] if story.header is None else [*story.header.recipients],
+        "case_id": "" if story.header is None else story.header.case_id,
+        "situation": story.situation,
+        "timeline": [
+            {
+                "at": _time(event.at_us),
+                "node": told.node,
+                "event": event.name,
+                "actor": event.actor,
+                "destination": event.destination,
+                "code": _code(event.code),
+                "detail": event.detail,
+                "took_us": event.took_us,
+            }
+            for told, event in _timeline(story)
+        ],
+        "receipts": [
+            {
+                "at": _time(proof.said.at_us),
+                "milestone": proof.name,
+                "issuer": proof.said.issuer,
+                "recipient": proof.said.recipient,
+                "code": _code(proof.said.code),
+                "held_by": [*proof.held_by],
+                "verified": not proof.error,
+                "error": proof.error,
+            }
+            for proof in story.proofs
+        ],
+        "deliveries": [
+            {
+                "node": told.node,
+                "destination": copy.destination,
+                "state": copy.state,
+                "attempts": copy.attempts,
+                "last_error": copy.last_error,
+                "acts_next": copy.acts_next,
+            }
+            for told in story.nodes
+            for copy in told.deliveries
+        ],
+    }
+
+
+def _timeline(story: Story) -> list[tuple[trace.EnvelopeTrace, trace.TraceEvent]]:
+    pairs = [(told, event) for told in story.nodes for event in told.events]
+    # Clocks of two nodes may differ; within a node the order is the node's own.
+    return sorted(pairs, key=lambda pair: pair[1].at_us)
+
+
+def _show(story: Story) -> None:
+    to = "" if story.header is None else f" -> {', '.join(story.header.recipients)}"
+    case = "" if story.header is None else f"  case {story.header.case_id}"
+    click.echo(f"{_kind(story.header)} {story.ref.id}  {story.ref.sender}{to}{case}")
+    click.echo(f"  {output.printable(story.situation)}\n")
+    rows = [
+        (_time(event.at_us), told.node, event.name, event.actor or event.destination, _why(event))
+        for told, event in _timeline(story)
+    ]
+    output.emit_table(("at", "node", "event", "who", "what"), rows)
+    click.echo()
+    proofs = [
+        (
+            _time(proof.said.at_us),
+            proof.name,
+            proof.said.issuer,
+            _code(proof.said.code),
+            "verified" if not proof.error else f"DOES NOT HOLD: {proof.error}",
+            ", ".join(proof.held_by),
+        )
+        for proof in story.proofs
+    ]
+    output.emit_table(("at", "receipt", "signed by", "code", "signature", "held by"), proofs)
+    click.echo()
+
+
+def _why(event: trace.TraceEvent) -> str:
+    took = f"{event.took_us} µs" if event.took_us else ""
+    return " ".join(part for part in (_code(event.code), event.detail, took) if part)
+
+
+def _kind(header: pb.Header | None) -> str:
+    if header is None:
+        return "envelope"
+    return ids.Kind.Name(header.kind).removeprefix("KIND_").lower().replace("_", "-")
+
+
+def _code(code: errors_pb2.ErrorCode.ValueType) -> str:
+    return "" if code == errors_pb2.ERROR_CODE_UNSPECIFIED else ErrorCode(code).name
+
+
+def _time(micros: int) -> str:
+    return from_micros(micros).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

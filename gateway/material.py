@@ -1,0 +1,373 @@
+"""What a process loads from disk before it starts: its settings, the directory, its keys, its certificate.
+
+In: a configuration, or its file, and the time. Out: material that fits together, with warnings. `serve`, `check-config` and the
+clients' libraries all start here, so what one accepts the others accept. Refuses with BAD_CONFIG and the setting to
+look at, KEY_FILE for a key file that cannot be used, and REVOKED.
+
+What a peer will ask of the certificate (`authenticate`) is asked here first, of ourselves: a certificate that
+every node would turn away is found before the first call. The rules stand here a second time because clients must not reach
+the node's path; tests/unit/test_material.py holds the two to the same answers. Sources: X.509-SVID sections 2 to 5,
+RFC 5280 sections 4.1.2.5, 4.2.1.12 and 6.1.3.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
+from nacl.public import PrivateKey
+from nacl.signing import SigningKey
+
+from gateway import config as configuration
+from gateway import keys
+from gateway.clock import Clock, system_clock
+from gateway.config import NodeConfig, ParticipantConfig
+from gateway.directory import Directory, KeyEntry, NodeEntry, Status
+from gateway.errors import ErrorCode, Refusal
+from gateway.identity import (
+    UNREADABLE_CERTIFICATE,
+    Address,
+    Role,
+    certificate_identity,
+    host_name,
+    uri_names,
+)
+from gateway.tls import read_leaf
+from gateway.transport import TlsIdentity
+
+WARN_BEFORE: Final = timedelta(days=7)
+"""What ends sooner is warned of. Development certificates last 30 days."""
+
+MAX_CHAIN_BYTES: Final = 64 * 1024
+"""A leaf and its CA have about 2 KiB; above this the file is surely something else."""
+
+_MAX_PORT: Final = 65535
+_NODE_PURPOSES: Final = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+_PARTICIPANT_PURPOSES: Final = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeMaterial:
+    """All that one gateway process of a node starts with. Made by `check_node` alone.
+
+    Args:
+        config: its settings.
+        address: the node itself.
+        directory: who exists.
+        entry: the node's own entry there.
+        signing_key: for receipts; its public half is in `entry`.
+        identity: certificate and key for TLS.
+        expires: when the certificate ends.
+        warnings: sentences for the operator.
+    """
+
+    config: NodeConfig
+    address: Address
+    directory: Directory
+    entry: NodeEntry
+    signing_key: SigningKey = field(repr=False)
+    identity: TlsIdentity
+    expires: datetime
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantMaterial:
+    """All that a participant's system starts with. Made by `check_participant` alone.
+
+    Args:
+        config: its settings.
+        address: the participant.
+        roles: what the directory says it is.
+        directory: who exists.
+        node: the entry of its node: where to connect, and which CA to trust.
+        signing_key: None for operators and auditors.
+        sealing_keys: those in use and those of the past, which still open old envelopes.
+        identity: certificate and key for TLS.
+        expires: when the certificate ends.
+        warnings: sentences for the operator.
+    """
+
+    config: ParticipantConfig
+    address: Address
+    roles: frozenset[Role]
+    directory: Directory
+    node: NodeEntry
+    signing_key: SigningKey | None = field(repr=False)
+    sealing_keys: tuple[PrivateKey, ...] = field(repr=False)
+    identity: TlsIdentity
+    expires: datetime
+    warnings: tuple[str, ...]
+
+
+def load_node(path: Path, clock: Clock = system_clock) -> NodeMaterial:
+    """Read a node's configuration file and all that it names; refuses as `config.load` and `check_node` do."""
+    return check_node(configuration.load(NodeConfig, path), clock)
+
+
+def load_participant(path: Path, clock: Clock = system_clock) -> ParticipantMaterial:
+    """Read a participant's configuration file and all that it names; refuses as `check_participant` does."""
+    return check_participant(configuration.load(ParticipantConfig, path), clock)
+
+
+def check_node(config: NodeConfig, clock: Clock = system_clock) -> NodeMaterial:
+    """Load and check all that a gateway process needs before it opens its store and its doors.
+
+    Raises:
+        Refusal: BAD_CONFIG, with the setting that does not fit; KEY_FILE, with the path; REVOKED.
+    """
+    now = clock()
+    if not 0 < int(config.listen.rpartition(":")[2]) <= _MAX_PORT:
+        raise _bad("listen", f"a port is 1 to {_MAX_PORT}")
+    address = Address.of_node(config.node)
+    directory = Directory.load(config.directory)
+    for each in directory.nodes:
+        _read_cas(each)  # all of them: the door trusts the CA of every node
+    entry = _node_entry(directory, config.node, "node")
+    signing_key = keys.load_signing_key(config.signing_key)
+    listed = _listed(entry.signing_keys, bytes(signing_key.verify_key), address, "signing_key")
+    certificate = _Certificate.load(config.certificate)
+    certificate.check(address, directory.federation, entry, _NODE_PURPOSES, now)
+    certificate.check_host(host_name(config.node, directory.federation))
+    identity = certificate.with_key(config.tls_key)
+    if config.store.is_dir():
+        raise _bad("store", f"{config.store} is a folder, not a file")
+    return NodeMaterial(
+        config=config,
+        address=address,
+        directory=directory,
+        entry=entry,
+        signing_key=signing_key,
+        identity=identity,
+        expires=certificate.leaf.not_valid_after_utc,
+        warnings=(
+            *_folder_warnings(config.store.parent, "store"),
+            *_key_warnings(_usable(listed, now, "signing_key"), now, "signing key"),
+            *_end_warnings(certificate.leaf.not_valid_after_utc, now, "certificate"),
+        ),
+    )
+
+
+def check_participant(config: ParticipantConfig, clock: Clock = system_clock) -> ParticipantMaterial:
+    """Load and check all that a participant's system needs before it calls its node.
+
+    Raises:
+        Refusal: BAD_CONFIG, with the setting that does not fit; KEY_FILE, with the path; REVOKED.
+    """
+    now = clock()
+    directory = Directory.load(config.directory)
+    node = _node_entry(directory, config.address.node, "address")
+    entry = directory.participant(config.address)
+    if entry is None:
+        raise _bad("address", f"{config.address} is not in the directory")
+    if entry.status is Status.REVOKED:
+        raise Refusal(ErrorCode.REVOKED, f"{config.address} is revoked in the directory", "address")
+    signing_key, warnings = _signing_key(config, entry.signing_keys, now)
+    sealing_keys, more = _sealing_keys(config, entry.sealing_keys, now)
+    certificate = _Certificate.load(config.certificate)
+    certificate.check(config.address, directory.federation, node, _PARTICIPANT_PURPOSES, now)
+    return ParticipantMaterial(
+        config=config,
+        address=config.address,
+        roles=entry.roles,
+        directory=directory,
+        node=node,
+        signing_key=signing_key,
+        sealing_keys=sealing_keys,
+        identity=certificate.with_key(config.tls_key),
+        expires=certificate.leaf.not_valid_after_utc,
+        warnings=(
+            *_folder_warnings(config.home, "home"),
+            *warnings,
+            *more,
+            *_end_warnings(certificate.leaf.not_valid_after_utc, now, "certificate"),
+        ),
+    )
+
+
+def _node_entry(directory: Directory, code: str, where: str) -> NodeEntry:
+    try:
+        entry = directory.node(code)
+    except Refusal as error:
+        raise _bad(where, error.detail) from error
+    if entry.status is Status.REVOKED:
+        raise Refusal(ErrorCode.REVOKED, f"node {code} is revoked in the directory", where)
+    return entry
+
+
+# Keys for envelopes and receipts
+
+
+def _signing_key(
+    config: ParticipantConfig, entries: Sequence[KeyEntry], now: datetime
+) -> tuple[SigningKey | None, tuple[str, ...]]:
+    if config.signing_key is None:
+        if any(entry.valid_at(now) for entry in entries):
+            raise _bad("signing_key", f"the directory holds a signing key of {config.address}, the settings none")
+        return None, ()
+    key = keys.load_signing_key(config.signing_key)
+    entry = _usable(_listed(entries, bytes(key.verify_key), config.address, "signing_key"), now, "signing_key")
+    return key, _key_warnings(entry, now, "signing key")
+
+
+def _sealing_keys(
+    config: ParticipantConfig, entries: Sequence[KeyEntry], now: datetime
+) -> tuple[tuple[PrivateKey, ...], tuple[str, ...]]:
+    held: list[PrivateKey] = []
+    listed: list[KeyEntry] = []
+    for position, path in enumerate(config.sealing_keys):
+        key = keys.load_sealing_key(path)
+        held.append(key)
+        # Not asked whether it is valid now: a key of the past still opens what was sealed to it.
+        listed.append(_listed(entries, bytes(key.public_key), config.address, f"sealing_keys[{position}]"))
+    in_use = [entry for entry in entries if entry.valid_at(now)]
+    usable = [entry for entry in listed if entry.valid_at(now)]
+    if (in_use or held) and not usable:
+        raise _bad("sealing_keys", f"none of them is a sealing key of {config.address} that is valid now")
+    missing = len({entry.public for entry in in_use} - {entry.public for entry in usable})
+    warnings = (f"{missing} valid sealing key(s) of the directory are not among the settings",) if missing else ()
+    last = max(usable, key=lambda entry: entry.not_after, default=None)
+    return tuple(held), (*warnings, *(_key_warnings(last, now, "sealing key") if last else ()))
+
+
+def _listed(entries: Sequence[KeyEntry], public: bytes, whose: Address, where: str) -> KeyEntry:
+    for entry in entries:
+        if entry.public == public:
+            return entry
+    raise _bad(where, f"the directory holds no such key for {whose}")
+
+
+def _usable(entry: KeyEntry, now: datetime, where: str) -> KeyEntry:
+    if not entry.valid_at(now):
+        raise _bad(where, "by the directory, this key is not valid now")
+    return entry
+
+
+def _key_warnings(entry: KeyEntry, now: datetime, what: str) -> tuple[str, ...]:
+    return _end_warnings(min(entry.not_after, entry.revoked_at or entry.not_after), now, what)
+
+
+def _end_warnings(end: datetime, now: datetime, what: str) -> tuple[str, ...]:
+    return (f"the {what} ends on {end:%Y-%m-%d %H:%M %Z}",) if end - now < WARN_BEFORE else ()
+
+
+# The certificate
+
+
+@dataclass(frozen=True, slots=True)
+class _Certificate:
+    chain_pem: bytes
+    leaf: x509.Certificate
+
+    @classmethod
+    def load(cls, path: Path) -> "_Certificate":
+        """Read a certificate file: the leaf first, what vouches for it after it."""
+        try:
+            with path.open("rb") as file:
+                content = file.read(MAX_CHAIN_BYTES + 1)
+        except OSError as error:
+            raise _bad("certificate", f"cannot read {path}: {error.strerror}") from error
+        if len(content) > MAX_CHAIN_BYTES:
+            raise _bad("certificate", f"{path} is above {MAX_CHAIN_BYTES} bytes")
+        try:
+            first = x509.load_pem_x509_certificates(content)[0]
+            # As every peer will read it, so that its limits are known here too.
+            return cls(content, read_leaf(first.public_bytes(Encoding.PEM)))
+        except UNREADABLE_CERTIFICATE as error:
+            raise _bad("certificate", f"{path} holds no readable certificate") from error
+        except Refusal as error:
+            raise _bad("certificate", error.detail) from error
+
+    def check(
+        self,
+        address: Address,
+        federation: str,
+        node: NodeEntry,
+        purposes: Sequence[ObjectIdentifier],
+        now: datetime,
+    ) -> None:
+        """Check what a peer will check: whose it is, what it is for, who issued it, and when it is valid."""
+        try:
+            found = certificate_identity(uri_names(self.leaf), federation)
+        except Refusal as error:
+            raise _bad("certificate", error.detail) from error
+        if found != address:
+            raise _bad("certificate", f"it is the certificate of {found}, not of {address}")
+        if not self._is_leaf_for(purposes):
+            raise _bad("certificate", "its usages are not those of a node or participant")
+        issuers = [ca for ca in _read_cas(node) if _issued(ca, self.leaf)]
+        if not issuers:
+            raise _bad("certificate", f"not issued by the CA that the directory holds for node {node.code}")
+        if not _valid(self.leaf, now):
+            raise _bad("certificate", f"valid {_window(self.leaf)}, not now")
+        if not any(_valid(issuer, now) for issuer in issuers):
+            raise _bad("certificate", f"the CA that issued it is valid {_window(issuers[0])}, not now")
+
+    def check_host(self, host: str) -> None:
+        """Check the name that gRPC clients compare."""
+        names = self.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        if host not in names.get_values_for_type(x509.DNSName):
+            raise _bad("certificate", f"it lacks the DNS name {host}")
+
+    def with_key(self, path: Path) -> TlsIdentity:
+        """Load the private key and check that it belongs to the leaf."""
+        key = keys.load_tls_key(path)
+        if self.leaf.public_key() != key.public_key():
+            raise _bad("tls_key", "it is not the key of the certificate")
+        return TlsIdentity(keys.pem(key), self.chain_pem)
+
+    def _is_leaf_for(self, purposes: Sequence[ObjectIdentifier]) -> bool:
+        try:
+            extensions = self.leaf.extensions
+            basic = extensions.get_extension_for_class(x509.BasicConstraints).value
+            usage = extensions.get_extension_for_class(x509.KeyUsage).value
+            extended = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        except x509.ExtensionNotFound:
+            return False
+        signs_only = usage.digital_signature and not usage.key_cert_sign and not usage.crl_sign
+        return not basic.ca and signs_only and all(purpose in extended for purpose in purposes)
+
+
+def _read_cas(node: NodeEntry) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(node.ca_pem)
+    except UNREADABLE_CERTIFICATE as error:
+        raise _bad("directory", f"the CA certificate of node {node.code} cannot be read") from error
+
+
+def _issued(ca: x509.Certificate, leaf: x509.Certificate) -> bool:
+    try:
+        leaf.verify_directly_issued_by(ca)
+    except (InvalidSignature, ValueError, TypeError):  # wrong signature; wrong issuer name; unusable key type
+        return False
+    return True
+
+
+def _valid(certificate: x509.Certificate, now: datetime) -> bool:
+    return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
+
+
+def _window(certificate: x509.Certificate) -> str:
+    return f"from {certificate.not_valid_before_utc.isoformat()} to {certificate.not_valid_after_utc.isoformat()}"
+
+
+# Folders
+
+
+def _folder_warnings(path: Path, where: str) -> tuple[str, ...]:
+    if not path.is_dir():
+        raise _bad(where, f"no folder {path}")
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise _bad(where, f"the folder {path} cannot be written")
+    # Envelopes name parties and cases even where their payloads are sealed.
+    return (f"the folder {path} lets others in, mode 0700 is better",) if path.stat().st_mode & 0o077 else ()
+
+
+def _bad(where: str, detail: str) -> Refusal:
+    return Refusal(ErrorCode.BAD_CONFIG, detail, where)

@@ -1,0 +1,242 @@
+"""A small federation for tests: real nodes, real TLS, real stores; and actors who may do wrong.
+
+An `Actor` speaks the wire protocol with a participant's own keys and checks nothing before it sends: what the clients'
+library would never send, it can. Whatever it is answered, a node answered.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from nacl.signing import SigningKey
+from nacl.utils import random as random_bytes
+from opentelemetry.sdk.trace import TracerProvider
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import mailbox_pb2 as mailbox
+from rogatory.v1 import relay_pb2 as relay
+from rogatory.v1.mailbox_pb2_grpc import MailboxStub
+from rogatory.v1.relay_pb2_grpc import RelayStub
+
+from gateway import envelope, material, statement, transport
+from gateway.cli.federation import Summary, free_ports, init_federation
+from gateway.clock import Clock, system_clock
+from gateway.config import Delivery, Limits
+from gateway.directory import Directory
+from gateway.envelope import Letter
+from gateway.errors import ErrorCode
+from gateway.node import Node, unwatched
+
+# As production, but impatient.
+DELIVERY = Delivery(
+    lease_seconds=2.0,
+    backoff_first_seconds=0.05,
+    backoff_max_seconds=0.5,
+    attempt_timeout_seconds=2.0,
+    sweep_seconds=0.1,
+)
+
+
+class Actor:
+    """One participant's keys and connection, with no good manners."""
+
+    def __init__(self, loaded: material.ParticipantMaterial, clock: Clock) -> None:
+        self.loaded = loaded
+        self.address = str(loaded.address)
+        self._clock = clock
+        credentials = transport.channel_credentials(loaded.identity, loaded.node.ca_pem)
+        self.channel = transport.open_channel(
+            loaded.node.endpoint, loaded.node.code, loaded.directory.federation, credentials, transport.KEEPALIVE
+        )
+
+    @property
+    def key(self) -> SigningKey:
+        assert self.loaded.signing_key is not None
+        return self.loaded.signing_key
+
+    def compose(
+        self,
+        kind: ids.Kind.ValueType,
+        to: str,
+        body: bytes = b"",
+        *,
+        readers: Sequence[str] = (),
+        **fields: Any,
+    ) -> pb.SignedEnvelope:
+        """Compose anything to anybody; by default in the actor's own name and a case of its own."""
+        fields = {"sender": self.address, "case_id": f"case-of-{self.loaded.address.name}", **fields}
+        now = self._clock()
+        keys = [key for reader in readers or [to] for key in self.loaded.directory.sealing_keys(reader, now)]
+        letter = Letter(kind=kind, recipients=(to,), **fields)
+        made = envelope.compose(letter, body, signing_key=self.key, reader_keys=keys, now=now, random=random_bytes)
+        return made.envelope
+
+    def countersign(self, signed: pb.SignedEnvelope) -> pb.SignedEnvelope:
+        return envelope.with_signature(signed, envelope.countersign(signed, self.address, self.key))
+
+    async def submit(self, signed: pb.SignedEnvelope) -> pb.Statement:
+        """Hand in; return what the node signed. AssertionError if it signed nothing."""
+        answer = await self.answer(signed)
+        assert answer.WhichOneof("result") == "receipt", answer
+        return statement.verify(answer.receipt, self.loaded.directory.signing_key)
+
+    async def answer(self, signed: pb.SignedEnvelope) -> mailbox.Answer:
+        response = await MailboxStub(self.channel).Submit(mailbox.SubmitRequest(envelope=signed), timeout=10)
+        return response.answer
+
+    async def submit_frame(self, frame: Sequence[pb.SignedEnvelope]) -> list[mailbox.Answer]:
+        async def requests() -> AsyncIterator[mailbox.SubmitFramesRequest]:
+            yield mailbox.SubmitFramesRequest(frame=1, envelopes=frame)
+
+        return [a async for r in MailboxStub(self.channel).SubmitFrames(requests(), timeout=30) for a in r.answers]
+
+    async def collect(self, wanted: int, *, acknowledge: bool = True) -> list[mailbox.Item]:
+        """Take that many items, waiting for them, and acknowledge them or not."""
+        call = MailboxStub(self.channel).Collect()
+        items: list[mailbox.Item] = []
+        async with asyncio.timeout(20):
+            await call.write(mailbox.CollectRequest(credit=wanted))
+            while len(items) < wanted:
+                response = await call.read()
+                assert isinstance(response, mailbox.CollectResponse), "the node ended the stream"
+                items.extend(response.items)
+            if acknowledge:
+                acks = [mailbox.Acknowledgement(delivery_id=item.delivery_id, held=True) for item in items]
+                await call.write(mailbox.CollectRequest(acknowledgements=acks))
+                settled: list[mailbox.Settled] = []
+                while len(settled) < len(acks):
+                    response = await call.read()
+                    assert isinstance(response, mailbox.CollectResponse), "the node ended the stream"
+                    settled.extend(response.settled)
+                assert not any(one.HasField("error") for one in settled), settled
+        call.cancel()
+        return items
+
+    async def waiting(self) -> list[mailbox.Item]:
+        """Look at what is there now, and leave it there."""
+        call = MailboxStub(self.channel).Collect(timeout=20)
+        await call.write(mailbox.CollectRequest(credit=1024))
+        items: list[mailbox.Item] = []
+        while True:
+            response = await call.read()
+            assert isinstance(response, mailbox.CollectResponse), "the node ended the stream"
+            items.extend(response.items)
+            if response.drained:
+                call.cancel()
+                return items
+
+    def said(self, item: mailbox.Item) -> pb.Statement:
+        return statement.verify(item.receipt, self.loaded.directory.signing_key)
+
+
+@dataclass
+class Federation:
+    """Nodes in this process, one event loop; stores and settings in a folder."""
+
+    summary: Summary
+    clock: Clock
+    nodes: dict[str, Node]
+    actors: dict[str, Actor]
+    watch: Callable[[str], None] = unwatched
+    provider: TracerProvider | None = None
+
+    @property
+    def directory(self) -> Directory:
+        return Directory.load(self.summary.directory)
+
+    def store(self, code: str) -> Path:
+        return self.summary.folder / code / "store" / "node.db"
+
+    async def start(self, code: str) -> Node:
+        loaded = material.load_node(self.summary.config(f"{code}/node"), self.clock)
+        node = Node(loaded.config, loaded, clock=self.clock, watch=self.watch, provider=self.provider)
+        await node.start()
+        self.nodes[code] = node
+        return node
+
+    async def stop(self, code: str) -> None:
+        await self.nodes.pop(code).stop()
+
+    def actor(self, address: str) -> Actor:
+        if address not in self.actors:
+            loaded = material.load_participant(self.summary.config(address), self.clock)
+            self.actors[address] = Actor(loaded, self.clock)
+        return self.actors[address]
+
+    def node_relay(self, code: str, to: str) -> RelayStub:
+        """Speak as a node that has gone bad: with its real certificate."""
+        loaded = material.load_node(self.summary.config(f"{code}/node"), self.clock)
+        other = loaded.directory.node(to)
+        credentials = transport.channel_credentials(loaded.identity, other.ca_pem)
+        channel = transport.open_channel(
+            other.endpoint, to, loaded.directory.federation, credentials, transport.KEEPALIVE
+        )
+        return RelayStub(channel)
+
+    def countersigned(self, signed: pb.SignedEnvelope) -> pb.SignedEnvelope:
+        return self.actor("ee/central-authority").countersign(signed)
+
+    def request(self, **fields: Any) -> pb.SignedEnvelope:
+        """Return a freeze request from ee to de, countersigned, not submitted."""
+        fields = {
+            "instrument": "eu-2018-1805",
+            "measures": (ids.MEASURE_BLOCK_WITHDRAWAL,),
+            "case_id": "EE-1",
+            **fields,
+        }
+        made = self.actor("ee/prosecutor").compose(
+            ids.KIND_FREEZE_REQUEST, "de/central-authority", b"request", **fields
+        )
+        return self.countersigned(made)
+
+
+@asynccontextmanager
+async def federation(
+    folder: Path,
+    *,
+    start: Iterable[str] = ("ee", "de"),
+    clock: Clock = system_clock,
+    delivery: Delivery = DELIVERY,
+    limits: Limits | None = None,
+    watch: Callable[[str], None] = unwatched,
+    provider: TracerProvider | None = None,
+    made_at: datetime | None = None,
+) -> AsyncIterator[Federation]:
+    """Run a federation of ee and de; everything is stopped at the end."""
+    nodes = ["ee", "de"]
+    summary = init_federation(
+        folder, nodes, free_ports(len(nodes)), made_at or clock(), delivery=delivery, limits=limits
+    )
+    made = Federation(summary, clock, {}, {}, watch, provider)
+    try:
+        for code in start:
+            await made.start(code)
+        yield made
+    finally:
+        for actor in made.actors.values():
+            await actor.channel.close()
+        for code in list(made.nodes):
+            await made.stop(code)
+
+
+def ref(signed: pb.SignedEnvelope) -> ids.EnvelopeRef:
+    return envelope.ref_of(pb.Header.FromString(signed.header))
+
+
+def code_of(said: pb.Statement) -> ErrorCode | None:
+    """The code of a signed refusal; None if it is no refusal."""
+    return ErrorCode(said.code) if said.milestone == pb.MILESTONE_REFUSED else None
+
+
+async def relay_one(stub: RelayStub, request: relay.RelayRequest) -> list[mailbox.Answer]:
+    """Send one frame as a node and return the answers."""
+    call = stub.Relay(timeout=10)
+    await call.write(request)
+    response = await call.read()
+    assert isinstance(response, relay.RelayResponse), "the node ended the stream"
+    call.cancel()
+    return list(response.answers)

@@ -1,0 +1,194 @@
+"""Delivery in all weathers: what is accepted arrives once, or ends with a reason, and its sender knows which."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import mailbox_pb2 as mailbox
+from rogatory.v1.mailbox_pb2_grpc import MailboxStub
+
+from gateway.errors import ErrorCode
+from tests.federation import Federation, code_of, federation, ref
+from tests.judge import judge
+
+BLOCK = (ids.MEASURE_BLOCK_WITHDRAWAL,)
+
+
+class TestClock:
+    """Time that a test moves."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, **amount: float) -> None:
+        self.now += timedelta(**amount)
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+async def milestones(fed: Federation, wanted: int, who: str = "ee/prosecutor") -> list[pb.Milestone.ValueType]:
+    actor = fed.actor(who)
+    return [actor.said(item).milestone for item in await actor.collect(wanted)]
+
+
+async def test_node_that_was_down_for_an_hour_gets_everything_when_it_is_back(tmp_path: Path, clock: TestClock) -> None:
+    async with federation(tmp_path / "fed", start=["ee"], clock=clock) as fed:
+        prosecutor = fed.actor("ee/prosecutor")
+        sent = [fed.request(case_id=f"EE-{n}") for n in range(100)]
+        for made in sent:
+            assert (await prosecutor.submit(made)).milestone == pb.MILESTONE_ACCEPTED
+        clock.pass_(hours=1)
+        await fed.start("de")
+        got = await fed.actor("de/central-authority").collect(100)
+        assert [item.envelope for item in got] == sent
+        told = await milestones(fed, 200)
+        assert told.count(pb.MILESTONE_ACCEPTED) == told.count(pb.MILESTONE_DELIVERED) == 100
+        await fed.stop("ee")
+        await fed.stop("de")
+        for code in ("ee", "de"):
+            assert judge(fed.store(code), code, fed.directory).envelopes == 100
+
+
+async def test_copies_of_one_case_arrive_in_the_order_they_were_accepted(tmp_path: Path) -> None:
+    async with federation(tmp_path / "fed", start=["ee"]) as fed:
+        sent = [fed.request(case_id="EE-1") for _ in range(150)]
+        answers = await fed.actor("ee/prosecutor").submit_frame(sent[:64])
+        answers += await fed.actor("ee/prosecutor").submit_frame(sent[64:128])
+        answers += await fed.actor("ee/prosecutor").submit_frame(sent[128:])
+        assert all(answer.HasField("receipt") for answer in answers)
+        await fed.start("de")
+        got = await fed.actor("de/central-authority").collect(150)
+        assert [item.envelope for item in got] == sent
+
+
+async def test_what_expires_while_the_other_node_is_down_is_never_delivered_and_the_sender_is_told(
+    tmp_path: Path, clock: TestClock
+) -> None:
+    async with federation(tmp_path / "fed", start=["ee"], clock=clock) as fed:
+        made = fed.request(expires_at=clock() + timedelta(minutes=5))
+        await fed.actor("ee/prosecutor").submit(made)
+        clock.pass_(minutes=6)
+        (item,) = await fed.actor("ee/prosecutor").collect(1)
+        said = fed.actor("ee/prosecutor").said(item)
+        assert (said.milestone, said.issuer) == (pb.MILESTONE_EXPIRED, "ee/node")
+        await fed.start("de")
+        assert await fed.actor("de/central-authority").waiting() == []
+
+
+async def test_what_expires_in_the_mailbox_is_never_handed_out_and_the_sender_abroad_is_told(
+    tmp_path: Path, clock: TestClock
+) -> None:
+    async with federation(tmp_path / "fed", clock=clock) as fed:
+        made = fed.request(expires_at=clock() + timedelta(minutes=5))
+        await fed.actor("ee/prosecutor").submit(made)
+        assert await milestones(fed, 1) == [pb.MILESTONE_ACCEPTED]
+        clock.pass_(minutes=6)
+        (item,) = await fed.actor("ee/prosecutor").collect(1)
+        said = fed.actor("ee/prosecutor").said(item)
+        assert (said.milestone, said.issuer) == (pb.MILESTONE_EXPIRED, "de/node")
+        assert await fed.actor("de/central-authority").waiting() == []
+
+
+@pytest.mark.parametrize(("held", "end"), [(True, pb.MILESTONE_DELIVERED), (False, pb.MILESTONE_EXPIRED)])
+async def test_what_was_handed_out_unacknowledged_and_then_expired_ends_as_the_recipient_says(
+    tmp_path: Path, clock: TestClock, held: bool, end: pb.Milestone.ValueType
+) -> None:
+    async with federation(tmp_path / "fed", clock=clock) as fed:
+        made = fed.request(expires_at=clock() + timedelta(minutes=5))
+        await fed.actor("ee/prosecutor").submit(made)
+        authority = fed.actor("de/central-authority")
+        (item,) = await authority.collect(1, acknowledge=False)
+        assert item.HasField("envelope")
+        clock.pass_(minutes=6)
+        call = MailboxStub(authority.channel).Collect(timeout=20)
+        await call.write(mailbox.CollectRequest(credit=1))
+        probes: list[mailbox.Item] = []
+        while not probes:
+            response = await call.read()
+            assert isinstance(response, mailbox.CollectResponse)
+            probes += response.items
+        assert probes[0].HasField("probe"), "an expired envelope was handed out again"
+        ack = mailbox.Acknowledgement(delivery_id=probes[0].delivery_id, held=held)
+        await call.write(mailbox.CollectRequest(acknowledgements=[ack]))
+        response = await call.read()
+        assert isinstance(response, mailbox.CollectResponse)
+        assert not response.settled[0].HasField("error")
+        call.cancel()
+        assert sorted(await milestones(fed, 2)) == sorted([pb.MILESTONE_ACCEPTED, end])
+
+
+async def test_envelope_that_is_not_acknowledged_is_handed_out_again_byte_for_byte(tmp_path: Path) -> None:
+    async with federation(tmp_path / "fed") as fed:
+        made = fed.request()
+        await fed.actor("ee/prosecutor").submit(made)
+        authority = fed.actor("de/central-authority")
+        (first,) = await authority.collect(1, acknowledge=False)
+        (second,) = await authority.collect(1)
+        assert first.envelope == second.envelope == made
+        assert await authority.waiting() == []
+
+
+async def test_two_systems_of_one_participant_never_hold_the_same_item_at_once(tmp_path: Path) -> None:
+    async with federation(tmp_path / "fed") as fed:
+        for n in range(10):
+            await fed.actor("ee/prosecutor").submit(fed.request(case_id=f"EE-{n}"))
+        authority = fed.actor("de/central-authority")
+        await asyncio.wait_for(milestones(fed, 10), 20)
+        one, two = MailboxStub(authority.channel).Collect(), MailboxStub(authority.channel).Collect()
+        await one.write(mailbox.CollectRequest(credit=6))
+        first = await one.read()
+        await two.write(mailbox.CollectRequest(credit=6))
+        second = await two.read()
+        assert isinstance(first, mailbox.CollectResponse)
+        assert isinstance(second, mailbox.CollectResponse)
+        assert len({item.delivery_id for item in (*first.items, *second.items)}) == 10
+        one.cancel()
+        two.cancel()
+
+
+async def test_client_without_credit_is_given_nothing(tmp_path: Path) -> None:
+    async with federation(tmp_path / "fed") as fed:
+        await fed.actor("ee/prosecutor").submit(fed.request())
+        assert await milestones(fed, 1) == [pb.MILESTONE_ACCEPTED]
+        call = MailboxStub(fed.actor("de/central-authority").channel).Collect(timeout=20)
+        unknown = mailbox.Acknowledgement(delivery_id=9999, held=True)
+        await call.write(mailbox.CollectRequest(acknowledgements=[unknown]))
+        response = await call.read()
+        assert isinstance(response, mailbox.CollectResponse)
+        assert not response.items
+        await call.write(mailbox.CollectRequest(credit=1))
+        response = await call.read()
+        assert isinstance(response, mailbox.CollectResponse)
+        assert len(response.items) == 1
+        call.cancel()
+
+
+async def test_refusal_of_the_other_node_travels_whole_to_the_sender(tmp_path: Path) -> None:
+    """The other node's directory no longer knows the sender's key; ee still does."""
+    async with federation(tmp_path / "fed", start=["ee"]) as fed:
+        made = fed.request()
+        await fed.actor("ee/prosecutor").submit(made)
+        directory = fed.directory
+        without = tuple(p for p in directory.participants if str(p.address) != "ee/prosecutor")
+        changed = directory.model_copy(update={"participants": without})
+        settings = fed.summary.config("de/node")
+        (settings.parent / "stale.json").write_text(changed.model_dump_json())
+        settings.write_text(settings.read_text().replace("../directory.json", "stale.json"))
+        await fed.start("de")
+        (item,) = await fed.actor("ee/prosecutor").collect(1)
+        said = fed.actor("ee/prosecutor").said(item)
+        assert (said.issuer, code_of(said)) == ("de/node", ErrorCode.NOT_PERMITTED)
+        assert said.envelope == ref(made)
+        await fed.stop("ee")
+        assert judge(fed.store("ee"), "ee", directory).ends["MILESTONE_REFUSED"] == 1

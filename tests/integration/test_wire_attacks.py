@@ -1,0 +1,292 @@
+"""Attacks on two real nodes, over the wire, each named after the attack and refused with its own code."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import pytest
+from nacl.signing import SigningKey
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import mailbox_pb2 as mailbox
+from rogatory.v1 import relay_pb2 as relay
+from rogatory.v1.mailbox_pb2_grpc import MailboxStub
+from rogatory.v1.relay_pb2_grpc import RelayStub
+from rogatory.v1.trace_pb2 import GetTraceRequest
+from rogatory.v1.trace_pb2_grpc import TraceStub
+
+from gateway import codec, envelope, signature, statement, transport
+from gateway.config import Limits
+from gateway.errors import ErrorCode
+from gateway.signature import Domain
+from tests.federation import Federation, code_of, federation, ref, relay_one
+
+BLOCK = (ids.MEASURE_BLOCK_WITHDRAWAL,)
+
+
+@pytest.fixture
+async def fed(tmp_path: Path) -> AsyncIterator[Federation]:
+    async with federation(tmp_path / "fed") as made:
+        yield made
+
+
+async def test_honest_request_is_accepted_so_that_the_attacks_below_fail_for_their_own_reason(fed: Federation) -> None:
+    said = await fed.actor("ee/prosecutor").submit(fed.request())
+    assert said.milestone == pb.MILESTONE_ACCEPTED
+
+
+async def test_exchange_starting_a_request_is_refused(fed: Federation) -> None:
+    exchange = fed.actor("de/exchange")
+    made = exchange.compose(ids.KIND_FREEZE_REQUEST, "ee/central-authority", instrument="eu-2018-1805", measures=BLOCK)
+    assert code_of(await exchange.submit(made)) is ErrorCode.NOT_PERMITTED
+
+
+async def test_foreign_order_straight_to_an_exchange_is_refused_at_home(fed: Federation) -> None:
+    court = fed.actor("ee/court")
+    made = court.compose(ids.KIND_DOMESTIC_ORDER, "de/exchange", measures=BLOCK)
+    assert code_of(await court.submit(made)) is ErrorCode.NOT_PERMITTED
+
+
+async def test_foreign_order_relayed_by_a_rogue_node_is_refused_abroad(fed: Federation) -> None:
+    made = fed.actor("ee/court").compose(ids.KIND_DOMESTIC_ORDER, "de/exchange", measures=BLOCK)
+    (answer,) = await relay_one(fed.node_relay("ee", "de"), relay.RelayRequest(frame=1, envelopes=[made]))
+    said = statement.verify(answer.receipt, fed.directory.signing_key)
+    assert code_of(said) is ErrorCode.NOT_PERMITTED
+    assert said.issuer == "de/node"
+
+
+async def test_stripped_countersignature_is_refused_by_the_own_node_and_by_the_other(fed: Federation) -> None:
+    made = fed.request()
+    del made.signatures[1]
+    assert code_of(await fed.actor("ee/prosecutor").submit(made)) is ErrorCode.NOT_COUNTERSIGNED
+    (answer,) = await relay_one(fed.node_relay("ee", "de"), relay.RelayRequest(frame=1, envelopes=[made]))
+    assert code_of(statement.verify(answer.receipt, fed.directory.signing_key)) is ErrorCode.NOT_COUNTERSIGNED
+
+
+async def test_countersignature_of_a_foreign_ministry_does_not_count(fed: Federation) -> None:
+    made = fed.request()
+    del made.signatures[1]
+    made = fed.actor("de/central-authority").countersign(made)
+    assert code_of(await fed.actor("ee/prosecutor").submit(made)) is ErrorCode.NOT_COUNTERSIGNED
+
+
+async def test_forged_sender_is_refused(fed: Federation) -> None:
+    fiu = fed.actor("ee/fiu")
+    made = fiu.compose(ids.KIND_DRAFT, "ee/central-authority", sender="ee/prosecutor", measures=BLOCK)
+    assert code_of(await fiu.submit(made)) is ErrorCode.NOT_PERMITTED
+
+
+async def test_forged_signature_under_the_own_name_is_refused(fed: Federation) -> None:
+    prosecutor = fed.actor("ee/prosecutor")
+    made = prosecutor.compose(ids.KIND_DRAFT, "ee/central-authority", measures=BLOCK)
+    header = pb.Header.FromString(made.header)
+    stranger = SigningKey.generate()
+    forged = signature.sign(Domain.ENVELOPE, made.header, header.sender, stranger)
+    made.signatures[0].CopyFrom(forged)
+    assert code_of(await prosecutor.submit(made)) is ErrorCode.BAD_SIGNATURE
+
+
+async def test_header_altered_after_signing_is_refused(fed: Federation) -> None:
+    made = fed.request()
+    header = pb.Header.FromString(made.header)
+    header.measures.append(ids.MEASURE_HOLD_INCOMING)
+    made.header = header.SerializeToString()
+    assert code_of(await fed.actor("ee/prosecutor").submit(made)) is ErrorCode.BAD_SIGNATURE
+
+
+async def test_payload_swapped_under_a_signed_header_is_refused(fed: Federation) -> None:
+    made, other = fed.request(), fed.request()
+    made.sealed_payload = other.sealed_payload
+    assert code_of(await fed.actor("ee/prosecutor").submit(made)) is ErrorCode.BAD_SIGNATURE
+
+
+async def test_replay_with_the_same_bytes_gets_the_very_same_receipt(fed: Federation) -> None:
+    prosecutor, made = fed.actor("ee/prosecutor"), fed.request()
+    first = await prosecutor.answer(made)
+    assert await prosecutor.answer(made) == first
+    assert len(await fed.actor("de/central-authority").collect(1)) == 1
+    assert await fed.actor("de/central-authority").waiting() == []
+
+
+async def test_replay_with_other_bytes_is_a_conflict(fed: Federation) -> None:
+    prosecutor, made = fed.actor("ee/prosecutor"), fed.request()
+    await prosecutor.submit(made)
+    header = pb.Header.FromString(made.header)
+    header.case_id = "another"
+    made.header = header.SerializeToString()
+    del made.signatures[:]
+    made.signatures.append(signature.sign(Domain.ENVELOPE, made.header, header.sender, prosecutor.key))
+    made = fed.countersigned(made)
+    assert code_of(await prosecutor.submit(made)) is ErrorCode.ID_CONFLICT
+
+
+async def test_accepted_bytes_with_a_signature_more_are_a_conflict(fed: Federation) -> None:
+    prosecutor, made = fed.actor("ee/prosecutor"), fed.request()
+    await prosecutor.submit(made)
+    more = fed.actor("ee/court").countersign(made)
+    assert code_of(await prosecutor.submit(more)) is ErrorCode.ID_CONFLICT
+
+
+async def test_retry_after_the_receipt_was_lost_is_not_told_that_it_is_out_of_order(fed: Federation) -> None:
+    """`once` must not turn an accepted answer into a refusal when its sender asks again."""
+    prosecutor, authority = fed.actor("ee/prosecutor"), fed.actor("ee/central-authority")
+    draft = prosecutor.compose(ids.KIND_DRAFT, "ee/central-authority", measures=BLOCK, case_id="EE-1")
+    await prosecutor.submit(draft)
+    made = authority.compose(
+        ids.KIND_COUNTERSIGNATURE, "ee/prosecutor", cites=(ref(draft),), outcome=ids.OUTCOME_GRANTED, case_id="EE-1"
+    )
+    first = await authority.answer(made)
+    assert await authority.answer(made) == first
+    again = authority.compose(
+        ids.KIND_COUNTERSIGNATURE, "ee/prosecutor", cites=(ref(draft),), outcome=ids.OUTCOME_GRANTED, case_id="EE-1"
+    )
+    assert code_of(await authority.submit(again)) is ErrorCode.OUT_OF_ORDER
+
+
+async def test_node_bringing_another_countrys_envelope_is_refused(fed: Federation) -> None:
+    made = fed.actor("de/central-authority").compose(
+        ids.KIND_EXECUTION_REPORT, "ee/prosecutor", outcome=ids.OUTCOME_GRANTED, instrument="eu-2018-1805"
+    )
+    (answer,) = await relay_one(fed.node_relay("ee", "de"), relay.RelayRequest(frame=1, envelopes=[made]))
+    assert code_of(statement.verify(answer.receipt, fed.directory.signing_key)) is ErrorCode.NOT_PERMITTED
+
+
+async def test_order_without_a_decision_is_refused(fed: Federation) -> None:
+    court = fed.actor("de/court")
+    uncited = court.compose(ids.KIND_DOMESTIC_ORDER, "de/exchange", measures=BLOCK)
+    assert code_of(await court.submit(uncited)) is ErrorCode.OUT_OF_ORDER
+    invented = ids.EnvelopeRef(sender="de/court", id="01a1fc5e-2c6e-7789-8d42-cc9ebb22a714")
+    cited = court.compose(ids.KIND_DOMESTIC_ORDER, "de/exchange", measures=BLOCK, cites=(invented,))
+    assert code_of(await court.submit(cited)) is ErrorCode.UNKNOWN_CITATION
+
+
+async def test_request_without_an_instrument_in_force_is_refused(fed: Federation) -> None:
+    made = fed.request(instrument="a-treaty-of-dreams")
+    assert code_of(await fed.actor("ee/prosecutor").submit(made)) is ErrorCode.NO_LEGAL_BASIS
+
+
+async def test_strangers_receipt_about_our_envelope_is_refused(fed: Federation) -> None:
+    """A node that never had the envelope says that it was delivered; another says it in that node's name."""
+    made = fed.request()
+    await fed.actor("ee/prosecutor").submit(made)
+    said = pb.Statement(
+        envelope=ref(made),
+        fingerprint=envelope.fingerprint(made),
+        milestone=pb.MILESTONE_DELIVERED,
+        issuer="de/node",
+        at_us=1,
+        recipient="de/central-authority",
+    )
+    raw = said.SerializeToString()
+    forged = pb.Receipt(
+        statement=raw, signature=signature.sign(Domain.STATEMENT, raw, "de/node", SigningKey.generate())
+    )
+    (answer,) = await relay_one(fed.node_relay("de", "ee"), relay.RelayRequest(frame=1, receipts=[forged]))
+    assert codec.error_from(answer.error).code is ErrorCode.BAD_RECEIPT
+
+
+async def test_opened_stated_by_another_than_the_recipient_is_refused(fed: Federation) -> None:
+    made = fed.request()
+    await fed.actor("ee/prosecutor").submit(made)
+    authority, court = fed.actor("de/central-authority"), fed.actor("de/court")
+    (item,) = await authority.collect(1, acknowledge=False)
+    said = pb.Statement(
+        envelope=ref(made),
+        fingerprint=envelope.fingerprint(made),
+        milestone=pb.MILESTONE_OPENED,
+        issuer="de/court",
+        recipient="de/court",
+        at_us=1,
+    )
+    (lie,) = statement.issue([said], court.loaded.address, court.key)
+    call = MailboxStub(authority.channel).Collect(timeout=10)
+    await call.write(
+        mailbox.CollectRequest(
+            acknowledgements=[mailbox.Acknowledgement(delivery_id=item.delivery_id, held=True, statement=lie)]
+        )
+    )
+    response = await call.read()
+    assert isinstance(response, mailbox.CollectResponse)
+    assert codec.error_from(response.settled[0].error).code is ErrorCode.BAD_RECEIPT
+    call.cancel()
+
+
+async def test_acknowledging_somebody_elses_delivery_is_refused(fed: Federation) -> None:
+    await fed.actor("ee/prosecutor").submit(fed.request())
+    (item,) = await fed.actor("de/central-authority").collect(1, acknowledge=False)
+    call = MailboxStub(fed.actor("de/exchange").channel).Collect(timeout=10)
+    await call.write(
+        mailbox.CollectRequest(acknowledgements=[mailbox.Acknowledgement(delivery_id=item.delivery_id, held=True)])
+    )
+    response = await call.read()
+    assert isinstance(response, mailbox.CollectResponse)
+    assert codec.error_from(response.settled[0].error).code is ErrorCode.NOT_FOUND
+    call.cancel()
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        pytest.param(lambda e: e.ClearField("signatures"), ErrorCode.MALFORMED, id="no signature"),
+        pytest.param(lambda e: setattr(e, "header", b"\xff\xff"), ErrorCode.MALFORMED, id="header is no protobuf"),
+        pytest.param(
+            lambda e: setattr(e, "header", e.header + b"\xf8\x07\x01"), ErrorCode.MALFORMED, id="unknown field"
+        ),
+        pytest.param(lambda e: setattr(e, "header", e.header + e.header), ErrorCode.MALFORMED, id="header twice"),
+        pytest.param(lambda e: e.ClearField("slots"), ErrorCode.MALFORMED, id="no slot"),
+        pytest.param(
+            lambda e: setattr(e, "sealed_payload", bytes(Limits().max_payload_bytes + 1)),
+            ErrorCode.TOO_LARGE,
+            id="payload over the limit",
+        ),
+    ],
+)
+async def test_malformed_or_oversized_input_is_refused_and_the_node_lives(
+    fed: Federation, damage: Callable[[pb.SignedEnvelope], None], code: ErrorCode
+) -> None:
+    made = fed.request()
+    damage(made)
+    answer = await fed.actor("ee/prosecutor").answer(made)
+    assert codec.error_from(answer.error).code is code
+    assert (await fed.actor("ee/prosecutor").submit(fed.request())).milestone == pb.MILESTONE_ACCEPTED
+
+
+async def test_oversized_frame_ends_the_stream_with_a_code_that_names_the_limit(fed: Federation) -> None:
+    made = fed.request()
+    made.sealed_payload = bytes(900_000)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await fed.actor("ee/prosecutor").submit_frame([made] * 5)
+    error = transport.error_of(caught.value)
+    assert error.code is ErrorCode.TOO_LARGE
+    assert "max_frame_bytes" in error.detail
+
+
+async def test_message_beyond_what_is_read_at_all_is_refused_by_the_transport(fed: Federation) -> None:
+    made = fed.request()
+    made.sealed_payload = bytes(9 << 20)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await fed.actor("ee/prosecutor").answer(made)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_operator_has_no_keys_to_send_and_participants_may_not_trace(fed: Federation) -> None:
+    for who in ("ee/prosecutor", "ee/exchange", "ee/auditor"):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await TraceStub(fed.actor(who).channel).GetTrace(GetTraceRequest(key="EE-1"), timeout=10)
+        assert transport.error_of(caught.value).code is ErrorCode.NOT_PERMITTED
+
+
+async def test_participant_may_not_relay_and_a_node_has_no_mailbox(fed: Federation) -> None:
+    call = RelayStub(fed.actor("ee/prosecutor").channel).Relay(timeout=10)
+    await call.write(relay.RelayRequest(frame=1, envelopes=[fed.request()]))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+    assert transport.error_of(caught.value).code is ErrorCode.NOT_PERMITTED
+
+
+async def test_refused_envelope_never_reaches_anybody(fed: Federation) -> None:
+    made = fed.request()
+    del made.signatures[1]
+    await fed.actor("ee/prosecutor").submit(made)
+    assert await fed.actor("de/central-authority").waiting() == []
