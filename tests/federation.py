@@ -94,8 +94,10 @@ class Actor:
 
         return [a async for r in MailboxStub(self.channel).SubmitFrames(requests(), timeout=30) for a in r.answers]
 
-    async def collect(self, wanted: int, *, acknowledge: bool = True) -> list[mailbox.Item]:
-        """Take that many items, waiting for them, and acknowledge them or not."""
+    async def collect(
+        self, wanted: int, *, acknowledge: bool = True, keep: Callable[[mailbox.Item], None] | None = None
+    ) -> list[mailbox.Item]:
+        """Take that many items, waiting for them; `keep` each before any is acknowledged, if they are to be."""
         call = MailboxStub(self.channel).Collect()
         items: list[mailbox.Item] = []
         async with asyncio.timeout(20):
@@ -104,6 +106,9 @@ class Actor:
                 response = await call.read()
                 assert isinstance(response, mailbox.CollectResponse), "the node ended the stream"
                 items.extend(response.items)
+            if keep is not None:
+                for item in items:
+                    keep(item)
             if acknowledge:
                 acks = [mailbox.Acknowledgement(delivery_id=item.delivery_id, held=True) for item in items]
                 await call.write(mailbox.CollectRequest(acknowledgements=acks))
