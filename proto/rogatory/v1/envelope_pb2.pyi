@@ -319,7 +319,7 @@ class SealedContent(_message.Message):
     salt: _builtins.bytes
     """32 random bytes for the commitment."""
     body: _builtins.bytes
-    """The document: one message of orders.proto or countersigning.proto, as the kind says."""
+    """The document: one message of orders.proto, as the kind says."""
     @_builtins.property
     def envelope(self) -> _identifiers_pb2.EnvelopeRef:
         """As in the header."""

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from rogatory import validation as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arogatory/v1/evidence.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\"\xda\x01\n\x10WalletIdentifier\x12:\n\x05\x63hain\x18\x01 \x01(\tB+\xbaH(r&2$^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}$\x12&\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,512}$\x12\x15\n\x03tag\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x31\n\x07\x63ustody\x18\x04 \x01(\x0e\x32\x14.rogatory.v1.CustodyB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x06source\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\xd4\x01\n\x0b\x41ssetAmount\x12w\n\x05\x61sset\x18\x01 \x01(\tBh\xbaHerc2a^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,128}(/[-.%a-zA-Z0-9]{1,78})?$\x12\x31\n\nbase_units\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^(0|[1-9][0-9]{0,77})$\x12\x19\n\x08\x64\x65\x63imals\x18\x03 \x01(\rB\x07\xbaH\x04*\x02\x18M\"\x8c\x03\n\x11TransactionRecord\x12:\n\x05\x63hain\x18\x01 \x01(\tB+\xbaH(r&2$^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}$\x12#\n\x04txid\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,128}$\x12\x14\n\x0c\x62lock_height\x18\x03 \x01(\x04\x12)\n\nblock_hash\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,128}$\x12(\n\rblock_time_us\x18\x05 \x01(\x03\x42\x11\xbaH\x0e\"\x0c\x10\x80\xc0\xcd\xe3\xcc\x81\x91\xc2\x03(\x00\x12\x33\n\x06inputs\x18\x06 \x03(\x0b\x32\x18.rogatory.v1.TransferEndB\t\xbaH\x06\x92\x01\x03\x10\x90N\x12\x34\n\x07outputs\x18\x07 \x03(\x0b\x32\x18.rogatory.v1.TransferEndB\t\xbaH\x06\x92\x01\x03\x10\x90N\x12\x16\n\tlog_index\x18\x08 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\x06source\x18\t \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x42\x0c\n\n_log_index\"R\n\x0bTransferEnd\x12\x19\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12(\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x18.rogatory.v1.AssetAmount*}\n\x07\x43ustody\x12\x17\n\x13\x43USTODY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43USTODY_UNKNOWN\x10\x01\x12\x15\n\x11\x43USTODY_CUSTODIAL\x10\x02\x12\x17\n\x13\x43USTODY_SELF_HOSTED\x10\x03\x12\x14\n\x10\x43USTODY_CONTRACT\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arogatory/v1/evidence.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\"\xa9\x03\n\x10WalletIdentifier\x12=\n\x05\x63hain\x18\x01 \x01(\tB.\xbaH+r)2\'^([-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32})?$\x12&\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,512}$\x12\x15\n\x03tag\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x31\n\x07\x63ustody\x18\x04 \x01(\x0e\x32\x14.rogatory.v1.CustodyB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x06source\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12(\n\nchain_name\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{0,64}$:\x9f\x01\xbaH\x9b\x01\x1a\x98\x01\n\x16wallet.chain_or_quoted\x12Oa wallet has the CAIP-2 id of its chain, or, if none is known, the chain\'s name\x1a-(this.chain == \'\') != (this.chain_name == \'\')\"\xe6\x01\n\x0b\x41ssetAmount\x12w\n\x05\x61sset\x18\x01 \x01(\tBh\xbaHerc2a^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,128}(/[-.%a-zA-Z0-9]{1,78})?$\x12\x31\n\nbase_units\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^(0|[1-9][0-9]{0,77})$\x12\x1e\n\x08\x64\x65\x63imals\x18\x03 \x01(\rB\x07\xbaH\x04*\x02\x18MH\x00\x88\x01\x01\x42\x0b\n\t_decimals\"\xe8\x04\n\x11TransactionRecord\x12:\n\x05\x63hain\x18\x01 \x01(\tB+\xbaH(r&2$^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}$\x12#\n\x04txid\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,128}$\x12\x14\n\x0c\x62lock_height\x18\x03 \x01(\x04\x12)\n\nblock_hash\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,128}$\x12(\n\rblock_time_us\x18\x05 \x01(\x03\x42\x11\xbaH\x0e\"\x0c\x10\x80\xc0\xcd\xe3\xcc\x81\x91\xc2\x03(\x00\x12\x33\n\x06inputs\x18\x06 \x03(\x0b\x32\x18.rogatory.v1.TransferEndB\t\xbaH\x06\x92\x01\x03\x10\x90N\x12\x34\n\x07outputs\x18\x07 \x03(\x0b\x32\x18.rogatory.v1.TransferEndB\t\xbaH\x06\x92\x01\x03\x10\x90N\x12\x16\n\tlog_index\x18\x08 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\x06source\x18\t \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x38\n\x06status\x18\n \x01(\x0e\x32\x1e.rogatory.v1.TransactionStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\tfee_payer\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12%\n\x03\x66\x65\x65\x18\x0c \x01(\x0b\x32\x18.rogatory.v1.AssetAmount\x12>\n\x0f\x62\x61lance_changes\x18\r \x03(\x0b\x32\x1a.rogatory.v1.BalanceChangeB\t\xbaH\x06\x92\x01\x03\x10\x90N\x12\x12\n\x05nonce\x18\x0e \x01(\x04H\x01\x88\x01\x01\x42\x0c\n\n_log_indexB\x08\n\x06_nonce\"\xd8\x01\n\x0bTransferEnd\x12\x19\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12(\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x18.rogatory.v1.AssetAmount\x12\x12\n\x05index\x18\x03 \x01(\rH\x00\x88\x01\x01\x12;\n\x05spent\x18\x04 \x01(\tB,\xbaH)r\'2%^([!-~]{1,128}:(0|[1-9][0-9]{0,9}))?$\x12)\n\x0boutput_type\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{0,64}$B\x08\n\x06_index\"\x8d\x02\n\rBalanceChange\x12&\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,512}$\x12w\n\x05\x61sset\x18\x02 \x01(\tBh\xbaHerc2a^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,128}(/[-.%a-zA-Z0-9]{1,78})?$\x12.\n\x05\x64\x65lta\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^(0|-?[1-9][0-9]{0,77})$\x12\x1e\n\x08\x64\x65\x63imals\x18\x04 \x01(\rB\x07\xbaH\x04*\x02\x18MH\x00\x88\x01\x01\x42\x0b\n\t_decimals*}\n\x07\x43ustody\x12\x17\n\x13\x43USTODY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43USTODY_UNKNOWN\x10\x01\x12\x15\n\x11\x43USTODY_CUSTODIAL\x10\x02\x12\x17\n\x13\x43USTODY_SELF_HOSTED\x10\x03\x12\x14\n\x10\x43USTODY_CONTRACT\x10\x04*v\n\x11TransactionStatus\x12\"\n\x1eTRANSACTION_STATUS_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRANSACTION_STATUS_APPLIED\x10\x01\x12\x1d\n\x19TRANSACTION_STATUS_FAILED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rogatory.v1.evidence_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WALLETIDENTIFIER'].fields_by_name['chain']._loaded_options = None
-  _globals['_WALLETIDENTIFIER'].fields_by_name['chain']._serialized_options = b'\272H(r&2$^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}$'
+  _globals['_WALLETIDENTIFIER'].fields_by_name['chain']._serialized_options = b'\272H+r)2\'^([-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32})?$'
   _globals['_WALLETIDENTIFIER'].fields_by_name['address']._loaded_options = None
   _globals['_WALLETIDENTIFIER'].fields_by_name['address']._serialized_options = b'\272H\022r\0202\016^[!-~]{1,512}$'
   _globals['_WALLETIDENTIFIER'].fields_by_name['tag']._loaded_options = None
@@ -42,6 +42,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WALLETIDENTIFIER'].fields_by_name['custody']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_WALLETIDENTIFIER'].fields_by_name['source']._loaded_options = None
   _globals['_WALLETIDENTIFIER'].fields_by_name['source']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_WALLETIDENTIFIER'].fields_by_name['chain_name']._loaded_options = None
+  _globals['_WALLETIDENTIFIER'].fields_by_name['chain_name']._serialized_options = b'\272H\021r\0172\r^[ -~]{0,64}$'
+  _globals['_WALLETIDENTIFIER']._loaded_options = None
+  _globals['_WALLETIDENTIFIER']._serialized_options = b'\272H\233\001\032\230\001\n\026wallet.chain_or_quoted\022Oa wallet has the CAIP-2 id of its chain, or, if none is known, the chain\'s name\032-(this.chain == \'\') != (this.chain_name == \'\')'
   _globals['_ASSETAMOUNT'].fields_by_name['asset']._loaded_options = None
   _globals['_ASSETAMOUNT'].fields_by_name['asset']._serialized_options = b'\272Herc2a^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,128}(/[-.%a-zA-Z0-9]{1,78})?$'
   _globals['_ASSETAMOUNT'].fields_by_name['base_units']._loaded_options = None
@@ -62,16 +66,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSACTIONRECORD'].fields_by_name['outputs']._serialized_options = b'\272H\006\222\001\003\020\220N'
   _globals['_TRANSACTIONRECORD'].fields_by_name['source']._loaded_options = None
   _globals['_TRANSACTIONRECORD'].fields_by_name['source']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_TRANSACTIONRECORD'].fields_by_name['status']._loaded_options = None
+  _globals['_TRANSACTIONRECORD'].fields_by_name['status']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_TRANSACTIONRECORD'].fields_by_name['fee_payer']._loaded_options = None
+  _globals['_TRANSACTIONRECORD'].fields_by_name['fee_payer']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_TRANSACTIONRECORD'].fields_by_name['balance_changes']._loaded_options = None
+  _globals['_TRANSACTIONRECORD'].fields_by_name['balance_changes']._serialized_options = b'\272H\006\222\001\003\020\220N'
   _globals['_TRANSFEREND'].fields_by_name['address']._loaded_options = None
   _globals['_TRANSFEREND'].fields_by_name['address']._serialized_options = b'\272H\005r\003\030\200\004'
-  _globals['_CUSTODY']._serialized_start=991
-  _globals['_CUSTODY']._serialized_end=1116
+  _globals['_TRANSFEREND'].fields_by_name['spent']._loaded_options = None
+  _globals['_TRANSFEREND'].fields_by_name['spent']._serialized_options = b'\272H)r\'2%^([!-~]{1,128}:(0|[1-9][0-9]{0,9}))?$'
+  _globals['_TRANSFEREND'].fields_by_name['output_type']._loaded_options = None
+  _globals['_TRANSFEREND'].fields_by_name['output_type']._serialized_options = b'\272H\021r\0172\r^[!-~]{0,64}$'
+  _globals['_BALANCECHANGE'].fields_by_name['address']._loaded_options = None
+  _globals['_BALANCECHANGE'].fields_by_name['address']._serialized_options = b'\272H\022r\0202\016^[!-~]{1,512}$'
+  _globals['_BALANCECHANGE'].fields_by_name['asset']._loaded_options = None
+  _globals['_BALANCECHANGE'].fields_by_name['asset']._serialized_options = b'\272Herc2a^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,128}(/[-.%a-zA-Z0-9]{1,78})?$'
+  _globals['_BALANCECHANGE'].fields_by_name['delta']._loaded_options = None
+  _globals['_BALANCECHANGE'].fields_by_name['delta']._serialized_options = b'\272H\034r\0322\030^(0|-?[1-9][0-9]{0,77})$'
+  _globals['_BALANCECHANGE'].fields_by_name['decimals']._loaded_options = None
+  _globals['_BALANCECHANGE'].fields_by_name['decimals']._serialized_options = b'\272H\004*\002\030M'
+  _globals['_CUSTODY']._serialized_start=1843
+  _globals['_CUSTODY']._serialized_end=1968
+  _globals['_TRANSACTIONSTATUS']._serialized_start=1970
+  _globals['_TRANSACTIONSTATUS']._serialized_end=2088
   _globals['_WALLETIDENTIFIER']._serialized_start=73
-  _globals['_WALLETIDENTIFIER']._serialized_end=291
-  _globals['_ASSETAMOUNT']._serialized_start=294
-  _globals['_ASSETAMOUNT']._serialized_end=506
-  _globals['_TRANSACTIONRECORD']._serialized_start=509
-  _globals['_TRANSACTIONRECORD']._serialized_end=905
-  _globals['_TRANSFEREND']._serialized_start=907
-  _globals['_TRANSFEREND']._serialized_end=989
+  _globals['_WALLETIDENTIFIER']._serialized_end=498
+  _globals['_ASSETAMOUNT']._serialized_start=501
+  _globals['_ASSETAMOUNT']._serialized_end=731
+  _globals['_TRANSACTIONRECORD']._serialized_start=734
+  _globals['_TRANSACTIONRECORD']._serialized_end=1350
+  _globals['_TRANSFEREND']._serialized_start=1353
+  _globals['_TRANSFEREND']._serialized_end=1569
+  _globals['_BALANCECHANGE']._serialized_start=1572
+  _globals['_BALANCECHANGE']._serialized_end=1841
 # @@protoc_insertion_point(module_scope)

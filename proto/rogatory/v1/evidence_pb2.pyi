@@ -51,6 +51,30 @@ CUSTODY_CONTRACT: Custody.ValueType  # 4
 """A contract holds the assets."""
 Global___Custody: _TypeAlias = Custody  # noqa: Y015
 
+class _TransactionStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TransactionStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TransactionStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRANSACTION_STATUS_UNSPECIFIED: _TransactionStatus.ValueType  # 0
+    """The source does not tell. A chain of unspent outputs records no others than successful ones; Ethereum tells only since EIP-658."""
+    TRANSACTION_STATUS_APPLIED: _TransactionStatus.ValueType  # 1
+    """It took effect."""
+    TRANSACTION_STATUS_FAILED: _TransactionStatus.ValueType  # 2
+    """It is in its block, and nothing but the fee moved."""
+
+class TransactionStatus(_TransactionStatus, metaclass=_TransactionStatusEnumTypeWrapper):
+    """How a transaction ended on its chain."""
+
+TRANSACTION_STATUS_UNSPECIFIED: TransactionStatus.ValueType  # 0
+"""The source does not tell. A chain of unspent outputs records no others than successful ones; Ethereum tells only since EIP-658."""
+TRANSACTION_STATUS_APPLIED: TransactionStatus.ValueType  # 1
+"""It took effect."""
+TRANSACTION_STATUS_FAILED: TransactionStatus.ValueType  # 2
+"""It is in its block, and nothing but the fee moved."""
+Global___TransactionStatus: _TypeAlias = TransactionStatus  # noqa: Y015
+
 @_typing.final
 class WalletIdentifier(_message.Message):
     """One wallet."""
@@ -62,8 +86,9 @@ class WalletIdentifier(_message.Message):
     TAG_FIELD_NUMBER: _builtins.int
     CUSTODY_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    CHAIN_NAME_FIELD_NUMBER: _builtins.int
     chain: _builtins.str
-    """CAIP-2 chain id, e.g. "eip155:1"."""
+    """CAIP-2 chain id, e.g. "eip155:1". Empty in a quoted identifier."""
     address: _builtins.str
     """The address exactly as the source wrote it. Up to 512 characters: Zcash unified addresses run to 509."""
     tag: _builtins.str
@@ -72,6 +97,8 @@ class WalletIdentifier(_message.Message):
     """Who holds its keys."""
     source: _builtins.str
     """Where the identifier comes from, e.g. "OFAC SDN"."""
+    chain_name: _builtins.str
+    """The chain as the source names it, where no CAIP-2 id of it is known. The identifier is then only quoted: it travels, and nobody can execute it."""
     def __init__(
         self,
         *,
@@ -80,10 +107,11 @@ class WalletIdentifier(_message.Message):
         tag: _builtins.str = ...,
         custody: Global___Custody.ValueType = ...,
         source: _builtins.str = ...,
+        chain_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "chain", b"chain", "custody", b"custody", "source", b"source", "tag", b"tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "chain", b"chain", "chain_name", b"chain_name", "custody", b"custody", "source", b"source", "tag", b"tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -103,19 +131,21 @@ class AssetAmount(_message.Message):
     base_units: _builtins.str
     """Integer of base units in decimal, up to 78 digits (2^256 has 78); no sign, no leading zero."""
     decimals: _builtins.int
-    """How many decimals one unit has: 8 for bitcoin, 18 for ether."""
+    """How many decimals one unit has: 8 for bitcoin, 18 for ether. Absent where the source does not tell, as for a token."""
     def __init__(
         self,
         *,
         asset: _builtins.str = ...,
         base_units: _builtins.str = ...,
-        decimals: _builtins.int = ...,
+        decimals: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_decimals", b"_decimals", "decimals", b"decimals"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "base_units", b"base_units", "decimals", b"decimals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decimals", b"_decimals", "asset", b"asset", "base_units", b"base_units", "decimals", b"decimals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__decimals: _TypeAlias = _typing.Literal["decimals"]  # noqa: Y015
+    _WhichOneofArgType__decimals: _TypeAlias = _typing.Literal["_decimals", b"_decimals"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__decimals) -> _WhichOneofReturnType__decimals | None: ...
 
 Global___AssetAmount: _TypeAlias = AssetAmount  # noqa: Y015
 
@@ -134,6 +164,11 @@ class TransactionRecord(_message.Message):
     OUTPUTS_FIELD_NUMBER: _builtins.int
     LOG_INDEX_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    FEE_PAYER_FIELD_NUMBER: _builtins.int
+    FEE_FIELD_NUMBER: _builtins.int
+    BALANCE_CHANGES_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
     chain: _builtins.str
     """CAIP-2 chain id."""
     txid: _builtins.str
@@ -148,6 +183,12 @@ class TransactionRecord(_message.Message):
     """Position of a token transfer among its transaction's logs; absent for the transaction itself."""
     source: _builtins.str
     """Who observed it: a node, an indexer, the exchange's own ledger."""
+    status: Global___TransactionStatus.ValueType
+    """How it ended. What inputs and outputs name has moved only if it took effect."""
+    fee_payer: _builtins.str
+    """Who paid the fee, where the source tells it apart from the inputs; empty elsewhere."""
+    nonce: _builtins.int
+    """The sender's count of its own transactions before this one, on chains that have such a count."""
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransferEnd]:
         """What went in; empty for newly made coins."""
@@ -155,6 +196,14 @@ class TransactionRecord(_message.Message):
     @_builtins.property
     def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransferEnd]:
         """What came out."""
+
+    @_builtins.property
+    def fee(self) -> Global___AssetAmount:
+        """The fee as the source tells it; absent where it does not. Never computed from the rest."""
+
+    @_builtins.property
+    def balance_changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___BalanceChange]:
+        """What each account gained or lost, fees included, on chains that tell this instead of inputs and outputs."""
 
     def __init__(
         self,
@@ -168,14 +217,24 @@ class TransactionRecord(_message.Message):
         outputs: _abc.Iterable[Global___TransferEnd] | None = ...,
         log_index: _builtins.int | None = ...,
         source: _builtins.str = ...,
+        status: Global___TransactionStatus.ValueType = ...,
+        fee_payer: _builtins.str = ...,
+        fee: Global___AssetAmount | None = ...,
+        balance_changes: _abc.Iterable[Global___BalanceChange] | None = ...,
+        nonce: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_log_index", b"_log_index", "log_index", b"log_index"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_log_index", b"_log_index", "_nonce", b"_nonce", "fee", b"fee", "log_index", b"log_index", "nonce", b"nonce"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_log_index", b"_log_index", "block_hash", b"block_hash", "block_height", b"block_height", "block_time_us", b"block_time_us", "chain", b"chain", "inputs", b"inputs", "log_index", b"log_index", "outputs", b"outputs", "source", b"source", "txid", b"txid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_log_index", b"_log_index", "_nonce", b"_nonce", "balance_changes", b"balance_changes", "block_hash", b"block_hash", "block_height", b"block_height", "block_time_us", b"block_time_us", "chain", b"chain", "fee", b"fee", "fee_payer", b"fee_payer", "inputs", b"inputs", "log_index", b"log_index", "nonce", b"nonce", "outputs", b"outputs", "source", b"source", "status", b"status", "txid", b"txid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__log_index: _TypeAlias = _typing.Literal["log_index"]  # noqa: Y015
     _WhichOneofArgType__log_index: _TypeAlias = _typing.Literal["_log_index", b"_log_index"]  # noqa: Y015
+    _WhichOneofReturnType__nonce: _TypeAlias = _typing.Literal["nonce"]  # noqa: Y015
+    _WhichOneofArgType__nonce: _TypeAlias = _typing.Literal["_nonce", b"_nonce"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__log_index) -> _WhichOneofReturnType__log_index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__nonce) -> _WhichOneofReturnType__nonce | None: ...
 
 Global___TransactionRecord: _TypeAlias = TransactionRecord  # noqa: Y015
 
@@ -187,22 +246,72 @@ class TransferEnd(_message.Message):
 
     ADDRESS_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    SPENT_FIELD_NUMBER: _builtins.int
+    OUTPUT_TYPE_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """Address as the chain writes it; empty where the chain hides it or there is none."""
+    index: _builtins.int
+    """Position among the outputs of its transaction, where outputs have one."""
+    spent: _builtins.str
+    """For an input, the output that it spends as "txid:index"; empty where the chain has no such thing or hides it."""
+    output_type: _builtins.str
+    """Kind of output as the source names it, e.g. "pubkeyhash" or "shielded"; empty if it names none."""
     @_builtins.property
     def amount(self) -> Global___AssetAmount:
-        """What moved; absent where the chain hides it."""
+        """What moved; absent where the chain hides it, or the source does not tell."""
 
     def __init__(
         self,
         *,
         address: _builtins.str = ...,
         amount: Global___AssetAmount | None = ...,
+        index: _builtins.int | None = ...,
+        spent: _builtins.str = ...,
+        output_type: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_index", b"_index", "amount", b"amount", "index", b"index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "amount", b"amount"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_index", b"_index", "address", b"address", "amount", b"amount", "index", b"index", "output_type", b"output_type", "spent", b"spent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__index: _TypeAlias = _typing.Literal["index"]  # noqa: Y015
+    _WhichOneofArgType__index: _TypeAlias = _typing.Literal["_index", b"_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__index) -> _WhichOneofReturnType__index | None: ...
 
 Global___TransferEnd: _TypeAlias = TransferEnd  # noqa: Y015
+
+@_typing.final
+class BalanceChange(_message.Message):
+    """What one account gained or lost of one asset in one transaction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    DELTA_FIELD_NUMBER: _builtins.int
+    DECIMALS_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """Address as the chain writes it."""
+    asset: _builtins.str
+    """CAIP-19 asset type, as in AssetAmount."""
+    delta: _builtins.str
+    """Integer of base units in decimal, up to 78 digits, with a minus for a loss; no plus, no leading zero, no minus zero."""
+    decimals: _builtins.int
+    """As in AssetAmount."""
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        asset: _builtins.str = ...,
+        delta: _builtins.str = ...,
+        decimals: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_decimals", b"_decimals", "decimals", b"decimals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decimals", b"_decimals", "address", b"address", "asset", b"asset", "decimals", b"decimals", "delta", b"delta"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__decimals: _TypeAlias = _typing.Literal["decimals"]  # noqa: Y015
+    _WhichOneofArgType__decimals: _TypeAlias = _typing.Literal["_decimals", b"_decimals"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__decimals) -> _WhichOneofReturnType__decimals | None: ...
+
+Global___BalanceChange: _TypeAlias = BalanceChange  # noqa: Y015

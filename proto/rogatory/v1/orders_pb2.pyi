@@ -472,7 +472,7 @@ class ExecutionReport(_message.Message):
     """Remarks."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___FreezeResult]:
-        """One result a wallet, in the order's order."""
+        """One result for each wallet of the order, in its order. Where several exchanges answered, the court makes one result a wallet of theirs."""
 
     @_builtins.property
     def measures(self) -> _containers.RepeatedScalarFieldContainer[_identifiers_pb2.Measure.ValueType]:
