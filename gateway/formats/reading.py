@@ -1,0 +1,147 @@
+"""Plain JSON from elsewhere, read field by field.
+
+In: bytes, or what a JSON parser made of them. Out: values of the type that was asked for. Refuses everything else with
+BAD_INPUT and the position of the value, e.g. `[17].chain`. A message names the rule and the place, never the value: it
+may be content.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from gateway import codec
+from gateway.errors import ErrorCode, Refusal
+
+T = TypeVar("T")
+
+MAX_AMOUNT_DIGITS: Final = 78
+"""2^256 has 78 digits; no chain counts further."""
+
+_AMOUNT: Final = re.compile(r"0|[1-9][0-9]{0,77}")
+_CHANGE: Final = re.compile(r"0|-?[1-9][0-9]{0,77}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[T]):
+    """What a list came to: every entry is in one of the two."""
+
+    read: tuple[T, ...]
+    refused: tuple[Refusal, ...]
+
+
+def load(raw: bytes) -> object:
+    """Return the JSON value in `raw`.
+
+    Raises:
+        Refusal: BAD_INPUT, it is no JSON, or names a field of an object twice.
+    """
+    try:
+        return json.loads(raw, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise Refusal(ErrorCode.BAD_INPUT, "not a JSON text") from error
+
+
+def read_list(entries: object, read_one: Callable[[object, str], T]) -> Reading[T]:
+    """Read every entry of a list; what is wrong with one leaves the others as they are.
+
+    Raises:
+        Refusal: BAD_INPUT, it is no list.
+    """
+    if not isinstance(entries, list):
+        raise Refusal(ErrorCode.BAD_INPUT, "not a list of entries")
+    read: list[T] = []
+    refused: list[Refusal] = []
+    for position, entry in enumerate(entries):
+        try:
+            read.append(read_one(entry, f"[{position}]"))
+        except Refusal as error:
+            refused.append(error)
+    return Reading(tuple(read), tuple(refused))
+
+
+def entry(value: object, where: str) -> Mapping[str, object]:
+    """Return `value` if it is a JSON object."""
+    if not isinstance(value, dict):
+        raise bad("an object is wanted", where)
+    return value
+
+
+def items(value: object, where: str) -> Sequence[object]:
+    """Return `value` if it is a JSON list."""
+    if not isinstance(value, list):
+        raise bad("a list is wanted", where)
+    return value
+
+
+def text(value: object, where: str, most: int) -> str:
+    """Return `value` if it is a text of 1 to `most` characters that can be printed."""
+    if not isinstance(value, str):
+        raise bad("a text is wanted", where)
+    if not value:
+        raise bad("it is empty", where)
+    if len(value) > most:
+        raise bad(f"longer than {most} characters", where)
+    # Also keeps out lone surrogates, which JSON can spell and UTF-8 cannot.
+    if not value.isprintable():
+        raise bad("a character of it cannot be printed", where)
+    return value
+
+
+def visible_ascii(value: object, where: str, most: int) -> str:
+    """Return `value` if it is a text of 1 to `most` visible ASCII characters, as addresses and hashes are.
+
+    A letter of another script looks like an ASCII one to a person and is another wallet to a machine.
+    """
+    found = text(value, where, most)
+    for position, character in enumerate(found):
+        if not "!" <= character <= "~":
+            name = unicodedata.name(character, "unnamed")
+            raise bad(f"character {position} is {name} (U+{ord(character):04X}), not visible ASCII", where)
+    return found
+
+
+def whole(value: object, where: str, bits: int) -> int:
+    """Return `value` if it is a whole number from 0 that fits into so many bits."""
+    # In Python, True is a whole number too.
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << bits:
+        raise bad(f"a whole number from 0 to 2^{bits} - 1 is wanted", where)
+    return value
+
+
+def amount(value: object, where: str) -> str:
+    """Return `value` if it is an integer of base units, written as a decimal text; never a JSON number or a float."""
+    if not isinstance(value, str) or not _AMOUNT.fullmatch(value):
+        raise bad(f"a decimal text of 1 to {MAX_AMOUNT_DIGITS} digits, without leading zero, is wanted", where)
+    return value
+
+
+def change(value: object, where: str) -> str:
+    """Return `value` if it is a signed integer of base units, written as a decimal text."""
+    if not isinstance(value, str) or not _CHANGE.fullmatch(value):
+        raise bad(f"a decimal text of 1 to {MAX_AMOUNT_DIGITS} digits, minus allowed, is wanted", where)
+    return value
+
+
+def check(made: Message, where: str) -> None:
+    """Check that what was made of an entry keeps the contract, which has the last word."""
+    try:
+        codec.check(made, ErrorCode.BAD_INPUT)
+    except Refusal as error:
+        raise bad(error.detail, f"{where}.{error.field}") from error
+
+
+def bad(rule: str, where: str) -> Refusal:
+    """Return the refusal of one value."""
+    return Refusal(ErrorCode.BAD_INPUT, rule, where)
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a field is there twice")
+    return found
