@@ -1,0 +1,104 @@
+"""The restricted client: an exchange receives orders of its own country's courts and answers them, nothing else.
+
+In: an order, and what was done. Out: the report to the court. Whoever holds an `Exchange` can compose no other
+envelope; the node would refuse it all the same.
+"""
+
+from collections.abc import Sequence
+
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import evidence_pb2 as evidence
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import orders_pb2 as orders
+
+from clients.intake import Item, Received
+from clients.participant import TIMEOUT_SECONDS, Participant
+from gateway.envelope import Composed, Letter
+from gateway.errors import ErrorCode, Refusal
+from gateway.formats import documents
+
+
+class Exchange:
+    """An exchange's face to its own node; the participant behind it must be entered (`async with`)."""
+
+    def __init__(self, participant: Participant) -> None:
+        self._participant = participant
+
+    def answer(
+        self,
+        order: Received,
+        results: Sequence[orders.FreezeResult],
+        transactions: Sequence[evidence.TransactionRecord] = (),
+        *,
+        data_classes: Sequence[ids.DataClass.ValueType] | None = None,
+        remarks: str = "",
+    ) -> Composed:
+        """Report to the court that gave the order.
+
+        The outcome follows from the results: granted if every wallet is wholly frozen, refused as impossible (2018/1805
+        Art. 13(3)) if nothing was frozen and nothing is supplied, else partly granted. The measures are those ordered,
+        unless nothing was frozen.
+
+        Args:
+            order: what was ordered.
+            results: one for each wallet of the order, in its order.
+            transactions: records, if that class of data was ordered.
+            data_classes: classes supplied; by default TRANSACTIONAL if there are transactions.
+            remarks: for the court.
+
+        Raises:
+            Refusal: OUT_OF_ORDER, it is no order; CONTENT_MISMATCH, results for other wallets than those ordered, or
+                without one of them, or transactions of a class that is not named; EXCEEDS_GRANT, data not ordered.
+        """
+        ordered = order.document
+        if not isinstance(ordered, orders.DomesticOrder):
+            raise Refusal(ErrorCode.OUT_OF_ORDER, "an exchange answers orders, and nothing else", "kind")
+        if data_classes is None:
+            data_classes = (ids.DATA_CLASS_TRANSACTIONAL,) if transactions else ()
+        statuses = {result.status for result in results}
+        froze = bool(statuses & documents.FROZEN)
+        report = orders.ExecutionReport(
+            outcome=_outcome(statuses, supplied=bool(data_classes)),
+            results=results,
+            measures=ordered.measures if froze else (),
+            data_classes=data_classes,
+            transactions=transactions,
+            remarks=remarks,
+        )
+        documents.check_answers_order(ordered, report)
+        refused = report.outcome == ids.OUTCOME_REFUSED
+        letter = Letter(
+            kind=ids.KIND_EXECUTION_REPORT,
+            sender=self._participant.address,
+            recipients=(order.header.sender,),
+            case_id=order.header.case_id,
+            cites=(order.ref,),
+            outcome=report.outcome,
+            ground=ids.GROUND_IMPOSSIBLE if refused else ids.GROUND_UNSPECIFIED,
+            measures=tuple(report.measures),
+            data_classes=tuple(report.data_classes),
+            urgency=order.header.urgency,
+        )
+        return self._participant.compose(letter, report)
+
+    async def submit(self, report: Composed, within: float = TIMEOUT_SECONDS) -> pb.Receipt:
+        """Hand a report in; see `Participant.submit`."""
+        return await self._participant.submit(report.envelope, within)
+
+    async def collect_available(self, within: float = TIMEOUT_SECONDS) -> list[Item]:
+        """Return the orders and receipts that are there now; see `Participant.collect_available`."""
+        return await self._participant.collect_available(within=within)
+
+    def unhandled(self) -> list[Received]:
+        """Return the orders that were collected and not yet dealt with, oldest first."""
+        return list(self._participant.unhandled())
+
+    def done(self, order: Received) -> None:
+        """Note that an order has been dealt with."""
+        self._participant.done(order)
+
+
+def _outcome(statuses: set[orders.FreezeStatus.ValueType], *, supplied: bool) -> ids.Outcome.ValueType:
+    if statuses <= documents.WHOLLY_FROZEN:
+        return ids.OUTCOME_GRANTED
+    return ids.OUTCOME_PARTLY_GRANTED if statuses & documents.FROZEN or supplied else ids.OUTCOME_REFUSED

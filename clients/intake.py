@@ -1,0 +1,266 @@
+"""What is done with each thing that the node hands out, before anything is acknowledged.
+
+In: items of a Collect response. Out: acknowledgements, and what the participant's program gets to see: `Received`,
+`Told` or `Faulty`. No network: disk and keys only.
+
+An envelope goes through these steps:
+1. It has a readable header. Without one it has no name, nothing can be signed about it, and it is not acknowledged.
+2. If the very same is held already, it is acknowledged again with the same signed word, and not shown again.
+   Other bytes under the same name are rejected with ID_CONFLICT, and both are kept.
+3. Its signatures hold, by our own directory; it opens; its document is well-formed and fits its header.
+4. It is on our disk: in new/, or in rejected/ if step 3 refused.
+5. We sign OPENED, or REJECTED with the code, and that is on our disk too.
+6. It is acknowledged with that word.
+
+A receipt is kept if its signature holds and it is about an envelope of ours; where this memory still has that envelope,
+about these very bytes. Any other receipt is shown as `Faulty` and not acknowledged: we cannot say that we hold a proof
+which proves nothing. The node offers it again in a later stream, when our directory may know a key that is new today.
+
+A probe is answered by what is on the disk.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from nacl.public import PrivateKey
+from nacl.signing import SigningKey
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import errors_pb2
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import mailbox_pb2 as mailbox
+
+from clients.maildir import Arrival, Collector, Folder, Maildir
+from gateway import codec, envelope, statement
+from gateway.clock import Clock, to_micros
+from gateway.codec import MAX_DETAIL_CHARS, MAX_FIELD_CHARS
+from gateway.directory import Directory
+from gateway.envelope import Opened
+from gateway.errors import ErrorCode, Refusal
+from gateway.formats import documents
+from gateway.formats.documents import Document
+from gateway.identity import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An envelope that opened and is what its header says. It is on our disk, and the sender will hear OPENED."""
+
+    envelope: pb.SignedEnvelope = field(repr=False)
+    opened: Opened
+    document: Document = field(repr=False)
+
+    @property
+    def header(self) -> pb.Header:
+        """Its header, signed."""
+        return self.opened.header
+
+    @property
+    def ref(self) -> ids.EnvelopeRef:
+        """Its name."""
+        return self.opened.ref
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A proven statement about an envelope of ours. It is on our disk."""
+
+    receipt: pb.Receipt = field(repr=False)
+    statement: pb.Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """What could not be taken as it came.
+
+    Args:
+        content: the thing itself; None for an acknowledgement that the node refused.
+        error: the rule that said no. About an envelope, the sender will hear REJECTED with its code.
+    """
+
+    content: pb.SignedEnvelope | pb.Receipt | None = field(repr=False)
+    error: Refusal
+
+
+Item: TypeAlias = Received | Told | Faulty
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What a participant opens and answers with.
+
+    Args:
+        address: who it is.
+        signing_key: signs its statements.
+        sealing_keys: open what is sealed to it, old ones too.
+    """
+
+    address: Address
+    signing_key: SigningKey = field(repr=False)
+    sealing_keys: tuple[PrivateKey, ...] = field(repr=False)
+
+    def open(self, raw: pb.SignedEnvelope) -> Received:
+        """Return an envelope with its document, whose signatures are checked elsewhere.
+
+        Raises:
+            Refusal: CANNOT_OPEN or CONTENT_MISMATCH.
+        """
+        opened = envelope.open_envelope(raw, str(self.address), self.sealing_keys)
+        document = documents.decode(opened.header.kind, opened.body)
+        documents.check_against_header(opened.header, document)
+        return Received(raw, opened, document)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One envelope of a response, between the steps."""
+
+    delivery_id: int
+    raw: pb.SignedEnvelope
+    ref: ids.EnvelopeRef
+    fingerprint: bytes
+    arrival: Arrival | None  # None: it is held already
+    error: Refusal | None = None
+
+
+class Intake:
+    """Takes in what one participant is handed."""
+
+    def __init__(
+        self, secrets: Secrets, directory: Directory, clock: Clock, maildir: Maildir, collector: Collector
+    ) -> None:
+        self._secrets = secrets
+        self._me = str(secrets.address)
+        self._directory = directory
+        self._clock = clock
+        self._maildir = maildir
+        self._collector = collector
+
+    def take_in(self, items: Sequence[mailbox.Item]) -> tuple[list[mailbox.Acknowledgement], list[Item]]:
+        """Take in the items of one response; everything is on the disk when this returns.
+
+        Raises:
+            Failure: STORE; nothing may be acknowledged.
+        """
+        shown: list[Item] = []
+        acks = self._take_envelopes([item for item in items if item.HasField("envelope")], shown)
+        acks += self._take_receipts([item for item in items if item.HasField("receipt")], shown)
+        acks += [self._answer_probe(item) for item in items if item.HasField("probe")]
+        return acks, shown
+
+    def _take_envelopes(self, items: Sequence[mailbox.Item], shown: list[Item]) -> list[mailbox.Acknowledgement]:
+        judged: list[_Judged] = []
+        for item in items:
+            try:
+                header = envelope.parse_header(item.envelope)  # (1)
+            except Refusal as error:
+                shown.append(Faulty(item.envelope, error))
+                continue
+            judged.append(self._judge(item, header, judged, shown))
+        self._collector.put([each.arrival for each in judged if each.arrival is not None])  # (4)
+        words = self._words(judged)  # (5)
+        return [  # (6)
+            mailbox.Acknowledgement(delivery_id=each.delivery_id, held=True, statement=words[each.fingerprint])
+            for each in judged
+        ]
+
+    def _judge(self, item: mailbox.Item, header: pb.Header, before: Sequence[_Judged], shown: list[Item]) -> _Judged:
+        raw, ref, fingerprint = item.envelope, envelope.ref_of(header), envelope.fingerprint(item.envelope)
+        # What came earlier in this very response is as good as held.
+        held = next((each.fingerprint for each in before if each.ref == ref), self._collector.fingerprint(ref))
+        if fingerprint == held or self._collector.held(fingerprint) is not None:  # (2)
+            return _Judged(item.delivery_id, raw, ref, fingerprint, arrival=None)
+        try:
+            shown.append(self._open(raw, header, held))
+        except Refusal as error:
+            shown.append(Faulty(raw, error))
+            arrival = Arrival(raw, ref, fingerprint, Folder.REJECTED)
+            return _Judged(item.delivery_id, raw, ref, fingerprint, arrival, error)
+        return _Judged(item.delivery_id, raw, ref, fingerprint, Arrival(raw, ref, fingerprint, Folder.NEW))
+
+    def _open(self, raw: pb.SignedEnvelope, header: pb.Header, held: bytes | None) -> Received:
+        """Steps 2 and 3; `held` is the fingerprint of another envelope of that name, if there is one."""
+        if held is not None:
+            raise Refusal(ErrorCode.ID_CONFLICT, "the sender used this id for other bytes", "id")
+        codec.parse(pb.SignedEnvelope, raw.SerializeToString())
+        envelope.verify(raw, header, self._directory.signing_key)
+        return self._secrets.open(raw)
+
+    def _words(self, judged: Sequence[_Judged]) -> dict[bytes, pb.Receipt]:
+        words: dict[bytes, pb.Receipt] = {}
+        unsaid: dict[bytes, _Judged] = {}
+        for each in judged:
+            word = self._said_before(each) if each.arrival is None else None
+            if word is not None:
+                words[each.fingerprint] = word
+            else:
+                unsaid.setdefault(each.fingerprint, each)
+        if unsaid:
+            statements = [self._statement(each) for each in unsaid.values()]
+            receipts = statement.issue(statements, self._secrets.address, self._secrets.signing_key)
+            self._maildir.keep_receipts(
+                [(each.ref, word) for each, word in zip(unsaid.values(), receipts, strict=True)]
+            )
+            words.update(zip(unsaid, receipts, strict=True))
+        return words
+
+    def _said_before(self, each: _Judged) -> pb.Receipt | None:
+        for receipt in self._maildir.receipts(each.ref):
+            said = codec.parse(pb.Statement, receipt.statement, ErrorCode.BAD_RECEIPT)
+            if (said.issuer, said.fingerprint) == (self._me, each.fingerprint):
+                return receipt
+        return None
+
+    def _statement(self, each: _Judged) -> pb.Statement:
+        error = each.error if each.arrival is not None else self._verdict(each)
+        made = pb.Statement(
+            envelope=each.ref,
+            fingerprint=each.fingerprint,
+            milestone=pb.MILESTONE_OPENED if error is None else pb.MILESTONE_REJECTED,
+            issuer=self._me,
+            at_us=to_micros(self._clock()),
+            recipient=self._me,
+        )
+        if error is not None:
+            made.code = errors_pb2.ErrorCode.ValueType(error.code)
+            made.detail, made.field = error.detail[:MAX_DETAIL_CHARS], error.field[:MAX_FIELD_CHARS]
+        return made
+
+    def _verdict(self, each: _Judged) -> Refusal | None:
+        """Judge again what is on the disk without our word: the power went between steps 4 and 5."""
+        first = self._collector.fingerprint(each.ref)
+        try:
+            self._open(each.raw, envelope.parse_header(each.raw), None if first == each.fingerprint else first)
+        except Refusal as error:
+            return error
+        return None
+
+    def _take_receipts(self, items: Sequence[mailbox.Item], shown: list[Item]) -> list[mailbox.Acknowledgement]:
+        proven: list[tuple[int, Told]] = []
+        for item in items:
+            try:
+                proven.append((item.delivery_id, Told(item.receipt, self._prove(item.receipt))))
+            except Refusal as error:
+                shown.append(Faulty(item.receipt, error))
+        fresh = self._maildir.keep_receipts([(told.statement.envelope, told.receipt) for _, told in proven])
+        shown.extend(told for (_, told), new in zip(proven, fresh, strict=True) if new)
+        return [mailbox.Acknowledgement(delivery_id=delivery_id, held=True) for delivery_id, _ in proven]
+
+    def _prove(self, receipt: pb.Receipt) -> pb.Statement:
+        codec.parse(pb.Receipt, receipt.SerializeToString(), ErrorCode.BAD_RECEIPT)
+        said = statement.verify(receipt, self._directory.signing_key)
+        if said.envelope.sender != self._me:
+            raise Refusal(ErrorCode.BAD_RECEIPT, "it is about an envelope of somebody else", "envelope")
+        ours = self._maildir.sent(said.envelope)
+        if ours is not None:
+            statement.check_subject(said, envelope.parse_header(ours), envelope.fingerprint(ours))
+        return said
+
+    def _answer_probe(self, item: mailbox.Item) -> mailbox.Acknowledgement:
+        ref = self._collector.held(item.probe.fingerprint)
+        made = mailbox.Acknowledgement(delivery_id=item.delivery_id, held=ref is not None)
+        if ref is not None:
+            raw = self._maildir.any_collected(ref, item.probe.fingerprint)
+            (word,) = self._words([_Judged(item.delivery_id, raw, ref, item.probe.fingerprint, arrival=None)]).values()
+            made.statement.CopyFrom(word)
+        return made

@@ -1,0 +1,333 @@
+"""A participant's memory on its own disk, after the manner of a maildir: one file a thing, no database.
+
+    new/       collected envelopes that nobody has dealt with yet
+    done/      those that were dealt with
+    rejected/  those that could not be opened, or whose content contradicts their header
+    receipts/  signed statements, one folder an envelope: what others said of ours, what we said of theirs
+    sent/      what was handed in, from before the first attempt on
+    drafts/    requests that wait for their countersignature, each under the name of its draft
+
+A file appears whole or not at all (written aside, fsync, rename, fsync of the folder), and before anything is
+acknowledged. That it exists is the memory against duplicates, for ever: sender and id are its name, and other bytes
+under the same name are ID_CONFLICT. Folders have mode 0700, files 0600. Every method may be called from any thread.
+"""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, TypeVar
+
+from google.protobuf.message import Message
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+
+from gateway import codec, envelope
+from gateway.errors import ErrorCode, Failure, Refusal
+
+M = TypeVar("M", bound=Message)
+
+LOCK: Final = "collecting"
+ASIDE: Final = "tmp"
+
+
+class DiskFailure(Failure):
+    """Our own disk does not do what it should. A class of its own, for a node answers STORE too."""
+
+
+class Folder(Enum):
+    """Where a collected envelope is."""
+
+    NEW = "new"
+    DONE = "done"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An envelope as it lies in the memory."""
+
+    path: Path
+    envelope: pb.SignedEnvelope
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An envelope on its way into the memory."""
+
+    envelope: pb.SignedEnvelope
+    ref: ids.EnvelopeRef
+    fingerprint: bytes
+    folder: Folder
+
+
+class Maildir:
+    """The memory below one folder, which is made if need be.
+
+    Args:
+        home: the folder.
+
+    Raises:
+        DiskFailure: here and in every method: the disk does not do what it should.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        with _store_errors():
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in (ASIDE, "receipts", "sent", "drafts", *(folder.value for folder in Folder)):
+                (home / name).mkdir(mode=0o700, exist_ok=True)
+
+    @contextmanager
+    def collecting(self) -> Iterator["Collector"]:
+        """Become the one who puts collected envelopes in here.
+
+        Raises:
+            Failure: UNAVAILABLE, somebody else is.
+        """
+        with _store_errors():
+            descriptor = os.open(self._home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise Failure(ErrorCode.UNAVAILABLE, f"somebody else collects into {self._home}") from error
+            yield Collector(self)
+        finally:
+            os.close(descriptor)  # which gives the lock back
+
+    def take(self) -> Iterator[Kept]:
+        """Yield the envelopes that nobody has dealt with, oldest arrival first."""
+        with _store_errors():
+            found = [(entry.stat().st_mtime_ns, entry.name) for entry in os.scandir(self.folder(Folder.NEW))]
+        for _, name in sorted(found):
+            kept = self._read(self.folder(Folder.NEW) / name)
+            if kept is not None:  # somebody may have dealt with it meanwhile
+                yield kept
+
+    def done(self, ref: ids.EnvelopeRef, fingerprint: bytes) -> None:
+        """Note that a collected envelope has been dealt with.
+
+        Raises:
+            Refusal: NOT_FOUND, there is no such one, or it was dealt with before.
+        """
+        name = f"{name_of(ref)}.{fingerprint.hex()}"
+        with _store_errors():
+            try:
+                (self.folder(Folder.NEW) / name).rename(self.folder(Folder.DONE) / name)
+            except FileNotFoundError as error:
+                raise Refusal(ErrorCode.NOT_FOUND, f"no new envelope {ref.id} of {ref.sender}") from error
+            sync_folder(self.folder(Folder.DONE))
+            sync_folder(self.folder(Folder.NEW))
+
+    def find(self, ref: ids.EnvelopeRef) -> pb.SignedEnvelope:
+        """Return a collected envelope, dealt with or not.
+
+        Raises:
+            Refusal: NOT_FOUND.
+        """
+        # NEW first: it may move to DONE while we look, never back.
+        for folder in (Folder.NEW, Folder.DONE):
+            for path in self.folder(folder).glob(f"{name_of(ref)}.*"):
+                kept = self._read(path) or self._read(self.folder(Folder.DONE) / path.name)
+                if kept is not None:
+                    return kept.envelope
+        raise Refusal(ErrorCode.NOT_FOUND, f"no envelope {ref.id} of {ref.sender} was collected here")
+
+    def any_collected(self, ref: ids.EnvelopeRef, fingerprint: bytes) -> pb.SignedEnvelope:
+        """Return a collected envelope by name and fingerprint, rejected ones too.
+
+        Raises:
+            Refusal: NOT_FOUND.
+        """
+        # In the order of Folder: it may move from NEW to DONE while we look, never back.
+        for folder in Folder:
+            kept = self._read(self.folder(folder) / f"{name_of(ref)}.{fingerprint.hex()}")
+            if kept is not None:
+                return kept.envelope
+        raise Refusal(ErrorCode.NOT_FOUND, f"no such envelope {ref.id} of {ref.sender} was collected here")
+
+    def keep_sent(self, envelopes: Sequence[pb.SignedEnvelope]) -> None:
+        """Keep envelopes before they are handed in.
+
+        Raises:
+            Refusal: ID_CONFLICT, other bytes were kept under that name. A retry sends the identical bytes.
+        """
+        self._keep_named("sent", [(envelope.ref_of(envelope.parse_header(each)), each) for each in envelopes])
+
+    def sent(self, ref: ids.EnvelopeRef) -> pb.SignedEnvelope | None:
+        """Return an envelope that was handed in from here, or None."""
+        return self._read_named("sent", ref)
+
+    def keep_draft(self, draft: ids.EnvelopeRef, request: pb.SignedEnvelope) -> None:
+        """Keep a request until its draft is answered."""
+        self._keep_named("drafts", [(draft, request)])
+
+    def draft(self, draft: ids.EnvelopeRef) -> pb.SignedEnvelope | None:
+        """Return the request that a draft carried, or None."""
+        return self._read_named("drafts", draft)
+
+    def keep_receipts(self, receipts: Sequence[tuple[ids.EnvelopeRef, pb.Receipt]]) -> list[bool]:
+        """Keep signed statements about envelopes; return which of them are new here."""
+        fresh: list[bool] = []
+        touched: dict[Path, None] = {}
+        with _store_errors():
+            for ref, receipt in receipts:
+                raw = receipt.SerializeToString(deterministic=True)
+                folder = self._receipts(ref)
+                if not folder.exists():
+                    folder.mkdir(mode=0o700, exist_ok=True)
+                    touched[folder.parent] = None
+                path = folder / sha256(raw).hexdigest()
+                fresh.append(not path.exists())
+                if fresh[-1]:
+                    self._write(path, raw)
+                    touched[folder] = None
+            for folder in touched:
+                sync_folder(folder)
+        return fresh
+
+    def receipts(self, ref: ids.EnvelopeRef) -> list[pb.Receipt]:
+        """Return all signed statements about an envelope, in the order in which they came."""
+        with _store_errors():
+            if not self._receipts(ref).exists():
+                return []
+            found = sorted((entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(self._receipts(ref)))
+            return [_parse(pb.Receipt, Path(path).read_bytes()) for _, path in found]
+
+    def folder(self, folder: Folder) -> Path:
+        """Return the path of a folder."""
+        return self._home / folder.value
+
+    def put(self, arrivals: Sequence[Arrival]) -> None:
+        """Put collected envelopes on the disk, all of them before this returns. Only the `Collector` calls it."""
+        with _store_errors():
+            for each in arrivals:
+                path = self.folder(each.folder) / f"{name_of(each.ref)}.{each.fingerprint.hex()}"
+                self._write(path, each.envelope.SerializeToString(deterministic=True))
+            for folder in {each.folder for each in arrivals}:
+                sync_folder(self.folder(folder))
+
+    def _receipts(self, ref: ids.EnvelopeRef) -> Path:
+        return self._home / "receipts" / name_of(ref)
+
+    def _keep_named(self, folder: str, envelopes: Sequence[tuple[ids.EnvelopeRef, pb.SignedEnvelope]]) -> None:
+        with _store_errors():
+            for ref, each in envelopes:
+                path, raw = self._home / folder / name_of(ref), each.SerializeToString(deterministic=True)
+                if not path.exists():
+                    self._write(path, raw)
+                elif path.read_bytes() != raw:
+                    raise Refusal(ErrorCode.ID_CONFLICT, f"other bytes are kept in {folder} as {ref.id}", "id")
+            sync_folder(self._home / folder)
+
+    def _read_named(self, folder: str, ref: ids.EnvelopeRef) -> pb.SignedEnvelope | None:
+        with _store_errors():
+            try:
+                return _parse(pb.SignedEnvelope, (self._home / folder / name_of(ref)).read_bytes())
+            except FileNotFoundError:
+                return None
+
+    def _read(self, path: Path) -> Kept | None:
+        with _store_errors():
+            try:
+                found = _parse(pb.SignedEnvelope, path.read_bytes())
+            except FileNotFoundError:
+                return None
+        if envelope.fingerprint(found).hex() != path.name.rpartition(".")[2]:
+            raise DiskFailure(ErrorCode.STORE, f"{path} is not what was put there")
+        return Kept(path, found)
+
+    def _write(self, path: Path, content: bytes) -> None:
+        """Make `path` appear whole; whoever calls this syncs its folder."""
+        aside = self._home / ASIDE / secrets.token_hex(16)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.rename(path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+
+
+class Collector:
+    """Knows all that was ever collected into a memory, by name and by fingerprint. There is one at a time."""
+
+    def __init__(self, maildir: Maildir) -> None:
+        self._maildir = maildir
+        self._by_name: dict[str, bytes] = {}
+        self._by_fingerprint: dict[bytes, ids.EnvelopeRef] = {}
+        # The first two before REJECTED, where the losers of an ID_CONFLICT lie too.
+        for folder in Folder:
+            with _store_errors():
+                names = [entry.name for entry in os.scandir(maildir.folder(folder))]
+            for name in names:
+                ref, fingerprint = _parse_name(name)
+                self._note(ref, fingerprint)
+
+    def fingerprint(self, ref: ids.EnvelopeRef) -> bytes | None:
+        """Return the fingerprint of what is held under that name, or None."""
+        return self._by_name.get(name_of(ref))
+
+    def held(self, fingerprint: bytes) -> ids.EnvelopeRef | None:
+        """Return the name of the held envelope with that fingerprint, or None."""
+        return self._by_fingerprint.get(fingerprint)
+
+    def put(self, arrivals: Sequence[Arrival]) -> None:
+        """Put envelopes on the disk and remember them."""
+        self._maildir.put(arrivals)
+        for each in arrivals:
+            self._note(each.ref, each.fingerprint)
+
+    def _note(self, ref: ids.EnvelopeRef, fingerprint: bytes) -> None:
+        self._by_name.setdefault(name_of(ref), fingerprint)
+        self._by_fingerprint[fingerprint] = ref
+
+
+def name_of(ref: ids.EnvelopeRef) -> str:
+    """Return an envelope's name as a file's: neither an address nor an id can hold a full stop."""
+    codec.check(ref)
+    return f"{ref.sender.replace('/', '.')}.{ref.id}"
+
+
+def sync_folder(folder: Path) -> None:
+    """Return once the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _parse_name(name: str) -> tuple[ids.EnvelopeRef, bytes]:
+    parts = name.split(".")
+    try:
+        node, sender, envelope_id, fingerprint = parts
+        ref = ids.EnvelopeRef(sender=f"{node}/{sender}", id=envelope_id)
+        codec.check(ref)
+        return ref, bytes.fromhex(fingerprint)
+    except (ValueError, Refusal) as error:
+        raise DiskFailure(ErrorCode.STORE, f"{name} is no file of a memory") from error
+
+
+def _parse(kind: type[M], raw: bytes) -> M:
+    try:
+        return codec.parse(kind, raw)
+    except Refusal as error:
+        raise DiskFailure(ErrorCode.STORE, f"a file is damaged: {error.detail}") from error
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DiskFailure(ErrorCode.STORE, f"the disk: {error.strerror}") from error

@@ -1,0 +1,486 @@
+"""A participant: seals and signs, hands in, collects, answers, remembers.
+
+In: documents and envelopes, a directory, keys. Out: composed envelopes, proven receipts, opened letters. Nothing is
+acknowledged before it is on our own disk (`clients.maildir`), and nothing is shown that is not proven and opened
+(`clients.intake`).
+
+What was collected waits in the memory until `done` is called for it; after a restart `unhandled` gives it again. So a
+program that loops over `unhandled` first and `collect` then deals with every envelope, and with each of them once.
+"""
+
+# First of all: gRPC's C core reads its cipher list when grpc is imported, see gateway.tls.
+from gateway import tls  # isort: skip  # noqa: F401
+
+import asyncio
+import logging
+import random as pseudorandom
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Self, TypeAlias
+
+import grpc.aio
+import nacl.utils
+from nacl.public import PrivateKey
+from nacl.signing import SigningKey
+from opentelemetry import trace
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import mailbox_pb2 as mailbox
+from rogatory.v1.mailbox_pb2_grpc import MailboxStub
+
+from clients import submission
+from clients.connection import Pauses, open_own_node
+from clients.intake import Faulty, Intake, Item, Received, Secrets
+from clients.maildir import DiskFailure, Maildir
+from clients.submission import SignedRefusal
+from gateway import envelope, telemetry
+from gateway.clock import Clock, system_clock
+from gateway.directory import Directory
+from gateway.envelope import Composed, Letter, Random
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.formats import documents
+from gateway.formats.documents import Document
+from gateway.identity import Address
+from gateway.material import ParticipantMaterial
+from gateway.transport import TlsIdentity, error_of
+
+CREDIT: Final = 256
+MAX_ACKNOWLEDGEMENTS: Final = 256
+ATTEMPT_SECONDS: Final = 15.0
+TIMEOUT_SECONDS: Final = 60.0
+GRACE_SECONDS: Final = 2.0
+
+Settle: TypeAlias = Callable[[Sequence[int], Sequence[mailbox.Answer]], None]
+"""Takes the answers to the envelopes at some positions."""
+
+Attempt: TypeAlias = Callable[[Sequence[pb.SignedEnvelope], Sequence[int], Settle, float], Awaitable[None]]
+"""Hands in the envelopes at some positions, within so many seconds."""
+
+diagnostics = logging.getLogger("clients.participant")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a participant is made of.
+
+    Args:
+        directory: who exists.
+        address: who we are.
+        tls: what we show to our node.
+        home: where our memory lies.
+        signing_key: signs our envelopes and statements; without one, nothing can be composed or collected.
+        sealing_keys: open what is sealed to us, old ones too.
+        keep_sent: keep what is handed in, and the receipts, on our own disk. Off only for a sender that keeps its own
+            record of both; it then loses the check that a late receipt is about the very bytes it sent.
+        clock: time.
+        random: source of ids, keys, nonces and salts.
+        chance: source of numbers from 0 to 1, for pauses.
+        tracer: makes the span that a header's `traceparent` names; without one it names none.
+    """
+
+    directory: Directory
+    address: Address
+    tls: TlsIdentity
+    home: Path
+    signing_key: SigningKey | None = field(default=None, repr=False)
+    sealing_keys: tuple[PrivateKey, ...] = field(default=(), repr=False)
+    keep_sent: bool = True
+    clock: Clock = system_clock
+    random: Random = nacl.utils.random
+    chance: Callable[[], float] = pseudorandom.random
+    tracer: trace.Tracer | None = None
+
+
+class Participant:
+    """One participant's face to its own node. Use it as an async context manager to speak to the node."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.maildir = Maildir(parts.home)
+        self._channel: grpc.aio.Channel | None = None
+        self._stopped = asyncio.Event()
+        self._outboxes: set[asyncio.Queue[mailbox.CollectRequest | None]] = set()
+
+    @classmethod
+    def of(cls, loaded: ParticipantMaterial) -> Self:
+        """Make a participant of what `gateway.material.load_participant` loaded from its configuration.
+
+        Raises:
+            DiskFailure: its home cannot be used.
+        """
+        tracer = None
+        if loaded.config.telemetry.otlp_endpoint:
+            provider = telemetry.tracer_provider(loaded.config.telemetry, f"rogatory-participant-{loaded.address}")
+            tracer = provider.get_tracer("rogatory.clients")
+        return cls(
+            Parts(
+                directory=loaded.directory,
+                address=loaded.address,
+                tls=loaded.identity,
+                home=loaded.config.home,
+                signing_key=loaded.signing_key,
+                sealing_keys=loaded.sealing_keys,
+                tracer=tracer,
+            )
+        )
+
+    async def __aenter__(self) -> Self:
+        self._channel = open_own_node(self.parts.directory, self.parts.address, self.parts.tls)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop()
+        if self._channel is not None:
+            await self._channel.close(GRACE_SECONDS)
+
+    @property
+    def address(self) -> str:
+        """Who we are."""
+        return str(self.parts.address)
+
+    @property
+    def directory(self) -> Directory:
+        """Who exists."""
+        return self.parts.directory
+
+    def stop(self) -> None:
+        """Make every `collect` end once what it has acknowledged is settled."""
+        self._stopped.set()
+        for outbox in self._outboxes:
+            outbox.put_nowait(None)
+
+    def compose(self, letter: Letter, document: Document) -> Composed:
+        """Seal a document to the recipients' keys in the directory, and sign its header.
+
+        Raises:
+            Refusal: CONTENT_MISMATCH, the letter does not say what the document says; NOT_PERMITTED, in somebody else's
+                name; NO_ROUTE, a recipient has no valid sealing key; MALFORMED, the letter breaks a rule of the header.
+        """
+        if letter.sender != self.address:
+            raise Refusal(ErrorCode.NOT_PERMITTED, "a participant signs in its own name only", "sender")
+        documents.check_against_header(_claims(letter), document)
+        now = self.parts.clock()
+        readers = [key for reader in letter.recipients for key in self.directory.sealing_keys(reader, now)]
+        if self.parts.tracer is not None:
+            with self.parts.tracer.start_as_current_span("rogatory.compose") as span:
+                letter = replace(letter, traceparent=telemetry.traceparent(span))
+        return envelope.compose(
+            letter,
+            documents.encode(document),
+            signing_key=self.signing_key,
+            reader_keys=readers,
+            now=now,
+            random=self.parts.random,
+        )
+
+    async def submit(self, raw: pb.SignedEnvelope, within: float = TIMEOUT_SECONDS) -> pb.Receipt:
+        """Hand in one envelope; return our node's signed ACCEPTED, which is on our disk too.
+
+        Until then, the identical bytes are tried again after every failure, with growing pauses.
+
+        Args:
+            raw: the envelope, signed by us.
+            within: seconds for all attempts.
+
+        Raises:
+            SignedRefusal: the node's rule said no; the proof is its `receipt`, and on our disk.
+            Refusal: the node refused the call, or its answer proves nothing (BAD_RECEIPT).
+            Failure: no proven answer in time. It may have been accepted: try the identical bytes again.
+        """
+        (outcome,) = await self._hand_in([raw], within, self._submit_once)
+        if isinstance(outcome, GatewayError):
+            raise outcome
+        return outcome
+
+    async def submit_many(
+        self,
+        envelopes: Sequence[pb.SignedEnvelope],
+        within: float = TIMEOUT_SECONDS,
+    ) -> list[pb.Receipt | GatewayError]:
+        """Hand in many envelopes over a stream of frames; return for each what `submit` returns or raises."""
+        return await self._hand_in(envelopes, within, self._submit_frames)
+
+    async def collect(self, *, credit: int = CREDIT) -> AsyncGenerator[Item, None]:
+        """Yield what the node hands out, as it comes, until `stop`; see `clients.intake` for what is done first.
+
+        When the node goes away, this goes on when it is back. Leave the loop with `contextlib.aclosing`; what was taken
+        in by then and not looked at is on our disk: envelopes in `unhandled`, receipts in the memory.
+
+        Args:
+            credit: how many items the node may send ahead, 1 to 1024.
+
+        Raises:
+            Refusal: the node will not serve us, e.g. REVOKED.
+            Failure: STORE, our own disk; UNAVAILABLE, another process collects into this home.
+        """
+        with self._maildir_intake() as intake:
+            pauses = Pauses(self.parts.chance)
+            while not self._stopped.is_set():
+                try:
+                    async with aclosing(self._session(intake, pauses, credit)) as session:
+                        async for shown in session:
+                            for item in shown:
+                                yield item
+                except DiskFailure:
+                    raise
+                except Failure as error:
+                    diagnostics.warning("collect.interrupted", extra={"code": error.code.name, "detail": error.detail})
+                    await self._pause(pauses.next(error))
+
+    async def collect_available(self, *, credit: int = CREDIT, within: float = TIMEOUT_SECONDS) -> list[Item]:
+        """Return what is there for us now, all of it acknowledged and settled.
+
+        The node says when nothing more is due (`drained`); this does not wait for more.
+
+        Raises:
+            Refusal: as `collect`.
+            Failure: not done in time. What was taken in is on our disk; envelopes are in `unhandled`.
+        """
+        found: list[Item] = []
+        deadline = asyncio.get_running_loop().time() + within
+        with self._maildir_intake() as intake:
+            pauses = Pauses(self.parts.chance)
+            while True:
+                try:
+                    async for shown in self._session(intake, pauses, credit, deadline):
+                        found.extend(shown)
+                except DiskFailure:
+                    raise
+                except Failure as error:
+                    wait = pauses.next(error)
+                    if asyncio.get_running_loop().time() + wait > deadline:
+                        raise
+                    await self._pause(wait)
+                else:
+                    return found
+
+    def unhandled(self) -> Iterator[Received]:
+        """Yield the envelopes that were collected and not yet dealt with, oldest first."""
+        for kept in self.maildir.take():
+            yield self.secrets.open(kept.envelope)
+
+    def done(self, received: Received) -> None:
+        """Note that an envelope has been dealt with: `unhandled` will not give it again."""
+        self.maildir.done(received.ref, received.opened.fingerprint)
+
+    def find(self, ref: ids.EnvelopeRef) -> Received:
+        """Return a collected envelope, dealt with or not.
+
+        Raises:
+            Refusal: NOT_FOUND.
+        """
+        return self.secrets.open(self.maildir.find(ref))
+
+    def sent(self, ref: ids.EnvelopeRef) -> pb.SignedEnvelope:
+        """Return an envelope that was handed in from here.
+
+        Raises:
+            Refusal: NOT_FOUND.
+        """
+        found = self.maildir.sent(ref)
+        if found is None:
+            raise Refusal(ErrorCode.NOT_FOUND, f"no envelope {ref.id} was handed in from here")
+        return found
+
+    @property
+    def signing_key(self) -> SigningKey:
+        """Our signing key.
+
+        Raises:
+            Refusal: BAD_CONFIG, we have none.
+        """
+        if self.parts.signing_key is None:
+            raise Refusal(ErrorCode.BAD_CONFIG, f"{self.address} has no signing key here", "signing_key")
+        return self.parts.signing_key
+
+    @property
+    def secrets(self) -> Secrets:
+        """What we open and answer with; refuses as `signing_key` does."""
+        return Secrets(self.parts.address, self.signing_key, self.parts.sealing_keys)
+
+    @property
+    def _stub(self) -> MailboxStub:
+        if self._channel is None:
+            raise RuntimeError("a participant speaks to its node only inside `async with`")
+        return MailboxStub(self._channel)
+
+    async def _hand_in(
+        self, envelopes: Sequence[pb.SignedEnvelope], within: float, attempt: Attempt
+    ) -> list[pb.Receipt | GatewayError]:
+        if self.parts.keep_sent:
+            await asyncio.to_thread(self.maildir.keep_sent, envelopes)
+        now = asyncio.get_running_loop().time
+        deadline = now() + within
+        outcomes: dict[int, pb.Receipt | GatewayError] = {}
+        pauses = Pauses(self.parts.chance)
+        todo = list(range(len(envelopes)))
+
+        def settle(positions: Sequence[int], answers: Sequence[mailbox.Answer]) -> None:
+            self._settle(envelopes, outcomes, positions, answers)
+
+        while todo:
+            failure: Failure | None = None
+            try:
+                await attempt(envelopes, todo, settle, deadline - now())
+            except DiskFailure:
+                raise
+            except Failure as error:
+                failure = error
+            # What failed for itself is tried again like what the stream lost.
+            todo = [position for position in todo if isinstance(outcomes.get(position, failure), Failure | None)]
+            failure = failure or next((o for p in todo if isinstance(o := outcomes.get(p), Failure)), None)
+            wait = pauses.next(failure)
+            if todo and (now() + wait >= deadline or self._stopped.is_set()):
+                late = failure or Failure(ErrorCode.UNAVAILABLE, "no answer")
+                outcomes.update(dict.fromkeys(todo, late))
+                break
+            if todo:
+                await self._pause(wait)
+        return [outcomes[position] for position in range(len(envelopes))]
+
+    def _settle(
+        self,
+        envelopes: Sequence[pb.SignedEnvelope],
+        outcomes: dict[int, pb.Receipt | GatewayError],
+        positions: Sequence[int],
+        answers: Sequence[mailbox.Answer],
+    ) -> None:
+        """Judge the answers to some envelopes and keep the proofs among them, before anybody sees them."""
+        proofs: list[tuple[ids.EnvelopeRef, pb.Receipt]] = []
+        for position, answer in zip(positions, answers, strict=True):
+            raw = envelopes[position]
+            try:
+                outcomes[position] = receipt = submission.judge(raw, answer, self.directory)
+            except SignedRefusal as error:
+                outcomes[position], receipt = error, error.receipt
+            except GatewayError as error:
+                outcomes[position] = error
+                continue
+            proofs.append((envelope.ref_of(envelope.parse_header(raw)), receipt))
+        if self.parts.keep_sent:
+            self.maildir.keep_receipts(proofs)
+
+    async def _submit_once(
+        self, envelopes: Sequence[pb.SignedEnvelope], positions: Sequence[int], settle: Settle, remaining: float
+    ) -> None:
+        request = mailbox.SubmitRequest(envelope=envelopes[positions[0]])
+        try:
+            response = await self._stub.Submit(request, timeout=min(remaining, ATTEMPT_SECONDS))
+        except grpc.aio.AioRpcError as error:
+            raise error_of(error) from error
+        await asyncio.to_thread(settle, positions, [response.answer])
+
+    async def _submit_frames(
+        self, envelopes: Sequence[pb.SignedEnvelope], positions: Sequence[int], settle: Settle, remaining: float
+    ) -> None:
+        await submission.stream(self._stub, envelopes, positions, settle, remaining)
+
+    @contextmanager
+    def _maildir_intake(self) -> Iterator[Intake]:
+        with self.maildir.collecting() as collector:
+            yield Intake(self.secrets, self.directory, self.parts.clock, self.maildir, collector)
+
+    async def _session(
+        self, intake: Intake, pauses: Pauses, credit: int, deadline: float | None = None
+    ) -> AsyncGenerator[list[Item], None]:
+        """Collect over one stream; with a deadline, until nothing more is due and all is settled."""
+        outbox: asyncio.Queue[mailbox.CollectRequest | None] = asyncio.Queue()
+        outbox.put_nowait(mailbox.CollectRequest(credit=credit))
+        self._outboxes.add(outbox)
+        timeout = None if deadline is None else deadline - asyncio.get_running_loop().time()
+        call = self._stub.Collect(_requests(outbox), timeout=timeout)
+        unsettled: set[int] = set()
+        drained = leaving = False
+        try:
+            async for response in call:
+                if leaving:
+                    continue  # too late to acknowledge it, so it is left with the node, which gives it again
+                pauses.reset()
+                acks, shown = await asyncio.to_thread(intake.take_in, response.items)
+                shown += _refused(response.settled)
+                unsettled.update(ack.delivery_id for ack in acks)
+                unsettled.difference_update(settled.delivery_id for settled in response.settled)
+                _acknowledge(outbox, acks, len(response.items))
+                drained = response.drained or (drained and not response.items)
+                leaving = deadline is not None and drained and not unsettled
+                if leaving:
+                    outbox.put_nowait(None)
+                yield shown
+        except GeneratorExit:
+            # What was acknowledged is on our disk; whoever leaves the loop still wants the node to hear of it.
+            await _finish(call, outbox)
+            raise
+        except grpc.aio.AioRpcError as error:
+            raise error_of(error) from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            # Our own channel was closed under the call; nobody cancelled us.
+            if not self._stopped.is_set() or (task is not None and task.cancelling()):
+                raise
+        finally:
+            self._outboxes.discard(outbox)
+            outbox.put_nowait(None)
+            call.cancel()
+        if not leaving and not self._stopped.is_set():
+            raise Failure(ErrorCode.UNAVAILABLE, "the node ended the stream")
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not for longer than until `stop`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
+        except TimeoutError:
+            pass
+
+
+async def _finish(
+    call: "grpc.aio.StreamStreamCall[mailbox.CollectRequest, mailbox.CollectResponse]",
+    outbox: asyncio.Queue[mailbox.CollectRequest | None],
+) -> None:
+    """Send what is still to be said, and wait until the node has settled it and ended the stream, but not for long."""
+    outbox.put_nowait(None)
+    with suppress(grpc.aio.AioRpcError, TimeoutError, asyncio.CancelledError):
+        async with asyncio.timeout(GRACE_SECONDS):
+            async for _ in call:
+                pass  # too late to take anything in; the node gives it again
+
+
+async def _requests(outbox: asyncio.Queue[mailbox.CollectRequest | None]) -> AsyncIterator[mailbox.CollectRequest]:
+    while (request := await outbox.get()) is not None:
+        yield request
+
+
+def _acknowledge(
+    outbox: asyncio.Queue[mailbox.CollectRequest | None], acks: Sequence[mailbox.Acknowledgement], credit: int
+) -> None:
+    """Send acknowledgements, and credit for as many new items as came."""
+    for start in range(0, len(acks), MAX_ACKNOWLEDGEMENTS):
+        some = acks[start : start + MAX_ACKNOWLEDGEMENTS]
+        outbox.put_nowait(mailbox.CollectRequest(acknowledgements=some))
+    if credit:
+        outbox.put_nowait(mailbox.CollectRequest(credit=credit))
+
+
+def _refused(settled: Sequence[mailbox.Settled]) -> list[Item]:
+    """Return what the node says was wrong with our acknowledgements: it will not change by repeating them."""
+    return [
+        Faulty(None, Refusal(ErrorCode.BAD_RECEIPT, f"the node refused our acknowledgement: {each.error.detail}"))
+        for each in settled
+        if each.HasField("error")
+    ]
+
+
+def _claims(letter: Letter) -> pb.Header:
+    """Return what a letter will say in its header, as far as it concerns the document."""
+    return pb.Header(
+        kind=letter.kind,
+        sender=letter.sender,
+        case_id=letter.case_id,
+        outcome=letter.outcome,
+        ground=letter.ground,
+        measures=letter.measures,
+        data_classes=letter.data_classes,
+        urgency=letter.urgency,
+    )
