@@ -1,11 +1,11 @@
 """What a process loads from disk before it starts: its settings, the directory, its keys, its certificate.
 
-In: a configuration, or its file, and the time. Out: material that fits together, with warnings. `serve`, `check-config` and the
-clients' libraries all start here, so what one accepts the others accept. Refuses with BAD_CONFIG and the setting to
-look at, KEY_FILE for a key file that cannot be used, and REVOKED.
+In: a configuration, or its file, and the time. Out: material that fits together, with warnings. `serve`,
+`check-config` and the clients' libraries all start here, so what one accepts the others accept. Refuses with
+BAD_CONFIG and the setting to look at, KEY_FILE for a key file that cannot be used, and REVOKED.
 
-What a peer will ask of the certificate (`authenticate`) is asked here first, of ourselves: a certificate that
-every node would turn away is found before the first call. The rules stand here a second time because clients must not reach
+What a peer will ask of the certificate (`authenticate`) is asked here first, of ourselves: a certificate that every
+node would turn away is found before the first call. The rules stand here a second time because clients must not reach
 the node's path; tests/unit/test_material.py holds the two to the same answers. Sources: X.509-SVID sections 2 to 5,
 RFC 5280 sections 4.1.2.5, 4.2.1.12 and 6.1.3.
 """

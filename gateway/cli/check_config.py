@@ -118,4 +118,6 @@ def _show(findings: list[Finding]) -> None:
             click.echo(f"warning {output.printable(f'{finding.file}: {warning}')}", err=True)
         if finding.error is not None:
             error = finding.error
-            output.emit_error(type(error)(error.code, f"{finding.file}: {error.detail}", error.field))
+            named = str(finding.file) in error.detail
+            detail = error.detail if named else f"{finding.file}: {error.detail}"
+            output.emit_error(type(error)(error.code, detail, error.field))

@@ -11,12 +11,13 @@ production: one process has seen every private key.
     DIR/ee/prosecutor/participant.toml signing.key sealing.key tls.* home/
 """
 
+import itertools
 import json
+import random
 import re
 import shlex
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +42,9 @@ from gateway.identity import Address, Role
 HOST: Final = "127.0.0.1"
 DEFAULT_FEDERATION: Final = "rogatory.test"  # .test never resolves (RFC 6761 section 6.2)
 DEFAULT_BASE_PORT: Final = 7440
+QUIET_PORTS: Final = range(
+    20000, 32768
+)  # Linux gives 32768 and above to outgoing connections, RFC 6335 49152 and above
 
 MAX_FEDERATION_CHARACTERS: Final = 47
 """A common name has 64 at most (RFC 5280 appendix A.1, ub-common-name); that of the root adds 17."""
@@ -192,12 +196,31 @@ def init_federation(
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback address that nobody listens on now."""
-    with ExitStack() as all_held:  # held together, so that none is given twice
-        held = [all_held.enter_context(socket.socket()) for _ in range(count)]
-        for each in held:
-            each.bind((HOST, 0))
-        return [int(each.getsockname()[1]) for each in held]
+    """Return ports of the loopback address that nobody listens on now.
+
+    They lie below the ports that systems give to outgoing connections, so that none of those takes one meanwhile.
+
+    Raises:
+        Refusal: BAD_INPUT, there are not so many.
+    """
+    candidates = [*QUIET_PORTS]
+    random.SystemRandom().shuffle(candidates)
+    found = list(itertools.islice(filter(is_free, candidates), count))
+    if len(found) < count:
+        raise _bad("ports", f"no {count} ports are free")
+    return found
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of the loopback address."""
+    with socket.socket() as probe:
+        # As gRPC binds: a connection of yesterday in TIME_WAIT is no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 def _check_input(nodes: Sequence[str], ports: Sequence[int], federation: str) -> None:
@@ -350,20 +373,17 @@ def command() -> None:
     show_default=True,
     help="Port of the first node; the others follow.",
 )
-@click.option("--free-ports", is_flag=True, help="Take ports that are free now, instead of --base-port.")
+@click.option("--free-ports", "any_ports", is_flag=True, help="Take ports that are free now, instead of --base-port.")
 @output.json_option
-def init(folder: Path, nodes: str, federation: str, base_port: int, free_ports: bool, as_json: bool) -> None:
+def init(folder: Path, nodes: str, federation: str, base_port: int, any_ports: bool, as_json: bool) -> None:
     """Make nodes, participants, keys, certificates and settings in the empty folder DIR."""
     codes = [code.strip() for code in nodes.split(",")]
-    ports = _free_ports(len(codes)) if free_ports else [*range(base_port, base_port + len(codes))]
+    ports = free_ports(len(codes)) if any_ports else [*range(base_port, base_port + len(codes))]
     summary = init_federation(folder, codes, ports, system_clock(), federation=federation)
     if as_json:
         output.emit_json(_as_object(summary))
     else:
         _show(summary)
-
-
-_free_ports = free_ports  # the option of `init` hides it there
 
 
 def _as_object(summary: Summary) -> dict[str, object]:
@@ -382,12 +402,19 @@ def _as_object(summary: Summary) -> dict[str, object]:
 
 
 def _show(summary: Summary) -> None:
-    members = sorted((*summary.nodes, *summary.participants), key=lambda each: each.address.node)
+    members = [
+        each
+        for node in summary.nodes
+        for each in (node, *(other for other in summary.participants if other.address.node == node.address.node))
+    ]
     rows = [(each.address, each.role.value, each.endpoint, each.config) for each in members]
     output.emit_table(("address", "role", "node at", "settings"), rows)
     click.echo("\nNext:")
-    click.echo(f"  {shlex.join(['rogatory', 'check-config', *(str(each.config) for each in summary.nodes)])}")
-    for node in summary.nodes:
-        click.echo(f"  {shlex.join(['rogatory', 'serve', str(node.config)])}")
-    authority = summary.config(str(Address(summary.nodes[-1].address.node, "central-authority")))
-    click.echo(f"  {shlex.join(['rogatory', 'inbox', str(authority)])}")
+    authority = Address(summary.nodes[-1].address.node, "central-authority")
+    steps = [
+        ["check-config", *(str(each.config) for each in summary.nodes)],
+        *(["serve", "--config", str(node.config)] for node in summary.nodes),
+        ["inbox", "--config", str(summary.config(str(authority)))],
+    ]
+    for step in steps:
+        click.echo(f"  {shlex.join(['rogatory', *step])}")

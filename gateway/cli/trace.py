@@ -86,9 +86,7 @@ _AFTERWARDS = (
 )
 
 
-@click.command(
-    epilog="\b\nExample:\n  rogatory trace 01a1fc5e-2c6e-7789-8d42-cc9ebb22a714 --config fed/ee/operator/participant.toml"
-)
+@click.command(epilog="\b\nExample:\n  rogatory trace EE-2026-1 --config fed/ee/operator/participant.toml")
 @click.argument("key", metavar="ID")
 @click.option(
     "--config", "path", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The operator's settings."
@@ -117,10 +115,7 @@ async def fetch(loaded: material.ParticipantMaterial, key: str, *, ask_others: b
         Refusal: what the node refused.
         Failure: UNAVAILABLE, it does not answer.
     """
-    credentials = transport.channel_credentials(loaded.identity, loaded.node.ca_pem)
-    channel = transport.open_channel(
-        loaded.node.endpoint, loaded.node.code, loaded.directory.federation, credentials, transport.KEEPALIVE
-    )
+    channel = transport.channel_to(loaded.node, loaded.directory.federation, loaded.identity)
     try:
         request = trace.GetTraceRequest(key=key, ask_others=ask_others)
         return await TraceStub(channel).GetTrace(request, timeout=TIMEOUT_SECONDS)

@@ -1,0 +1,91 @@
+"""`rogatory demo`: a freeze order crosses two countries, end to end, with real processes, real TLS and real keys.
+
+In: nothing, or a list of wallets. Out: a story told step by step, every refusal shown with its code, every milestone
+with its signed receipt; with `--json` one summary. Exit code 0 only if all of it went as it must.
+"""
+
+import asyncio
+import shlex
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from gateway.cli import output
+from gateway.cli.demo import papers
+from gateway.cli.demo.story import Report, run
+from gateway.cli.federation import Summary
+
+
+@click.command(epilog="\b\nExample:\n  rogatory demo --wallets list.json --json")
+@click.option(
+    "--wallets",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="JSON list of {chain, address}; by default a part of a real sanctions list.",
+)
+@click.option("--keep", is_flag=True, help="Leave the federation running, and say how to talk to it.")
+@output.json_option
+def command(path: Path | None, keep: bool, as_json: bool) -> None:
+    """Watch a freeze order travel from Estonia to a German exchange, and the answer back."""
+    wallets = papers.read_wallets(path)
+    folder = Path(tempfile.mkdtemp(prefix="rogatory-demo-"))
+    kept = False
+    try:
+        report = asyncio.run(run(folder / "federation", wallets, keep=keep, tell=_silent if as_json else _say))
+        kept = keep and report.ok
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+    if as_json:
+        output.emit_json(report.as_object())
+    else:
+        _show(report)
+    if kept:
+        _show_how_to_talk(report)
+    if not report.ok:
+        sys.exit(1)
+
+
+def _say(line: str) -> None:
+    click.echo(line)
+
+
+def _silent(line: str) -> None:
+    """Say nothing: the summary tells."""
+
+
+def _show(report: Report) -> None:
+    click.echo("\nWhat was tried and refused:\n")
+    output.emit_table(
+        ("attack", "refused as", "by"), [(each.attack, each.code.name, each.by) for each in report.refusals]
+    )
+    click.echo("\nMilestones, each a signed receipt, each checked with public keys alone:\n")
+    output.emit_table(("milestone", "receipts"), sorted(report.milestones.items()))
+    click.echo(
+        f"\n{'OK' if report.ok else 'NOT OK'}: {report.wallets_verified} of {report.wallets_asked} wallets carried and"
+        f" verified, {report.frozen} frozen, {report.envelopes} envelopes, {len(report.refusals)} attacks refused,"
+        f" {report.receipts_verified} receipts verified, {report.seconds:.1f} s"
+    )
+    for problem in report.problems:
+        click.echo(f"  {problem}")
+
+
+def _show_how_to_talk(report: Report) -> None:
+    """Say it on standard error, so that `--json` stays one JSON text."""
+    summary: Summary = report.summary
+    rogatory = shlex.quote(sys.argv[0])
+    lines = [
+        "",
+        f"The federation is running. Its folder: {summary.folder}",
+        *(f"  node {code}: process {pid}" for code, pid in report.processes.items()),
+        "",
+        f"  {rogatory} trace {report.request_id} --config {summary.config('ee/operator')}",
+        f"  {rogatory} inbox --config {summary.config('de/exchange')}",
+        f"  {rogatory} send --help",
+        "",
+        f"Stop it: kill {' '.join(str(pid) for pid in report.processes.values())}",
+    ]
+    click.echo("\n".join(lines), err=True)

@@ -1,0 +1,184 @@
+"""What must not work, tried on the wire, with real keys and certificates.
+
+Each attack goes to a real node, and what is noted is the code that the node signed or answered.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc.aio
+from nacl.utils import random
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import relay_pb2 as relay
+from rogatory.v1.relay_pb2_grpc import RelayStub
+
+from clients.intake import Received
+from gateway import codec, envelope, material, signature, statement, transport
+from gateway.cli.demo import papers
+from gateway.cli.demo.desks import Desk
+from gateway.cli.federation import INSTRUMENT, Summary
+from gateway.clock import system_clock
+from gateway.envelope import Letter
+from gateway.errors import ErrorCode, GatewayError
+from gateway.signature import Domain
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An attack, and the code that answered it."""
+
+    attack: str
+    code: ErrorCode
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loot:
+    """Real envelopes that the attacks abuse."""
+
+    accepted: pb.SignedEnvelope  # the freeze request, countersigned, accepted before
+    draft: pb.SignedEnvelope  # another request, without countersignature
+    refused_decision: pb.Header  # of the German court
+    order: Received  # as the exchange has it
+
+
+class Succeeded(Exception):
+    """An attack was not refused."""
+
+
+def forge(desk: Desk, kind: ids.Kind.ValueType, to: str, body: bytes = b"\x00", **fields: object) -> pb.SignedEnvelope:
+    """Compose what the library would not: any kind to anybody, signed and sealed with the desk's real keys."""
+    participant, now = desk.participant, system_clock()
+    settings: dict[str, object] = {"sender": desk.address, "case_id": "forged", "measures": papers.MEASURES, **fields}
+    letter = Letter(kind=kind, recipients=(to,), **settings)  # type: ignore[arg-type]  # as of Letter
+    keys = participant.directory.sealing_keys(to, now)
+    made = envelope.compose(letter, body, signing_key=participant.signing_key, reader_keys=keys, now=now, random=random)
+    return made.envelope
+
+
+async def mount_all(desks: dict[str, Desk], loot: Loot, summary: Summary) -> list[Refused]:
+    """Try every attack.
+
+    Raises:
+        Succeeded: one was accepted.
+    """
+    prosecutor, court, exchange = desks["ee/prosecutor"], desks["de/court"], desks["de/exchange"]
+    request_by_exchange = forge(exchange, ids.KIND_FREEZE_REQUEST, "ee/central-authority", instrument=INSTRUMENT)
+    foreign_order = forge(desks["ee/court"], ids.KIND_DOMESTIC_ORDER, "de/exchange")
+    refused = envelope.ref_of(loot.refused_decision)
+    invented = ids.EnvelopeRef(sender="de/court", id="0193b7a0-0000-7000-8000-000000000000")
+    in_name_of_ministry = forge(prosecutor, ids.KIND_COUNTERSIGNATURE, "ee/prosecutor", sender="ee/central-authority")
+    exceeding = forge(
+        exchange,
+        ids.KIND_EXECUTION_REPORT,
+        "de/court",
+        case_id=loot.order.header.case_id,
+        cites=(loot.order.ref,),
+        outcome=ids.OUTCOME_GRANTED,
+        data_classes=(ids.DATA_CLASS_CONTENT,),
+    )
+    second_answer = forge(
+        desks["de/central-authority"],
+        ids.KIND_EXECUTION_REPORT,
+        "ee/prosecutor",
+        case_id=envelope.parse_header(loot.draft).case_id,
+        outcome=ids.OUTCOME_GRANTED,
+        instrument=INSTRUMENT,
+        cites=(envelope.ref_of(envelope.parse_header(loot.draft)),),
+    )
+    return [
+        await submitted("exchange starting a request", exchange, request_by_exchange),
+        await submitted("foreign order straight to an exchange", desks["ee/court"], foreign_order),
+        await relayed("foreign order straight to an exchange, through a rogue node", summary, foreign_order),
+        await submitted(
+            "order without a granted decision",
+            court,
+            forge(court, ids.KIND_DOMESTIC_ORDER, "de/exchange", cites=(refused,), case_id="forged-1"),
+        ),
+        await submitted(
+            "order citing what does not exist",
+            court,
+            forge(court, ids.KIND_DOMESTIC_ORDER, "de/exchange", cites=(invented,), case_id="forged-2"),
+        ),
+        await submitted("missing countersignature", prosecutor, loot.draft),
+        await submitted("altered header", prosecutor, altered(loot.accepted)),
+        await submitted("replay with other bytes", prosecutor, replayed(loot.accepted, prosecutor, desks)),
+        await submitted("forged sender", prosecutor, in_name_of_ministry),
+        await submitted("report beyond the order", exchange, exceeding),
+        await submitted("answer to a request that never came", desks["de/central-authority"], second_answer),
+        await contradicting(prosecutor, desks["de/central-authority"], desks["ee/central-authority"]),
+    ]
+
+
+async def submitted(attack: str, desk: Desk, forged: pb.SignedEnvelope) -> Refused:
+    """Hand in to the own node."""
+    try:
+        await desk.participant.submit(forged)
+    except GatewayError as error:
+        return Refused(attack, error.code, f"{desk.participant.parts.address.node}/node")
+    raise Succeeded(attack)
+
+
+async def relayed(attack: str, summary: Summary, forged: pb.SignedEnvelope) -> Refused:
+    """Bring it to node de as a rogue node ee would, past ee's own checks, with ee's real certificate."""
+    loaded = material.load_node(summary.config("ee/node"))
+    channel = transport.channel_to(loaded.directory.node("de"), loaded.directory.federation, loaded.identity)
+    try:
+        call = RelayStub(channel).Relay(timeout=10)
+        await call.write(relay.RelayRequest(frame=1, envelopes=[forged]))
+        response = await call.read()
+        call.cancel()
+    except grpc.aio.AioRpcError as error:
+        return Refused(attack, transport.error_of(error).code, "de/node")
+    finally:
+        await channel.close()
+    if not isinstance(response, relay.RelayResponse):
+        raise Succeeded(attack)
+    (answer,) = response.answers
+    if answer.WhichOneof("result") == "error":
+        return Refused(attack, codec.error_from(answer.error).code, "de/node")
+    said = statement.verify(answer.receipt, loaded.directory.signing_key)
+    if said.milestone != pb.MILESTONE_REFUSED:
+        raise Succeeded(attack)
+    return Refused(attack, ErrorCode(said.code), said.issuer)
+
+
+def altered(signed: pb.SignedEnvelope) -> pb.SignedEnvelope:
+    """Return an envelope whose header asks for one measure more than was signed."""
+    copy, header = pb.SignedEnvelope(), envelope.parse_header(signed)
+    copy.CopyFrom(signed)
+    header.measures.append(ids.MEASURE_HOLD_INCOMING)
+    copy.header = header.SerializeToString()
+    return copy
+
+
+def replayed(signed: pb.SignedEnvelope, sender: Desk, desks: dict[str, Desk]) -> pb.SignedEnvelope:
+    """Return other bytes under the same name, rightly signed and countersigned."""
+    ministry = desks["ee/central-authority"]
+    copy = altered(signed)
+    signers: Sequence[Desk] = (sender, ministry)
+    del copy.signatures[:]
+    for signer in signers:
+        key = signer.participant.signing_key
+        copy.signatures.append(signature.sign(Domain.ENVELOPE, copy.header, signer.address, key))
+    return copy
+
+
+async def contradicting(sender: Desk, recipient: Desk, ministry: Desk) -> Refused:
+    """Send a header that asks for less than the sealed document; no node can see it, the recipient's library does."""
+    asked = papers.request(papers.read_wallets(None)[:1])
+    asked.measures.extend((*papers.MEASURES, ids.MEASURE_HOLD_INCOMING))
+    forged = forge(
+        sender,
+        ids.KIND_FREEZE_REQUEST,
+        recipient.address,
+        asked.SerializeToString(deterministic=True),
+        instrument=INSTRUMENT,
+        case_id="EE-FORGED",
+    )
+    key = ministry.participant.signing_key
+    signed = envelope.with_signature(forged, envelope.countersign(forged, ministry.address, key))
+    await sender.participant.submit(signed)
+    said = await sender.told(envelope.ref_of(envelope.parse_header(signed)), pb.MILESTONE_REJECTED)
+    return Refused("content that contradicts its header", ErrorCode(said.code), said.issuer)
