@@ -6,13 +6,16 @@ key files, never values. Refuses unknown fields, so that a misspelt limit cannot
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic import ValidationError as PydanticError
 
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
+
+# Header, signatures and slots of one envelope, at their largest.
+ENVELOPE_ALLOWANCE: Final = 128 << 10
 
 
 class _Settings(BaseModel):
@@ -23,7 +26,7 @@ class Limits(_Settings):
     """What a node takes at most. Each refusal names the limit and its value."""
 
     max_payload_bytes: int = Field(default=1 << 20, ge=1 << 10, le=1 << 24)
-    max_frame_bytes: int = Field(default=4 << 20, ge=1 << 12, le=1 << 26)
+    max_frame_bytes: int = Field(default=4 << 20, ge=1 << 17, le=1 << 26)
     # Frames of one stream that may be in work at once; more wait in the caller's send buffer.
     frames_in_flight: int = Field(default=4, ge=1, le=64)
     max_streams_per_peer: int = Field(default=16, ge=1, le=1024)
@@ -33,6 +36,12 @@ class Limits(_Settings):
     max_skew_seconds: int = Field(default=300, ge=0, le=86400)
     # A request may wait days for its countersignature, and hours for a node that is down.
     max_age_days: int = Field(default=30, ge=1, le=3650)
+
+    @model_validator(mode="after")
+    def _a_frame_holds_an_envelope(self) -> Self:
+        if self.max_frame_bytes < self.max_payload_bytes + ENVELOPE_ALLOWANCE:
+            raise ValueError(f"max_frame_bytes must be max_payload_bytes + {ENVELOPE_ALLOWANCE} or more")
+        return self
 
 
 class Delivery(_Settings):

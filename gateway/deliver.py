@@ -20,6 +20,7 @@ from gateway.store import Leased, Transaction
 from gateway.store.transaction import DeliveryRow
 
 SWEEP_ROWS: Final = 256
+FRAME_BYTES: Final = 256 << 10  # larger frames are no faster (design section 6)
 MAX_ERROR_CHARS: Final = 300
 
 Chance = Callable[[], float]
@@ -47,7 +48,7 @@ def enqueue(route: Route, txn: Transaction) -> None:
 def lease(txn: Transaction, destination: str, holder: str, limit: int, settings: Delivery) -> list[Leased]:
     """Take up to `limit` due copies for a destination into the hands of `holder` for a while."""
     until = from_micros(txn.now_us) + timedelta(seconds=settings.lease_seconds)
-    return txn.lease(destination, holder, to_micros(until), limit)
+    return txn.lease(destination, holder, to_micros(until), limit, FRAME_BYTES)
 
 
 def settle(txn: Transaction, seq: int, event: Event) -> Settled:

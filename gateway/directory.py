@@ -34,7 +34,12 @@ FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def _address(value: object) -> object:
-    return Address.parse(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return Address.parse(value)
+    except Refusal as error:
+        raise ValueError(error.detail) from error  # so that pydantic names the field
 
 
 def _public_key(value: object) -> object:
@@ -131,11 +136,10 @@ class Directory(_Entry):
         for participant in self.participants:
             if participant.address.node not in self._nodes:
                 raise ValueError(f"participant {participant.address} is of a node that is not listed")
-            for key in participant.signing_keys:
-                self._signing[str(participant.address), key_id(key.public)] = key
-        for node in self.nodes:
-            for key in node.signing_keys:
-                self._signing[str(Address.of_node(node.code)), key_id(key.public)] = key
+        signers = [(str(participant.address), participant.signing_keys) for participant in self.participants]
+        signers += [(str(Address.of_node(node.code)), node.signing_keys) for node in self.nodes]
+        named = (((signer, key_id(key.public)), key) for signer, keys in signers for key in keys)
+        self._signing.update(_unique("signing key", named))
         return self
 
     @classmethod
@@ -171,7 +175,7 @@ class Directory(_Entry):
 
     def roles(self, address: str) -> frozenset[Role]:
         """Return the roles of an active participant; the empty set for anybody else."""
-        entry = self._participants.get(Address.parse(address))
+        entry = self._participants.get(Address.parse(address, allow_node=True))
         return entry.roles if entry is not None and entry.status is Status.ACTIVE else frozenset()
 
     def signing_key(self, signer: str, key_id: bytes, at: datetime) -> bytes:

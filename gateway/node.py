@@ -157,11 +157,8 @@ class Node:
             task.result()
 
     def _open_channel(self, code: str) -> grpc.aio.Channel:
-        node = self._material.directory.node(code)
-        credentials = transport.channel_credentials(self._material.identity, node.ca_pem)
-        return transport.open_channel(
-            node.endpoint, code, self._material.directory.federation, credentials, transport.KEEPALIVE
-        )
+        directory = self._material.directory
+        return transport.channel_to(directory.node(code), directory.federation, self._material.identity)
 
     async def _ask_node(self, code: str, envelope_id: str) -> list[trace.EnvelopeTrace]:
         courier = self._couriers.get(code)

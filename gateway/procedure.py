@@ -12,7 +12,7 @@ Sources: Regulation (EU) 2018/1805 Art. 2(8)(a)(ii) (validation before transmiss
 Art. 7 (execution), Art. 8 (grounds); style: no branch per kind, the table says it all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
@@ -54,7 +54,7 @@ class CaseRule(Enum):
     """How the case id of a step fits that of the envelope that it cites."""
 
     SAME = "the same case"
-    OWN = "a case of its own"  # must differ: an exchange must not learn which case an order comes from
+    OWN = "a case of its own"  # differs all the way up: an exchange must not learn which case an order comes from
     FREE = "any case"
 
 
@@ -219,7 +219,7 @@ def check(verified: VerifiedEnvelope, register: Register, directory: Directory, 
         return LawfulStep(verified)
     cited = _cited(header, step, verified.rule, register)  # (3)
     _check_instrument(header, verified.rule, cited, directory)  # (2)
-    _check_link(header, cited, step)  # (4)
+    _check_link(header, list(_chain(cited, register)), step)  # (4)
     _check_outcome(header, step)  # (5)
     _check_within(header, (cited,), "what it cites")  # (6)
     if step.once and any(_same_rule(other, header) for other in register.citing(header.cites[0], header.kind)):  # (7)
@@ -232,7 +232,7 @@ def check(verified: VerifiedEnvelope, register: Register, directory: Directory, 
 def _check_countersigned(envelope: pb.SignedEnvelope, header: pb.Header, role: Role, directory: Directory) -> None:
     home = Address.parse(header.sender).node
     for signed in envelope.signatures[1:]:
-        if Address.parse(signed.signer).node == home and role in directory.roles(signed.signer):
+        if Address.parse(signed.signer, allow_node=True).node == home and role in directory.roles(signed.signer):
             return
     detail = f"the countersignature of a {role.value} of {home} is missing (2018/1805 Art. 2(8)(a)(ii))"
     raise Refusal(ErrorCode.NOT_COUNTERSIGNED, detail, "signatures")
@@ -274,12 +274,20 @@ _LINKS: Final[dict[Link, Callable[[pb.Header, pb.Header], bool]]] = {
 }
 
 
-def _check_link(header: pb.Header, cited: pb.Header, step: Step) -> None:
+def _chain(header: pb.Header | None, register: Register) -> Iterator[pb.Header]:
+    """Yield an envelope, what it cites, what that cites, and so on, as far as it is known here."""
+    while header is not None:
+        yield header
+        header = register.find(header.cites[0]) if header.cites else None
+
+
+def _check_link(header: pb.Header, chain: Sequence[pb.Header], step: Step) -> None:
+    cited = chain[0]
     if not _LINKS[step.link](header, cited):
         raise _out_of_order(f"its parties do not fit: it {step.link.value} what it cites", "recipients")
     if step.case is CaseRule.SAME and header.case_id != cited.case_id:
         raise _out_of_order("it belongs to the same case as what it cites", "case_id")
-    if step.case is CaseRule.OWN and header.case_id == cited.case_id:
+    if step.case is CaseRule.OWN and header.case_id in {above.case_id for above in chain}:
         raise _out_of_order("it needs a case id of its own", "case_id")
     if step.cited_outcomes and cited.outcome not in step.cited_outcomes:
         raise _out_of_order("what it cites did not grant it", "cites[0]")
@@ -327,14 +335,8 @@ def _check_rests_on(header: pb.Header, step: Step, register: Register) -> None:
 
 
 def _marks(header: pb.Header, step: Step, register: Register) -> tuple[Mark, ...]:
-    marks = []
-    for up, milestone in step.marks:
-        target: pb.Header | None = header
-        for _ in range(up):
-            target = register.find(target.cites[0]) if target is not None and target.cites else None
-        if target is not None:
-            marks.append(Mark(target, milestone))
-    return tuple(marks)
+    chain = list(_chain(header, register)) if step.marks else []
+    return tuple(Mark(chain[up], milestone) for up, milestone in step.marks if up < len(chain))
 
 
 def _same_rule(other: pb.Header, header: pb.Header) -> bool:

@@ -103,6 +103,10 @@ class Scribe:
         if row.header is None:
             refused = answer.WhichOneof("result") == "error"
             deliver.settle(txn, leased.seq, Event.REFUSE if refused else Event.CONFIRM)
+            if refused and leased.receipt is not None:
+                about = pb.Statement.FromString(leased.receipt.statement).envelope
+                code, detail = answer.error.code, answer.error.detail
+                txn.add_event(about, "receipt.refused", destination=row.destination, code=code, detail=detail)
             return
         ref = ref_of(row.header)
         if answer.WhichOneof("result") == "error":

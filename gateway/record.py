@@ -12,7 +12,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
 from gateway.procedure import LawfulStep
-from gateway.store import Transaction
+from gateway.store import Pending, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Recorded:
     fingerprint: bytes
 
 
-def recorded_before(header: pb.Header, fingerprint: bytes, txn: Transaction) -> pb.Receipt | None:
-    """Return the stored receipt if these very bytes are recorded already, None if nothing of that name is.
+def recorded_before(header: pb.Header, fingerprint: bytes, txn: Transaction) -> pb.Receipt | Pending | None:
+    """Return the stored receipt, or the one about to be signed, if these very bytes are recorded; else None.
 
     Raises:
         Refusal: ID_CONFLICT, other bytes are recorded under that name.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from gateway import codec, tls
+from gateway.directory import NodeEntry
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import host_name
 
@@ -20,10 +21,11 @@ from rogatory.v1 import errors_pb2  # isort: skip
 
 ChannelOptions: TypeAlias = Sequence[tuple[str, str | int]]
 
-KEEPALIVE: Final[ChannelOptions] = (
+CHANNEL_OPTIONS: Final[ChannelOptions] = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.max_receive_message_length", 16 << 20),
+    # One frame, and one envelope of the largest kind at its end.
+    ("grpc.max_receive_message_length", 17 << 20),
     # Back-off is ours: the library's own would hide how often, and why, a connection failed.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
@@ -133,6 +135,13 @@ def _anchors(certificates: Sequence[bytes]) -> bytes:
     if b"-----BEGIN CERTIFICATE-----" not in joined:
         raise Refusal(ErrorCode.BAD_CONFIG, "no CA certificate to trust")
     return joined
+
+
+def channel_to(node: NodeEntry, federation: str, identity: TlsIdentity) -> grpc.aio.Channel:
+    """Return a channel to a node as the directory lists it, with the options that every channel of ours has."""
+    return open_channel(
+        node.endpoint, node.code, federation, channel_credentials(identity, node.ca_pem), CHANNEL_OPTIONS
+    )
 
 
 def error_of(error: grpc.aio.AioRpcError) -> GatewayError:

@@ -87,7 +87,8 @@ class MailboxDoor(MailboxServicer):
     ) -> AsyncIterator[mailbox.CollectResponse]:
         """Hand out what is there, and settle what is acknowledged, until the client ends the stream."""
         async with self._entrance.call(context) as peer:
-            stream = _Collection(self, str(_participant(peer).address), self._entrance.closing)
+            _participant(peer)
+            stream = _Collection(self, lambda: self._entrance.peer(context), self._entrance.closing)
             reading = asyncio.create_task(stream.read(request_iterator))
             try:
                 with self._bell.listen(stream.recipient, stream.wake):
@@ -136,10 +137,11 @@ class MailboxDoor(MailboxServicer):
 class _Collection:
     """One Collect stream."""
 
-    def __init__(self, door: MailboxDoor, recipient: str, closing: asyncio.Event) -> None:
-        self.recipient = recipient
+    def __init__(self, door: MailboxDoor, peer: Callable[[], Peer], closing: asyncio.Event) -> None:
+        self.recipient = str(peer().address)
         self.wake = asyncio.Event()
         self._door = door
+        self._peer = peer
         self._closing = closing
         self._holder = uuid4().hex
         # A client that talks and does not listen fills this, and is then not read on.
@@ -165,6 +167,8 @@ class _Collection:
         while True:
             self.wake.clear()
             over, acks = self._over, self._heard()
+            # The certificate may have expired, or its owner been revoked, since the stream began.
+            self._peer()
             if acks:
                 settled = await self._door.settle(acks, self.recipient)
                 self._out.difference_update(ack.delivery_id for ack in acks)
@@ -226,7 +230,8 @@ def check_frame(envelopes: Sequence[pb.SignedEnvelope], limits: Limits) -> None:
             ErrorCode.TOO_LARGE, f"{len(envelopes)} envelopes are over MAX_FRAME_ENVELOPES = {MAX_FRAME_ENVELOPES}"
         )
     size = sum(envelope.ByteSize() for envelope in envelopes)
-    if size > limits.max_frame_bytes:
+    # One alone is judged by max_payload_bytes, and answered under its own name.
+    if len(envelopes) > 1 and size > limits.max_frame_bytes:
         raise Refusal(
             ErrorCode.TOO_LARGE, f"a frame of {size} bytes is over max_frame_bytes = {limits.max_frame_bytes}"
         )

@@ -7,7 +7,9 @@ from typing import Any, Final
 import pysqlite3.dbapi2 as sqlite
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine, event, inspect
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from gateway.errors import ErrorCode, Failure, Refusal
@@ -16,6 +18,7 @@ from gateway.errors import ErrorCode, Failure, Refusal
 # "the WAL-reset bug").
 SAFE_SQLITE: Final = (3, 51, 3)
 BUSY_TIMEOUT_MS: Final = 5000
+_BEGIN: Final = "rogatory_begin"
 
 
 def open_store(path: Path) -> tuple[Callable[[], Any], Engine]:
@@ -45,11 +48,15 @@ def open_store(path: Path) -> tuple[Callable[[], Any], Engine]:
 
     engine = create_engine("sqlite://", creator=connect, module=sqlite, poolclass=QueuePool, pool_size=4)
     # pysqlite would begin transactions by itself, and late; SQLAlchemy's documentation gives this remedy.
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    event.listen(
+        engine, "begin", lambda opened: opened.exec_driver_sql(opened.get_execution_options().get(_BEGIN, "BEGIN"))
+    )
     try:
         migrate(engine)
-    except sqlite.Error as error:
+    except (sqlite.Error, SQLAlchemyError) as error:
         raise Failure(ErrorCode.STORE, f"cannot open the store {path}: {error}") from error
+    except CommandError as error:
+        raise Refusal(ErrorCode.BAD_CONFIG, f"the store {path} is of a newer version: {error}", "store") from error
     return connect, engine
 
 
@@ -64,6 +71,8 @@ def migrate(engine: Engine) -> None:
             if found == HEAD:
                 return
         connection.rollback()
+        # Of processes that start together, one migrates while the others wait.
+        connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         connection.commit()

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from rogatory.v1 import envelope_pb2 as pb
-from sqlalchemy import Connection, Engine, func, or_, select
+from sqlalchemy import Connection, Engine, func, or_, select, text
 
-from gateway.lifecycle import FINAL, State
-from gateway.store.schema import deliveries, envelopes, events, receipts
+from gateway.lifecycle import State
+from gateway.store.schema import PENDING_SQL, deliveries, envelopes, events, receipts
 
 T = TypeVar("T")
 MAX_TRACED = 64
 MAX_ROWS_A_TRACE = 1000
+# As text: bound as parameters, the states would not lead to the index.
+_PENDING = text(f"deliveries.state IN {PENDING_SQL}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +67,14 @@ class Reader:
 
     async def pending_destinations(self) -> set[str]:
         """Return where copies are still to go."""
-        pending = [state.value for state in State if state not in FINAL]
-        query = select(deliveries.c.destination).where(deliveries.c.state.in_(pending)).distinct()
+        query = select(deliveries.c.destination).where(_PENDING).distinct()
         return await self._run(lambda connection: set(connection.scalars(query)))
 
     async def next_attempt_us(self, destination: str) -> int | None:
         """Return when the next copy for a destination is due, or None."""
         query = select(func.min(deliveries.c.next_attempt_at_us)).where(
             deliveries.c.destination == destination,
+            _PENDING,
             deliveries.c.state.in_([State.QUEUED.value, State.DOUBTFUL.value]),
         )
         return await self._run(lambda connection: connection.scalar(query))

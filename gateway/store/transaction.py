@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
+import pysqlite3.dbapi2 as sqlite
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway import lifecycle, merkle
-from gateway.errors import ErrorCode, Failure
+from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.lifecycle import Event, State
 from gateway.store.schema import PENDING_SQL
 
@@ -37,14 +38,15 @@ _LEASE: Final = f"""
     ORDER BY d.seq LIMIT :limit
 """  # noqa: S608  built from the states of lifecycle.py, nothing from outside
 
+# In the order of the index on pending deliveries, so that the planner takes it and never looks at what has ended.
 _LAPSED: Final = f"""
     SELECT seq FROM deliveries WHERE state IN {PENDING_SQL} AND state IN {_LEASED_SQL} AND lease_until_us <= ?
-    ORDER BY seq LIMIT ?
+    ORDER BY destination, seq LIMIT ?
 """  # noqa: S608  as above
 
 _EXPIRED: Final = f"""
     SELECT seq FROM deliveries WHERE state IN {PENDING_SQL} AND state = 'queued' AND expires_at_us <= ?
-    ORDER BY seq LIMIT ?
+    ORDER BY destination, seq LIMIT ?
 """  # noqa: S608  as above
 
 
@@ -113,8 +115,8 @@ class Transaction:
         row = self._one("SELECT fingerprint FROM envelopes WHERE sender = ? AND id = ?", ref.sender, ref.id)
         return None if row is None else row[0]
 
-    def acceptance(self, ref: ids.EnvelopeRef) -> pb.Receipt:
-        """Return the very receipt that was given when the envelope was recorded.
+    def acceptance(self, ref: ids.EnvelopeRef) -> "pb.Receipt | Pending":
+        """Return the very receipt that was given when the envelope was recorded, even if that was a moment ago.
 
         Raises:
             Failure: STORE, it is not there.
@@ -127,6 +129,9 @@ class Transaction:
             self._issuer,
         )
         if row is None:
+            for pending in self._pending:
+                if pending.statement.envelope == ref and pending.statement.milestone == pb.MILESTONE_ACCEPTED:
+                    return pending
             raise Failure(ErrorCode.STORE, "a recorded envelope has no receipt")
         return pb.Receipt(statement=row[0], signature=pb.Signature.FromString(row[1]))
 
@@ -185,22 +190,31 @@ class Transaction:
         return pending
 
     def add_receipt(self, receipt: pb.Receipt, statement: pb.Statement, notify: str = "") -> bool:
-        """Record a proven receipt and its log entry; return False if it was there already."""
-        cursor = self._sql.execute(
-            "INSERT INTO receipts (sender, id, milestone, issuer, recipient, at_us, digest, statement, signature)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING",
-            (
-                statement.envelope.sender,
-                statement.envelope.id,
-                statement.milestone,
-                statement.issuer,
-                statement.recipient,
-                statement.at_us,
-                sha256(receipt.statement).digest(),
-                receipt.statement,
-                receipt.signature.SerializeToString(),
-            ),
-        )
+        """Record a proven receipt and its log entry; return False if it was there already.
+
+        Raises:
+            Refusal: BAD_RECEIPT, its issuer has stated another end of that copy before.
+        """
+        try:
+            cursor = self._sql.execute(
+                "INSERT INTO receipts (sender, id, milestone, issuer, recipient, at_us, digest, statement, signature)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING",
+                (
+                    statement.envelope.sender,
+                    statement.envelope.id,
+                    statement.milestone,
+                    statement.issuer,
+                    statement.recipient,
+                    statement.at_us,
+                    sha256(receipt.statement).digest(),
+                    receipt.statement,
+                    receipt.signature.SerializeToString(),
+                ),
+            )
+        except sqlite.IntegrityError as error:
+            raise Refusal(
+                ErrorCode.BAD_RECEIPT, f"{statement.issuer} has stated its end before", "milestone"
+            ) from error
         if cursor.rowcount == 0:
             return False
         seq = cursor.lastrowid
@@ -229,13 +243,17 @@ class Transaction:
 
     # What is on its way.
 
-    def lease(self, destination: str, holder: str, until_us: int, limit: int) -> list[Leased]:
-        """Take up to `limit` due copies for one destination, oldest first."""
+    def lease(self, destination: str, holder: str, until_us: int, limit: int, max_bytes: int) -> list[Leased]:
+        """Take due copies for one destination, oldest first: up to `limit`, none more once `max_bytes` are reached."""
         rows = self._sql.execute(
             _LEASE, {"destination": destination, "now": self.now_us, "holder": holder, "limit": limit}
         ).fetchall()
         leased = []
+        size = 0
         for seq, was, expires_at_us, header, proof, payload, fingerprint, statement, signature in rows:
+            if size >= max_bytes:
+                break
+            size += sum(len(part) for part in (header, proof, payload, statement, signature) if part is not None)
             state = lifecycle.advance(State(was), Event.LEASE)
             self._move(
                 seq,

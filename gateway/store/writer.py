@@ -7,6 +7,7 @@ A job that raises is undone alone; a commit that fails fails every job of its ba
 
 import asyncio
 import contextlib
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -16,13 +17,14 @@ import pysqlite3.dbapi2 as sqlite
 from rogatory.v1 import envelope_pb2 as pb
 
 from gateway.clock import Clock, to_micros
-from gateway.errors import ErrorCode, Failure, GatewayError
+from gateway.errors import ErrorCode, Failure
 from gateway.store.transaction import Transaction
 
 T = TypeVar("T")
 Job = Callable[[Transaction], Any]
 MAX_JOBS_A_BATCH: Final = 64
 RETRY_SECONDS: Final = 1.0
+diagnostics = logging.getLogger("gateway.store")
 
 
 class Writer:
@@ -128,7 +130,7 @@ class Writer:
                 outcomes.append((future, *_run_alone(txn, job)))
             txn.sign(self._issue)
             connection.execute("COMMIT")
-        except (sqlite.Error, GatewayError) as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, those who wait must hear of it and the thread go on
             with contextlib.suppress(sqlite.Error):
                 connection.execute("ROLLBACK")
             failure = Failure(ErrorCode.STORE, f"the store could not be written: {error}", retry_after=RETRY_SECONDS)

@@ -91,7 +91,14 @@ def upgrade() -> None:
         sa.CheckConstraint("(envelope_seq IS NULL) <> (receipt_seq IS NULL)", name="one_thing_a_delivery"),
     )
     op.create_index("deliveries_of_envelope", "deliveries", ["envelope_seq"])
-    pending = sa.text("state NOT IN ('delivered', 'refused', 'expired')")
+    pending = sa.text("state IN ('queued', 'delivering', 'doubtful', 'asking')")
+    op.create_index(
+        "deliveries_in_order",
+        "deliveries",
+        ["destination", "case_id", "seq"],
+        sqlite_where=pending,
+        postgresql_where=pending,
+    )
     op.create_index(
         "deliveries_pending",
         "deliveries",
