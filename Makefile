@@ -1,7 +1,7 @@
 # `make` alone lists the targets. Needs Python 3.11 or newer, nothing else; all it installs goes to .venv.
 
 PYTHON ?= python3
-WORKERS ?= 2# test processes; one file's tests stay in one of them
+WORKERS ?= 2# test processes
 
 BIN := .venv/bin
 # -qq leaves errors.
@@ -21,7 +21,7 @@ demo: .venv/.runtime ## run two nodes and a case between them
 
 test: .venv/.dev ## run every test
 	@echo "== tests ($(WORKERS) at a time)"
-	@$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS) \
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS) \
 		&& echo "== all tests passed" || { echo "== TESTS FAILED"; exit 1; }
 
 check: format lint types layers contract hygiene ## what must hold before a commit, without the tests

@@ -5,7 +5,9 @@ library would never send, it can. Whatever it is answered, a node answered.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +25,7 @@ from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 from rogatory.v1.relay_pb2_grpc import RelayStub
 
 from gateway import envelope, material, statement, transport
-from gateway.cli.federation import Summary, free_ports, init_federation
+from gateway.cli.federation import QUIET_PORTS, Summary, init_federation, is_free
 from gateway.clock import Clock, system_clock
 from gateway.config import Delivery, Limits
 from gateway.directory import Directory
@@ -48,10 +50,7 @@ class Actor:
         self.loaded = loaded
         self.address = str(loaded.address)
         self._clock = clock
-        credentials = transport.channel_credentials(loaded.identity, loaded.node.ca_pem)
-        self.channel = transport.open_channel(
-            loaded.node.endpoint, loaded.node.code, loaded.directory.federation, credentials, transport.KEEPALIVE
-        )
+        self.channel = transport.channel_to(loaded.node, loaded.directory.federation, loaded.identity)
 
     @property
     def key(self) -> SigningKey:
@@ -138,6 +137,22 @@ class Actor:
         return statement.verify(item.receipt, self.loaded.directory.signing_key)
 
 
+def worker_ports() -> Iterator[int]:
+    """Yield ports that no other test process of this run uses."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    quiet = QUIET_PORTS[worker * PORTS_A_WORKER : (worker + 1) * PORTS_A_WORKER]
+    yield from itertools.cycle(quiet)
+
+
+_PORTS = worker_ports()
+PORTS_A_WORKER = 1024
+
+
+def ports(count: int) -> list[int]:
+    """Take the next ports of this test process."""
+    return list(itertools.islice(filter(is_free, _PORTS), count))
+
+
 @dataclass
 class Federation:
     """Nodes in this process, one event loop; stores and settings in a folder."""
@@ -175,11 +190,7 @@ class Federation:
     def node_relay(self, code: str, to: str) -> RelayStub:
         """Speak as a node that has gone bad: with its real certificate."""
         loaded = material.load_node(self.summary.config(f"{code}/node"), self.clock)
-        other = loaded.directory.node(to)
-        credentials = transport.channel_credentials(loaded.identity, other.ca_pem)
-        channel = transport.open_channel(
-            other.endpoint, to, loaded.directory.federation, credentials, transport.KEEPALIVE
-        )
+        channel = transport.channel_to(loaded.directory.node(to), loaded.directory.federation, loaded.identity)
         return RelayStub(channel)
 
     def countersigned(self, signed: pb.SignedEnvelope) -> pb.SignedEnvelope:
@@ -213,9 +224,7 @@ async def federation(
 ) -> AsyncIterator[Federation]:
     """Run a federation of ee and de; everything is stopped at the end."""
     nodes = ["ee", "de"]
-    summary = init_federation(
-        folder, nodes, free_ports(len(nodes)), made_at or clock(), delivery=delivery, limits=limits
-    )
+    summary = init_federation(folder, nodes, ports(len(nodes)), made_at or clock(), delivery=delivery, limits=limits)
     made = Federation(summary, clock, {}, {}, watch, provider)
     try:
         for code in start:

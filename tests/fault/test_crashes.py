@@ -19,11 +19,11 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import mailbox_pb2 as mailbox
 
 from gateway import codec, statement
-from gateway.cli.federation import Summary, free_ports, init_federation
+from gateway.cli.federation import Summary, init_federation
 from gateway.clock import system_clock
 from gateway.errors import Failure
 from gateway.lifecycle import FINAL
-from tests.federation import DELIVERY, Actor, Federation, ref
+from tests.federation import DELIVERY, Actor, Federation, ports, ref
 from tests.judge import judge
 
 pytestmark = pytest.mark.fault
@@ -90,7 +90,7 @@ class Processes:
 
 @asynccontextmanager
 async def processes(folder: Path) -> AsyncIterator[Processes]:
-    summary = init_federation(folder, ["ee", "de"], free_ports(2), system_clock(), delivery=DELIVERY)
+    summary = init_federation(folder, ["ee", "de"], ports(2), system_clock(), delivery=DELIVERY)
     made = Processes(summary)
     try:
         yield made

@@ -109,9 +109,7 @@ def handshake(port: int, context: ssl.SSLContext) -> str:
 def tls_client(folder: Path, client: Holder | None, version: ssl.TLSVersion) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = context.maximum_version = version
-    context.load_verify_locations(
-        cadata=PKI.root.pem.decode()
-    )  # root alone: the chain must be sent, and hold
+    context.load_verify_locations(cadata=PKI.root.pem.decode())  # root alone: the chain must be sent, and hold
     context.set_alpn_protocols(["h2"])
     if client is not None:
         client.write(folder, "client")
@@ -119,9 +117,7 @@ def tls_client(folder: Path, client: Holder | None, version: ssl.TLSVersion) -> 
     return context
 
 
-TLS12_SUITES = [
-    suite["name"] for suite in ssl.create_default_context().get_ciphers() if suite["protocol"] == "TLSv1.2"
-]
+TLS12_SUITES = [suite["name"] for suite in ssl.create_default_context().get_ciphers() if suite["protocol"] == "TLSv1.2"]
 
 
 async def test_tls_13_with_a_participants_certificate_is_accepted(server: Server, tmp_path: Path) -> None:
@@ -195,10 +191,7 @@ async def test_our_client_refuses_a_server_that_knows_tls_12_only(tmp_path: Path
     ],
 )
 def test_credentials_are_made_only_if_tls_12_is_shut_out(variable: str, first: str, accepted: bool) -> None:
-    code = (
-        f"import os, {first}\nfrom gateway import tls\n"
-        "tls.require_tls13()\nprint(os.environ[tls.CIPHER_VARIABLE])"
-    )
+    code = f"import os, {first}\nfrom gateway import tls\ntls.require_tls13()\nprint(os.environ[tls.CIPHER_VARIABLE])"
     paths = ":".join(path for path in sys.path if path)
     environment = {"PYTHONPATH": paths} | ({tls.CIPHER_VARIABLE: variable} if variable else {})
     done = subprocess.run(
@@ -224,9 +217,7 @@ NO_CLIENT = replace(profiles.NODE, purposes=(ExtendedKeyUsageOID.SERVER_AUTH,))
         pytest.param(lambda: PKI.leaf(PROSECUTOR, signer=PKI.root), id="issued by the root itself"),
         pytest.param(lambda: PKI.leaf(PROSECUTOR, signer=PKI.leaf(NODE)), id="issued by a leaf"),
         pytest.param(lambda: PKI.leaf(PROSECUTOR, profile=NO_CLIENT), id="not for clients"),
-        pytest.param(
-            lambda: PKI.leaf(PROSECUTOR, signer=PKI.node_ca("de")), id="vouched for by another State"
-        ),
+        pytest.param(lambda: PKI.leaf(PROSECUTOR, signer=PKI.node_ca("de")), id="vouched for by another State"),
         pytest.param(lambda: PKI.node_ca("ee"), id="the CA itself"),
     ],
 )
@@ -280,9 +271,7 @@ def offered_suites(hello: bytes) -> list[int]:
         pytest.param(lambda: PKI.leaf(Address.of_node("de")), "ee", "ee", id="another country's node"),
         pytest.param(lambda: PKI.leaf(Address.of_node("de")), "de", "ee", id="a name that was not asked for"),
         pytest.param(lambda: PKI.leaf(NODE), "de", "ee", id="the right name under another CA's trust"),
-        pytest.param(
-            lambda: PKI.leaf(NODE, signer=PKI.node_ca("de")), "de", "ee", id="named by another State's CA"
-        ),
+        pytest.param(lambda: PKI.leaf(NODE, signer=PKI.node_ca("de")), "de", "ee", id="named by another State's CA"),
         pytest.param(lambda: STRANGERS.leaf(NODE), "ee", "ee", id="a CA of the same name with another key"),
         pytest.param(lambda: PKI.leaf(PROSECUTOR), "ee", "ee", id="a participant posing as its node"),
         pytest.param(

@@ -77,21 +77,13 @@ NoPurpose = replace(profiles.PARTICIPANT, purposes=())
             lambda: PKI.leaf(PROSECUTOR, uris=[ID, "spiffe://ee.rogatory.test/court"]),
             id="(1) two identities",
         ),
-        pytest.param(
-            lambda: PKI.leaf(PROSECUTOR, uris=["https://ee.rogatory.test/prosecutor"]), id="(2) https"
-        ),
-        pytest.param(
-            lambda: PKI.leaf(PROSECUTOR, uris=["spiffe://ee.other.test/prosecutor"]), id="(2) federation"
-        ),
+        pytest.param(lambda: PKI.leaf(PROSECUTOR, uris=["https://ee.rogatory.test/prosecutor"]), id="(2) https"),
+        pytest.param(lambda: PKI.leaf(PROSECUTOR, uris=["spiffe://ee.other.test/prosecutor"]), id="(2) federation"),
         pytest.param(lambda: PKI.node_ca("ee"), id="(2) the CA itself as a client"),
-        pytest.param(
-            lambda: PKI.leaf(PROSECUTOR, profile=profiles.NODE_CA), id="(3) a CA named as a participant"
-        ),
+        pytest.param(lambda: PKI.leaf(PROSECUTOR, profile=profiles.NODE_CA), id="(3) a CA named as a participant"),
         pytest.param(lambda: PKI.leaf(PROSECUTOR, profile=ServingOnly), id="(3) for servers only"),
         pytest.param(lambda: PKI.leaf(PROSECUTOR, profile=NoPurpose), id="(3) for no stated purpose"),
-        pytest.param(
-            lambda: PKI.leaf(PROSECUTOR, signer=PKI.node_ca("de")), id="(4) vouched for by another State"
-        ),
+        pytest.param(lambda: PKI.leaf(PROSECUTOR, signer=PKI.node_ca("de")), id="(4) vouched for by another State"),
         pytest.param(lambda: PKI.leaf(PROSECUTOR, signer=PKI.root), id="(4) issued by the root"),
         pytest.param(
             lambda: PKI.leaf(PROSECUTOR, signer=PKI.leaf(Address.of_node("ee"))),
@@ -100,9 +92,7 @@ NoPurpose = replace(profiles.PARTICIPANT, purposes=())
         pytest.param(lambda: OTHER_PKI.leaf(PROSECUTOR), id="(4) a CA of the same name with another key"),
         pytest.param(lambda: PKI.leaf(PROSECUTOR, issued_at=NOW - timedelta(days=31)), id="(5) expired"),
         pytest.param(lambda: PKI.leaf(PROSECUTOR, issued_at=NOW + timedelta(days=1)), id="(5) not yet valid"),
-        pytest.param(
-            lambda: PKI.leaf(Address("ee", "stranger")), id="(6) a participant not in the directory"
-        ),
+        pytest.param(lambda: PKI.leaf(Address("ee", "stranger")), id="(6) a participant not in the directory"),
         pytest.param(lambda: PKI.leaf(Address("fr", "prosecutor")), id="(6) a node not in the directory"),
     ],
 )
@@ -187,9 +177,7 @@ def test_the_peer_certificate_is_read_from_what_tls_proved() -> None:
         pytest.param({"x509_pem_cert": [LEAF.pem]}, id="a certificate without TLS"),
         pytest.param({"transport_security_type": [b"local"], "x509_pem_cert": [LEAF.pem]}, id="not TLS"),
         pytest.param({"transport_security_type": [b"ssl"]}, id="no certificate"),
-        pytest.param(
-            {"transport_security_type": [b"ssl"], "x509_pem_cert": [LEAF.pem] * 2}, id="two certificates"
-        ),
+        pytest.param({"transport_security_type": [b"ssl"], "x509_pem_cert": [LEAF.pem] * 2}, id="two certificates"),
         pytest.param({"transport_security_type": [b"ssl"], "x509_pem_cert": [b"x"]}, id="not a certificate"),
         pytest.param(
             {"transport_security_type": [b"ssl"], "x509_subject_alternative_name": [ID.encode()]},

@@ -146,9 +146,7 @@ def test_a_uri_that_is_no_spiffe_id_of_the_federation_is_unknown(uri: str) -> No
 ID = "spiffe://ee.rogatory.test/prosecutor"
 
 
-@pytest.mark.parametrize(
-    "uris", [[], [ID, ID], [ID, "spiffe://ee.rogatory.test/court"], [ID, "https://x.example/"]]
-)
+@pytest.mark.parametrize("uris", [[], [ID, ID], [ID, "spiffe://ee.rogatory.test/court"], [ID, "https://x.example/"]])
 def test_a_certificate_without_exactly_one_uri_is_nobodys(uris: list[str]) -> None:
     with pytest.raises(Refusal) as caught:
         certificate_identity(uris, FEDERATION)

@@ -1,0 +1,375 @@
+import errno
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway import cli, config, material
+from gateway.cli import output
+from gateway.cli.federation import CAST, INSTRUMENT, Summary, free_ports, init_federation
+from gateway.config import Delivery, Limits, NodeConfig
+from gateway.directory import Directory
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.identity import Address, Role
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    return init_federation(tmp_path_factory.mktemp("made") / "new" / "fed", ["ee", "de", "fi"], [7440, 7441, 7442], NOW)
+
+
+@pytest.fixture(scope="module")
+def current(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    """As `made`, but of today, for commands that ask the clock of this machine."""
+    return init_federation(tmp_path_factory.mktemp("made") / "fed", ["ee"], [7440], datetime.now(UTC))
+
+
+@pytest.fixture
+def fed(current: Summary, tmp_path: Path) -> Path:
+    return shutil.copytree(current.folder, tmp_path / "fed")
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli.commands, [str(each) for each in arguments])
+
+
+def error_of(result: Result) -> tuple[str, str]:
+    error = json.loads(result.stdout)["error"]
+    return error["code"], error["field"]
+
+
+def refused(folder: Path, nodes: list[str], ports: list[int], federation: str = "rogatory.test") -> str:
+    with pytest.raises(Refusal) as caught:
+        init_federation(folder, nodes, ports, NOW, federation=federation)
+    assert caught.value.code is ErrorCode.BAD_INPUT
+    return caught.value.field
+
+
+# What is made
+
+
+def test_every_member_can_start_from_what_was_made(made: Summary) -> None:
+    assert [str(each.address) for each in made.nodes] == ["ee/node", "de/node", "fi/node"]
+    for node in made.nodes:
+        assert material.load_node(node.config, lambda: NOW).warnings == ()
+    assert len(made.participants) == 3 * len(CAST)
+    for participant in made.participants:
+        loaded = material.load_participant(participant.config, lambda: NOW)
+        assert (loaded.address, loaded.roles) == (participant.address, frozenset({participant.role}))
+        assert loaded.warnings == ()
+        assert loaded.node.endpoint == participant.endpoint
+
+
+def test_every_role_of_a_participant_is_played_at_every_node(made: Summary) -> None:
+    for code in ("ee", "de", "fi"):
+        roles = {each.role for each in made.participants if each.address.node == code}
+        assert roles == {*Role} - {Role.NODE}
+
+
+def test_keys_are_valid_for_clocks_five_minutes_behind(made: Summary) -> None:
+    early = NOW - timedelta(minutes=5)
+    for participant in made.participants:
+        assert material.load_participant(participant.config, lambda: early).address == participant.address
+    with pytest.raises(Refusal):
+        material.load_node(made.nodes[0].config, lambda: early - timedelta(seconds=1))
+
+
+def test_the_instrument_binds_all_nodes_for_all_that_may_cross_a_border(made: Summary) -> None:
+    directory = Directory.load(made.directory)
+    start = datetime(2020, 12, 19, tzinfo=UTC)
+    for pair in ({"ee", "de"}, {"de", "fi"}, {"ee", "fi"}):
+        assert directory.in_force(INSTRUMENT, frozenset(pair), "freeze-request", start)
+        assert not directory.in_force(INSTRUMENT, frozenset(pair), "freeze-request", start - timedelta(seconds=1))
+    (instrument,) = directory.instruments
+    assert instrument.kinds == {"freeze-request", "review-decision", "execution-report"}
+
+
+def test_only_the_owner_can_enter_a_folder_or_read_a_key_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        init_federation(tmp_path / "fed", ["ee"], [7440], NOW)
+    finally:
+        os.umask(before)
+    everything = [tmp_path / "fed", *(tmp_path / "fed").rglob("*")]
+    assert {stat.S_IMODE(each.stat().st_mode) for each in everything if each.is_dir()} == {0o700}
+    private = [each for each in everything if each.suffix == ".key"]
+    # Root, CA, the node's two, a certificate's key for each participant, two more for who signs and opens.
+    assert len(private) == 2 + 2 + len(CAST) + 2 * sum(part.has_envelope_keys for part in CAST)
+    assert {stat.S_IMODE(each.stat().st_mode) for each in private} == {0o600}
+    public = [each for each in everything if each.is_file() and each not in private]
+    assert not any(b"PRIVATE" in each.read_bytes() for each in public)
+
+
+def test_no_two_keys_are_the_same(made: Summary) -> None:
+    private = [each.read_bytes() for each in made.folder.rglob("*.key")]
+    assert len(set(private)) == len(private)
+
+
+def test_a_federation_can_be_moved(made: Summary, tmp_path: Path) -> None:
+    moved = shutil.copytree(made.folder, tmp_path / "elsewhere")
+    assert str(made.folder) not in "".join(each.read_text() for each in moved.rglob("*.[tj]*"))
+    assert material.load_node(moved / "ee/node.toml", lambda: NOW).config.store == moved.resolve() / "ee/store/node.db"
+
+
+def test_delivery_and_limits_are_written_as_far_as_they_were_set(tmp_path: Path) -> None:
+    delivery, limits = Delivery(lease_seconds=1.5), Limits(max_waiting_jobs=16)
+    summary = init_federation(tmp_path / "fed", ["ee"], [7440], NOW, delivery=delivery, limits=limits)
+    settings = config.load(NodeConfig, summary.config("ee/node"))
+    assert (settings.delivery, settings.limits) == (delivery, limits)
+    text = summary.config("ee/node").read_text()
+    assert "lease_seconds" in text
+    assert "sweep_seconds" not in text
+
+
+def test_free_ports_are_all_different() -> None:
+    assert len(set(free_ports(20))) == 20
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("code", ["", "e", "EE", "eee", "e1", "..", "e/", "èé", "ee\n", " e"])
+def test_a_bad_node_code_is_refused_and_nothing_is_made(tmp_path: Path, code: str) -> None:
+    assert refused(tmp_path / "fed", ["de", code], [1, 2]) == "nodes[1]"
+    assert not (tmp_path / "fed").exists()
+
+
+def test_a_node_named_twice_is_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path / "fed", ["ee", "ee"], [1, 2]) == "nodes[1]"
+
+
+def test_no_node_at_all_is_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path / "fed", [], []) == "nodes"
+
+
+@pytest.mark.parametrize("ports", [[7440], [7440, 7440], [0, 7440], [65535, 65536], [-1, 7440]])
+def test_ports_that_do_not_fit_are_refused(tmp_path: Path, ports: list[int]) -> None:
+    assert refused(tmp_path / "fed", ["ee", "de"], ports) == "ports"
+
+
+@pytest.mark.parametrize(
+    "federation", ["", "Rogatory.test", "a..b", ".a", "a.", "-a", "a-", "a b", "a/b", "a:1", "é.test", "a\n", "a" * 48]
+)
+def test_a_bad_domain_is_refused_and_nothing_is_made(tmp_path: Path, federation: str) -> None:
+    assert refused(tmp_path / "fed", ["ee"], [7440], federation) == "federation"
+    assert not (tmp_path / "fed").exists()
+
+
+def test_the_longest_domain_fits_into_its_certificates(tmp_path: Path) -> None:
+    summary = init_federation(tmp_path / "fed", ["ee"], [7440], NOW, federation="a" * 47)
+    assert material.load_node(summary.config("ee/node"), lambda: NOW).directory.federation == "a" * 47
+
+
+def test_a_folder_with_anything_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".hidden").touch()
+    assert refused(tmp_path, ["ee"], [7440]) == "folder"
+    assert [each.name for each in tmp_path.iterdir()] == [".hidden"]
+
+
+def test_a_second_federation_does_not_overwrite_the_first(made: Summary) -> None:
+    before = made.directory.read_bytes()
+    assert refused(made.folder, ["ee"], [7440]) == "folder"
+    assert made.directory.read_bytes() == before
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    assert init_federation(tmp_path, ["ee"], [7440], NOW).directory.exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert refused(tmp_path / "file", ["ee"], [7440]) == "folder"
+    assert refused(tmp_path / "file" / "fed", ["ee"], [7440]) == "folder"
+
+
+# rogatory federation init
+
+
+def test_init_prints_what_it_made_and_what_to_do_next(tmp_path: Path) -> None:
+    result = run("federation", "init", tmp_path / "fed", "--nodes", "ee, de", "--free-ports")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["ADDRESS", "ROLE", "NODE", "AT", "SETTINGS"]
+    assert [line.split()[0] for line in lines[1:10]] == [
+        "ee/node",
+        *(f"ee/{part.name}" for part in CAST),
+        "de/node",
+    ]
+    assert f"rogatory serve --config {tmp_path}/fed/ee/node.toml" in result.stdout
+
+
+def test_init_prints_json_with_ports_from_the_base_on(tmp_path: Path) -> None:
+    result = run("federation", "init", tmp_path / "fed", "--nodes", "ee,de", "--base-port", "7500", "--json")
+    printed = json.loads(result.stdout)
+    assert [(each["node"], each["endpoint"]) for each in printed["nodes"]] == [
+        ("ee", "127.0.0.1:7500"),
+        ("de", "127.0.0.1:7501"),
+    ]
+    assert len(printed["participants"]) == 2 * len(CAST)
+
+
+def test_a_refusal_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    result = run("federation", "init", tmp_path / "fed", "--nodes", "ee,\x1b[2J")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error BAD_INPUT: ")
+    assert result.stderr.endswith(" (at nodes[1])\n")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_refusal_with_json_is_one_object_on_standard_output(tmp_path: Path) -> None:
+    result = run("federation", "init", tmp_path / "fed", "--nodes", "ee,de", "--base-port", "65535", "--json")
+    assert (result.exit_code, result.stderr) == (2, "")
+    assert error_of(result) == ("BAD_INPUT", "ports")
+
+
+# rogatory check-config
+
+
+def test_check_config_passes_what_init_made_and_leaves_nothing_behind(fed: Path) -> None:
+    before = sorted(fed.rglob("*"))
+    files = [*fed.rglob("*.toml")]
+    result = run("check-config", *files)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.count(" ok\n") == len(files) == 1 + len(CAST)
+    assert sorted(fed.rglob("*")) == before
+
+
+def test_check_config_reports_every_file_and_ends_with_2_if_one_is_wrong(fed: Path) -> None:
+    (fed / "ee/fiu/signing.key").chmod(0o644)
+    shutil.copy(fed / "ee/court/signing.key", fed / "ee/prosecutor/signing.key")
+    files = [fed / "ee/fiu/participant.toml", fed / "ee/node.toml", fed / "ee/prosecutor/participant.toml"]
+    result = run("check-config", *files)
+    assert result.exit_code == 2
+    assert result.stdout.count(" ok\n") == 1
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["error KEY_FILE", "error BAD_CONFIG"]
+    printed = json.loads(run("check-config", "--json", *files).stdout)
+    assert [each["ok"] for each in printed["files"]] == [False, True, False]
+    assert printed["error"] == printed["files"][0]["error"]
+    assert printed["files"][2]["error"]["field"] == "signing_key"
+
+
+def test_check_config_tells_warnings_from_errors(fed: Path) -> None:
+    (fed / "ee/store").chmod(0o755)
+    result = run("check-config", fed / "ee/node.toml")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning ")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        'node = "ee"\naddress = "ee/prosecutor"',
+        "node = ",
+        b"\xff\xfe",
+        'node = "ee"\nmax_paylaod_bytes = 1',
+        'address = "EE/prosecutor"',
+    ],
+)
+def test_check_config_refuses_a_file_of_neither_kind(tmp_path: Path, content: str | bytes) -> None:
+    path = tmp_path / "some.toml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    result = run("check-config", "--json", path)
+    assert (result.exit_code, error_of(result)[0]) == (2, "BAD_CONFIG")
+
+
+def test_check_config_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
+    result = run("check-config", "--json", tmp_path / "none.toml")
+    assert (result.exit_code, error_of(result)[0]) == (2, "BAD_CONFIG")
+
+
+def test_check_config_refuses_an_unsafe_sqlite(fed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.store.connection.SAFE_SQLITE", (99, 0, 0))
+    result = run("check-config", "--json", fed / "ee/node.toml")
+    assert (result.exit_code, error_of(result)[0]) == (2, "BAD_CONFIG")
+
+
+def test_check_config_does_not_touch_the_store(fed: Path) -> None:
+    (fed / "ee/store/node.db").write_bytes(b"of an older version")
+    assert run("check-config", fed / "ee/node.toml").exit_code == 0
+    assert (fed / "ee/store/node.db").read_bytes() == b"of an older version"
+
+
+# The entry
+
+
+def test_help_is_shown_without_loading_what_it_does_not_need() -> None:
+    code = (
+        "import sys; from gateway.cli import commands; commands(['--help'], standalone_mode=False); "
+        "print({'grpc', 'pydantic', 'sqlalchemy', 'rich'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("set()\n")
+    assert all(name in done.stdout for name in cli.COMMANDS)
+
+
+def test_a_command_that_is_not_there_spoils_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "COMMANDS", {"absent": "Is not installed.", **cli.COMMANDS})
+    assert run("--help").exit_code == 0
+    assert run("federation", "--help").exit_code == 0
+    assert run("absent").exit_code == 2
+    assert run("nonsense").exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [["federation"], ["federation", "init"], ["check-config"], ["trace"], ["serve"]])
+def test_every_help_has_an_example(arguments: list[str]) -> None:
+    assert f"Example:\n    rogatory {arguments[0]}" in run(*arguments, "--help").stdout
+
+
+def test_the_program_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "gateway.cli", "-h"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: rogatory ")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(Refusal(ErrorCode.STALE, "old"), 2), (Failure(ErrorCode.UNAVAILABLE, "away"), 1)]
+)
+def test_a_refusal_ends_with_2_and_a_failure_with_1(error: GatewayError, code: int) -> None:
+    assert output.exit_code(error) == code
+
+
+def test_what_a_peer_says_cannot_steer_the_terminal() -> None:
+    assert output.printable("a\x1b[2J\r\n\u202eé\x9b") == r"a\x1b[2J\r\n\u202eé\x9b"
+
+
+def test_a_table_on_a_terminal_shows_values_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    output.emit_table(["name"], [["[red]x[/red]\x1b[2J"]])
+    assert r"[red]x[/red]\x1b[2J" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written_to_the_end_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, text: str) -> int:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert refused(tmp_path / "fed", ["ee"], [7440]) == "folder"
+    assert not (tmp_path / "fed/directory.json").exists()
+
+
+def test_check_config_reports_a_failure_with_1(fed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(path: Path) -> None:
+        raise Failure(ErrorCode.STORE, "the disk is busy")
+
+    monkeypatch.setattr("gateway.cli.check_config.open_store", away)
+    result = run("check-config", "--json", fed / "ee/node.toml")
+    assert (result.exit_code, error_of(result)[0]) == (1, "STORE")
+
+
+def test_an_address_is_found_in_a_summary(made: Summary) -> None:
+    assert made.config("de/court") == made.folder / "de/court/participant.toml"
+    with pytest.raises(KeyError):
+        made.config(str(Address("se", "court")))

@@ -1,0 +1,118 @@
+from pathlib import Path
+
+import pytest
+
+from gateway.config import C, Limits, NodeConfig, ParticipantConfig, load
+from gateway.errors import ErrorCode, Refusal
+
+NODE = {
+    "node": '"ee"',
+    "listen": '"127.0.0.1:7443"',
+    "directory": '"directory.json"',
+    "store": '"data/store.db"',
+    "signing_key": '"keys/sign.pem"',
+    "certificate": '"/etc/rogatory/node.pem"',
+    "tls_key": '"../tls.pem"',
+}
+PARTICIPANT = {
+    "address": '"ee/prosecutor"',
+    "directory": '"directory.json"',
+    "certificate": '"cert.pem"',
+    "tls_key": '"tls.pem"',
+    "home": '"home"',
+}
+
+
+def toml(fields: dict[str, str], *tables: str) -> str:
+    return "\n".join([*(f"{name} = {value}" for name, value in fields.items()), *tables])
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "conf" / "node.toml"
+    path.parent.mkdir()
+    path.write_text(text)
+    return path
+
+
+def refused(kind: type[C], path: Path) -> str:
+    with pytest.raises(Refusal) as caught:
+        load(kind, path)
+    assert caught.value.code is ErrorCode.BAD_CONFIG
+    return caught.value.field
+
+
+def test_paths_are_taken_from_the_files_own_folder_wherever_the_process_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, toml(NODE))
+    monkeypatch.chdir(path.parent)
+    for given in (path, Path("node.toml"), Path("../conf/node.toml")):
+        config = load(NodeConfig, given)
+        assert config.store == path.parent / "data" / "store.db"
+        assert config.certificate == Path("/etc/rogatory/node.pem")
+        assert config.tls_key == path.parent / ".." / "tls.pem"
+
+
+def test_every_path_of_a_participant_is_absolute_and_a_missing_one_stays_missing(tmp_path: Path) -> None:
+    path = written(tmp_path, toml(PARTICIPANT | {"sealing_keys": '["a.pem", "/b.pem"]'}))
+    config = load(ParticipantConfig, path)
+    assert config.sealing_keys == (path.parent / "a.pem", Path("/b.pem"))
+    assert config.home == path.parent / "home"
+    assert config.signing_key is None
+    assert str(config.address) == "ee/prosecutor"
+
+
+def test_limits_have_defaults_and_can_be_set_one_by_one(tmp_path: Path) -> None:
+    config = load(NodeConfig, written(tmp_path, toml(NODE, "[limits]", "max_age_days = 3")))
+    assert config.limits == Limits(max_age_days=3)
+    assert config.limits.max_skew_seconds == Limits().max_skew_seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        pytest.param(toml(NODE | {"stroe": '"x"'}), "stroe", id="unknown field"),
+        pytest.param(toml(NODE, "[limits]", "max_payload = 1"), "limits.max_payload", id="misspelt limit"),
+        pytest.param(toml(NODE, "[limts]", "max_age_days = 1"), "limts", id="misspelt table"),
+        pytest.param(toml({k: v for k, v in NODE.items() if k != "store"}), "store", id="missing field"),
+        pytest.param(toml(NODE | {"store": "7"}), "store", id="number for a path"),
+        pytest.param(toml(NODE | {"node": '"EE"'}), "node", id="node in capitals"),
+        pytest.param(toml(NODE | {"node": '"ee\\n"'}), "node", id="line end after the node"),
+        pytest.param(toml(NODE | {"listen": '"localhost"'}), "listen", id="no port"),
+        pytest.param(toml(NODE, "[limits]", "max_age_days = 0"), "limits.max_age_days", id="limit of nothing"),
+        pytest.param(toml(NODE, "[limits]", 'max_age_days = "x"'), "limits.max_age_days", id="text for a number"),
+        pytest.param(toml(NODE, "[limits]", "max_age_days = 1.5"), "limits.max_age_days", id="part of a day"),
+        pytest.param(toml(NODE, "[limits]", "max_age_days = -1"), "limits.max_age_days", id="negative limit"),
+        pytest.param(toml(NODE, "[delivery]", "lease_seconds = nan"), "delivery.lease_seconds", id="not a number"),
+        pytest.param(toml(NODE, "[delivery]", "lease_seconds = inf"), "delivery.lease_seconds", id="for ever"),
+        pytest.param("node = ", "", id="no TOML"),
+        pytest.param("\0", "", id="binary"),
+    ],
+)
+def test_wrong_node_configuration_is_refused_with_its_field(tmp_path: Path, text: str, field: str) -> None:
+    assert refused(NodeConfig, written(tmp_path, text)) == field
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        pytest.param(toml(PARTICIPANT | {"address": '"EE/x"'}), "address", id="address in capitals"),
+        pytest.param(toml(PARTICIPANT | {"address": '"ee/node"'}), "address", id="the node itself"),
+        pytest.param(toml(PARTICIPANT | {"address": "7"}), "address", id="number for an address"),
+        pytest.param(toml(PARTICIPANT | {"sealing_keys": '"a.pem"'}), "sealing_keys", id="one key for a list"),
+        pytest.param(toml(PARTICIPANT | {"sealing_keys": "[1]"}), "sealing_keys.0", id="number in a list of keys"),
+    ],
+)
+def test_wrong_participant_configuration_is_refused_with_its_field(tmp_path: Path, text: str, field: str) -> None:
+    assert refused(ParticipantConfig, written(tmp_path, text)) == field
+
+
+def test_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    assert refused(NodeConfig, tmp_path / "none.toml") == ""
+    assert refused(NodeConfig, tmp_path) == ""
+
+
+def test_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    path.write_bytes(b'node = "\xff"')
+    assert refused(NodeConfig, path) == ""

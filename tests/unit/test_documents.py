@@ -1,0 +1,330 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import evidence_pb2 as evidence
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import orders_pb2 as orders
+
+from gateway.errors import ErrorCode, Refusal
+from gateway.formats import documents
+from gateway.formats.documents import Document
+from tests import paperwork, world
+
+URGENT = ids.URGENCY_URGENT
+MISMATCH = ErrorCode.CONTENT_MISMATCH
+
+
+def header(kind: ids.Kind.ValueType, **changes: Any) -> pb.Header:
+    fields: dict[str, Any] = {
+        "sender": world.INVESTIGATOR,
+        "case_id": "EE-1",
+        "measures": [paperwork.BLOCK],
+        "data_classes": [paperwork.TRANSACTIONAL],
+        "urgency": ids.URGENCY_ORDINARY,
+    }
+    return pb.Header(kind=kind, **fields | changes)
+
+
+def draft(body: orders.FreezeRequest | None = None, **changes: Any) -> orders.Draft:
+    document = body or paperwork.request()
+    raw = documents.encode(document)
+    fields: dict[str, Any] = {"measures": document.measures, "data_classes": document.data_classes}
+    sent = world.freeze_request(body=raw, countersigned_by=(), **fields | changes)
+    return orders.Draft(envelope=sent.envelope, salt=sent.salt, body=raw)
+
+
+def refusal(head: pb.Header, document: Document) -> tuple[ErrorCode, str] | None:
+    try:
+        documents.check_against_header(head, document)
+    except Refusal as error:
+        return error.code, error.field
+    return None
+
+
+SIGNED = orders.Countersignature(
+    signature=pb.Signature(signer="ee/central-authority", key_id=bytes(16), signature=bytes(64))
+)
+RETURNED = orders.Countersignature(reason="the facts are missing")
+
+FITTING: list[tuple[pb.Header, Document]] = [
+    (header(ids.KIND_DRAFT), draft()),
+    (header(ids.KIND_COUNTERSIGNATURE, outcome=ids.OUTCOME_GRANTED), SIGNED),
+    (header(ids.KIND_COUNTERSIGNATURE, outcome=ids.OUTCOME_REFUSED), RETURNED),
+    (header(ids.KIND_FREEZE_REQUEST), paperwork.request()),
+    (header(ids.KIND_FREEZE_REQUEST, urgency=URGENT), paperwork.request(urgency_grounds="it is moving")),
+    (header(ids.KIND_REVIEW_REFERRAL), orders.ReviewReferral(request=paperwork.request())),
+    (header(ids.KIND_REVIEW_REFERRAL, data_classes=[]), orders.ReviewReferral(request=paperwork.request())),
+    (header(ids.KIND_REVIEW_DECISION, outcome=ids.OUTCOME_GRANTED), paperwork.decision()),
+    (
+        header(
+            ids.KIND_REVIEW_DECISION,
+            outcome=ids.OUTCOME_REFUSED,
+            ground=ids.GROUND_NO_DUAL_CRIMINALITY,
+            measures=[],
+            data_classes=[],
+        ),
+        paperwork.decision(
+            outcome=ids.OUTCOME_REFUSED,
+            ground=ids.GROUND_NO_DUAL_CRIMINALITY,
+            dual_criminality=orders.DUAL_CRIMINALITY_ABSENT,
+            measures=[],
+            data_classes=[],
+        ),
+    ),
+    (header(ids.KIND_DOMESTIC_ORDER), paperwork.order()),
+    (header(ids.KIND_EXECUTION_REPORT, outcome=ids.OUTCOME_GRANTED), paperwork.report()),
+]
+
+
+@pytest.mark.parametrize(
+    ("head", "document"), FITTING, ids=[f"{i} {type(document).__name__}" for i, (_, document) in enumerate(FITTING)]
+)
+def test_document_that_fits_its_header_passes_and_comes_back_from_its_bytes(
+    head: pb.Header, document: Document
+) -> None:
+    assert refusal(head, document) is None
+    assert documents.decode(head.kind, documents.encode(document)) == document
+
+
+def test_every_kind_has_its_document() -> None:
+    assert {head.kind for head, _ in FITTING} == set(ids.Kind.values()) - {0} == set(documents.BODIES)
+
+
+BAD_REPORTS: dict[str, tuple[dict[str, Any], str]] = {
+    "transactions without their class": ({"data_classes": []}, "transactions"),
+    "two different results for one wallet": (
+        {
+            "outcome": ids.OUTCOME_PARTLY_GRANTED,
+            "results": [paperwork.result(), paperwork.result(orders.FREEZE_STATUS_NOT_FOUND)],
+        },
+        "results[1].wallet",
+    ),
+    "a quoted wallet frozen": (
+        {
+            "results": [
+                orders.FreezeResult(
+                    wallet=evidence.WalletIdentifier(
+                        chain_name="bitcoin-gold", address="x", custody=evidence.CUSTODY_UNKNOWN
+                    ),
+                    status=orders.FREEZE_STATUS_FROZEN,
+                )
+            ]
+        },
+        "results[0].status",
+    ),
+    "an amount where nothing is frozen": (
+        {
+            "outcome": ids.OUTCOME_PARTLY_GRANTED,
+            "results": [paperwork.result(orders.FREEZE_STATUS_NOT_FOUND, frozen=[paperwork.bitcoin("1")])],
+        },
+        "results[0].frozen",
+    ),
+    "executed in full, yet a wallet was empty": (
+        {"results": [paperwork.result(orders.FREEZE_STATUS_ALREADY_MOVED)]},
+        "outcome",
+    ),
+    "refused, yet something is frozen": ({"outcome": ids.OUTCOME_REFUSED, "transactions": []}, "outcome"),
+    "refused, yet records are supplied": (
+        {"outcome": ids.OUTCOME_REFUSED, "results": [paperwork.result(orders.FREEZE_STATUS_NOT_FOUND)]},
+        "outcome",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "field"), BAD_REPORTS.values(), ids=BAD_REPORTS)
+def test_report_that_contradicts_itself_is_refused(changes: dict[str, Any], field: str) -> None:
+    report = paperwork.report(**changes)
+    head = header(ids.KIND_EXECUTION_REPORT, outcome=report.outcome, data_classes=report.data_classes)
+    assert refusal(head, report) == (MISMATCH, field)
+
+
+LIES: dict[str, tuple[pb.Header, Document, str]] = {
+    "another kind": (header(ids.KIND_DOMESTIC_ORDER), paperwork.request(), "kind"),
+    "no kind": (header(ids.KIND_UNSPECIFIED), paperwork.request(), "kind"),
+    "a document that breaks its own format": (
+        header(ids.KIND_FREEZE_REQUEST),
+        paperwork.request(wallets=[]),
+        "wallets",
+    ),
+    "a request for more than its header says": (
+        header(ids.KIND_FREEZE_REQUEST),
+        paperwork.request(measures=[paperwork.BLOCK, ids.MEASURE_HOLD_INCOMING]),
+        "measures",
+    ),
+    "a request for less than its header says": (
+        header(ids.KIND_FREEZE_REQUEST),
+        paperwork.request(data_classes=[]),
+        "data_classes",
+    ),
+    "urgent without grounds": (header(ids.KIND_FREEZE_REQUEST, urgency=URGENT), paperwork.request(), "urgency_grounds"),
+    "a request with an outcome": (
+        header(ids.KIND_FREEZE_REQUEST, outcome=ids.OUTCOME_GRANTED),
+        paperwork.request(),
+        "outcome",
+    ),
+    "a referral of more than was asked": (
+        header(ids.KIND_REVIEW_REFERRAL, data_classes=[ids.DATA_CLASS_CONTENT]),
+        orders.ReviewReferral(request=paperwork.request()),
+        "data_classes",
+    ),
+    "a referral of measures that were not asked": (
+        header(ids.KIND_REVIEW_REFERRAL, measures=[ids.MEASURE_HOLD_INCOMING]),
+        orders.ReviewReferral(request=paperwork.request()),
+        "measures",
+    ),
+    "a header that grants what the court refused": (
+        header(ids.KIND_REVIEW_DECISION, outcome=ids.OUTCOME_GRANTED, measures=[], data_classes=[]),
+        paperwork.decision(outcome=ids.OUTCOME_REFUSED, ground=ids.GROUND_NE_BIS_IN_IDEM, measures=[], data_classes=[]),
+        "outcome",
+    ),
+    "another ground": (
+        header(
+            ids.KIND_REVIEW_DECISION,
+            outcome=ids.OUTCOME_REFUSED,
+            ground=ids.GROUND_IMPOSSIBLE,
+            measures=[],
+            data_classes=[],
+        ),
+        paperwork.decision(outcome=ids.OUTCOME_REFUSED, ground=ids.GROUND_NE_BIS_IN_IDEM, measures=[], data_classes=[]),
+        "ground",
+    ),
+    "a grant of what is no offence here": (
+        header(ids.KIND_REVIEW_DECISION, outcome=ids.OUTCOME_GRANTED),
+        paperwork.decision(dual_criminality=orders.DUAL_CRIMINALITY_ABSENT),
+        "dual_criminality",
+    ),
+    "an order beyond its header": (
+        header(ids.KIND_DOMESTIC_ORDER, data_classes=[]),
+        paperwork.order(),
+        "data_classes",
+    ),
+    "a report with another outcome": (
+        header(ids.KIND_EXECUTION_REPORT, outcome=ids.OUTCOME_PARTLY_GRANTED),
+        paperwork.report(),
+        "outcome",
+    ),
+    "a grant without a signature": (
+        header(ids.KIND_COUNTERSIGNATURE, outcome=ids.OUTCOME_GRANTED),
+        RETURNED,
+        "outcome",
+    ),
+    "a return with a signature": (
+        header(ids.KIND_COUNTERSIGNATURE, outcome=ids.OUTCOME_REFUSED),
+        SIGNED,
+        "outcome",
+    ),
+    "a return without a reason": (
+        header(ids.KIND_COUNTERSIGNATURE, outcome=ids.OUTCOME_REFUSED),
+        orders.Countersignature(),
+        "reason",
+    ),
+    "a draft in another's name": (
+        header(ids.KIND_DRAFT, sender="ee/investigator-2"),
+        draft(),
+        "envelope.header.sender",
+    ),
+    "a draft of another case": (header(ids.KIND_DRAFT, case_id="EE-2"), draft(), "envelope.header.case_id"),
+    "a draft less urgent than its request": (
+        header(ids.KIND_DRAFT),
+        draft(paperwork.request(urgency_grounds="it is moving"), urgency=URGENT),
+        "envelope.header.urgency",
+    ),
+    "a draft whose request asks for more": (
+        header(ids.KIND_DRAFT),
+        draft(paperwork.request(measures=[paperwork.BLOCK, ids.MEASURE_HOLD_INCOMING])),
+        "envelope.header.measures",
+    ),
+    "a draft whose request's header asks for more than its body": (
+        header(ids.KIND_DRAFT, data_classes=[ids.DATA_CLASS_CONTENT]),
+        draft(data_classes=[ids.DATA_CLASS_CONTENT]),
+        "data_classes",
+    ),
+}
+
+
+@pytest.mark.parametrize(("head", "document", "field"), LIES.values(), ids=LIES)
+def test_header_that_does_not_say_what_its_document_says_is_refused(
+    head: pb.Header, document: Document, field: str
+) -> None:
+    assert refusal(head, document) == (MISMATCH, field)
+
+
+def test_draft_that_shows_one_text_and_carries_the_seal_of_another_is_refused() -> None:
+    shown, carried = draft(), draft(paperwork.request(grounds="something else"))
+    shown.envelope.CopyFrom(carried.envelope)
+    assert refusal(header(ids.KIND_DRAFT), shown) == (MISMATCH, "commitment")
+
+
+def test_draft_of_something_that_is_no_request_is_refused() -> None:
+    other = world.send(ids.KIND_DOMESTIC_ORDER, world.INVESTIGATOR, world.FOREIGN_CENTRAL, body=b"x")
+    carried = orders.Draft(envelope=other.envelope, salt=other.salt, body=b"x")
+    assert refusal(header(ids.KIND_DRAFT), carried) == (MISMATCH, "envelope.header.kind")
+
+
+def test_draft_whose_request_has_no_readable_header_is_refused() -> None:
+    broken = draft()
+    broken.envelope.header = b"\xff"
+    assert refusal(header(ids.KIND_DRAFT), broken) == (MISMATCH, "envelope.header")
+
+
+def test_body_with_a_field_that_no_reader_sees_is_refused() -> None:
+    body = documents.encode(paperwork.request()) + b"\xfa\x3f\x01x"
+    with pytest.raises(Refusal) as caught:
+        documents.decode(ids.KIND_FREEZE_REQUEST, body)
+    assert caught.value.code is MISMATCH
+
+
+def test_document_that_breaks_its_format_is_not_encoded() -> None:
+    with pytest.raises(Refusal) as caught:
+        documents.encode(paperwork.order(remedies=""))
+    assert (caught.value.code, caught.value.field) == (MISMATCH, "remedies")
+
+
+@given(st.sampled_from(sorted(documents.BODIES)) | st.integers(8, 99), st.binary(max_size=200))
+def test_any_bytes_give_a_document_or_a_refusal_and_nothing_else(kind: Any, body: bytes) -> None:
+    code = None
+    try:
+        assert isinstance(documents.decode(kind, body), documents.BODIES[kind])
+    except Refusal as error:
+        code = error.code
+    assert code in (None, MISMATCH)
+
+
+OTHER = paperwork.wallet("1Other")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "field"),
+    [
+        pytest.param({"results": [paperwork.result(of=OTHER)]}, MISMATCH, "results[0].wallet", id="another wallet"),
+        pytest.param(
+            {"results": [paperwork.result(), paperwork.result(of=OTHER)]}, MISMATCH, "results[1].wallet", id="one more"
+        ),
+        pytest.param({"results": []}, MISMATCH, "results", id="one is missing"),
+        pytest.param(
+            {"measures": [ids.MEASURE_HOLD_INCOMING]}, ErrorCode.EXCEEDS_GRANT, "measures[0]", id="another measure"
+        ),
+        pytest.param(
+            {"data_classes": [paperwork.TRANSACTIONAL, ids.DATA_CLASS_CONTENT]},
+            ErrorCode.EXCEEDS_GRANT,
+            "data_classes[1]",
+            id="more data",
+        ),
+    ],
+)
+def test_report_that_answers_another_order_is_refused(changes: dict[str, Any], code: ErrorCode, field: str) -> None:
+    documents.check_answers_order(paperwork.order(), paperwork.report())
+    with pytest.raises(Refusal) as caught:
+        documents.check_answers_order(paperwork.order(), paperwork.report(**changes))
+    assert (caught.value.code, caught.value.field) == (code, field)
+
+
+def test_same_address_with_another_tag_is_another_wallet() -> None:
+    tagged = evidence.WalletIdentifier()
+    tagged.CopyFrom(paperwork.wallet())
+    tagged.tag = "7"
+    report = paperwork.report(results=[paperwork.result(), paperwork.result(of=tagged)])
+    assert refusal(header(ids.KIND_EXECUTION_REPORT, outcome=ids.OUTCOME_GRANTED), report) is None

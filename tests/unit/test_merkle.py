@@ -1,0 +1,128 @@
+import json
+from base64 import b64decode
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import merkle
+from gateway.errors import ErrorCode, Refusal
+
+PROOFS = json.loads((Path(__file__).parent.parent / "data" / "merkle_tlog_inclusion.json").read_text())
+SIZES = st.integers(1, 200)
+
+
+def leaves(size: int) -> list[bytes]:
+    return [merkle.leaf_hash(b"%d" % i) for i in range(size)]
+
+
+def split(size: int) -> int:
+    return 1 << (size - 1).bit_length() - 1  # the largest power of two below it
+
+
+def recursive_root(hashes: list[bytes]) -> bytes:
+    """RFC 6962 section 2.1, word for word."""
+    if len(hashes) == 1:
+        return hashes[0]
+    k = split(len(hashes))
+    return sha256(b"\x01" + recursive_root(hashes[:k]) + recursive_root(hashes[k:])).digest()
+
+
+def recursive_path(index: int, hashes: list[bytes]) -> list[bytes]:
+    """RFC 6962 section 2.1.1, word for word."""
+    if len(hashes) == 1:
+        return []
+    k = split(len(hashes))
+    if index < k:
+        return [*recursive_path(index, hashes[:k]), recursive_root(hashes[k:])]
+    return [*recursive_path(index - k, hashes[k:]), recursive_root(hashes[:k])]
+
+
+def proves(leaf: bytes, index: int, size: int, path: list[bytes], root: bytes) -> bool:
+    try:
+        return merkle.root_from_path(leaf, index, size, path) == root
+    except Refusal as error:
+        if error.code is not ErrorCode.MALFORMED:
+            raise
+        return False
+
+
+@pytest.mark.parametrize("case", PROOFS, ids=[case["name"] for case in PROOFS])
+def test_published_proof_holds_exactly_if_it_is_valid(case: dict[str, Any]) -> None:
+    path = [b64decode(sibling) for sibling in case["proof"] or []]
+    held = proves(b64decode(case["leafHash"]), case["leafIdx"], case["treeSize"], path, b64decode(case["root"]))
+    assert held is case["valid"]
+
+
+def test_published_proofs_are_of_both_sorts() -> None:
+    assert {case["valid"] for case in PROOFS} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("size", "root"),
+    [
+        # The roots of the reference tree in Google's certificate-transparency (merkletree tests).
+        (1, "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"),
+        (2, "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"),
+        (3, "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77"),
+        (8, "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"),
+    ],
+)
+def test_root_is_that_of_the_reference_tree(size: int, root: str) -> None:
+    inputs = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
+    hashes = [merkle.leaf_hash(bytes.fromhex(text)) for text in inputs[:size]]
+    assert merkle.tree(hashes)[0].hex() == root
+
+
+@given(SIZES)
+def test_tree_is_the_recursive_definition(size: int) -> None:
+    hashes = leaves(size)
+    root, paths = merkle.tree(hashes)
+    assert root == recursive_root(hashes)
+    assert paths == [recursive_path(index, hashes) for index in range(size)]
+
+
+@given(SIZES, st.data())
+def test_every_path_leads_to_the_root_and_an_altered_one_does_not(size: int, data: st.DataObject) -> None:
+    root, paths = merkle.tree(leaves(size))
+    index = data.draw(st.integers(0, size - 1))
+    leaf, path = leaves(size)[index], paths[index]
+    assert proves(leaf, index, size, path, root)
+    other = data.draw(st.integers(0, size - 1))
+    assert proves(leaf, other, size, path, root) is (other == index)
+    assert not proves(merkle.leaf_hash(b"another"), index, size, path, root)
+    assert not proves(leaf, index, size, [*path, bytes(32)], root)
+    if path:
+        assert not proves(leaf, index, size, path[:-1], root)
+        broken = data.draw(st.integers(0, len(path) - 1))
+        assert not proves(leaf, index, size, [bytes(32) if i == broken else p for i, p in enumerate(path)], root)
+
+
+@given(SIZES, st.integers(1, 400), st.data())
+def test_another_size_asks_for_another_path_or_leads_nowhere_else(size: int, claimed: int, data: st.DataObject) -> None:
+    # A root does not bind its size: signatures over roots must (see the signature tests).
+    root, paths = merkle.tree(leaves(size))
+    index = data.draw(st.integers(0, size - 1))
+    if proves(leaves(size)[index], index, claimed, paths[index], root):
+        assert (claimed - 1).bit_length() == (size - 1).bit_length() or index < claimed
+
+
+@pytest.mark.parametrize(("index", "size"), [(0, 0), (1, 1), (-1, 1), (8, 8), (0, -1)])
+def test_leaf_outside_the_tree_is_refused(index: int, size: int) -> None:
+    with pytest.raises(Refusal) as caught:
+        merkle.root_from_path(bytes(32), index, size, [])
+    assert caught.value.code is ErrorCode.MALFORMED
+
+
+def test_empty_tree_has_no_root() -> None:
+    with pytest.raises(ValueError, match="leaf"):
+        merkle.tree([])
+
+
+def test_inner_node_cannot_be_passed_off_as_a_leaf() -> None:
+    left, right = leaves(2)
+    root, _ = merkle.tree([left, right])
+    assert merkle.leaf_hash(left + right) != root

@@ -1,0 +1,704 @@
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pysqlite3.dbapi2 as sqlite
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from sqlalchemy import create_engine, event
+
+from gateway import merkle, statement
+from gateway.clock import to_micros
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.identity import Address
+from gateway.lifecycle import Event, State
+from gateway.record import recorded_before
+from gateway.store import Leased, Pending, Reader, Transaction, Writer, connection, open_store, schema, transaction
+from tests import world
+from tests.world import DIRECTORY, FOREIGN_CENTRAL, NOW, Sent
+
+BOX = FOREIGN_CENTRAL
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def sql(path: Path) -> Iterator[Any]:
+    connect, engine = open_store(path)
+    engine.dispose()
+    with closing(connect()) as opened:
+        yield opened
+
+
+def count(opened: Any, table: str) -> int:
+    return int(opened.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def record(txn: Transaction, sent: Sent, destination: str = BOX, **delivery: Any) -> Pending:
+    """Do what the path does with a lawful envelope."""
+    seq = txn.add_envelope(sent.envelope, sent.header, sent.fingerprint)
+    txn.add_delivery(destination, envelope_seq=seq, case_id=sent.header.case_id, **delivery)
+    return txn.state(world.say(pb.MILESTONE_ACCEPTED, sent))
+
+
+def issue(said: Any) -> list[pb.Receipt]:
+    return statement.issue(said, Address.of_node("ee"), world.signing_key("ee/node"))
+
+
+def answer(number: int) -> Callable[[Transaction], int]:
+    return lambda txn: number
+
+
+class Running:
+    """A writer on a real loop, and what it told."""
+
+    def __init__(self, path: Path, sign: Callable[[Any], list[pb.Receipt]], max_waiting: int) -> None:
+        connect, engine = open_store(path)
+        engine.dispose()
+        self.commits = 0
+        self.woken: list[set[str]] = []
+        self.writer = Writer(
+            connect,
+            sign,
+            issuer="ee/node",
+            clock=lambda: NOW,
+            max_waiting=max_waiting,
+            on_commit=lambda wake: self.woken.append(set(wake)),
+            watch=self._watch,
+        )
+        self.writer.start()
+
+    def _watch(self, event: str) -> None:
+        self.commits += event == "committed"
+
+    async def write(self, job: Callable[[Transaction], Any]) -> Any:
+        return await asyncio.wait_for(self.writer.write(job), 10)
+
+    async def together(self, *jobs: Callable[[Transaction], Any]) -> list[Any]:
+        """Have jobs wait until all of them make one batch; return their results and errors."""
+        holding, go = threading.Event(), threading.Event()
+
+        def hold(_: Transaction) -> None:
+            holding.set()
+            go.wait(10)
+
+        held = self.writer.write(hold)
+        assert await asyncio.to_thread(holding.wait, 10)
+        tasks = [asyncio.create_task(self.write(job)) for job in jobs]
+        await asyncio.sleep(0)  # each task starts
+        await asyncio.sleep(0)  # and queues its job
+        self.commits, self.woken = -1, []  # the batch of the holder alone does not count
+        go.set()
+        await held
+        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+
+
+@asynccontextmanager
+async def running(
+    path: Path, sign: Callable[[Any], list[pb.Receipt]] = issue, max_waiting: int = 1000
+) -> AsyncIterator[Running]:
+    made = Running(path, sign, max_waiting)
+    try:
+        yield made
+    finally:
+        await asyncio.wait_for(made.writer.close(), 10)
+
+
+# Opening.
+
+
+def test_fresh_store_is_made_and_opened_again_as_it_was(path: Path) -> None:
+    for expected in (0, 1):
+        connect, engine = open_store(path)
+        with closing(connect()) as opened:
+            assert count(opened, "envelopes") == expected
+            if not expected:
+                with world.transaction(opened) as txn:
+                    record(txn, world.freeze_request())
+        engine.dispose()
+
+
+def test_newest_migration_is_the_one_that_the_code_expects() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(connection.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_heads() == [connection.HEAD]
+
+
+def test_migrated_schema_is_the_schema_of_the_tables(path: Path) -> None:
+    _, engine = open_store(path)
+    with engine.connect() as opened:
+        differences = compare_metadata(MigrationContext.configure(opened), schema.metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def test_constraints_of_migrated_and_declared_schema_are_the_same(path: Path, tmp_path: Path) -> None:
+    # Alembic compares neither CHECKs nor the conditions of indexes.
+    def definitions(file: Path) -> dict[str, set[str]]:
+        with closing(sqlite.connect(str(file))) as opened:
+            rows = opened.execute("SELECT name, sql FROM sqlite_master WHERE name <> 'alembic_version' AND sql <> ''")
+            plain = ((name, text.translate(str.maketrans("", "", "()"))) for name, text in rows)
+            return {name: {" ".join(line.split()).rstrip(",") for line in text.split("\n")} for name, text in plain}
+
+    open_store(path)[1].dispose()
+    engine = create_engine(f"sqlite:///{tmp_path / 'declared.db'}", module=sqlite)
+    schema.metadata.create_all(engine)
+    engine.dispose()
+    assert definitions(path) == definitions(tmp_path / "declared.db")
+
+
+def test_sqlite_with_the_wal_reset_race_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sqlite.sqlite_version_info >= connection.SAFE_SQLITE
+    monkeypatch.setattr(sqlite, "sqlite_version_info", (3, 51, 2))
+    with pytest.raises(Refusal) as caught:
+        open_store(path)
+    assert caught.value.code is ErrorCode.BAD_CONFIG
+    assert not path.exists()
+
+
+def test_store_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refusal) as caught:
+        open_store(tmp_path / "none" / "store.db")
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_CONFIG, "store")
+
+
+@pytest.mark.parametrize("what", ["folder", "other file"])
+def test_what_is_no_database_cannot_be_opened(path: Path, what: str) -> None:
+    if what == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"no database" * 100)
+    with pytest.raises(Failure) as caught:
+        open_store(path)
+    assert caught.value.code is ErrorCode.STORE
+
+
+def test_store_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
+    open_store(path)[1].dispose()
+    with closing(sqlite.connect(str(path))) as opened:
+        opened.execute("UPDATE alembic_version SET version_num = '9999'")
+        opened.commit()
+    with pytest.raises(Refusal) as caught:
+        open_store(path)
+    assert caught.value.code is ErrorCode.BAD_CONFIG
+    with closing(sqlite.connect(str(path))) as opened:
+        assert opened.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
+
+
+@pytest.mark.integration
+def test_processes_that_start_together_make_one_store(path: Path) -> None:
+    code = "import sys, pathlib, gateway.store; sys.stdin.read(); gateway.store.open_store(pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", code, str(path)]
+    started = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
+    assert [(process.communicate(timeout=60)[1], process.returncode) for process in started] == [("", 0)] * 4
+    open_store(path)[1].dispose()
+
+
+def test_what_is_committed_is_synced_to_disk_and_readers_do_not_block_it(path: Path) -> None:
+    connect, engine = open_store(path)
+    with closing(connect()) as writing, engine.connect() as reading:
+        for name, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
+            assert writing.execute(f"PRAGMA {name}").fetchone()[0] == value
+            assert reading.exec_driver_sql(f"PRAGMA {name}").scalar() == value
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "statement_",
+    [
+        "INSERT INTO citations VALUES (99, 0, 's', 'i', 1)",
+        "UPDATE deliveries SET state = 'lost'",
+        "UPDATE deliveries SET envelope_seq = NULL",
+        "INSERT INTO log_entries (leaf_hash) VALUES (x'00')",
+        (
+            "INSERT INTO envelopes (sender, id, recipient, kind, case_id, recorded_at_us, fingerprint, header, proof)"
+            " SELECT sender, id, recipient, kind, case_id, recorded_at_us, fingerprint, header, proof FROM envelopes"
+        ),
+    ],
+    ids=["citation by nothing", "unknown state", "delivery of nothing", "log entry of nothing", "name twice"],
+)
+def test_database_itself_refuses_what_must_never_be(sql: Any, statement_: str) -> None:
+    with world.transaction(sql) as txn:
+        record(txn, world.freeze_request())
+    with pytest.raises(sqlite.IntegrityError):
+        sql.execute(statement_)
+
+
+# What is recorded.
+
+
+def test_what_is_recorded_is_found_as_it_came(sql: Any) -> None:
+    first = world.freeze_request()
+    second = world.send(ids.KIND_REVIEW_REFERRAL, FOREIGN_CENTRAL, "de/court", cites=[first.ref], case_id="DE")
+    with world.transaction(sql) as txn:
+        for sent in (first, second):
+            record(txn, sent)
+        assert txn.find(first.ref) == first.header
+        assert txn.fingerprint(first.ref) == first.fingerprint
+        assert txn.citing(first.ref, ids.KIND_REVIEW_REFERRAL) == [second.header]
+        assert txn.citing(first.ref, ids.KIND_REVIEW_DECISION) == []
+        stranger = ids.EnvelopeRef(sender="ee/investigator-2", id=first.header.id)
+        assert (
+            txn.find(stranger),
+            txn.fingerprint(stranger),
+            list(txn.citing(stranger, ids.KIND_REVIEW_REFERRAL)),
+        ) == (None, None, [])
+        (leased, _) = txn.lease(BOX, "me", txn.now_us + 1, 10, 1 << 20)
+    assert leased.envelope == first.envelope
+    assert leased.fingerprint == first.fingerprint
+
+
+def test_log_has_one_entry_for_each_envelope_and_receipt(sql: Any) -> None:
+    sent = world.freeze_request()
+    with world.transaction(sql) as txn:
+        pending = record(txn, sent)
+    assert pending.receipt is not None
+    leaves = [row[0] for row in sql.execute("SELECT leaf_hash FROM log_entries ORDER BY position")]
+    assert leaves == [merkle.leaf_hash(sent.fingerprint), merkle.leaf_hash(pending.receipt.statement)]
+
+
+def test_receipt_is_kept_once_however_often_it_comes(sql: Any) -> None:
+    sent = world.freeze_request()
+    said = world.say(pb.MILESTONE_OPENED, sent, issuer=BOX, recipient=BOX)
+    (receipt,) = statement.issue([said], Address.parse(BOX), world.signing_key(BOX))
+    for expected in (True, False):
+        with world.transaction(sql) as txn:
+            assert txn.add_receipt(receipt, said, "ee/investigator") is expected
+    assert (count(sql, "receipts"), count(sql, "deliveries"), count(sql, "log_entries")) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("second", [pb.MILESTONE_DELIVERED, pb.MILESTONE_EXPIRED])
+def test_copy_that_has_ended_does_not_end_again(sql: Any, second: pb.Milestone.ValueType) -> None:
+    sent = world.freeze_request()
+    said = [
+        world.say(milestone, sent, recipient=BOX, at_us=to_micros(NOW) + later)
+        for later, milestone in enumerate((pb.MILESTONE_DELIVERED, second))
+    ]
+    first, again = [issue([one])[0] for one in said]
+    with world.transaction(sql) as txn:
+        assert txn.add_receipt(first, said[0])
+    with world.transaction(sql) as txn:
+        with pytest.raises(Refusal) as caught:
+            txn.add_receipt(again, said[1])
+        assert caught.value.code is ErrorCode.BAD_RECEIPT
+    assert count(sql, "receipts") == 1
+
+
+def test_copies_for_two_recipients_and_statements_of_two_nodes_end_each_by_itself(sql: Any) -> None:
+    sent = world.freeze_request()
+    with world.transaction(sql) as txn:
+        for recipient in (BOX, "de/central-authority-2"):
+            txn.state(world.say(pb.MILESTONE_EXPIRED, sent, recipient=recipient))
+        other = world.say(pb.MILESTONE_DELIVERED, sent, issuer="de/node", recipient=BOX)
+        assert txn.add_receipt(statement.issue([other], Address.of_node("de"), world.signing_key("de/node"))[0], other)
+    assert count(sql, "receipts") == 3
+
+
+def test_recorded_before_tells_the_same_receipt_a_conflict_or_nothing(sql: Any) -> None:
+    sent = world.freeze_request()
+    with world.transaction(sql) as txn:
+        assert recorded_before(sent.header, sent.fingerprint, txn) is None
+        first = record(txn, sent)
+    with world.transaction(sql, now=NOW + MINUTE) as txn:
+        assert recorded_before(sent.header, sent.fingerprint, txn) == first.receipt
+        with pytest.raises(Refusal) as caught:
+            recorded_before(sent.header, bytes(32), txn)
+    assert caught.value.code is ErrorCode.ID_CONFLICT
+
+
+def test_same_envelope_twice_in_one_transaction_gets_one_receipt(sql: Any) -> None:
+    sent = world.freeze_request()
+    with world.transaction(sql) as txn:
+        first = record(txn, sent)
+        again = recorded_before(sent.header, sent.fingerprint, txn)
+        with pytest.raises(Refusal) as caught:
+            recorded_before(sent.header, bytes(32), txn)
+    assert caught.value.code is ErrorCode.ID_CONFLICT
+    assert again is first
+    assert first.receipt is not None
+    assert count(sql, "receipts") == 1
+
+
+# The writer.
+
+
+async def test_what_waits_together_is_committed_once_and_signed_under_one_root(path: Path) -> None:
+    sent = [world.freeze_request() for _ in range(5)]
+    async with running(path) as made:
+        results = await made.together(*[lambda txn, one=one: record(txn, one) for one in sent])
+        assert made.commits == 1
+        assert made.woken == [{BOX}]
+    receipts = [result.receipt for result in results]
+    assert len({receipt.signature.signature for receipt in receipts}) == 1
+    for receipt, one in zip(receipts, sent, strict=True):
+        said = statement.verify(receipt, DIRECTORY.signing_key)
+        statement.check_subject(said, one.header, one.fingerprint)
+
+
+async def test_job_that_fails_is_undone_alone_and_nothing_of_it_is_signed(path: Path) -> None:
+    good, bad, last = (world.freeze_request() for _ in range(3))
+
+    def fail(txn: Transaction) -> None:
+        record(txn, bad, "de/court")
+        raise Refusal(ErrorCode.OUT_OF_ORDER, "no")
+
+    async with running(path) as made:
+        results = await made.together(
+            lambda txn: record(txn, good), fail, lambda txn: 1 // 0, lambda txn: record(txn, last)
+        )
+        assert made.commits == 1
+        assert made.woken == [{BOX}]
+        found = await made.write(lambda txn: [txn.find(one.ref) is not None for one in (good, bad, last)])
+    assert isinstance(results[1], Refusal)
+    assert results[1].code is ErrorCode.OUT_OF_ORDER
+    assert isinstance(results[2], ZeroDivisionError)
+    assert found == [True, False, True]
+    assert {results[0].receipt.signature.batch.size, results[3].receipt.signature.batch.size} == {2}
+
+
+def _fill_the_disk(txn: Transaction) -> None:
+    txn._sql.execute("PRAGMA max_page_count = 1")  # means: no page more than there are
+    record(txn, world.freeze_request(body=bytes(1 << 20)))
+
+
+def _dangle(txn: Transaction) -> None:
+    txn._sql.execute("PRAGMA defer_foreign_keys = ON")  # so that only the commit itself finds out
+    txn._sql.execute("INSERT INTO citations VALUES (99, 0, 's', 'i', 1)")
+
+
+def _lock_out(txn: Transaction) -> None:
+    txn._sql.execute("PRAGMA query_only = ON")
+    txn._sql.execute("DELETE FROM events")
+
+
+@pytest.mark.parametrize("cause", [_fill_the_disk, _dangle, _lock_out])
+async def test_commit_that_fails_fails_every_job_and_none_has_happened(
+    path: Path, cause: Callable[[Transaction], None]
+) -> None:
+    sent = [world.freeze_request() for _ in range(3)]
+    async with running(path) as made:
+        results = await made.together(
+            lambda txn: record(txn, sent[0]), cause, lambda txn: record(txn, sent[1]), lambda txn: None
+        )
+        assert (made.commits, made.woken) == (0, [])
+        assert [type(result) for result in results] == [Failure] * 4
+        assert {result.code for result in results} == {ErrorCode.STORE}
+
+        # When the cause is gone, the writer goes on as if nothing had been.
+        def repair(txn: Transaction) -> list[bool]:
+            return [txn.find(one.ref) is not None for one in sent]
+
+        async with running(path) as second:
+            assert await second.write(repair) == [False, False, False]
+            await second.write(lambda txn: record(txn, sent[0]))
+
+
+async def test_statement_that_cannot_be_signed_fails_the_batch_and_not_the_writer(path: Path) -> None:
+    failing = True
+
+    def sign(said: Any) -> list[pb.Receipt]:
+        if failing:
+            raise ValueError("the key is gone")
+        return issue(said)
+
+    sent = world.freeze_request()
+    async with running(path, sign) as made:
+        results = await made.together(lambda txn: record(txn, sent), lambda txn: None)
+        assert {type(result) for result in results} == {Failure}
+        failing = False
+        assert await made.write(lambda txn: txn.find(sent.ref)) is None
+        receipt = (await made.write(lambda txn: record(txn, sent))).receipt
+    assert receipt is not None
+
+
+async def test_more_jobs_than_may_wait_are_refused_with_the_limit(path: Path) -> None:
+    async with running(path, max_waiting=2) as made:
+        results = await made.together(*[lambda txn: None] * 4)
+    errors = [result for result in results if isinstance(result, GatewayError)]
+    assert [error.code for error in errors] == [ErrorCode.OVERLOADED] * 2
+    assert all(error.retry_after for error in errors)
+
+
+async def test_large_load_is_cut_into_batches_and_answered_whole(path: Path) -> None:
+    async with running(path) as made:
+        results = await made.together(*[answer(number) for number in range(150)])
+        assert results == list(range(150))
+        assert made.commits == 3
+
+
+async def test_caller_who_gives_up_harms_nobody(path: Path) -> None:
+    sent = world.freeze_request()
+    async with running(path) as made:
+        made.writer.write(lambda txn: record(txn, sent)).cancel()
+        assert await made.write(lambda txn: txn.find(sent.ref)) == sent.header
+
+
+async def test_closing_finishes_what_waits_and_takes_nothing_more(path: Path) -> None:
+    made = Running(path, issue, 1000)
+    futures = [made.writer.write(answer(number)) for number in range(100)]
+    await made.writer.close()
+    assert await asyncio.gather(*futures) == list(range(100))
+    with pytest.raises(Failure) as caught:
+        made.writer.write(lambda txn: None)
+    assert caught.value.code is ErrorCode.UNAVAILABLE
+
+
+async def test_receipt_is_on_disk_before_its_caller_has_it(path: Path) -> None:
+    async with running(path) as made:
+        pending = await made.write(lambda txn: record(txn, world.freeze_request()))
+        with closing(sqlite.connect(str(path))) as other:
+            (kept,) = other.execute("SELECT statement FROM receipts").fetchone()
+    assert kept == pending.receipt.statement
+
+
+# Leases.
+
+
+def queue(sql: Any, *cases: str, destination: str = BOX, **delivery: Any) -> list[Sent]:
+    sent = [world.freeze_request(case_id=case) for case in cases]
+    with world.transaction(sql) as txn:
+        for one in sent:
+            record(txn, one, destination, **delivery)
+    return sent
+
+
+def lease(sql: Any, holder: str, limit: int = 10, after: timedelta = timedelta(), box: str = BOX) -> list[Leased]:
+    with world.transaction(sql, NOW + after) as txn:
+        return txn.lease(box, holder, txn.now_us + MINUTE // timedelta(microseconds=1), limit, 1 << 20)
+
+
+def move(sql: Any, seq: int, event: Event, **again: Any) -> State:
+    with world.transaction(sql) as txn:
+        row = txn.delivery(seq)
+        assert row is not None
+        return txn.move(row, event, **again)
+
+
+def cases(leased: list[Leased]) -> list[str]:
+    return [pb.Header.FromString(one.envelope.header).case_id for one in leased if one.envelope is not None]
+
+
+@pytest.mark.parametrize("query", ["_LEASE", "_LAPSED", "_EXPIRED"])
+def test_what_was_delivered_long_ago_does_not_slow_what_is_pending(sql: Any, query: str) -> None:
+    names = {"destination": BOX, "now": 1, "holder": "", "limit": 1}
+    values: Any = names if query == "_LEASE" else (1, 1)
+    plan = [row[3] for row in sql.execute("EXPLAIN QUERY PLAN " + getattr(transaction, query), values)]
+    assert_by_index(plan)
+
+
+def assert_by_index(plan: list[str]) -> None:
+    by_index = [step for step in plan if "INDEX deliveries_" in step]
+    by_number = [step for step in plan if "INTEGER PRIMARY KEY (rowid=?)" in step]
+    looks = [step for step in plan if step.startswith(("SCAN", "SEARCH"))]
+    assert by_index
+    assert sorted(looks) == sorted(by_index + by_number)
+
+
+async def test_reader_looks_at_nothing_that_has_ended(path: Path, sql: Any) -> None:
+    asked: list[tuple[str, Any]] = []
+    _, engine = open_store(path)
+    event.listen(engine, "before_cursor_execute", lambda c, cursor, text, values, *_: asked.append((text, values)))
+    reader = Reader(engine)
+    await reader.pending_destinations()
+    await reader.next_attempt_us(BOX)
+    reader.close()
+    queries = [(text, values) for text, values in asked if text.startswith("SELECT")]
+    assert len(queries) == 2
+    for text, values in queries:
+        assert_by_index([row[3] for row in sql.execute("EXPLAIN QUERY PLAN " + text, values)])
+
+
+def test_leased_copies_come_oldest_first_and_to_one_holder_only(sql: Any) -> None:
+    queue(sql, "A", "B", "C")
+    assert cases(lease(sql, "one", limit=2)) == ["A", "B"]
+    assert cases(lease(sql, "two")) == ["C"]
+    assert lease(sql, "one") == []
+    assert lease(sql, "one", box="de/court") == []
+
+
+def test_lease_stops_once_it_has_taken_as_many_bytes_as_it_may(sql: Any) -> None:
+    queue(sql, "A", "B", "C")
+    with world.transaction(sql) as txn:
+        assert cases(txn.lease(BOX, "one", txn.now_us + 1, 10, 1)) == ["A"]
+        assert cases(txn.lease(BOX, "one", txn.now_us + 1, 10, 1000)) == ["B", "C"]
+
+
+def test_copies_of_one_case_overtake_each_other_in_no_hands_but_the_same(sql: Any) -> None:
+    queue(sql, "A", "A", "B")
+    first = lease(sql, "one", limit=1)
+    assert cases(first) == ["A"]
+    assert cases(lease(sql, "two")) == ["B"]
+    assert cases(lease(sql, "one")) == ["A"]
+
+
+def test_copy_waits_while_an_earlier_one_of_its_case_backs_off(sql: Any) -> None:
+    queue(sql, "A", "A", "B")
+    (first, *_) = lease(sql, "one", limit=1)
+    move(sql, first.seq, Event.FAIL_CLEAN, next_attempt_at_us=to_micros(NOW + MINUTE))
+    assert cases(lease(sql, "one")) == ["B"]
+    assert cases(lease(sql, "one", after=MINUTE)) == ["A", "A"]
+
+
+def test_copy_does_not_wait_for_a_later_one_of_its_case(sql: Any) -> None:
+    queue(sql, "A", "A")
+    (first, _) = lease(sql, "one")
+    move(sql, first.seq, Event.FAIL_CLEAN)
+    assert [leased.seq for leased in lease(sql, "two")] == [first.seq]
+
+
+@pytest.mark.parametrize("end", [Event.CONFIRM, Event.REFUSE, Event.EXPIRE])
+def test_copy_that_has_ended_makes_way_for_the_next_of_its_case(sql: Any, end: Event) -> None:
+    queue(sql, "A", "A")
+    (first,) = lease(sql, "one", limit=1)
+    assert lease(sql, "two") == []
+    move(sql, first.seq, end)
+    assert len(lease(sql, "two")) == 1
+
+
+def test_cases_at_different_destinations_do_not_wait_for_each_other(sql: Any) -> None:
+    queue(sql, "A")
+    queue(sql, "A", destination="de/court")
+    assert len(lease(sql, "one")) == 1
+    assert len(lease(sql, "two", box="de/court")) == 1
+
+
+def test_receipts_wait_for_no_case(sql: Any) -> None:
+    sent = world.freeze_request()
+    with world.transaction(sql) as txn:
+        txn.state(world.say(pb.MILESTONE_ACCEPTED, sent), BOX)
+        txn.state(world.say(pb.MILESTONE_DECIDED, sent), BOX)
+    (first,) = lease(sql, "one", limit=1)
+    (second,) = lease(sql, "two")
+    for one, milestone in ((first, pb.MILESTONE_ACCEPTED), (second, pb.MILESTONE_DECIDED)):
+        assert one.envelope is None
+        assert one.receipt is not None
+        assert statement.verify(one.receipt, DIRECTORY.signing_key).milestone == milestone
+
+
+def test_lease_lapses_at_its_time_and_not_before(sql: Any) -> None:
+    queue(sql, "A")
+    (leased,) = lease(sql, "one")
+    for after, expected in ((MINUTE - timedelta(microseconds=1), []), (MINUTE, [leased.seq])):
+        with world.transaction(sql, NOW + after) as txn:
+            assert txn.lapsed(10) == expected
+
+
+def test_expired_copy_is_not_leased_but_a_doubtful_one_still_is(sql: Any) -> None:
+    expires = to_micros(NOW + MINUTE)
+    queue(sql, "A", "B", expires_at_us=expires)
+    (doubtful,) = lease(sql, "one", limit=1)
+    move(sql, doubtful.seq, Event.FAIL_UNKNOWN)
+    (asked,) = lease(sql, "one", after=MINUTE)
+    assert (asked.seq, asked.state, asked.expired) == (doubtful.seq, State.ASKING, True)
+    with world.transaction(sql, NOW + MINUTE) as txn:
+        (gone,) = txn.expired(10)
+        assert gone != doubtful.seq
+
+
+def test_copy_never_expires_that_has_no_time_to(sql: Any) -> None:
+    queue(sql, "A")
+    with world.transaction(sql, NOW + timedelta(days=3650)) as txn:
+        assert txn.expired(10) == []
+    assert not lease(sql, "one", after=timedelta(days=3650))[0].expired
+
+
+def test_move_from_a_state_that_has_changed_meanwhile_fails_and_changes_nothing(sql: Any) -> None:
+    queue(sql, "A")
+    (leased,) = lease(sql, "one")
+    with world.transaction(sql) as txn:
+        row = txn.delivery(leased.seq)
+        assert row is not None
+        assert txn.move(row, Event.CONFIRM) is State.DELIVERED
+        with pytest.raises(Failure) as caught:
+            txn.move(row, Event.FAIL_UNKNOWN)
+        again = txn.delivery(leased.seq)
+    assert caught.value.code is ErrorCode.STORE
+    assert again is not None
+    assert again.state is State.DELIVERED
+
+
+def test_illegal_move_is_refused_and_changes_nothing(sql: Any) -> None:
+    queue(sql, "A")
+    with world.transaction(sql) as txn:
+        row = txn.delivery(1)
+        assert row is not None
+        with pytest.raises(Refusal) as caught:
+            txn.move(row, Event.CONFIRM)
+        assert caught.value.code is ErrorCode.ILLEGAL_TRANSITION
+        assert txn.delivery(1) == row
+
+
+def test_purged_payload_leaves_all_else_provable(sql: Any) -> None:
+    (sent,) = queue(sql, "A")
+    sql.execute("UPDATE envelopes SET payload = NULL")
+    with world.transaction(sql) as txn:
+        assert recorded_before(sent.header, sent.fingerprint, txn) is not None
+        assert txn.find(sent.ref) == sent.header
+
+
+# Reading.
+
+
+async def test_trace_tells_all_by_id_and_by_case(path: Path, sql: Any) -> None:
+    (sent, other) = queue(sql, "A", "B")
+    with world.transaction(sql) as txn:
+        txn.add_event(sent.ref, "envelope.accepted", actor="ee/investigator", stages="x:1")
+        txn.add_event(other.ref, "envelope.accepted")
+        txn.add_event(sent.ref, "delivery.failed", destination=BOX, code=ErrorCode.UNAVAILABLE, detail="down")
+    _, engine = open_store(path)
+    reader = Reader(engine)
+    for key in (sent.header.id, "A"):
+        (trace,) = await reader.trace(key)
+        assert (trace.sender, trace.id, trace.fingerprint) == (sent.header.sender, sent.header.id, sent.fingerprint)
+        assert [(event.name, event.code) for event in trace.events] == [
+            ("envelope.accepted", 0),
+            ("delivery.failed", ErrorCode.UNAVAILABLE),
+        ]
+        assert [copy.state for copy in trace.copies] == [State.QUEUED]
+        (receipt,) = trace.receipts
+        assert statement.verify(receipt, DIRECTORY.signing_key).milestone == pb.MILESTONE_ACCEPTED
+    assert await reader.trace("nothing") == []
+    reader.close()
+
+
+async def test_trace_tells_of_an_envelope_that_was_only_refused(path: Path, sql: Any) -> None:
+    ref = world.freeze_request().ref
+    with world.transaction(sql) as txn:
+        txn.add_event(ref, "envelope.refused", code=ErrorCode.STALE)
+    reader = Reader(open_store(path)[1])
+    (trace,) = await reader.trace(ref.id)
+    assert (trace.header, [event.code for event in trace.events]) == (b"", [ErrorCode.STALE])
+    reader.close()
+
+
+async def test_reader_knows_where_copies_are_still_to_go_and_when(path: Path, sql: Any) -> None:
+    queue(sql, "A")
+    queue(sql, "A", destination="de/node")
+    reader = Reader(open_store(path)[1])
+    assert await reader.pending_destinations() == {BOX, "de/node"}
+    assert await reader.next_attempt_us(BOX) == to_micros(NOW)
+    (leased,) = lease(sql, "one")
+    assert await reader.next_attempt_us(BOX) is None
+    assert await reader.pending_destinations() == {BOX, "de/node"}
+    move(sql, leased.seq, Event.CONFIRM)
+    assert await reader.pending_destinations() == {"de/node"}
+    reader.close()
