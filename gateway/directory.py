@@ -191,6 +191,16 @@ class Directory(_Entry):
             raise Refusal(ErrorCode.KEY_REVOKED, f"that key of {signer} was not valid at {at.isoformat()}")
         return key.public
 
+    def check_not_revoked(self, signer: str, key_id: bytes, now: datetime) -> None:
+        """Refuse a signing key that has been revoked by now, whenever it is said to have been used.
+
+        Raises:
+            Refusal: KEY_REVOKED.
+        """
+        key = self._signing.get((signer, key_id))
+        if key is not None and key.revoked_at is not None and key.revoked_at <= now:
+            raise Refusal(ErrorCode.KEY_REVOKED, f"that key of {signer} is revoked")
+
     def sealing_keys(self, address: str, at: datetime) -> tuple[bytes, ...]:
         """Return the X25519 public keys to seal to for one participant now.
 

@@ -213,7 +213,8 @@ class Path:
             txn.add_event(nameless, "envelope.refused", actor=str(peer.address), code=error.code, detail=error.detail)
             return error
         ref = ref_of(claimed.header)
-        if _owns(peer, claimed.header) and txn.fingerprint(ref) == claimed.fingerprint:
+        owns = _owns(peer, claimed.header)
+        if owns and txn.fingerprint(ref) == claimed.fingerprint:
             # A retry, after the clock or the directory has moved on: what was accepted stays accepted.
             return txn.acceptance(ref)
         txn.add_event(
@@ -224,7 +225,9 @@ class Path:
             detail=str(error),
             stages=journey.log(),
         )
-        return self._scribe.refused(claimed, error, txn)
+        # Nobody but its owner is told anything signed about an envelope: a stranger who replays it must not make us
+        # state REFUSED of what we, or another node, have accepted.
+        return self._scribe.refused(claimed, error, txn) if owns else error
 
 
 def _owns(peer: Peer, header: pb.Header) -> bool:

@@ -120,6 +120,7 @@ _STEPS = (
             cites=ids.KIND_FREEZE_REQUEST,
             case=CaseRule.SAME,
             outcomes=_DECISIONS,
+            once=True,
             grants=True,
             rests_on=(ids.KIND_REVIEW_REFERRAL, ids.KIND_REVIEW_DECISION),
             same_outcome=True,
@@ -328,6 +329,10 @@ def _check_rests_on(header: pb.Header, step: Step, register: Register) -> None:
         found = [ids.EnvelopeRef(sender=child.sender, id=child.id) for child in support]
     if step.same_outcome:
         support = [s for s in support if (s.outcome, s.ground) == (header.outcome, header.ground)]
+    # One outcome reported is the one to report: a failure is not passed on as a success, nor the reverse.
+    reported = {s.outcome for s in support}
+    if len(reported) == 1 and header.outcome not in reported and ids.OUTCOME_UNSPECIFIED not in reported:
+        raise _out_of_order("what it rests on came to another outcome", "outcome")
     if not support:
         chain = ", ".join(_kind(kind) for kind in step.rests_on)
         raise _out_of_order(f"what it rests on is not recorded: {chain}", "cites[0]")

@@ -23,6 +23,7 @@ from gateway.procedure import LawfulStep
 from gateway.receive import Claimed
 from gateway.record import Recorded
 from gateway.store import Leased, Pending, Transaction
+from gateway.store.transaction import DeliveryRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,10 @@ class Scribe:
         row = txn.delivery(seq)
         if row is None or row.destination != recipient:
             raise Refusal(ErrorCode.NOT_FOUND, f"no delivery {seq} for {recipient}")
+        if not held and not _expired(row, txn):
+            raise Refusal(
+                ErrorCode.ILLEGAL_TRANSITION, "it has not expired: take it, or leave it unacknowledged", "held"
+            )
         if not deliver.is_final(row):
             txn.move(row, Event.CONFIRM if held else Event.EXPIRE)
             if row.header is not None:
@@ -78,9 +83,12 @@ class Scribe:
         if ack is not None and row.header is not None:
             said = statement.verify(ack, self.directory.signing_key)
             statement.check_subject(said, row.header, row.fingerprint)
-            if said.issuer != recipient:
+            if said.issuer != recipient or said.milestone not in statement.BY_RECIPIENT:
                 raise Refusal(ErrorCode.BAD_RECEIPT, "only the recipient can say that it opened", "issuer")
-            if txn.add_receipt(ack, said, way_to_sender(row.header, self.here)):
+            # Its first word counts; more of them would only fill the stores of both nodes.
+            if not txn.has_word(said.envelope, recipient, statement.BY_RECIPIENT) and txn.add_receipt(
+                ack, said, way_to_sender(row.header, self.here)
+            ):
                 txn.add_event(ref_of(row.header), _event_name(said.milestone), actor=recipient, code=said.code)
 
     def expired(self, settled: deliver.Settled, txn: Transaction) -> None:
@@ -172,6 +180,11 @@ class Scribe:
             issuer=str(Address.of_node(self.here)),
             at_us=txn.now_us,
         )
+
+
+def _expired(row: DeliveryRow, txn: Transaction) -> bool:
+    header = row.header
+    return header is not None and header.HasField("expires_at_us") and header.expires_at_us <= txn.now_us
 
 
 def _event_name(milestone: pb.Milestone.ValueType) -> str:

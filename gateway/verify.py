@@ -38,6 +38,8 @@ def verify(permit: Permit, directory: Directory, limits: Limits, now: datetime) 
        wrong clocks and forgotten drafts.
     2. It has not expired.
     3. Digests and signatures are right, with keys that were valid when it was made.
+    4. At the sender's own node, the sender's key has not been revoked since: `created_at` is what the sender says, and
+       whoever stole a key would say what suits him.
 
     Raises:
         Refusal: STALE, EXPIRED, BAD_SIGNATURE or KEY_REVOKED.
@@ -57,4 +59,7 @@ def verify(permit: Permit, directory: Directory, limits: Limits, now: datetime) 
         raise Refusal(ErrorCode.EXPIRED, "it had expired before it came", "expires_at_us")
     # (3)
     envelope.verify(claimed.envelope, header, directory.signing_key)
+    # (4)
+    if not permit.peer.address.is_node:
+        directory.check_not_revoked(header.sender, header.sender_key_id, now)
     return VerifiedEnvelope(permit.peer, permit.rule, claimed.envelope, header, claimed.fingerprint)

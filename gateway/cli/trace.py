@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import grpc.aio
+from google.protobuf.message import DecodeError
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import errors_pb2
 from rogatory.v1 import identifiers_pb2 as ids
@@ -158,9 +159,21 @@ def _prove(
                 statement.check_subject(said, header, fingerprint)
         except Refusal as refusal:
             error = refusal.detail
-            said = pb.Statement.FromString(raw)
+            said = _claimed(raw)
         proofs.append(Proven(said, tuple(holders[raw]), error))
     return tuple(sorted(proofs, key=lambda proof: proof.said.at_us))
+
+
+def _claimed(raw: bytes) -> pb.Statement:
+    """Return what a statement that does not hold claims to say, as far as it can be read."""
+    try:
+        said = pb.Statement.FromString(raw)
+    except DecodeError:
+        return pb.Statement()
+    # A number that our version does not name could not be shown.
+    if said.milestone not in pb.Milestone.values():
+        said.milestone = pb.MILESTONE_UNSPECIFIED
+    return said
 
 
 def _as_object(story: Story) -> dict[str, object]:
@@ -256,7 +269,13 @@ def _kind(header: pb.Header | None) -> str:
 
 
 def _code(code: errors_pb2.ErrorCode.ValueType) -> str:
-    return "" if code == errors_pb2.ERROR_CODE_UNSPECIFIED else ErrorCode(code).name
+    if code == errors_pb2.ERROR_CODE_UNSPECIFIED:
+        return ""
+    try:
+        return ErrorCode(code).name
+    except ValueError:
+        # Another node may be of a newer version.
+        return str(code)
 
 
 def _time(micros: int) -> str:

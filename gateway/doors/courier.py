@@ -22,12 +22,12 @@ from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.relay_pb2_grpc import RelayStub
 
-from gateway import deliver, telemetry, transport
+from gateway import codec, deliver, telemetry, transport
 from gateway.clock import Clock, to_micros
 from gateway.config import Delivery
 from gateway.deliver import Chance
 from gateway.doors.entrance import Bell
-from gateway.errors import FIRST_FAILURE, ErrorCode, Failure, GatewayError, Refusal
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.lifecycle import Event
 from gateway.receipt import Scribe
 from gateway.store import Leased, Reader, Transaction, Writer
@@ -205,7 +205,8 @@ class Courier:
 
     def _settle_one(self, item: Leased, answer: mailbox.Answer, delay: float, txn: Transaction) -> GatewayError | None:
         result = answer.WhichOneof("result")
-        if result == "error" and answer.error.code >= FIRST_FAILURE:
+        # A code that is missing, or that our version does not know, decides nothing either.
+        if result == "error" and isinstance(codec.error_from(answer.error), Failure):
             failure = Failure(ErrorCode.UNAVAILABLE, f"{self._destination} cannot take it now: {answer.error.detail}")
             deliver.fail(txn, item.seq, self._holder, Event.FAIL_CLEAN, failure, delay)
             return failure

@@ -4,6 +4,7 @@ Every envelope runs the whole path here too: this node trusts nothing that the o
 """
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import mailbox_pb2 as mailbox
@@ -21,6 +22,9 @@ from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.path import Path, Turn
 from gateway.receipt import Scribe
 from gateway.store import Reader, Transaction, Writer
+
+# As many as a courier sends at most. Each costs the writer a signature check, while everybody else waits.
+MAX_FRAME_RECEIPTS: Final = 64
 
 
 class RelayDoor(RelayServicer):
@@ -49,6 +53,9 @@ class RelayDoor(RelayServicer):
                 nonlocal turn
                 turn = mine = Turn(turn)
                 check_frame(request.envelopes, self._limits)
+                if len(request.receipts) > MAX_FRAME_RECEIPTS:
+                    detail = f"{len(request.receipts)} receipts are over MAX_FRAME_RECEIPTS = {MAX_FRAME_RECEIPTS}"
+                    raise Refusal(ErrorCode.TOO_LARGE, detail)
                 peer = _node(self._entrance.peer(context))
                 answers = await self._path.accept(peer, request.envelopes, mine)
                 answers += await self._hear(request.receipts, peer)
@@ -62,10 +69,11 @@ class RelayDoor(RelayServicer):
     async def TraceBetween(self, request: relay.TraceBetweenRequest, context: Context) -> relay.TraceBetweenResponse:
         """Tell the other node what happened here to an envelope that went between the two."""
         async with self._entrance.call(context) as peer:
+            other = _node(peer).node
             codec.check(request)
             rows = await self._reader.trace(request.envelope_id)
             here = self._scribe.here
-            shared = [row for row in rows if between(row.header, here, _node(peer).node)]
+            shared = [row for row in rows if between(row.header, here, other)]
             return relay.TraceBetweenResponse(traces=[envelope_trace(row, here) for row in shared])
 
     async def _hear(self, receipts: Sequence[pb.Receipt], peer: Peer) -> list[mailbox.Answer]:

@@ -49,18 +49,33 @@ class TraceDoor(TraceServicer):
             return response
 
     async def _ask_others(self, rows: Iterable[TraceRow], response: trace.GetTraceResponse) -> None:
-        asked = [(node, row.id) for row in rows for node in sorted(_nodes(row.header) - {self._here})]
-        told = await asyncio.gather(*(self._ask_node(node, key) for node, key in asked), return_exceptions=True)
-        silent: dict[str, GatewayError] = {}
-        for (node, _), answer in zip(asked, told, strict=True):
-            if isinstance(answer, GatewayError):
-                silent[node] = answer
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                response.traces.extend(answer)
-        for node, error in silent.items():
-            response.silent.append(trace.NodeSilent(node=node, error=error_message(error)))
+        asked: dict[str, list[TraceRow]] = {}
+        for row in rows:
+            for node in sorted(_nodes(row.header) - {self._here}):
+                asked.setdefault(node, []).append(row)
+        told = await asyncio.gather(*(self._ask_one(node, shared) for node, shared in asked.items()))
+        for node, (traces, error) in zip(asked, told, strict=True):
+            response.traces.extend(traces)
+            if error is not None:
+                response.silent.append(trace.NodeSilent(node=node, error=error_message(error)))
+
+    async def _ask_one(
+        self, node: str, rows: Iterable[TraceRow]
+    ) -> tuple[list[trace.EnvelopeTrace], GatewayError | None]:
+        """Ask one node, one envelope after another: a long case must not use up the calls it allows us at once."""
+        traces: list[trace.EnvelopeTrace] = []
+        try:
+            for row in rows:
+                told = await self._ask_node(node, row.id)
+                # It speaks for itself alone, and about what it was asked.
+                traces += [
+                    one
+                    for one in told
+                    if (one.node, one.envelope.sender, one.envelope.id) == (node, row.sender, row.id)
+                ]
+        except GatewayError as error:
+            return traces, error
+        return traces, None
 
 
 def between(header: bytes, here: str, other: str) -> bool:

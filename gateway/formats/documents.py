@@ -79,7 +79,7 @@ def check_against_header(header: pb.Header, document: Document) -> None:
     7. A draft carries a request of the same sender and case, to whose body the request commits, with the same measures,
        data classes and urgency as its own header; and the request's header fits its body by these rules.
     8. A countersignature bears a signature exactly if the outcome is a grant, and otherwise says why not.
-    9. A report gives transactions only as TRANSACTIONAL data, the same result wherever it names the same wallet, nothing
+    9. A report gives transactions only as TRANSACTIONAL data, one result for one wallet wherever it is named, nothing
        frozen in a quoted wallet, frozen amounts only where something is frozen, and results that fit its outcome.
 
     Raises:

@@ -4,7 +4,7 @@ Only the writer makes one. Statements that a job wants signed are gathered, sign
 written in the same transaction, so no receipt leaves before it and what it is about are on disk.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -14,7 +14,7 @@ import pysqlite3.dbapi2 as sqlite
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from gateway import lifecycle, merkle
+from gateway import codec, lifecycle, merkle
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.lifecycle import Event, State
 from gateway.store.schema import PENDING_SQL
@@ -22,10 +22,8 @@ from gateway.store.schema import PENDING_SQL
 _LEASED_SQL: Final = "(" + ", ".join(f"'{state.value}'" for state in sorted(lifecycle.LEASED, key=str)) + ")"
 
 _LEASE: Final = f"""
-    SELECT d.seq, d.state, d.expires_at_us, e.header, e.proof, e.payload, e.fingerprint, r.statement, r.signature
+    SELECT d.seq, d.state, d.expires_at_us, d.envelope_seq, d.receipt_seq
     FROM deliveries d
-    LEFT JOIN envelopes e ON e.seq = d.envelope_seq
-    LEFT JOIN receipts r ON r.seq = d.receipt_seq
     WHERE d.destination = :destination AND d.state IN {PENDING_SQL} AND d.state IN ('queued', 'doubtful')
       AND d.next_attempt_at_us <= :now
       AND (d.state = 'doubtful' OR d.expires_at_us IS NULL OR d.expires_at_us > :now)
@@ -135,6 +133,13 @@ class Transaction:
             raise Failure(ErrorCode.STORE, "a recorded envelope has no receipt")
         return pb.Receipt(statement=row[0], signature=pb.Signature.FromString(row[1]))
 
+    def has_word(self, ref: ids.EnvelopeRef, issuer: str, milestones: Iterable[pb.Milestone.ValueType]) -> bool:
+        """Whether somebody has stated one of these milestones of an envelope before."""
+        rows = self._sql.execute(
+            "SELECT milestone FROM receipts WHERE id = ? AND sender = ? AND issuer = ?", (ref.id, ref.sender, issuer)
+        )
+        return not {row[0] for row in rows}.isdisjoint(milestones)
+
     # What is added.
 
     def add_envelope(self, signed: pb.SignedEnvelope, header: pb.Header, fingerprint: bytes) -> int:
@@ -185,6 +190,8 @@ class Transaction:
 
     def state(self, statement: pb.Statement, notify: str = "") -> Pending:
         """Have a statement signed and recorded when the batch ends, and sent to `notify` if that is given."""
+        # Here, where it fails the job that wants it, and not at the end, where it would fail the batch.
+        codec.check(statement)
         pending = Pending(statement, notify)
         self._pending.append(pending)
         return pending
@@ -250,10 +257,9 @@ class Transaction:
         ).fetchall()
         leased = []
         size = 0
-        for seq, was, expires_at_us, header, proof, payload, fingerprint, statement, signature in rows:
+        for seq, was, expires_at_us, envelope_seq, receipt_seq in rows:
             if size >= max_bytes:
                 break
-            size += sum(len(part) for part in (header, proof, payload, statement, signature) if part is not None)
             state = lifecycle.advance(State(was), Event.LEASE)
             self._move(
                 seq,
@@ -263,15 +269,11 @@ class Transaction:
                 holder,
                 until_us,
             )
-            envelope = receipt = None
-            if header is not None:
-                envelope = pb.SignedEnvelope.FromString(proof)
-                envelope.header = header
-                envelope.sealed_payload = payload or b""
-            else:
-                receipt = pb.Receipt(statement=statement, signature=pb.Signature.FromString(signature))
+            envelope, fingerprint = (None, b"") if envelope_seq is None else self._envelope(envelope_seq)
+            receipt = None if receipt_seq is None else self._receipt(receipt_seq)
+            size += (envelope or receipt or pb.Receipt()).ByteSize()
             expired = expires_at_us is not None and expires_at_us <= self.now_us
-            leased.append(Leased(seq, state, expired, fingerprint or b"", envelope, receipt))
+            leased.append(Leased(seq, state, expired, fingerprint, envelope, receipt))
         return leased
 
     def delivery(self, seq: int) -> DeliveryRow | None:
@@ -347,6 +349,19 @@ class Transaction:
         )
         if cursor.rowcount != 1:
             raise Failure(ErrorCode.STORE, f"delivery {seq} is no longer {was.value}")
+
+    def _envelope(self, seq: int) -> tuple[pb.SignedEnvelope, bytes]:
+        header, proof, payload, fingerprint = self._one(
+            "SELECT header, proof, payload, fingerprint FROM envelopes WHERE seq = ?", seq
+        )
+        envelope = pb.SignedEnvelope.FromString(proof)
+        envelope.header = header
+        envelope.sealed_payload = payload or b""
+        return envelope, fingerprint
+
+    def _receipt(self, seq: int) -> pb.Receipt:
+        statement, signature = self._one("SELECT statement, signature FROM receipts WHERE seq = ?", seq)
+        return pb.Receipt(statement=statement, signature=pb.Signature.FromString(signature))
 
     def _log(self, leaf: bytes, *, envelope_seq: int | None = None, receipt_seq: int | None = None) -> None:
         self._sql.execute(

@@ -44,7 +44,7 @@ class Writer:
         """Prepare a writer.
 
         Args:
-            connect: makes the writing connection, in the writer's own thread.
+            connect: makes the writing connection.
             issue: signs statements.
             issuer: in whose name, e.g. "ee/node".
             clock: time.
@@ -65,9 +65,11 @@ class Writer:
         self._closed = False
 
     def start(self) -> None:
-        """Start the thread; call it on the event loop."""
+        """Open the connection and start the thread; call it on the event loop."""
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        # Here, so that a store that cannot be opened is the caller's error, not a thread's.
+        connection = self._connect()
+        self._thread = threading.Thread(target=self._run, args=[connection], name="writer", daemon=True)
         self._thread.start()
 
     def write(self, job: Callable[[Transaction], T]) -> asyncio.Future[T]:
@@ -96,8 +98,7 @@ class Writer:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
-    def _run(self) -> None:
-        connection = self._connect()
+    def _run(self, connection: Any) -> None:  # noqa: ANN401  untyped
         try:
             while (batch := self._gather()) is not None:
                 self._commit(connection, batch)
@@ -157,7 +158,10 @@ def _run_alone(txn: Transaction, job: Job) -> tuple[Any, BaseException | None]:
     try:
         with txn.part():
             return job(txn), None
-    except sqlite.OperationalError:
+    except sqlite.IntegrityError as error:
+        # This job's rows alone were not taken.
+        return None, Failure(ErrorCode.STORE, f"the store did not take it: {error}", retry_after=RETRY_SECONDS)
+    except sqlite.Error:
         # The database itself is in trouble: let the whole batch fail.
         raise
     except Exception as error:  # noqa: BLE001  whatever a job raises is its caller's to see, and must not stop others

@@ -21,6 +21,7 @@ from gateway.config import Limits
 from gateway.errors import ErrorCode
 from gateway.signature import Domain
 from tests.federation import Federation, code_of, federation, ref, relay_one
+from tests.judge import judge
 
 BLOCK = (ids.MEASURE_BLOCK_WITHDRAWAL,)
 
@@ -74,7 +75,52 @@ async def test_countersignature_of_a_foreign_ministry_does_not_count(fed: Federa
 async def test_forged_sender_is_refused(fed: Federation) -> None:
     fiu = fed.actor("ee/fiu")
     made = fiu.compose(ids.KIND_DRAFT, "ee/central-authority", sender="ee/prosecutor", measures=BLOCK)
-    assert code_of(await fiu.submit(made)) is ErrorCode.NOT_PERMITTED
+    answer = await fiu.answer(made)
+    assert codec.error_from(answer.error).code is ErrorCode.NOT_PERMITTED
+
+
+async def test_recipient_replaying_what_it_received_gets_no_signed_refusal_of_what_was_accepted(
+    fed: Federation,
+) -> None:
+    """Such a statement would stand beside ACCEPTED, and look like an end of the sender's envelope."""
+    await fed.actor("ee/prosecutor").submit(fed.request())
+    authority = fed.actor("de/central-authority")
+    (item,) = await authority.collect(1)
+    answer = await authority.answer(item.envelope)
+    assert codec.error_from(answer.error).code is ErrorCode.NOT_PERMITTED
+    await fed.stop("de")
+    assert judge(fed.store("de"), "de", fed.directory, all_final=False).ends["MILESTONE_REFUSED"] == 0
+
+
+async def test_revoked_key_does_not_work_by_backdating(fed: Federation) -> None:
+    """The thief of a revoked key says that he signed before the revocation; his own node knows better."""
+    made = fed.request()
+    directory = fed.directory
+    now = fed.clock()
+    revoked = tuple(
+        p.model_copy(update={"signing_keys": tuple(k.model_copy(update={"revoked_at": now}) for k in p.signing_keys)})
+        if str(p.address) == "ee/prosecutor"
+        else p
+        for p in directory.participants
+    )
+    fed.summary.directory.write_text(directory.model_copy(update={"participants": revoked}).model_dump_json())
+    prosecutor = fed.actor("ee/prosecutor")
+    await fed.stop("ee")
+    await fed.start("ee")
+    assert code_of(await prosecutor.submit(made)) is ErrorCode.KEY_REVOKED
+
+
+async def test_recipient_cannot_call_a_fresh_envelope_expired(fed: Federation) -> None:
+    await fed.actor("ee/prosecutor").submit(fed.request())
+    authority = fed.actor("de/central-authority")
+    (item,) = await authority.collect(1, acknowledge=False)
+    call = MailboxStub(authority.channel).Collect(timeout=10)
+    lie = mailbox.Acknowledgement(delivery_id=item.delivery_id, held=False)
+    await call.write(mailbox.CollectRequest(acknowledgements=[lie]))
+    response = await call.read()
+    assert isinstance(response, mailbox.CollectResponse)
+    assert codec.error_from(response.settled[0].error).code is ErrorCode.ILLEGAL_TRANSITION
+    call.cancel()
 
 
 async def test_forged_signature_under_the_own_name_is_refused(fed: Federation) -> None:
@@ -149,7 +195,7 @@ async def test_node_bringing_another_countrys_envelope_is_refused(fed: Federatio
         ids.KIND_EXECUTION_REPORT, "ee/prosecutor", outcome=ids.OUTCOME_GRANTED, instrument="eu-2018-1805"
     )
     (answer,) = await relay_one(fed.node_relay("ee", "de"), relay.RelayRequest(frame=1, envelopes=[made]))
-    assert code_of(statement.verify(answer.receipt, fed.directory.signing_key)) is ErrorCode.NOT_PERMITTED
+    assert codec.error_from(answer.error).code is ErrorCode.NOT_PERMITTED
 
 
 async def test_order_without_a_decision_is_refused(fed: Federation) -> None:

@@ -374,10 +374,26 @@ def test_report_tells_no_more_than_the_report_before_it(name: str) -> None:
     little: dict[str, Any] = {"measures": (BLOCK,), "data_classes": (WHO,), "outcome": PARTLY}
     overrides = {"report": little, "court's report": little}
     case = case_before(name, **overrides)
-    assert refused(case, case.write(name)) == (ErrorCode.EXCEEDS_GRANT, "measures[1]")
+    assert refused(case, case.write(name, outcome=PARTLY)) == (ErrorCode.EXCEEDS_GRANT, "measures[1]")
     more = {**little, "data_classes": (WHO, MOVES)}
     assert refused(case, case.write(name, **more)) == (ErrorCode.EXCEEDS_GRANT, "data_classes[1]")
     case.step(name, **little)
+
+
+@pytest.mark.parametrize("name", ["court's report", "report abroad"])
+def test_failure_is_not_passed_on_as_a_success_nor_a_success_as_a_failure(name: str) -> None:
+    failed: dict[str, Any] = {
+        "measures": (),
+        "data_classes": (),
+        "outcome": ids.OUTCOME_REFUSED,
+        "ground": ids.GROUND_IMPOSSIBLE,
+    }
+    case = case_before(name, **{"report": failed, "court's report": failed})
+    beautified = case.write(name, measures=(), data_classes=(), outcome=ids.OUTCOME_GRANTED)
+    assert refused(case, beautified) == (ErrorCode.OUT_OF_ORDER, "outcome")
+    case.step(name, **failed)
+    case = case_before(name)
+    assert refused(case, case.write(name, **failed)) == (ErrorCode.OUT_OF_ORDER, "outcome")
 
 
 def test_report_abroad_may_join_what_several_courts_reported() -> None:

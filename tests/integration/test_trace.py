@@ -1,0 +1,300 @@
+"""`rogatory trace`, against real nodes: where is it, why, who acts next, and is what is said of it proven."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc.aio
+import pysqlite3.dbapi2 as sqlite
+import pytest
+from nacl.signing import SigningKey
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import relay_pb2 as relay
+from rogatory.v1 import trace_pb2 as trace
+from rogatory.v1.relay_pb2_grpc import RelayStub
+from rogatory.v1.trace_pb2_grpc import TraceStub
+
+from gateway import material, transport
+from gateway.cli.trace import Story, fetch, tell
+from gateway.config import Limits
+from gateway.errors import ErrorCode, GatewayError
+from gateway.identity import Address
+from gateway.statement import issue
+from tests.federation import Federation, federation, ref
+from tests.processes import finished
+
+pytestmark = pytest.mark.integration
+
+BLOCK = (ids.MEASURE_BLOCK_WITHDRAWAL,)
+# In the order of the path; who calls is known before a byte is looked at.
+STAGES = [
+    "peer.authenticated",
+    "envelope.received",
+    "action.permitted",
+    "envelope.verified",
+    "step.lawful",
+    "envelope.recorded",
+    "delivery.queued",
+    "receipt.issued",
+    "envelope.accepted",
+]
+
+
+@pytest.fixture
+async def fed(tmp_path: Path) -> AsyncIterator[Federation]:
+    async with federation(tmp_path / "fed") as made:
+        yield made
+
+
+def id_of(made: pb.SignedEnvelope) -> str:
+    return ref(made).id
+
+
+async def asked(
+    fed: Federation, key: str, *, operator: str = "ee/operator", ask_others: bool = True
+) -> trace.GetTraceResponse:
+    return await fetch(material.load_participant(fed.summary.config(operator)), key, ask_others=ask_others)
+
+
+async def told(fed: Federation, key: str, *, ask_others: bool = True) -> list[Story]:
+    response = await asked(fed, key, ask_others=ask_others)
+    assert not response.silent
+    return tell(response.traces, fed.directory)
+
+
+async def crossed(fed: Federation, made: pb.SignedEnvelope) -> None:
+    """Submit and wait until ee knows that it was delivered."""
+    await fed.actor("ee/prosecutor").submit(made)
+    await fed.actor("de/central-authority").collect(1)
+    await fed.actor("ee/prosecutor").collect(2)
+
+
+async def failed_once(fed: Federation, made: pb.SignedEnvelope) -> trace.EnvelopeTrace:
+    """Wait for an attempt to have failed; the store is the only one who knows, and it cannot call."""
+    async with asyncio.timeout(20):
+        while True:
+            response = await asked(fed, id_of(made), ask_others=False)
+            if response.traces[0].deliveries[0].last_error:
+                return response.traces[0]
+            await asyncio.sleep(0.02)
+
+
+async def test_delivered_request_shows_all_stages_at_both_nodes_in_order(fed: Federation) -> None:
+    made = fed.request()
+    await crossed(fed, made)
+    (story,) = await told(fed, id_of(made))
+    assert [node.node for node in story.nodes] == ["ee", "de"]
+    for node in story.nodes:
+        events = [event.name for event in node.events]
+        assert events[: len(STAGES)] == STAGES
+        assert [event.at_us for event in node.events] == sorted(event.at_us for event in node.events)
+    ee, de = ([event.name for event in node.events] for node in story.nodes)
+    assert ee[len(STAGES) :] == ["delivery.delivered", "envelope.delivered"]
+    assert de[len(STAGES) :] == ["envelope.delivered"]
+
+
+async def test_delivered_request_shows_receipts_of_both_sides_and_all_hold(fed: Federation) -> None:
+    made = fed.request()
+    await crossed(fed, made)
+    (story,) = await told(fed, id_of(made))
+    found = {(proof.name, proof.said.issuer): proof for proof in story.proofs}
+    assert set(found) == {("accepted", "ee/node"), ("accepted", "de/node"), ("delivered", "de/node")}
+    assert not [proof.error for proof in story.proofs if proof.error]
+    assert set(found["delivered", "de/node"].held_by) == {"ee", "de"}
+    assert set(found["accepted", "ee/node"].held_by) == {"ee"}
+    assert story.situation == "delivered to de/central-authority, which acts next"
+
+
+async def test_what_is_collected_and_not_acknowledged_waits_for_its_recipient(fed: Federation) -> None:
+    made = fed.request()
+    await fed.actor("ee/prosecutor").submit(made)
+    await fed.actor("ee/prosecutor").collect(1)
+    (story,) = await told(fed, id_of(made))
+    assert story.situation.startswith("queued at node de for de/central-authority")
+    assert story.situation.endswith("de/central-authority acts next")
+
+
+async def test_while_the_other_node_is_down_the_trace_says_where_it_waits_why_and_who_acts(tmp_path: Path) -> None:
+    async with federation(tmp_path / "fed", start=["ee"]) as fed:
+        made = fed.request()
+        await fed.actor("ee/prosecutor").submit(made)
+        await failed_once(fed, made)
+        response = await asked(fed, id_of(made))
+        (copy,) = response.traces[0].deliveries
+        assert copy.destination == "de/node"
+        assert copy.state in {"queued", "delivering"}  # it is tried again all the time
+        assert copy.attempts >= 1
+        assert copy.last_error.startswith("UNAVAILABLE")
+        assert copy.acts_next
+        assert [silent.node for silent in response.silent] == ["de"]
+        assert ErrorCode(response.silent[0].error.code) is ErrorCode.UNAVAILABLE
+        (story,) = tell(response.traces, fed.directory)
+        assert f"{copy.state} at node ee for de/node" in story.situation
+        assert "last error UNAVAILABLE" in story.situation
+        failures = [event for event in response.traces[0].events if event.name == "delivery.failed"]
+        assert failures
+        assert {ErrorCode(event.code) for event in failures} == {ErrorCode.UNAVAILABLE}
+
+
+async def test_refused_envelope_tells_its_code_and_that_its_sender_acts_next(fed: Federation) -> None:
+    made = fed.request(instrument="a-treaty-of-dreams")
+    await fed.actor("ee/prosecutor").submit(made)
+    (story,) = await told(fed, id_of(made))
+    (last,) = [event for event in story.nodes[0].events if event.name == "envelope.refused"]
+    assert ErrorCode(last.code) is ErrorCode.NO_LEGAL_BASIS
+    assert [event.name for event in story.nodes[0].events][:4] == STAGES[:4], "it passed these, and no more"
+    assert [(proof.name, ErrorCode(proof.said.code), proof.error) for proof in story.proofs] == [
+        ("refused", ErrorCode.NO_LEGAL_BASIS, "")
+    ]
+    assert story.situation == "never accepted; the sender acts next"
+
+
+async def test_case_lists_every_envelope_of_it_and_no_other(fed: Federation) -> None:
+    made = [fed.request(case_id="EE-7") for _ in range(3)]
+    for each in (*made, fed.request(case_id="EE-8")):
+        await fed.actor("ee/prosecutor").submit(each)
+    assert [story.ref.id for story in await told(fed, "EE-7", ask_others=False)] == [id_of(each) for each in made]
+
+
+async def test_case_of_many_envelopes_is_told_whole_within_the_calls_that_the_other_node_allows(
+    tmp_path: Path,
+) -> None:
+    """The courier's stream is one of the two calls at once."""
+    async with federation(tmp_path / "fed", limits=Limits(max_streams_per_peer=2)) as fed:
+        made = [fed.request(case_id="EE-7") for _ in range(40)]
+        await fed.actor("ee/prosecutor").submit_frame(made)
+        await fed.actor("ee/prosecutor").collect(40)
+        stories = await told(fed, "EE-7")
+        assert [len(story.nodes) for story in stories] == [2] * 40
+
+
+async def test_unknown_key_is_not_found(fed: Federation) -> None:
+    with pytest.raises(GatewayError) as caught:
+        await asked(fed, "EE-nothing")
+    assert caught.value.code is ErrorCode.NOT_FOUND
+
+
+async def test_other_node_learns_nothing_of_a_domestic_order_or_by_a_case_id(fed: Federation) -> None:
+    """Only what went between the two is told, and only by the envelope's own name."""
+    court = fed.actor("de/court")
+    order = court.compose(ids.KIND_DOMESTIC_ORDER, "de/exchange", measures=BLOCK, case_id="DE-1")
+    await court.submit(order)  # refused, but its trace is there
+    draft = fed.actor("de/prosecutor").compose(ids.KIND_DRAFT, "de/central-authority", measures=BLOCK, case_id="DE-1")
+    assert (await fed.actor("de/prosecutor").submit(draft)).milestone == pb.MILESTONE_ACCEPTED
+    stub = fed.node_relay("ee", "de")
+    for made in (order, draft):
+        answer = await stub.TraceBetween(relay.TraceBetweenRequest(envelope_id=id_of(made)), timeout=10)
+        assert not answer.traces
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.TraceBetween(relay.TraceBetweenRequest(envelope_id="DE-1"), timeout=10)
+    assert transport.error_of(caught.value).code is ErrorCode.MALFORMED
+
+
+async def test_case_named_like_an_envelope_does_not_open_other_envelopes_to_the_other_node(fed: Federation) -> None:
+    made = fed.request()
+    await crossed(fed, made)
+    draft = fed.actor("de/prosecutor").compose(
+        ids.KIND_DRAFT, "de/central-authority", measures=BLOCK, case_id=id_of(made)
+    )
+    await fed.actor("de/prosecutor").submit(draft)
+    answer = await fed.node_relay("ee", "de").TraceBetween(
+        relay.TraceBetweenRequest(envelope_id=id_of(made)), timeout=10
+    )
+    assert [one.envelope.id for one in answer.traces] == [id_of(made)]
+
+
+async def test_participant_may_not_ask_between_nodes(fed: Federation) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await RelayStub(fed.actor("de/central-authority").channel).TraceBetween(
+            relay.TraceBetweenRequest(envelope_id=id_of(fed.request())), timeout=10
+        )
+    assert transport.error_of(caught.value).code is ErrorCode.NOT_PERMITTED
+
+
+async def test_operator_of_another_country_may_not_ask_this_node(fed: Federation) -> None:
+    made = fed.request()
+    await crossed(fed, made)
+    foreign = material.load_participant(fed.summary.config("de/operator"))
+    channel = transport.channel_to(fed.directory.node("ee"), fed.directory.federation, foreign.identity)
+    async with channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await TraceStub(channel).GetTrace(trace.GetTraceRequest(key=id_of(made)), timeout=10)
+    assert transport.error_of(caught.value).code is ErrorCode.NOT_PERMITTED
+
+
+def forge(fed: Federation, made: pb.SignedEnvelope) -> None:
+    """Put into ee's store what de never said, and sign it with a key of one's own."""
+    connection = sqlite.connect(str(fed.store("ee")))
+    try:
+        (raw, signed), *_ = connection.execute("SELECT statement, signature FROM receipts ORDER BY seq").fetchall()
+        said = pb.Statement.FromString(raw)
+        said.milestone, said.issuer, said.recipient = pb.MILESTONE_DECIDED, "de/node", "de/central-authority"
+        (receipt,) = issue([said], Address.of_node("de"), SigningKey.generate())
+        assert signed
+        connection.execute(
+            "INSERT INTO receipts (sender, id, milestone, issuer, recipient, at_us, digest, statement, signature)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                said.envelope.sender,
+                said.envelope.id,
+                said.milestone,
+                said.issuer,
+                said.recipient,
+                said.at_us,
+                b"any",
+                receipt.statement,
+                receipt.signature.SerializeToString(),
+            ),
+        )
+        connection.commit()
+    finally:
+        connection.close()
+
+
+async def test_receipt_forged_into_the_store_is_shown_as_not_holding_and_changes_no_situation(
+    fed: Federation,
+) -> None:
+    made = fed.request()
+    await crossed(fed, made)
+    forge(fed, made)
+    (story,) = await told(fed, id_of(made))
+    (forged,) = [proof for proof in story.proofs if proof.name == "decided"]
+    assert forged.error
+    assert story.situation == "delivered to de/central-authority, which acts next"
+
+
+async def test_garbage_for_a_receipt_in_the_store_does_not_blind_the_operator(fed: Federation) -> None:
+    made = fed.request()
+    await crossed(fed, made)
+    forge(fed, made)
+    connection = sqlite.connect(str(fed.store("ee")))
+    connection.execute("UPDATE receipts SET statement = ? WHERE digest = ?", (b"\xff\xff\xff", b"any"))
+    connection.commit()
+    connection.close()
+    (story,) = await told(fed, id_of(made))
+    assert len([proof for proof in story.proofs if proof.error]) == 1
+    assert len([proof for proof in story.proofs if not proof.error]) == 3
+
+
+async def test_command_prints_one_json_object_with_timeline_and_proofs(fed: Federation) -> None:
+    made = fed.request()
+    await crossed(fed, made)
+    status, out, err = await finished(
+        "trace", id_of(made), "--config", str(fed.summary.config("ee/operator")), "--json"
+    )
+    assert (status, err) == (0, "")
+    shown = json.loads(out)
+    assert shown["silent"] == []
+    (one,) = shown["envelopes"]
+    assert (one["id"], one["kind"], one["case_id"]) == (id_of(made), "freeze-request", "EE-1")
+    assert [event["event"] for event in one["timeline"] if event["node"] == "de"][: len(STAGES)] == STAGES
+    assert {receipt["verified"] for receipt in one["receipts"]} == {True}
+    assert {copy["state"] for copy in one["deliveries"]} == {"delivered"}
+
+
+async def test_command_that_is_refused_says_so_as_json_and_with_status_2(fed: Federation) -> None:
+    status, out, _ = await finished("trace", "EE-none", "--config", str(fed.summary.config("ee/operator")), "--json")
+    assert status == 2
+    assert json.loads(out)["error"]["code"] == ErrorCode.NOT_FOUND.name

@@ -1,0 +1,112 @@
+"""Real `rogatory serve` processes, for tests that need what a process alone has: signals, a status, two streams."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.cli.federation import Summary, init_federation
+from gateway.clock import system_clock
+from gateway.config import Delivery
+from tests.federation import DELIVERY, Federation, ports
+
+ROOT = Path(__file__).parents[1]
+START_SECONDS = 30.0
+STOP_SECONDS = 20.0
+
+
+def environment() -> dict[str, str]:
+    """This process's own, with both source roots."""
+    roots = [str(ROOT), str(ROOT / "proto"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
+
+
+async def rogatory(*arguments: str) -> asyncio.subprocess.Process:
+    """Start the command line; both its streams are pipes."""
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway.cli", *arguments, stdout=pipe, stderr=pipe, env=environment()
+    )
+
+
+async def finished(*arguments: str) -> tuple[int, str, str]:
+    """Run the command line to its end; return its status and what it printed."""
+    process = await rogatory(*arguments)
+    out, err = await asyncio.wait_for(process.communicate(), START_SECONDS)
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+@dataclass
+class Serving:
+    """One `serve` process that has said that it is ready."""
+
+    process: asyncio.subprocess.Process
+    ready: str
+    errors: bytearray = field(default_factory=bytearray)
+    reading: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def read_errors(self) -> None:
+        assert self.process.stderr is not None
+        while line := await self.process.stderr.readline():
+            self.errors += line
+
+    async def end(self, number: int = signal.SIGTERM) -> int:
+        """Tell it to stop; return its exit status."""
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        status = await asyncio.wait_for(self.process.wait(), STOP_SECONDS)
+        await asyncio.gather(*self.reading)
+        return status
+
+
+@dataclass
+class Processes:
+    """The nodes of a federation, each in a process of its own."""
+
+    fed: Federation
+    running: dict[str, Serving] = field(default_factory=dict)
+
+    async def start(self, code: str) -> Serving:
+        process = await rogatory("serve", "--config", str(self.fed.summary.config(f"{code}/node")))
+        assert process.stdout is not None
+        serving = Serving(process, "")
+        serving.reading.append(asyncio.create_task(serving.read_errors()))
+        self.running[code] = serving
+        serving.ready = (await asyncio.wait_for(process.stdout.readline(), START_SECONDS)).decode()
+        assert serving.ready, bytes(serving.errors).decode()
+        return serving
+
+    async def end(self, code: str) -> tuple[int, str]:
+        """Stop one with SIGTERM; return its exit status and its diagnostics."""
+        serving = self.running.pop(code)
+        status = await serving.end()
+        return status, bytes(serving.errors).decode()
+
+
+@asynccontextmanager
+async def processes(
+    folder: Path, *, start: tuple[str, ...] = ("ee", "de"), delivery: Delivery = DELIVERY, settings: str = ""
+) -> AsyncIterator[Processes]:
+    """Make ee and de and start them; `settings` is appended to both nodes' files."""
+    summary: Summary = init_federation(folder, ["ee", "de"], ports(2), system_clock(), delivery=delivery)
+    for code in ("ee", "de"):
+        with summary.config(f"{code}/node").open("a") as file:
+            file.write(settings)
+    made = Processes(Federation(summary, system_clock, {}, {}))
+    try:
+        for code in start:
+            await made.start(code)
+        yield made
+    finally:
+        for actor in made.fed.actors.values():
+            await actor.channel.close()
+        for serving in made.running.values():
+            if serving.process.returncode is None:
+                serving.process.kill()
+            await serving.process.wait()
+            await asyncio.gather(*serving.reading)
