@@ -132,7 +132,6 @@ class Path:
         self._watch("authenticated")
         journeys = [Journey(raw) for raw in frame]
         for journey in journeys:
-            journey.passed("peer.authenticated")
             self._claim(journey, peer)
         headers = [journey.claimed.header for journey in journeys if journey.claimed is not None]
         span = telemetry.start_frame(self._tracer, "rogatory.accept", (header.traceparent for header in headers))
@@ -156,7 +155,7 @@ class Path:
             journey.claimed = receive(journey.raw, self._limits)  # (1)
             journey.passed("envelope.received")
             self._watch("received")
-            # (2) authenticate: the door did it for the whole stream; `peer` is the proof.
+            journey.passed("peer.authenticated")  # (2), which the door did for the whole frame; `peer` is the proof
             journey.permit = authorise(peer, journey.claimed, self._directory, self._here)  # (3)
             journey.passed("action.permitted")
             self._watch("permitted")

@@ -19,6 +19,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from gateway.config import Telemetry
 
+EXPORT_SECONDS = 2.0
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
@@ -26,7 +27,10 @@ def tracer_provider(settings: Telemetry, service: str) -> TracerProvider:
     """Return a provider for one process, e.g. service "rogatory-node-ee"; shut it down to flush it."""
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
     if settings.otlp_endpoint:
-        exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint, insecure=settings.otlp_insecure)
+        # A receiver that is down must not hold up a stopping node; its spans are lost, the events are not.
+        exporter = OTLPSpanExporter(
+            endpoint=settings.otlp_endpoint, insecure=settings.otlp_insecure, timeout=EXPORT_SECONDS
+        )
         provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
 

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.integration
 BLOCK = (ids.MEASURE_BLOCK_WITHDRAWAL,)
 # In the order of the path; who calls is known before a byte is looked at.
 STAGES = [
-    "peer.authenticated",
     "envelope.received",
+    "peer.authenticated",
     "action.permitted",
     "envelope.verified",
     "step.lawful",

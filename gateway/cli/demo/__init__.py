@@ -5,6 +5,7 @@ with its signed receipt; with `--json` one summary. Exit code 0 only if all of i
 """
 
 import asyncio
+import logging
 import shlex
 import shutil
 import sys
@@ -31,6 +32,8 @@ from gateway.cli.federation import Summary
 def command(path: Path | None, keep: bool, as_json: bool) -> None:
     """Watch a freeze order travel from Estonia to a German exchange, and the answer back."""
     wallets = papers.read_wallets(path)
+    # The desks lose their node when it is killed, as they must; that is told in the story, not on standard error.
+    logging.getLogger("clients").setLevel(logging.ERROR)
     folder = Path(tempfile.mkdtemp(prefix="rogatory-demo-"))
     kept = False
     try:

@@ -10,7 +10,9 @@ import grpc.aio
 from nacl.utils import random
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import relay_pb2 as relay
+from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 from rogatory.v1.relay_pb2_grpc import RelayStub
 
 from clients.intake import Received
@@ -19,9 +21,12 @@ from gateway.cli.demo import papers
 from gateway.cli.demo.desks import Desk
 from gateway.cli.federation import INSTRUMENT, Summary
 from gateway.clock import system_clock
+from gateway.directory import Directory
 from gateway.envelope import Letter
-from gateway.errors import ErrorCode, GatewayError
+from gateway.errors import ErrorCode
 from gateway.signature import Domain
+
+TIMEOUT_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +117,30 @@ async def mount_all(desks: dict[str, Desk], loot: Loot, summary: Summary) -> lis
 
 
 async def submitted(attack: str, desk: Desk, forged: pb.SignedEnvelope) -> Refused:
-    """Hand in to the own node."""
+    """Hand in to the own node, past the library, which would not send such a thing."""
+    parts = desk.participant.parts
+    channel = transport.channel_to(parts.directory.node(parts.address.node), parts.directory.federation, parts.tls)
     try:
-        await desk.participant.submit(forged)
-    except GatewayError as error:
-        return Refused(attack, error.code, f"{desk.participant.parts.address.node}/node")
-    raise Succeeded(attack)
+        response = await MailboxStub(channel).Submit(mailbox.SubmitRequest(envelope=forged), timeout=TIMEOUT_SECONDS)
+    except grpc.aio.AioRpcError as error:
+        raise transport.error_of(error) from error
+    finally:
+        await channel.close()
+    return answered(attack, response.answer, parts.directory, parts.address.node)
+
+
+def answered(attack: str, answer: mailbox.Answer, directory: Directory, node: str) -> Refused:
+    """Read the refusal out of an answer: signed, about an envelope of the caller's; an error, about anybody else's.
+
+    Raises:
+        Succeeded: it is no refusal.
+    """
+    if answer.WhichOneof("result") == "error":
+        return Refused(attack, codec.error_from(answer.error).code, f"{node}/node")
+    said = statement.verify(answer.receipt, directory.signing_key)
+    if said.milestone != pb.MILESTONE_REFUSED:
+        raise Succeeded(attack)
+    return Refused(attack, ErrorCode(said.code), said.issuer)
 
 
 async def relayed(attack: str, summary: Summary, forged: pb.SignedEnvelope) -> Refused:
@@ -125,23 +148,17 @@ async def relayed(attack: str, summary: Summary, forged: pb.SignedEnvelope) -> R
     loaded = material.load_node(summary.config("ee/node"))
     channel = transport.channel_to(loaded.directory.node("de"), loaded.directory.federation, loaded.identity)
     try:
-        call = RelayStub(channel).Relay(timeout=10)
+        call = RelayStub(channel).Relay(timeout=TIMEOUT_SECONDS)
         await call.write(relay.RelayRequest(frame=1, envelopes=[forged]))
         response = await call.read()
         call.cancel()
     except grpc.aio.AioRpcError as error:
-        return Refused(attack, transport.error_of(error).code, "de/node")
+        raise transport.error_of(error) from error
     finally:
         await channel.close()
     if not isinstance(response, relay.RelayResponse):
         raise Succeeded(attack)
-    (answer,) = response.answers
-    if answer.WhichOneof("result") == "error":
-        return Refused(attack, codec.error_from(answer.error).code, "de/node")
-    said = statement.verify(answer.receipt, loaded.directory.signing_key)
-    if said.milestone != pb.MILESTONE_REFUSED:
-        raise Succeeded(attack)
-    return Refused(attack, ErrorCode(said.code), said.issuer)
+    return answered(attack, response.answers[0], loaded.directory, "de")
 
 
 def altered(signed: pb.SignedEnvelope) -> pb.SignedEnvelope:

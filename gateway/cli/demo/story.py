@@ -109,7 +109,7 @@ class Play:
         receipt = await self.desks[by].participant.submit(signed)
         header, said = envelope.parse_header(signed), pb.Statement.FromString(receipt.statement)
         kind = ids.Kind.Name(header.kind).removeprefix("KIND_").lower().replace("_", " ")
-        self.tell(f"  {by:<21} {kind:<17} -> {header.recipients[0]:<21} accepted by {said.issuer:<8} {what}")
+        self.tell(f"  {by:<21} {kind:<17} -> {header.recipients[0]:<21} accepted  by {said.issuer:<8} {what}")
 
 
 async def run(folder: Path, wallets: Sequence[evidence.WalletIdentifier], *, keep: bool, tell: Tell) -> Report:
@@ -213,7 +213,7 @@ async def cross_the_border(play: Play, case: str, request: pb.SignedEnvelope, *,
     for milestone in (pb.MILESTONE_ACCEPTED, pb.MILESTONE_DELIVERED, pb.MILESTONE_OPENED):
         said = await prosecutor.told(ref, milestone)
         name = pb.Milestone.Name(milestone).removeprefix("MILESTONE_").lower()
-        play.tell(f"  {'':<21} {'':<17}    {'':<21} {name:<9}by {said.issuer}")
+        play.tell(f"  {'':<21} {'':<17}    {'':<21} {name:<9} by {said.issuer}")
     copies = [t.statement for t in prosecutor.receipts if t.statement.envelope == ref]
     delivered = [said for said in copies if said.milestone == pb.MILESTONE_DELIVERED]
     play.report.expect(len(delivered) == 1, f"the request of {case} was delivered {len(delivered)} times")
