@@ -28,7 +28,7 @@ from tests.processes import finished
 pytestmark = pytest.mark.integration
 
 BLOCK = (ids.MEASURE_BLOCK_WITHDRAWAL,)
-# In the order of the path; who calls is known before a byte is looked at.
+# In the order of the path.
 STAGES = [
     "envelope.received",
     "peer.authenticated",
