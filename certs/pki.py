@@ -74,9 +74,7 @@ class DevelopmentPki:
         serials: source of serial numbers: positive, unique, 20 bytes at most (RFC 5280 section 4.1.2.2).
     """
 
-    def __init__(
-        self, federation: str, now: datetime, serials: Callable[[], int] = x509.random_serial_number
-    ) -> None:
+    def __init__(self, federation: str, now: datetime, serials: Callable[[], int] = x509.random_serial_number) -> None:
         self.federation = federation
         self._now = now
         self._serials = serials
@@ -104,7 +102,7 @@ class DevelopmentPki:
             self._cas[node] = Holder(certificate, key)
         return self._cas[node]
 
-    def leaf(  # noqa: PLR0913  # one argument for each thing that can be wrong
+    def leaf(  # one argument for each thing that can be wrong
         self,
         address: Address,
         *,
@@ -152,7 +150,7 @@ class DevelopmentPki:
         for node, authority in sorted(self._cas.items()):
             authority.write(folder / node, "ca")
 
-    def _sign(  # noqa: PLR0913  # one argument for each field that differs
+    def _sign(  # one argument for each field that differs
         self,
         profile: Profile,
         subject: x509.Name,
@@ -176,9 +174,7 @@ class DevelopmentPki:
             .serial_number(self._serials())
             .not_valid_before(start - profiles.BACKDATED)
             .not_valid_after(start + (lifetime or profile.lifetime))
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(profiles.key_usage(profile), critical=True)
             .add_extension(x509.BasicConstraints(profile.is_ca, profile.path_length), critical=True)

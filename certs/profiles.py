@@ -44,14 +44,10 @@ class Profile:
     lifetime: timedelta
 
 
-ROOT: Final = Profile(
-    is_ca=True, path_length=1, purposes=(), has_host_name=False, lifetime=timedelta(days=3650)
-)
+ROOT: Final = Profile(is_ca=True, path_length=1, purposes=(), has_host_name=False, lifetime=timedelta(days=3650))
 """Signs node CAs only. Offline after that: gateways trust the node CAs in the directory, not the root."""
 
-NODE_CA: Final = Profile(
-    is_ca=True, path_length=0, purposes=(), has_host_name=False, lifetime=timedelta(days=730)
-)
+NODE_CA: Final = Profile(is_ca=True, path_length=0, purposes=(), has_host_name=False, lifetime=timedelta(days=730))
 """Signs leaves of its own trust domain only: path length 0, and `name_constraints`."""
 
 NODE: Final = Profile(

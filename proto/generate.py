@@ -55,9 +55,7 @@ def image(*options: str) -> FileDescriptorSet:
 def generate(out: Path) -> None:
     """Write all generated files below `out`."""
     files = image().file
-    compile_protos(
-        [file.name for file in files], f"--python_out={out}", f"--mypy_out=quiet:{out}", *plugin("mypy")
-    )
+    compile_protos([file.name for file in files], f"--python_out={out}", f"--mypy_out=quiet:{out}", *plugin("mypy"))
     compile_protos(
         [file.name for file in files if file.service],
         f"--grpc_python_out={out}",
@@ -99,9 +97,7 @@ def check() -> None:
         generate(Path(folder))
         names = differing(contents(ROOT), contents(Path(folder)))
     if names:
-        raise SystemExit(
-            "\n".join(["not as generated (run `make proto`):", *(f"  proto/{name}" for name in names)])
-        )
+        raise SystemExit("\n".join(["not as generated (run `make proto`):", *(f"  proto/{name}" for name in names)]))
 
 
 def differing(old: dict[str, bytes], new: dict[str, bytes]) -> list[str]:
@@ -119,9 +115,7 @@ def write_images() -> None:
     released = FileDescriptorSet.FromString(BASELINE.read_bytes())
     BUILD.mkdir(exist_ok=True)
     (BUILD / "image.binpb").write_bytes(now.SerializeToString())
-    (BUILD / "baseline.binpb").write_bytes(
-        FileDescriptorSet(file=[*imports, *released.file]).SerializeToString()
-    )
+    (BUILD / "baseline.binpb").write_bytes(FileDescriptorSet(file=[*imports, *released.file]).SerializeToString())
 
 
 def write_baseline() -> None:
@@ -134,12 +128,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Generate the Python of the contract.")
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--check", dest="run", action="store_const", const=check, help="only compare")
-    modes.add_argument(
-        "--images", dest="run", action="store_const", const=write_images, help="write build/*.binpb"
-    )
-    modes.add_argument(
-        "--baseline", dest="run", action="store_const", const=write_baseline, help="at a release"
-    )
+    modes.add_argument("--images", dest="run", action="store_const", const=write_images, help="write build/*.binpb")
+    modes.add_argument("--baseline", dest="run", action="store_const", const=write_baseline, help="at a release")
     parser.set_defaults(run=write)
     parser.parse_args().run()
 
