@@ -247,7 +247,6 @@ class Intake:
         return [mailbox.Acknowledgement(delivery_id=delivery_id, held=True) for delivery_id, _ in proven]
 
     def _prove(self, receipt: pb.Receipt) -> pb.Statement:
-        codec.parse(pb.Receipt, receipt.SerializeToString(), ErrorCode.BAD_RECEIPT)
         said = statement.verify(receipt, self._directory.signing_key)
         if said.envelope.sender != self._me:
             raise Refusal(ErrorCode.BAD_RECEIPT, "it is about an envelope of somebody else", "envelope")

@@ -328,6 +328,9 @@ class Participant:
                 raise
             except Failure as error:
                 failure = error
+            except Refusal as error:
+                # Of the call, not of what was answered before: that stands, proven.
+                outcomes.update({p: error for p in todo if isinstance(outcomes.get(p, failure), Failure | None)})
             # What failed for itself is tried again like what the stream lost.
             todo = [position for position in todo if isinstance(outcomes.get(position, failure), Failure | None)]
             failure = failure or next((o for p in todo if isinstance(o := outcomes.get(p), Failure)), None)

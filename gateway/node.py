@@ -123,7 +123,7 @@ class Node:
         mailbox_pb2_grpc.add_MailboxServicer_to_server(mailbox, server)
         relay_door = RelayDoor(entrance, path, writer, reader, scribe, config.limits)
         relay_pb2_grpc.add_RelayServicer_to_server(relay_door, server)
-        trace_door = TraceDoor(config.node, entrance, reader, self._ask_node)
+        trace_door = TraceDoor(config.node, directory, entrance, reader, self._ask_node)
         trace_pb2_grpc.add_TraceServicer_to_server(trace_door, server)
         door = transport.DoorTls(material.identity, tuple(node.ca_pem for node in directory.nodes))
         try:

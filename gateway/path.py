@@ -26,7 +26,7 @@ from gateway.codec import error_message
 from gateway.config import Limits
 from gateway.directory import Directory
 from gateway.dispatch import dispatch
-from gateway.envelope import ref_of
+from gateway.envelope import fingerprint, parse_header, ref_of
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
 from gateway.procedure import check
@@ -206,16 +206,16 @@ class Path:
         error, claimed = journey.error, journey.claimed
         if error is None:
             raise Failure(ErrorCode.INTERNAL, "an envelope stopped without a reason")
+        before = _accepted_before(journey.raw, peer, txn)
+        if before is not None:
+            # A retry, after the clock, a limit or the directory has moved on: what was accepted stays accepted.
+            return before
         if claimed is None:
             # It has no name that could be believed, so there is nothing to sign about.
             nameless = ids.EnvelopeRef(sender=str(peer.address))
             txn.add_event(nameless, "envelope.refused", actor=str(peer.address), code=error.code, detail=error.detail)
             return error
         ref = ref_of(claimed.header)
-        owns = _owns(peer, claimed.header)
-        if owns and txn.fingerprint(ref) == claimed.fingerprint:
-            # A retry, after the clock or the directory has moved on: what was accepted stays accepted.
-            return txn.acceptance(ref)
         txn.add_event(
             ref,
             "envelope.refused",
@@ -226,7 +226,18 @@ class Path:
         )
         # Nobody but its owner is told anything signed about an envelope: a stranger who replays it must not make us
         # state REFUSED of what we, or another node, have accepted.
-        return self._scribe.refused(claimed, error, txn) if owns else error
+        return self._scribe.refused(claimed, error, txn) if _owns(peer, claimed.header) else error
+
+
+def _accepted_before(raw: pb.SignedEnvelope, peer: Peer, txn: Transaction) -> Pending | pb.Receipt | None:
+    """Return the receipt of these very bytes, if their owner brings them again."""
+    try:
+        header = parse_header(raw)
+    except Refusal:
+        return None
+    if not _owns(peer, header) or txn.fingerprint(ref_of(header)) != fingerprint(raw):
+        return None
+    return txn.acceptance(ref_of(header))
 
 
 def _owns(peer: Peer, header: pb.Header) -> bool:

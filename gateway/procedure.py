@@ -329,14 +329,19 @@ def _check_rests_on(header: pb.Header, step: Step, register: Register) -> None:
         found = [ids.EnvelopeRef(sender=child.sender, id=child.id) for child in support]
     if step.same_outcome:
         support = [s for s in support if (s.outcome, s.ground) == (header.outcome, header.ground)]
-    # One outcome reported is the one to report: a failure is not passed on as a success, nor the reverse.
-    reported = {s.outcome for s in support}
-    if len(reported) == 1 and header.outcome not in reported and ids.OUTCOME_UNSPECIFIED not in reported:
-        raise _out_of_order("what it rests on came to another outcome", "outcome")
     if not support:
         chain = ", ".join(_kind(kind) for kind in step.rests_on)
         raise _out_of_order(f"what it rests on is not recorded: {chain}", "cites[0]")
+    if header.outcome not in _outcomes_to_report({s.outcome for s in support}):
+        raise _out_of_order("what it rests on came to another outcome", "outcome")
     _check_within(header, support, "what it rests on")
+
+
+def _outcomes_to_report(reported: set[ids.Outcome.ValueType]) -> set[ids.Outcome.ValueType]:
+    """Return what may be reported of these: a failure is not passed on as a success, nor a success as a failure."""
+    if len(reported) == 1:
+        return reported
+    return (reported | {ids.OUTCOME_PARTLY_GRANTED}) - {ids.OUTCOME_REFUSED}
 
 
 def _marks(header: pb.Header, step: Step, register: Register) -> tuple[Mark, ...]:

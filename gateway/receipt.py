@@ -6,6 +6,7 @@ Each milestone is stated by whoever saw it happen, once: a success is never repo
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import errors_pb2
@@ -24,6 +25,9 @@ from gateway.receive import Claimed
 from gateway.record import Recorded
 from gateway.store import Leased, Pending, Transaction
 from gateway.store.transaction import DeliveryRow
+
+ONCE_AN_ISSUER: Final = (frozenset({pb.MILESTONE_ACCEPTED}), statement.FINAL, statement.BY_RECIPIENT)
+MAX_REPEATS: Final = 64  # decisions and reports on one envelope, of one node
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +89,7 @@ class Scribe:
             statement.check_subject(said, row.header, row.fingerprint)
             if said.issuer != recipient or said.milestone not in statement.BY_RECIPIENT:
                 raise Refusal(ErrorCode.BAD_RECEIPT, "only the recipient can say that it opened", "issuer")
-            # Its first word counts; more of them would only fill the stores of both nodes.
-            if not txn.has_word(said.envelope, recipient, statement.BY_RECIPIENT) and txn.add_receipt(
-                ack, said, way_to_sender(row.header, self.here)
-            ):
+            if _is_news(said, txn) and txn.add_receipt(ack, said, way_to_sender(row.header, self.here)):
                 txn.add_event(ref_of(row.header), _event_name(said.milestone), actor=recipient, code=said.code)
 
     def expired(self, settled: deliver.Settled, txn: Transaction) -> None:
@@ -156,7 +157,7 @@ class Scribe:
         statement.check_subject(said, header, fingerprint)
         if Address.parse(said.issuer, allow_node=True).node != peer_node:
             raise Refusal(ErrorCode.BAD_RECEIPT, f"node {peer_node} may not relay what {said.issuer} says", "issuer")
-        if txn.add_receipt(receipt, said, header.sender):
+        if _is_news(said, txn) and txn.add_receipt(receipt, said, header.sender):
             name = _event_name(said.milestone)
             txn.add_event(said.envelope, name, actor=said.issuer, code=said.code, detail=said.detail)
 
@@ -180,6 +181,18 @@ class Scribe:
             issuer=str(Address.of_node(self.here)),
             at_us=txn.now_us,
         )
+
+
+def _is_news(said: pb.Statement, txn: Transaction) -> bool:
+    """Whether a statement tells what its issuer has not told: its first word counts.
+
+    More of them would fill the stores of both nodes, and a second end would make the first untrue.
+    """
+    before = txn.words(said.envelope, said.issuer)
+    once = next((group for group in ONCE_AN_ISSUER if said.milestone in group), None)
+    if once is not None:
+        return once.isdisjoint(before)
+    return before.count(said.milestone) < MAX_REPEATS
 
 
 def _expired(row: DeliveryRow, txn: Transaction) -> bool:

@@ -18,6 +18,7 @@ from gateway.signature import Domain
 
 BY_RECIPIENT = frozenset({pb.MILESTONE_OPENED, pb.MILESTONE_REJECTED})
 BY_RECIPIENTS_NODE = frozenset({pb.MILESTONE_DELIVERED, pb.MILESTONE_DECIDED, pb.MILESTONE_EXECUTED})
+OF_ONE_COPY = BY_RECIPIENT | {pb.MILESTONE_DELIVERED, pb.MILESTONE_EXPIRED}
 FINAL = frozenset({pb.MILESTONE_DELIVERED, pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED})
 
 
@@ -48,6 +49,7 @@ def verify(receipt: pb.Receipt, find_key: KeyFinder) -> pb.Statement:
         Refusal: BAD_RECEIPT.
     """
     # (1)
+    codec.parse(pb.Receipt, receipt.SerializeToString(), ErrorCode.BAD_RECEIPT)
     statement = codec.parse(pb.Statement, receipt.statement, ErrorCode.BAD_RECEIPT)
     if receipt.signature.signer != statement.issuer:
         raise Refusal(ErrorCode.BAD_RECEIPT, "signed by another than its issuer", "signature.signer")
@@ -75,6 +77,8 @@ def check_subject(statement: pb.Statement, header: pb.Header, fingerprint: bytes
     named = (statement.envelope.sender, statement.envelope.id, statement.fingerprint)
     if named != (header.sender, header.id, fingerprint):
         raise Refusal(ErrorCode.BAD_RECEIPT, "the receipt is about another envelope", "envelope")
+    if statement.milestone in OF_ONE_COPY and not statement.recipient:
+        raise Refusal(ErrorCode.BAD_RECEIPT, "it does not say whose copy it is about", "recipient")
     if statement.recipient and statement.recipient not in header.recipients:
         raise Refusal(ErrorCode.BAD_RECEIPT, "the receipt is about another recipient", "recipient")
     # Before it has arrived, its sender's node had it too; what happened there only the recipient's node saw.

@@ -154,4 +154,7 @@ def error_of(error: grpc.aio.AioRpcError) -> GatewayError:
         sent = errors_pb2.Error()
         if detail.Unpack(sent):
             return codec.error_from(sent)
+    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        # gRPC's own word, before any code of ours has seen the message; ours would have sent its reasons.
+        return Refusal(ErrorCode.TOO_LARGE, f"the message is larger than the other end reads: {error.details()}"[:300])
     return Failure(ErrorCode.UNAVAILABLE, f"{error.code().name}: {error.details() or 'no answer'}"[:300])

@@ -24,6 +24,7 @@ from rogatory.v1.relay_pb2_grpc import RelayStub
 
 from gateway import codec, deliver, telemetry, transport
 from gateway.clock import Clock, to_micros
+from gateway.codec import error_message
 from gateway.config import Delivery
 from gateway.deliver import Chance
 from gateway.doors.entrance import Bell
@@ -140,11 +141,17 @@ class Courier:
             retry = await self._settle(leased, answers)
         except GatewayError as error:
             await self._hang_up()
+            if error.code is ErrorCode.TOO_LARGE and len(leased) == 1:
+                # It will never pass; with others in its frame it would have been tried alone, see `Transaction.lease`.
+                await self._settle(leased, [mailbox.Answer(error=error_message(error))])
+                return True
             await self._give_back(leased, event, error)
             raise
         except asyncio.CancelledError:
             stopping = Failure(ErrorCode.UNAVAILABLE, "the node stopped during the attempt")
-            await asyncio.shield(self._give_back(leased, event, stopping))
+            # If the store cannot be written either, the lease runs out by itself; we must stop all the same.
+            with contextlib.suppress(GatewayError):
+                await asyncio.shield(self._give_back(leased, event, stopping))
             raise
         if retry is not None:
             raise retry
@@ -208,7 +215,8 @@ class Courier:
         # A code that is missing, or that our version does not know, decides nothing either.
         if result == "error" and isinstance(codec.error_from(answer.error), Failure):
             failure = Failure(ErrorCode.UNAVAILABLE, f"{self._destination} cannot take it now: {answer.error.detail}")
-            deliver.fail(txn, item.seq, self._holder, Event.FAIL_CLEAN, failure, delay)
+            # Not clean: it had the copy, and only its next answer tells whether it kept it.
+            deliver.fail(txn, item.seq, self._holder, Event.FAIL_UNKNOWN, failure, delay)
             return failure
         try:
             with txn.part():
@@ -268,6 +276,8 @@ async def _ready(channel: grpc.aio.Channel) -> None:
             raise Failure(ErrorCode.UNAVAILABLE, "the connection was refused or its certificate was not accepted")
 
 
-def _unknown(error: GatewayError) -> Failure:
-    """Return a call's error as a failure: an answer about a call is none about the copies it carried."""
+def _unknown(error: GatewayError) -> GatewayError:
+    """Return a call's error as a failure: an answer about a call is none about the copies it carried, but for size."""
+    if error.code is ErrorCode.TOO_LARGE:
+        return error
     return Failure(ErrorCode.UNAVAILABLE, f"{error.code.name}: {error.detail}")

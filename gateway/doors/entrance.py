@@ -22,7 +22,7 @@ from gateway.clock import Clock
 from gateway.codec import error_message
 from gateway.config import Limits
 from gateway.directory import Directory
-from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.errors import ErrorCode, Failure, GatewayError
 from gateway.tls import peer_certificate
 
 # Our codes say it all; the gRPC status is for what knows nothing of us (proxies, dashboards).
@@ -121,7 +121,8 @@ class Entrance:
         self._streams[name] += 1
         if self._streams[name] > self._limits.max_streams_per_peer:
             detail = f"more than max_streams_per_peer = {self._limits.max_streams_per_peer} calls at once"
-            raise Refusal(ErrorCode.OVER_QUOTA, detail)
+            # It passes when one of the others ends, so it is no refusal.
+            raise Failure(ErrorCode.OVERLOADED, detail, retry_after=1.0)
 
 
 async def abort(context: Context, error: GatewayError) -> None:

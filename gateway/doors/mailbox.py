@@ -181,7 +181,8 @@ class _Collection:
                 leased = await self._door.lease(self.recipient, self._holder, limit)
                 self._out.update(item.seq for item in leased)
                 self._credit -= len(leased)
-                drained = len(leased) < limit
+                # A lease may be short because its bytes were enough; only an empty one says that nothing more is due.
+                drained = not leased
                 if leased or not said_drained:
                     yield mailbox.CollectResponse(items=map(_item, leased), drained=drained)
                 said_drained = drained

@@ -74,7 +74,9 @@ class RelayDoor(RelayServicer):
             rows = await self._reader.trace(request.envelope_id)
             here = self._scribe.here
             shared = [row for row in rows if between(row.header, here, other)]
-            return relay.TraceBetweenResponse(traces=[envelope_trace(row, here) for row in shared])
+            return relay.TraceBetweenResponse(
+                traces=[envelope_trace(row, here, self._scribe.directory) for row in shared]
+            )
 
     async def _hear(self, receipts: Sequence[pb.Receipt], peer: Peer) -> list[mailbox.Answer]:
         if not receipts:

@@ -15,10 +15,11 @@ from rogatory.v1.trace_pb2_grpc import TraceServicer
 
 from gateway import codec
 from gateway.codec import error_message
+from gateway.directory import Directory, Status
 from gateway.doors.entrance import Context, Entrance
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.identity import Address, Role
-from gateway.lifecycle import ACTS_NEXT, FINAL
+from gateway.lifecycle import ACTS_NEXT, FINAL, State
 from gateway.store.reader import EventRow, Reader, TraceRow
 
 AskNode = Callable[[str, str], Awaitable[list[trace.EnvelopeTrace]]]
@@ -27,9 +28,10 @@ AskNode = Callable[[str, str], Awaitable[list[trace.EnvelopeTrace]]]
 class TraceDoor(TraceServicer):
     """Serves the operators of one node."""
 
-    def __init__(self, here: str, entrance: Entrance, reader: Reader, ask_node: AskNode) -> None:
+    def __init__(self, here: str, directory: Directory, entrance: Entrance, reader: Reader, ask_node: AskNode) -> None:
         """Prepare the door; `ask_node(node, envelope id)` asks another node for what it knows."""
         self._here = here
+        self._directory = directory
         self._entrance = entrance
         self._reader = reader
         self._ask_node = ask_node
@@ -43,7 +45,7 @@ class TraceDoor(TraceServicer):
             rows = await self._reader.trace(request.key)
             if not rows:
                 raise Refusal(ErrorCode.NOT_FOUND, f"no envelope or case {request.key!r} at node {self._here}")
-            response = trace.GetTraceResponse(traces=[envelope_trace(row, self._here) for row in rows])
+            response = trace.GetTraceResponse(traces=[envelope_trace(row, self._here, self._directory) for row in rows])
             if request.ask_others:
                 await self._ask_others(rows, response)
             return response
@@ -83,7 +85,7 @@ def between(header: bytes, here: str, other: str) -> bool:
     return _nodes(header) == {here, other}
 
 
-def envelope_trace(row: TraceRow, here: str) -> trace.EnvelopeTrace:
+def envelope_trace(row: TraceRow, here: str, directory: Directory) -> trace.EnvelopeTrace:
     """Return what is recorded of one envelope as it travels."""
     return trace.EnvelopeTrace(
         node=here,
@@ -99,17 +101,22 @@ def envelope_trace(row: TraceRow, here: str) -> trace.EnvelopeTrace:
                 attempts=copy.attempts,
                 next_attempt_at_us=0 if copy.state in FINAL else copy.next_attempt_at_us,
                 last_error=copy.last_error,
-                acts_next=_acts_next(copy.destination, copy.state, ACTS_NEXT[copy.state]),
+                acts_next=_acts_next(copy.destination, copy.state, directory),
             )
             for copy in row.copies
         ],
     )
 
 
-def _acts_next(destination: str, state: object, who: str) -> str:
-    """Name who acts next: a mailbox has no courier, its owner collects."""
-    at_home = not Address.parse(destination, allow_node=True).is_node
-    return destination if at_home and state not in FINAL else who
+def _acts_next(destination: str, state: State, directory: Directory) -> str:
+    """Name who acts next: a mailbox has no courier, its owner collects; a node that is gone has nobody."""
+    address = Address.parse(destination, allow_node=True)
+    if state in FINAL:
+        return ACTS_NEXT[state]
+    if not address.is_node:
+        return destination
+    served = any(node.code == address.node and node.status is Status.ACTIVE for node in directory.nodes)
+    return ACTS_NEXT[state] if served else f"the operator: node {address.node} is no longer served"
 
 
 def _events(stored: EventRow) -> Iterable[trace.TraceEvent]:

@@ -1,4 +1,4 @@
-"""Reading the store: what traces and the start-up need. Never blocks the writer (WAL)."""
+"""Reading the store: what traces and couriers need. Never blocks the writer (WAL)."""
 
 import asyncio
 from collections.abc import Callable
@@ -64,11 +64,6 @@ class Reader:
     async def trace(self, key: str) -> list[TraceRow]:
         """Return what is recorded of the envelopes with that id, or of that case; at most MAX_TRACED."""
         return await self._run(lambda connection: _trace(connection, key))
-
-    async def pending_destinations(self) -> set[str]:
-        """Return where copies are still to go."""
-        query = select(deliveries.c.destination).where(_PENDING).distinct()
-        return await self._run(lambda connection: set(connection.scalars(query)))
 
     async def next_attempt_us(self, destination: str) -> int | None:
         """Return when the next copy for a destination is due, or None."""

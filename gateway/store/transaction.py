@@ -4,7 +4,7 @@ Only the writer makes one. Statements that a job wants signed are gathered, sign
 written in the same transaction, so no receipt leaves before it and what it is about are on disk.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -133,12 +133,12 @@ class Transaction:
             raise Failure(ErrorCode.STORE, "a recorded envelope has no receipt")
         return pb.Receipt(statement=row[0], signature=pb.Signature.FromString(row[1]))
 
-    def has_word(self, ref: ids.EnvelopeRef, issuer: str, milestones: Iterable[pb.Milestone.ValueType]) -> bool:
-        """Whether somebody has stated one of these milestones of an envelope before."""
+    def words(self, ref: ids.EnvelopeRef, issuer: str) -> list[pb.Milestone.ValueType]:
+        """Return the milestones of an envelope that somebody has stated, oldest first."""
         rows = self._sql.execute(
             "SELECT milestone FROM receipts WHERE id = ? AND sender = ? AND issuer = ?", (ref.id, ref.sender, issuer)
         )
-        return not {row[0] for row in rows}.isdisjoint(milestones)
+        return [row[0] for row in rows]
 
     # What is added.
 
@@ -251,14 +251,17 @@ class Transaction:
     # What is on its way.
 
     def lease(self, destination: str, holder: str, until_us: int, limit: int, max_bytes: int) -> list[Leased]:
-        """Take due copies for one destination, oldest first: up to `limit`, none more once `max_bytes` are reached."""
+        """Take due copies for one destination, oldest first: at least one, at most `limit` or `max_bytes` together."""
         rows = self._sql.execute(
             _LEASE, {"destination": destination, "now": self.now_us, "holder": holder, "limit": limit}
         ).fetchall()
-        leased = []
+        leased: list[Leased] = []
         size = 0
         for seq, was, expires_at_us, envelope_seq, receipt_seq in rows:
-            if size >= max_bytes:
+            envelope, fingerprint = (None, b"") if envelope_seq is None else self._envelope(envelope_seq)
+            receipt = None if receipt_seq is None else self._receipt(receipt_seq)
+            size += (envelope or receipt or pb.Receipt()).ByteSize()
+            if leased and size > max_bytes:
                 break
             state = lifecycle.advance(State(was), Event.LEASE)
             self._move(
@@ -269,9 +272,6 @@ class Transaction:
                 holder,
                 until_us,
             )
-            envelope, fingerprint = (None, b"") if envelope_seq is None else self._envelope(envelope_seq)
-            receipt = None if receipt_seq is None else self._receipt(receipt_seq)
-            size += (envelope or receipt or pb.Receipt()).ByteSize()
             expired = expires_at_us is not None and expires_at_us <= self.now_us
             leased.append(Leased(seq, state, expired, fingerprint, envelope, receipt))
         return leased

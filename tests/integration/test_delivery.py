@@ -192,3 +192,52 @@ async def test_refusal_of_the_other_node_travels_whole_to_the_sender(tmp_path: P
         assert said.envelope == ref(made)
         await fed.stop("ee")
         assert judge(fed.store("ee"), "ee", directory).ends["MILESTONE_REFUSED"] == 1
+
+
+async def test_backlog_larger_than_one_frame_is_collected_whole(tmp_path: Path) -> None:
+    """A frame that is full of bytes does not mean that the mailbox is empty."""
+    async with federation(tmp_path / "fed") as fed:
+        prosecutor = fed.actor("ee/prosecutor")
+        for n in range(12):
+            draft = prosecutor.compose(
+                ids.KIND_DRAFT, "ee/central-authority", bytes(60_000), measures=BLOCK, case_id=f"EE-{n}"
+            )
+            assert (await prosecutor.submit(draft)).milestone == pb.MILESTONE_ACCEPTED
+        assert len(await fed.actor("ee/central-authority").waiting()) == 12
+
+
+async def test_one_envelope_too_large_for_the_other_node_is_refused_and_blocks_nobody(tmp_path: Path) -> None:
+    async with federation(tmp_path / "fed", start=["ee"]) as fed:
+        settings = fed.summary.config("de/node")
+        small = "\n[limits]\nmax_payload_bytes = 65536\nmax_frame_bytes = 262144\n"
+        settings.write_text(settings.read_text() + small)
+        prosecutor = fed.actor("ee/prosecutor")
+        too_large = prosecutor.compose(
+            ids.KIND_FREEZE_REQUEST,
+            "de/central-authority",
+            bytes(900_000),
+            instrument="eu-2018-1805",
+            measures=BLOCK,
+            case_id="EE-LARGE",
+        )
+        await prosecutor.submit(fed.countersigned(too_large))
+        other = fed.request(case_id="EE-SMALL")
+        await prosecutor.submit(other)
+        await fed.start("de")
+        (item,) = await fed.actor("de/central-authority").collect(1)
+        assert item.envelope == other
+        told = [prosecutor.said(each) for each in await prosecutor.collect(3)]
+        (refused,) = [said for said in told if said.milestone == pb.MILESTONE_REFUSED]
+        assert (refused.envelope, code_of(refused)) == (ref(too_large), ErrorCode.TOO_LARGE)
+
+
+async def test_retry_of_what_was_accepted_gets_its_receipt_though_the_limit_is_lower_now(tmp_path: Path) -> None:
+    async with federation(tmp_path / "fed") as fed:
+        prosecutor = fed.actor("ee/prosecutor")
+        draft = prosecutor.compose(ids.KIND_DRAFT, "ee/central-authority", bytes(60_000), measures=BLOCK)
+        first = await prosecutor.answer(draft)
+        await fed.stop("ee")
+        settings = fed.summary.config("ee/node")
+        settings.write_text(settings.read_text() + "\n[limits]\nmax_payload_bytes = 1024\n")
+        await fed.start("ee")
+        assert await prosecutor.answer(draft) == first

@@ -378,7 +378,7 @@ async def test_calls_over_max_streams_per_peer_are_refused_and_a_closed_one_make
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await fed.actor("ee/prosecutor").waiting()
         error = transport.error_of(caught.value)
-        assert error.code is ErrorCode.OVER_QUOTA
+        assert error.code is ErrorCode.OVERLOADED
         assert "max_streams_per_peer = 3" in error.detail
         assert await fed.actor("ee/court").waiting() == [], "another's quota is its own"
         await calls[0].done_writing()

@@ -16,11 +16,12 @@ from rogatory.v1.relay_pb2_grpc import RelayStub
 from rogatory.v1.trace_pb2 import GetTraceRequest
 from rogatory.v1.trace_pb2_grpc import TraceStub
 
-from gateway import codec, envelope, signature, statement, transport
+from gateway import codec, envelope, material, signature, statement, transport
+from gateway.clock import system_clock, to_micros
 from gateway.config import Limits
 from gateway.errors import ErrorCode
 from gateway.signature import Domain
-from tests.federation import Federation, code_of, federation, ref, relay_one
+from tests.federation import Actor, Federation, code_of, federation, ref, relay_one
 from tests.judge import judge
 
 BLOCK = (ids.MEASURE_BLOCK_WITHDRAWAL,)
@@ -221,7 +222,7 @@ async def test_strangers_receipt_about_our_envelope_is_refused(fed: Federation) 
         fingerprint=envelope.fingerprint(made),
         milestone=pb.MILESTONE_DELIVERED,
         issuer="de/node",
-        at_us=1,
+        at_us=to_micros(system_clock()),
         recipient="de/central-authority",
     )
     raw = said.SerializeToString()
@@ -243,7 +244,7 @@ async def test_opened_stated_by_another_than_the_recipient_is_refused(fed: Feder
         milestone=pb.MILESTONE_OPENED,
         issuer="de/court",
         recipient="de/court",
-        at_us=1,
+        at_us=to_micros(system_clock()),
     )
     (lie,) = statement.issue([said], court.loaded.address, court.key)
     call = MailboxStub(authority.channel).Collect(timeout=10)
@@ -336,3 +337,60 @@ async def test_refused_envelope_never_reaches_anybody(fed: Federation) -> None:
     del made.signatures[1]
     await fed.actor("ee/prosecutor").submit(made)
     assert await fed.actor("de/central-authority").waiting() == []
+
+
+async def test_receipt_that_hides_what_its_reader_would_refuse_is_not_passed_on(fed: Federation) -> None:
+    """Else the sender could never acknowledge it, and would never learn that its envelope was opened."""
+    made = fed.request()
+    await fed.actor("ee/prosecutor").submit(made)
+    authority = fed.actor("de/central-authority")
+    (item,) = await authority.collect(1, acknowledge=False)
+    word = opened(authority, made)
+    word.signature.MergeFromString(b"\xf8\x07\x01")
+    call = MailboxStub(authority.channel).Collect(timeout=10)
+    for receipt, expected in ((word, ErrorCode.BAD_RECEIPT), (opened(authority, made), None)):
+        ack = mailbox.Acknowledgement(delivery_id=item.delivery_id, held=True, statement=receipt)
+        await call.write(mailbox.CollectRequest(acknowledgements=[ack]))
+        response = await call.read()
+        assert isinstance(response, mailbox.CollectResponse)
+        error = response.settled[0].error if response.settled[0].HasField("error") else None
+        assert (None if error is None else codec.error_from(error).code) is expected
+    call.cancel()
+    told = {fed.actor("ee/prosecutor").said(each).milestone for each in await fed.actor("ee/prosecutor").collect(3)}
+    assert told == {pb.MILESTONE_ACCEPTED, pb.MILESTONE_DELIVERED, pb.MILESTONE_OPENED}
+
+
+def opened(recipient: Actor, made: pb.SignedEnvelope) -> pb.Receipt:
+    said = pb.Statement(
+        envelope=ref(made),
+        fingerprint=envelope.fingerprint(made),
+        milestone=pb.MILESTONE_OPENED,
+        issuer=recipient.address,
+        recipient=recipient.address,
+        at_us=to_micros(system_clock()),
+    )
+    (receipt,) = statement.issue([said], recipient.loaded.address, recipient.key)
+    return receipt
+
+
+async def test_node_that_states_two_ends_of_one_envelope_is_believed_once(fed: Federation) -> None:
+    made = fed.request()
+    await fed.actor("ee/prosecutor").submit(made)
+    await fed.actor("de/central-authority").collect(1)
+    await fed.actor("ee/prosecutor").collect(2)
+    loaded = material.load_node(fed.summary.config("de/node"))
+    lies = [
+        pb.Statement(
+            envelope=ref(made),
+            fingerprint=envelope.fingerprint(made),
+            milestone=milestone,
+            issuer="de/node",
+            recipient="de/central-authority",
+            at_us=to_micros(system_clock()) + number,
+        )
+        for number, milestone in enumerate((pb.MILESTONE_EXPIRED, pb.MILESTONE_REFUSED, pb.MILESTONE_DELIVERED))
+    ]
+    receipts = statement.issue(lies, loaded.address, loaded.signing_key)
+    answers = await relay_one(fed.node_relay("de", "ee"), relay.RelayRequest(frame=1, receipts=receipts))
+    assert all(answer.noted for answer in answers)
+    assert await fed.actor("ee/prosecutor").waiting() == []

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
+from gateway import procedure
 from gateway.authorise import RULES, permitted
 from gateway.directory import Directory, Status
 from gateway.envelope import ref_of
@@ -394,6 +395,19 @@ def test_failure_is_not_passed_on_as_a_success_nor_a_success_as_a_failure(name: 
     case.step(name, **failed)
     case = case_before(name)
     assert refused(case, case.write(name, **failed)) == (ErrorCode.OUT_OF_ORDER, "outcome")
+
+
+@pytest.mark.parametrize(
+    ("reported", "allowed"),
+    [
+        ({ids.OUTCOME_GRANTED}, {ids.OUTCOME_GRANTED}),
+        ({ids.OUTCOME_REFUSED}, {ids.OUTCOME_REFUSED}),
+        ({ids.OUTCOME_REFUSED, PARTLY}, {PARTLY}),
+        ({ids.OUTCOME_REFUSED, ids.OUTCOME_GRANTED}, {PARTLY, ids.OUTCOME_GRANTED}),
+    ],
+)
+def test_several_reports_are_passed_on_as_what_they_come_to(reported: set[Any], allowed: set[Any]) -> None:
+    assert procedure._outcomes_to_report(reported) == allowed
 
 
 def test_report_abroad_may_join_what_several_courts_reported() -> None:

@@ -75,10 +75,6 @@ class Desk:
 
         return await self._wait(there, f"{pb.Milestone.Name(milestone)} of {ref.id}")
 
-    async def rejected_one(self) -> Faulty:
-        """Wait for something that was collected and turned down."""
-        return await self._wait(lambda: self.rejected[-1] if self.rejected else None, "something to reject")
-
     async def _wait(self, there: Callable[[], T | None], what: str) -> T:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS), self._news:

@@ -253,9 +253,9 @@ async def execute(play: Play, case: str, decision: Received, request: Received) 
     if not isinstance(what, orders.DomesticOrder):
         raise Failure(ErrorCode.INTERNAL, "an order without its document")
     play.report.wallets_carried += len(what.wallets)
-    play.report.expect(
-        "EE" not in str(ordered.header) and "ee/" not in str(what), "the order tells of the foreign case"
-    )
+    told = (ordered.header.case_id, ordered.header.instrument, str(ordered.header.cites), str(what))
+    leaks = [word for word in ("EE-", "ee/", "KrMS", "Riigi", INSTRUMENT) if any(word in text for text in told)]
+    play.report.expect(not leaks, f"the order tells of the foreign case: {leaks}")
     results, records = papers.freeze(what, system_clock), papers.read_transactions()
     reported = Exchange(exchange.participant).answer(ordered, results, records, data_classes=papers.DATA_CLASSES)
     froze = sum(result.status == orders.FREEZE_STATUS_FROZEN for result in results)

@@ -400,7 +400,6 @@ class Statement(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     GROUND_FIELD_NUMBER: _builtins.int
-    BECAUSE_FIELD_NUMBER: _builtins.int
     fingerprint: _builtins.bytes
     """SHA-256 over the envelope as a whole: header, signatures, payload and slots."""
     milestone: Global___Milestone.ValueType
@@ -425,10 +424,6 @@ class Statement(_message.Message):
     def envelope(self) -> _identifiers_pb2.EnvelopeRef:
         """The envelope it is about."""
 
-    @_builtins.property
-    def because(self) -> _identifiers_pb2.EnvelopeRef:
-        """The envelope that brought it about, in an EXECUTED; absent where the reader may not know of it."""
-
     def __init__(
         self,
         *,
@@ -443,11 +438,10 @@ class Statement(_message.Message):
         field: _builtins.str = ...,
         outcome: _identifiers_pb2.Outcome.ValueType = ...,
         ground: _identifiers_pb2.Ground.ValueType = ...,
-        because: _identifiers_pb2.EnvelopeRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["because", b"because", "envelope", b"envelope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "because", b"because", "code", b"code", "detail", b"detail", "envelope", b"envelope", "field", b"field", "fingerprint", b"fingerprint", "ground", b"ground", "issuer", b"issuer", "milestone", b"milestone", "outcome", b"outcome", "recipient", b"recipient"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "code", b"code", "detail", b"detail", "envelope", b"envelope", "field", b"field", "fingerprint", b"fingerprint", "ground", b"ground", "issuer", b"issuer", "milestone", b"milestone", "outcome", b"outcome", "recipient", b"recipient"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
