@@ -243,7 +243,7 @@ def _accepted_before(raw: pb.SignedEnvelope, peer: Peer, txn: Transaction) -> Pe
 def _owns(peer: Peer, header: pb.Header) -> bool:
     """Whether a peer is the envelope's sender, or its sender's node."""
     return header.sender == str(peer.address) or (
-        peer.address.is_node and Address.parse(header.sender).node == peer.node
+        peer.address.is_node and Address.parse(header.sender, allow_node=True).node == peer.node
     )
 
 
