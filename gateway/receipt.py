@@ -133,7 +133,9 @@ class Scribe:
             raise Refusal(ErrorCode.BAD_RECEIPT, f"{said.issuer} cannot answer so for {row.destination}")
         event = Event.CONFIRM
         if said.milestone == pb.MILESTONE_REFUSED:
-            event = Event.EXPIRE if said.code == errors_pb2.ERROR_CODE_EXPIRED else Event.REFUSE
+            # Only if it has expired here too: we do not sign that it has because the other node says so.
+            too_late = said.code == errors_pb2.ERROR_CODE_EXPIRED and _expired(row, txn)
+            event = Event.EXPIRE if too_late else Event.REFUSE
         state = deliver.settle(txn, leased.seq, event).state
         if state is State.EXPIRED:
             # One end only: the other node's refusal is our proof that it does not hold it; the sender hears EXPIRED.

@@ -67,12 +67,17 @@ class Story:
         if self.header is None:
             return "never accepted; the sender acts next"
         for milestone, sentence in _AFTERWARDS:
-            found = [proof for proof in self.proofs if proof.said.milestone == milestone and not proof.error]
+            found = [proof for proof in self.proofs if proof.said.milestone == milestone and self._believes(proof)]
             if found:
                 return sentence.format(
                     recipient=self.header.recipients[0], sender=self.header.sender, code=_code(found[-1].said.code)
                 )
         return "accepted, and nobody has told what followed; ask the other node"
+
+    def _believes(self, proof: Proven) -> bool:
+        """Whether a statement holds, and is about the bytes recorded: others under that name may have been refused."""
+        recorded = next((told.fingerprint for told in self.nodes if told.header), b"")
+        return not proof.error and proof.said.fingerprint == recorded
 
 
 # The furthest first. {code} only where there is one.

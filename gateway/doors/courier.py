@@ -127,9 +127,7 @@ class Courier:
         Raises:
             GatewayError: this attempt failed; every copy of it is back in the queue.
         """
-        leased = await self._writer.write(
-            lambda txn: deliver.lease(txn, self._destination, self._holder, FRAME_ITEMS, self._settings)
-        )
+        leased = await self._lease()
         if not leased:
             return False
         self._watch("leased")
@@ -157,6 +155,19 @@ class Courier:
             raise retry
         self._failures = 0
         return True
+
+    async def _lease(self) -> list[Leased]:
+        leasing = self._writer.write(
+            lambda txn: deliver.lease(txn, self._destination, self._holder, FRAME_ITEMS, self._settings)
+        )
+        try:
+            return await asyncio.shield(leasing)
+        except asyncio.CancelledError:
+            # The store goes on with it: what it leased was never sent, and must not look as if it had been.
+            with contextlib.suppress(GatewayError):
+                stopping = Failure(ErrorCode.UNAVAILABLE, "the node stopped before the attempt")
+                await asyncio.shield(self._give_back(await leasing, Event.FAIL_CLEAN, stopping))
+            raise
 
     async def _connected(self) -> Stream:
         if self._stream is None:

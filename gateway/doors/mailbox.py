@@ -7,6 +7,7 @@ will be handed out again, in another stream, byte for byte.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 from uuid import uuid4
 
@@ -19,7 +20,7 @@ from gateway.authenticate import Peer
 from gateway.codec import error_message
 from gateway.config import Delivery, Limits
 from gateway.doors.entrance import Bell, Context, Entrance, in_flight
-from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.lifecycle import Event
 from gateway.path import MAX_FRAME_ENVELOPES, Path, Turn
 from gateway.receipt import Scribe
@@ -178,8 +179,7 @@ class _Collection:
                 return
             while self._credit:
                 limit = min(self._credit, MAX_ITEMS_A_RESPONSE)
-                leased = await self._door.lease(self.recipient, self._holder, limit)
-                self._out.update(item.seq for item in leased)
+                leased = await self._lease(limit)
                 self._credit -= len(leased)
                 # A lease may be short because its bytes were enough; only an empty one says that nothing more is due.
                 drained = not leased
@@ -189,6 +189,18 @@ class _Collection:
                 if drained:
                     break
             await self.wake.wait()
+
+    async def _lease(self, limit: int) -> list[Leased]:
+        leasing = asyncio.ensure_future(self._door.lease(self.recipient, self._holder, limit))
+        try:
+            leased = await asyncio.shield(leasing)
+        except asyncio.CancelledError:
+            # The client has gone, and the store goes on with it: note what it leased, so that it is given back.
+            with suppress(GatewayError):
+                self._out.update(item.seq for item in await leasing)
+            raise
+        self._out.update(item.seq for item in leased)
+        return leased
 
     def _heard(self) -> list[mailbox.Acknowledgement]:
         """Take up new credit and return the acknowledgements that have come in."""

@@ -6,6 +6,7 @@ both sides come with their signatures, so that the operator's own program can ch
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import errors_pb2
@@ -17,12 +18,16 @@ from gateway import codec
 from gateway.codec import error_message
 from gateway.directory import Directory, Status
 from gateway.doors.entrance import Context, Entrance
-from gateway.errors import ErrorCode, GatewayError, Refusal
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address, Role
 from gateway.lifecycle import ACTS_NEXT, FINAL, State
 from gateway.store.reader import EventRow, Reader, TraceRow
 
 AskNode = Callable[[str, str], Awaitable[list[trace.EnvelopeTrace]]]
+
+# For all that one node is asked. Below the fifteen seconds that an operator's program waits: a node that is slow, or
+# slow on purpose, must not cost the operator what this one knows.
+ASK_SECONDS: Final = 10.0
 
 
 class TraceDoor(TraceServicer):
@@ -67,16 +72,21 @@ class TraceDoor(TraceServicer):
         """Ask one node, one envelope after another: a long case must not use up the calls it allows us at once."""
         traces: list[trace.EnvelopeTrace] = []
         try:
-            for row in rows:
-                told = await self._ask_node(node, row.id)
-                # It speaks for itself alone, and about what it was asked.
-                traces += [
-                    one
-                    for one in told
-                    if (one.node, one.envelope.sender, one.envelope.id) == (node, row.sender, row.id)
-                ]
+            async with asyncio.timeout(ASK_SECONDS):
+                for row in rows:
+                    told = await self._ask_node(node, row.id)
+                    # It speaks for itself alone, and about what it was asked.
+                    traces += [
+                        one
+                        for one in told
+                        if (one.node, one.envelope.sender, one.envelope.id) == (node, row.sender, row.id)
+                    ]
         except GatewayError as error:
             return traces, error
+        except TimeoutError:
+            return traces, Failure(
+                ErrorCode.UNAVAILABLE, f"node {node} did not tell all within {ASK_SECONDS:g} seconds"
+            )
         return traces, None
 
 
