@@ -83,7 +83,14 @@ class Reader:
             with self._engine.connect() as connection:
                 return ask(connection)
 
-        return await asyncio.to_thread(work)
+        asking = asyncio.ensure_future(asyncio.to_thread(work))
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            # A thread cannot be stopped, and `close` closes no connection that is still in use: then the log beside the
+            # database would not be written back, and the database alone would not be the whole store.
+            await asyncio.gather(asking, return_exceptions=True)
+            raise
 
 
 def _trace(connection: Connection, key: str) -> list[TraceRow]:
