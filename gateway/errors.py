@@ -71,19 +71,22 @@ class GatewayError(Exception):
         detail: one sentence for a person: the rule, and where it was broken. Never a secret, never content.
         field: the path of the offending field, with its position, e.g. `wallets[3].chain`; empty if none.
         retry_after: seconds to wait before the identical bytes may be tried again; only failures have one.
+        rule: name of the rule of a format that was broken, one of `gateway.formats.codes`; empty if it was none.
     """
 
     code: ErrorCode
     detail: str
     field: str = ""
     retry_after: float | None = None
+    rule: str = ""
 
     def __post_init__(self) -> None:
         """Do nothing; but without it the dataclass would not call those of the subclasses."""
 
     def __str__(self) -> str:
         where = f" (at {self.field})" if self.field else ""
-        return f"{self.code.name}: {self.detail}{where}"
+        rule = f" [{self.rule}]" if self.rule else ""
+        return f"{self.code.name}: {self.detail}{where}{rule}"
 
 
 class Refusal(GatewayError):
