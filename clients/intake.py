@@ -224,6 +224,7 @@ class Intake:
         if error is not None:
             made.code = errors_pb2.ErrorCode.ValueType(error.code)
             made.detail, made.field = error.detail[:MAX_DETAIL_CHARS], error.field[:MAX_FIELD_CHARS]
+            made.rule = error.rule
         return made
 
     def _verdict(self, each: _Judged) -> Refusal | None:

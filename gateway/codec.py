@@ -67,6 +67,7 @@ def error_message(error: GatewayError) -> errors_pb2.Error:
         detail=error.detail[:MAX_DETAIL_CHARS],
         field=error.field[:MAX_FIELD_CHARS],
         retry_after_ms=0 if error.retry_after is None else max(1, round(error.retry_after * 1000)),
+        rule=error.rule,
     )
 
 
@@ -80,7 +81,7 @@ def error_from(message: errors_pb2.Error) -> GatewayError:
     except ValueError:
         return Failure(ErrorCode.INTERNAL, f"an error of the unknown code {message.code}: {message.detail}")
     if code < FIRST_FAILURE:
-        return Refusal(code, message.detail, message.field)
+        return Refusal(code, message.detail, message.field, rule=message.rule)
     return Failure(code, message.detail, message.field, message.retry_after_ms / 1000 or None)
 
 

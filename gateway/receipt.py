@@ -56,7 +56,7 @@ class Scribe:
         """State that this node does not take it, and by which rule."""
         made = self._statement(claimed.header, claimed.fingerprint, pb.MILESTONE_REFUSED, txn)
         made.code, made.detail = errors_pb2.ErrorCode.ValueType(error.code), error.detail[:MAX_DETAIL_CHARS]
-        made.field = error.field[:MAX_FIELD_CHARS]
+        made.field, made.rule = error.field[:MAX_FIELD_CHARS], error.rule
         return txn.state(made)
 
     def acknowledged(self, ack: pb.Receipt | None, held: bool, seq: int, recipient: str, txn: Transaction) -> None:  # noqa: FBT001  the wire's own word

@@ -1,8 +1,8 @@
-"""Generates the Python of the contract from its .proto files.
+"""Generates from the .proto files: the Python of the contract, the JSON Schemas of its documents, its comments as data.
 
 In: `rogatory/v1/*.proto` beside this file, and the descriptor of validate.proto from the installed
-protovalidate. Out: modules and stubs beside the .proto files. The same input gives the same bytes, so
-`--check` can demand that what is committed is what would be generated.
+protovalidate. Out: modules and stubs beside the .proto files, schemas in `schema/` there. The same input gives the same
+bytes, so `--check` can demand that what is committed is what would be generated.
 """
 
 import argparse
@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import comments
 import grpc_tools
+import json_schema
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_tools import protoc
 from rogatory import validation
@@ -19,7 +21,7 @@ from rogatory import validation
 ROOT = Path(__file__).parent
 BUILD = ROOT.parent / "build"
 BASELINE = ROOT / "baseline.binpb"
-GENERATED = "rogatory/v1/*_pb2*.py*"
+GENERATED = ("rogatory/v1/*_pb2*.py*", f"{json_schema.FOLDER}/*")
 WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"  # google/protobuf/*.proto come with the compiler
 SCRIPTS = Path(sys.executable).parent
 
@@ -65,6 +67,16 @@ def generate(out: Path) -> None:
     for path in out.glob("rogatory/v1/*_pb2.py"):
         text = path.read_text(encoding="utf-8")
         path.write_text(text.replace(BUF_IMPORT, OUR_IMPORT), encoding="utf-8")
+    write_words(out)
+
+
+def write_words(out: Path) -> None:
+    """Write what is made of the contract as a whole, comments included."""
+    told = image("--include_source_info")
+    said = comments.read(told)
+    for name, text in {comments.MODULE: comments.module(said), **json_schema.texts(told, said)}.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(text, encoding="utf-8")
 
 
 def plugin(name: str) -> list[str]:
@@ -74,7 +86,8 @@ def plugin(name: str) -> list[str]:
 
 def contents(root: Path) -> dict[str, bytes]:
     """Return the generated files below `root`."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.glob(GENERATED)}
+    found = (path for pattern in GENERATED for path in root.glob(pattern))
+    return {str(path.relative_to(root)): path.read_bytes() for path in found}
 
 
 def write() -> None:
@@ -87,6 +100,7 @@ def write() -> None:
         (ROOT / name).unlink()
     for name, content in new.items():
         if old.get(name) != content:
+            (ROOT / name).parent.mkdir(exist_ok=True)
             (ROOT / name).write_bytes(content)
     print(f"{len(new)} files generated, {len(differing(old, new))} changed")
 

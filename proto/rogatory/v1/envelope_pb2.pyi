@@ -400,6 +400,7 @@ class Statement(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     GROUND_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
     fingerprint: _builtins.bytes
     """SHA-256 over the envelope as a whole: header, signatures, payload and slots."""
     milestone: Global___Milestone.ValueType
@@ -420,6 +421,8 @@ class Statement(_message.Message):
     """The decision, in a DECIDED or EXECUTED."""
     ground: _identifiers_pb2.Ground.ValueType
     """The ground of that decision, if it is not a full grant."""
+    rule: _builtins.str
+    """Name of the rule of a format that was broken, in a REJECTED; empty if it was none."""
     @_builtins.property
     def envelope(self) -> _identifiers_pb2.EnvelopeRef:
         """The envelope it is about."""
@@ -438,10 +441,11 @@ class Statement(_message.Message):
         field: _builtins.str = ...,
         outcome: _identifiers_pb2.Outcome.ValueType = ...,
         ground: _identifiers_pb2.Ground.ValueType = ...,
+        rule: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "code", b"code", "detail", b"detail", "envelope", b"envelope", "field", b"field", "fingerprint", b"fingerprint", "ground", b"ground", "issuer", b"issuer", "milestone", b"milestone", "outcome", b"outcome", "recipient", b"recipient"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "code", b"code", "detail", b"detail", "envelope", b"envelope", "field", b"field", "fingerprint", b"fingerprint", "ground", b"ground", "issuer", b"issuer", "milestone", b"milestone", "outcome", b"outcome", "recipient", b"recipient", "rule", b"rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

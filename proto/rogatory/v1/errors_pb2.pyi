@@ -159,6 +159,7 @@ class Error(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     FIELD_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
     code: Global___ErrorCode.ValueType
     """What happened; machines read this and nothing else."""
     detail: _builtins.str
@@ -167,6 +168,8 @@ class Error(_message.Message):
     """The field that offended, with its position; empty if none."""
     retry_after_ms: _builtins.int
     """After how many milliseconds the identical bytes may be tried again; 0 for never."""
+    rule: _builtins.str
+    """Name of the rule of a format that was broken, e.g. "ADDRESS_CHECKSUM"; empty if it was none."""
     def __init__(
         self,
         *,
@@ -174,10 +177,11 @@ class Error(_message.Message):
         detail: _builtins.str = ...,
         field: _builtins.str = ...,
         retry_after_ms: _builtins.int = ...,
+        rule: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "detail", b"detail", "field", b"field", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "detail", b"detail", "field", b"field", "retry_after_ms", b"retry_after_ms", "rule", b"rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

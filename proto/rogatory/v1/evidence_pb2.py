@@ -25,13 +25,21 @@ _sym_db = _symbol_database.Default()
 from rogatory import validation as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arogatory/v1/evidence.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\"\xa9\x03\n\x10WalletIdentifier\x12=\n\x05\x63hain\x18\x01 \x01(\tB.\xbaH+r)2\'^([-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32})?$\x12&\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,512}$\x12\x15\n\x03tag\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x31\n\x07\x63ustody\x18\x04 \x01(\x0e\x32\x14.rogatory.v1.CustodyB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x06source\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12(\n\nchain_name\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{0,64}$:\x9f\x01\xbaH\x9b\x01\x1a\x98\x01\n\x16wallet.chain_or_quoted\x12Oa wallet has the CAIP-2 id of its chain, or, if none is known, the chain\'s name\x1a-(this.chain == \'\') != (this.chain_name == \'\')\"\xe6\x01\n\x0b\x41ssetAmount\x12w\n\x05\x61sset\x18\x01 \x01(\tBh\xbaHerc2a^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,128}(/[-.%a-zA-Z0-9]{1,78})?$\x12\x31\n\nbase_units\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^(0|[1-9][0-9]{0,77})$\x12\x1e\n\x08\x64\x65\x63imals\x18\x03 \x01(\rB\x07\xbaH\x04*\x02\x18MH\x00\x88\x01\x01\x42\x0b\n\t_decimals\"\xe8\x04\n\x11TransactionRecord\x12:\n\x05\x63hain\x18\x01 \x01(\tB+\xbaH(r&2$^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}$\x12#\n\x04txid\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,128}$\x12\x14\n\x0c\x62lock_height\x18\x03 \x01(\x04\x12)\n\nblock_hash\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,128}$\x12(\n\rblock_time_us\x18\x05 \x01(\x03\x42\x11\xbaH\x0e\"\x0c\x10\x80\xc0\xcd\xe3\xcc\x81\x91\xc2\x03(\x00\x12\x33\n\x06inputs\x18\x06 \x03(\x0b\x32\x18.rogatory.v1.TransferEndB\t\xbaH\x06\x92\x01\x03\x10\x90N\x12\x34\n\x07outputs\x18\x07 \x03(\x0b\x32\x18.rogatory.v1.TransferEndB\t\xbaH\x06\x92\x01\x03\x10\x90N\x12\x16\n\tlog_index\x18\x08 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\x06source\x18\t \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x38\n\x06status\x18\n \x01(\x0e\x32\x1e.rogatory.v1.TransactionStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\tfee_payer\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12%\n\x03\x66\x65\x65\x18\x0c \x01(\x0b\x32\x18.rogatory.v1.AssetAmount\x12>\n\x0f\x62\x61lance_changes\x18\r \x03(\x0b\x32\x1a.rogatory.v1.BalanceChangeB\t\xbaH\x06\x92\x01\x03\x10\x90N\x12\x12\n\x05nonce\x18\x0e \x01(\x04H\x01\x88\x01\x01\x42\x0c\n\n_log_indexB\x08\n\x06_nonce\"\xd8\x01\n\x0bTransferEnd\x12\x19\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12(\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x18.rogatory.v1.AssetAmount\x12\x12\n\x05index\x18\x03 \x01(\rH\x00\x88\x01\x01\x12;\n\x05spent\x18\x04 \x01(\tB,\xbaH)r\'2%^([!-~]{1,128}:(0|[1-9][0-9]{0,9}))?$\x12)\n\x0boutput_type\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{0,64}$B\x08\n\x06_index\"\x8d\x02\n\rBalanceChange\x12&\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,512}$\x12w\n\x05\x61sset\x18\x02 \x01(\tBh\xbaHerc2a^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,128}(/[-.%a-zA-Z0-9]{1,78})?$\x12.\n\x05\x64\x65lta\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^(0|-?[1-9][0-9]{0,77})$\x12\x1e\n\x08\x64\x65\x63imals\x18\x04 \x01(\rB\x07\xbaH\x04*\x02\x18MH\x00\x88\x01\x01\x42\x0b\n\t_decimals*}\n\x07\x43ustody\x12\x17\n\x13\x43USTODY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43USTODY_UNKNOWN\x10\x01\x12\x15\n\x11\x43USTODY_CUSTODIAL\x10\x02\x12\x17\n\x13\x43USTODY_SELF_HOSTED\x10\x03\x12\x14\n\x10\x43USTODY_CONTRACT\x10\x04*v\n\x11TransactionStatus\x12\"\n\x1eTRANSACTION_STATUS_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRANSACTION_STATUS_APPLIED\x10\x01\x12\x1d\n\x19TRANSACTION_STATUS_FAILED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arogatory/v1/evidence.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\"\x81\x01\n\x0b\x41ttribution\x12\x1a\n\x06source\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1b\n\nconfidence\x18\x02 \x01(\rB\x07\xbaH\x04*\x02\x18\x64\x12 \n\x05\x61t_us\x18\x03 \x01(\x03\x42\x11\xbaH\x0e\"\x0c\x10\x80\xc0\xcd\xe3\xcc\x81\x91\xc2\x03 \x00\x12\x17\n\x05label\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\xaa\x08\n\x10WalletIdentifier\x12=\n\x05\x63hain\x18\x01 \x01(\tB.\xbaH+r)2\'^([-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32})?$\x12&\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,512}$\x12\x15\n\x03tag\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x31\n\x07\x63ustody\x18\x04 \x01(\x0e\x32\x14.rogatory.v1.CustodyB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x18\n\x06source\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12(\n\nchain_name\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{0,64}$\x12(\n\tcanonical\x18\x07 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,512}$\x12<\n\x0e\x63hecksum_state\x18\x08 \x01(\x0e\x32\x1a.rogatory.v1.ChecksumStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x38\n\x0equoted_because\x18\t \x01(\tB \xbaH\x1dr\x1b\x32\x19^([A-Z][A-Z0-9_]{0,63})?$\x12\x36\n\x0cprovider_lei\x18\n \x01(\tB \xbaH\x1dr\x1b\x32\x19^([A-Z0-9]{18}[0-9]{2})?$\x12#\n\x11\x61\x63\x63ount_reference\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x38\n\x0c\x61ttributions\x18\x0c \x03(\x0b\x32\x18.rogatory.v1.AttributionB\x08\xbaH\x05\x92\x01\x02\x10\x10:\xe7\x03\xbaH\xe3\x03\x1a\x96\x01\n\x14wallet.chain_or_name\x12Oa wallet has the CAIP-2 id of its chain, or, if none is known, the chain\'s name\x1a-(this.chain == \'\') != (this.chain_name == \'\')\x1a\xc7\x02\n\x1bwallet.executable_or_quoted\x12\x8d\x01\x61n executable wallet has a chain, a canonical address and a checksum state; a quoted one says which rule it breaks and has neither of the two\x1a\x97\x01this.quoted_because == \'\' ? (this.chain != \'\' && this.canonical != \'\' && this.checksum_state != 0) : (this.canonical == \'\' && this.checksum_state == 0)\"l\n\x05Money\x12#\n\x08\x63urrency\x18\x01 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[A-Z]{3}$\x12>\n\x06\x61mount\x18\x02 \x01(\tB.\xbaH+r)2\'^(0|[1-9][0-9]{0,29})([.][0-9]{1,18})?$\"\xef\x01\n\tValuation\x12)\n\x05value\x18\x01 \x01(\x0b\x32\x12.rogatory.v1.MoneyB\x06\xbaH\x03\xc8\x01\x01\x12\x1a\n\x06source\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x38\n\x06method\x18\x03 \x01(\x0e\x32\x1c.rogatory.v1.ValuationMethodB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x05\x61t_us\x18\x04 \x01(\x03\x42\x11\xbaH\x0e\"\x0c\x10\x80\xc0\xcd\xe3\xcc\x81\x91\xc2\x03 \x00\x12?\n\x04rate\x18\x05 \x01(\tB1\xbaH.r,2*^((0|[1-9][0-9]{0,29})([.][0-9]{1,18})?)?$\"\xc4\x02\n\x0b\x41ssetAmount\x12w\n\x05\x61sset\x18\x01 \x01(\tBh\xbaHerc2a^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,128}(/[-.%a-zA-Z0-9]{1,78})?$\x12\x31\n\nbase_units\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^(0|[1-9][0-9]{0,77})$\x12\x1e\n\x08\x64\x65\x63imals\x18\x03 \x01(\rB\x07\xbaH\x04*\x02\x18MH\x00\x88\x01\x01\x12\x31\n\x03\x64ti\x18\x04 \x01(\tB$\xbaH!r\x1f\x32\x1d^([0-9B-DF-HJ-NP-TV-XZ]{9})?$\x12)\n\tvaluation\x18\x05 \x01(\x0b\x32\x16.rogatory.v1.ValuationB\x0b\n\t_decimals\"\xdf\x0c\n\x11TransactionRecord\x12:\n\x05\x63hain\x18\x01 \x01(\tB+\xbaH(r&2$^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}$\x12#\n\x04txid\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,128}$\x12\x19\n\x0c\x62lock_height\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12)\n\nblock_hash\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{0,128}$\x12-\n\rblock_time_us\x18\x05 \x01(\x03\x42\x11\xbaH\x0e\"\x0c\x10\x80\xc0\xcd\xe3\xcc\x81\x91\xc2\x03(\x00H\x01\x88\x01\x01\x12\x33\n\x06inputs\x18\x06 \x03(\x0b\x32\x18.rogatory.v1.TransferEndB\t\xbaH\x06\x92\x01\x03\x10\x90N\x12\x34\n\x07outputs\x18\x07 \x03(\x0b\x32\x18.rogatory.v1.TransferEndB\t\xbaH\x06\x92\x01\x03\x10\x90N\x12\x16\n\tlog_index\x18\x08 \x01(\rH\x02\x88\x01\x01\x12\x1a\n\x06source\x18\t \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x38\n\x06status\x18\n \x01(\x0e\x32\x1e.rogatory.v1.TransactionStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\tfee_payer\x18\x0b \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12%\n\x03\x66\x65\x65\x18\x0c \x01(\x0b\x32\x18.rogatory.v1.AssetAmount\x12>\n\x0f\x62\x61lance_changes\x18\r \x03(\x0b\x32\x1a.rogatory.v1.BalanceChangeB\t\xbaH\x06\x92\x01\x03\x10\x90N\x12\x12\n\x05nonce\x18\x0e \x01(\x04H\x03\x88\x01\x01\x12\x34\n\x04kind\x18\x0f \x01(\x0e\x32\x1c.rogatory.v1.TransactionKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12R\n\rtrace_address\x18\x10 \x01(\tB;\xbaH8r624^((0|[1-9][0-9]{0,4})(_(0|[1-9][0-9]{0,4})){0,31})?$\x12\x18\n\x0b\x62lock_index\x18\x11 \x01(\rH\x04\x88\x01\x01\x12\x1a\n\rconfirmations\x18\x12 \x01(\x04H\x05\x88\x01\x01\x12.\n\x0eobserved_at_us\x18\x13 \x01(\x03\x42\x11\xbaH\x0e\"\x0c\x10\x80\xc0\xcd\xe3\xcc\x81\x91\xc2\x03 \x00H\x06\x88\x01\x01\x12\x19\n\x08raw_hash\x18\x14 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18 \x12,\n\x0estatus_as_told\x18\x15 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{0,64}$\x12\x11\n\x04slot\x18\x16 \x01(\x04H\x07\x88\x01\x01:\xbd\x04\xbaH\xb9\x04\x1a\x82\x02\n\x17transaction.block_whole\x12ga block is named by its hash, or by its slot; without either there is no height, time or position of it\x1a~this.block_hash != \'\' || (!has(this.block_height) && (has(this.slot) || (!has(this.block_time_us) && !has(this.block_index))))\x1a\xdc\x01\n\x1dtransaction.kind_and_position\x12`a token transfer has a log_index, an internal transfer a trace_address, and nothing else has one\x1aYhas(this.log_index) == (this.kind == 1) && (this.trace_address != \'\') == (this.kind == 2)\x1aS\n\x1btransaction.raw_hash_length\x12\x13\x61 hash has 32 bytes\x1a\x1fthis.raw_hash.size() in [0, 32]B\x0f\n\r_block_heightB\x10\n\x0e_block_time_usB\x0c\n\n_log_indexB\x08\n\x06_nonceB\x0e\n\x0c_block_indexB\x10\n\x0e_confirmationsB\x11\n\x0f_observed_at_usB\x07\n\x05_slot\"\xd8\x01\n\x0bTransferEnd\x12\x19\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12(\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x18.rogatory.v1.AssetAmount\x12\x12\n\x05index\x18\x03 \x01(\rH\x00\x88\x01\x01\x12;\n\x05spent\x18\x04 \x01(\tB,\xbaH)r\'2%^([!-~]{1,128}:(0|[1-9][0-9]{0,9}))?$\x12)\n\x0boutput_type\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[!-~]{0,64}$B\x08\n\x06_index\"\x8d\x02\n\rBalanceChange\x12&\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[!-~]{1,512}$\x12w\n\x05\x61sset\x18\x02 \x01(\tBh\xbaHerc2a^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,128}(/[-.%a-zA-Z0-9]{1,78})?$\x12.\n\x05\x64\x65lta\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^(0|-?[1-9][0-9]{0,77})$\x12\x1e\n\x08\x64\x65\x63imals\x18\x04 \x01(\rB\x07\xbaH\x04*\x02\x18MH\x00\x88\x01\x01\x42\x0b\n\t_decimals*}\n\x07\x43ustody\x12\x17\n\x13\x43USTODY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43USTODY_UNKNOWN\x10\x01\x12\x15\n\x11\x43USTODY_CUSTODIAL\x10\x02\x12\x17\n\x13\x43USTODY_SELF_HOSTED\x10\x03\x12\x14\n\x10\x43USTODY_CONTRACT\x10\x04*\x80\x01\n\rChecksumState\x12\x1e\n\x1a\x43HECKSUM_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43HECKSUM_STATE_VALID\x10\x01\x12\x17\n\x13\x43HECKSUM_STATE_NONE\x10\x02\x12\x1c\n\x18\x43HECKSUM_STATE_UNCHECKED\x10\x03*\xa1\x01\n\x0fValuationMethod\x12 \n\x1cVALUATION_METHOD_UNSPECIFIED\x10\x00\x12\"\n\x1eVALUATION_METHOD_SPOT_AT_ORDER\x10\x01\x12&\n\"VALUATION_METHOD_SPOT_AT_EXECUTION\x10\x02\x12 \n\x1cVALUATION_METHOD_DAILY_CLOSE\x10\x03*v\n\x11TransactionStatus\x12\"\n\x1eTRANSACTION_STATUS_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRANSACTION_STATUS_APPLIED\x10\x01\x12\x1d\n\x19TRANSACTION_STATUS_FAILED\x10\x02*\x80\x01\n\x0fTransactionKind\x12 \n\x1cTRANSACTION_KIND_UNSPECIFIED\x10\x00\x12#\n\x1fTRANSACTION_KIND_TOKEN_TRANSFER\x10\x01\x12&\n\"TRANSACTION_KIND_INTERNAL_TRANSFER\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rogatory.v1.evidence_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ATTRIBUTION'].fields_by_name['source']._loaded_options = None
+  _globals['_ATTRIBUTION'].fields_by_name['source']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_ATTRIBUTION'].fields_by_name['confidence']._loaded_options = None
+  _globals['_ATTRIBUTION'].fields_by_name['confidence']._serialized_options = b'\272H\004*\002\030d'
+  _globals['_ATTRIBUTION'].fields_by_name['at_us']._loaded_options = None
+  _globals['_ATTRIBUTION'].fields_by_name['at_us']._serialized_options = b'\272H\016\"\014\020\200\300\315\343\314\201\221\302\003 \000'
+  _globals['_ATTRIBUTION'].fields_by_name['label']._loaded_options = None
+  _globals['_ATTRIBUTION'].fields_by_name['label']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_WALLETIDENTIFIER'].fields_by_name['chain']._loaded_options = None
   _globals['_WALLETIDENTIFIER'].fields_by_name['chain']._serialized_options = b'\272H+r)2\'^([-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32})?$'
   _globals['_WALLETIDENTIFIER'].fields_by_name['address']._loaded_options = None
@@ -44,20 +52,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WALLETIDENTIFIER'].fields_by_name['source']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_WALLETIDENTIFIER'].fields_by_name['chain_name']._loaded_options = None
   _globals['_WALLETIDENTIFIER'].fields_by_name['chain_name']._serialized_options = b'\272H\021r\0172\r^[ -~]{0,64}$'
+  _globals['_WALLETIDENTIFIER'].fields_by_name['canonical']._loaded_options = None
+  _globals['_WALLETIDENTIFIER'].fields_by_name['canonical']._serialized_options = b'\272H\022r\0202\016^[!-~]{0,512}$'
+  _globals['_WALLETIDENTIFIER'].fields_by_name['checksum_state']._loaded_options = None
+  _globals['_WALLETIDENTIFIER'].fields_by_name['checksum_state']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_WALLETIDENTIFIER'].fields_by_name['quoted_because']._loaded_options = None
+  _globals['_WALLETIDENTIFIER'].fields_by_name['quoted_because']._serialized_options = b'\272H\035r\0332\031^([A-Z][A-Z0-9_]{0,63})?$'
+  _globals['_WALLETIDENTIFIER'].fields_by_name['provider_lei']._loaded_options = None
+  _globals['_WALLETIDENTIFIER'].fields_by_name['provider_lei']._serialized_options = b'\272H\035r\0332\031^([A-Z0-9]{18}[0-9]{2})?$'
+  _globals['_WALLETIDENTIFIER'].fields_by_name['account_reference']._loaded_options = None
+  _globals['_WALLETIDENTIFIER'].fields_by_name['account_reference']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_WALLETIDENTIFIER'].fields_by_name['attributions']._loaded_options = None
+  _globals['_WALLETIDENTIFIER'].fields_by_name['attributions']._serialized_options = b'\272H\005\222\001\002\020\020'
   _globals['_WALLETIDENTIFIER']._loaded_options = None
-  _globals['_WALLETIDENTIFIER']._serialized_options = b'\272H\233\001\032\230\001\n\026wallet.chain_or_quoted\022Oa wallet has the CAIP-2 id of its chain, or, if none is known, the chain\'s name\032-(this.chain == \'\') != (this.chain_name == \'\')'
+  _globals['_WALLETIDENTIFIER']._serialized_options = b'\272H\343\003\032\226\001\n\024wallet.chain_or_name\022Oa wallet has the CAIP-2 id of its chain, or, if none is known, the chain\'s name\032-(this.chain == \'\') != (this.chain_name == \'\')\032\307\002\n\033wallet.executable_or_quoted\022\215\001an executable wallet has a chain, a canonical address and a checksum state; a quoted one says which rule it breaks and has neither of the two\032\227\001this.quoted_because == \'\' ? (this.chain != \'\' && this.canonical != \'\' && this.checksum_state != 0) : (this.canonical == \'\' && this.checksum_state == 0)'
+  _globals['_MONEY'].fields_by_name['currency']._loaded_options = None
+  _globals['_MONEY'].fields_by_name['currency']._serialized_options = b'\272H\016r\0142\n^[A-Z]{3}$'
+  _globals['_MONEY'].fields_by_name['amount']._loaded_options = None
+  _globals['_MONEY'].fields_by_name['amount']._serialized_options = b'\272H+r)2\'^(0|[1-9][0-9]{0,29})([.][0-9]{1,18})?$'
+  _globals['_VALUATION'].fields_by_name['value']._loaded_options = None
+  _globals['_VALUATION'].fields_by_name['value']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_VALUATION'].fields_by_name['source']._loaded_options = None
+  _globals['_VALUATION'].fields_by_name['source']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_VALUATION'].fields_by_name['method']._loaded_options = None
+  _globals['_VALUATION'].fields_by_name['method']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_VALUATION'].fields_by_name['at_us']._loaded_options = None
+  _globals['_VALUATION'].fields_by_name['at_us']._serialized_options = b'\272H\016\"\014\020\200\300\315\343\314\201\221\302\003 \000'
+  _globals['_VALUATION'].fields_by_name['rate']._loaded_options = None
+  _globals['_VALUATION'].fields_by_name['rate']._serialized_options = b'\272H.r,2*^((0|[1-9][0-9]{0,29})([.][0-9]{1,18})?)?$'
   _globals['_ASSETAMOUNT'].fields_by_name['asset']._loaded_options = None
   _globals['_ASSETAMOUNT'].fields_by_name['asset']._serialized_options = b'\272Herc2a^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,128}(/[-.%a-zA-Z0-9]{1,78})?$'
   _globals['_ASSETAMOUNT'].fields_by_name['base_units']._loaded_options = None
   _globals['_ASSETAMOUNT'].fields_by_name['base_units']._serialized_options = b'\272H\032r\0302\026^(0|[1-9][0-9]{0,77})$'
   _globals['_ASSETAMOUNT'].fields_by_name['decimals']._loaded_options = None
   _globals['_ASSETAMOUNT'].fields_by_name['decimals']._serialized_options = b'\272H\004*\002\030M'
+  _globals['_ASSETAMOUNT'].fields_by_name['dti']._loaded_options = None
+  _globals['_ASSETAMOUNT'].fields_by_name['dti']._serialized_options = b'\272H!r\0372\035^([0-9B-DF-HJ-NP-TV-XZ]{9})?$'
   _globals['_TRANSACTIONRECORD'].fields_by_name['chain']._loaded_options = None
   _globals['_TRANSACTIONRECORD'].fields_by_name['chain']._serialized_options = b'\272H(r&2$^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}$'
   _globals['_TRANSACTIONRECORD'].fields_by_name['txid']._loaded_options = None
   _globals['_TRANSACTIONRECORD'].fields_by_name['txid']._serialized_options = b'\272H\022r\0202\016^[!-~]{1,128}$'
   _globals['_TRANSACTIONRECORD'].fields_by_name['block_hash']._loaded_options = None
-  _globals['_TRANSACTIONRECORD'].fields_by_name['block_hash']._serialized_options = b'\272H\022r\0202\016^[!-~]{1,128}$'
+  _globals['_TRANSACTIONRECORD'].fields_by_name['block_hash']._serialized_options = b'\272H\022r\0202\016^[!-~]{0,128}$'
   _globals['_TRANSACTIONRECORD'].fields_by_name['block_time_us']._loaded_options = None
   _globals['_TRANSACTIONRECORD'].fields_by_name['block_time_us']._serialized_options = b'\272H\016\"\014\020\200\300\315\343\314\201\221\302\003(\000'
   _globals['_TRANSACTIONRECORD'].fields_by_name['inputs']._loaded_options = None
@@ -72,6 +108,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSACTIONRECORD'].fields_by_name['fee_payer']._serialized_options = b'\272H\005r\003\030\200\004'
   _globals['_TRANSACTIONRECORD'].fields_by_name['balance_changes']._loaded_options = None
   _globals['_TRANSACTIONRECORD'].fields_by_name['balance_changes']._serialized_options = b'\272H\006\222\001\003\020\220N'
+  _globals['_TRANSACTIONRECORD'].fields_by_name['kind']._loaded_options = None
+  _globals['_TRANSACTIONRECORD'].fields_by_name['kind']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_TRANSACTIONRECORD'].fields_by_name['trace_address']._loaded_options = None
+  _globals['_TRANSACTIONRECORD'].fields_by_name['trace_address']._serialized_options = b'\272H8r624^((0|[1-9][0-9]{0,4})(_(0|[1-9][0-9]{0,4})){0,31})?$'
+  _globals['_TRANSACTIONRECORD'].fields_by_name['observed_at_us']._loaded_options = None
+  _globals['_TRANSACTIONRECORD'].fields_by_name['observed_at_us']._serialized_options = b'\272H\016\"\014\020\200\300\315\343\314\201\221\302\003 \000'
+  _globals['_TRANSACTIONRECORD'].fields_by_name['raw_hash']._loaded_options = None
+  _globals['_TRANSACTIONRECORD'].fields_by_name['raw_hash']._serialized_options = b'\272H\004z\002\030 '
+  _globals['_TRANSACTIONRECORD'].fields_by_name['status_as_told']._loaded_options = None
+  _globals['_TRANSACTIONRECORD'].fields_by_name['status_as_told']._serialized_options = b'\272H\021r\0172\r^[ -~]{0,64}$'
+  _globals['_TRANSACTIONRECORD']._loaded_options = None
+  _globals['_TRANSACTIONRECORD']._serialized_options = b'\272H\271\004\032\202\002\n\027transaction.block_whole\022ga block is named by its hash, or by its slot; without either there is no height, time or position of it\032~this.block_hash != \'\' || (!has(this.block_height) && (has(this.slot) || (!has(this.block_time_us) && !has(this.block_index))))\032\334\001\n\035transaction.kind_and_position\022`a token transfer has a log_index, an internal transfer a trace_address, and nothing else has one\032Yhas(this.log_index) == (this.kind == 1) && (this.trace_address != \'\') == (this.kind == 2)\032S\n\033transaction.raw_hash_length\022\023a hash has 32 bytes\032\037this.raw_hash.size() in [0, 32]'
   _globals['_TRANSFEREND'].fields_by_name['address']._loaded_options = None
   _globals['_TRANSFEREND'].fields_by_name['address']._serialized_options = b'\272H\005r\003\030\200\004'
   _globals['_TRANSFEREND'].fields_by_name['spent']._loaded_options = None
@@ -86,18 +134,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BALANCECHANGE'].fields_by_name['delta']._serialized_options = b'\272H\034r\0322\030^(0|-?[1-9][0-9]{0,77})$'
   _globals['_BALANCECHANGE'].fields_by_name['decimals']._loaded_options = None
   _globals['_BALANCECHANGE'].fields_by_name['decimals']._serialized_options = b'\272H\004*\002\030M'
-  _globals['_CUSTODY']._serialized_start=1843
-  _globals['_CUSTODY']._serialized_end=1968
-  _globals['_TRANSACTIONSTATUS']._serialized_start=1970
-  _globals['_TRANSACTIONSTATUS']._serialized_end=2088
-  _globals['_WALLETIDENTIFIER']._serialized_start=73
-  _globals['_WALLETIDENTIFIER']._serialized_end=498
-  _globals['_ASSETAMOUNT']._serialized_start=501
-  _globals['_ASSETAMOUNT']._serialized_end=731
-  _globals['_TRANSACTIONRECORD']._serialized_start=734
-  _globals['_TRANSACTIONRECORD']._serialized_end=1350
-  _globals['_TRANSFEREND']._serialized_start=1353
-  _globals['_TRANSFEREND']._serialized_end=1569
-  _globals['_BALANCECHANGE']._serialized_start=1572
-  _globals['_BALANCECHANGE']._serialized_end=1841
+  _globals['_CUSTODY']._serialized_start=4077
+  _globals['_CUSTODY']._serialized_end=4202
+  _globals['_CHECKSUMSTATE']._serialized_start=4205
+  _globals['_CHECKSUMSTATE']._serialized_end=4333
+  _globals['_VALUATIONMETHOD']._serialized_start=4336
+  _globals['_VALUATIONMETHOD']._serialized_end=4497
+  _globals['_TRANSACTIONSTATUS']._serialized_start=4499
+  _globals['_TRANSACTIONSTATUS']._serialized_end=4617
+  _globals['_TRANSACTIONKIND']._serialized_start=4620
+  _globals['_TRANSACTIONKIND']._serialized_end=4748
+  _globals['_ATTRIBUTION']._serialized_start=73
+  _globals['_ATTRIBUTION']._serialized_end=202
+  _globals['_WALLETIDENTIFIER']._serialized_start=205
+  _globals['_WALLETIDENTIFIER']._serialized_end=1271
+  _globals['_MONEY']._serialized_start=1273
+  _globals['_MONEY']._serialized_end=1381
+  _globals['_VALUATION']._serialized_start=1384
+  _globals['_VALUATION']._serialized_end=1623
+  _globals['_ASSETAMOUNT']._serialized_start=1626
+  _globals['_ASSETAMOUNT']._serialized_end=1950
+  _globals['_TRANSACTIONRECORD']._serialized_start=1953
+  _globals['_TRANSACTIONRECORD']._serialized_end=3584
+  _globals['_TRANSFEREND']._serialized_start=3587
+  _globals['_TRANSFEREND']._serialized_end=3803
+  _globals['_BALANCECHANGE']._serialized_start=3806
+  _globals['_BALANCECHANGE']._serialized_end=4075
 # @@protoc_insertion_point(module_scope)

@@ -51,6 +51,62 @@ CUSTODY_CONTRACT: Custody.ValueType  # 4
 """A contract holds the assets."""
 Global___Custody: _TypeAlias = Custody  # noqa: Y015
 
+class _ChecksumState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChecksumStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChecksumState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHECKSUM_STATE_UNSPECIFIED: _ChecksumState.ValueType  # 0
+    """A quoted identifier: nothing is said of it."""
+    CHECKSUM_STATE_VALID: _ChecksumState.ValueType  # 1
+    """It has one, and it is right."""
+    CHECKSUM_STATE_NONE: _ChecksumState.ValueType  # 2
+    """The chain's addresses have none (Solana, raw TON)."""
+    CHECKSUM_STATE_UNCHECKED: _ChecksumState.ValueType  # 3
+    """The chain knows one that this spelling leaves out (EIP-55: hexadecimal digits of one case)."""
+
+class ChecksumState(_ChecksumState, metaclass=_ChecksumStateEnumTypeWrapper):
+    """What the address's own checksum says of it."""
+
+CHECKSUM_STATE_UNSPECIFIED: ChecksumState.ValueType  # 0
+"""A quoted identifier: nothing is said of it."""
+CHECKSUM_STATE_VALID: ChecksumState.ValueType  # 1
+"""It has one, and it is right."""
+CHECKSUM_STATE_NONE: ChecksumState.ValueType  # 2
+"""The chain's addresses have none (Solana, raw TON)."""
+CHECKSUM_STATE_UNCHECKED: ChecksumState.ValueType  # 3
+"""The chain knows one that this spelling leaves out (EIP-55: hexadecimal digits of one case)."""
+Global___ChecksumState: _TypeAlias = ChecksumState  # noqa: Y015
+
+class _ValuationMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ValuationMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ValuationMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VALUATION_METHOD_UNSPECIFIED: _ValuationMethod.ValueType  # 0
+    """Refused."""
+    VALUATION_METHOD_SPOT_AT_ORDER: _ValuationMethod.ValueType  # 1
+    """The price at the moment of the order."""
+    VALUATION_METHOD_SPOT_AT_EXECUTION: _ValuationMethod.ValueType  # 2
+    """The price at the moment of execution."""
+    VALUATION_METHOD_DAILY_CLOSE: _ValuationMethod.ValueType  # 3
+    """The closing price of the day."""
+
+class ValuationMethod(_ValuationMethod, metaclass=_ValuationMethodEnumTypeWrapper):
+    """How a price was chosen."""
+
+VALUATION_METHOD_UNSPECIFIED: ValuationMethod.ValueType  # 0
+"""Refused."""
+VALUATION_METHOD_SPOT_AT_ORDER: ValuationMethod.ValueType  # 1
+"""The price at the moment of the order."""
+VALUATION_METHOD_SPOT_AT_EXECUTION: ValuationMethod.ValueType  # 2
+"""The price at the moment of execution."""
+VALUATION_METHOD_DAILY_CLOSE: ValuationMethod.ValueType  # 3
+"""The closing price of the day."""
+Global___ValuationMethod: _TypeAlias = ValuationMethod  # noqa: Y015
+
 class _TransactionStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -75,9 +131,67 @@ TRANSACTION_STATUS_FAILED: TransactionStatus.ValueType  # 2
 """It is in its block, and nothing but the fee moved."""
 Global___TransactionStatus: _TypeAlias = TransactionStatus  # noqa: Y015
 
+class _TransactionKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TransactionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TransactionKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRANSACTION_KIND_UNSPECIFIED: _TransactionKind.ValueType  # 0
+    """The transaction itself: the chain's own coin."""
+    TRANSACTION_KIND_TOKEN_TRANSFER: _TransactionKind.ValueType  # 1
+    """A transfer of a token, as an event of the transaction."""
+    TRANSACTION_KIND_INTERNAL_TRANSFER: _TransactionKind.ValueType  # 2
+    """A transfer of the chain's own coin by a contract within the transaction."""
+
+class TransactionKind(_TransactionKind, metaclass=_TransactionKindEnumTypeWrapper):
+    """Which movement a record tells of."""
+
+TRANSACTION_KIND_UNSPECIFIED: TransactionKind.ValueType  # 0
+"""The transaction itself: the chain's own coin."""
+TRANSACTION_KIND_TOKEN_TRANSFER: TransactionKind.ValueType  # 1
+"""A transfer of a token, as an event of the transaction."""
+TRANSACTION_KIND_INTERNAL_TRANSFER: TransactionKind.ValueType  # 2
+"""A transfer of the chain's own coin by a contract within the transaction."""
+Global___TransactionKind: _TypeAlias = TransactionKind  # noqa: Y015
+
+@_typing.final
+class Attribution(_message.Message):
+    """Who says that a wallet is somebody's, and how sure they are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    AT_US_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """Who says so: an analyst, a tool, an exchange."""
+    confidence: _builtins.int
+    """How sure, from 0 to 100."""
+    at_us: _builtins.int
+    """When it was said: microseconds since 1970-01-01T00:00:00Z."""
+    label: _builtins.str
+    """Whose it is said to be, or what: "deposit address of exchange X"."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        confidence: _builtins.int = ...,
+        at_us: _builtins.int = ...,
+        label: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "confidence", b"confidence", "label", b"label", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Attribution: _TypeAlias = Attribution  # noqa: Y015
+
 @_typing.final
 class WalletIdentifier(_message.Message):
-    """One wallet."""
+    """One wallet. It is *executable*, or only *quoted*: named as a source names it, although it breaks a rule; a quoted one travels, and nobody can execute it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -87,18 +201,38 @@ class WalletIdentifier(_message.Message):
     CUSTODY_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     CHAIN_NAME_FIELD_NUMBER: _builtins.int
+    CANONICAL_FIELD_NUMBER: _builtins.int
+    CHECKSUM_STATE_FIELD_NUMBER: _builtins.int
+    QUOTED_BECAUSE_FIELD_NUMBER: _builtins.int
+    PROVIDER_LEI_FIELD_NUMBER: _builtins.int
+    ACCOUNT_REFERENCE_FIELD_NUMBER: _builtins.int
+    ATTRIBUTIONS_FIELD_NUMBER: _builtins.int
     chain: _builtins.str
-    """CAIP-2 chain id, e.g. "eip155:1". Empty in a quoted identifier."""
+    """CAIP-2 chain id, e.g. "eip155:1". Empty where no id of the chain is known."""
     address: _builtins.str
     """The address exactly as the source wrote it. Up to 512 characters: Zcash unified addresses run to 509."""
     tag: _builtins.str
-    """Destination tag or memo, where the chain has one."""
+    """Destination tag, memo or payment id, where the chain has one."""
     custody: Global___Custody.ValueType
     """Who holds its keys."""
     source: _builtins.str
     """Where the identifier comes from, e.g. "OFAC SDN"."""
     chain_name: _builtins.str
-    """The chain as the source names it, where no CAIP-2 id of it is known. The identifier is then only quoted: it travels, and nobody can execute it."""
+    """The chain as the source names it, where no CAIP-2 id of it is known."""
+    canonical: _builtins.str
+    """The one spelling of the address that its chain's rules make of it; empty in a quoted identifier. Each end computes it anew."""
+    checksum_state: Global___ChecksumState.ValueType
+    """What its checksum says; each end checks it anew."""
+    quoted_because: _builtins.str
+    """Name of the rule that it breaks, e.g. "ADDRESS_CHECKSUM": it is quoted, not executable. Empty in an executable one."""
+    provider_lei: _builtins.str
+    """LEI (ISO 17442) of the provider that holds it, if one does."""
+    account_reference: _builtins.str
+    """The provider's own name of the account."""
+    @_builtins.property
+    def attributions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attribution]:
+        """Who says that it is somebody's."""
+
     def __init__(
         self,
         *,
@@ -108,14 +242,86 @@ class WalletIdentifier(_message.Message):
         custody: Global___Custody.ValueType = ...,
         source: _builtins.str = ...,
         chain_name: _builtins.str = ...,
+        canonical: _builtins.str = ...,
+        checksum_state: Global___ChecksumState.ValueType = ...,
+        quoted_because: _builtins.str = ...,
+        provider_lei: _builtins.str = ...,
+        account_reference: _builtins.str = ...,
+        attributions: _abc.Iterable[Global___Attribution] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "chain", b"chain", "chain_name", b"chain_name", "custody", b"custody", "source", b"source", "tag", b"tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_reference", b"account_reference", "address", b"address", "attributions", b"attributions", "canonical", b"canonical", "chain", b"chain", "chain_name", b"chain_name", "checksum_state", b"checksum_state", "custody", b"custody", "provider_lei", b"provider_lei", "quoted_because", b"quoted_because", "source", b"source", "tag", b"tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WalletIdentifier: _TypeAlias = WalletIdentifier  # noqa: Y015
+
+@_typing.final
+class Money(_message.Message):
+    """A sum in a currency of a State."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    currency: _builtins.str
+    """ISO 4217 alphabetic code, e.g. "EUR"."""
+    amount: _builtins.str
+    """Decimal number, exactly as stated: digits, at most one point, no sign, no exponent, no leading zero."""
+    def __init__(
+        self,
+        *,
+        currency: _builtins.str = ...,
+        amount: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "currency", b"currency"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Money: _TypeAlias = Money  # noqa: Y015
+
+@_typing.final
+class Valuation(_message.Message):
+    """What a quantity was worth, to whom and when."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    AT_US_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """Where the price is from, e.g. "ECB reference rate" or the name of a market."""
+    method: Global___ValuationMethod.ValueType
+    """How it was chosen."""
+    at_us: _builtins.int
+    """Of what moment the price is: microseconds since 1970-01-01T00:00:00Z."""
+    rate: _builtins.str
+    """Price of one unit of the asset in the currency, as a decimal number; empty if the source gives none."""
+    @_builtins.property
+    def value(self) -> Global___Money:
+        """The worth of the whole quantity."""
+
+    def __init__(
+        self,
+        *,
+        value: Global___Money | None = ...,
+        source: _builtins.str = ...,
+        method: Global___ValuationMethod.ValueType = ...,
+        at_us: _builtins.int = ...,
+        rate: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "method", b"method", "rate", b"rate", "source", b"source", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Valuation: _TypeAlias = Valuation  # noqa: Y015
 
 @_typing.final
 class AssetAmount(_message.Message):
@@ -126,22 +332,32 @@ class AssetAmount(_message.Message):
     ASSET_FIELD_NUMBER: _builtins.int
     BASE_UNITS_FIELD_NUMBER: _builtins.int
     DECIMALS_FIELD_NUMBER: _builtins.int
+    DTI_FIELD_NUMBER: _builtins.int
+    VALUATION_FIELD_NUMBER: _builtins.int
     asset: _builtins.str
     """CAIP-19 asset type, e.g. "eip155:1/slip44:60". Ticker symbols are no identifiers."""
     base_units: _builtins.str
     """Integer of base units in decimal, up to 78 digits (2^256 has 78); no sign, no leading zero."""
     decimals: _builtins.int
     """How many decimals one unit has: 8 for bitcoin, 18 for ether. Absent where the source does not tell, as for a token."""
+    dti: _builtins.str
+    """Digital Token Identifier (ISO 24165) of the same asset, if known."""
+    @_builtins.property
+    def valuation(self) -> Global___Valuation:
+        """What it was worth, if stated."""
+
     def __init__(
         self,
         *,
         asset: _builtins.str = ...,
         base_units: _builtins.str = ...,
         decimals: _builtins.int | None = ...,
+        dti: _builtins.str = ...,
+        valuation: Global___Valuation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_decimals", b"_decimals", "decimals", b"decimals"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_decimals", b"_decimals", "decimals", b"decimals", "valuation", b"valuation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decimals", b"_decimals", "asset", b"asset", "base_units", b"base_units", "decimals", b"decimals"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decimals", b"_decimals", "asset", b"asset", "base_units", b"base_units", "decimals", b"decimals", "dti", b"dti", "valuation", b"valuation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__decimals: _TypeAlias = _typing.Literal["decimals"]  # noqa: Y015
     _WhichOneofArgType__decimals: _TypeAlias = _typing.Literal["_decimals", b"_decimals"]  # noqa: Y015
@@ -169,16 +385,24 @@ class TransactionRecord(_message.Message):
     FEE_FIELD_NUMBER: _builtins.int
     BALANCE_CHANGES_FIELD_NUMBER: _builtins.int
     NONCE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TRACE_ADDRESS_FIELD_NUMBER: _builtins.int
+    BLOCK_INDEX_FIELD_NUMBER: _builtins.int
+    CONFIRMATIONS_FIELD_NUMBER: _builtins.int
+    OBSERVED_AT_US_FIELD_NUMBER: _builtins.int
+    RAW_HASH_FIELD_NUMBER: _builtins.int
+    STATUS_AS_TOLD_FIELD_NUMBER: _builtins.int
+    SLOT_FIELD_NUMBER: _builtins.int
     chain: _builtins.str
     """CAIP-2 chain id."""
     txid: _builtins.str
     """Transaction hash or signature, as the chain writes it."""
     block_height: _builtins.int
-    """Height of its block."""
+    """Height of its block; absent while it is in none, or if the source tells the hash only (Bitcoin Core's getrawtransaction)."""
     block_hash: _builtins.str
-    """Hash of its block."""
+    """Hash of its block; empty while it is in none, or if the source tells the slot only."""
     block_time_us: _builtins.int
-    """Time of its block: microseconds since 1970-01-01T00:00:00Z."""
+    """Time of its block: microseconds since 1970-01-01T00:00:00Z; absent if it is in none or the source does not tell."""
     log_index: _builtins.int
     """Position of a token transfer among its transaction's logs; absent for the transaction itself."""
     source: _builtins.str
@@ -189,6 +413,22 @@ class TransactionRecord(_message.Message):
     """Who paid the fee, where the source tells it apart from the inputs; empty elsewhere."""
     nonce: _builtins.int
     """The sender's count of its own transactions before this one, on chains that have such a count."""
+    kind: Global___TransactionKind.ValueType
+    """The transaction itself, or which movement within it."""
+    trace_address: _builtins.str
+    """Position of an internal transfer in its transaction's tree of calls, e.g. "0_1"; empty elsewhere."""
+    block_index: _builtins.int
+    """Position of the transaction in its block; absent if the source does not tell."""
+    confirmations: _builtins.int
+    """How many blocks deep it was when it was observed, its own included; 0 if in none; absent if the source does not tell."""
+    observed_at_us: _builtins.int
+    """When it was observed: microseconds since 1970-01-01T00:00:00Z; absent if the source does not tell."""
+    raw_hash: _builtins.bytes
+    """SHA-256 of the record as the observer gave it, byte for byte; empty if those bytes are not kept."""
+    status_as_told: _builtins.str
+    """The status in the source's own word, where ours says less, e.g. "backtracked"."""
+    slot: _builtins.int
+    """Slot of its block, on chains that count slots (Solana); absent if the source does not tell."""
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransferEnd]:
         """What went in; empty for newly made coins."""
@@ -210,9 +450,9 @@ class TransactionRecord(_message.Message):
         *,
         chain: _builtins.str = ...,
         txid: _builtins.str = ...,
-        block_height: _builtins.int = ...,
+        block_height: _builtins.int | None = ...,
         block_hash: _builtins.str = ...,
-        block_time_us: _builtins.int = ...,
+        block_time_us: _builtins.int | None = ...,
         inputs: _abc.Iterable[Global___TransferEnd] | None = ...,
         outputs: _abc.Iterable[Global___TransferEnd] | None = ...,
         log_index: _builtins.int | None = ...,
@@ -222,19 +462,51 @@ class TransactionRecord(_message.Message):
         fee: Global___AssetAmount | None = ...,
         balance_changes: _abc.Iterable[Global___BalanceChange] | None = ...,
         nonce: _builtins.int | None = ...,
+        kind: Global___TransactionKind.ValueType = ...,
+        trace_address: _builtins.str = ...,
+        block_index: _builtins.int | None = ...,
+        confirmations: _builtins.int | None = ...,
+        observed_at_us: _builtins.int | None = ...,
+        raw_hash: _builtins.bytes = ...,
+        status_as_told: _builtins.str = ...,
+        slot: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_log_index", b"_log_index", "_nonce", b"_nonce", "fee", b"fee", "log_index", b"log_index", "nonce", b"nonce"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_block_height", b"_block_height", "_block_index", b"_block_index", "_block_time_us", b"_block_time_us", "_confirmations", b"_confirmations", "_log_index", b"_log_index", "_nonce", b"_nonce", "_observed_at_us", b"_observed_at_us", "_slot", b"_slot", "block_height", b"block_height", "block_index", b"block_index", "block_time_us", b"block_time_us", "confirmations", b"confirmations", "fee", b"fee", "log_index", b"log_index", "nonce", b"nonce", "observed_at_us", b"observed_at_us", "slot", b"slot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_log_index", b"_log_index", "_nonce", b"_nonce", "balance_changes", b"balance_changes", "block_hash", b"block_hash", "block_height", b"block_height", "block_time_us", b"block_time_us", "chain", b"chain", "fee", b"fee", "fee_payer", b"fee_payer", "inputs", b"inputs", "log_index", b"log_index", "nonce", b"nonce", "outputs", b"outputs", "source", b"source", "status", b"status", "txid", b"txid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_block_height", b"_block_height", "_block_index", b"_block_index", "_block_time_us", b"_block_time_us", "_confirmations", b"_confirmations", "_log_index", b"_log_index", "_nonce", b"_nonce", "_observed_at_us", b"_observed_at_us", "_slot", b"_slot", "balance_changes", b"balance_changes", "block_hash", b"block_hash", "block_height", b"block_height", "block_index", b"block_index", "block_time_us", b"block_time_us", "chain", b"chain", "confirmations", b"confirmations", "fee", b"fee", "fee_payer", b"fee_payer", "inputs", b"inputs", "kind", b"kind", "log_index", b"log_index", "nonce", b"nonce", "observed_at_us", b"observed_at_us", "outputs", b"outputs", "raw_hash", b"raw_hash", "slot", b"slot", "source", b"source", "status", b"status", "status_as_told", b"status_as_told", "trace_address", b"trace_address", "txid", b"txid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__block_height: _TypeAlias = _typing.Literal["block_height"]  # noqa: Y015
+    _WhichOneofArgType__block_height: _TypeAlias = _typing.Literal["_block_height", b"_block_height"]  # noqa: Y015
+    _WhichOneofReturnType__block_index: _TypeAlias = _typing.Literal["block_index"]  # noqa: Y015
+    _WhichOneofArgType__block_index: _TypeAlias = _typing.Literal["_block_index", b"_block_index"]  # noqa: Y015
+    _WhichOneofReturnType__block_time_us: _TypeAlias = _typing.Literal["block_time_us"]  # noqa: Y015
+    _WhichOneofArgType__block_time_us: _TypeAlias = _typing.Literal["_block_time_us", b"_block_time_us"]  # noqa: Y015
+    _WhichOneofReturnType__confirmations: _TypeAlias = _typing.Literal["confirmations"]  # noqa: Y015
+    _WhichOneofArgType__confirmations: _TypeAlias = _typing.Literal["_confirmations", b"_confirmations"]  # noqa: Y015
     _WhichOneofReturnType__log_index: _TypeAlias = _typing.Literal["log_index"]  # noqa: Y015
     _WhichOneofArgType__log_index: _TypeAlias = _typing.Literal["_log_index", b"_log_index"]  # noqa: Y015
     _WhichOneofReturnType__nonce: _TypeAlias = _typing.Literal["nonce"]  # noqa: Y015
     _WhichOneofArgType__nonce: _TypeAlias = _typing.Literal["_nonce", b"_nonce"]  # noqa: Y015
+    _WhichOneofReturnType__observed_at_us: _TypeAlias = _typing.Literal["observed_at_us"]  # noqa: Y015
+    _WhichOneofArgType__observed_at_us: _TypeAlias = _typing.Literal["_observed_at_us", b"_observed_at_us"]  # noqa: Y015
+    _WhichOneofReturnType__slot: _TypeAlias = _typing.Literal["slot"]  # noqa: Y015
+    _WhichOneofArgType__slot: _TypeAlias = _typing.Literal["_slot", b"_slot"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__block_height) -> _WhichOneofReturnType__block_height | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__block_index) -> _WhichOneofReturnType__block_index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__block_time_us) -> _WhichOneofReturnType__block_time_us | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__confirmations) -> _WhichOneofReturnType__confirmations | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__log_index) -> _WhichOneofReturnType__log_index | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__nonce) -> _WhichOneofReturnType__nonce | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__observed_at_us) -> _WhichOneofReturnType__observed_at_us | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__slot) -> _WhichOneofReturnType__slot | None: ...
 
 Global___TransactionRecord: _TypeAlias = TransactionRecord  # noqa: Y015
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from rogatory import validation as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drogatory/v1/identifiers.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\"\xa2\x01\n\x0b\x45nvelopeRef\x12\x39\n\x06sender\x18\x01 \x01(\tB)\xbaH&r$2\"^[a-z]{2}/[a-z0-9][a-z0-9-]{0,62}$\x12X\n\x02id\x18\x02 \x01(\tBL\xbaHIrG2E^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$*\xc8\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_DRAFT\x10\x01\x12\x19\n\x15KIND_COUNTERSIGNATURE\x10\x02\x12\x17\n\x13KIND_FREEZE_REQUEST\x10\x03\x12\x18\n\x14KIND_REVIEW_REFERRAL\x10\x04\x12\x18\n\x14KIND_REVIEW_DECISION\x10\x05\x12\x17\n\x13KIND_DOMESTIC_ORDER\x10\x06\x12\x19\n\x15KIND_EXECUTION_REPORT\x10\x07*h\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_GRANTED\x10\x01\x12\x1a\n\x16OUTCOME_PARTLY_GRANTED\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03*\x94\x02\n\x06Ground\x12\x16\n\x12GROUND_UNSPECIFIED\x10\x00\x12\x19\n\x15GROUND_NE_BIS_IN_IDEM\x10\x01\x12 \n\x1cGROUND_PRIVILEGE_OR_IMMUNITY\x10\x02\x12!\n\x1dGROUND_CERTIFICATE_INCOMPLETE\x10\x03\x12\x19\n\x15GROUND_TERRITORIALITY\x10\x04\x12\x1e\n\x1aGROUND_NO_DUAL_CRIMINALITY\x10\x05\x12\x1c\n\x18GROUND_FUNDAMENTAL_RIGHT\x10\x06\x12\x15\n\x11GROUND_IMPOSSIBLE\x10\x07\x12\"\n\x1eGROUND_RETURNED_FOR_CORRECTION\x10\x08*y\n\x07Measure\x12\x17\n\x13MEASURE_UNSPECIFIED\x10\x00\x12\x1c\n\x18MEASURE_BLOCK_WITHDRAWAL\x10\x01\x12\x1c\n\x18MEASURE_BLOCK_CONVERSION\x10\x02\x12\x19\n\x15MEASURE_HOLD_INCOMING\x10\x03*\xaf\x01\n\tDataClass\x12\x1a\n\x16\x44\x41TA_CLASS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x41TA_CLASS_SUBSCRIBER\x10\x01\x12\x1d\n\x19\x44\x41TA_CLASS_IDENTIFICATION\x10\x02\x12\x1c\n\x18\x44\x41TA_CLASS_TRANSACTIONAL\x10\x03\x12\x16\n\x12\x44\x41TA_CLASS_BALANCE\x10\x04\x12\x16\n\x12\x44\x41TA_CLASS_CONTENT\x10\x05*L\n\x07Urgency\x12\x17\n\x13URGENCY_UNSPECIFIED\x10\x00\x12\x14\n\x10URGENCY_ORDINARY\x10\x01\x12\x12\n\x0eURGENCY_URGENT\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drogatory/v1/identifiers.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\"\xa2\x01\n\x0b\x45nvelopeRef\x12\x39\n\x06sender\x18\x01 \x01(\tB)\xbaH&r$2\"^[a-z]{2}/[a-z0-9][a-z0-9-]{0,62}$\x12X\n\x02id\x18\x02 \x01(\tBL\xbaHIrG2E^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$*\xbe\x04\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_DRAFT\x10\x01\x12\x19\n\x15KIND_COUNTERSIGNATURE\x10\x02\x12\x17\n\x13KIND_FREEZE_REQUEST\x10\x03\x12\x18\n\x14KIND_REVIEW_REFERRAL\x10\x04\x12\x18\n\x14KIND_REVIEW_DECISION\x10\x05\x12\x17\n\x13KIND_DOMESTIC_ORDER\x10\x06\x12\x19\n\x15KIND_EXECUTION_REPORT\x10\x07\x12\x1d\n\x19KIND_CONFISCATION_REQUEST\x10\x08\x12\x19\n\x15KIND_EVIDENCE_REQUEST\x10\t\x12\x1d\n\x19KIND_PRESERVATION_REQUEST\x10\n\x12\x13\n\x0fKIND_DISCLOSURE\x10\x0b\x12\x12\n\x0eKIND_EXTENSION\x10\x0c\x12\x13\n\x0fKIND_LIMITATION\x10\r\x12\x13\n\x0fKIND_WITHDRAWAL\x10\x0e\x12\x10\n\x0cKIND_RELEASE\x10\x0f\x12\x0e\n\nKIND_CLAIM\x10\x10\x12\x1d\n\x19KIND_RESTITUTION_DECISION\x10\x11\x12\x17\n\x13KIND_TRANSFER_ORDER\x10\x12\x12\x1a\n\x16KIND_SHARING_STATEMENT\x10\x13\x12\x18\n\x14KIND_TAKEDOWN_NOTICE\x10\x14\x12 \n\x1cKIND_SPONTANEOUS_INFORMATION\x10\x15\x12\x16\n\x12KIND_CUSTODY_EVENT\x10\x16*h\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_GRANTED\x10\x01\x12\x1a\n\x16OUTCOME_PARTLY_GRANTED\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03*\xd8\x07\n\x06Ground\x12\x16\n\x12GROUND_UNSPECIFIED\x10\x00\x12\x19\n\x15GROUND_NE_BIS_IN_IDEM\x10\x01\x12 \n\x1cGROUND_PRIVILEGE_OR_IMMUNITY\x10\x02\x12!\n\x1dGROUND_CERTIFICATE_INCOMPLETE\x10\x03\x12\x19\n\x15GROUND_TERRITORIALITY\x10\x04\x12\x1e\n\x1aGROUND_NO_DUAL_CRIMINALITY\x10\x05\x12\x1c\n\x18GROUND_FUNDAMENTAL_RIGHT\x10\x06\x12\x15\n\x11GROUND_IMPOSSIBLE\x10\x07\x12\"\n\x1eGROUND_RETURNED_FOR_CORRECTION\x10\x08\x12%\n!GROUND_RIGHTS_OF_AFFECTED_PERSONS\x10\t\x12\x1b\n\x17GROUND_TRIAL_IN_ABSENCE\x10\n\x12\x1e\n\x1aGROUND_ALREADY_CONFISCATED\x10\x0b\x12\x16\n\x12GROUND_DISAPPEARED\x10\x0c\x12\x14\n\x10GROUND_DESTROYED\x10\r\x12\x17\n\x13GROUND_NOT_AT_PLACE\x10\x0e\x12\x1c\n\x18GROUND_PLACE_NOT_PRECISE\x10\x0f\x12 \n\x1cGROUND_ONGOING_INVESTIGATION\x10\x14\x12\x19\n\x15GROUND_ALREADY_FROZEN\x10\x15\x12\"\n\x1eGROUND_PRIORITY_OF_OTHER_ORDER\x10\x16\x12\x18\n\x14GROUND_TOTAL_AT_RISK\x10\x17\x12\x1f\n\x1bGROUND_ONGOING_CONFISCATION\x10\x18\x12\x19\n\x15GROUND_REMEDY_INVOKED\x10\x19\x12\x1e\n\x1aGROUND_ESSENTIAL_INTERESTS\x10\x1e\x12\x1c\n\x18GROUND_POLITICAL_OFFENCE\x10\x1f\x12\x1b\n\x17GROUND_MILITARY_OFFENCE\x10 \x12!\n\x1dGROUND_DISCRIMINATORY_PURPOSE\x10!\x12\"\n\x1eGROUND_PENALTY_OR_UNFAIR_TRIAL\x10\"\x12#\n\x1fGROUND_CONTRARY_TO_DOMESTIC_LAW\x10#\x12\'\n#GROUND_ONGOING_DOMESTIC_PROCEEDINGS\x10$\x12\x1b\n\x17GROUND_DISPROPORTIONATE\x10%\x12\x1a\n\x16GROUND_DATA_PROTECTION\x10&\x12\x19\n\x15GROUND_NO_LEGAL_BASIS\x10\'*\x91\x01\n\x07Measure\x12\x17\n\x13MEASURE_UNSPECIFIED\x10\x00\x12\x1c\n\x18MEASURE_BLOCK_WITHDRAWAL\x10\x01\x12\x1c\n\x18MEASURE_BLOCK_CONVERSION\x10\x02\x12\x19\n\x15MEASURE_HOLD_INCOMING\x10\x03\x12\x16\n\x12MEASURE_CONFISCATE\x10\x04*\xaf\x01\n\tDataClass\x12\x1a\n\x16\x44\x41TA_CLASS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x41TA_CLASS_SUBSCRIBER\x10\x01\x12\x1d\n\x19\x44\x41TA_CLASS_IDENTIFICATION\x10\x02\x12\x1c\n\x18\x44\x41TA_CLASS_TRANSACTIONAL\x10\x03\x12\x16\n\x12\x44\x41TA_CLASS_BALANCE\x10\x04\x12\x16\n\x12\x44\x41TA_CLASS_CONTENT\x10\x05*L\n\x07Urgency\x12\x17\n\x13URGENCY_UNSPECIFIED\x10\x00\x12\x14\n\x10URGENCY_ORDINARY\x10\x01\x12\x12\n\x0eURGENCY_URGENT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,17 +37,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENVELOPEREF'].fields_by_name['id']._loaded_options = None
   _globals['_ENVELOPEREF'].fields_by_name['id']._serialized_options = b'\272HIrG2E^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$'
   _globals['_KIND']._serialized_start=241
-  _globals['_KIND']._serialized_end=441
-  _globals['_OUTCOME']._serialized_start=443
-  _globals['_OUTCOME']._serialized_end=547
-  _globals['_GROUND']._serialized_start=550
-  _globals['_GROUND']._serialized_end=826
-  _globals['_MEASURE']._serialized_start=828
-  _globals['_MEASURE']._serialized_end=949
-  _globals['_DATACLASS']._serialized_start=952
-  _globals['_DATACLASS']._serialized_end=1127
-  _globals['_URGENCY']._serialized_start=1129
-  _globals['_URGENCY']._serialized_end=1205
+  _globals['_KIND']._serialized_end=815
+  _globals['_OUTCOME']._serialized_start=817
+  _globals['_OUTCOME']._serialized_end=921
+  _globals['_GROUND']._serialized_start=924
+  _globals['_GROUND']._serialized_end=1908
+  _globals['_MEASURE']._serialized_start=1911
+  _globals['_MEASURE']._serialized_end=2056
+  _globals['_DATACLASS']._serialized_start=2059
+  _globals['_DATACLASS']._serialized_end=2234
+  _globals['_URGENCY']._serialized_start=2236
+  _globals['_URGENCY']._serialized_end=2312
   _globals['_ENVELOPEREF']._serialized_start=76
   _globals['_ENVELOPEREF']._serialized_end=238
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,36 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     """A court's order to an exchange of its own country. It says nothing of any foreign case."""
     KIND_EXECUTION_REPORT: _Kind.ValueType  # 7
     """What was executed: exchange to court, court to central authority, central authority to the requesting State."""
+    KIND_CONFISCATION_REQUEST: _Kind.ValueType  # 8
+    """One State asks another to confiscate (Regulation (EU) 2018/1805, Annex II)."""
+    KIND_EVIDENCE_REQUEST: _Kind.ValueType  # 9
+    """One State asks another for evidence (UNCAC Art. 46)."""
+    KIND_PRESERVATION_REQUEST: _Kind.ValueType  # 10
+    """One State asks another to have data kept (Budapest Convention Art. 29)."""
+    KIND_DISCLOSURE: _Kind.ValueType  # 11
+    """What an exchange hands over, class by class."""
+    KIND_EXTENSION: _Kind.ValueType  # 12
+    """A freeze goes on longer."""
+    KIND_LIMITATION: _Kind.ValueType  # 13
+    """A freeze is to be shorter or smaller (2018/1805 Art. 12(2))."""
+    KIND_WITHDRAWAL: _Kind.ValueType  # 14
+    """Whoever asked, asks no more (2018/1805 Art. 27)."""
+    KIND_RELEASE: _Kind.ValueType  # 15
+    """A court ends a freeze."""
+    KIND_CLAIM: _Kind.ValueType  # 16
+    """Somebody claims what is frozen."""
+    KIND_RESTITUTION_DECISION: _Kind.ValueType  # 17
+    """Property goes back to the victim (2018/1805 Art. 29)."""
+    KIND_TRANSFER_ORDER: _Kind.ValueType  # 18
+    """Frozen assets go to a wallet of the State."""
+    KIND_SHARING_STATEMENT: _Kind.ValueType  # 19
+    """How what was recovered is divided (2018/1805 Art. 30(7))."""
+    KIND_TAKEDOWN_NOTICE: _Kind.ValueType  # 20
+    """An order to act against illegal content ((EU) 2022/2065 Art. 9)."""
+    KIND_SPONTANEOUS_INFORMATION: _Kind.ValueType  # 21
+    """One State tells another something unasked (Budapest Convention Art. 26)."""
+    KIND_CUSTODY_EVENT: _Kind.ValueType  # 22
+    """One event in the custody of one item of evidence (ISO/IEC 27037)."""
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
     """What an envelope does in a procedure. Who may send which kind to whom is the table in gateway/authorise.py;
@@ -61,6 +91,36 @@ KIND_DOMESTIC_ORDER: Kind.ValueType  # 6
 """A court's order to an exchange of its own country. It says nothing of any foreign case."""
 KIND_EXECUTION_REPORT: Kind.ValueType  # 7
 """What was executed: exchange to court, court to central authority, central authority to the requesting State."""
+KIND_CONFISCATION_REQUEST: Kind.ValueType  # 8
+"""One State asks another to confiscate (Regulation (EU) 2018/1805, Annex II)."""
+KIND_EVIDENCE_REQUEST: Kind.ValueType  # 9
+"""One State asks another for evidence (UNCAC Art. 46)."""
+KIND_PRESERVATION_REQUEST: Kind.ValueType  # 10
+"""One State asks another to have data kept (Budapest Convention Art. 29)."""
+KIND_DISCLOSURE: Kind.ValueType  # 11
+"""What an exchange hands over, class by class."""
+KIND_EXTENSION: Kind.ValueType  # 12
+"""A freeze goes on longer."""
+KIND_LIMITATION: Kind.ValueType  # 13
+"""A freeze is to be shorter or smaller (2018/1805 Art. 12(2))."""
+KIND_WITHDRAWAL: Kind.ValueType  # 14
+"""Whoever asked, asks no more (2018/1805 Art. 27)."""
+KIND_RELEASE: Kind.ValueType  # 15
+"""A court ends a freeze."""
+KIND_CLAIM: Kind.ValueType  # 16
+"""Somebody claims what is frozen."""
+KIND_RESTITUTION_DECISION: Kind.ValueType  # 17
+"""Property goes back to the victim (2018/1805 Art. 29)."""
+KIND_TRANSFER_ORDER: Kind.ValueType  # 18
+"""Frozen assets go to a wallet of the State."""
+KIND_SHARING_STATEMENT: Kind.ValueType  # 19
+"""How what was recovered is divided (2018/1805 Art. 30(7))."""
+KIND_TAKEDOWN_NOTICE: Kind.ValueType  # 20
+"""An order to act against illegal content ((EU) 2022/2065 Art. 9)."""
+KIND_SPONTANEOUS_INFORMATION: Kind.ValueType  # 21
+"""One State tells another something unasked (Budapest Convention Art. 26)."""
+KIND_CUSTODY_EVENT: Kind.ValueType  # 22
+"""One event in the custody of one item of evidence (ISO/IEC 27037)."""
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 class _Outcome:
@@ -100,43 +160,135 @@ class _GroundEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ground.ValueTy
     GROUND_UNSPECIFIED: _Ground.ValueType  # 0
     """None given; refused where the outcome is a refusal."""
     GROUND_NE_BIS_IN_IDEM: _Ground.ValueType  # 1
-    """Art. 8(1)(a): ne bis in idem."""
+    """Art. 8(1)(a), 19(1)(a): ne bis in idem."""
     GROUND_PRIVILEGE_OR_IMMUNITY: _Ground.ValueType  # 2
-    """Art. 8(1)(b): privilege or immunity, or rules on the liability of the press."""
+    """Art. 8(1)(b), 19(1)(b): privilege or immunity, or rules on the liability of the press."""
     GROUND_CERTIFICATE_INCOMPLETE: _Ground.ValueType  # 3
-    """Art. 8(1)(c): the certificate is incomplete or manifestly incorrect, after consultation."""
+    """Art. 8(1)(c), 19(1)(c): the certificate is incomplete or manifestly incorrect, after consultation."""
     GROUND_TERRITORIALITY: _Ground.ValueType  # 4
-    """Art. 8(1)(d): committed partly outside the issuing and partly inside the executing State, where it is no offence."""
+    """Art. 8(1)(d), 19(1)(d): committed partly outside the issuing and partly inside the executing State, where it is no offence."""
     GROUND_NO_DUAL_CRIMINALITY: _Ground.ValueType  # 5
-    """Art. 8(1)(e): the conduct is no offence under the executing State's law (dual criminality)."""
+    """Art. 8(1)(e), 19(1)(f): the conduct is no offence under the executing State's law (dual criminality)."""
     GROUND_FUNDAMENTAL_RIGHT: _Ground.ValueType  # 6
-    """Art. 8(1)(f): manifest breach of a fundamental right, exceptionally and on specific evidence."""
+    """Art. 8(1)(f), 19(1)(h): manifest breach of a fundamental right, exceptionally and on specific evidence."""
     GROUND_IMPOSSIBLE: _Ground.ValueType  # 7
-    """Art. 13(3): execution is impossible."""
+    """Art. 13(3), 22(3): execution is impossible, for another reason than those below."""
     GROUND_RETURNED_FOR_CORRECTION: _Ground.ValueType  # 8
     """A draft was returned for correction; national law, no article."""
+    GROUND_RIGHTS_OF_AFFECTED_PERSONS: _Ground.ValueType  # 9
+    """Art. 19(1)(e): the rights of affected persons make it impossible."""
+    GROUND_TRIAL_IN_ABSENCE: _Ground.ValueType  # 10
+    """Art. 19(1)(g): the person did not appear at the trial, and none of the safeguards was kept."""
+    GROUND_ALREADY_CONFISCATED: _Ground.ValueType  # 11
+    """Art. 13(3)(a), 22(3)(a): it has been confiscated already."""
+    GROUND_DISAPPEARED: _Ground.ValueType  # 12
+    """Art. 13(3)(b): it has disappeared."""
+    GROUND_DESTROYED: _Ground.ValueType  # 13
+    """Art. 13(3)(c): it has been destroyed."""
+    GROUND_NOT_AT_PLACE: _Ground.ValueType  # 14
+    """Art. 13(3)(d): it is not at the place stated."""
+    GROUND_PLACE_NOT_PRECISE: _Ground.ValueType  # 15
+    """Art. 13(3)(e): the place is not stated precisely enough, despite consultation."""
+    GROUND_ONGOING_INVESTIGATION: _Ground.ValueType  # 20
+    """Postponed, Art. 10(1)(a), 21(1)(a): it could damage an ongoing investigation."""
+    GROUND_ALREADY_FROZEN: _Ground.ValueType  # 21
+    """Postponed, Art. 10(1)(b): already frozen."""
+    GROUND_PRIORITY_OF_OTHER_ORDER: _Ground.ValueType  # 22
+    """Postponed, Art. 10(1)(c): under an order of other proceedings with priority."""
+    GROUND_TOTAL_AT_RISK: _Ground.ValueType  # 23
+    """Postponed, Art. 21(1)(b): the total amount might be exceeded."""
+    GROUND_ONGOING_CONFISCATION: _Ground.ValueType  # 24
+    """Postponed, Art. 21(1)(c): confiscation proceedings are under way."""
+    GROUND_REMEDY_INVOKED: _Ground.ValueType  # 25
+    """Postponed, Art. 21(1)(d): a remedy was invoked."""
+    GROUND_ESSENTIAL_INTERESTS: _Ground.ValueType  # 30
+    """Assistance: sovereignty, security, ordre public."""
+    GROUND_POLITICAL_OFFENCE: _Ground.ValueType  # 31
+    """Assistance: a political offence."""
+    GROUND_MILITARY_OFFENCE: _Ground.ValueType  # 32
+    """Assistance: a military offence."""
+    GROUND_DISCRIMINATORY_PURPOSE: _Ground.ValueType  # 33
+    """Assistance: made for a discriminatory purpose."""
+    GROUND_PENALTY_OR_UNFAIR_TRIAL: _Ground.ValueType  # 34
+    """Assistance: a penalty, torture or an unfair trial is to be feared."""
+    GROUND_CONTRARY_TO_DOMESTIC_LAW: _Ground.ValueType  # 35
+    """Assistance: contrary to domestic law."""
+    GROUND_ONGOING_DOMESTIC_PROCEEDINGS: _Ground.ValueType  # 36
+    """Assistance: domestic proceedings are under way."""
+    GROUND_DISPROPORTIONATE: _Ground.ValueType  # 37
+    """Assistance: disproportionate, or of too little weight."""
+    GROUND_DATA_PROTECTION: _Ground.ValueType  # 38
+    """Assistance: the protection of data forbids it."""
+    GROUND_NO_LEGAL_BASIS: _Ground.ValueType  # 39
+    """Assistance: no legal basis."""
 
 class Ground(_Ground, metaclass=_GroundEnumTypeWrapper):
-    """Why a freezing order may not be recognised or executed: the letters of Regulation (EU) 2018/1805 Art. 8(1) and 13(3)."""
+    """Why not, or not now, or not wholly: the letters of Regulation (EU) 2018/1805 Art. 8(1), 10(1), 13(3), 19(1), 21(1) and 22(3); and the grounds of mutual legal assistance (UNCAC Art. 46(21)). Bank secrecy is no ground (UNCAC Art. 46(8))."""
 
 GROUND_UNSPECIFIED: Ground.ValueType  # 0
 """None given; refused where the outcome is a refusal."""
 GROUND_NE_BIS_IN_IDEM: Ground.ValueType  # 1
-"""Art. 8(1)(a): ne bis in idem."""
+"""Art. 8(1)(a), 19(1)(a): ne bis in idem."""
 GROUND_PRIVILEGE_OR_IMMUNITY: Ground.ValueType  # 2
-"""Art. 8(1)(b): privilege or immunity, or rules on the liability of the press."""
+"""Art. 8(1)(b), 19(1)(b): privilege or immunity, or rules on the liability of the press."""
 GROUND_CERTIFICATE_INCOMPLETE: Ground.ValueType  # 3
-"""Art. 8(1)(c): the certificate is incomplete or manifestly incorrect, after consultation."""
+"""Art. 8(1)(c), 19(1)(c): the certificate is incomplete or manifestly incorrect, after consultation."""
 GROUND_TERRITORIALITY: Ground.ValueType  # 4
-"""Art. 8(1)(d): committed partly outside the issuing and partly inside the executing State, where it is no offence."""
+"""Art. 8(1)(d), 19(1)(d): committed partly outside the issuing and partly inside the executing State, where it is no offence."""
 GROUND_NO_DUAL_CRIMINALITY: Ground.ValueType  # 5
-"""Art. 8(1)(e): the conduct is no offence under the executing State's law (dual criminality)."""
+"""Art. 8(1)(e), 19(1)(f): the conduct is no offence under the executing State's law (dual criminality)."""
 GROUND_FUNDAMENTAL_RIGHT: Ground.ValueType  # 6
-"""Art. 8(1)(f): manifest breach of a fundamental right, exceptionally and on specific evidence."""
+"""Art. 8(1)(f), 19(1)(h): manifest breach of a fundamental right, exceptionally and on specific evidence."""
 GROUND_IMPOSSIBLE: Ground.ValueType  # 7
-"""Art. 13(3): execution is impossible."""
+"""Art. 13(3), 22(3): execution is impossible, for another reason than those below."""
 GROUND_RETURNED_FOR_CORRECTION: Ground.ValueType  # 8
 """A draft was returned for correction; national law, no article."""
+GROUND_RIGHTS_OF_AFFECTED_PERSONS: Ground.ValueType  # 9
+"""Art. 19(1)(e): the rights of affected persons make it impossible."""
+GROUND_TRIAL_IN_ABSENCE: Ground.ValueType  # 10
+"""Art. 19(1)(g): the person did not appear at the trial, and none of the safeguards was kept."""
+GROUND_ALREADY_CONFISCATED: Ground.ValueType  # 11
+"""Art. 13(3)(a), 22(3)(a): it has been confiscated already."""
+GROUND_DISAPPEARED: Ground.ValueType  # 12
+"""Art. 13(3)(b): it has disappeared."""
+GROUND_DESTROYED: Ground.ValueType  # 13
+"""Art. 13(3)(c): it has been destroyed."""
+GROUND_NOT_AT_PLACE: Ground.ValueType  # 14
+"""Art. 13(3)(d): it is not at the place stated."""
+GROUND_PLACE_NOT_PRECISE: Ground.ValueType  # 15
+"""Art. 13(3)(e): the place is not stated precisely enough, despite consultation."""
+GROUND_ONGOING_INVESTIGATION: Ground.ValueType  # 20
+"""Postponed, Art. 10(1)(a), 21(1)(a): it could damage an ongoing investigation."""
+GROUND_ALREADY_FROZEN: Ground.ValueType  # 21
+"""Postponed, Art. 10(1)(b): already frozen."""
+GROUND_PRIORITY_OF_OTHER_ORDER: Ground.ValueType  # 22
+"""Postponed, Art. 10(1)(c): under an order of other proceedings with priority."""
+GROUND_TOTAL_AT_RISK: Ground.ValueType  # 23
+"""Postponed, Art. 21(1)(b): the total amount might be exceeded."""
+GROUND_ONGOING_CONFISCATION: Ground.ValueType  # 24
+"""Postponed, Art. 21(1)(c): confiscation proceedings are under way."""
+GROUND_REMEDY_INVOKED: Ground.ValueType  # 25
+"""Postponed, Art. 21(1)(d): a remedy was invoked."""
+GROUND_ESSENTIAL_INTERESTS: Ground.ValueType  # 30
+"""Assistance: sovereignty, security, ordre public."""
+GROUND_POLITICAL_OFFENCE: Ground.ValueType  # 31
+"""Assistance: a political offence."""
+GROUND_MILITARY_OFFENCE: Ground.ValueType  # 32
+"""Assistance: a military offence."""
+GROUND_DISCRIMINATORY_PURPOSE: Ground.ValueType  # 33
+"""Assistance: made for a discriminatory purpose."""
+GROUND_PENALTY_OR_UNFAIR_TRIAL: Ground.ValueType  # 34
+"""Assistance: a penalty, torture or an unfair trial is to be feared."""
+GROUND_CONTRARY_TO_DOMESTIC_LAW: Ground.ValueType  # 35
+"""Assistance: contrary to domestic law."""
+GROUND_ONGOING_DOMESTIC_PROCEEDINGS: Ground.ValueType  # 36
+"""Assistance: domestic proceedings are under way."""
+GROUND_DISPROPORTIONATE: Ground.ValueType  # 37
+"""Assistance: disproportionate, or of too little weight."""
+GROUND_DATA_PROTECTION: Ground.ValueType  # 38
+"""Assistance: the protection of data forbids it."""
+GROUND_NO_LEGAL_BASIS: Ground.ValueType  # 39
+"""Assistance: no legal basis."""
 Global___Ground: _TypeAlias = Ground  # noqa: Y015
 
 class _Measure:
@@ -153,6 +305,8 @@ class _MeasureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Measure.Value
     """Block trading and conversion of what is held there."""
     MEASURE_HOLD_INCOMING: _Measure.ValueType  # 3
     """Hold incoming deposits too."""
+    MEASURE_CONFISCATE: _Measure.ValueType  # 4
+    """Confiscate what is held there."""
 
 class Measure(_Measure, metaclass=_MeasureEnumTypeWrapper):
     """What may be done to assets. A decision, an order and a report may only narrow the set before them."""
@@ -165,6 +319,8 @@ MEASURE_BLOCK_CONVERSION: Measure.ValueType  # 2
 """Block trading and conversion of what is held there."""
 MEASURE_HOLD_INCOMING: Measure.ValueType  # 3
 """Hold incoming deposits too."""
+MEASURE_CONFISCATE: Measure.ValueType  # 4
+"""Confiscate what is held there."""
 Global___Measure: _TypeAlias = Measure  # noqa: Y015
 
 class _DataClass:
