@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rogatory.v1 import evidence_pb2 as evidence
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import orders_pb2 as orders
 
-from gateway import codec
+from gateway import codec, envelope
 from gateway.clock import from_micros
 from gateway.errors import ErrorCode
 from gateway.formats import chains, transactions
+from tests import paperwork, world
 
 RECORDS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "data" / "transactions.json").read_bytes())
 OUTPUTS = next(r for r in RECORDS if r.get("inputs") and r["chain"] == "dogecoin")
@@ -213,6 +216,7 @@ def test_bad_record_is_refused_with_its_position_and_the_others_are_read(
 ) -> None:
     found = transactions.records([base, copy.deepcopy(base) | change, base])
     assert [(error.code, error.field) for error in found.refused] == [(ErrorCode.BAD_INPUT, f"[1]{field}")]
+    assert all(error.rule for error in found.refused)
     assert len(found.read) == 2
 
 
@@ -237,3 +241,108 @@ def test_any_record_gives_a_record_or_a_refusal_and_nothing_else(
     assert len(found.read) + len(found.refused) == 1
     for made in found.read:
         codec.check(made)
+
+
+def told(entry: dict[str, Any]) -> dict[str, Any]:
+    """Leave out `case`: a remark of whoever made the data set."""
+    return {key: value for key, value in entry.items() if key != "case"}
+
+
+def test_every_real_transaction_comes_back_out_field_for_field() -> None:
+    assert len(RECORDS) == 383
+    for entry in RECORDS:
+        made = evidence.TransactionRecord.FromString(read(entry).SerializeToString())
+        assert transactions.to_normalised(made) == told(entry)
+
+
+def test_every_real_transaction_survives_the_sealed_envelope_bit_for_bit() -> None:
+    made = transactions.records(RECORDS).read
+    body = paperwork.report(transactions=made)
+    codec.check(body)
+    sent = world.send(
+        ids.KIND_EXECUTION_REPORT,
+        world.FOREIGN_COURT,
+        world.CENTRAL,
+        body=body.SerializeToString(deterministic=True),
+        outcome=ids.OUTCOME_GRANTED,
+        cites=(world.freeze_request().ref,),
+        measures=body.measures,
+        data_classes=body.data_classes,
+    )
+    opened = envelope.open_envelope(sent.envelope, world.CENTRAL, [world.sealing_key(world.CENTRAL)])
+    received = orders.ExecutionReport.FromString(opened.body)
+    assert [*received.transactions] == [*made]
+    for entry, before, after in zip(RECORDS, made, received.transactions, strict=True):
+        assert after.SerializeToString(deterministic=True) == before.SerializeToString(deterministic=True)
+        assert transactions.to_normalised(after) == told(entry)
+
+
+def test_each_record_says_which_movement_it_tells_of() -> None:
+    assert read(TOKEN).kind == evidence.TRANSACTION_KIND_TOKEN_TRANSFER
+    assert read(ACCOUNT).kind == evidence.TRANSACTION_KIND_UNSPECIFIED
+    inner = read(ACCOUNT | {"trace_address": "0_1"})
+    assert (inner.kind, inner.trace_address) == (evidence.TRANSACTION_KIND_INTERNAL_TRANSFER, "0_1")
+
+
+MORE: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (ACCOUNT, {"confirmations": 12, "block_index": 3, "observed_at": "2026-01-02T03:04:05.000006Z"}),
+    (ACCOUNT, {"fee": "21000000000000", "raw_hash": "ab" * 32}),
+    (ACCOUNT, {"trace_address": "0_1"}),
+    (ACCOUNT, {"block_height": None, "block_hash": None, "block_time": None, "confirmations": 0}),
+    (ACCOUNT, {"block_height": None, "block_time": None}),
+    (ACCOUNT, {"to": None}),
+    (ACCOUNT, {"value": None, "receipt": True}),
+    (CHANGES, {"block_height": None, "block_hash": None, "slot": 7, "confirmations": 1}),
+    (
+        CHANGES,
+        {"balance_changes": [{"address": "A", "delta": "-1", "asset": f"{CHANGES['caip2']}/token:M", "decimals": 6}]},
+    ),
+    (OUTPUTS, {"block_height": None, "block_hash": None, "block_time": None, "confirmations": 0}),
+    (next(r for r in RECORDS if r["chain"] == "tezos"), {"status": "backtracked"}),
+]
+
+
+@pytest.mark.parametrize(("base", "change"), MORE)
+def test_what_else_a_source_may_tell_comes_back_too(base: dict[str, Any], change: dict[str, Any]) -> None:
+    entry = told(base) | change
+    # A receipt names no asset, a transfer within a transaction no status of its own.
+    for sign, absent in (("receipt", "asset"), ("trace_address", "status")):
+        if sign in change:
+            del entry[absent]
+    written = transactions.to_normalised(read(entry))
+    assert {key: value for key, value in written.items() if key in entry} == entry
+    assert {key for key in written if key not in entry} <= {"status"}
+    assert read(written) == read(entry)
+
+
+@pytest.mark.parametrize(
+    ("base", "change", "rule"),
+    [
+        (ACCOUNT, {"confirmations": 0}, "TX_BLOCK_CONTRADICTS"),
+        (
+            ACCOUNT,
+            {"block_height": None, "block_hash": None, "block_time": None, "confirmations": 1},
+            "TX_BLOCK_CONTRADICTS",
+        ),
+        (ACCOUNT, {"block_hash": None}, "CONTRACT"),
+        (ACCOUNT, {"block_height": None, "block_hash": None}, "CONTRACT"),
+        (TOKEN, {"trace_address": "0"}, "CONTRACT"),
+        (ACCOUNT, {"trace_address": "0_01"}, "CONTRACT"),
+        (ACCOUNT, {"raw_hash": "AB" * 32}, "TX_HASH_FORMAT"),
+        (ACCOUNT, {"status": "maybe"}, "TX_STATUS"),
+        (ACCOUNT, {"value": None}, "AMOUNT_FORMAT"),
+        (ACCOUNT, {"caip2": "eip155:56"}, "TX_CHAIN_CONTRADICTS"),
+        (OUTPUTS, {"coinbase": True}, "TX_COINBASE"),
+        (OUTPUTS, {"outputs": [{"address": None, "value": "1"}] * 10_001}, "TX_TOO_MANY"),
+    ],
+    ids=str,
+)
+def test_refusal_names_the_rule(base: dict[str, Any], change: dict[str, Any], rule: str) -> None:
+    (error,) = transactions.records([base | change]).refused
+    assert error.rule == rule
+
+
+@given(st.integers(0, (1 << 256) - 1), st.sampled_from([ACCOUNT, TOKEN]))
+def test_any_amount_up_to_256_bits_goes_there_and_back(value: int, base: dict[str, Any]) -> None:
+    made = evidence.TransactionRecord.FromString(read(base | {"value": str(value)}).SerializeToString())
+    assert transactions.to_normalised(made)["value"] == str(value)

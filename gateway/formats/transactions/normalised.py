@@ -1,10 +1,12 @@
 """Transactions out of normalised JSON: to `TransactionRecord`, exactly.
 
 In: records of three forms, told apart by their fields: `inputs` and `outputs` (chains of unspent outputs), `from`, `to`
-and `value` (chains of accounts; a token transfer also has `log_index` and `asset`), `balance_changes` (Solana). Out:
-records in which nothing is computed, rounded or filled in: what the chain hides or the source does not tell is absent.
-Refuses a record that is not so, with BAD_INPUT and the position, e.g. `[3].outputs[0].value`. Amounts are decimal texts
-in base units; a float, a JSON number or another unit is refused, never converted.
+and `value` (chains of accounts; a token transfer also has `log_index` and `asset`, an internal one `trace_address`),
+`balance_changes` (Solana). A transaction that is in no block yet has no `block_height`, `block_hash` or `block_time`,
+or has them as null. Out: records in which nothing is computed, rounded or filled in: what the chain hides or the source
+does not tell is absent. Refuses a record that is not so, with BAD_INPUT, its rule and the position, e.g.
+`[3].outputs[0].value`. Amounts are decimal texts in base units; a float, a JSON number or another unit is refused,
+never converted. `writing` is the way back.
 """
 
 import re
@@ -18,7 +20,9 @@ from rogatory.v1 import evidence_pb2 as evidence
 from gateway.clock import to_micros
 from gateway.formats import reading, wallets
 from gateway.formats.chains import Chain
-from gateway.formats.reading import Reading, bad
+from gateway.formats.codes import Code, refuse
+from gateway.formats.reading import Reading
+from gateway.formats.transactions.common import MAX_TYPE_CHARS, SPENT, address, listed
 
 Record = Mapping[str, object]
 
@@ -37,13 +41,15 @@ STATUS: Final = MappingProxyType(
     }
 )
 
+TOLD_APART: Final = frozenset({"backtracked", "skipped"})
+"""Words of which our status says less: Tezos tells an operation that failed from those around it that were undone."""
+
 MAX_HASH_CHARS: Final = 128
 MAX_SOURCE_CHARS: Final = 200
-MAX_TYPE_CHARS: Final = 64
 MAX_ASSET_CHARS: Final = 300
 
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z")
-_SPENT: Final = re.compile(r"[!-~]{1,128}:(0|[1-9][0-9]{0,9})")
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def records(entries: object) -> Reading[evidence.TransactionRecord]:
@@ -68,31 +74,57 @@ def record(value: object, where: str = "") -> evidence.TransactionRecord:
     entry = reading.entry(value, where)
     chain = wallets.chain(entry.get("chain"), f"{where}.chain")
     if "caip2" in entry and entry["caip2"] != chain.caip2:
-        raise bad("not the id of the chain that the record names", f"{where}.caip2")
+        raise refuse(Code.TX_CHAIN_CONTRADICTS, "not the id of the chain that the record names", f"{where}.caip2")
     if reading.text(entry.get("value_unit"), f"{where}.value_unit", MAX_TYPE_CHARS) not in BASE_UNITS:
-        raise bad("amounts are in base units, and `value_unit` names one of them", f"{where}.value_unit")
+        raise refuse(
+            Code.TX_UNIT, "amounts are in base units, and `value_unit` names one of them", f"{where}.value_unit"
+        )
     made = evidence.TransactionRecord(
         chain=chain.caip2,
         txid=reading.visible_ascii(entry.get("txid"), f"{where}.txid", MAX_HASH_CHARS),
-        block_height=reading.whole(entry.get("block_height"), f"{where}.block_height", 64),
-        block_hash=reading.visible_ascii(entry.get("block_hash"), f"{where}.block_hash", MAX_HASH_CHARS),
-        block_time_us=_time(entry.get("block_time"), f"{where}.block_time"),
         source=reading.text(entry.get("source"), f"{where}.source", MAX_SOURCE_CHARS),
-        status=_status(entry.get("status"), f"{where}.status"),
     )
+    _read_status(made, entry.get("status"), f"{where}.status")
+    _read_block(made, entry, where)
     _read_optional(made, entry, chain, where)
     _read_movements(made, entry, chain, where)
     reading.check(made, where)
     return made
 
 
+def _read_block(made: evidence.TransactionRecord, entry: Record, where: str) -> None:
+    if entry.get("block_height") is not None:
+        made.block_height = reading.whole(entry["block_height"], f"{where}.block_height", 64)
+    if entry.get("slot") is not None:
+        made.slot = reading.whole(entry["slot"], f"{where}.slot", 64)
+    if entry.get("block_hash") is not None:
+        made.block_hash = reading.visible_ascii(entry["block_hash"], f"{where}.block_hash", MAX_HASH_CHARS)
+    if entry.get("block_time") is not None:
+        made.block_time_us = _time(entry["block_time"], f"{where}.block_time")
+    if "block_index" in entry:
+        made.block_index = reading.whole(entry["block_index"], f"{where}.block_index", 32)
+    if "confirmations" in entry:
+        made.confirmations = reading.whole(entry["confirmations"], f"{where}.confirmations", 64)
+        if bool(made.confirmations) != bool(made.block_hash or made.HasField("slot")):
+            detail = "a transaction in a block is confirmed at least once, one in none not at all"
+            raise refuse(Code.TX_BLOCK_CONTRADICTS, detail, f"{where}.confirmations")
+
+
 def _read_optional(made: evidence.TransactionRecord, entry: Record, chain: Chain, where: str) -> None:
     if "log_index" in entry:
         made.log_index = reading.whole(entry["log_index"], f"{where}.log_index", 32)
+        made.kind = evidence.TRANSACTION_KIND_TOKEN_TRANSFER
+    if "trace_address" in entry:
+        made.trace_address = reading.visible_ascii(entry["trace_address"], f"{where}.trace_address", MAX_HASH_CHARS)
+        made.kind = evidence.TRANSACTION_KIND_INTERNAL_TRANSFER
+    if "observed_at" in entry:
+        made.observed_at_us = _time(entry["observed_at"], f"{where}.observed_at")
+    if "raw_hash" in entry:
+        made.raw_hash = _digest(entry["raw_hash"], f"{where}.raw_hash")
     if "nonce" in entry:
         made.nonce = reading.whole(entry["nonce"], f"{where}.nonce", 64)
     if "fee_payer" in entry:
-        made.fee_payer = _address(entry["fee_payer"], f"{where}.fee_payer")
+        made.fee_payer = address(entry["fee_payer"], f"{where}.fee_payer")
     if "fee" in entry:
         amount = reading.amount(entry["fee"], f"{where}.fee")
         made.fee.CopyFrom(evidence.AssetAmount(asset=chain.native, base_units=amount, decimals=chain.decimals))
@@ -105,17 +137,18 @@ def _read_movements(made: evidence.TransactionRecord, entry: Record, chain: Chai
     elif forms == ["from"]:
         _read_account_form(made, entry, chain, where)
     elif forms == ["balance_changes"]:
-        for position, one in enumerate(reading.items(entry["balance_changes"], f"{where}.balance_changes")):
+        for position, one in enumerate(listed(entry["balance_changes"], f"{where}.balance_changes")):
             made.balance_changes.append(_change(one, chain, f"{where}.balance_changes[{position}]"))
     else:
-        raise bad("exactly one of `inputs`, `from` and `balance_changes` is wanted", where)
+        raise refuse(Code.TX_MOVEMENTS, "exactly one of `inputs`, `from` and `balance_changes` is wanted", where)
 
 
 def _read_outputs_form(made: evidence.TransactionRecord, entry: Record, chain: Chain, where: str) -> None:
-    inputs = reading.items(entry["inputs"], f"{where}.inputs")
-    outputs = reading.items(entry.get("outputs"), f"{where}.outputs")
+    inputs = listed(entry["inputs"], f"{where}.inputs")
+    outputs = listed(entry.get("outputs"), f"{where}.outputs")
     if not isinstance(entry.get("coinbase"), bool) or entry["coinbase"] == bool(inputs):
-        raise bad("`coinbase` is true where there are no inputs, false where there are some", f"{where}.coinbase")
+        detail = "`coinbase` is true where there are no inputs, false where there are some"
+        raise refuse(Code.TX_COINBASE, detail, f"{where}.coinbase")
     for position, one in enumerate(inputs):
         made.inputs.append(_end(one, chain, f"{where}.inputs[{position}]"))
     for position, one in enumerate(outputs):
@@ -127,16 +160,20 @@ def _read_account_form(made: evidence.TransactionRecord, entry: Record, chain: C
     if "asset" in entry and entry["asset"] != chain.native:
         asset = reading.visible_ascii(entry["asset"], f"{where}.asset", MAX_ASSET_CHARS)
         if not asset.startswith(f"{chain.caip2}/"):
-            raise bad("an asset of another chain", f"{where}.asset")
+            raise refuse(Code.TX_ASSET, "an asset of another chain", f"{where}.asset")
         # A token's decimals are its contract's, and the record does not tell them.
         amount = evidence.AssetAmount(asset=asset)
     if amount.HasField("decimals") == ("log_index" in entry):
-        raise bad("a token transfer has `log_index` and a token as `asset`; nothing else has", f"{where}.asset")
-    amount.base_units = reading.amount(entry.get("value"), f"{where}.value")
+        detail = "a token transfer has `log_index` and a token as `asset`; nothing else has"
+        raise refuse(Code.TX_ASSET, detail, f"{where}.asset")
+    # A receipt names the two ends of a transaction and not what moved; it has to say that it is one.
+    amounts = entry.get("value") is not None or entry.get("receipt") is not True
+    if amounts:
+        amount.base_units = reading.amount(entry.get("value"), f"{where}.value")
     for ends, name in ((made.inputs, "from"), (made.outputs, "to")):
         # No address: made or destroyed, or a contract that this very transaction creates.
-        address = "" if entry.get(name) is None else _address(entry[name], f"{where}.{name}")
-        ends.append(evidence.TransferEnd(address=address, amount=amount))
+        holder = "" if entry.get(name) is None else address(entry[name], f"{where}.{name}")
+        ends.append(evidence.TransferEnd(address=holder, amount=amount if amounts else None))
 
 
 def _end(value: object, chain: Chain, where: str) -> evidence.TransferEnd:
@@ -144,9 +181,9 @@ def _end(value: object, chain: Chain, where: str) -> evidence.TransferEnd:
     made = evidence.TransferEnd()
     for name in ("address", "value"):
         if name not in entry:
-            raise bad("what the chain hides is null, not left out", f"{where}.{name}")
+            raise refuse(Code.MISSING, "what the chain hides is null, not left out", f"{where}.{name}")
     if entry["address"] is not None:
-        made.address = _address(entry["address"], f"{where}.address")
+        made.address = address(entry["address"], f"{where}.address")
     if entry["value"] is not None:
         amount = reading.amount(entry["value"], f"{where}.value")
         made.amount.CopyFrom(evidence.AssetAmount(asset=chain.native, base_units=amount, decimals=chain.decimals))
@@ -161,31 +198,43 @@ def _end(value: object, chain: Chain, where: str) -> evidence.TransferEnd:
 
 def _change(value: object, chain: Chain, where: str) -> evidence.BalanceChange:
     entry = reading.entry(value, where)
-    return evidence.BalanceChange(
-        address=_address(entry.get("address"), f"{where}.address"),
+    made = evidence.BalanceChange(
+        address=address(entry.get("address"), f"{where}.address"),
         asset=chain.native,
         delta=reading.change(entry.get("delta"), f"{where}.delta"),
         decimals=chain.decimals,
     )
-
-
-def _address(value: object, where: str) -> str:
-    return reading.visible_ascii(value, where, wallets.MAX_ADDRESS_CHARS)
+    if "asset" in entry:
+        made.asset = reading.visible_ascii(entry["asset"], f"{where}.asset", MAX_ASSET_CHARS)
+        if not made.asset.startswith(f"{chain.caip2}/"):
+            raise refuse(Code.TX_ASSET, "an asset of another chain", f"{where}.asset")
+        made.ClearField("decimals")
+    if "decimals" in entry:
+        made.decimals = reading.whole(entry["decimals"], f"{where}.decimals", 7)
+    return made
 
 
 def _spent(value: object, where: str) -> str:
-    if not isinstance(value, str) or not _SPENT.fullmatch(value):
-        raise bad("an output is named `txid:index`", where)
+    if not isinstance(value, str) or not SPENT.fullmatch(value):
+        raise refuse(Code.TX_OUTPOINT, "an output is named `txid:index`", where)
     return value
 
 
-def _status(value: object, where: str) -> evidence.TransactionStatus.ValueType:
+def _read_status(made: evidence.TransactionRecord, value: object, where: str) -> None:
     if value is None:
-        return evidence.TRANSACTION_STATUS_UNSPECIFIED
+        return
     # In Python, True is 1 too.
-    if isinstance(value, (int, str)) and not isinstance(value, bool) and value in STATUS:
-        return STATUS[value]
-    raise bad("not a status that is known here", where)
+    if not isinstance(value, (int, str)) or isinstance(value, bool) or value not in STATUS:
+        raise refuse(Code.TX_STATUS, "not a status that is known here", where)
+    made.status = STATUS[value]
+    if isinstance(value, str) and value in TOLD_APART:
+        made.status_as_told = value
+
+
+def _digest(value: object, where: str) -> bytes:
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise refuse(Code.TX_HASH_FORMAT, "a SHA-256 hash has 64 hexadecimal digits in lower case", where)
+    return bytes.fromhex(value)
 
 
 def _time(value: object, where: str) -> int:
@@ -194,4 +243,4 @@ def _time(value: object, where: str) -> int:
             return to_micros(datetime.fromisoformat(value))
         except ValueError:
             pass  # digits that are no date, e.g. the 31st of June
-    raise bad("a time as 2024-01-31T23:59:59Z is wanted", where)
+    raise refuse(Code.TX_TIME, "a time as 2024-01-31T23:59:59Z is wanted", where)
