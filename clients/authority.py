@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import orders_pb2 as orders
+from rogatory.v1.certificates_pb2 import FreezeRequest
 
 from clients.intake import Received
 from clients.participant import Participant
@@ -50,7 +51,7 @@ class Investigator:
 
     def draft_freeze(
         self,
-        request: orders.FreezeRequest,
+        request: FreezeRequest,
         *,
         to: str,
         via: str,
@@ -58,20 +59,19 @@ class Investigator:
         instrument: str,
         measures: Measures,
         data_classes: DataClasses = (),
-        urgency: ids.Urgency.ValueType = ids.URGENCY_ORDINARY,
         expires_at: datetime | None = None,
     ) -> Drafted:
         """Seal and sign a request to `to`, and put it into a draft to `via`; the request is kept on our disk.
 
         Args:
-            request: what is asked; its measures and data classes are set to those given here.
+            request: what is asked; its measures and data classes are set to those given here, and it is urgent if its
+                section B says so.
             to: address of the foreign central authority.
             via: address of the own central authority, which countersigns.
             case_id: our reference, which goes abroad.
             instrument: id in the directory of the treaty or law relied on.
             measures: what is asked for, one at least.
             data_classes: records asked for.
-            urgency: how fast.
             expires_at: when the request loses its meaning undelivered.
 
         Raises:
@@ -84,10 +84,11 @@ class Investigator:
         _check_role(me, via, Role.CENTRAL_AUTHORITY)
         _check_in_force(me, instrument, to, me.parts.clock())
         _check_measures(measures)
-        asked = orders.FreezeRequest()
+        asked = FreezeRequest()
         asked.CopyFrom(request)
         asked.measures[:] = measures
         asked.data_classes[:] = data_classes
+        urgency = ids.URGENCY_URGENT if asked.urgency.grounds else ids.URGENCY_ORDINARY
 
         def letter(kind: ids.Kind.ValueType, recipient: str, law: str) -> Letter:
             return Letter(
@@ -208,7 +209,7 @@ class CentralAuthority:
                 of ours; EXCEEDS_GRANT, more than is asked.
         """
         me, asked = self._participant, received.header
-        request = _document(received, orders.FreezeRequest)
+        request = _document(received, FreezeRequest)
         _check_countersigned(me, received)
         _check_role(me, court, Role.COURT)
         measures = asked.measures if measures is None else measures
@@ -226,7 +227,7 @@ class CentralAuthority:
             data_classes=tuple(data_classes),
             urgency=asked.urgency,
         )
-        return me.compose(letter, orders.ReviewReferral(request=request, remarks=remarks))
+        return me.compose(letter, orders.ReviewReferral(freeze=request, remarks=remarks))
 
     def notify_decision(self, request: Received, decision: Received) -> Composed:
         """Pass our court's decision on to the authority abroad that asked.
@@ -236,7 +237,7 @@ class CentralAuthority:
         """
         _check_role(self._participant, decision.header.sender, Role.COURT)
         document = _document(decision, orders.ReviewDecision)
-        _document(request, orders.FreezeRequest)
+        _document(request, FreezeRequest)
         return self._abroad(request, ids.KIND_REVIEW_DECISION, document, document.outcome, document.ground)
 
     def report_abroad(
@@ -259,7 +260,7 @@ class CentralAuthority:
             Refusal: EXCEEDS_GRANT, it tells what no court reported, or goes beyond the request; OUT_OF_ORDER, the
                 ground does not fit the outcome.
         """
-        _document(request, orders.FreezeRequest)
+        _document(request, FreezeRequest)
         for each in rests_on:
             _check_role(self._participant, each.header.sender, Role.COURT)
         _check_told(report, rests_on)

@@ -48,7 +48,7 @@ def exit_code(error: GatewayError) -> int:
 
 def error_object(error: GatewayError) -> dict[str, str]:
     """Return what `--json` shows of an error."""
-    return {"code": error.code.name, "detail": error.detail, "field": error.field}
+    return {"code": error.code.name, "rule": error.rule, "detail": error.detail, "field": error.field}
 
 
 def emit_error(error: GatewayError) -> None:

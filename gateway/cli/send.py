@@ -21,6 +21,7 @@ import click
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import orders_pb2 as orders
+from rogatory.v1.certificates_pb2 import FreezeRequest
 
 from clients.authority import CentralAuthority, Court, Investigator
 from clients.exchange import Exchange
@@ -32,7 +33,7 @@ from gateway.cli.home import Home
 from gateway.clock import system_clock
 from gateway.envelope import Composed
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.formats import documents
+from gateway.formats import documents, wallets
 from gateway.identity import Role
 
 MAX_HOURS: Final = 10 * 366 * 24
@@ -153,7 +154,6 @@ def _step(name: str, role: Role | None, whose: str, example: str) -> Callable[[C
 @click.option("--via", required=True, metavar="ADDRESS", help="Our own central authority, which countersigns.")
 @_case
 @click.option("--instrument", required=True, help="The treaty or law relied on, as the directory names it.")
-@click.option("--urgent", is_flag=True, help="FILE gives the grounds of the urgency.")
 @click.option(
     "--expires-in-hours",
     "hours",
@@ -184,7 +184,6 @@ def _draft(
     via: str,
     case_id: str,
     instrument: str,
-    urgent: bool,
     hours: float | None,
     list_path: Path | None,
     measures: Sequence[str],
@@ -192,9 +191,9 @@ def _draft(
 ) -> Made:
     """Have a request countersigned.
 
-    FILE is a FreezeRequest in protobuf JSON; our own central authority is asked.
+    FILE is a FreezeRequest in protobuf JSON; our own central authority is asked. It is urgent if its section B says so.
     """
-    asked = document.read(file, orders.FreezeRequest)
+    asked = document.read(file, FreezeRequest)
     if list_path is not None:
         if asked.wallets:
             raise Refusal(ErrorCode.BAD_INPUT, "FILE names wallets already; --wallets does not add to them", "wallets")
@@ -213,7 +212,6 @@ def _draft(
             instrument=instrument,
             measures=asked.measures,
             data_classes=asked.data_classes,
-            urgency=ids.URGENCY_URGENT if urgent else ids.URGENCY_ORDINARY,
             expires_at=None if hours is None else system_clock() + timedelta(hours=hours),
         )
     return drafted.draft
@@ -402,9 +400,9 @@ def _results(reports: Sequence[orders.ExecutionReport]) -> list[orders.FreezeRes
     """Return one result for each wallet that any report names, in the order of their first naming."""
     found: dict[tuple[str, ...], orders.FreezeResult] = {}
     for result in (result for report in reports for result in report.results):
-        first = found.setdefault(documents.wallet_key(result.wallet), result)
+        first = found.setdefault(wallets.key(result.wallet), result)
         if first.status == orders.FREEZE_STATUS_NOT_FOUND:
-            found[documents.wallet_key(result.wallet)] = result
+            found[wallets.key(result.wallet)] = result
         elif result.status != orders.FREEZE_STATUS_NOT_FOUND and (first.status, list(first.frozen)) != (
             result.status,
             list(result.frozen),

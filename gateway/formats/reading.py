@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 
 from gateway import codec
 from gateway.errors import ErrorCode, Refusal
+from gateway.formats.codes import Code, refuse
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ def load(raw: bytes) -> object:
     try:
         return json.loads(raw, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        raise Refusal(ErrorCode.BAD_INPUT, "not a JSON text") from error
+        raise refuse(Code.NOT_JSON, "not a JSON text, or a field is there twice", "") from error
 
 
 def read_list(entries: object, read_one: Callable[[object, str], T]) -> Reading[T]:
@@ -53,7 +54,7 @@ def read_list(entries: object, read_one: Callable[[object, str], T]) -> Reading[
         Refusal: BAD_INPUT, it is no list.
     """
     if not isinstance(entries, list):
-        raise Refusal(ErrorCode.BAD_INPUT, "not a list of entries")
+        raise refuse(Code.WRONG_TYPE, "not a list of entries", "")
     read: list[T] = []
     refused: list[Refusal] = []
     for position, entry in enumerate(entries):
@@ -67,28 +68,30 @@ def read_list(entries: object, read_one: Callable[[object, str], T]) -> Reading[
 def entry(value: object, where: str) -> Mapping[str, object]:
     """Return `value` if it is a JSON object."""
     if not isinstance(value, dict):
-        raise bad("an object is wanted", where)
+        raise refuse(Code.WRONG_TYPE, "an object is wanted", where)
     return value
 
 
 def items(value: object, where: str) -> Sequence[object]:
     """Return `value` if it is a JSON list."""
     if not isinstance(value, list):
-        raise bad("a list is wanted", where)
+        raise refuse(Code.WRONG_TYPE, "a list is wanted", where)
     return value
 
 
 def text(value: object, where: str, most: int) -> str:
     """Return `value` if it is a text of 1 to `most` characters that can be printed."""
+    if value is None:
+        raise refuse(Code.MISSING, "it is missing", where)
     if not isinstance(value, str):
-        raise bad("a text is wanted", where)
+        raise refuse(Code.WRONG_TYPE, "a text is wanted", where)
     if not value:
-        raise bad("it is empty", where)
+        raise refuse(Code.MISSING, "it is empty", where)
     if len(value) > most:
-        raise bad(f"longer than {most} characters", where)
+        raise refuse(Code.TOO_LONG, f"longer than {most} characters", where)
     # Also keeps out lone surrogates, which JSON can spell and UTF-8 cannot.
     if not value.isprintable():
-        raise bad("a character of it cannot be printed", where)
+        raise refuse(Code.NOT_PRINTABLE, "a character of it cannot be printed", where)
     return value
 
 
@@ -101,7 +104,8 @@ def visible_ascii(value: object, where: str, most: int) -> str:
     for position, character in enumerate(found):
         if not "!" <= character <= "~":
             name = unicodedata.name(character, "unnamed")
-            raise bad(f"character {position} is {name} (U+{ord(character):04X}), not visible ASCII", where)
+            detail = f"character {position} is {name} (U+{ord(character):04X}), not visible ASCII"
+            raise refuse(Code.NOT_ASCII, detail, where)
     return found
 
 
@@ -109,21 +113,23 @@ def whole(value: object, where: str, bits: int) -> int:
     """Return `value` if it is a whole number from 0 that fits into so many bits."""
     # In Python, True is a whole number too.
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << bits:
-        raise bad(f"a whole number from 0 to 2^{bits} - 1 is wanted", where)
+        raise refuse(Code.WRONG_TYPE, f"a whole number from 0 to 2^{bits} - 1 is wanted", where)
     return value
 
 
 def amount(value: object, where: str) -> str:
     """Return `value` if it is an integer of base units, written as a decimal text; never a JSON number or a float."""
     if not isinstance(value, str) or not _AMOUNT.fullmatch(value):
-        raise bad(f"a decimal text of 1 to {MAX_AMOUNT_DIGITS} digits, without leading zero, is wanted", where)
+        detail = f"a decimal text of 1 to {MAX_AMOUNT_DIGITS} digits, without leading zero, is wanted"
+        raise refuse(Code.AMOUNT_FORMAT, detail, where)
     return value
 
 
 def change(value: object, where: str) -> str:
     """Return `value` if it is a signed integer of base units, written as a decimal text."""
     if not isinstance(value, str) or not _CHANGE.fullmatch(value):
-        raise bad(f"a decimal text of 1 to {MAX_AMOUNT_DIGITS} digits, minus allowed, is wanted", where)
+        detail = f"a decimal text of 1 to {MAX_AMOUNT_DIGITS} digits, minus allowed, is wanted"
+        raise refuse(Code.AMOUNT_FORMAT, detail, where)
     return value
 
 
@@ -132,12 +138,7 @@ def check(made: Message, where: str) -> None:
     try:
         codec.check(made, ErrorCode.BAD_INPUT)
     except Refusal as error:
-        raise bad(error.detail, f"{where}.{error.field}") from error
-
-
-def bad(rule: str, where: str) -> Refusal:
-    """Return the refusal of one value."""
-    return Refusal(ErrorCode.BAD_INPUT, rule, where)
+        raise refuse(Code.CONTRACT, error.detail, f"{where}.{error.field}") from error
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -145,3 +146,8 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) != len(pairs):
         raise ValueError("a field is there twice")
     return found
+
+
+def bad(rule: str, where: str) -> Refusal:
+    """Return the refusal of one value."""
+    return Refusal(ErrorCode.BAD_INPUT, rule, where)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 from google.protobuf.message import Message
+from rogatory.v1 import certificates_pb2 as certificates
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import orders_pb2 as orders
@@ -82,9 +83,9 @@ class Terminal:
         return path
 
 
-def request() -> orders.FreezeRequest:
-    offence = orders.Offence(
-        facts="the-facts-of-it", provisions="s 209", listed_category=20, maximum_sentence_months=60
+def request() -> certificates.FreezeRequest:
+    offence = certificates.Offence(
+        facts="the-facts-of-it", provisions="s 209", listed=[certificates.LISTED_OFFENCE_SWINDLING], maximum_sentence_months=60
     )
     return paperwork.request(offence=offence)
 

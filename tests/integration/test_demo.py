@@ -48,7 +48,7 @@ def test_freeze_of_a_real_sanctions_list_crosses_two_countries(tmp_path: Path) -
 
 
 def test_list_longer_than_one_request_is_carried_whole(tmp_path: Path) -> None:
-    entries = [{"chain": "bitcoin", "address": f"1Test{number}"} for number in range(501)]
+    entries = [{"chain": "ethereum", "address": f"0x{number:040x}"} for number in range(501)]
     (tmp_path / "list.json").write_text(json.dumps(entries))
     done = demo("--wallets", "list.json", "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["wallets"]["verified"] == len(entries)

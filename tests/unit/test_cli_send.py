@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 from google.protobuf import json_format
 from google.protobuf.message import Message
+from rogatory.v1 import certificates_pb2 as certificates
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import identifiers_pb2 as ids
@@ -71,7 +72,7 @@ UNREADABLE: dict[str, tuple[object, str]] = {
     "object where a list is wanted": (REQUEST | {"wallets": WALLET}, "wallets"),
     "text where a list is wanted": (REQUEST | {"measures": "a secret"}, "measures"),
     "null in a list": (REQUEST | {"wallets": [None]}, "wallets[0]"),
-    "one field under both its names": (REQUEST | {"urgency_grounds": "a", "urgencyGrounds": "b"}, "urgencyGrounds"),
+    "one field under both its names": (REQUEST | {"place_of_execution": "a", "placeOfExecution": "b"}, "placeOfExecution"),
 }
 
 
@@ -80,7 +81,7 @@ def test_file_that_is_no_such_document_is_refused_with_the_place_and_never_with_
     tmp_path: Path, value: object, where: str
 ) -> None:
     with pytest.raises(Refusal) as caught:
-        document.read(written(tmp_path, value), orders.FreezeRequest)
+        document.read(written(tmp_path, value), certificates.FreezeRequest)
     assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_INPUT, where)
     assert "a secret" not in str(caught.value)
 
@@ -96,7 +97,7 @@ def test_file_that_is_no_json_is_refused(tmp_path: Path, content: bytes) -> None
     path.write_bytes(content)
     for broken in (path, tmp_path / "missing.json"):
         with pytest.raises(Refusal) as caught:
-            document.read(broken, orders.FreezeRequest)
+            document.read(broken, certificates.FreezeRequest)
         assert caught.value.code is ErrorCode.BAD_INPUT
 
 
@@ -140,10 +141,10 @@ def test_draft_tells_what_is_wrong_with_its_request(fed: Summary, tmp_path: Path
 
 
 def test_dry_run_of_a_draft_checks_everything_and_keeps_nothing(fed: Summary, tmp_path: Path) -> None:
-    bare = paperwork.request(wallets=[], measures=[], data_classes=[], urgency_grounds="it is moving")
+    bare = paperwork.request(wallets=[], measures=[], data_classes=[], urgency=paperwork.URGENT)
     path = written(tmp_path, bare)
     wallets = tmp_path / "wallets.json"
-    wallets.write_text(json.dumps([{"chain": "bitcoin", "address": "a"}, {"chain": "no-such-chain", "address": "b"}]))
+    wallets.write_text(json.dumps([{"chain": "bitcoin", "address": "1ND5TQ2AnQatxqmHrdMT8utb3aWgLKsc9w"}, {"chain": "no-such-chain", "address": "b"}]))
     named: list[str | Path] = [
         "--wallets",
         wallets,
@@ -155,7 +156,7 @@ def test_dry_run_of_a_draft_checks_everything_and_keeps_nothing(fed: Summary, tm
         "content",
     ]
     result = run(
-        fed, "ee/prosecutor", "send", "draft", path, *ADDRESSED, *LAW, *named, "--urgent", "--expires-in-hours", "2.5",
+        fed, "ee/prosecutor", "send", "draft", path, *ADDRESSED, *LAW, *named, "--expires-in-hours", "2.5",
         "--dry-run",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -185,7 +186,7 @@ def test_list_of_wallets_adds_nothing_to_those_of_the_request(fed: Summary, tmp_
         "--wallets",
         wallets,
     ]
-    wallets.write_text(json.dumps([{"chain": "bitcoin", "address": "a"}, {"chain": "bitcoin", "address": ""}]))
+    wallets.write_text(json.dumps([{"chain": "bitcoin", "address": "1ND5TQ2AnQatxqmHrdMT8utb3aWgLKsc9w"}, {"chain": "bitcoin", "address": ""}]))
     assert error_of(run(fed, "ee/prosecutor", *bare)) == (2, "BAD_INPUT", "wallets[1].address")
 
 
@@ -287,7 +288,12 @@ def test_inbox_does_one_thing_at_a_time(fed: Summary, both: list[str]) -> None:
 
 
 def test_words_of_enums_are_those_of_the_contract() -> None:
-    assert home.words(ids.Measure.DESCRIPTOR) == {"block-withdrawal": 1, "block-conversion": 2, "hold-incoming": 3}
+    assert home.words(ids.Measure.DESCRIPTOR) == {
+        "block-withdrawal": 1,
+        "block-conversion": 2,
+        "hold-incoming": 3,
+        "confiscate": 4,
+    }
     assert home.word(ids.Outcome.DESCRIPTOR, 0) == ""
 
 
@@ -332,7 +338,7 @@ def test_what_one_exchange_found_outweighs_that_another_has_no_such_customer() -
 
 
 def test_reports_on_several_wallets_come_to_a_part() -> None:
-    other = paperwork.wallet("another")
+    other = paperwork.wallet("12HQDsicffSBaYdJ6BhnE22sfjTESmmzKx")
     report, ground = send.merge([received(paperwork.report()), received(nothing(other))])
     assert (report.outcome, ground) == (ids.OUTCOME_PARTLY_GRANTED, ids.GROUND_UNSPECIFIED)
     assert [result.wallet for result in report.results] == [paperwork.wallet(), other]

@@ -10,8 +10,12 @@ from rogatory.v1 import evidence_pb2 as evidence
 from gateway import codec
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import chains, reading, wallets
+from gateway.formats.codes import Code
 
 OFAC = Path(__file__).parents[1] / "data" / "ofac_addresses.json"
+XRP = {"chain": "xrp", "address": "rGWrZyQqhTp9Xu7G5Pkayo7bXjH4k4QYpf"}
+MISTYPED = "1ND5TQ2AnQatxqmHrdMT8utb3aWgLKsc9x"
+SECRET = "5KcrFZvJ2p4dM6QVUPu53cKXcCfozA1PJLHm1mNAxkDYhgThLu4"
 GOOD = {"chain": "bitcoin", "network": "mainnet", "address": "1ND5TQ2AnQatxqmHrdMT8utb3aWgLKsc9w", "source": "a list"}
 
 
@@ -77,14 +81,16 @@ def test_chain_that_is_not_known_is_quoted_and_never_guessed(name: str) -> None:
 
 def test_wallet_with_neither_or_both_of_chain_and_name_breaks_the_contract() -> None:
     for chain, name in (("", ""), (chains.caip2("bitcoin"), "bitcoin")):
-        wallet = evidence.WalletIdentifier(chain=chain, chain_name=name, address="x", custody=evidence.CUSTODY_UNKNOWN)
+        wallet = evidence.WalletIdentifier(
+            chain=chain, chain_name=name, address="x", custody=evidence.CUSTODY_UNKNOWN, quoted_because="MISSING"
+        )
         with pytest.raises(Refusal) as caught:
             codec.check(wallet)
         assert caught.value.code is ErrorCode.MALFORMED
 
 
 def test_tag_travels_with_the_address() -> None:
-    assert wallets.identifier(GOOD | {"chain": "xrp", "tag": "104398"}).tag == "104398"
+    assert wallets.identifier(XRP | {"tag": "104398"}).tag == "104398"
 
 
 @pytest.mark.parametrize("entries", [None, {}, "[]", 3, True])
@@ -105,7 +111,13 @@ def test_what_is_no_json_or_says_a_thing_twice_is_refused(raw: bytes) -> None:
 def test_ids_of_every_chain_keep_the_contract(name: str) -> None:
     chain = chains.find(name)
     amount = evidence.AssetAmount(asset=chain.native, base_units="1", decimals=chain.decimals)
-    wallet = evidence.WalletIdentifier(chain=chain.caip2, address="x", custody=evidence.CUSTODY_UNKNOWN)
+    wallet = evidence.WalletIdentifier(
+        chain=chain.caip2,
+        address="x",
+        canonical="x",
+        checksum_state=evidence.CHECKSUM_STATE_NONE,
+        custody=evidence.CUSTODY_UNKNOWN,
+    )
     for message in (amount, wallet):
         codec.check(message)
     assert chains.find(chain.caip2) is chain
@@ -139,3 +151,99 @@ def test_any_list_gives_identifiers_and_refusals_and_nothing_else(entries: list[
     assert len(found.read) + len(found.refused) == len(entries)
     for wallet in found.read:
         codec.check(wallet)
+        wallets.check(wallet)
+
+
+def refused(change: dict[str, Any]) -> tuple[str, str]:
+    with pytest.raises(Refusal) as caught:
+        wallets.identifier(GOOD | change)
+    assert caught.value.code is ErrorCode.BAD_INPUT
+    return caught.value.rule, caught.value.field
+
+
+def test_mistyped_wallet_is_refused_and_travels_only_as_a_quotation() -> None:
+    assert refused({"address": MISTYPED}) == (Code.ADDRESS_CHECKSUM, ".address")
+    quoted = wallets.identifier(GOOD | {"address": MISTYPED, "quoted": True})
+    assert (quoted.quoted_because, quoted.canonical, quoted.checksum_state) == (Code.ADDRESS_CHECKSUM, "", 0)
+    assert not wallets.is_executable(quoted)
+    wallets.check(quoted)
+
+
+@pytest.mark.parametrize("chain", ["bitcoin", "xrp", "bitcoin-gold", "a chain of tomorrow"])
+def test_private_key_is_refused_on_any_chain_and_not_even_quoted_and_never_echoed(chain: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        wallets.identifier(GOOD | {"chain": chain, "address": SECRET, "quoted": True})
+    assert (caught.value.rule, caught.value.field) == (Code.ADDRESS_SECRET, ".address")
+    assert not any(SECRET[i : i + 6] in str(caught.value) for i in range(len(SECRET) - 6))
+
+
+def test_tag_where_the_chain_has_none_is_refused() -> None:
+    assert refused({"tag": "17"}) == (Code.TAG_NOT_ALLOWED, ".tag")
+    assert refused(XRP | {"tag": "4294967296"}) == (Code.TAG_FORMAT, ".tag")
+
+
+def test_wallet_of_another_chain_is_refused() -> None:
+    assert refused({"chain": "ethereum"}) == (Code.ADDRESS_OTHER_CHAIN, ".address")
+
+
+def test_providers_lei_with_wrong_check_digits_is_refused() -> None:
+    assert wallets.identifier(GOOD | {"provider": "529900TODVLNUTNSYF94"}).provider_lei == "529900TODVLNUTNSYF94"
+    assert refused({"provider": "529900TODVLNUTNSYF95"})[1] == ".provider"
+
+
+ANOTHER = "12HQDsicffSBaYdJ6BhnE22sfjTESmmzKx"
+
+FORGED: dict[str, tuple[dict[str, Any], Code, str]] = {
+    "one address for a person, another for a machine": (
+        {"canonical": ANOTHER},
+        Code.CANONICAL_CONTRADICTS,
+        "wallets[0].canonical",
+    ),
+    "a checksum that was not checked": (
+        {"checksum_state": evidence.CHECKSUM_STATE_UNCHECKED},
+        Code.CHECKSUM_STATE_CONTRADICTS,
+        "wallets[0].checksum_state",
+    ),
+    "a mistyped address called right": ({"address": MISTYPED}, Code.ADDRESS_CHECKSUM, "wallets[0].address"),
+    "a chain that is not known called executable": (
+        {"chain": "eip155:2"},
+        Code.CHAIN_NOT_SUPPORTED,
+        "wallets[0].chain",
+    ),
+    "a good address called bad, so that nobody can execute it": (
+        {"canonical": "", "checksum_state": 0, "quoted_because": "ADDRESS_CHECKSUM"},
+        Code.QUOTED_WITHOUT_REASON,
+        "wallets[0].quoted_because",
+    ),
+    "a private key as a quotation": (
+        {"address": SECRET, "canonical": "", "checksum_state": 0, "quoted_because": "ADDRESS_FORMAT"},
+        Code.ADDRESS_SECRET,
+        "wallets[0].address",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "rule", "field"), FORGED.values(), ids=FORGED)
+def test_identifier_that_says_what_its_address_does_not_is_refused(
+    changes: dict[str, Any], rule: Code, field: str
+) -> None:
+    wallet = wallets.identifier(GOOD)
+    wallets.check(wallet)
+    for name, value in changes.items():
+        setattr(wallet, name, value)
+    with pytest.raises(Refusal) as caught:
+        wallets.check(wallet, "wallets[0]")
+    assert (caught.value.code, caught.value.rule, caught.value.field) == (ErrorCode.CONTENT_MISMATCH, rule, field)
+
+
+def test_two_spellings_of_one_wallet_are_one_wallet() -> None:
+    lower = wallets.make("ethereum", "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed")
+    mixed = wallets.make("ethereum", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed")
+    assert wallets.key(lower) == wallets.key(mixed)
+    assert lower.checksum_state == evidence.CHECKSUM_STATE_UNCHECKED
+
+
+def test_tag_within_an_address_is_unpacked_and_may_not_be_contradicted() -> None:
+    packed = wallets.make("xrp", "X7AcgcsBL6XDcUb289X4mJ8djcdyKaB5hJDWMArnXr61cqZ")
+    assert packed.canonical.startswith("r")
+    wallets.check(packed)

@@ -9,13 +9,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from rogatory.v1 import certificates_pb2 as certificates
 from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as measures
 from rogatory.v1 import orders_pb2 as orders
+from rogatory.v1 import parties_pb2 as parties
 
 from gateway.clock import Clock, to_micros
 from gateway.errors import ErrorCode, Refusal
-from gateway.formats import chains, documents, reading, transactions, wallets
+from gateway.formats import chains, reading, transactions, wallets
 
 MEASURES: Final = (ids.MEASURE_BLOCK_WITHDRAWAL, ids.MEASURE_BLOCK_CONVERSION)
 DATA_CLASSES: Final = (ids.DATA_CLASS_TRANSACTIONAL, ids.DATA_CLASS_BALANCE)
@@ -55,40 +58,93 @@ def read_transactions() -> list[evidence.TransactionRecord]:
     return [*transactions.records(reading.load((_DATA / "transactions.json").read_bytes())).read]
 
 
-def request(asked: Sequence[evidence.WalletIdentifier], *, listed: bool = True) -> orders.FreezeRequest:
-    """Return the request of an Estonian prosecutor; unlisted, its offence is one that Germany does not know."""
-    offence = orders.Offence(
+def request(asked: Sequence[evidence.WalletIdentifier], *, listed: bool = True) -> certificates.FreezeRequest:
+    """Return the certificate of an Estonian prosecutor; unlisted, its offence is one that Germany does not know."""
+    offence = certificates.Offence(
         facts="Proceeds of a fraud against pensioners were moved through the wallets listed.",
         provisions="KarS § 209, § 394",
-        listed_category=9,
+        listed=[certificates.LISTED_OFFENCE_FRAUD, certificates.LISTED_OFFENCE_LAUNDERING],
         maximum_sentence_months=120,
+        stage="Pre-trial investigation.",
     )
     if not listed:
-        offence = orders.Offence(
-            facts="Failure to file a quarterly statement on time.",
+        offence = certificates.Offence(
+            facts="Failure to file quarterly statements on time, four times in a row.",
             provisions="a local by-law",
-            maximum_sentence_months=6,
+            maximum_sentence_months=36,
         )
-    return orders.FreezeRequest(
-        issuing_authority=orders.Authority(name="Riigiprokuratuur", file_number="KrMS-1", official="A. Tamm"),
-        validating_authority=orders.Authority(name="Justiitsministeerium", file_number="JM-7", official="K. Saar"),
+    return certificates.FreezeRequest(
+        issuing_state="EE",
+        executing_state="DE",
+        issuing_authority=parties.CompetentAuthority(
+            name="Riigiprokuratuur",
+            file_number="KrMS-1",
+            official="A. Tamm",
+            post="prosecutor",
+            country="EE",
+            type=parties.AUTHORITY_TYPE_PROSECUTOR,
+            languages=["et", "en"],
+            signed_on="2026-11-20",
+        ),
+        # A prosecutor alone may not ask for traffic data ((EU) 2023/1543 Art. 4(2)).
+        validating_authority=parties.CompetentAuthority(
+            name="Harju Maakohus",
+            file_number="1-26-1044",
+            official="M. Lepp",
+            post="judge in charge of preliminary investigations",
+            country="EE",
+            type=parties.AUTHORITY_TYPE_INVESTIGATING_JUDGE,
+            signed_on="2026-11-20",
+        ),
+        main_contact=certificates.INFORMING_AUTHORITY_ISSUING,
+        central_authority=parties.CompetentAuthority(
+            name="Justiitsministeerium",
+            file_number="JM-7",
+            official="K. Saar",
+            country="EE",
+            type=parties.AUTHORITY_TYPE_CENTRAL,
+        ),
+        order_reference="KrMS-1-A",
+        order_date="2026-11-20",
+        urgency=certificates.UrgencyRequest(
+            grounds=[certificates.URGENCY_GROUND_REMOVAL_OR_DESTRUCTION],
+            explanation="The funds can leave within minutes.",
+        ),
         offence=offence,
         grounds="The addresses are on a sanctions list; an exchange in Germany serves some of their owners.",
         wallets=asked,
-        urgency_grounds="The funds can leave within minutes.",
+        property=certificates.PropertySought(
+            kind=certificates.PROPERTY_KIND_ITEM,
+            items=[
+                certificates.PropertyItem(
+                    ground=certificates.LOCATION_GROUND_BELIEVED,
+                    grounds="The exchange serves some of the owners of these addresses.",
+                    description="Crypto-assets held behind the wallets listed.",
+                    location="An exchange in Germany.",
+                )
+            ],
+        ),
+        several_states=certificates.SeveralStates(sent=parties.YES_OR_NO_NO),
+        confiscation=certificates.ConfiscationPlan(stay_frozen=True, expected_on="2027-06-30"),
+        alternatives=certificates.Alternatives(allowed=parties.YES_OR_NO_NO),
+        restitution=certificates.RestitutionClaim(decision=parties.YES_OR_NO_NO, demand_pending=parties.YES_OR_NO_NO),
+        remedies=certificates.RemedyInformation(who=certificates.INFORMING_AUTHORITY_ISSUING),
     )
 
 
 def decision(*, granted: bool) -> orders.ReviewDecision:
     """Return the decision of a German court."""
-    court = orders.Authority(name="Landgericht Frankfurt am Main", file_number="5/12 Qs 1/26", official="Dr. B. Vogel")
+    court = parties.Authority(name="Landgericht Frankfurt am Main", file_number="5/12 Qs 1/26", official="Dr. B. Vogel")
     if granted:
         return orders.ReviewDecision(
             outcome=ids.OUTCOME_GRANTED,
             court=court,
             dual_criminality=orders.DUAL_CRIMINALITY_LISTED_OFFENCE,
+            listed_offence=certificates.LISTED_OFFENCE_LAUNDERING,
+            maximum_sentence_months=120,
             domestic_provision="§ 261 StGB",
             reasons="Laundering of proceeds is a listed offence with a maximum of ten years in the issuing State.",
+            proportionality="The suspicion is grave and no milder measure would keep the assets in place.",
             measures=MEASURES,
             data_classes=DATA_CLASSES,
         )
@@ -97,6 +153,13 @@ def decision(*, granted: bool) -> orders.ReviewDecision:
         ground=ids.GROUND_NO_DUAL_CRIMINALITY,
         court=court,
         dual_criminality=orders.DUAL_CRIMINALITY_ABSENT,
+        conduct="A quarterly statement was not filed on time.",
+        considered=[
+            orders.GroundConsidered(
+                ground=ids.GROUND_NO_DUAL_CRIMINALITY, applies=True, reasons="No provision of German law covers it."
+            )
+        ],
+        consultation="The issuing authority was heard by e-mail on 20 November 2026 and had nothing to add.",
         reasons="The conduct described is no offence under German law.",
     )
 
@@ -104,13 +167,20 @@ def decision(*, granted: bool) -> orders.ReviewDecision:
 def order(asked: Sequence[evidence.WalletIdentifier]) -> orders.DomesticOrder:
     """Return the court's order to an exchange: German law, German reference, nothing else."""
     return orders.DomesticOrder(
-        court=orders.Authority(name="Landgericht Frankfurt am Main", file_number="5/12 Gs 88/26"),
+        court=parties.Authority(name="Landgericht Frankfurt am Main", file_number="5/12 Gs 88/26"),
         legal_basis="§ 111b, § 111e StPO",
-        wallets=asked,
+        wallets=[wallets.without_origin(wallet) for wallet in asked],
         measures=MEASURES,
         data_classes=DATA_CLASSES,
         remedies="Beschwerde to this court, § 304 StPO.",
-        confidential=True,
+        confidentiality=measures.Confidentiality(level=measures.CONFIDENTIALITY_LEVEL_NO_TIPPING_OFF),
+        scope=measures.FreezeScope(
+            target=measures.FREEZE_TARGET_CUSTOMER,
+            extent=measures.FREEZE_EXTENT_FULL,
+            blocked=[measures.ACCOUNT_ACTION_WITHDRAW, measures.ACCOUNT_ACTION_CONVERT],
+            allowed=[measures.ACCOUNT_ACTION_DEPOSIT],
+            stop_pending_withdrawals=True,
+        ),
     )
 
 
@@ -118,10 +188,10 @@ def freeze(ordered: orders.DomesticOrder, clock: Clock) -> list[orders.FreezeRes
     """Look every wallet up in the exchange's invented books, and freeze what is there."""
     books: dict[tuple[str, ...], orders.FreezeResult] = {}
     for wallet in ordered.wallets:
-        key, number = documents.wallet_key(wallet), len(books)
+        key, number = wallets.key(wallet), len(books)
         if key in books:
             continue
-        if number % CUSTOMER_EVERY or not wallet.chain:
+        if number % CUSTOMER_EVERY or not wallets.is_executable(wallet):
             books[key] = orders.FreezeResult(wallet=wallet, status=orders.FREEZE_STATUS_NOT_FOUND)
             continue
         chain = chains.find(wallet.chain)
@@ -133,7 +203,7 @@ def freeze(ordered: orders.DomesticOrder, clock: Clock) -> list[orders.FreezeRes
             frozen=[amount],
             frozen_at_us=to_micros(clock()),
         )
-    return [_about(wallet, books[documents.wallet_key(wallet)]) for wallet in ordered.wallets]
+    return [_about(wallet, books[wallets.key(wallet)]) for wallet in ordered.wallets]
 
 
 def _about(wallet: evidence.WalletIdentifier, result: orders.FreezeResult) -> orders.FreezeResult:

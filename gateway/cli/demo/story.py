@@ -16,6 +16,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import orders_pb2 as orders
+from rogatory.v1.certificates_pb2 import FreezeRequest
 
 from clients.auditor import Auditor
 from clients.authority import CentralAuthority, Court, Drafted, Investigator
@@ -32,6 +33,7 @@ from gateway.clock import system_clock
 from gateway.config import Delivery
 from gateway.envelope import Composed, ref_of
 from gateway.errors import ErrorCode, Failure, GatewayError
+from gateway.formats import wallets
 from gateway.lifecycle import State
 
 # As in production, but a killed node's leases are taken back after two seconds instead of half a minute.
@@ -112,7 +114,7 @@ class Play:
         self.tell(f"  {by:<21} {kind:<17} -> {header.recipients[0]:<21} accepted  by {said.issuer:<8} {what}")
 
 
-async def run(folder: Path, wallets: Sequence[evidence.WalletIdentifier], *, keep: bool, tell: Tell) -> Report:
+async def run(folder: Path, asked: Sequence[evidence.WalletIdentifier], *, keep: bool, tell: Tell) -> Report:
     """Found a federation of ee and de and play the story; the nodes are stopped at the end, unless kept.
 
     Raises:
@@ -120,7 +122,7 @@ async def run(folder: Path, wallets: Sequence[evidence.WalletIdentifier], *, kee
     """
     began = perf_counter()
     summary = init_federation(folder, ["ee", "de"], free_ports(2), system_clock(), delivery=DELIVERY)
-    report = Report(summary, wallets_asked=len(wallets))
+    report = Report(summary, wallets_asked=len(asked))
     nodes = Processes(summary)
     tell("A federation of two countries: federation root, a CA a node, short-lived certificates, mutual TLS 1.3.")
     kept = False
@@ -130,7 +132,7 @@ async def run(folder: Path, wallets: Sequence[evidence.WalletIdentifier], *, kee
             tell(f"  node {code} is up, process {nodes.running[code].pid}")
         async with open_desks(summary, DESKS) as desks:
             play = Play(desks, nodes, report, tell)
-            await _play(play, wallets)
+            await _play(play, asked)
         kept = keep and report.ok
         if kept:
             report.processes = {code: process.pid for code, process in nodes.running.items()}
@@ -141,9 +143,9 @@ async def run(folder: Path, wallets: Sequence[evidence.WalletIdentifier], *, kee
     return report
 
 
-async def _play(play: Play, wallets: Sequence[evidence.WalletIdentifier]) -> None:
+async def _play(play: Play, asked: Sequence[evidence.WalletIdentifier]) -> None:
     size = papers.WALLETS_A_REQUEST
-    parts = [wallets[start : start + size] for start in range(0, len(wallets), size)]
+    parts = [asked[start : start + size] for start in range(0, len(asked), size)]
     orders_: list[Received] = []
     requests: list[pb.SignedEnvelope] = []
     for number, part in enumerate(parts, start=1):
@@ -157,9 +159,9 @@ async def _play(play: Play, wallets: Sequence[evidence.WalletIdentifier]) -> Non
         await answer(play, case, request, part)
         requests.append(countersigned)
     play.report.request_id = envelope.parse_header(requests[0]).id
-    refused = await refuse_one(play, wallets[:1])
+    refused = await refuse_one(play, asked[:1])
     play.tell("\nWhat must not work, tried on the wire with real keys.")
-    uncountersigned = await draft(play, "EE-2026-FORGED", papers.request(wallets[:1]), quiet=True)
+    uncountersigned = await draft(play, "EE-2026-FORGED", papers.request(asked[:1]), quiet=True)
     loot = Loot(requests[0], uncountersigned.request, refused, orders_[0])
     try:
         play.report.refusals = await attacks.mount_all(play.desks, loot, play.nodes.summary)
@@ -168,7 +170,7 @@ async def _play(play: Play, wallets: Sequence[evidence.WalletIdentifier]) -> Non
     await prove(play)
 
 
-async def draft(play: Play, case: str, request: orders.FreezeRequest, *, quiet: bool = False) -> Drafted:
+async def draft(play: Play, case: str, request: FreezeRequest, *, quiet: bool = False) -> Drafted:
     """Act 1: the prosecutor seals a request to Germany's central authority, and asks its own one to countersign."""
     drafted = Investigator(play.desks["ee/prosecutor"].participant).draft_freeze(
         request,
@@ -178,7 +180,6 @@ async def draft(play: Play, case: str, request: orders.FreezeRequest, *, quiet: 
         instrument=INSTRUMENT,
         measures=papers.MEASURES,
         data_classes=papers.DATA_CLASSES,
-        urgency=ids.URGENCY_URGENT,
     )
     if not quiet:
         await play.submit("ee/prosecutor", drafted.draft, "")
@@ -242,7 +243,7 @@ async def execute(play: Play, case: str, decision: Received, request: Received) 
     """Acts 6 to 8: a domestic order, the exchange's report, and the court's report to the central authority."""
     court, exchange = play.desks["de/court"], play.desks["de/exchange"]
     asked = request.document
-    if not isinstance(asked, orders.FreezeRequest):
+    if not isinstance(asked, FreezeRequest):
         raise Failure(ErrorCode.INTERNAL, "a request without its document")
     bench = Court(court.participant)
     number = f"AG-{case.rpartition('-')[2]}-26"
@@ -283,18 +284,19 @@ async def answer(play: Play, case: str, request: Received, asked: Sequence[evide
     if not isinstance(final, orders.ExecutionReport):
         raise Failure(ErrorCode.INTERNAL, "a report without its document")
     await prosecutor.told(received.header.cites[0], pb.MILESTONE_EXECUTED)
-    same = [result.wallet for result in final.results] == list(asked)
+    # The order told the exchange nothing of where a wallet is listed, so the answer does not either.
+    same = [wallets.key(result.wallet) for result in final.results] == [wallets.key(wallet) for wallet in asked]
     play.report.expect(same, f"the answer of {case} is not about the wallets that were asked about")
     play.report.wallets_verified += len(final.results) if same else 0
     play.report.frozen += sum(result.status == orders.FREEZE_STATUS_FROZEN for result in final.results)
     play.report.transactions += len(final.transactions)
 
 
-async def refuse_one(play: Play, wallets: Sequence[evidence.WalletIdentifier]) -> pb.Header:
+async def refuse_one(play: Play, asked: Sequence[evidence.WalletIdentifier]) -> pb.Header:
     """Act 10: another request, for conduct that is no offence in Germany, is refused; its decision is returned."""
     case = "EE-2026-NODUAL"
     play.tell(f"\nCase {case}: conduct that is no offence in Germany.")
-    drafted = await draft(play, case, papers.request(wallets, listed=False))
+    drafted = await draft(play, case, papers.request(asked, listed=False))
     countersigned = await countersign(play, case, drafted)
     request = await cross_the_border(play, case, countersigned, kill=False)
     return (await review(play, case, request, granted=False)).header

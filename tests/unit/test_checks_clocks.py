@@ -1,0 +1,91 @@
+"""Time limits: the earliest and the latest end that each rule's law allows."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rogatory.v1 import measures_pb2 as measures
+
+from gateway.clock import to_micros
+from gateway.formats import checks
+from gateway.formats.checks import clocks
+from gateway.formats.codes import Code
+
+URGENT = measures.CLOCK_RULE_URGENT_DECISION
+CONFISCATION = measures.CLOCK_RULE_CONFISCATION_DECISION
+NOON = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)
+
+
+def clock(rule: measures.ClockRule.ValueType, start: datetime, due: datetime) -> measures.Clock:
+    return measures.Clock(rule=rule, start_us=to_micros(start), due_us=to_micros(due))
+
+
+def rules(found: measures.Clock) -> list[str]:
+    return [problem.rule for problem in checks.problems(found)]
+
+
+def test_every_rule_but_the_orders_own_has_a_length() -> None:
+    own = {measures.CLOCK_RULE_UNSPECIFIED, measures.CLOCK_RULE_SET_BY_ORDER}
+    assert set(clocks.LENGTHS) == set(measures.ClockRule.values()) - own
+
+
+@pytest.mark.parametrize(
+    ("hours", "minutes", "broken"),
+    [
+        pytest.param(48, 0, [], id="from the minute on"),
+        pytest.param(48, 30, [], id="from the next full hour on"),
+        pytest.param(49, 0, [], id="an event on the hour, and the hour after it"),
+        pytest.param(47, 59, [Code.CLOCK_TOO_SHORT], id="a minute less than the law gives"),
+        pytest.param(49, 1, [Code.CLOCK_TOO_LONG], id="a minute more than the law gives"),
+    ],
+)
+def test_hours_begin_at_once_or_with_the_next_full_hour(hours: int, minutes: int, broken: list[str]) -> None:
+    assert rules(clock(URGENT, NOON, NOON + timedelta(hours=hours, minutes=minutes))) == broken
+
+
+@pytest.mark.parametrize(
+    ("due", "broken"),
+    [
+        pytest.param(datetime(2026, 4, 17, tzinfo=UTC), [], id="the end of the 45th day"),
+        pytest.param(datetime(2026, 4, 20, 22, tzinfo=UTC), [], id="moved past a weekend"),
+        pytest.param(datetime(2026, 4, 15, tzinfo=UTC), [Code.CLOCK_TOO_SHORT], id="the 44th day"),
+        pytest.param(datetime(2026, 4, 26, tzinfo=UTC), [Code.CLOCK_TOO_LONG], id="moved by more than a week"),
+    ],
+)
+def test_days_end_with_the_last_one_or_with_the_next_that_is_worked(due: datetime, broken: list[str]) -> None:
+    assert rules(clock(CONFISCATION, NOON, due)) == broken
+
+
+@given(
+    st.sampled_from(["Europe/Tallinn", "Europe/Lisbon", "Europe/Berlin", "Atlantic/Azores", "America/Cayenne"]),
+    st.datetimes(datetime(2026, 1, 1), datetime(2036, 1, 1)),  # noqa: DTZ001  hypothesis adds the zone
+    st.sampled_from([(CONFISCATION, 45), (measures.CLOCK_RULE_PRODUCTION, 10), (measures.CLOCK_RULE_CLARIFICATION, 5)]),
+    st.integers(0, 6),
+)
+def test_whatever_the_zone_the_season_and_the_holidays_a_right_end_is_let_through(
+    zone: str, wall: datetime, rule: tuple[measures.ClockRule.ValueType, int], holidays: int
+) -> None:
+    start = wall.replace(tzinfo=ZoneInfo(zone))
+    end = (start + timedelta(days=rule[1] + 1 + holidays)).replace(hour=0, minute=0, second=0, microsecond=0)
+    assert rules(clock(rule[0], start.astimezone(UTC), end.astimezone(UTC))) == []
+
+
+def test_expedited_preservation_may_be_shorter_than_ninety_days_and_no_longer() -> None:
+    expedited = measures.CLOCK_RULE_EXPEDITED_PRESERVATION
+    assert rules(clock(expedited, NOON, NOON + timedelta(days=60))) == []
+    assert rules(clock(expedited, NOON, NOON + timedelta(days=92))) == [Code.CLOCK_TOO_LONG]
+
+
+def test_an_order_sets_what_it_sets() -> None:
+    own = measures.CLOCK_RULE_SET_BY_ORDER
+    assert rules(clock(own, NOON, NOON + timedelta(minutes=1))) == []
+    assert rules(clock(own, NOON, NOON + timedelta(days=3650))) == []
+    assert rules(clock(own, NOON, NOON - timedelta(minutes=1))) == [Code.CLOCK_ENDS_BEFORE_START]
+
+
+def test_a_limit_that_was_met_too_late_is_a_fact_and_no_fault() -> None:
+    late = clock(URGENT, NOON, NOON + timedelta(hours=48))
+    late.met_at_us = to_micros(NOON + timedelta(hours=60))
+    assert rules(late) == []
