@@ -10,7 +10,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --pyth
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check baseline clean format lint types layers contract hygiene proto lock
+.PHONY: help demo test bench check baseline clean format lint types layers contract hygiene proto lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -23,6 +23,9 @@ test: .venv/.dev ## run every test
 	@echo "== tests ($(WORKERS) at a time)"
 	@$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS) \
 		&& echo "== all tests passed" || { echo "== TESTS FAILED"; exit 1; }
+
+bench: .venv/.runtime ## measure speed, as ratios taken in one run
+	@$(BIN)/rogatory bench $(ARGS)
 
 check: format lint types layers contract hygiene ## what must hold before a commit, without the tests
 	@echo "== all checks passed"

@@ -16,12 +16,15 @@ from gateway.errors import GatewayError
 
 COMMANDS: Final = {
     "demo": "Run two nodes and a case between them.",
+    "check": "Judge wallets, transactions, persons or an order before they are sent.",
     "federation": "Make a federation for development.",
     "serve": "Run a gateway process of a node.",
     "send": "Send an envelope as a participant.",
     "inbox": "Collect what has come for a participant.",
+    "show": "Show a document as a readable page.",
     "trace": "Show the way of an envelope, stage by stage.",
     "check-config": "Check configuration files as a start would.",
+    "bench": "Measure what things cost, as ratios.",
 }
 """Commands in the order of the help, each with its line there."""
 
