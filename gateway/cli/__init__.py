@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "send": "Send an envelope as a participant.",
     "inbox": "Collect what has come for a participant.",
     "show": "Show a document as a readable page.",
+    "tables": "Write transactions as tables, Parquet or CSV.",
     "trace": "Show the way of an envelope, stage by stage.",
     "check-config": "Check configuration files as a start would.",
     "bench": "Measure what things cost, as ratios.",

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import IO, Final
 
 import click
+from google.protobuf.message import Message
 
-from gateway.cli import document, output
+from gateway import codec
+from gateway.cli import document, kinds, output
 from gateway.clock import system_clock
-from gateway.errors import Refusal
-from gateway.formats import reading, transactions, verdicts
+from gateway.errors import ErrorCode, Refusal
+from gateway.formats import checks, json_form, reading, transactions, verdicts, wallets
+from gateway.formats.codes import Code
 from gateway.formats.transactions.forms import FORMS
 from gateway.formats.verdicts import Judge, Verdict
 
@@ -82,6 +85,44 @@ def check_transactions(path: Path, form: str | None, chain: str | None, as_json:
     """
     with click.open_file(str(path), "rb") as file:
         _show(map(_of_record, transactions.import_records(_Counted(file, path), form, chain)), as_json=as_json)
+
+
+@command.command("order", epilog="\b\nExample:\n  rogatory check order request.json")
+@_FILE
+@kinds.option
+@output.json_option
+def check_order(path: Path, kind: str | None, as_json: bool) -> None:
+    """Judge a document: an order, a request, a decision, a report or what follows them.
+
+    All that is wrong with it is told, each with its rule and article. With --json: {kind, valid, problems}.
+    """
+    value = json_form.load(document.raw(path))
+    message = kinds.find([value], kind)
+    problems = [
+        Verdict(valid=False, code=problem.rule or Code.CONTRACT, reason=problem.detail, field=problem.field)
+        for problem in _problems(value, message)
+    ]
+    if as_json:
+        told = [{"code": each.code, "reason": each.reason, "field": each.field} for each in problems]
+        output.emit_json({"kind": message.DESCRIPTOR.name, "valid": not problems, "problems": told})
+    elif problems:
+        output.emit_table(("field", "rule", "reason"), [(each.field, each.code, each.reason) for each in problems])
+        click.echo(f"{message.DESCRIPTOR.name}: NOT VALID, rules broken: {len(problems)}")
+    else:
+        click.echo(f"{message.DESCRIPTOR.name}: valid")
+    if problems:
+        raise click.exceptions.Exit(SOME_NOT_VALID)
+
+
+def _problems(value: object, kind: type[Message]) -> Sequence[Refusal]:
+    """Return what is wrong with a document; what cannot be read has one problem, which hides the others."""
+    try:
+        made = json_form.from_object(value, kind)
+        wallets.complete_all(made)
+        codec.check(made, ErrorCode.BAD_INPUT)
+    except Refusal as error:
+        return [error]
+    return checks.problems(made)
 
 
 def _of_record(found: object) -> Verdict:

@@ -24,10 +24,14 @@ STANDARD_INPUT: Final = Path("-")
 def read(path: Path, kind: type[M]) -> M:
     """Return the message in a file. The rules of its format are for others to check.
 
+    A wallet that a person wrote, with chain and address alone, gets its canonical form here, or a refusal.
+
     Raises:
         Refusal: BAD_INPUT, with the field and the reason.
     """
-    return json_form.from_json(raw(path), kind)
+    made = json_form.from_json(raw(path), kind)
+    wallets.complete_all(made)
+    return made
 
 
 def read_wallets(path: Path) -> list[evidence.WalletIdentifier]:

@@ -8,12 +8,13 @@ An identifier is *executable* if its address keeps every rule of its chain. Othe
 *quoted*: then it names the rule that it breaks and travels as it stands, and nobody can execute it. A wallet on a
 chain that is not known here is quoted by itself, for not supported is not wrong; any other only if the list says
 `"quoted": true`, as whoever copies a bad identifier from a foreign order must. A private key is never quoted.
-Each end computes canonical form and checksum state anew (`check`): otherwise a sender could show one address to a person
-and another to a machine.
+Each end computes canonical form and checksum state anew (`check`): otherwise a sender could show one address to a
+person and another to a machine.
 """
 
 from typing import Final
 
+from google.protobuf.message import Message
 from rogatory.v1 import evidence_pb2 as evidence
 
 from gateway.errors import ErrorCode, Refusal
@@ -122,6 +123,22 @@ def complete(wallet: evidence.WalletIdentifier, where: str = "") -> None:
     """
     if not (wallet.canonical or wallet.checksum_state or wallet.quoted_because):
         _fill(wallet, chains.known(wallet.chain or wallet.chain_name), "", where)
+
+
+def complete_all(message: Message, where: str = "") -> None:
+    """Do so for every identifier within a message.
+
+    Raises:
+        Refusal: as `complete`.
+    """
+    if isinstance(message, evidence.WalletIdentifier):
+        complete(message, where)
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            at = f"{where}.{field.name}" if where else field.name
+            for position, each in enumerate(value if field.is_repeated else [value]):
+                complete_all(each, f"{at}[{position}]" if field.is_repeated else at)
 
 
 def check(wallet: evidence.WalletIdentifier, where: str = "", code: ErrorCode = ErrorCode.CONTENT_MISMATCH) -> None:

@@ -1,0 +1,72 @@
+"""`rogatory tables`: transactions as tables for those who count and draw.
+
+In: a file of transactions, in any form that `rogatory check transactions` reads. Out: two files, `transactions` and
+`movements`, as Parquet or CSV; see `gateway.formats.tables` for the columns. Bad records are told and left out, the
+good ones kept: exit code 0 if all were good, 1 if some were not, 2 if the input cannot be used.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import click
+from rogatory.v1 import evidence_pb2 as evidence
+
+from clients import tables
+from gateway.cli import output
+from gateway.cli.check import SOME_NOT_VALID
+from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.formats import transactions
+from gateway.formats.transactions.forms import FORMS
+
+SHOWN: Final = 20
+"""Refusals that are told one by one; the rest is counted."""
+
+
+@click.command(epilog="\b\nExample:\n  rogatory tables block.json out --chain bitcoin --format csv")
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--format", "written", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
+@click.option("--form", type=click.Choice(sorted(FORMS)), help="By default told by the fields of each record.")
+@click.option("--chain", help="Name or CAIP-2 id, for JSON that does not name its chain, as Bitcoin's.")
+@output.json_option
+def command(path: Path, folder: Path, written: str, form: str | None, chain: str | None, as_json: bool) -> None:
+    """Write the transactions in FILE as two tables in FOLDER.
+
+    Read and written as a stream: a file of any size takes the memory of its largest record.
+    """
+    refused: list[Refusal] = []
+    names = [folder / f"{name}.{written}" for name in ("transactions", "movements")]
+    try:
+        with ExitStack() as stack:
+            source = stack.enter_context(click.open_file(str(path), "rb"))
+            found = _good(transactions.import_records(source, form, chain), refused)
+            folder.mkdir(parents=True, exist_ok=True)
+            if written == "csv":
+                texts = [stack.enter_context(name.open("w", newline="", encoding="utf-8")) for name in names]
+                count = tables.write_csv(found, *texts)
+            else:
+                files = [stack.enter_context(name.open("wb")) for name in names]
+                count = tables.write_parquet(found, *files)
+    except OSError as error:
+        raise Failure(ErrorCode.STORE, f"cannot read or write: {error.strerror}", str(error.filename or "")) from error
+    if as_json:
+        told = [output.error_object(each) for each in refused]
+        output.emit_json({"records": count, "files": [str(name) for name in names], "refused": told})
+    else:
+        for each in refused[:SHOWN]:
+            output.emit_error(each)
+        click.echo(f"{count} records written to {names[0]} and {names[1].name}; {len(refused)} refused")
+    if refused:
+        raise click.exceptions.Exit(SOME_NOT_VALID)
+
+
+def _good(
+    found: Iterator[evidence.TransactionRecord | Refusal], refused: list[Refusal]
+) -> Iterator[evidence.TransactionRecord]:
+    for each in found:
+        if isinstance(each, Refusal):
+            refused.append(each)
+        else:
+            yield each
