@@ -85,7 +85,6 @@ CHAINS: Final = MappingProxyType(
         "base": Chain("eip155:8453", 60, 18, _EIP155),
         "bitcoin": Chain("bip122:000000000019d6689c085ae165831e93", 0, 8, scheme="bitcoin"),
         "bitcoin-cash": _BITCOIN_CASH,
-        "bitcoin_cash": _BITCOIN_CASH,
         "bitcoin-sv": Chain(
             "bip122:000000000000000001d956714215d96f",
             236,
@@ -155,7 +154,6 @@ _BITCOIN_GOLD: Final = Chain("", 156, 8, _NONE, "bitcoin-gold")
 CHECKED_BY_NAME: Final = MappingProxyType(
     {
         "bitcoin-gold": _BITCOIN_GOLD,
-        "bitcoin_gold": _BITCOIN_GOLD,
         "monacoin": Chain("", 22, 8, _NONE, "monacoin"),
     }
 )
@@ -208,8 +206,12 @@ _ANY_SUBSTRATE: Final = re.compile(r"polkadot:[0-9a-f]{32}")
 
 
 def known(name_or_caip2: str) -> Chain | None:
-    """Return the known chain of that name or CAIP-2 id, or None. Both are case-sensitive; names are in lower case."""
-    return CHAINS.get(name_or_caip2) or _BY_CAIP2.get(name_or_caip2)
+    """Return the known chain of that name or CAIP-2 id, or None.
+
+    An id is case-sensitive (CAIP-2). A name is one in any case, and with spaces or low lines for hyphens: "Bitcoin
+    Cash" names what "bitcoin-cash" does, and no other chain.
+    """
+    return CHAINS.get(_name(name_or_caip2)) or _BY_CAIP2.get(name_or_caip2)
 
 
 def find(name_or_caip2: str) -> Chain:
@@ -230,7 +232,7 @@ def checkable(name_or_caip2: str) -> Chain | None:
     Every `eip155:<number>` counts: a number is all that tells EVM chains apart, and their addresses are of one form.
     So does every `polkadot:<genesis>`: SS58 has one checksum; without a name its number cannot be held to the chain.
     """
-    chain = known(name_or_caip2) or _CHECKED_BY_CAIP2.get(name_or_caip2) or CHECKED_BY_NAME.get(name_or_caip2)
+    chain = known(name_or_caip2) or _CHECKED_BY_CAIP2.get(name_or_caip2) or CHECKED_BY_NAME.get(_name(name_or_caip2))
     if chain is None and _ANY_EVM.fullmatch(name_or_caip2):
         return Chain(name_or_caip2, 60, 18, _EIP155)
     if chain is None and _ANY_SUBSTRATE.fullmatch(name_or_caip2):
@@ -253,6 +255,10 @@ def find_checkable(name_or_caip2: str) -> Chain:
 def caip2(name_or_caip2: str) -> str:
     """Return the CAIP-2 id of the known chain of that name or id; refuses as `find` does."""
     return find(name_or_caip2).caip2
+
+
+def _name(text: str) -> str:
+    return text.lower().replace("_", "-").replace(" ", "-")
 
 
 def _not_supported() -> Refusal:

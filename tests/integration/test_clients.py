@@ -260,6 +260,17 @@ def for_another_key() -> Sent:
     return Sent(made.envelope, made.header, made.salt)
 
 
+MISTYPED = "1ND5TQ2AnQatxqmHrdMT8utb3aWgLKsc9x"
+
+
+def order_about(**says: str) -> bytes:
+    """The body of an order about a wallet of which a hostile court says something untrue."""
+    wallet = paperwork.wallet()
+    for name, value in says.items():
+        setattr(wallet, name, value)
+    return paperwork.order(wallets=[wallet]).SerializeToString(deterministic=True)
+
+
 BAD: dict[str, tuple[Callable[[], Sent], ErrorCode]] = {
     "forged signature": (forged, ErrorCode.BAD_SIGNATURE),
     "another payload": (other_payload, ErrorCode.BAD_SIGNATURE),
@@ -270,6 +281,14 @@ BAD: dict[str, tuple[Callable[[], Sent], ErrorCode]] = {
         ErrorCode.CONTENT_MISMATCH,
     ),
     "a header that says less than its document": (lambda: order(data_classes=()), ErrorCode.CONTENT_MISMATCH),
+    "a mistyped wallet": (
+        lambda: order(body=order_about(address=MISTYPED, canonical=MISTYPED)),
+        ErrorCode.CONTENT_MISMATCH,
+    ),
+    "one address for a person, another for a machine": (
+        lambda: order(body=order_about(canonical="12HQDsicffSBaYdJ6BhnE22sfjTESmmzKx")),
+        ErrorCode.CONTENT_MISMATCH,
+    ),
 }
 
 
@@ -287,6 +306,7 @@ async def test_bad_envelope_is_rejected_in_signed_words_and_never_among_the_unha
     words = {word.fingerprint: word for word in node.words()}
     rejected = words[envelope.fingerprint(bad.envelope)]
     assert (rejected.milestone, ErrorCode(rejected.code)) == (pb.MILESTONE_REJECTED, code)
+    assert (rejected.rule, rejected.field) == (faulty.error.rule, faulty.error.field)
     assert words[good.fingerprint].milestone == pb.MILESTONE_OPENED
     assert [received.ref for received in me.unhandled()] == [good.ref]
 

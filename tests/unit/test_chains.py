@@ -10,9 +10,7 @@ from gateway.formats.addresses.schemes import SCHEMES
 DATA = Path(__file__).parents[1] / "data"
 
 
-@pytest.mark.parametrize(
-    "name", ["", "Bitcoin", "eip155:2", "bitcoin-gold", "xrpl:1", "cosmos:x", "a chain of tomorrow"]
-)
+@pytest.mark.parametrize("name", ["", "BTC", "eip155:2", "bitcoin-gold", "xrpl:1", "cosmos:x", "a chain of tomorrow"])
 def test_chain_that_is_not_known_is_refused_by_its_rule(name: str) -> None:
     assert chains.known(name) is None
     for find in (chains.find, chains.caip2):
@@ -21,9 +19,7 @@ def test_chain_that_is_not_known_is_refused_by_its_rule(name: str) -> None:
         assert (caught.value.code, caught.value.rule) == (ErrorCode.BAD_INPUT, "CHAIN_NOT_SUPPORTED")
 
 
-@pytest.mark.parametrize(
-    "name", ["", "Bitcoin", "eip155:", "eip155:0", "eip155:01", "eip155:1 ", "polkadot:x", "EIP155:1"]
-)
+@pytest.mark.parametrize("name", ["", "BTC", "eip155:", "eip155:0", "eip155:01", "eip155:1 ", "polkadot:x", "EIP155:1"])
 def test_chain_that_cannot_be_checked_is_refused_by_its_rule(name: str) -> None:
     assert chains.checkable(name) is None
     with pytest.raises(Refusal) as caught:
@@ -60,3 +56,8 @@ def test_every_chain_of_the_shared_lists_can_be_checked() -> None:
         for entry in json.loads((DATA / f"{name}.json").read_bytes()):
             chain = chains.find_checkable(entry["chain"])
             assert chain.caip2 == entry.get("caip2", chain.caip2)
+
+
+@pytest.mark.parametrize("name", ["Bitcoin Cash", "bitcoin_cash", "BITCOIN-CASH"])
+def test_name_in_another_spelling_is_the_same_name(name: str) -> None:
+    assert chains.known(name) is chains.find("bitcoin-cash")
