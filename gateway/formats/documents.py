@@ -108,7 +108,10 @@ def decode(kind: ids.Kind.ValueType, body: bytes) -> Document:
     """
     if kind not in BODIES:
         raise _mismatch(Code.HEADER_KIND, "no document belongs to this kind of envelope", "kind")
-    return codec.parse(BODIES[kind], body, ErrorCode.CONTENT_MISMATCH)
+    try:
+        return codec.parse(BODIES[kind], body, ErrorCode.CONTENT_MISMATCH)
+    except Refusal as error:
+        raise _mismatch(Code.CONTRACT, error.detail, error.field) from error
 
 
 def check_against_header(header: pb.Header, document: Document) -> None:
@@ -200,7 +203,10 @@ def check_within(given: Sequence[int], granted: Iterable[int], what: str, name: 
 
 def _check_format(document: Document) -> None:
     """Rule 2."""
-    codec.check(document, ErrorCode.CONTENT_MISMATCH)
+    try:
+        codec.check(document, ErrorCode.CONTENT_MISMATCH)
+    except Refusal as error:
+        raise _mismatch(Code.CONTRACT, error.detail, error.field) from error
     for problem in checks.problems(document):
         raise problem
 

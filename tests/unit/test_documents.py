@@ -11,6 +11,7 @@ from rogatory.v1 import orders_pb2 as orders
 
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import documents, wallets
+from gateway.formats.codes import Code
 from gateway.formats.documents import Document
 from tests import paperwork, samples, world
 
@@ -37,11 +38,11 @@ def draft(body: certificates.FreezeRequest | None = None, **changes: Any) -> ord
     return orders.Draft(envelope=sent.envelope, salt=sent.salt, body=raw)
 
 
-def refusal(head: pb.Header, document: Document) -> tuple[ErrorCode, str] | None:
+def refusal(head: pb.Header, document: Document) -> tuple[ErrorCode, str, str] | None:
     try:
         documents.check_against_header(head, document)
     except Refusal as error:
-        return error.code, error.field
+        return error.code, error.field, error.rule
     return None
 
 
@@ -101,17 +102,18 @@ def test_complete_document_of_every_other_kind_fits_a_header_that_says_the_same(
     assert refusal(header(kind, **says), document) is None
     assert documents.decode(kind, documents.encode(document)) == document
     other = header(kind, **says | {"data_classes": [ids.DATA_CLASS_UNSPECIFIED]})
-    assert refusal(other, document) == (MISMATCH, "data_classes")
+    assert refusal(other, document) == (MISMATCH, "data_classes", Code.HEADER_DATA_CLASSES)
 
 
-BAD_REPORTS: dict[str, tuple[dict[str, Any], str]] = {
-    "transactions without their class": ({"data_classes": []}, "transactions"),
+BAD_REPORTS: dict[str, tuple[dict[str, Any], str, Code]] = {
+    "transactions without their class": ({"data_classes": []}, "transactions", Code.DATA_OF_OTHER_CLASS),
     "two different results for one wallet": (
         {
             "outcome": ids.OUTCOME_PARTLY_GRANTED,
             "results": [paperwork.result(), paperwork.result(orders.FREEZE_STATUS_NOT_FOUND)],
         },
         "results[1].wallet",
+        Code.RESULTS_CONTRADICT,
     ),
     "a quoted wallet frozen": (
         {
@@ -128,6 +130,7 @@ BAD_REPORTS: dict[str, tuple[dict[str, Any], str]] = {
             ]
         },
         "results[0].status",
+        Code.QUOTED_NOT_EXECUTABLE,
     ),
     "an amount where nothing is frozen": (
         {
@@ -135,64 +138,83 @@ BAD_REPORTS: dict[str, tuple[dict[str, Any], str]] = {
             "results": [paperwork.result(orders.FREEZE_STATUS_NOT_FOUND, frozen=[paperwork.bitcoin("1")])],
         },
         "results[0].frozen",
+        Code.NOTHING_FROZEN,
     ),
     "executed in full, yet a wallet was empty": (
         {"results": [paperwork.result(orders.FREEZE_STATUS_ALREADY_MOVED)]},
         "outcome",
+        Code.OUTCOME_CONTRADICTS_RESULTS,
     ),
-    "refused, yet something is frozen": ({"outcome": ids.OUTCOME_REFUSED, "transactions": []}, "outcome"),
+    "refused, yet something is frozen": (
+        {"outcome": ids.OUTCOME_REFUSED, "transactions": []},
+        "outcome",
+        Code.OUTCOME_CONTRADICTS_RESULTS,
+    ),
     "refused, yet records are supplied": (
         {"outcome": ids.OUTCOME_REFUSED, "results": [paperwork.result(orders.FREEZE_STATUS_NOT_FOUND)]},
         "outcome",
+        Code.OUTCOME_CONTRADICTS_RESULTS,
     ),
 }
 
 
-@pytest.mark.parametrize(("changes", "field"), BAD_REPORTS.values(), ids=BAD_REPORTS)
-def test_report_that_contradicts_itself_is_refused(changes: dict[str, Any], field: str) -> None:
+@pytest.mark.parametrize(("changes", "field", "rule"), BAD_REPORTS.values(), ids=BAD_REPORTS)
+def test_report_that_contradicts_itself_is_refused(changes: dict[str, Any], field: str, rule: Code) -> None:
     report = paperwork.report(**changes)
     head = header(ids.KIND_EXECUTION_REPORT, outcome=report.outcome, data_classes=report.data_classes)
-    assert refusal(head, report) == (MISMATCH, field)
+    assert refusal(head, report) == (MISMATCH, field, rule)
 
 
-LIES: dict[str, tuple[pb.Header, Document, str]] = {
-    "another kind": (header(ids.KIND_DOMESTIC_ORDER), paperwork.request(), "kind"),
-    "no kind": (header(ids.KIND_UNSPECIFIED), paperwork.request(), "kind"),
+LIES: dict[str, tuple[pb.Header, Document, str, Code]] = {
+    "another kind": (header(ids.KIND_DOMESTIC_ORDER), paperwork.request(), "kind", Code.HEADER_KIND),
+    "no kind": (header(ids.KIND_UNSPECIFIED), paperwork.request(), "kind", Code.HEADER_KIND),
     "a document that breaks its own format": (
         header(ids.KIND_FREEZE_REQUEST),
         paperwork.request(wallets=[]),
         "wallets",
+        Code.CONTRACT,
     ),
     "a request for more than its header says": (
         header(ids.KIND_FREEZE_REQUEST),
         paperwork.request(measures=[paperwork.BLOCK, ids.MEASURE_HOLD_INCOMING]),
         "measures",
+        Code.HEADER_MEASURES,
     ),
     "a request for less than its header says": (
         header(ids.KIND_FREEZE_REQUEST),
         paperwork.request(data_classes=[]),
         "data_classes",
+        Code.HEADER_DATA_CLASSES,
     ),
-    "urgent without grounds": (header(ids.KIND_FREEZE_REQUEST, urgency=URGENT), paperwork.request(), "urgency.grounds"),
+    "urgent without grounds": (
+        header(ids.KIND_FREEZE_REQUEST, urgency=URGENT),
+        paperwork.request(),
+        "urgency.grounds",
+        Code.HEADER_URGENCY,
+    ),
     "a request with an outcome": (
         header(ids.KIND_FREEZE_REQUEST, outcome=ids.OUTCOME_GRANTED),
         paperwork.request(),
         "outcome",
+        Code.HEADER_OUTCOME,
     ),
     "a referral of more than was asked": (
         header(ids.KIND_REVIEW_REFERRAL, data_classes=[ids.DATA_CLASS_CONTENT]),
         orders.ReviewReferral(freeze=paperwork.request()),
         "data_classes",
+        Code.HEADER_DATA_CLASSES,
     ),
     "a referral of measures that were not asked": (
         header(ids.KIND_REVIEW_REFERRAL, measures=[ids.MEASURE_HOLD_INCOMING]),
         orders.ReviewReferral(freeze=paperwork.request()),
         "measures",
+        Code.HEADER_MEASURES,
     ),
     "a header that grants what the court refused": (
         header(ids.KIND_REVIEW_DECISION, outcome=ids.OUTCOME_GRANTED, measures=[], data_classes=[]),
         paperwork.decision(outcome=ids.OUTCOME_REFUSED, ground=ids.GROUND_NE_BIS_IN_IDEM, measures=[], data_classes=[]),
         "outcome",
+        Code.HEADER_OUTCOME,
     ),
     "another ground": (
         header(
@@ -204,84 +226,100 @@ LIES: dict[str, tuple[pb.Header, Document, str]] = {
         ),
         paperwork.decision(outcome=ids.OUTCOME_REFUSED, ground=ids.GROUND_NE_BIS_IN_IDEM, measures=[], data_classes=[]),
         "ground",
+        Code.HEADER_GROUND,
     ),
     "a grant of what is no offence here": (
         header(ids.KIND_REVIEW_DECISION, outcome=ids.OUTCOME_GRANTED),
         paperwork.decision(dual_criminality=orders.DUAL_CRIMINALITY_ABSENT),
         "dual_criminality",
+        Code.DUAL_CRIMINALITY_CONTRADICTS_GROUND,
     ),
     "an order beyond its header": (
         header(ids.KIND_DOMESTIC_ORDER, data_classes=[]),
         paperwork.order(),
         "data_classes",
+        Code.HEADER_DATA_CLASSES,
     ),
     "a report with another outcome": (
         header(ids.KIND_EXECUTION_REPORT, outcome=ids.OUTCOME_PARTLY_GRANTED),
         paperwork.report(),
         "outcome",
+        Code.HEADER_OUTCOME,
     ),
     "a grant without a signature": (
         header(ids.KIND_COUNTERSIGNATURE, outcome=ids.OUTCOME_GRANTED),
         RETURNED,
         "outcome",
+        Code.HEADER_OUTCOME,
     ),
     "a return with a signature": (
         header(ids.KIND_COUNTERSIGNATURE, outcome=ids.OUTCOME_REFUSED),
         SIGNED,
         "outcome",
+        Code.HEADER_OUTCOME,
     ),
     "a return without a reason": (
         header(ids.KIND_COUNTERSIGNATURE, outcome=ids.OUTCOME_REFUSED),
         orders.Countersignature(),
         "reason",
+        Code.SIGNATURE_OR_REASON,
     ),
     "a draft in another's name": (
         header(ids.KIND_DRAFT, sender="ee/investigator-2"),
         draft(),
         "envelope.header.sender",
+        Code.DRAFT_DIFFERS,
     ),
-    "a draft of another case": (header(ids.KIND_DRAFT, case_id="EE-2"), draft(), "envelope.header.case_id"),
+    "a draft of another case": (
+        header(ids.KIND_DRAFT, case_id="EE-2"),
+        draft(),
+        "envelope.header.case_id",
+        Code.DRAFT_DIFFERS,
+    ),
     "a draft less urgent than its request": (
         header(ids.KIND_DRAFT),
         draft(paperwork.request(urgency=paperwork.URGENT), urgency=URGENT),
         "envelope.header.urgency",
+        Code.DRAFT_DIFFERS,
     ),
     "a draft whose request asks for more": (
         header(ids.KIND_DRAFT),
         draft(paperwork.request(measures=[paperwork.BLOCK, ids.MEASURE_HOLD_INCOMING])),
         "envelope.header.measures",
+        Code.DRAFT_DIFFERS,
     ),
     "a draft whose request's header asks for more than its body": (
         header(ids.KIND_DRAFT, data_classes=[ids.DATA_CLASS_CONTENT]),
         draft(data_classes=[ids.DATA_CLASS_CONTENT]),
         "data_classes",
+        Code.HEADER_DATA_CLASSES,
     ),
 }
 
 
-@pytest.mark.parametrize(("head", "document", "field"), LIES.values(), ids=LIES)
+@pytest.mark.parametrize(("head", "document", "field", "rule"), LIES.values(), ids=LIES)
 def test_header_that_does_not_say_what_its_document_says_is_refused(
-    head: pb.Header, document: Document, field: str
+    head: pb.Header, document: Document, field: str, rule: Code
 ) -> None:
-    assert refusal(head, document) == (MISMATCH, field)
+    assert refusal(head, document) == (MISMATCH, field, rule)
 
 
 def test_draft_that_shows_one_text_and_carries_the_seal_of_another_is_refused() -> None:
     shown, carried = draft(), draft(paperwork.request(grounds="something else"))
     shown.envelope.CopyFrom(carried.envelope)
-    assert refusal(header(ids.KIND_DRAFT), shown) == (MISMATCH, "commitment")
+    assert refusal(header(ids.KIND_DRAFT), shown) == (MISMATCH, "commitment", "")
 
 
 def test_draft_of_something_that_is_no_request_is_refused() -> None:
     other = world.send(ids.KIND_DOMESTIC_ORDER, world.INVESTIGATOR, world.FOREIGN_CENTRAL, body=b"x")
     carried = orders.Draft(envelope=other.envelope, salt=other.salt, body=b"x")
-    assert refusal(header(ids.KIND_DRAFT), carried) == (MISMATCH, "envelope.header.kind")
+    assert refusal(header(ids.KIND_DRAFT), carried) == (MISMATCH, "envelope.header.kind", Code.DRAFT_KIND)
 
 
 def test_draft_whose_request_has_no_readable_header_is_refused() -> None:
     broken = draft()
     broken.envelope.header = b"\xff"
-    assert refusal(header(ids.KIND_DRAFT), broken) == (MISMATCH, "envelope.header")
+    assert refusal(header(ids.KIND_DRAFT), broken) == (MISMATCH, "envelope.header", Code.DRAFT_DIFFERS)
 
 
 def test_body_with_a_field_that_no_reader_sees_is_refused() -> None:
@@ -334,6 +372,7 @@ def test_report_that_answers_another_order_is_refused(changes: dict[str, Any], c
     with pytest.raises(Refusal) as caught:
         documents.check_answers_order(paperwork.order(), paperwork.report(**changes))
     assert (caught.value.code, caught.value.field) == (code, field)
+    assert (caught.value.rule == Code.RESULTS_NOT_AS_ORDERED) == (code is MISMATCH)
 
 
 def test_same_address_with_another_tag_is_another_wallet() -> None:

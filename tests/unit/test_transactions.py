@@ -13,8 +13,9 @@ from rogatory.v1 import orders_pb2 as orders
 
 from gateway import codec, envelope
 from gateway.clock import from_micros
-from gateway.errors import ErrorCode
+from gateway.errors import ErrorCode, Refusal
 from gateway.formats import chains, transactions
+from gateway.formats.codes import Code
 from tests import paperwork, world
 
 RECORDS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "data" / "transactions.json").read_bytes())
@@ -346,3 +347,17 @@ def test_refusal_names_the_rule(base: dict[str, Any], change: dict[str, Any], ru
 def test_any_amount_up_to_256_bits_goes_there_and_back(value: int, base: dict[str, Any]) -> None:
     made = evidence.TransactionRecord.FromString(read(base | {"value": str(value)}).SerializeToString())
     assert transactions.to_normalised(made)["value"] == str(value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "rule", "field"),
+    [
+        (TOKEN | {"asset": "eip155:56/erc20:0xdac17f958d2ee523a2206206994597c13d831ec7"}, Code.TX_ASSET, ".asset"),
+        (ACCOUNT | {"inputs": []}, Code.TX_MOVEMENTS, ""),
+        (ACCOUNT | {"txid": "\u0430bc"}, Code.NOT_ASCII, ".txid"),
+    ],
+)
+def test_broken_rule_is_told_by_its_name(entry: dict[str, Any], rule: Code, field: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        transactions.record(entry)
+    assert (caught.value.rule, caught.value.field) == (rule, field)

@@ -42,7 +42,7 @@ def check_plan(sheet: Sheet, plan: certificates.ConfiscationPlan) -> None:
         Code.NOT_TO_STAY_FROZEN,
         "stay_frozen",
         plan.stay_frozen,
-        "with no confiscation certificate, it instructs to keep the property frozen (2018/1805 Art. 4, Annex I section I)",
+        "without a confiscation certificate, the property is to stay frozen (2018/1805 Art. 4, Annex I section I)",
     )
     sheet.when(attached).need(
         Code.CONFISCATION_WITHOUT_REFERENCE,

@@ -103,7 +103,7 @@ def _check_dual_criminality(sheet: Sheet, decision: orders.ReviewDecision) -> No
 
 
 def _check_ground(sheet: Sheet, decision: orders.ReviewDecision) -> None:
-    """A refusal, whole or in part, has a ground, after consultation (Art. 8(2), 19(2); UNCAC Art. 46(26))."""
+    """A refusal, whole or in part, has a ground, after consultation (2018/1805 Art. 8(2), 19(2); UNCAC Art. 46(26))."""
     sheet.when(decision.outcome == ids.OUTCOME_REFUSED).need(
         Code.REFUSED_WITHOUT_GROUND, "ground", decision.ground, "on which ground? (2018/1805 Art. 8(1), 13(3), 19(1))"
     )
@@ -114,7 +114,7 @@ def _check_ground(sheet: Sheet, decision: orders.ReviewDecision) -> None:
         Code.REFUSED_WITHOUT_CONSULTATION,
         "consultation",
         decision.consultation,
-        "before a refusal, the issuing authority is consulted (Art. 8(2), 19(2); UNCAC Art. 46(26))",
+        "before a refusal, the issuing authority is consulted (2018/1805 Art. 8(2), 19(2); UNCAC Art. 46(26))",
     )
     confiscates = ids.MEASURE_CONFISCATE in decision.measures
     foreign = _OF_FREEZING if confiscates else _OF_CONFISCATION

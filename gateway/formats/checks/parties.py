@@ -172,7 +172,7 @@ def check_account(sheet: Sheet, account: parties.BankAccount) -> None:
         Code.ACCOUNT_WITHOUT_NUMBER,
         "iban",
         account.iban or account.other,
-        "an account has an IBAN or another number (section D2, Annex II section M)",
+        "an account has an IBAN or another number (Annex I section D2, Annex II section M)",
     )
 
 

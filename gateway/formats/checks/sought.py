@@ -144,7 +144,7 @@ def check_several_of(
         Code.REASON_OF_OTHER_PROPERTY,
         "several_states.reason",
         several.reason not in wrong,
-        "money and items go to several States for different reasons (2018/1805 Art. 5(2)-(3), 15(2)-(3); Annex I section G2)",
+        "money and items go to several States for different reasons (2018/1805 Art. 5, 15; Annex I section G2)",
     )
 
 

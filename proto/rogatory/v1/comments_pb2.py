@@ -306,7 +306,7 @@ COMMENTS: Final = MappingProxyType(
         'Disclosure.windows': 'As ordered: of what time.',
         'Disclosure.withdrawal_addresses': 'TRANSACTIONAL: addresses to which the customer may withdraw.',
         'DomesticOrder': 'A court orders an exchange of its own country. No field, here or below, can hold a foreign authority, a State or a foreign case.',
-        'DomesticOrder.clocks': 'Time limits for the exchange.',
+        'DomesticOrder.clocks': 'Time limits for the exchange, set by the order itself: a rule of an international instrument would tell of a foreign request.',
         'DomesticOrder.confidentiality': 'Who may be told; absent if it is no secret.',
         'DomesticOrder.court': 'The court and its number of this order.',
         'DomesticOrder.customers': 'Customers that it is about.',

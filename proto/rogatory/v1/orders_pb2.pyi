@@ -585,7 +585,7 @@ class DomesticOrder(_message.Message):
 
     @_builtins.property
     def clocks(self) -> _containers.RepeatedCompositeFieldContainer[_measures_pb2.Clock]:
-        """Time limits for the exchange."""
+        """Time limits for the exchange, set by the order itself: a rule of an international instrument would tell of a foreign request."""
 
     def __init__(
         self,
