@@ -249,13 +249,13 @@ def test_tag_within_an_address_is_unpacked_and_may_not_be_contradicted() -> None
     wallets.check(packed)
 
 
-WITH_TAG_1 = "XVLhHMPHU98es4dbozjVtdWzVrDjtV8AqEL4xcZj5whKbmc"  # XLS-5d, test vectors: the account of XRP, tag 1
+WITH_TAG_0 = "XVLhHMPHU98es4dbozjVtdWzVrDjtV8AqEL4xcZj5whKbmc"  # XLS-5d, test vectors: the account of XRP, tag 0
 
 
 def test_tag_beside_an_address_that_carries_another_is_refused() -> None:
-    assert wallets.identifier(XRP | {"address": WITH_TAG_1}).tag == "1"
-    assert wallets.identifier(XRP | {"address": WITH_TAG_1, "tag": "1"}).canonical == XRP["address"]
-    assert refused(XRP | {"address": WITH_TAG_1, "tag": "2"}) == (Code.TAG_CONTRADICTS, ".tag")
+    assert wallets.identifier(XRP | {"address": WITH_TAG_0}).tag == "0"
+    assert wallets.identifier(XRP | {"address": WITH_TAG_0, "tag": "0"}).canonical == XRP["address"]
+    assert refused(XRP | {"address": WITH_TAG_0, "tag": "2"}) == (Code.TAG_CONTRADICTS, ".tag")
 
 
 def test_test_network_is_refused_for_there_is_nothing_to_freeze() -> None:
