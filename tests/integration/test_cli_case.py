@@ -85,7 +85,10 @@ class Terminal:
 
 def request() -> certificates.FreezeRequest:
     offence = certificates.Offence(
-        facts="the-facts-of-it", provisions="s 209", listed=[certificates.LISTED_OFFENCE_SWINDLING], maximum_sentence_months=60
+        facts="the-facts-of-it",
+        provisions="s 209",
+        listed=[certificates.LISTED_OFFENCE_SWINDLING],
+        maximum_sentence_months=60,
     )
     return paperwork.request(offence=offence)
 

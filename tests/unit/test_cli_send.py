@@ -72,7 +72,10 @@ UNREADABLE: dict[str, tuple[object, str]] = {
     "object where a list is wanted": (REQUEST | {"wallets": WALLET}, "wallets"),
     "text where a list is wanted": (REQUEST | {"measures": "a secret"}, "measures"),
     "null in a list": (REQUEST | {"wallets": [None]}, "wallets[0]"),
-    "one field under both its names": (REQUEST | {"place_of_execution": "a", "placeOfExecution": "b"}, "placeOfExecution"),
+    "one field under both its names": (
+        REQUEST | {"place_of_execution": "a", "placeOfExecution": "b"},
+        "placeOfExecution",
+    ),
 }
 
 
@@ -144,7 +147,14 @@ def test_dry_run_of_a_draft_checks_everything_and_keeps_nothing(fed: Summary, tm
     bare = paperwork.request(wallets=[], measures=[], data_classes=[], urgency=paperwork.URGENT)
     path = written(tmp_path, bare)
     wallets = tmp_path / "wallets.json"
-    wallets.write_text(json.dumps([{"chain": "bitcoin", "address": "1ND5TQ2AnQatxqmHrdMT8utb3aWgLKsc9w"}, {"chain": "no-such-chain", "address": "b"}]))
+    wallets.write_text(
+        json.dumps(
+            [
+                {"chain": "bitcoin", "address": "1ND5TQ2AnQatxqmHrdMT8utb3aWgLKsc9w"},
+                {"chain": "no-such-chain", "address": "b"},
+            ]
+        )
+    )
     named: list[str | Path] = [
         "--wallets",
         wallets,
@@ -186,7 +196,11 @@ def test_list_of_wallets_adds_nothing_to_those_of_the_request(fed: Summary, tmp_
         "--wallets",
         wallets,
     ]
-    wallets.write_text(json.dumps([{"chain": "bitcoin", "address": "1ND5TQ2AnQatxqmHrdMT8utb3aWgLKsc9w"}, {"chain": "bitcoin", "address": ""}]))
+    wallets.write_text(
+        json.dumps(
+            [{"chain": "bitcoin", "address": "1ND5TQ2AnQatxqmHrdMT8utb3aWgLKsc9w"}, {"chain": "bitcoin", "address": ""}]
+        )
+    )
     assert error_of(run(fed, "ee/prosecutor", *bare)) == (2, "BAD_INPUT", "wallets[1].address")
 
 

@@ -128,7 +128,9 @@ def redraft(request: pb.SignedEnvelope, salt: bytes, body: bytes, sender: str = 
     return Received(made.envelope, opened, document)
 
 
-def crafted(*, shown: certificates.FreezeRequest | None = None, sender: str = world.INVESTIGATOR, **changes: Any) -> Received:
+def crafted(
+    *, shown: certificates.FreezeRequest | None = None, sender: str = world.INVESTIGATOR, **changes: Any
+) -> Received:
     """A draft around a request of any kind."""
     body = documents.encode(paperwork.request())
     fields: dict[str, Any] = {
