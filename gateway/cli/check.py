@@ -127,7 +127,8 @@ def _problems(value: object, kind: type[Message]) -> Sequence[Refusal]:
 
 def _of_record(found: object) -> Verdict:
     if isinstance(found, Refusal):
-        return Verdict(valid=False, code=found.rule, reason=found.detail, field=found.field)
+        valid = None if found.rule in verdicts.NOT_SUPPORTED else False
+        return Verdict(valid, found.rule, found.detail, field=found.field)
     return Verdict(valid=True, canonical=str(getattr(found, "txid", "")))
 
 

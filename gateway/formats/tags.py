@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
+from gateway.formats.addresses import private_keys
 from gateway.formats.chains import Chain
 from gateway.formats.codes import Code, refuse
 
@@ -54,7 +55,7 @@ def check(chain: Chain, tag: str, carried: str, where: str = "") -> str:
         where: position of the tag, for the refusal.
 
     Raises:
-        Refusal: BAD_INPUT, with one of the TAG rules.
+        Refusal: BAD_INPUT, with one of the TAG rules, or ADDRESS_SECRET.
     """
     if not tag:
         return carried
@@ -63,6 +64,9 @@ def check(chain: Chain, tag: str, carried: str, where: str = "") -> str:
         raise refuse(Code.TAG_NOT_ALLOWED, "addresses of this chain have no tag or memo", where)
     if not form(tag):
         raise refuse(Code.TAG_FORMAT, "not a tag or memo as this chain has them", where)
+    if not _whole(tag, 64) and not _hexadecimal(tag, 8, 32) and private_keys.recognise(tag):
+        # A hash of 32 bytes is a memo or payment id; all else that looks like a key is one, and must not travel.
+        raise refuse(Code.ADDRESS_SECRET, "this is a private key or seed, no tag or memo; treat it as known", where)
     if carried and carried != tag:
         raise refuse(Code.TAG_CONTRADICTS, "the address itself carries another tag", where)
     return tag

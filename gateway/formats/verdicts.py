@@ -63,9 +63,11 @@ def wallet(value: object, where: str = "") -> Verdict:
     found = addresses.check(chain, address, network, f"{where}.address")
     tag = entry.get("tag")
     tag = "" if tag in (None, "") else reading.text(tag, f"{where}.tag", MAX_TEXT_CHARS)
-    tag = tags.check(chain, tag, found.tag, f"{where}.tag")
+    tags.check(chain, tag, found.tag, f"{where}.tag")
     note = _CHECKSUMS[found.checksum]
-    return Verdict(valid=True, reason=f"{note}; tag {tag}" if tag else note, canonical=found.canonical)
+    # Only what was unpacked, which nobody could read before; what a list wrote as memo is free text and stays there.
+    reason = f"{note}; tag {found.tag}" if found.tag else note
+    return Verdict(valid=True, reason=reason, canonical=found.canonical)
 
 
 _CHECKSUMS: Final = MappingProxyType(

@@ -104,7 +104,8 @@ def _end(value: object, chain: Chain, where: str) -> evidence.TransferEnd:
     kind = reading.visible_ascii(entry.get("scriptpubkey_type"), f"{where}.scriptpubkey_type", common.MAX_TYPE_CHARS)
     if kind not in OUTPUT_TYPES:
         raise refuse(Code.TX_OUTPUT_TYPE, "no kind of output that this server knows", f"{where}.scriptpubkey_type")
-    told = entry.get("scriptpubkey_address")
+    # mempool.space writes an empty text where Esplora leaves the field out.
+    told = None if entry.get("scriptpubkey_address") == "" else entry.get("scriptpubkey_address")
     at = f"{where}.scriptpubkey_address"
     if told is None and kind in WITH_ADDRESS:
         raise refuse(Code.TX_ADDRESS_MISSING, "this kind of output has an address, and it is left out", at)

@@ -200,7 +200,9 @@ def _settle(made: evidence.TransactionRecord, entry: Json, chain: Chain, where: 
         made.fee.CopyFrom(common.amount(fee, chain))
     if not made.outputs[0].address and entry.get("contractAddress") is not None:
         made.outputs[0].address = address(entry["contractAddress"], f"{where}.contractAddress")
-    logs = common.listed(entry.get("logs"), f"{where}.logs", MAX_LIST)
+    # Null is how a node written in Go says that a list has nothing in it; one that is left out was cut away.
+    given = [] if "logs" in entry and entry["logs"] is None else entry.get("logs")
+    logs = common.listed(given, f"{where}.logs", MAX_LIST)
     if logs and made.status == evidence.TRANSACTION_STATUS_FAILED:
         raise refuse(Code.TX_LOGS_CONTRADICT, "a transaction that fails leaves no logs behind", f"{where}.logs")
     reading.check(made, where)

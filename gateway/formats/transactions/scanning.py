@@ -12,6 +12,7 @@ Source: RFC 8259; ndjson.org.
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -134,7 +135,8 @@ def pieces(chunks: Iterable[bytes], limits: Limits) -> Iterator[Piece]:
     source = filter(None, chunks)
     offset = 0
     for chunk in source:
-        rest = chunk.lstrip(_SPACE)
+        # RFC 8259, 8.1: a mark of the byte order may be passed over, and programs under Windows write one.
+        rest = (chunk if offset else chunk.removeprefix(BOM_UTF8)).lstrip(_SPACE)
         offset += len(chunk) - len(rest)
         if rest.startswith(b"["):
             yield from _list(rest[1:], source, offset + 1, limits)
@@ -206,13 +208,16 @@ def _lines(data: bytes, source: Iterator[bytes], offset: int, limits: Limits) ->
 def _each_line(data: bytes, source: Iterator[bytes], limits: Limits) -> Iterator[_Value]:
     line = _Value(limits)
     while data:
-        part, newline, data = data.partition(b"\n")
-        line.scan(part)
-        line.keep(part)
-        if newline:
+        begin = 0
+        # Not `partition`: it copies the rest of the chunk for each line, and a chunk can be a million empty lines.
+        while (end := data.find(b"\n", begin)) >= 0:
+            line.scan(part := data[begin:end])
+            line.keep(part)
             yield line
-            line = _Value(limits)
-        data = data or next(source, b"")
+            line, begin = _Value(limits), end + 1
+        line.scan(part := data[begin:])
+        line.keep(part)
+        data = next(source, b"")
     if line.size:
         yield line
 
