@@ -10,7 +10,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --pyth
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check baseline clean format lint types layers contract hygiene proto lock
+.PHONY: help demo test bench check baseline examples clean format lint types layers contract hygiene proto lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -67,6 +67,9 @@ hygiene:
 
 proto: .venv/.dev ## generate Python from the .proto files
 	@$(BIN)/python proto/generate.py
+
+examples: .venv/.dev ## write the samples of the tests as examples of the documents
+	@$(BIN)/python -m tests.samples
 
 # Only at a release: from then on, a change that breaks this contract fails `make check`.
 baseline: .venv/.dev ## take the contract as released

@@ -10,6 +10,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from gateway import codec
 from gateway.formats import wallets
 from tests import samples
+from tests.samples.__main__ import FOLDER, examples
 
 EXCLUDED = {
     "SharingStatement.wallet": "it is paid to an account",
@@ -76,3 +77,9 @@ def test_every_wallet_is_what_it_says_of_itself(message: Message) -> None:
 
 def test_they_are_made_alike_each_time() -> None:
     assert samples.every() == samples.every()
+
+
+def test_examples_are_the_samples() -> None:
+    """If this fails: `make examples`."""
+    found = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()}
+    assert found == examples()

@@ -1,0 +1,38 @@
+"""Write the samples as files, for people who fill in such a document: `python -m tests.samples`, `make examples`."""
+
+import json
+from pathlib import Path
+
+from google.protobuf.message import Message
+from rogatory.v1 import identifiers_pb2 as ids
+
+from gateway.formats import json_form
+from tests import samples
+
+FOLDER = Path(__file__).parents[2] / "proto" / "rogatory" / "v1" / "examples"
+
+MADE_BY_MACHINE = {ids.KIND_DRAFT, ids.KIND_COUNTERSIGNATURE}
+"""Nobody fills these in: they carry envelopes and signatures."""
+
+
+def text(message: Message) -> str:
+    """Return the JSON form as a person reads it: the same members in the same order, with line breaks."""
+    return json.dumps(json_form.to_object(message), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def examples() -> dict[str, str]:
+    """Return the content of each file by its name."""
+    filled_in = [message for kind, message in samples.every().items() if kind not in MADE_BY_MACHINE]
+    return {f"{each.DESCRIPTOR.name}.json": text(each) for each in (*filled_in, *samples.alone().values())}
+
+
+def main() -> None:
+    """Write the files."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, content in examples().items():
+        (FOLDER / name).write_text(content, encoding="utf-8")
+    print(f"{len(examples())} examples written to {FOLDER}")
+
+
+if __name__ == "__main__":
+    main()
