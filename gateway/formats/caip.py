@@ -53,7 +53,7 @@ class AccountId:
         chain: CAIP-2 id.
         address: in the canonical form of its chain if it is checked, else as written, percent-decoded.
         tag: destination tag or memo, where the profile of its namespace has one.
-        checked: whether the address was checked by the rules of its chain.
+        checked: whether the address was checked by the rules of its chain, and a chain is named.
         text: canonical CAIP-10 text.
     """
 
@@ -118,8 +118,11 @@ def account_id(text: str, where: str = "") -> AccountId:
     found = _ACCOUNT.fullmatch(text)
     if not found:
         raise refuse(Code.ACCOUNT_ID_FORMAT, "an account id is `chain_id:address` after CAIP-10", where)
-    chain = chain_id(found["chain"], where)
     written = _decode(found["address"], where)
+    if found["chain"] == _NO_EVM_CHAIN:
+        anywhere = addresses.check(chains.find("ethereum"), written, "any", where).canonical
+        return AccountId(_NO_EVM_CHAIN, anywhere, "", checked=False, text=f"{_NO_EVM_CHAIN}:{anywhere}")
+    chain = chain_id(found["chain"], where)
     of = chains.checkable(chain)
     if of is None:
         return AccountId(chain, written, "", checked=False, text=f"{chain}:{_encode(written)}")
@@ -177,6 +180,12 @@ def _memo(chain: Chain, text: str, where: str) -> str:
     tag = tags.check(chain, text, "", where)
     return tag.lower() if _MEMO_HASH.fullmatch(tag) else tag
 
+
+_NO_EVM_CHAIN: Final = "eip155:0"
+"""What the CAIP-10 profile of eip155 writes for a key's account on no chain in particular; no chain has this id.
+
+Its address is checked all the same, and `checked` is false: on no chain, nothing can be frozen.
+"""
 
 _TAGGED: Final = frozenset({"stellar", "xrp"})
 """Schemes whose CAIP-10 profile puts a tag or memo behind a hyphen."""

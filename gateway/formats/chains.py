@@ -201,6 +201,37 @@ _CHECKED_BY_CAIP2: Final = MappingProxyType(
     }
 )
 
+OTHER_NAMES: Final = MappingProxyType(
+    {
+        "arbitrum-one": "arbitrum",
+        "avalanche-c-chain": "avalanche",
+        "avalanchec": "avalanche",
+        "binance-smart-chain": "bsc",
+        "bitcoincash": "bitcoin-cash",
+        "bitcoingold": "bitcoin-gold",
+        "bitcoinsv": "bitcoin-sv",
+        "bnb-chain": "bsc",
+        "cosmoshub": "cosmos-hub",
+        "crypto.org": "cronos-pos",
+        "cryptoorg": "cronos-pos",
+        "doge": "dogecoin",
+        "ethereumclassic": "ethereum-classic",
+        "gnosis-chain": "gnosis",
+        "op-mainnet": "optimism",
+        "smart-chain": "bsc",
+        "smartchain": "bsc",
+        "the-open-network": "ton",
+        "tia": "celestia",
+        "xdai": "gnosis",
+        "xrp-ledger": "xrpl",
+    }
+)
+"""What else a chain is called, without doubt: by itself, and as `id` and `displayName` of Trust Wallet Core's registry.
+
+Left out on purpose, for they name two things: "bnb" (the Beacon Chain, and the coin of both), "terra" as that registry
+has it (its Terra Classic), "classic", "cronos" (an EVM chain beside the one here), and every ticker of a coin.
+"""
+
 _ANY_EVM: Final = re.compile(r"eip155:[1-9][0-9]{0,31}")
 _ANY_SUBSTRATE: Final = re.compile(r"polkadot:[0-9a-f]{32}")
 
@@ -258,7 +289,8 @@ def caip2(name_or_caip2: str) -> str:
 
 
 def _name(text: str) -> str:
-    return text.lower().replace("_", "-").replace(" ", "-")
+    name = text.lower().replace("_", "-").replace(" ", "-")
+    return OTHER_NAMES.get(name, name)
 
 
 def _not_supported() -> Refusal:

@@ -64,8 +64,8 @@ def check(chain: Chain, tag: str, carried: str, where: str = "") -> str:
         raise refuse(Code.TAG_NOT_ALLOWED, "addresses of this chain have no tag or memo", where)
     if not form(tag):
         raise refuse(Code.TAG_FORMAT, "not a tag or memo as this chain has them", where)
-    if not _whole(tag, 64) and not _hexadecimal(tag, 8, 32) and private_keys.recognise(tag):
-        # A hash of 32 bytes is a memo or payment id; all else that looks like a key is one, and must not travel.
+    if private_keys.recognise(tag) not in {"", *private_keys.PERHAPS}:
+        # A hash is a memo, a payment id, or within one (THORChain); what can only be a key must not travel.
         raise refuse(Code.ADDRESS_SECRET, "this is a private key or seed, no tag or memo; treat it as known", where)
     if carried and carried != tag:
         raise refuse(Code.TAG_CONTRADICTS, "the address itself carries another tag", where)

@@ -7,7 +7,7 @@ for the key does not find it here.
 Whoever reads a private key can take the money, so these are looked for before all other reasons, on every chain, within
 longer texts too, and by shape where a checksum fails: a key with a typing error is nearly a key. What is taken for one
 and is none costs a clerk a second look; the other mistake costs the money.
-Not seen: keys that are split up, encrypted, or written in an encoding not listed here.
+Not seen: keys that are split over several fields, encrypted, or written in an encoding not listed here.
 
 Sources: Bitcoin wiki "Wallet import format" and "Mini private key format"; BIP-32 and SLIP-132 (extended keys); BIP-38;
 BIP-39; CIP-5 (Cardano); Zcash protocol specification 5.6.3.4 and 5.6.2.3 with ZIP 32; SEP-23 (`S...`); XRPL "base58
@@ -36,6 +36,8 @@ _SIGNATURE: Final = (
     "64 bytes are no address: they are a private key of Solana, which has to be treated as known, or a signature, "
     "such as the id of a transfer"
 )
+PERHAPS: Final = frozenset({_DIGITS, _SIGNATURE})
+"""What is said of a text that may be something else than a key."""
 # Not one run of six characters in it is of the word list: no "address", no "wallet".
 _WORDS: Final = "plain words, the spare copy of a signing key (BIP-39); treat it as known, and take it away"
 
@@ -43,10 +45,11 @@ _SHAPES: Final = re.compile(
     "|".join(
         (
             # Wallet import format with a typing error: first letters of Bitcoin, Litecoin, Dogecoin, Dash, their tests.
-            rf"(?:9[123]|6[uvwQJK]|7[Xrst]){_B58}{{49}}",
-            rf"5{_B58}{{50}}",
-            rf"[KLcTQXU]{_B58}{{51}}",
-            rf"6P{_B58}{{56}}",
+            # One character too few or too many is such an error; what is missing is found by trying 58.
+            rf"(?:9[123]|6[uvwQJK]|7[Xrst]){_B58}{{48,50}}",
+            rf"5{_B58}{{49,51}}",
+            rf"[KLcTQXU]{_B58}{{50,52}}",
+            rf"6P{_B58}{{55,57}}",
             # Extended keys with a typing error: xprv, yprv, Ltpv, dgpv, tgpv, drkv and what else ends so.
             rf"[a-zA-Z]{{1,3}}(?:prv|pv|kv|Prv|PRV){_B58}{{80,170}}",
             r"S[A-Z2-7]{55}",
@@ -62,9 +65,17 @@ _SHAPES: Final = re.compile(
     )
 )
 _HEX_KEY: Final = re.compile(rf"(?:0[xX])?(?:{_HEX}{{64}}|{_HEX}{{128}})")
+# 32 or 64 bytes in base64 with its padding, or 32 as one number of decimal digits: as an address nobody writes these.
+_OTHER_BASES: Final = re.compile(r"[A-Za-z0-9+/_-]{43}=|[A-Za-z0-9+/_-]{86}==|[0-9]{70,78}", re.ASCII)
+# The payload of the wallet import format before base58: version, key, perhaps the mark of a compressed public key.
+_WIF_HEX: Final = re.compile(rf"(?:80|[eE][fF]){_HEX}{{64}}(?:01)?")
 _TON_RAW: Final = re.compile(rf"-?[0-9]{{1,10}}:{_HEX}{{64}}")
+_TON_ALMOST: Final = re.compile(rf"-?[0-9]{{1,10}}:{_HEX}+")
 _ARRAY: Final = re.compile(r"\[?\s*(?:\d{1,3}\s*,\s*){31,63}\d{1,3}\s*\]?", re.ASCII)
 _PEM: Final = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY")
+_WIF_SHAPE: Final = re.compile(rf"5{_B58}{{50}}|[KLcTQXU]{_B58}{{51}}")
+_JOINTS: Final = re.compile(r"[-_]")
+_GAPS: Final = re.compile(r"[\s:%-]")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 _WIF_CHARS: Final = range(50, 54)
@@ -79,8 +90,8 @@ _MINI_CHARS: Final = (22, 26, 30)
 _SOLANA_CHARS: Final = range(80, 89)
 _SOLANA_BYTES: Final = 64
 
-# 12 to 24 are BIP-39's, 13 and 25 Monero's and Algorand's.
-_WORD_COUNTS: Final = frozenset({12, 13, 15, 18, 21, 24, 25})
+# 12 to 24 are BIP-39's, 13 and 25 Monero's and Algorand's, 16 Polyseed's, 20 and 33 those of a share (SLIP-39).
+_WORD_COUNTS: Final = frozenset({12, 13, 15, 16, 18, 20, 21, 24, 25, 33})
 _WORD_CHARS: Final = 12
 _AROUND_WORDS: Final = "0123456789:()[]\"'"
 _BETWEEN_WORDS: Final = re.compile(r"[\s,;.|/+_-]+")
@@ -96,7 +107,30 @@ def recognise(text: str) -> str:
         return _WORDS
     if _ARRAY.fullmatch(scanned) or _PEM.search(scanned):
         return _KEY
-    return next((found for found in map(_token, _TOKEN.findall(scanned)) if found), "")
+    if _OTHER_BASES.fullmatch(scanned):
+        return _DIGITS
+    tokens = _TOKEN.findall(scanned)
+    return next((found for found in map(_token, tokens) if found), "") or _within(tokens) or _rejoined(scanned)
+
+
+def _within(tokens: list[str]) -> str:
+    """Return what stands behind a `-` or `_` that belongs to some keys (CIP-5) and is a mark before others.
+
+    Only what is longer than an address of TON, which has these two among its characters.
+    """
+    parts = [part for token in tokens if not token.isalnum() for part in _JOINTS.split(token)]
+    if any(map(_HEX_KEY.fullmatch, parts)):
+        return _DIGITS
+    return _KEY if any(map(_is_base58_key, parts)) else ""
+
+
+def _rejoined(text: str) -> str:
+    """Return what a text is once its gaps are closed; two good addresses beside one another never look like that."""
+    whole = _GAPS.sub("", text)
+    # Nor does the raw form of TON with a digit too few, which is a number, a colon and one run of digits.
+    if whole == text or _TON_ALMOST.fullmatch(text):
+        return ""
+    return _KEY if _HEX_KEY.fullmatch(whole) or _WIF_SHAPE.fullmatch(whole) else ""
 
 
 def _plain(text: str) -> str:
@@ -114,6 +148,8 @@ def _is_phrase(text: str) -> bool:
 def _token(token: str) -> str:
     if _HEX_KEY.fullmatch(token):
         return _DIGITS
+    if _WIF_HEX.fullmatch(token):
+        return _KEY
     # Bech32 may be all capitals.
     if token.isupper() and _SHAPES.fullmatch(token.lower()):
         return _KEY

@@ -68,8 +68,11 @@ def block(value: object, where: str, origin: Origin) -> list[evidence.Transactio
     if not listed:
         raise refuse(Code.TX_BLOCK_EMPTY, "every block makes new coins, and so has a transaction", f"{where}.tx")
     made = common.each(listed, f"{where}.tx", lambda one, at: _in_block(one, at, chain, head, origin))
+    # Fewer than the block's own number of them: it was cut, and nobody can say at which position each stood.
+    whole = entry.get("nTx") in (None, len(made))
     for position, record in enumerate(made):
-        record.block_index = position
+        if whole:
+            record.block_index = position
         if bool(record.inputs) == (position == 0) and chain.caip2 in SUMS:
             detail = "the first transaction of a block makes new coins, and no other does"
             raise refuse(Code.TX_COINBASE, detail, f"{where}.tx[{position}].vin")

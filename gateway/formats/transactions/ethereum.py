@@ -6,7 +6,8 @@ transaction and one for each transfer of a token (`events`). A transaction alone
 alone tells no value. The chain is that of `chainId`, or the caller's; both must agree.
 The fee is what the receipt's own figures come to by the chain's definition: `gasUsed` times `effectiveGasPrice`
 (EIP-1559), plus `blobGasUsed` times `blobGasPrice` (EIP-4844), plus `l1Fee` (OP stack). It is absent where the receipt
-lacks one of them; a limit or an offered price is never taken for it.
+lacks one of them, and where there is an operator fee or one in a token; a limit or an offered price is never taken for
+it.
 Refuses the whole answer if one part is broken or contradicts another.
 
 Source: Ethereum execution-apis, eth namespace; EIP-658 (status).
@@ -34,6 +35,9 @@ STATUS: Final = (evidence.TRANSACTION_STATUS_FAILED, evidence.TRANSACTION_STATUS
 
 MAX_LIST: Final = 100_000
 """Transactions of a block, logs of a transaction: above any block's gas."""
+
+FEE_IN_TOKEN: Final = frozenset({"0x7b", "0x7c"})
+"""Transactions of Celo that may pay their fee in another currency; the receipt does not say which."""
 
 NOT_THE_BLOCK: Final = "not the block that it stands in"
 NOT_THE_TRANSACTION: Final = "not the transaction that it belongs to"
@@ -209,8 +213,22 @@ def _settle(made: evidence.TransactionRecord, entry: Json, chain: Chain, where: 
     return events.transfers(logs, chain, made, f"{where}.logs")
 
 
+def _has_other_fee(entry: Json, where: str) -> bool:
+    """Return whether the fee is no sum of what the receipt tells, or was paid in no coin of the chain.
+
+    Source: OP Stack specification, Isthmus, operator fee (its formula is another one since Jovian); Celo, CIP-64 and
+    CIP-42: fees in a token.
+    """
+    if entry.get("type") in FEE_IN_TOKEN:
+        return True
+    return any(
+        entry.get(name) is not None and quantity(entry[name], f"{where}.{name}", 64)
+        for name in ("operatorFeeScalar", "operatorFeeConstant")
+    )
+
+
 def _fee(entry: Json, where: str) -> int | None:
-    if entry.get("gasUsed") is None or entry.get("effectiveGasPrice") is None:
+    if entry.get("gasUsed") is None or entry.get("effectiveGasPrice") is None or _has_other_fee(entry, where):
         return None
     total = 0
     for used, price in (("gasUsed", "effectiveGasPrice"), ("blobGasUsed", "blobGasPrice")):
