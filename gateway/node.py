@@ -22,6 +22,7 @@ from gateway.directory import Status
 from gateway.doors.courier import Courier
 from gateway.doors.entrance import Bell, Entrance
 from gateway.doors.mailbox import MailboxDoor
+from gateway.doors.quotas import Pause, Quotas
 from gateway.doors.relay import RelayDoor
 from gateway.doors.trace import TraceDoor
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
@@ -53,6 +54,7 @@ class Node:
         chance: Callable[[], float] = random.random,
         watch: Callable[[str], None] = unwatched,
         provider: TracerProvider | None = None,
+        pause: Pause = asyncio.sleep,
     ) -> None:
         """Prepare a node.
 
@@ -63,6 +65,7 @@ class Node:
             chance: numbers in [0, 1) for the jitter of retries.
             watch: told each stage as it is passed; a crash test kills the process there.
             provider: where spans go; by default as configured.
+            pause: waits so many seconds for a quota to have room.
         """
         self._config = config
         self._material = material
@@ -70,6 +73,7 @@ class Node:
         self._chance = chance
         self._watch = watch
         self._provider = provider or telemetry.tracer_provider(config.telemetry, f"rogatory-node-{config.node}")
+        self.quotas = Quotas(config.quota, config.limits.max_streams_per_peer, clock, telemetry.quota_counter(), pause)
         self._bell = Bell()
         self._couriers: dict[str, Courier] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -101,7 +105,7 @@ class Node:
         tracer = self._provider.get_tracer("rogatory")
         directory = material.directory
         scribe = Scribe(config.node, directory)
-        entrance = self._entrance = Entrance(directory, config.limits, self._clock)
+        entrance = self._entrance = Entrance(directory, self.quotas, self._clock)
         path = Path(config.node, directory, config.limits, self._clock, writer, tracer, self._watch)
         for other in directory.nodes:
             if other.code != config.node and other.status is Status.ACTIVE:

@@ -114,25 +114,32 @@ class Path:
         self._scribe = Scribe(here, directory)
 
     async def accept(
-        self, peer: Peer, frame: Sequence[pb.SignedEnvelope], turn: Turn | None = None
+        self,
+        peer: Peer,
+        frame: Sequence[pb.SignedEnvelope],
+        turn: Turn | None = None,
+        largest_bytes: int | None = None,
     ) -> list[mailbox.Answer]:
         """Take a frame of envelopes that an authenticated peer brings; answer each, in order.
 
-        If the store cannot take it now, nothing of the frame is recorded and every answer is that failure.
+        If the store cannot take it now, nothing of the frame is recorded and every answer is that failure. An envelope
+        of more than `largest_bytes` is over its bringer's quota for ever, see `receive`.
         """
         turn = turn or Turn()
         try:
-            return await self._accept(peer, frame, turn)
+            return await self._accept(peer, frame, turn, largest_bytes)
         except Failure as failure:
             return [mailbox.Answer(error=error_message(failure)) for _ in frame]
         finally:
             turn.end()
 
-    async def _accept(self, peer: Peer, frame: Sequence[pb.SignedEnvelope], turn: Turn) -> list[mailbox.Answer]:
+    async def _accept(
+        self, peer: Peer, frame: Sequence[pb.SignedEnvelope], turn: Turn, largest_bytes: int | None
+    ) -> list[mailbox.Answer]:
         self._watch("authenticated")
         journeys = [Journey(raw) for raw in frame]
         for journey in journeys:
-            self._claim(journey, peer)
+            self._claim(journey, peer, largest_bytes)
         headers = [journey.claimed.header for journey in journeys if journey.claimed is not None]
         span = telemetry.start_frame(self._tracer, "rogatory.accept", (header.traceparent for header in headers))
         with trace.use_span(span, end_on_exit=True):
@@ -150,9 +157,9 @@ class Path:
         self._watch("answering")
         return [_answer(outcome) for outcome in outcomes]
 
-    def _claim(self, journey: Journey, peer: Peer) -> None:
+    def _claim(self, journey: Journey, peer: Peer, largest_bytes: int | None) -> None:
         try:
-            journey.claimed = receive(journey.raw, self._limits)  # (1)
+            journey.claimed = receive(journey.raw, self._limits, largest_bytes)  # (1)
             journey.passed("envelope.received")
             self._watch("received")
             journey.passed("peer.authenticated")  # (2), which the door did for the whole frame; `peer` is the proof

@@ -1,7 +1,7 @@
 """Stage 1, receive: bytes become a claim.
 
 In: an envelope as it came over the wire. Out: `Claimed`: a well-formed envelope whose header says things that nobody
-has proven yet. Refuses with TOO_LARGE (naming the limit) and MALFORMED (naming the field and the rule).
+has proven yet. Refuses with TOO_LARGE and OVER_QUOTA (naming the limit), and MALFORMED (naming the field and the rule).
 """
 
 from dataclasses import dataclass, field
@@ -22,21 +22,25 @@ class Claimed:
     fingerprint: bytes
 
 
-def receive(raw: pb.SignedEnvelope, limits: Limits) -> Claimed:
+def receive(raw: pb.SignedEnvelope, limits: Limits, largest_bytes: int | None = None) -> Claimed:
     """Check size and form.
 
-    1. The payload is within the limit; before anything else is looked at.
+    1. The payload is within the limit, and the whole within what its bringer may ever send at once (`largest_bytes`,
+       its quota's burst); before anything else is looked at.
     2. The envelope keeps its contract. Fields that this version does not know are dropped: they are not signed.
     3. The header parses, in its shortest encoding, and keeps its contract.
 
     Raises:
-        Refusal: TOO_LARGE or MALFORMED.
+        Refusal: TOO_LARGE, OVER_QUOTA or MALFORMED.
     """
     # (1)
     size = len(raw.sealed_payload)
     if size > limits.max_payload_bytes:
         detail = f"a payload of {size} bytes is over max_payload_bytes = {limits.max_payload_bytes}"
         raise Refusal(ErrorCode.TOO_LARGE, detail, "sealed_payload")
+    if largest_bytes is not None and raw.ByteSize() > largest_bytes:
+        detail = f"an envelope of {raw.ByteSize()} bytes is over burst_bytes = {largest_bytes}; no wait makes it fit"
+        raise Refusal(ErrorCode.OVER_QUOTA, detail, "burst_bytes")
     # (2)
     raw.DiscardUnknownFields()
     codec.check(raw)

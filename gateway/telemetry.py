@@ -9,8 +9,9 @@ Source: W3C Trace Context level 1 (the header's `traceparent`), OpenTelemetry me
 
 from collections.abc import Iterable
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.metrics import Counter, Meter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -33,6 +34,17 @@ def tracer_provider(settings: Telemetry, service: str) -> TracerProvider:
         )
         provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
+
+
+def quota_counter(meter: Meter | None = None) -> Counter:
+    """Return what counts how often a quota made somebody wait or come again, by `rogatory.peer` and `rogatory.limit`.
+
+    By default it counts for the meter provider that the process has set; if it has set none, for nobody.
+    """
+    meter = meter or metrics.get_meter("rogatory")
+    return meter.create_counter(
+        "rogatory.quota.reached", "{request}", "requests that waited, or were told to come again"
+    )
 
 
 def start_frame(tracer: Tracer, name: str, traceparents: Iterable[str]) -> trace.Span:

@@ -225,9 +225,13 @@ class Courier:
         result = answer.WhichOneof("result")
         # A code that is missing, or that our version does not know, decides nothing either.
         if result == "error" and isinstance(codec.error_from(answer.error), Failure):
-            failure = Failure(ErrorCode.UNAVAILABLE, f"{self._destination} cannot take it now: {answer.error.detail}")
+            failure = Failure(
+                ErrorCode.UNAVAILABLE,
+                f"{self._destination} cannot take it now: {answer.error.detail}",
+                retry_after=codec.error_from(answer.error).retry_after,
+            )
             # Not clean: it had the copy, and only its next answer tells whether it kept it.
-            deliver.fail(txn, item.seq, self._holder, Event.FAIL_UNKNOWN, failure, delay)
+            deliver.fail(txn, item.seq, self._holder, Event.FAIL_UNKNOWN, failure, self._at_least(failure, delay))
             return failure
         try:
             with txn.part():
@@ -239,7 +243,7 @@ class Courier:
         return None
 
     async def _give_back(self, leased: Sequence[Leased], event: Event, error: GatewayError) -> None:
-        delay = deliver.backoff(self._failures + 1, self._settings, self._chance)
+        delay = self._at_least(error, deliver.backoff(self._failures + 1, self._settings, self._chance))
 
         def job(txn: Transaction) -> None:
             for item in leased:
@@ -251,7 +255,14 @@ class Courier:
         """Wait after a failure; news of more to carry does not shorten it."""
         self._failures += 1
         diagnostics.info("attempt failed", extra={"destination": self._destination, "code": error.code.name})
-        await asyncio.sleep(deliver.backoff(self._failures, self._settings, self._chance))
+        await asyncio.sleep(self._at_least(error, deliver.backoff(self._failures, self._settings, self._chance)))
+
+    def _at_least(self, error: GatewayError, delay: float) -> float:
+        """Return a delay, longer if the other node said when there is room again.
+
+        It is believed up to our own longest pause: its word must not stop what is due to it for weeks.
+        """
+        return max(delay, min(error.retry_after or 0.0, self._settings.backoff_max_seconds))
 
     async def _wait(self) -> None:
         """Wait for news, or until something becomes due."""
@@ -291,4 +302,4 @@ def _unknown(error: GatewayError) -> GatewayError:
     """Return a call's error as a failure: an answer about a call is none about the copies it carried, but for size."""
     if error.code is ErrorCode.TOO_LARGE:
         return error
-    return Failure(ErrorCode.UNAVAILABLE, f"{error.code.name}: {error.detail}")
+    return Failure(ErrorCode.UNAVAILABLE, f"{error.code.name}: {error.detail}", retry_after=error.retry_after)

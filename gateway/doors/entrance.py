@@ -5,9 +5,9 @@ In: the context of one gRPC call. Out: a `Peer`, or the call is ended with our e
 
 import asyncio
 import logging
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any, Final, TypeAlias, TypeVar
 from uuid import uuid4
 
@@ -20,8 +20,8 @@ from grpc_status import rpc_status
 from gateway.authenticate import Peer, authenticate
 from gateway.clock import Clock
 from gateway.codec import error_message
-from gateway.config import Limits
 from gateway.directory import Directory
+from gateway.doors.quotas import Quotas
 from gateway.errors import ErrorCode, Failure, GatewayError
 from gateway.tls import peer_certificate
 
@@ -75,11 +75,10 @@ class Bell:
 class Entrance:
     """Lets callers in, one node's way."""
 
-    def __init__(self, directory: Directory, limits: Limits, clock: Clock) -> None:
+    def __init__(self, directory: Directory, quotas: Quotas, clock: Clock) -> None:
         self._directory = directory
-        self._limits = limits
         self._clock = clock
-        self._streams: Counter[str] = Counter()
+        self.quotas = quotas
         self.closing = asyncio.Event()
 
     def peer(self, context: Context) -> Peer:
@@ -96,10 +95,11 @@ class Entrance:
     async def call(self, context: Context) -> AsyncIterator[Peer]:
         """Serve one call: authenticate first, count its stream, and end it with our error if one is raised."""
         name = ""
+        counted = ExitStack()
         try:
             peer = self.peer(context)
             name = str(peer.address)
-            self._count(name)
+            counted.enter_context(self.quotas.stream(peer.address))
             yield peer
         except GatewayError as error:
             await abort(context, error)
@@ -112,17 +112,7 @@ class Entrance:
             await abort(context, Failure(ErrorCode.INTERNAL, f"reference {reference}"))
             raise AssertionError("abort returned") from error
         finally:
-            if name:
-                self._streams[name] -= 1
-                if not self._streams[name]:
-                    del self._streams[name]
-
-    def _count(self, name: str) -> None:
-        self._streams[name] += 1
-        if self._streams[name] > self._limits.max_streams_per_peer:
-            detail = f"more than max_streams_per_peer = {self._limits.max_streams_per_peer} calls at once"
-            # It passes when one of the others ends, so it is no refusal.
-            raise Failure(ErrorCode.OVERLOADED, detail, retry_after=1.0)
+            counted.close()
 
 
 async def abort(context: Context, error: GatewayError) -> None:
@@ -140,14 +130,14 @@ Out = TypeVar("Out")
 
 async def in_flight(
     requests: AsyncIterator[In],
-    work: Callable[[In], Coroutine[Any, Any, Out]],
+    begin: Callable[[In], Awaitable[Coroutine[Any, Any, Out]]],
     limit: int,
     closing: asyncio.Event,
 ) -> AsyncIterator[Out]:
     """Work on up to `limit` requests of a stream at once; yield the results in the requests' order.
 
-    The next request is read only when there is room, so a fast caller waits in its own send buffer. When the node is
-    closing, no more are read, and those begun are finished.
+    The next request is read only when there is room and `begin` has returned the work on the one before, so a fast
+    caller waits in its own send buffer. When the node is closing, no more are read, and those begun are finished.
     """
     room = asyncio.Semaphore(limit)
     started: asyncio.Queue[asyncio.Task[Out] | None] = asyncio.Queue()
@@ -156,7 +146,7 @@ async def in_flight(
         try:
             await room.acquire()
             async for request in requests:
-                started.put_nowait(asyncio.create_task(work(request)))
+                started.put_nowait(asyncio.create_task(await begin(request)))
                 await room.acquire()
         finally:
             started.put_nowait(None)

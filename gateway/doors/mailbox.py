@@ -6,9 +6,9 @@ will be handed out again, in another stream, byte for byte.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from rogatory.v1 import envelope_pb2 as pb
@@ -23,6 +23,7 @@ from gateway.doors.entrance import Bell, Context, Entrance, in_flight
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.lifecycle import Event
 from gateway.path import MAX_FRAME_ENVELOPES, Path, Turn
+from gateway.quota import Cost
 from gateway.receipt import Scribe
 from gateway.store import Leased, Transaction, Writer
 
@@ -56,8 +57,11 @@ class MailboxDoor(MailboxServicer):
     async def Submit(self, request: mailbox.SubmitRequest, context: Context) -> mailbox.SubmitResponse:
         """Take one envelope."""
         async with self._entrance.call(context) as peer:
-            check_frame([request.envelope], self._limits)
-            (answer,) = await self._path.accept(_participant(peer), [request.envelope])
+            frame, quotas = [request.envelope], self._entrance.quotas
+            check_frame(frame, self._limits)
+            quotas.charge(_participant(peer).address, quotas.cost(peer.address, frame))
+            async with quotas.turn(peer.address, 1):
+                (answer,) = await self._path.accept(peer, frame, largest_bytes=quotas.largest(peer.address))
             return mailbox.SubmitResponse(answer=answer)
 
     async def SubmitFrames(
@@ -65,21 +69,28 @@ class MailboxDoor(MailboxServicer):
     ) -> AsyncIterator[mailbox.SubmitFramesResponse]:
         """Take frames of envelopes; several may be in work at once, and each is answered when it is done."""
         async with self._entrance.call(context) as peer:
-            _participant(peer)
-
+            address, quotas = _participant(peer).address, self._entrance.quotas
             turn = Turn()
             turn.end()
 
-            async def answer(request: mailbox.SubmitFramesRequest) -> mailbox.SubmitFramesResponse:
+            async def begin(
+                request: mailbox.SubmitFramesRequest,
+            ) -> Coroutine[Any, Any, mailbox.SubmitFramesResponse]:
                 nonlocal turn
-                turn = mine = Turn(turn)
                 check_frame(request.envelopes, self._limits)
-                # The certificate may have expired, or its owner been revoked, since the stream began.
-                answers = await self._path.accept(self._entrance.peer(context), request.envelopes, mine)
+                await quotas.pace(address, quotas.cost(address, request.envelopes))
+                turn = mine = Turn(turn)
+                return answer(request, mine)
+
+            async def answer(request: mailbox.SubmitFramesRequest, mine: Turn) -> mailbox.SubmitFramesResponse:
+                async with quotas.turn(address, len(request.envelopes)):
+                    # The certificate may have expired, or its owner been revoked, since the stream began.
+                    peer = self._entrance.peer(context)
+                    answers = await self._path.accept(peer, request.envelopes, mine, quotas.largest(address))
                 return mailbox.SubmitFramesResponse(frame=request.frame, answers=answers)
 
             async for response in in_flight(
-                request_iterator, answer, self._limits.frames_in_flight, self._entrance.closing
+                request_iterator, begin, self._limits.frames_in_flight, self._entrance.closing
             ):
                 yield response
 
@@ -89,7 +100,7 @@ class MailboxDoor(MailboxServicer):
         """Hand out what is there, and settle what is acknowledged, until the client ends the stream."""
         async with self._entrance.call(context) as peer:
             _participant(peer)
-            stream = _Collection(self, lambda: self._entrance.peer(context), self._entrance.closing)
+            stream = _Collection(self, lambda: self._entrance.peer(context), self._entrance)
             reading = asyncio.create_task(stream.read(request_iterator))
             try:
                 with self._bell.listen(stream.recipient, stream.wake):
@@ -138,12 +149,14 @@ class MailboxDoor(MailboxServicer):
 class _Collection:
     """One Collect stream."""
 
-    def __init__(self, door: MailboxDoor, peer: Callable[[], Peer], closing: asyncio.Event) -> None:
-        self.recipient = str(peer().address)
+    def __init__(self, door: MailboxDoor, peer: Callable[[], Peer], entrance: Entrance) -> None:
+        self._address = peer().address
+        self.recipient = str(self._address)
         self.wake = asyncio.Event()
         self._door = door
         self._peer = peer
-        self._closing = closing
+        self._closing = entrance.closing
+        self._quotas = entrance.quotas
         self._holder = uuid4().hex
         # A client that talks and does not listen fills this, and is then not read on.
         self._requests: asyncio.Queue[mailbox.CollectRequest] = asyncio.Queue(maxsize=8)
@@ -156,6 +169,7 @@ class _Collection:
         try:
             async for request in requests:
                 codec.check(request)
+                await self._quotas.pace(self._address, Cost(envelopes=1, size=request.ByteSize()))
                 await self._requests.put(request)
                 self.wake.set()
         finally:
@@ -171,7 +185,8 @@ class _Collection:
             # The certificate may have expired, or its owner been revoked, since the stream began.
             self._peer()
             if acks:
-                settled = await self._door.settle(acks, self.recipient)
+                async with self._quotas.turn(self._address, len(acks)):
+                    settled = await self._door.settle(acks, self.recipient)
                 self._out.difference_update(ack.delivery_id for ack in acks)
                 yield mailbox.CollectResponse(settled=settled)
             if over or self._closing.is_set():
@@ -191,6 +206,10 @@ class _Collection:
             await self.wake.wait()
 
     async def _lease(self, limit: int) -> list[Leased]:
+        async with self._quotas.turn(self._address, 1):
+            return await self._lease_now(limit)
+
+    async def _lease_now(self, limit: int) -> list[Leased]:
         leasing = asyncio.ensure_future(self._door.lease(self.recipient, self._holder, limit))
         try:
             leased = await asyncio.shield(leasing)

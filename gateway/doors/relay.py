@@ -3,8 +3,8 @@
 Every envelope runs the whole path here too: this node trusts nothing that the other one checked.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, Final
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import mailbox_pb2 as mailbox
@@ -20,11 +20,16 @@ from gateway.doors.mailbox import check_frame
 from gateway.doors.trace import between, envelope_trace
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.path import Path, Turn
+from gateway.quota import Cost
 from gateway.receipt import Scribe
 from gateway.store import Reader, Transaction, Writer
 
 # As many as a courier sends at most. Each costs the writer a signature check, while everybody else waits.
 MAX_FRAME_RECEIPTS: Final = 64
+
+# Half of the shortest time that a courier waits for an answer, as configured by default. What takes longer is told to
+# come again, or it would be taken for a dead line, and its copies for doubtful ones.
+LONGEST_WAIT_SECONDS: Final = 5.0
 
 
 class RelayDoor(RelayServicer):
@@ -45,24 +50,30 @@ class RelayDoor(RelayServicer):
     ) -> AsyncIterator[relay.RelayResponse]:
         """Take frames of envelopes and receipts; answer each item, in order."""
         async with self._entrance.call(context) as peer:
-            _node(peer)
+            address, quotas = _node(peer).address, self._entrance.quotas
             turn = Turn()
             turn.end()
 
-            async def answer(request: relay.RelayRequest) -> relay.RelayResponse:
+            async def begin(request: relay.RelayRequest) -> Coroutine[Any, Any, relay.RelayResponse]:
                 nonlocal turn
+                self._check(request)
+                try:
+                    cost = quotas.cost(address, request.envelopes, request.receipts)
+                    await quotas.pace(address, cost, LONGEST_WAIT_SECONDS)
+                except Failure as failure:
+                    return _come_again(request, failure)
                 turn = mine = Turn(turn)
-                check_frame(request.envelopes, self._limits)
-                if len(request.receipts) > MAX_FRAME_RECEIPTS:
-                    detail = f"{len(request.receipts)} receipts are over MAX_FRAME_RECEIPTS = {MAX_FRAME_RECEIPTS}"
-                    raise Refusal(ErrorCode.TOO_LARGE, detail)
-                peer = _node(self._entrance.peer(context))
-                answers = await self._path.accept(peer, request.envelopes, mine)
-                answers += await self._hear(request.receipts, peer)
+                return answer(request, mine)
+
+            async def answer(request: relay.RelayRequest, mine: Turn) -> relay.RelayResponse:
+                async with quotas.turn(address, len(request.envelopes) + len(request.receipts)):
+                    peer = _node(self._entrance.peer(context))
+                    answers = await self._path.accept(peer, request.envelopes, mine, quotas.largest(address))
+                    answers += await self._hear(request.receipts, peer)
                 return relay.RelayResponse(frame=request.frame, answers=answers)
 
             async for response in in_flight(
-                request_iterator, answer, self._limits.frames_in_flight, self._entrance.closing
+                request_iterator, begin, self._limits.frames_in_flight, self._entrance.closing
             ):
                 yield response
 
@@ -70,6 +81,7 @@ class RelayDoor(RelayServicer):
         """Tell the other node what happened here to an envelope that went between the two."""
         async with self._entrance.call(context) as peer:
             other = _node(peer).node
+            self._entrance.quotas.charge(peer.address, Cost(queries=1))
             codec.check(request)
             rows = await self._reader.trace(request.envelope_id)
             here = self._scribe.here
@@ -77,6 +89,12 @@ class RelayDoor(RelayServicer):
             return relay.TraceBetweenResponse(
                 traces=[envelope_trace(row, here, self._scribe.directory) for row in shared]
             )
+
+    def _check(self, request: relay.RelayRequest) -> None:
+        check_frame(request.envelopes, self._limits)
+        if len(request.receipts) > MAX_FRAME_RECEIPTS:
+            detail = f"{len(request.receipts)} receipts are over MAX_FRAME_RECEIPTS = {MAX_FRAME_RECEIPTS}"
+            raise Refusal(ErrorCode.TOO_LARGE, detail)
 
     async def _hear(self, receipts: Sequence[pb.Receipt], peer: Peer) -> list[mailbox.Answer]:
         if not receipts:
@@ -97,6 +115,12 @@ class RelayDoor(RelayServicer):
         except Refusal as error:
             return mailbox.Answer(error=error_message(error))
         return mailbox.Answer(noted=True)
+
+
+async def _come_again(request: relay.RelayRequest, failure: Failure) -> relay.RelayResponse:
+    """Answer every item of a frame with a failure, in the frame's turn."""
+    items = len(request.envelopes) + len(request.receipts)
+    return relay.RelayResponse(frame=request.frame, answers=[mailbox.Answer(error=error_message(failure))] * items)
 
 
 def _node(peer: Peer) -> Peer:

@@ -21,6 +21,7 @@ from gateway.doors.entrance import Context, Entrance
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address, Role
 from gateway.lifecycle import ACTS_NEXT, FINAL, State
+from gateway.quota import Cost
 from gateway.store.reader import EventRow, Reader, TraceRow
 
 AskNode = Callable[[str, str], Awaitable[list[trace.EnvelopeTrace]]]
@@ -28,6 +29,8 @@ AskNode = Callable[[str, str], Awaitable[list[trace.EnvelopeTrace]]]
 # For all that one node is asked. Below the fifteen seconds that an operator's program waits: a node that is slow, or
 # slow on purpose, must not cost the operator what this one knows.
 ASK_SECONDS: Final = 10.0
+# Between two questions of which the first was one too many: a node must not make us ask in a hot loop.
+LEAST_PAUSE_SECONDS: Final = 0.05
 
 
 class TraceDoor(TraceServicer):
@@ -46,6 +49,7 @@ class TraceDoor(TraceServicer):
         async with self._entrance.call(context) as peer:
             if Role.OPERATOR not in peer.roles or peer.node != self._here:
                 raise Refusal(ErrorCode.NOT_PERMITTED, "only an operator of this node may trace")
+            self._entrance.quotas.charge(peer.address, Cost(queries=1))
             codec.check(request)
             rows = await self._reader.trace(request.key)
             if not rows:
@@ -74,7 +78,7 @@ class TraceDoor(TraceServicer):
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 for row in rows:
-                    told = await self._ask_node(node, row.id)
+                    told = await self._ask_patiently(node, row.id)
                     # It speaks for itself alone, and about what it was asked.
                     traces += [
                         one
@@ -88,6 +92,16 @@ class TraceDoor(TraceServicer):
                 ErrorCode.UNAVAILABLE, f"node {node} did not tell all within {ASK_SECONDS:g} seconds"
             )
         return traces, None
+
+    async def _ask_patiently(self, node: str, envelope_id: str) -> list[trace.EnvelopeTrace]:
+        """Ask again when the other node says that we may: a long case must not end at its quota of queries."""
+        while True:
+            try:
+                return await self._ask_node(node, envelope_id)
+            except Failure as failure:
+                if failure.retry_after is None:
+                    raise
+                await self._entrance.quotas.pause(max(failure.retry_after, LEAST_PAUSE_SECONDS))
 
 
 def between(header: bytes, here: str, other: str) -> bool:
