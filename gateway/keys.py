@@ -1,148 +1,210 @@
 """Private keys on disk.
 
-In: a path. Out: a key object. One key a file, PKCS#8 in PEM (RFC 5958, RFC 7468 section 10, RFC 8410), mode
-0600. Refuses files that anybody but their owner may touch, and keys of another type: a sealing key cannot be
+In: a path, and a passphrase or none. Out: a key object. One key a file, mode 0600: under a passphrase
+(`gateway.locked`), or plain PKCS#8 in PEM (RFC 5958, RFC 7468 section 10, RFC 8410). Which of the two is the caller's
+choice, never the file's: with a passphrase a plain file is refused, so that nobody can put one in the place of a
+locked one. Refuses files that anybody but their owner may touch, and keys of another type: a sealing key cannot be
 used to sign by mistaking one path for another. No message carries a byte of any file.
 """
 
-import os
-import secrets
-import stat
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
-from gateway.errors import ErrorCode, Refusal
+from gateway import locked, private_files
+from gateway.errors import Refusal
+from gateway.hidden import HiddenSealingKey, HiddenSigningKey, Passphrase
+from gateway.locked import Cost
+from gateway.private_files import refusal
 
 MAX_KEY_FILE_BYTES: Final = 4096
-"""The largest file written here, of a P-256 key, has 241 bytes; above this it is surely something else."""
+"""The largest file written here, of a locked P-256 key, has about 800 bytes; above this it is surely something else."""
+
+AnyKey: TypeAlias = Ed25519PrivateKey | X25519PrivateKey | EllipticCurvePrivateKey
 
 _PKCS8: Final = b"-----BEGIN PRIVATE KEY-----"
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
-def save_signing_key(path: Path, key: SigningKey) -> None:
-    """Write an Ed25519 key to a new file `path`.
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a key file says of itself.
+
+    Args:
+        algorithm: one of `locked.ALGORITHMS`.
+        public: the public half: 32 bytes, or of P-256 the compressed point. Of a locked file a claim, until it is
+            opened.
+        encrypted: whether it is under a passphrase.
+    """
+
+    algorithm: str
+    public: bytes
+    encrypted: bool
+
+
+def save_signing_key(
+    path: Path, key: SigningKey, passphrase: Passphrase | None = None, cost: Cost = locked.DEFAULT
+) -> None:
+    """Write an Ed25519 key to a new file `path`, plain if there is no passphrase.
 
     Raises:
         Refusal: KEY_FILE, `path` exists or cannot be written. A key is never overwritten.
 
     Source: RFC 8410 section 7.
     """
-    _create(path, pem(Ed25519PrivateKey.from_private_bytes(bytes(key))))
+    _create(path, Ed25519PrivateKey.from_private_bytes(bytes(key)), passphrase, cost)
 
 
-def load_signing_key(path: Path) -> SigningKey:
+def load_signing_key(path: Path, passphrase: Passphrase | None = None) -> SigningKey:
     """Read an Ed25519 key.
 
+    Args:
+        path: the file.
+        passphrase: without one, the file must be plain; with one, it must be locked.
+
     Raises:
-        Refusal: KEY_FILE, the file is missing, open to others, not PKCS#8 PEM, or holds another type of key.
+        Refusal: KEY_FILE, the file is missing, open to others, not of the form that is wanted, changed, holds another
+            type of key, or the passphrase is wrong.
+        Failure: UNAVAILABLE, there is no memory to open it.
     """
-    key = _load(path)
+    key = _load(path, passphrase)
     if not isinstance(key, Ed25519PrivateKey):
-        raise _refusal(path, "not an Ed25519 key")
-    return SigningKey(key.private_bytes_raw())
+        raise refusal(path, "not an Ed25519 key")
+    return HiddenSigningKey(key.private_bytes_raw())
 
 
-def save_sealing_key(path: Path, key: PrivateKey) -> None:
+def save_sealing_key(
+    path: Path, key: PrivateKey, passphrase: Passphrase | None = None, cost: Cost = locked.DEFAULT
+) -> None:
     """Write an X25519 key to a new file `path`; see `save_signing_key`."""
-    _create(path, pem(X25519PrivateKey.from_private_bytes(bytes(key))))
+    _create(path, X25519PrivateKey.from_private_bytes(bytes(key)), passphrase, cost)
 
 
-def load_sealing_key(path: Path) -> PrivateKey:
+def load_sealing_key(path: Path, passphrase: Passphrase | None = None) -> PrivateKey:
     """Read an X25519 key; refuses as `load_signing_key` does."""
-    key = _load(path)
+    key = _load(path, passphrase)
     if not isinstance(key, X25519PrivateKey):
-        raise _refusal(path, "not an X25519 key")
-    return PrivateKey(key.private_bytes_raw())
+        raise refusal(path, "not an X25519 key")
+    return HiddenSealingKey(key.private_bytes_raw())
 
 
-def save_tls_key(path: Path, key: EllipticCurvePrivateKey) -> None:
+def save_tls_key(
+    path: Path, key: EllipticCurvePrivateKey, passphrase: Passphrase | None = None, cost: Cost = locked.DEFAULT
+) -> None:
     """Write the P-256 key of a certificate to a new file `path`; see `save_signing_key`."""
-    _create(path, pem(key))
+    _create(path, key, passphrase, cost)
 
 
-def load_tls_key(path: Path) -> EllipticCurvePrivateKey:
+def load_tls_key(path: Path, passphrase: Passphrase | None = None) -> EllipticCurvePrivateKey:
     """Read the P-256 key of a certificate; refuses as `load_signing_key` does."""
-    key = _load(path)
-    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
-        raise _refusal(path, "not a P-256 key")
+    key = _load(path, passphrase)
+    if not isinstance(key, EllipticCurvePrivateKey):
+        raise refusal(path, "not a P-256 key")
     return key
 
 
-def pem(key: Ed25519PrivateKey | X25519PrivateKey | EllipticCurvePrivateKey) -> bytes:
+def pem(key: AnyKey) -> bytes:
     """Return `key` as unencrypted PKCS#8 PEM. For key files and for gRPC, which takes nothing else."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _create(path: Path, content: bytes) -> None:
-    """Make `path` appear whole, on disk and with mode 0600, or not at all."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            # A hard link, not a rename: a rename would silently replace a key that is already there.
-            os.link(draft, path)
-        finally:
-            draft.unlink()
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise _refusal(path, f"cannot be created ({error.strerror})") from error
+def inspect(path: Path) -> Listed:
+    """Say what a key file holds, without its passphrase; refuses as `load_signing_key` does."""
+    content = private_files.read(path, MAX_KEY_FILE_BYTES)
+    if locked.is_locked(content):
+        found = _read(path, content)
+        return Listed(found.algorithm, found.public, encrypted=True)
+    return Listed(*_public(_parse(path, content)), encrypted=False)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def encrypt(path: Path, passphrase: Passphrase, cost: Cost = locked.DEFAULT) -> None:
+    """Put the plain key file `path` under a passphrase.
+
+    Raises:
+        Refusal: KEY_FILE, as `load_signing_key`; or the plain key would stay, see `private_files.replace`.
+        Failure: UNAVAILABLE, there is no memory to do it.
+    """
+    private_files.replace(path, _lock(_load(path, None), passphrase, cost))
 
 
-def _load(path: Path) -> PrivateKeyTypes:
-    content = _read_private(path)
-    if not content.startswith(_PKCS8):
-        raise _refusal(path, "not an unencrypted PKCS#8 PEM file")
-    try:
-        return load_pem_private_key(content, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        # `from None`: what the parser says about a private key is not for a trace.
-        raise _refusal(path, "not a readable private key") from None
+def change_passphrase(path: Path, old: Passphrase, new: Passphrase, cost: Cost = locked.DEFAULT) -> None:
+    """Put the locked key file `path` under another passphrase; refuses as `encrypt` does."""
+    private_files.replace(path, _lock(_load(path, old), new, cost))
 
 
-def _read_private(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            # Asked of the open file, not of the path: the answer is about the bytes that are read, and a
-            # symbolic link, as secret stores mount them, is judged by what it points at.
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise _refusal(path, "not a regular file")
-            if status.st_mode & _OTHERS:
-                raise _refusal(path, f"mode {stat.S_IMODE(status.st_mode):04o} lets others in, 0600 wanted")
-            content = file.read(MAX_KEY_FILE_BYTES + 1)
-    except OSError as error:
-        raise _refusal(path, f"cannot be read ({error.strerror})") from error
-    if len(content) > MAX_KEY_FILE_BYTES:
-        raise _refusal(path, f"above {MAX_KEY_FILE_BYTES} bytes")
+def check(path: Path, passphrase: Passphrase) -> None:
+    """Check that a key file opens with a passphrase; refuses as `load_signing_key` does."""
+    _load(path, passphrase)
+
+
+def _create(path: Path, key: AnyKey, passphrase: Passphrase | None, cost: Cost) -> None:
+    private_files.create(path, pem(key) if passphrase is None else _lock(key, passphrase, cost))
+
+
+def _lock(key: AnyKey, passphrase: Passphrase, cost: Cost) -> bytes:
+    plain = pem(key)
+    content = locked.lock(plain, *_public(key), passphrase, cost).dump()
+    # Before the only other copy goes: a key that cannot be opened again is lost.
+    if locked.unlock(locked.read(content), passphrase) != plain:
+        raise AssertionError("what was locked does not open")
     return content
 
 
-def _refusal(path: Path, reason: str) -> Refusal:
-    return Refusal(ErrorCode.KEY_FILE, reason, str(path))
+def _load(path: Path, passphrase: Passphrase | None) -> AnyKey:
+    content = private_files.read(path, MAX_KEY_FILE_BYTES)
+    if passphrase is None:
+        return _parse(path, content)
+    if content.startswith(_PKCS8):
+        raise refusal(path, "not encrypted, though the settings demand it; see `rogatory keys encrypt`")
+    found = _read(path, content)
+    try:
+        key = _parse(path, locked.unlock(found, passphrase))
+    except Refusal as error:
+        raise refusal(path, error.detail) from None
+    if _public(key) != (found.algorithm, found.public):
+        raise refusal(path, "it says another public key than its own")
+    return key
+
+
+def _read(path: Path, content: bytes) -> locked.Locked:
+    try:
+        return locked.read(content)
+    except Refusal as error:
+        raise refusal(path, error.detail) from None
+
+
+def _parse(path: Path, content: bytes) -> AnyKey:
+    if locked.is_locked(content):
+        raise refusal(path, "encrypted, and there is no passphrase for it")
+    if not content.startswith(_PKCS8):
+        raise refusal(path, "not an unencrypted PKCS#8 PEM file")
+    try:
+        key = load_pem_private_key(content, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # `from None`: what the parser says about a private key is not for a trace.
+        raise refusal(path, "not a readable private key") from None
+    if isinstance(key, Ed25519PrivateKey | X25519PrivateKey):
+        return key
+    if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
+        return key
+    raise refusal(path, "neither an Ed25519, nor an X25519, nor a P-256 key")
+
+
+def _public(key: AnyKey) -> tuple[str, bytes]:
+    """Return algorithm and public half."""
+    if isinstance(key, EllipticCurvePrivateKey):
+        return "P-256", key.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    return "Ed25519" if isinstance(key, Ed25519PrivateKey) else "X25519", key.public_key().public_bytes_raw()

@@ -18,6 +18,7 @@ from rogatory.v1 import envelope_pb2 as pb
 
 from gateway import merkle
 from gateway.errors import ErrorCode, Refusal
+from gateway.signer import Signer, signer_of
 
 KEY_ID_BYTES = 16
 
@@ -42,18 +43,20 @@ def key_id(public_key: bytes) -> bytes:
     return sha256(public_key).digest()[:KEY_ID_BYTES]
 
 
-def sign(domain: Domain, message: bytes, signer: str, key: SigningKey) -> pb.Signature:
+def sign(domain: Domain, message: bytes, signer: str, key: SigningKey | Signer) -> pb.Signature:
     """Sign one message directly."""
-    signed = key.sign(frame(domain.value, b"direct", message))
-    return pb.Signature(signer=signer, key_id=key_id(bytes(key.verify_key)), signature=signed.signature)
+    holder = signer_of(key)
+    signed = holder.sign(frame(domain.value, b"direct", message))
+    return pb.Signature(signer=signer, key_id=key_id(holder.public_key), signature=signed)
 
 
-def sign_batch(domain: Domain, messages: Sequence[bytes], signer: str, key: SigningKey) -> list[pb.Signature]:
+def sign_batch(domain: Domain, messages: Sequence[bytes], signer: str, key: SigningKey | Signer) -> list[pb.Signature]:
     """Sign many messages with one Ed25519 operation; each signature verifies on its own."""
     root, paths = merkle.tree([merkle.leaf_hash(frame(domain.value, message)) for message in messages])
     size = len(messages)
-    signed = key.sign(_root_message(domain, size, root)).signature
-    by = key_id(bytes(key.verify_key))
+    holder = signer_of(key)
+    signed = holder.sign(_root_message(domain, size, root))
+    by = key_id(holder.public_key)
     return [
         pb.Signature(
             signer=signer,

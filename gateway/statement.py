@@ -15,6 +15,7 @@ from gateway.envelope import KeyFinder
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 from gateway.signature import Domain
+from gateway.signer import Signer
 
 BY_RECIPIENT = frozenset({pb.MILESTONE_OPENED, pb.MILESTONE_REJECTED})
 BY_RECIPIENTS_NODE = frozenset({pb.MILESTONE_DELIVERED, pb.MILESTONE_DECIDED, pb.MILESTONE_EXECUTED})
@@ -22,11 +23,12 @@ OF_ONE_COPY = BY_RECIPIENT | {pb.MILESTONE_DELIVERED, pb.MILESTONE_EXPIRED}
 FINAL = frozenset({pb.MILESTONE_DELIVERED, pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED})
 
 
-def issue(statements: Sequence[pb.Statement], issuer: Address, key: SigningKey) -> list[pb.Receipt]:
+def issue(statements: Sequence[pb.Statement], issuer: Address, key: SigningKey | Signer) -> list[pb.Receipt]:
     """Sign statements, all with one Ed25519 operation if there are several.
 
     Raises:
         Refusal: MALFORMED, a statement breaks a rule of its own format.
+        Failure: UNAVAILABLE, the key lies in a token that cannot be reached now.
     """
     for statement in statements:
         codec.check(statement)

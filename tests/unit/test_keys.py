@@ -10,12 +10,14 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
 )
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
-from gateway import keys
+from gateway import keys, locked
 from gateway.errors import ErrorCode, GatewayError
+from gateway.hidden import Passphrase
 
 SEED = bytes(range(32))
 P256 = ec.derive_private_key(7, ec.SECP256R1())
@@ -163,3 +165,144 @@ def test_no_repr_shows_a_key(tmp_path: Path) -> None:
     for key in (keys.load_signing_key(tmp_path / "sign"), keys.load_sealing_key(tmp_path / "seal")):
         assert SEED.hex() not in repr(key)
         assert repr(SEED)[2:-1] not in repr(key)
+
+
+# Under a passphrase
+
+PHRASE = Passphrase("correct horse battery staple")
+OTHER = Passphrase("another horse altogether")
+
+
+def save_all(folder: Path, passphrase: Passphrase | None = None) -> list[tuple[Path, Callable[..., object]]]:
+    keys.save_signing_key(folder / "sign", SigningKey(SEED), passphrase, locked.LEAST)
+    keys.save_sealing_key(folder / "seal", PrivateKey(SEED), passphrase, locked.LEAST)
+    keys.save_tls_key(folder / "tls", P256, passphrase, locked.LEAST)
+    names = {"sign": keys.load_signing_key, "seal": keys.load_sealing_key, "tls": keys.load_tls_key}
+    return [(folder / name, load) for name, load in names.items()]
+
+
+def test_an_encrypted_key_is_the_key_that_is_loaded_with_its_passphrase(tmp_path: Path) -> None:
+    save_all(tmp_path, PHRASE)
+    assert bytes(keys.load_signing_key(tmp_path / "sign", PHRASE)) == SEED
+    assert bytes(keys.load_sealing_key(tmp_path / "seal", PHRASE)) == SEED
+    assert keys.load_tls_key(tmp_path / "tls", PHRASE).private_numbers() == P256.private_numbers()
+    for path in tmp_path.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert path.stat().st_size < keys.MAX_KEY_FILE_BYTES
+
+
+def test_a_wrong_passphrase_is_refused(tmp_path: Path) -> None:
+    for path, load in save_all(tmp_path, PHRASE):
+        assert refused(load, path, OTHER).field == str(path)
+
+
+def test_a_plain_key_in_the_place_of_an_encrypted_one_is_refused(tmp_path: Path) -> None:
+    for path, load in save_all(tmp_path):
+        refused(load, path, PHRASE)
+
+
+def test_an_encrypted_key_is_refused_where_plain_ones_are_said_to_be(tmp_path: Path) -> None:
+    for path, load in save_all(tmp_path, PHRASE):
+        refused(load, path)
+
+
+def test_an_encrypted_key_of_another_type_is_refused(tmp_path: Path) -> None:
+    pairs = save_all(tmp_path, PHRASE)
+    for path, right in pairs:
+        for _, load in pairs:
+            if load is not right:
+                refused(load, path, PHRASE)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
+def test_an_encrypted_key_that_others_may_read_is_refused_all_the_same(tmp_path: Path, mode: int) -> None:
+    for path, load in save_all(tmp_path, PHRASE):
+        path.chmod(mode)
+        refused(load, path, PHRASE)
+
+
+def test_a_truncated_or_changed_encrypted_key_is_refused(tmp_path: Path) -> None:
+    for path, load in save_all(tmp_path, PHRASE):
+        content = path.read_bytes()
+        for broken in (content[:-10], content.replace(b'"passes": 1', b'"passes": 2'), content[:-6] + b'A="}\n'):
+            path.write_bytes(broken)
+            refused(load, path, PHRASE)
+
+
+def test_a_locked_file_that_names_another_public_key_is_refused(tmp_path: Path) -> None:
+    """Who knows the passphrase could write one; `keys status` would then show what is not so."""
+    plain = keys.pem(KEY)
+    lie = locked.lock(plain, "Ed25519", bytes(SigningKey(bytes(32)).verify_key), PHRASE, locked.LEAST)
+    refused(keys.load_signing_key, private_file(tmp_path / "lie", lie.dump()), PHRASE)
+
+
+def test_garbage_under_the_right_passphrase_is_refused(tmp_path: Path) -> None:
+    inner = (b"no key", locked.lock(keys.pem(KEY), "Ed25519", bytes(32), PHRASE, locked.LEAST).dump())
+    for position, content in enumerate(inner):
+        made = locked.lock(content, "Ed25519", bytes(32), PHRASE, locked.LEAST)
+        refused(keys.load_signing_key, private_file(tmp_path / str(position), made.dump()), PHRASE)
+
+
+def test_a_key_file_says_what_it_is_without_its_passphrase(tmp_path: Path) -> None:
+    publics = {
+        "sign": ("Ed25519", bytes(SigningKey(SEED).verify_key)),
+        "seal": ("X25519", bytes(PrivateKey(SEED).public_key)),
+        "tls": ("P-256", P256.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)),
+    }
+    for passphrase in (None, PHRASE):
+        folder = tmp_path / str(passphrase)
+        folder.mkdir()
+        for path, _ in save_all(folder, passphrase):
+            assert keys.inspect(path) == keys.Listed(*publics[path.name], encrypted=passphrase is not None)
+
+
+def test_encrypting_leaves_the_same_key_and_no_plain_copy(tmp_path: Path) -> None:
+    plain = {path.read_bytes() for path, _ in save_all(tmp_path)}
+    for path, load in save_pairs(tmp_path):
+        before = keys.inspect(path)
+        keys.encrypt(path, PHRASE, locked.LEAST)
+        assert keys.inspect(path).public == before.public
+        load(path, PHRASE)
+        refused(load, path)
+        refused(keys.encrypt, path, PHRASE, locked.LEAST)  # twice
+    left = [each.read_bytes() for each in tmp_path.iterdir()]
+    assert len(left) == 3
+    assert not plain & {*left}
+
+
+def save_pairs(folder: Path) -> list[tuple[Path, Callable[..., object]]]:
+    names = {"sign": keys.load_signing_key, "seal": keys.load_sealing_key, "tls": keys.load_tls_key}
+    return [(folder / name, load) for name, load in names.items()]
+
+
+@pytest.mark.parametrize("how", ["symlink", "hard link"])
+def test_a_key_is_not_encrypted_if_a_plain_copy_would_stay(tmp_path: Path, how: str) -> None:
+    path, other = tmp_path / "sign", tmp_path / "other"
+    keys.save_signing_key(path, SigningKey(SEED))
+    if how == "symlink":
+        other.symlink_to(path)
+    else:
+        other.hardlink_to(path)
+    refused(keys.encrypt, other, PHRASE, locked.LEAST)
+    assert not keys.inspect(path).encrypted
+    assert bytes(keys.load_signing_key(path)) == SEED
+
+
+def test_after_a_change_the_new_passphrase_alone_opens(tmp_path: Path) -> None:
+    for path, load in save_all(tmp_path, PHRASE):
+        refused(keys.change_passphrase, path, OTHER, PHRASE, locked.LEAST)
+        keys.change_passphrase(path, PHRASE, OTHER, locked.LEAST)
+        load(path, OTHER)
+        refused(load, path, PHRASE)
+    assert len([*tmp_path.iterdir()]) == 3
+
+
+def test_a_locked_key_that_would_not_open_again_is_never_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sign"
+    keys.save_signing_key(path, SigningKey(SEED))
+    monkeypatch.setattr(locked, "unlock", lambda *arguments: b"something else")
+    with pytest.raises(AssertionError):
+        keys.encrypt(path, PHRASE, locked.LEAST)
+    assert bytes(keys.load_signing_key(path)) == SEED

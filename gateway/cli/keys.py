@@ -1,0 +1,213 @@
+"""`rogatory keys`: private keys at rest.
+
+In: key files and passphrases, or a settings file. Out: the same files under a passphrase, or what they are. Files are
+replaced whole: at every moment a path holds the old content or the new. Refuses with KEY_FILE to leave a plain copy,
+see `gateway.private_files.replace`. Shows key ids and modes, never a byte of a key.
+"""
+
+import stat
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+
+from gateway import config, keys, locked, passphrase, signature
+from gateway.cli import output, passphrases
+from gateway.cli.check_config import is_node
+from gateway.config import NodeConfig, ParticipantConfig
+from gateway.errors import ErrorCode, GatewayError, Refusal
+from gateway.hidden import Passphrase
+from gateway.hsm import LEAST_PIN_CHARACTERS
+
+COST: Final = locked.DEFAULT
+ENCRYPTED: Final = "encrypted"
+UNCHANGED: Final = "unchanged"
+
+_files = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One secret that a process starts from.
+
+    Args:
+        setting: what names it.
+        file: where it lies.
+        algorithm: of a key, e.g. `Ed25519`; `PKCS#11` of one in a token.
+        key_id: of a key, as the directory has it.
+        encrypted: of a key file.
+        mode: permissions, octal; empty if there is no file.
+        error: why a start would refuse it.
+    """
+
+    setting: str
+    file: Path
+    algorithm: str = ""
+    key_id: str = ""
+    encrypted: bool | None = None
+    mode: str = ""
+    error: GatewayError | None = None
+
+
+@click.group(epilog="\b\nExample:\n  rogatory keys status --config fed/ee/node.toml")
+def command() -> None:
+    """Encrypt key files, change their passphrase, show what they are."""
+
+
+@command.command(epilog="\b\nExample:\n  rogatory keys encrypt fed/ee/*.key --passphrase-file /run/secrets/ee")
+@_files
+@passphrases.file_option
+@output.json_option
+def encrypt(files: tuple[Path, ...], passphrase_file: Path | None, as_json: bool) -> None:
+    """Put plain key files under one passphrase.
+
+    Files that have it already stay as they are. Then remove `encrypted_keys = false` from the settings.
+    """
+    phrase = passphrases.new(passphrase_file)
+    _report([(path, _encrypt(path, phrase)) for path in files], as_json)
+
+
+@command.command(
+    "change-passphrase",
+    epilog="\b\nExample:\n  rogatory keys change-passphrase fed/ee/*.key",
+)
+@_files
+@passphrases.file_option
+@click.option(
+    "--new-passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the new passphrase, mode 0600; without it, you are asked.",
+)
+@output.json_option
+def change_passphrase(
+    files: tuple[Path, ...], passphrase_file: Path | None, new_passphrase_file: Path | None, as_json: bool
+) -> None:
+    """Put encrypted key files under another passphrase.
+
+    All of them are tried before the first is changed. If that is interrupted, run it again: files that have the new
+    passphrase already stay as they are. Copies made before, e.g. backups, still open with the old one.
+    """
+    old = passphrases.of_keys(passphrase_file)
+    new = passphrases.new(new_passphrase_file)
+    due = {path for path in files if _has_old(path, old, new)}
+    for path in due:
+        keys.change_passphrase(path, old, new, COST)
+    _report([(path, ENCRYPTED if path in due else UNCHANGED) for path in files], as_json)
+
+
+@command.command(epilog="\b\nExample:\n  rogatory keys status --config fed/ee/node.toml")
+@click.option(
+    "--config",
+    "path",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Settings of a node or participant.",
+)
+@output.json_option
+@click.pass_context
+def status(ctx: click.Context, path: Path, as_json: bool) -> None:
+    """Show the keys that a node or participant starts from; needs no passphrase."""
+    settings = config.load(NodeConfig, path) if is_node(path) else config.load(ParticipantConfig, path)
+    findings = [*_findings(settings)]
+    if as_json:
+        output.emit_json({"keys": [_as_object(each) for each in findings]})
+    else:
+        _show(findings)
+    errors = [each.error for each in findings if each.error is not None]
+    if errors:
+        ctx.exit(max(map(output.exit_code, errors)))
+
+
+def _encrypt(path: Path, phrase: Passphrase) -> str:
+    if keys.inspect(path).encrypted:
+        keys.check(path, phrase)
+        return UNCHANGED
+    keys.encrypt(path, phrase, COST)
+    return ENCRYPTED
+
+
+def _has_old(path: Path, old: Passphrase, new: Passphrase) -> bool:
+    """Whether a file has the old passphrase; refuses if it has neither."""
+    try:
+        keys.check(path, old)
+    except Refusal as error:
+        try:
+            keys.check(path, new)
+        except Refusal:
+            # What is wrong with the old one is what the caller can put right.
+            raise error from None
+        return False
+    return True
+
+
+def _report(done: list[tuple[Path, str]], as_json: bool) -> None:
+    if as_json:
+        output.emit_json({"files": [{"file": str(path), "result": result} for path, result in done]})
+    else:
+        output.emit_table(("file", "result"), done)
+
+
+def _findings(settings: NodeConfig | ParticipantConfig) -> Iterator[Finding]:
+    demanded = settings.encrypted_keys
+    if settings.signing_key is not None:
+        yield _key("signing_key", settings.signing_key, demanded)
+    if isinstance(settings, ParticipantConfig):
+        for position, path in enumerate(settings.sealing_keys):
+            yield _key(f"sealing_keys[{position}]", path, demanded)
+    elif settings.hsm is not None:
+        # Its id is not asked for: that would take the PIN.
+        yield Finding("hsm", settings.hsm.module, "PKCS#11")
+        yield _secret("hsm.pin_file", settings.hsm.pin_file, LEAST_PIN_CHARACTERS)
+    yield _key("tls_key", settings.tls_key, demanded)
+    if settings.passphrase_file is not None:
+        yield _secret("passphrase_file", settings.passphrase_file)
+
+
+def _key(setting: str, path: Path, demanded: bool) -> Finding:
+    try:
+        listed = keys.inspect(path)
+    except GatewayError as error:
+        return Finding(setting, path, mode=_mode(path), error=error)
+    wrong = None
+    if listed.encrypted != demanded:
+        said = "encrypted, the settings say plain" if listed.encrypted else "plain, the settings demand encrypted"
+        wrong = Refusal(ErrorCode.KEY_FILE, said, str(path))
+    key_id = signature.key_id(listed.public).hex()
+    return Finding(setting, path, listed.algorithm, key_id, listed.encrypted, _mode(path), wrong)
+
+
+def _secret(setting: str, path: Path, least: int | None = None) -> Finding:
+    try:
+        passphrase.read(path) if least is None else passphrase.read(path, least)
+    except GatewayError as error:
+        return Finding(setting, path, mode=_mode(path), error=error)
+    return Finding(setting, path, mode=_mode(path))
+
+
+def _mode(path: Path) -> str:
+    try:
+        return f"{stat.S_IMODE(path.stat().st_mode):04o}"
+    except OSError:
+        return ""
+
+
+def _as_object(finding: Finding) -> dict[str, object]:
+    error = finding.error
+    return {
+        **asdict(finding),
+        "file": str(finding.file),
+        "error": None if error is None else output.error_object(error),
+    }
+
+
+def _show(findings: list[Finding]) -> None:
+    words = {None: "", True: "yes", False: "no"}
+    rows = [
+        (each.setting, each.file, each.algorithm, each.key_id, words[each.encrypted], each.mode) for each in findings
+    ]
+    output.emit_table(("setting", "file", "algorithm", "key id", "encrypted", "mode"), rows)
+    for each in findings:
+        if each.error is not None:
+            output.emit_error(each.error)
