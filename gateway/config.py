@@ -17,6 +17,9 @@ from gateway.identity import Address
 # Header, signatures and slots of one envelope, at their largest.
 ENVELOPE_ALLOWANCE: Final = 128 << 10
 
+# Envelopes and receipts of one frame between nodes, 64 of each.
+MAX_RELAYED_ITEMS: Final = 128
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -29,6 +32,7 @@ class Limits(_Settings):
     max_frame_bytes: int = Field(default=4 << 20, ge=1 << 17, le=1 << 26)
     # Frames of one stream that may be in work at once; more wait in the caller's send buffer.
     frames_in_flight: int = Field(default=4, ge=1, le=64)
+    # Calls, streams and others, that one peer may have open; `[quota]` can name another number for some.
     max_streams_per_peer: int = Field(default=16, ge=1, le=1024)
     # Jobs waiting for the writer; beyond it the node answers OVERLOADED.
     max_waiting_jobs: int = Field(default=1024, ge=16, le=65536)
@@ -44,6 +48,63 @@ class Limits(_Settings):
         return self
 
 
+class Allowance(_Settings):
+    """What one participant may ask of a node. What is over a rate waits, or is told when to come again."""
+
+    # Envelopes handed in. A frame or a collect request without any counts as one: it makes the store work all the same.
+    # One core verifies some 20 000 a second.
+    envelopes_per_second: int = Field(default=2_000, ge=1, le=1_000_000)
+    # As many may come at once after a pause. A full frame must always fit.
+    burst_envelopes: int = Field(default=10_000, ge=64, le=10_000_000)
+    bytes_per_second: int = Field(default=32 << 20, ge=1 << 10, le=1 << 34)
+    # One envelope larger than this is refused for ever: OVER_QUOTA. The frames that our clients cut must always fit.
+    burst_bytes: int = Field(default=64 << 20, ge=1 << 18, le=1 << 34)
+    # Questions to the trace.
+    queries_per_second: int = Field(default=20, ge=1, le=1_000_000)
+    burst_queries: int = Field(default=200, ge=1, le=1_000_000)
+    # Envelopes between verification and commit; the next ones wait, and others are served meanwhile. Four full frames.
+    envelopes_at_once: int = Field(default=256, ge=64, le=1 << 16)
+    # Calls open at once; absent: `limits.max_streams_per_peer`.
+    max_streams: int | None = Field(default=None, ge=1, le=1024)
+
+
+class NodeAllowance(Allowance):
+    """What one other node may ask: it carries all that its country sends here."""
+
+    envelopes_per_second: int = Field(default=10_000, ge=1, le=1_000_000)
+    burst_envelopes: int = Field(default=50_000, ge=128, le=10_000_000)
+    bytes_per_second: int = Field(default=128 << 20, ge=1 << 10, le=1 << 34)
+    burst_bytes: int = Field(default=256 << 20, ge=1 << 18, le=1 << 34)
+    # A case is asked for one envelope after another.
+    queries_per_second: int = Field(default=200, ge=1, le=1_000_000)
+    burst_queries: int = Field(default=2_000, ge=1, le=1_000_000)
+    envelopes_at_once: int = Field(default=512, ge=128, le=1 << 16)
+
+
+def _caller(value: object) -> object:
+    try:
+        return Address.parse(value, allow_node=True) if isinstance(value, str) else value
+    except Refusal as error:
+        raise ValueError(error.detail) from error
+
+
+class Quota(_Settings):
+    """Who may ask how much: `[quota.participant]`, `[quota.node]`, `[quota.overrides."ee/exchange-lhv"]`."""
+
+    participant: Allowance = Allowance()
+    node: NodeAllowance = NodeAllowance()
+    # By address; what one does not name is as for all others of its kind.
+    overrides: dict[Annotated[Address, BeforeValidator(_caller)], Allowance] = {}
+    # Of everybody together, see `Allowance.envelopes_at_once`: the credit window of the design.
+    envelopes_at_once_of_all: int = Field(default=1_024, ge=128, le=1 << 20)
+
+    def of(self, peer: Address) -> Allowance:
+        """Return what a peer may ask."""
+        usual = self.node if peer.is_node else self.participant
+        own = self.overrides.get(peer)
+        return usual if own is None else usual.model_copy(update=own.model_dump(exclude_unset=True))
+
+
 class Delivery(_Settings):
     """How a node passes things on."""
 
@@ -54,6 +115,34 @@ class Delivery(_Settings):
     sweep_seconds: float = Field(default=1.0, ge=0.05, le=60)
 
 
+class DirectorySource(_Settings):
+    """Where the signed directory is published, and by what it is believed."""
+
+    # Root metadata that came here by hand; everything else is proven by it.
+    root: Path
+    # A folder, or `https://HOST/PATH`.
+    repository: str = Field(min_length=1)
+    # A folder of this process's own: the last good copy, and what may never be rolled back.
+    cache: Path
+    # PEM certificates that vouch for the HTTPS server, instead of the system's.
+    ca: Path | None = None
+
+    @model_validator(mode="after")
+    def _no_other_scheme(self) -> Self:
+        if "://" in self.repository and not self.repository.startswith("https://"):
+            raise ValueError("a folder or an https:// address is wanted")
+        return self
+
+    def at(self, base: Path) -> Self:
+        """Return it with all paths taken from `base`."""
+        changes: dict[str, object] = {"root": base / self.root, "cache": base / self.cache}
+        if self.ca is not None:
+            changes["ca"] = base / self.ca
+        if "://" not in self.repository:
+            changes["repository"] = str(base / self.repository)
+        return self.model_copy(update=changes)
+
+
 class Telemetry(_Settings):
     """Where spans go."""
 
@@ -62,19 +151,55 @@ class Telemetry(_Settings):
     otlp_insecure: bool = False
 
 
+class Hsm(_Settings):
+    """Where a node's signing key lies, if not in a file: a hardware token that speaks PKCS#11."""
+
+    module: Path  # the vendor's library, e.g. /usr/lib/softhsm/libsofthsm2.so
+    token: str = Field(min_length=1)
+    key: str = Field(min_length=1)
+    pin_file: Path
+
+
 class NodeConfig(_Settings):
     """One gateway process of a node."""
 
     node: str = Field(pattern=r"^[a-z]{2}$")
     listen: str = Field(pattern=r"^.+:[0-9]{1,5}$")
-    directory: Path
+    directory: DirectorySource
     store: Path
-    signing_key: Path
+    # One of the two.
+    signing_key: Path | None = None
+    hsm: Hsm | None = None
     certificate: Path
     tls_key: Path
+    # Key files are under the passphrase in this file. False: they are plain, and nobody asks for one.
+    encrypted_keys: bool = True
+    passphrase_file: Path | None = None
     limits: Limits = Limits()
+    quota: Quota = Quota()
     delivery: Delivery = Delivery()
     telemetry: Telemetry = Telemetry()
+
+    @model_validator(mode="after")
+    def _quotas_are_of_callers(self) -> Self:
+        """Check the overrides, as far as this file tells: a misspelt one must not silently be none."""
+        for address in self.quota.overrides:
+            if address.is_node == (address.node == self.node):
+                raise ValueError(f"quota.overrides: {address} never calls node {self.node}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_relayed_frame_fits_into_a_burst(self) -> Self:
+        """A courier does not wait as long as a bulk sender; what can never pass at once would never pass."""
+        least = 2 * self.limits.max_frame_bytes
+        nodes = [(f"overrides.{each}", self.quota.of(each)) for each in self.quota.overrides if each.is_node]
+        for name, allowance in [("node", self.quota.node), *nodes]:
+            if allowance.burst_bytes < least or allowance.burst_envelopes < MAX_RELAYED_ITEMS:
+                raise ValueError(
+                    f"quota.{name}: burst_bytes must be {least}, twice max_frame_bytes, or more, "
+                    f"and burst_envelopes {MAX_RELAYED_ITEMS} or more"
+                )
+        return self
 
 
 def _address(value: object) -> object:
@@ -85,12 +210,15 @@ class ParticipantConfig(_Settings):
     """One participant's system, or an operator's or auditor's."""
 
     address: Annotated[Address, BeforeValidator(_address)]
-    directory: Path
+    directory: DirectorySource
     certificate: Path
     tls_key: Path
     # Operators and auditors have no keys for envelopes.
     signing_key: Path | None = None
     sealing_keys: tuple[Path, ...] = ()
+    # As a node's; but without a file, the command line may ask a person for the passphrase.
+    encrypted_keys: bool = True
+    passphrase_file: Path | None = None
     # Where collected envelopes and receipts are kept.
     home: Path
     telemetry: Telemetry = Telemetry()
@@ -124,6 +252,10 @@ def load(kind: type[C], path: Path) -> C:
     for name, value in settings:
         if isinstance(value, Path):
             paths[name] = base / value
+        elif isinstance(value, DirectorySource):
+            paths[name] = value.at(base)
         elif name == "sealing_keys":
             paths[name] = tuple(base / key for key in value)
+        elif isinstance(value, Hsm):
+            paths[name] = value.model_copy(update={"module": base / value.module, "pin_file": base / value.pin_file})
     return settings.model_copy(update=paths)

@@ -1,15 +1,15 @@
 """Who exists: nodes, participants, their roles, keys and status, and the instruments between States.
 
-In: a JSON file. Out: a `Directory` that answers look-ups from memory. Refuses a file that names anything twice, a
-participant of an unknown node, a key of the wrong length, and every field that it does not know.
-The file is trusted as it lies there; who may write it is the operator's care.
+In: the files of the signed directory, as `gateway.trust` has proven them: what the federation says of nodes and
+instruments, and what each node says of its own participants. Out: a `Directory` that answers look-ups from memory.
+Refuses a file that names anything twice, a participant of an unknown node or under another country's code, a key of
+the wrong length, and every field that it does not know.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Final, Self, TypeVar
 
 from pydantic import (
     AwareDatetime,
@@ -31,6 +31,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
+DOMAIN: Final = r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$"
 
 
 def _address(value: object) -> object:
@@ -63,6 +64,28 @@ class Status(Enum):
 
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    @classmethod
+    def parse(cls, content: bytes, name: str) -> Self:
+        """Read a file of the directory.
+
+        Args:
+            content: JSON.
+            name: of the file, for people.
+
+        Raises:
+            Refusal: BAD_DIRECTORY, with the first field that is wrong.
+        """
+        try:
+            return cls.model_validate_json(content)
+        except PydanticError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise Refusal(ErrorCode.BAD_DIRECTORY, f"{name}: {first['msg']}", where) from error
+
+    def to_json(self) -> bytes:
+        """Return it as a file of the directory; `parse` reads it as it was."""
+        return self.model_dump_json(indent=2).encode() + b"\n"
 
 
 class KeyEntry(_Entry):
@@ -112,12 +135,40 @@ class Instrument(_Entry):
     kinds: frozenset[str]
     in_force_from: AwareDatetime
     in_force_to: AwareDatetime = FOREVER
+    # Offences for which nobody asks whether the act is an offence in both States, in the instrument's own words.
+    no_dual_criminality: frozenset[str] = frozenset()
+
+
+class FederationList(_Entry):
+    """What the founders say together: which nodes there are, and what binds their States."""
+
+    federation: str = Field(pattern=DOMAIN)
+    nodes: tuple[NodeEntry, ...]
+    instruments: tuple[Instrument, ...] = ()
+
+
+class ParticipantList(_Entry):
+    """What one node says: who its participants are, and nobody else's."""
+
+    node: str = Field(pattern=r"^[a-z]{2}$")
+    participants: tuple[ParticipantEntry, ...]
+
+    @model_validator(mode="after")
+    def _only_its_own(self) -> Self:
+        for participant in self.participants:
+            if participant.address.node != self.node:
+                raise ValueError(f"node {self.node} cannot list {participant.address}, which is not its own")
+        # Here too, so that such a list is refused by itself and not with all others.
+        _unique("participant", ((each.address, each) for each in self.participants))
+        for participant in self.participants:
+            _unique("signing key", ((key_id(key.public), key) for key in participant.signing_keys))
+        return self
 
 
 class Directory(_Entry):
     """Everybody and everything that a node or client may look up."""
 
-    federation: str = Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$")
+    federation: str = Field(pattern=DOMAIN)
     version: int = Field(ge=1)
     nodes: tuple[NodeEntry, ...]
     participants: tuple[ParticipantEntry, ...]
@@ -143,20 +194,31 @@ class Directory(_Entry):
         return self
 
     @classmethod
-    def load(cls, path: Path) -> "Directory":
-        """Read a directory file.
+    def merge(cls, federation: FederationList, lists: Sequence[ParticipantList], version: int) -> "Directory":
+        """Put together what the federation and its nodes say.
 
         Raises:
-            Refusal: BAD_CONFIG, with the first field that is wrong.
+            Refusal: BAD_DIRECTORY, they do not fit together.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise Refusal(ErrorCode.BAD_CONFIG, f"cannot read the directory {path}: {error.strerror}") from error
+            return cls(
+                federation=federation.federation,
+                version=version,
+                nodes=federation.nodes,
+                participants=tuple(entry for each in lists for entry in each.participants),
+                instruments=federation.instruments,
+            )
         except PydanticError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise Refusal(ErrorCode.BAD_CONFIG, f"directory {path}: {first['msg']}", where) from error
+            raise Refusal(ErrorCode.BAD_DIRECTORY, f"the directory's lists do not fit: {first['msg']}") from error
+
+    def split(self) -> tuple[FederationList, tuple[ParticipantList, ...]]:
+        """Return what `merge` puts together, with a list for every node."""
+        own = tuple(
+            ParticipantList(node=n.code, participants=tuple(p for p in self.participants if p.address.node == n.code))
+            for n in self.nodes
+        )
+        return FederationList(federation=self.federation, nodes=self.nodes, instruments=self.instruments), own
 
     def node(self, code: str) -> NodeEntry:
         """Return the entry of a node.

@@ -51,6 +51,7 @@ class ErrorCode(IntEnum):
     BAD_CONFIG = 96
     KEY_FILE = 97
     BAD_INPUT = 98
+    BAD_DIRECTORY = 99
 
     # failures
     UNAVAILABLE = 100

@@ -2,7 +2,7 @@
 
 In: a configuration, or its file, and the time. Out: material that fits together, with warnings. `serve`,
 `check-config` and the clients' libraries all start here, so what one accepts the others accept. Refuses with
-BAD_CONFIG and the setting to look at, KEY_FILE for a key file that cannot be used, and REVOKED.
+BAD_CONFIG and the setting to look at, BAD_DIRECTORY, KEY_FILE for a key file that cannot be used, and REVOKED.
 
 What a peer will ask of the certificate (`authenticate`) is asked here first, of ourselves: a certificate that every
 node would turn away is found before the first call. The rules stand here a second time because clients must not reach
@@ -11,11 +11,11 @@ RFC 5280 sections 4.1.2.5, 4.2.1.12 and 6.1.3.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -25,11 +25,12 @@ from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
 from gateway import config as configuration
-from gateway import keys
+from gateway import hsm, keys, passphrase
 from gateway.clock import Clock, system_clock
-from gateway.config import NodeConfig, ParticipantConfig
+from gateway.config import DirectorySource, NodeConfig, ParticipantConfig
 from gateway.directory import Directory, KeyEntry, NodeEntry, Status
 from gateway.errors import ErrorCode, Refusal
+from gateway.hidden import Passphrase
 from gateway.identity import (
     UNREADABLE_CERTIFICATE,
     Address,
@@ -38,14 +39,23 @@ from gateway.identity import (
     host_name,
     uri_names,
 )
+from gateway.signer import KeySigner, Signer
 from gateway.tls import read_leaf
 from gateway.transport import TlsIdentity
+from gateway.trust import client
+from gateway.trust.client import Trusted
 
 WARN_BEFORE: Final = timedelta(days=7)
 """What ends sooner is warned of. Development certificates last 30 days."""
 
 MAX_CHAIN_BYTES: Final = 64 * 1024
 """A leaf and its CA have about 2 KiB; above this the file is surely something else."""
+
+Ask: TypeAlias = Callable[[], Passphrase]
+"""Asks a person for the passphrase, where the settings name no file that holds it."""
+
+Find: TypeAlias = Callable[[DirectorySource, datetime], Trusted]
+"""Finds the directory."""
 
 _MAX_PORT: Final = 65535
 _NODE_PURPOSES: Final = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
@@ -61,9 +71,10 @@ class NodeMaterial:
         address: the node itself.
         directory: who exists.
         entry: the node's own entry there.
-        signing_key: for receipts; its public half is in `entry`.
+        signing_key: signs receipts; its public half is in `entry`.
         identity: certificate and key for TLS.
         expires: when the certificate ends.
+        directory_expires: when the directory does, unless a newer one comes.
         warnings: sentences for the operator.
     """
 
@@ -71,9 +82,10 @@ class NodeMaterial:
     address: Address
     directory: Directory
     entry: NodeEntry
-    signing_key: SigningKey = field(repr=False)
+    signing_key: Signer = field(repr=False)
     identity: TlsIdentity
     expires: datetime
+    directory_expires: datetime
     warnings: tuple[str, ...]
 
 
@@ -91,6 +103,7 @@ class ParticipantMaterial:
         sealing_keys: those in use and those of the past, which still open old envelopes.
         identity: certificate and key for TLS.
         expires: when the certificate ends.
+        directory_expires: when the directory does, unless a newer one comes.
         warnings: sentences for the operator.
     """
 
@@ -103,6 +116,7 @@ class ParticipantMaterial:
     sealing_keys: tuple[PrivateKey, ...] = field(repr=False)
     identity: TlsIdentity
     expires: datetime
+    directory_expires: datetime
     warnings: tuple[str, ...]
 
 
@@ -111,31 +125,36 @@ def load_node(path: Path, clock: Clock = system_clock) -> NodeMaterial:
     return check_node(configuration.load(NodeConfig, path), clock)
 
 
-def load_participant(path: Path, clock: Clock = system_clock) -> ParticipantMaterial:
+def load_participant(
+    path: Path, clock: Clock = system_clock, ask: Ask | None = None, find: Find = client.load
+) -> ParticipantMaterial:
     """Read a participant's configuration file and all that it names; refuses as `check_participant` does."""
-    return check_participant(configuration.load(ParticipantConfig, path), clock)
+    return check_participant(configuration.load(ParticipantConfig, path), clock, ask, find)
 
 
 def check_node(config: NodeConfig, clock: Clock = system_clock) -> NodeMaterial:
     """Load and check all that a gateway process needs before it opens its store and its doors.
 
     Raises:
-        Refusal: BAD_CONFIG, with the setting that does not fit; KEY_FILE, with the path; REVOKED.
+        Refusal: BAD_CONFIG, with the setting that does not fit; BAD_DIRECTORY; KEY_FILE, with the path; REVOKED.
+        Failure: UNAVAILABLE, no directory can be had.
     """
     now = clock()
     if not 0 < int(config.listen.rpartition(":")[2]) <= _MAX_PORT:
         raise _bad("listen", f"a port is 1 to {_MAX_PORT}")
     address = Address.of_node(config.node)
-    directory = Directory.load(config.directory)
+    trusted = client.load(config.directory, now)
+    directory = trusted.directory
     for each in directory.nodes:
         _read_cas(each)  # all of them: the door trusts the CA of every node
     entry = _node_entry(directory, config.node, "node")
-    signing_key = keys.load_signing_key(config.signing_key)
-    listed = _listed(entry.signing_keys, bytes(signing_key.verify_key), address, "signing_key")
+    phrase = _passphrase(config, None)
+    signing_key = _node_signer(config, phrase)
+    listed = _listed(entry.signing_keys, signing_key.public_key, address, "signing_key")
     certificate = _Certificate.load(config.certificate)
     certificate.check(address, directory.federation, entry, _NODE_PURPOSES, now)
     certificate.check_host(host_name(config.node, directory.federation))
-    identity = certificate.with_key(config.tls_key)
+    identity = certificate.with_key(config.tls_key, phrase)
     if config.store.is_dir():
         raise _bad("store", f"{config.store} is a folder, not a file")
     return NodeMaterial(
@@ -146,30 +165,47 @@ def check_node(config: NodeConfig, clock: Clock = system_clock) -> NodeMaterial:
         signing_key=signing_key,
         identity=identity,
         expires=certificate.leaf.not_valid_after_utc,
+        directory_expires=trusted.expires,
         warnings=(
             *_folder_warnings(config.store.parent, "store"),
             *_key_warnings(_usable(listed, now, "signing_key"), now, "signing key"),
             *_end_warnings(certificate.leaf.not_valid_after_utc, now, "certificate"),
+            *trusted.warnings(now),
         ),
     )
 
 
-def check_participant(config: ParticipantConfig, clock: Clock = system_clock) -> ParticipantMaterial:
+def check_participant(
+    config: ParticipantConfig, clock: Clock = system_clock, ask: Ask | None = None, find: Find = client.load
+) -> ParticipantMaterial:
     """Load and check all that a participant's system needs before it calls its node.
 
+    Args:
+        config: its settings.
+        clock: time.
+        ask: asks for the passphrase of its keys, if they have one and the settings name no file.
+        find: finds the directory; who only looks back may use `trust.client.load_for_verification`.
+
     Raises:
-        Refusal: BAD_CONFIG, with the setting that does not fit; KEY_FILE, with the path; REVOKED.
+        Refusal: BAD_CONFIG, with the setting that does not fit; BAD_DIRECTORY; KEY_FILE, with the path; REVOKED.
+        Failure: UNAVAILABLE, no directory can be had.
     """
     now = clock()
-    directory = Directory.load(config.directory)
+    trusted = find(config.directory, now)
+    directory = trusted.directory
     node = _node_entry(directory, config.address.node, "address")
     entry = directory.participant(config.address)
     if entry is None:
         raise _bad("address", f"{config.address} is not in the directory")
     if entry.status is Status.REVOKED:
-        raise Refusal(ErrorCode.REVOKED, f"{config.address} is revoked in the directory", "address")
-    signing_key, warnings = _signing_key(config, entry.signing_keys, now)
-    sealing_keys, more = _sealing_keys(config, entry.sealing_keys, now)
+        problem = trusted.list_problems.get(config.address.node)
+        detail = f"{config.address} is revoked in the directory" + (
+            f": its node's list is {problem}" if problem else ""
+        )
+        raise Refusal(ErrorCode.REVOKED, detail, "address")
+    phrase = _passphrase(config, ask)
+    signing_key, warnings = _signing_key(config, entry.signing_keys, phrase, now)
+    sealing_keys, more = _sealing_keys(config, entry.sealing_keys, phrase, now)
     certificate = _Certificate.load(config.certificate)
     certificate.check(config.address, directory.federation, node, _PARTICIPANT_PURPOSES, now)
     return ParticipantMaterial(
@@ -180,13 +216,15 @@ def check_participant(config: ParticipantConfig, clock: Clock = system_clock) ->
         node=node,
         signing_key=signing_key,
         sealing_keys=sealing_keys,
-        identity=certificate.with_key(config.tls_key),
+        identity=certificate.with_key(config.tls_key, phrase),
         expires=certificate.leaf.not_valid_after_utc,
+        directory_expires=trusted.expires,
         warnings=(
             *_folder_warnings(config.home, "home"),
             *warnings,
             *more,
             *_end_warnings(certificate.leaf.not_valid_after_utc, now, "certificate"),
+            *trusted.warnings(now),
         ),
     )
 
@@ -204,25 +242,48 @@ def _node_entry(directory: Directory, code: str, where: str) -> NodeEntry:
 # Keys for envelopes and receipts
 
 
+def _passphrase(config: NodeConfig | ParticipantConfig, ask: Ask | None) -> Passphrase | None:
+    """Return what opens every key file of a process; None if they are plain by its settings."""
+    if config.passphrase_file is not None:
+        if not config.encrypted_keys:
+            raise _bad("encrypted_keys", "false, and yet there is a passphrase_file")
+        return passphrase.read(config.passphrase_file)
+    if not config.encrypted_keys:
+        return None
+    if ask is None:
+        raise _bad("passphrase_file", "keys are encrypted, unless encrypted_keys = false says that they are not")
+    return ask()
+
+
+def _node_signer(config: NodeConfig, phrase: Passphrase | None) -> Signer:
+    token = config.hsm
+    if config.signing_key is not None and token is None:
+        return KeySigner(keys.load_signing_key(config.signing_key, phrase))
+    if config.signing_key is not None or token is None:
+        raise _bad("signing_key", "either a key file is wanted or an hsm, one of the two")
+    pin = passphrase.read(token.pin_file, hsm.LEAST_PIN_CHARACTERS)
+    return hsm.TokenSigner(hsm.Place(token.module, token.token, token.key), pin)
+
+
 def _signing_key(
-    config: ParticipantConfig, entries: Sequence[KeyEntry], now: datetime
+    config: ParticipantConfig, entries: Sequence[KeyEntry], phrase: Passphrase | None, now: datetime
 ) -> tuple[SigningKey | None, tuple[str, ...]]:
     if config.signing_key is None:
         if any(entry.valid_at(now) for entry in entries):
             raise _bad("signing_key", f"the directory holds a signing key of {config.address}, the settings none")
         return None, ()
-    key = keys.load_signing_key(config.signing_key)
+    key = keys.load_signing_key(config.signing_key, phrase)
     entry = _usable(_listed(entries, bytes(key.verify_key), config.address, "signing_key"), now, "signing_key")
     return key, _key_warnings(entry, now, "signing key")
 
 
 def _sealing_keys(
-    config: ParticipantConfig, entries: Sequence[KeyEntry], now: datetime
+    config: ParticipantConfig, entries: Sequence[KeyEntry], phrase: Passphrase | None, now: datetime
 ) -> tuple[tuple[PrivateKey, ...], tuple[str, ...]]:
     held: list[PrivateKey] = []
     listed: list[KeyEntry] = []
     for position, path in enumerate(config.sealing_keys):
-        key = keys.load_sealing_key(path)
+        key = keys.load_sealing_key(path, phrase)
         held.append(key)
         # Not asked whether it is valid now: a key of the past still opens what was sealed to it.
         listed.append(_listed(entries, bytes(key.public_key), config.address, f"sealing_keys[{position}]"))
@@ -315,9 +376,9 @@ class _Certificate:
         if host not in names.get_values_for_type(x509.DNSName):
             raise _bad("certificate", f"it lacks the DNS name {host}")
 
-    def with_key(self, path: Path) -> TlsIdentity:
+    def with_key(self, path: Path, phrase: Passphrase | None) -> TlsIdentity:
         """Load the private key and check that it belongs to the leaf."""
-        key = keys.load_tls_key(path)
+        key = keys.load_tls_key(path, phrase)
         if self.leaf.public_key() != key.public_key():
             raise _bad("tls_key", "it is not the key of the certificate")
         return TlsIdentity(keys.pem(key), self.chain_pem)

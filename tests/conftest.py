@@ -3,8 +3,36 @@
 # First, before anything can import grpc: it shuts TLS 1.2 out through the environment.
 from gateway import tls as _tls  # noqa: F401  # isort: skip
 
+from collections.abc import Generator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A busy machine draws slowly; that says nothing of the code.
 settings.register_profile("rogatory", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rogatory")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-hsm", action="store_true", help="fail, not skip, the tests of tests/hsm without SoftHSM"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and "/hsm/" in item.nodeid and item.config.getoption("--require-hsm"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} could not run, and --require-hsm demands it"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say it where nobody overlooks it: a tier that did not run proves nothing."""
+    skipped = [each for each in terminalreporter.getreports("skipped") if "/hsm/" in each.nodeid]
+    if skipped:
+        terminalreporter.section("TESTS OF HARDWARE TOKENS DID NOT RUN", red=True, bold=True)
+        terminalreporter.line(
+            f"{len(skipped)} tests of tests/hsm need SoftHSM 2: apt-get install softhsm2, then again."
+        )

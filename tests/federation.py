@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from nacl.signing import SigningKey
@@ -27,11 +28,13 @@ from rogatory.v1.relay_pb2_grpc import RelayStub
 from gateway import envelope, material, statement, transport
 from gateway.cli.federation import QUIET_PORTS, Summary, init_federation, is_free
 from gateway.clock import Clock, system_clock
-from gateway.config import Delivery, Limits
+from gateway.config import Delivery, DirectorySource, Limits
 from gateway.directory import Directory
+from gateway.doors.quotas import Pause
 from gateway.envelope import Letter
 from gateway.errors import ErrorCode
 from gateway.node import Node, unwatched
+from gateway.trust import client, development
 
 # As production, but impatient.
 DELIVERY = Delivery(
@@ -137,6 +140,14 @@ class Actor:
         return statement.verify(item.receipt, self.loaded.directory.signing_key)
 
 
+def directory_of(folder: Path, now: datetime) -> Directory:
+    """Return the newest directory of a federation, as somebody sees it who has never seen any."""
+    with TemporaryDirectory() as cache:
+        root, repository = folder / development.ROOT_FILE, folder / development.REPOSITORY
+        source = DirectorySource(root=root, repository=str(repository), cache=Path(cache))
+        return client.load(source, now).directory
+
+
 def worker_ports() -> Iterator[int]:
     """Yield ports that no other test process of this run uses."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -163,17 +174,22 @@ class Federation:
     actors: dict[str, Actor]
     watch: Callable[[str], None] = unwatched
     provider: TracerProvider | None = None
+    pause: Pause = asyncio.sleep
 
     @property
     def directory(self) -> Directory:
-        return Directory.load(self.summary.directory)
+        return directory_of(self.summary.folder, self.clock())
+
+    def sign_anew(self, directory: Directory) -> None:
+        """Publish a changed directory, signed by all who must; who starts from now on has it."""
+        development.sign_anew(self.summary.folder, directory, self.clock())
 
     def store(self, code: str) -> Path:
         return self.summary.folder / code / "store" / "node.db"
 
     async def start(self, code: str) -> Node:
         loaded = material.load_node(self.summary.config(f"{code}/node"), self.clock)
-        node = Node(loaded.config, loaded, clock=self.clock, watch=self.watch, provider=self.provider)
+        node = Node(loaded.config, loaded, clock=self.clock, watch=self.watch, provider=self.provider, pause=self.pause)
         await node.start()
         self.nodes[code] = node
         return node

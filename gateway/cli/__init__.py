@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 
 import click
 
+from gateway import dumps
 from gateway.cli import output
 from gateway.errors import GatewayError
 
@@ -18,6 +19,7 @@ COMMANDS: Final = {
     "demo": "Run two nodes and a case between them.",
     "check": "Judge wallets, transactions, persons or an order before they are sent.",
     "federation": "Make a federation for development.",
+    "keys": "Encrypt key files, change their passphrase, show what they are.",
     "serve": "Run a gateway process of a node.",
     "send": "Send an envelope as a participant.",
     "inbox": "Collect what has come for a participant.",
@@ -85,4 +87,6 @@ def commands() -> None:
 
 def main() -> None:
     """Run `rogatory`."""
+    # Nearly every command loads a private key; `federation` makes all of them.
+    dumps.forbid()
     commands(prog_name="rogatory")

@@ -1,13 +1,17 @@
 """`rogatory check-config`: what a start would find wrong, without starting.
 
 In: configuration files of nodes and participants. Out: for each, whose it is, or what is wrong with it, and
-warnings. Runs what `serve` and the clients run (`gateway.material`); for a node it opens a store too, one of its
-own that it removes again: to open the real one could change its schema under a process that runs.
+warnings. Runs what `serve` and the clients run (`gateway.material`), with a copy of the directory's cache; for a node
+it opens a store too, one of its own that it removes again: to open the real one could change its schema under a
+process that runs.
 """
 
 import os
+import shutil
 import tempfile
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +19,8 @@ from pathlib import Path
 import click
 
 from gateway import material
-from gateway.cli import output
-from gateway.config import NodeConfig, load
+from gateway.cli import output, passphrases
+from gateway.config import DirectorySource, NodeConfig, ParticipantConfig, load
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.store import open_store
 
@@ -28,6 +32,7 @@ class Finding:
     file: Path
     address: str = ""
     expires: datetime | None = None
+    directory_expires: datetime | None = None
     warnings: tuple[str, ...] = ()
     error: GatewayError | None = None
 
@@ -57,12 +62,33 @@ def check(file: Path) -> Finding:
         Refusal: as `material.check_node` or `material.check_participant`; BAD_CONFIG, it is of neither.
         Failure: STORE, no store can be opened in the node's store folder now.
     """
-    if _is_node(file):
-        node = material.load_node(file)
+    if is_node(file):
+        config = load(NodeConfig, file)
+        with _aside(config.directory) as source:
+            node = material.check_node(config.model_copy(update={"directory": source}))
         _probe_store(node.config.store)
-        return Finding(file, str(node.address), node.expires, node.warnings)
-    participant = material.load_participant(file)
-    return Finding(file, str(participant.address), participant.expires, participant.warnings)
+        return Finding(file, str(node.address), node.expires, node.directory_expires, node.warnings)
+    settings = load(ParticipantConfig, file)
+    with _aside(settings.directory) as source:
+        changed = settings.model_copy(update={"directory": source})
+        participant = material.check_participant(changed, ask=passphrases.ask)
+    return Finding(
+        file, str(participant.address), participant.expires, participant.directory_expires, participant.warnings
+    )
+
+
+@contextmanager
+def _aside(source: DirectorySource) -> Iterator[DirectorySource]:
+    """Yield a source with a copy of the cache: a look must not change what a process that runs relies on."""
+    cache = source.cache
+    place = cache if cache.exists() else cache.parent
+    if not place.is_dir() or not os.access(place, os.R_OK | os.W_OK | os.X_OK):
+        raise Refusal(ErrorCode.BAD_CONFIG, f"the folder {place} cannot be used", "directory.cache")
+    with tempfile.TemporaryDirectory(prefix="rogatory-") as scratch:
+        copy = Path(scratch) / "cache"
+        if cache.exists():
+            shutil.copytree(cache, copy, symlinks=True)
+        yield source.model_copy(update={"cache": copy})
 
 
 def _look_at(file: Path) -> Finding:
@@ -72,7 +98,12 @@ def _look_at(file: Path) -> Finding:
         return Finding(file, error=error)
 
 
-def _is_node(file: Path) -> bool:
+def is_node(file: Path) -> bool:
+    """Whether a settings file is a node's; else it is a participant's.
+
+    Raises:
+        Refusal: BAD_CONFIG, it cannot be read, or is of neither.
+    """
     try:
         settings = tomllib.loads(file.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
@@ -103,6 +134,7 @@ def _as_object(finding: Finding) -> dict[str, object]:
         "ok": finding.error is None,
         "address": finding.address,
         "certificate_ends": finding.expires.isoformat() if finding.expires else None,
+        "directory_ends": finding.directory_expires.isoformat() if finding.directory_expires else None,
         "warnings": [*finding.warnings],
         "error": output.error_object(finding.error) if finding.error is not None else None,
     }
@@ -111,8 +143,11 @@ def _as_object(finding: Finding) -> dict[str, object]:
 def _show(findings: list[Finding]) -> None:
     passed = [finding for finding in findings if finding.error is None]
     if passed:
-        rows = [(each.file, each.address, f"{each.expires:%Y-%m-%d}", "ok") for each in passed]
-        output.emit_table(("file", "address", "certificate ends", "result"), rows)
+        rows = [
+            (each.file, each.address, f"{each.expires:%Y-%m-%d}", f"{each.directory_expires:%Y-%m-%d}", "ok")
+            for each in passed
+        ]
+        output.emit_table(("file", "address", "certificate ends", "directory ends", "result"), rows)
     for finding in findings:
         for warning in finding.warnings:
             click.echo(f"warning {output.printable(f'{finding.file}: {warning}')}", err=True)

@@ -1,13 +1,13 @@
 """`rogatory federation`: a federation for development, in one folder.
 
 In: an empty folder, codes of nodes, ports, the time. Out: everything that its nodes and participants start from, as
-`check-config` wants it: directory, PKI, and for each process a configuration with keys, certificate and a folder for
-its data. All paths in it are relative, so the folder may be moved. Refuses a folder with anything in it. Not for
+`check-config` wants it: signed directory, PKI, and for each process a configuration with keys, certificate and a folder
+for its data. All paths in it are relative, so the folder may be moved. Refuses a folder with anything in it. Not for
 production: one process has seen every private key.
 
-    DIR/directory.json
+    DIR/root.json repository/ founders/1/founder.key publisher/publisher.key
     DIR/pki/root.* ee/ca.*
-    DIR/ee/node.toml signing.key tls.* store/
+    DIR/ee/node.toml signing.key directory.key tls.* store/
     DIR/ee/prosecutor/participant.toml signing.key sealing.key tls.* home/
 """
 
@@ -38,6 +38,7 @@ from gateway.config import Delivery, Limits
 from gateway.directory import Directory, Instrument, KeyEntry, NodeEntry, ParticipantEntry
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
+from gateway.trust import development
 
 HOST: Final = "127.0.0.1"
 DEFAULT_FEDERATION: Final = "rogatory.test"  # .test never resolves (RFC 6761 section 6.2)
@@ -48,6 +49,9 @@ QUIET_PORTS: Final = range(
 
 MAX_FEDERATION_CHARACTERS: Final = 47
 """A common name has 64 at most (RFC 5280 appendix A.1, ub-common-name); that of the root adds 17."""
+
+MAX_FOUNDERS: Final = 32
+"""More keys than the States that would ever found one."""
 
 INSTRUMENT: Final = "eu-2018-1805"
 _IN_FORCE_FROM: Final = datetime(2020, 12, 19, tzinfo=UTC)  # Regulation (EU) 2018/1805 Art. 41
@@ -107,14 +111,14 @@ class Summary:
     Args:
         folder: all of it.
         federation: its domain.
-        directory: the directory file.
+        root: what the directory is believed by.
         nodes: in the order they were asked for.
         participants: node by node, in the order of `CAST`.
     """
 
     folder: Path
     federation: str
-    directory: Path
+    root: Path
     nodes: tuple[Member, ...]
     participants: tuple[Member, ...]
 
@@ -128,7 +132,9 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class _Keys:
+class Keys:
+    """A participant's keys for envelopes."""
+
     signing: SigningKey = field(repr=False)
     sealing: PrivateKey = field(repr=False)
 
@@ -142,6 +148,8 @@ def init_federation(
     federation: str = DEFAULT_FEDERATION,
     delivery: Delivery | None = None,
     limits: Limits | None = None,
+    founders: int = development.FOUNDERS,
+    threshold: int = development.THRESHOLD,
 ) -> Summary:
     """Make a federation.
 
@@ -153,14 +161,18 @@ def init_federation(
         federation: its domain.
         delivery: written to each node's settings, as far as it was set.
         limits: the same.
+        founders: how many hold a root key.
+        threshold: how many of them speak for the federation.
 
     Raises:
         Refusal: BAD_INPUT, with the argument that is wrong, or the folder has something in it or cannot be written.
     """
     _check_input(nodes, ports, federation)
+    if not 0 < threshold <= founders <= MAX_FOUNDERS:
+        raise _bad("threshold", f"a threshold of 1 or more of at most {MAX_FOUNDERS} founders is wanted")
     signing = {code: SigningKey.generate() for code in nodes}
-    people = [(Address(code, part.name), part) for code in nodes for part in CAST]
-    owned = {a: _Keys(SigningKey.generate(), PrivateKey.generate()) for a, part in people if part.has_envelope_keys}
+    people = cast_of(nodes)
+    owned = new_keys(people)
     pki = DevelopmentPki(federation, now)
     endpoints = {code: f"{HOST}:{port}" for code, port in zip(nodes, ports, strict=True)}
     directory = Directory(
@@ -171,25 +183,25 @@ def init_federation(
                 code=code,
                 endpoint=endpoints[code],
                 ca=pki.node_ca(code).pem.decode(),
-                signing_keys=_entries(bytes(signing[code].verify_key), now),
+                signing_keys=key_entries(bytes(signing[code].verify_key), now),
             )
             for code in nodes
         ),
-        participants=tuple(_participant_entry(a, part.role, owned.get(a), now) for a, part in people),
-        instruments=(_instrument(nodes),),
+        participants=tuple(participant_entry(a, part.role, owned.get(a), now) for a, part in people),
+        instruments=(instrument(nodes),),
     )
     extra = {"delivery": delivery, "limits": limits}
     tables = {name: chosen.model_dump(exclude_unset=True) for name, chosen in extra.items() if chosen is not None}
-    summary = _summary(folder, federation, endpoints)
+    summary = summary_of(folder, federation, endpoints)
     _make_root(folder)
     try:
         _write_pki(folder / "pki", pki, nodes)
         for node in summary.nodes:
-            _write_node(node, pki, signing[node.address.node], tables)
+            write_node(node, pki, signing[node.address.node], tables)
         for participant in summary.participants:
-            _write_participant(participant, pki, owned.get(participant.address))
+            write_participant(participant, pki, owned.get(participant.address))
         # Last, so that an unfinished federation is seen to be one.
-        summary.directory.write_text(directory.model_dump_json(indent=2) + "\n")
+        development.found(folder, directory, now, founders, threshold)
     except OSError as error:
         raise Refusal(ErrorCode.BAD_INPUT, f"cannot write {folder}: {error.strerror}", "folder") from error
     return summary
@@ -241,20 +253,33 @@ def _check_input(nodes: Sequence[str], ports: Sequence[int], federation: str) ->
         raise _bad("federation", f"a lower-case domain of at most {MAX_FEDERATION_CHARACTERS} characters is wanted")
 
 
-def _entries(public: bytes, now: datetime) -> tuple[KeyEntry, ...]:
+def cast_of(nodes: Sequence[str]) -> list[tuple[Address, Part]]:
+    """Return everybody who is a participant of these nodes."""
+    return [(Address(code, part.name), part) for code in nodes for part in CAST]
+
+
+def new_keys(people: Sequence[tuple[Address, Part]]) -> dict[Address, Keys]:
+    """Return keys for those who sign and open envelopes."""
+    return {a: Keys(SigningKey.generate(), PrivateKey.generate()) for a, part in people if part.has_envelope_keys}
+
+
+def key_entries(public: bytes, now: datetime) -> tuple[KeyEntry, ...]:
+    """Return a new key as the directory lists it."""
     return (KeyEntry(public=public, not_before=now - BACKDATED),)
 
 
-def _participant_entry(address: Address, role: Role, owned: _Keys | None, now: datetime) -> ParticipantEntry:
+def participant_entry(address: Address, role: Role, owned: Keys | None, now: datetime) -> ParticipantEntry:
+    """Return a participant as the directory lists it."""
     return ParticipantEntry(
         address=address,
         roles=frozenset({role}),
-        signing_keys=_entries(bytes(owned.signing.verify_key), now) if owned else (),
-        sealing_keys=_entries(bytes(owned.sealing.public_key), now) if owned else (),
+        signing_keys=key_entries(bytes(owned.signing.verify_key), now) if owned else (),
+        sealing_keys=key_entries(bytes(owned.sealing.public_key), now) if owned else (),
     )
 
 
-def _instrument(nodes: Sequence[str]) -> Instrument:
+def instrument(nodes: Sequence[str]) -> Instrument:
+    """Return the one instrument that binds these nodes."""
     # Whatever may cross a border, by the rules themselves.
     kinds = (ids.Kind.Name(rule.kind) for rule in RULES if rule.where is Where.ABROAD)
     return Instrument(
@@ -266,11 +291,12 @@ def _instrument(nodes: Sequence[str]) -> Instrument:
     )
 
 
-def _summary(folder: Path, federation: str, endpoints: Mapping[str, str]) -> Summary:
+def summary_of(folder: Path, federation: str, endpoints: Mapping[str, str]) -> Summary:
+    """Return who is in a federation, and where."""
     return Summary(
         folder=folder,
         federation=federation,
-        directory=folder / "directory.json",
+        root=folder / development.ROOT_FILE,
         nodes=tuple(
             Member(Address.of_node(code), Role.NODE, folder / code / "node.toml", endpoint)
             for code, endpoint in endpoints.items()
@@ -302,9 +328,10 @@ def _write_pki(folder: Path, pki: DevelopmentPki, nodes: Sequence[str]) -> None:
     pki.write(folder)
 
 
-def _write_node(
+def write_node(
     node: Member, pki: DevelopmentPki, signing_key: SigningKey, tables: Mapping[str, Mapping[str, object]]
 ) -> None:
+    """Write a node's folder: settings, keys, certificate."""
     folder = node.config.parent
     for each in (folder, folder / "store"):
         each.mkdir(mode=0o700)
@@ -313,25 +340,28 @@ def _write_node(
     settings = {
         "node": node.address.node,
         "listen": node.endpoint,
-        "directory": "../directory.json",
+        "directory": _directory(".."),
         "store": "store/node.db",
         "signing_key": "signing.key",
         "certificate": "tls.pem",
         "tls_key": "tls.key",
+        "encrypted_keys": False,
     }
     node.config.write_text(_toml(settings, tables))
 
 
-def _write_participant(participant: Member, pki: DevelopmentPki, owned: _Keys | None) -> None:
+def write_participant(participant: Member, pki: DevelopmentPki, owned: Keys | None) -> None:
+    """Write a participant's folder: settings, keys, certificate."""
     folder = participant.config.parent
     for each in (folder, folder / "home"):
         each.mkdir(mode=0o700)
     pki.leaf(participant.address).write(folder, "tls")
     settings: dict[str, object] = {
         "address": str(participant.address),
-        "directory": "../../directory.json",
+        "directory": _directory("../.."),
         "certificate": "tls.pem",
         "tls_key": "tls.key",
+        "encrypted_keys": False,
         "home": "home",
     }
     if owned is not None:
@@ -341,13 +371,27 @@ def _write_participant(participant: Member, pki: DevelopmentPki, owned: _Keys | 
     participant.config.write_text(_toml(settings, {}))
 
 
+def _directory(up: str) -> dict[str, str]:
+    return {
+        "root": f"{up}/{development.ROOT_FILE}",
+        "repository": f"{up}/{development.REPOSITORY}",
+        "cache": "directory",
+    }
+
+
 def _toml(settings: Mapping[str, object], tables: Mapping[str, Mapping[str, object]]) -> str:
     """Return TOML. Strings, numbers, truth values and lists of them are written as in JSON (TOML 1.0.0)."""
     lines = ["# Made by `rogatory federation init`, for development. Paths start at this file's folder."]
-    lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+    lines += [f"{name} = {_value(value)}" for name, value in settings.items()]
     for title, table in tables.items():
         lines += ["", f"[{title}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
     return "\n".join(lines) + "\n"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):  # an inline table
+        return "{ " + ", ".join(f"{name} = {json.dumps(each)}" for name, each in value.items()) + " }"
+    return json.dumps(value)
 
 
 def _bad(where: str, detail: str) -> Refusal:
@@ -357,9 +401,29 @@ def _bad(where: str, detail: str) -> Refusal:
 # The command
 
 
-@click.group(epilog="\b\nExample:\n  rogatory federation init fed --nodes ee,de")
+class _Group(click.Group):
+    """Imports the commands of other modules when they are used: they import what this one makes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order of a federation's life."""
+        return [*super().list_commands(ctx), "add-node", "sign", "publish", "status"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return one of them."""
+        from gateway.cli import ceremony, joining  # noqa: PLC0415  see above
+
+        others = {
+            "add-node": joining.add_node,
+            "sign": ceremony.sign,
+            "publish": ceremony.publish,
+            "status": ceremony.status,
+        }
+        return others.get(cmd_name) or super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Group, epilog="\b\nExample:\n  rogatory federation init fed --nodes ee,de")
 def command() -> None:
-    """Make a federation for development."""
+    """Make a federation for development, and sign its directory."""
 
 
 @command.command(epilog="\b\nExample:\n  rogatory federation init fed --nodes ee,de,fi --base-port 7440")
@@ -374,12 +438,31 @@ def command() -> None:
     help="Port of the first node; the others follow.",
 )
 @click.option("--free-ports", "any_ports", is_flag=True, help="Take ports that are free now, instead of --base-port.")
+@click.option("--founders", type=int, default=development.FOUNDERS, show_default=True, help="How many hold a root key.")
+@click.option(
+    "--threshold",
+    type=int,
+    default=development.THRESHOLD,
+    show_default=True,
+    help="How many founders speak for the federation.",
+)
 @output.json_option
-def init(folder: Path, nodes: str, federation: str, base_port: int, any_ports: bool, as_json: bool) -> None:
+def init(
+    folder: Path,
+    nodes: str,
+    federation: str,
+    base_port: int,
+    any_ports: bool,
+    founders: int,
+    threshold: int,
+    as_json: bool,
+) -> None:
     """Make nodes, participants, keys, certificates and settings in the empty folder DIR."""
     codes = [code.strip() for code in nodes.split(",")]
     ports = free_ports(len(codes)) if any_ports else [*range(base_port, base_port + len(codes))]
-    summary = init_federation(folder, codes, ports, system_clock(), federation=federation)
+    summary = init_federation(
+        folder, codes, ports, system_clock(), federation=federation, founders=founders, threshold=threshold
+    )
     if as_json:
         output.emit_json(_as_object(summary))
     else:
@@ -390,7 +473,7 @@ def _as_object(summary: Summary) -> dict[str, object]:
     return {
         "folder": str(summary.folder),
         "federation": summary.federation,
-        "directory": str(summary.directory),
+        "root": str(summary.root),
         "nodes": [
             {"node": each.address.node, "endpoint": each.endpoint, "config": str(each.config)} for each in summary.nodes
         ],

@@ -19,6 +19,7 @@ from clients.intake import Received
 from clients.maildir import DiskFailure, Folder
 from clients.participant import Participant
 from gateway import material
+from gateway.cli import passphrases
 from gateway.clock import from_micros
 from gateway.errors import ErrorCode, Refusal
 
@@ -55,7 +56,7 @@ class Home:
     """
 
     def __init__(self, path: Path) -> None:
-        self.loaded = material.load_participant(path)
+        self.loaded = material.load_participant(path, ask=passphrases.ask)
         self.participant = Participant.of(self.loaded)
 
     def collected(self, beginning: str, field: str = "id") -> Received:

@@ -20,11 +20,12 @@ from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.trace_pb2_grpc import TraceStub
 
 from gateway import material, statement, transport
-from gateway.cli import output
+from gateway.cli import output, passphrases
 from gateway.clock import from_micros
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.lifecycle import FINAL, State
+from gateway.trust.client import load_for_verification
 
 TIMEOUT_SECONDS = 15.0
 
@@ -101,7 +102,9 @@ _AFTERWARDS = (
 @output.json_option
 def command(key: str, path: Path, here_only: bool, as_json: bool) -> None:
     """Show the way of the envelope ID, or of every envelope of the case ID, at both nodes."""
-    loaded = material.load_participant(path)
+    loaded = material.load_participant(path, ask=passphrases.ask, find=load_for_verification)
+    for warning in loaded.warnings:
+        click.echo(f"warning {output.printable(warning)}", err=True)
     response = asyncio.run(fetch(loaded, key, ask_others=not here_only))
     stories = tell(response.traces, loaded.directory)
     if as_json:

@@ -183,9 +183,7 @@ async def test_refusal_of_the_other_node_travels_whole_to_the_sender(tmp_path: P
         directory = fed.directory
         without = tuple(p for p in directory.participants if str(p.address) != "ee/prosecutor")
         changed = directory.model_copy(update={"participants": without})
-        settings = fed.summary.config("de/node")
-        (settings.parent / "stale.json").write_text(changed.model_dump_json())
-        settings.write_text(settings.read_text().replace("../directory.json", "stale.json"))
+        fed.sign_anew(changed)
         await fed.start("de")
         (item,) = await fed.actor("ee/prosecutor").collect(1)
         said = fed.actor("ee/prosecutor").said(item)

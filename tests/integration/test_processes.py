@@ -20,7 +20,7 @@ from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 from certs.pki import DevelopmentPki, Holder
 from gateway import codec, transport
 from gateway.clock import system_clock
-from gateway.directory import Directory, Status
+from gateway.directory import Status
 from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
 from gateway.node import DRAIN_SECONDS
@@ -113,7 +113,7 @@ def misspelt(folder: Path) -> None:
 
 
 def no_directory(folder: Path) -> None:
-    (folder.parent / "directory.json").write_text("{")
+    (folder.parent / "repository/metadata/timestamp.json").write_text("{")
 
 
 def no_store(folder: Path) -> None:
@@ -128,7 +128,7 @@ def no_store(folder: Path) -> None:
         pytest.param(no_key, 2, ErrorCode.KEY_FILE, id="no signing key"),
         pytest.param(not_toml, 2, ErrorCode.BAD_CONFIG, id="not TOML"),
         pytest.param(misspelt, 2, ErrorCode.BAD_CONFIG, id="misspelt setting"),
-        pytest.param(no_directory, 2, ErrorCode.BAD_CONFIG, id="broken directory"),
+        pytest.param(no_directory, 2, ErrorCode.BAD_DIRECTORY, id="broken directory"),
         pytest.param(no_store, 1, ErrorCode.STORE, id="the store's file is something else"),
     ],
 )
@@ -297,7 +297,7 @@ async def test_client_with_a_wrong_certificate_is_refused(tmp_path: Path) -> Non
 async def test_participant_revoked_in_the_directory_is_refused_and_its_neighbour_is_not(tmp_path: Path) -> None:
     async with processes(tmp_path / "fed", start=()) as nodes:
         fed = nodes.fed
-        directory = Directory.load(fed.summary.directory)
+        directory = fed.directory
         people = [
             person.model_copy(update={"status": Status.REVOKED}) if person.address == PROSECUTOR else person
             for person in directory.participants
@@ -306,7 +306,7 @@ async def test_participant_revoked_in_the_directory_is_refused_and_its_neighbour
         actor = fed.actor("ee/prosecutor")
         fed.actor("ee/court")
         changed = directory.model_copy(update={"participants": tuple(people)})
-        fed.summary.directory.write_text(changed.model_dump_json())
+        fed.sign_anew(changed)
         await nodes.start("ee")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await actor.answer(made)

@@ -104,7 +104,7 @@ async def test_revoked_key_does_not_work_by_backdating(fed: Federation) -> None:
         else p
         for p in directory.participants
     )
-    fed.summary.directory.write_text(directory.model_copy(update={"participants": revoked}).model_dump_json())
+    fed.sign_anew(directory.model_copy(update={"participants": revoked}))
     prosecutor = fed.actor("ee/prosecutor")
     await fed.stop("ee")
     await fed.start("ee")

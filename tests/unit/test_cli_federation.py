@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway import cli, config, material
+from gateway import cli, config, keys, material
 from gateway.cli import output
 from gateway.cli.federation import CAST, INSTRUMENT, Summary, free_ports, init_federation
 from gateway.config import Delivery, Limits, NodeConfig
-from gateway.directory import Directory
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address, Role
+from gateway.trust import development
+from gateway.trust.repository import Repository
+from tests.federation import directory_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -84,7 +86,7 @@ def test_keys_are_valid_for_clocks_five_minutes_behind(made: Summary) -> None:
 
 
 def test_the_instrument_binds_all_nodes_for_all_that_may_cross_a_border(made: Summary) -> None:
-    directory = Directory.load(made.directory)
+    directory = directory_of(made.folder, NOW)
     start = datetime(2020, 12, 19, tzinfo=UTC)
     for pair in ({"ee", "de"}, {"de", "fi"}, {"ee", "fi"}):
         assert directory.in_force(INSTRUMENT, frozenset(pair), "freeze-request", start)
@@ -102,8 +104,9 @@ def test_only_the_owner_can_enter_a_folder_or_read_a_key_whatever_the_umask(tmp_
     everything = [tmp_path / "fed", *(tmp_path / "fed").rglob("*")]
     assert {stat.S_IMODE(each.stat().st_mode) for each in everything if each.is_dir()} == {0o700}
     private = [each for each in everything if each.suffix == ".key"]
-    # Root, CA, the node's two, a certificate's key for each participant, two more for who signs and opens.
-    assert len(private) == 2 + 2 + len(CAST) + 2 * sum(part.has_envelope_keys for part in CAST)
+    # Three founders, the publisher; root, CA; the node's three; a certificate's key for each participant, two more for
+    # who signs and opens.
+    assert len(private) == 3 + 1 + 2 + 3 + len(CAST) + 2 * sum(part.has_envelope_keys for part in CAST)
     assert {stat.S_IMODE(each.stat().st_mode) for each in private} == {0o600}
     public = [each for each in everything if each.is_file() and each not in private]
     assert not any(b"PRIVATE" in each.read_bytes() for each in public)
@@ -176,13 +179,13 @@ def test_a_folder_with_anything_in_it_is_refused_and_left_alone(tmp_path: Path) 
 
 
 def test_a_second_federation_does_not_overwrite_the_first(made: Summary) -> None:
-    before = made.directory.read_bytes()
+    before = made.root.read_bytes()
     assert refused(made.folder, ["ee"], [7440]) == "folder"
-    assert made.directory.read_bytes() == before
+    assert made.root.read_bytes() == before
 
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
-    assert init_federation(tmp_path, ["ee"], [7440], NOW).directory.exists()
+    assert init_federation(tmp_path, ["ee"], [7440], NOW).root.exists()
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
@@ -262,6 +265,30 @@ def test_check_config_tells_warnings_from_errors(fed: Path) -> None:
     result = run("check-config", fed / "ee/node.toml")
     assert result.exit_code == 0
     assert result.stderr.startswith("warning ")
+
+
+def test_check_config_shows_when_the_directory_ends_and_warns_of_it(tmp_path: Path) -> None:
+    made = init_federation(tmp_path / "fed", ["ee"], [7440], datetime.now(UTC) - timedelta(days=25))
+    result = run("check-config", made.config("ee/node"))
+    assert result.exit_code == 0
+    assert "the directory's role timestamp expires on" in result.stderr
+    (file,) = json.loads(run("check-config", "--json", made.config("ee/node")).stdout)["files"]
+    assert datetime.fromisoformat(file["directory_ends"]) < datetime.now(UTC) + timedelta(days=6)
+
+
+def test_check_config_refuses_a_directory_that_has_expired(fed: Path) -> None:
+    node = fed / "ee/node.toml"
+    material.load_node(node)
+    repository, now = Repository(fed / development.REPOSITORY), datetime.now(UTC)
+    publisher = keys.load_signing_key(development.publisher_key(fed))
+    repository.publish(publisher, now - timedelta(days=31))
+    shutil.rmtree(fed / "ee/directory")
+    assert error_of(run("check-config", "--json", node))[0] == "BAD_DIRECTORY"
+
+
+def test_check_config_refuses_a_cache_that_cannot_be_used(fed: Path) -> None:
+    (fed / "ee/directory").write_text("in the way")
+    assert error_of(run("check-config", "--json", fed / "ee/node.toml")) == ("BAD_CONFIG", "directory.cache")
 
 
 @pytest.mark.parametrize(
@@ -357,7 +384,7 @@ def test_a_folder_that_cannot_be_written_to_the_end_is_a_refusal(
 
     monkeypatch.setattr(Path, "write_text", full)
     assert refused(tmp_path / "fed", ["ee"], [7440]) == "folder"
-    assert not (tmp_path / "fed/directory.json").exists()
+    assert not (tmp_path / "fed/root.json").exists()
 
 
 def test_check_config_reports_a_failure_with_1(fed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import C, Limits, NodeConfig, ParticipantConfig, load
+from gateway.config import C, Limits, NodeConfig, ParticipantConfig, Quota, load
 from gateway.errors import ErrorCode, Refusal
+from gateway.identity import Address
 
 NODE = {
     "node": '"ee"',
     "listen": '"127.0.0.1:7443"',
-    "directory": '"directory.json"',
+    "directory": '{ root = "root.json", repository = "repository", cache = "cache" }',
     "store": '"data/store.db"',
     "signing_key": '"keys/sign.pem"',
     "certificate": '"/etc/rogatory/node.pem"',
@@ -16,7 +17,7 @@ NODE = {
 }
 PARTICIPANT = {
     "address": '"ee/prosecutor"',
-    "directory": '"directory.json"',
+    "directory": '{ root = "root.json", repository = "repository", cache = "cache" }',
     "certificate": '"cert.pem"',
     "tls_key": '"tls.pem"',
     "home": '"home"',
@@ -68,9 +69,67 @@ def test_limits_have_defaults_and_can_be_set_one_by_one(tmp_path: Path) -> None:
     assert config.limits.max_skew_seconds == Limits().max_skew_seconds
 
 
+def test_quotas_have_defaults_and_overrides_by_address(tmp_path: Path) -> None:
+    tables = (
+        "[quota.participant]",
+        "envelopes_per_second = 7",
+        "[quota.node]",
+        "burst_queries = 9",
+        '[quota.overrides."ee/exchange-lhv"]',
+        "max_streams = 3",
+        '[quota.overrides."de/node"]',
+        "queries_per_second = 5",
+    )
+    quota = load(NodeConfig, written(tmp_path, toml(NODE, *tables))).quota
+    exchange, other = quota.of(Address("ee", "exchange-lhv")), quota.of(Address("ee", "court"))
+    assert (exchange.envelopes_per_second, exchange.max_streams) == (7, 3)
+    assert (other.envelopes_per_second, other.max_streams) == (7, None)
+    germany, finland = quota.of(Address("de", "node")), quota.of(Address("fi", "node"))
+    assert (germany.burst_queries, germany.queries_per_second) == (9, 5)
+    assert finland == Quota().node.model_copy(update={"burst_queries": 9})
+
+
+def test_configuration_of_a_time_before_quotas_still_loads_whatever_its_limits(tmp_path: Path) -> None:
+    widest = ("[limits]", f"max_payload_bytes = {1 << 24}", f"max_frame_bytes = {1 << 26}")
+    assert load(NodeConfig, written(tmp_path, toml(NODE, *widest))).quota == Quota()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param(('[quota.overrides."de/court"]', "max_streams = 1"), id="participant of another node"),
+        pytest.param(('[quota.overrides."ee/node"]', "max_streams = 1"), id="the node itself"),
+        pytest.param(("[quota.node]", f"burst_bytes = {(8 << 20) - 1}"), id="frame larger than a node's burst"),
+        pytest.param(('[quota.overrides."de/node"]', "burst_bytes = 300000"), id="the same in an override"),
+        pytest.param(('[quota.overrides."de/node"]', "burst_envelopes = 64"), id="frame of too many for an override"),
+    ],
+)
+def test_quota_that_holds_for_nobody_or_lets_no_frame_through_is_refused(
+    tmp_path: Path, lines: tuple[str, ...]
+) -> None:
+    assert refused(NodeConfig, written(tmp_path, toml(NODE, *lines))) == ""
+
+
 @pytest.mark.parametrize(
     ("text", "field"),
     [
+        pytest.param(toml(NODE, "[quota]", "rate = 1"), "quota.rate", id="unknown quota"),
+        pytest.param(toml(NODE, "[quota.node]", "envelopes = 1"), "quota.node.envelopes", id="misspelt quota"),
+        pytest.param(
+            toml(NODE, "[quota.participant]", "envelopes_per_second = 0"),
+            "quota.participant.envelopes_per_second",
+            id="quota of nothing",
+        ),
+        pytest.param(
+            toml(NODE, "[quota.participant]", "burst_envelopes = 63"),
+            "quota.participant.burst_envelopes",
+            id="burst below a frame",
+        ),
+        pytest.param(
+            toml(NODE, '[quota.overrides."EE/x"]', "max_streams = 1"),
+            "quota.overrides.EE/x.[key]",
+            id="override of no address",
+        ),
         pytest.param(toml(NODE | {"stroe": '"x"'}), "stroe", id="unknown field"),
         pytest.param(toml(NODE, "[limits]", "max_payload = 1"), "limits.max_payload", id="misspelt limit"),
         pytest.param(toml(NODE, "[limts]", "max_age_days = 1"), "limts", id="misspelt table"),

@@ -21,6 +21,11 @@ from gateway.cli.federation import Summary, init_federation
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
+from gateway.trust import development
+from gateway.trust.client import load_for_verification
+from gateway.trust.repository import Repository
+from gateway.trust.roles import LIFETIMES, NODE_LIFETIME, TIMESTAMP
+from tests.federation import directory_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PROSECUTOR = Address("ee", "prosecutor")
@@ -55,10 +60,9 @@ def refused(fed: Path, address: Address, now: datetime = NOW) -> tuple[ErrorCode
 
 
 def edit_directory(fed: Path, edit: Callable[[dict[str, Any]], None]) -> None:
-    path = fed / "directory.json"
-    content = json.loads(path.read_text())
+    content = json.loads(directory_of(fed, NOW).to_json())
     edit(content)
-    path.write_text(json.dumps(content))
+    development.sign_anew(fed, Directory.parse(json.dumps(content).encode(), "changed"), NOW)
 
 
 def entry_of(content: dict[str, Any], address: Address) -> dict[str, Any]:
@@ -88,7 +92,7 @@ def home_of(fed: Path, address: Address) -> Path:
 def test_a_node_starts_from_its_own_keys_and_certificate(fed: Path) -> None:
     loaded = load(fed, NODE)
     assert (loaded.address, loaded.entry.code, loaded.warnings) == (NODE, "ee", ())
-    assert bytes(loaded.signing_key.verify_key) == loaded.entry.signing_keys[0].public
+    assert loaded.signing_key.public_key == loaded.entry.signing_keys[0].public
     assert loaded.identity.chain_pem == (fed / "ee/tls.pem").read_bytes()
     assert loaded.expires == NOW + profiles.NODE.lifetime
 
@@ -109,7 +113,8 @@ def test_who_only_watches_needs_no_keys_for_envelopes(fed: Path, name: str) -> N
 def test_no_private_key_is_shown(fed: Path) -> None:
     for address in (NODE, PROSECUTOR):
         loaded = load(fed, address)
-        assert repr(bytes(loaded.signing_key)) not in repr(loaded)
+        key = keys.load_signing_key(home_of(fed, address) / "signing.key")
+        assert repr(bytes(key)) not in repr(loaded)
         assert "PRIVATE" not in repr(loaded)
 
 
@@ -224,7 +229,7 @@ class Authority:
     def __init__(self, fed: Path) -> None:
         self._fed = fed
         self._pki = DevelopmentPki("rogatory.test", NOW)
-        self._directory = Directory.load(fed / "directory.json")
+        self._directory = directory_of(fed, NOW)
 
     def ca(self, node: str) -> Holder:
         certificate = material._read_cas(self._directory.node(node))[0]
@@ -271,7 +276,7 @@ def test_a_wrong_certificate_is_refused_here_and_by_every_peer(fed: Path, what: 
     replace_certificate(fed, holder, PROSECUTOR)
     assert refused(fed, PROSECUTOR) == (ErrorCode.BAD_CONFIG, "certificate")
     with pytest.raises(Refusal):
-        authenticate(holder.pem, Directory.load(fed / "directory.json"), NOW)
+        authenticate(holder.pem, directory_of(fed, NOW), NOW)
 
 
 @pytest.mark.parametrize("address", [NODE, PROSECUTOR])
@@ -279,7 +284,7 @@ def test_a_certificate_that_is_taken_here_is_taken_by_every_peer(fed: Path, addr
     holder = Authority(fed).leaf(address)
     replace_certificate(fed, holder, address)
     assert load(fed, address).identity.chain_pem == holder.chain_pem
-    assert authenticate(holder.pem, Directory.load(fed / "directory.json"), NOW).address == address
+    assert authenticate(holder.pem, directory_of(fed, NOW), NOW).address == address
 
 
 @pytest.mark.parametrize("address", [NODE, PROSECUTOR])
@@ -331,6 +336,7 @@ def test_a_missing_certificate_is_refused(fed: Path) -> None:
 @pytest.mark.parametrize("address", [NODE, PROSECUTOR])
 def test_a_certificate_is_valid_to_its_last_second_and_warned_of_a_week_before(fed: Path, address: Address) -> None:
     end = NOW + profiles.PARTICIPANT.lifetime
+    development.sign_anew(fed, directory_of(fed, NOW), end)  # else it would end on the same day
     assert load(fed, address, lambda: end - material.WARN_BEFORE).warnings == ()
     assert len(load(fed, address, lambda: end - material.WARN_BEFORE + timedelta(seconds=1)).warnings) == 1
     assert load(fed, address, lambda: end).expires == end
@@ -340,6 +346,7 @@ def test_a_certificate_is_valid_to_its_last_second_and_warned_of_a_week_before(f
 def test_a_leaf_that_outlives_its_ca_ends_with_it(fed: Path) -> None:
     end = NOW + profiles.NODE_CA.lifetime
     replace_certificate(fed, Authority(fed).leaf(PROSECUTOR, lifetime=timedelta(days=7300)), PROSECUTOR)
+    development.sign_anew(fed, directory_of(fed, NOW), end)
     assert load(fed, PROSECUTOR, lambda: end).address == PROSECUTOR
     assert refused(fed, PROSECUTOR, end + timedelta(seconds=1)) == (ErrorCode.BAD_CONFIG, "certificate")
 
@@ -373,8 +380,39 @@ def test_an_unreadable_ca_of_any_node_stops_a_node_before_its_first_handshake(fe
 
 
 def test_a_missing_directory_is_refused(fed: Path) -> None:
-    (fed / "directory.json").unlink()
+    shutil.rmtree(fed / "repository")
     assert refused(fed, PROSECUTOR)[0] is ErrorCode.BAD_CONFIG
+
+
+def test_nobody_starts_with_an_expired_directory_and_who_only_looks_back_may(fed: Path) -> None:
+    operator = Address("ee", "operator")
+    for address in (NODE, operator):
+        replace_certificate(fed, Authority(fed).leaf(address, lifetime=timedelta(days=700)), address)
+        assert load(fed, address).directory_expires == NOW + LIFETIMES[TIMESTAMP]
+    past = NOW + LIFETIMES[TIMESTAMP]
+    for address in (NODE, operator):
+        assert refused(fed, address, past) == (ErrorCode.BAD_DIRECTORY, "directory")
+    path = home_of(fed, operator) / "participant.toml"
+    looking_back = material.load_participant(path, lambda: past, find=load_for_verification)
+    assert looking_back.address == operator
+    assert any("expired" in warning for warning in looking_back.warnings)
+
+
+def test_a_directory_that_ends_soon_is_warned_of(fed: Path) -> None:
+    soon = NOW + LIFETIMES[TIMESTAMP] - timedelta(days=9)
+    assert len([each for each in load(fed, NODE, lambda: soon).warnings if "directory" in each]) == 2
+
+
+def test_a_participant_whose_node_let_its_list_expire_is_told_so(fed: Path) -> None:
+    load(fed, PROSECUTOR)
+    past = NOW + NODE_LIFETIME
+    repository = Repository(fed / development.REPOSITORY)
+    publisher = keys.load_signing_key(development.publisher_key(fed))
+    repository.publish(publisher, past)
+    with pytest.raises(Refusal) as caught:
+        load(fed, PROSECUTOR, lambda: past)
+    assert caught.value.code is ErrorCode.REVOKED
+    assert "expired" in caught.value.detail
 
 
 # Folders and ports
@@ -422,4 +460,4 @@ def test_a_new_signing_key_is_taken_once_the_directory_holds_it(fed: Path) -> No
     assert refused(fed, NODE) == (ErrorCode.BAD_CONFIG, "signing_key")
     entry = {"public": bytes(key.verify_key).hex(), "not_before": NOW.isoformat()}
     edit_directory(fed, lambda content: entry_of(content, NODE)["signing_keys"].append(entry))
-    assert load(fed, NODE).signing_key == key
+    assert load(fed, NODE).signing_key.public_key == bytes(key.verify_key)

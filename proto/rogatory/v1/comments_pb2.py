@@ -365,6 +365,7 @@ COMMENTS: Final = MappingProxyType(
         'Error.rule': 'Name of the rule of a format that was broken, e.g. "ADDRESS_CHECKSUM"; empty if it was none.',
         'ErrorCode': 'Names and numbers are those of gateway/errors.py: below 100 a rule said no (do not retry), from 100 on it could not be done now.',
         'ErrorCode.ERROR_CODE_BAD_CONFIG': 'A configuration file is wrong.',
+        'ErrorCode.ERROR_CODE_BAD_DIRECTORY': 'The signed directory is refused: forged, rolled back, incomplete or expired.',
         'ErrorCode.ERROR_CODE_BAD_INPUT': 'A file or option given to the program is wrong.',
         'ErrorCode.ERROR_CODE_BAD_RECEIPT': "A receipt's signature, issuer or subject is wrong.",
         'ErrorCode.ERROR_CODE_BAD_SIGNATURE': 'A signature or digest does not fit the bytes, or the signer is not who it must be.',

@@ -75,6 +75,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """A key file is missing, too widely readable, or of the wrong kind."""
     ERROR_CODE_BAD_INPUT: _ErrorCode.ValueType  # 98
     """A file or option given to the program is wrong."""
+    ERROR_CODE_BAD_DIRECTORY: _ErrorCode.ValueType  # 99
+    """The signed directory is refused: forged, rolled back, incomplete or expired."""
     ERROR_CODE_UNAVAILABLE: _ErrorCode.ValueType  # 100
     """Not reachable now."""
     ERROR_CODE_OVERLOADED: _ErrorCode.ValueType  # 101
@@ -139,6 +141,8 @@ ERROR_CODE_KEY_FILE: ErrorCode.ValueType  # 97
 """A key file is missing, too widely readable, or of the wrong kind."""
 ERROR_CODE_BAD_INPUT: ErrorCode.ValueType  # 98
 """A file or option given to the program is wrong."""
+ERROR_CODE_BAD_DIRECTORY: ErrorCode.ValueType  # 99
+"""The signed directory is refused: forged, rolled back, incomplete or expired."""
 ERROR_CODE_UNAVAILABLE: ErrorCode.ValueType  # 100
 """Not reachable now."""
 ERROR_CODE_OVERLOADED: ErrorCode.ValueType  # 101

@@ -1,0 +1,181 @@
+"""Loads the signed directory: the newest if it can be had and is right, else the last good copy.
+
+In: where it is published, the trusted root metadata, a folder of one's own, the time. Out: a `Directory`, how old it
+is and until when it counts. A newer directory that is refused changes nothing; the copy in use stays until it expires.
+Refuses with BAD_DIRECTORY: nothing valid is left. One process at a time uses a folder; the others wait.
+
+Sources: TUF specification 1.0.31, sections 5.3 (root) to 5.7 (files). The first root comes out of band (5.2).
+"""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from gateway.config import DirectorySource
+from gateway.directory import Directory, ParticipantList
+from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.trust.collect import UPDATE_ERRORS, Collected, collect, served_list, why
+from gateway.trust.copy import GoodCopy
+from gateway.trust.fetch import HTTPS, MemoryFetcher, fetcher_for
+from gateway.trust.problem import Problem, Reason
+from gateway.trust.roles import MAX_METADATA_BYTES, ROOT, SNAPSHOT, RoleAge
+
+STILL_WORKS = (
+    "no process starts with an expired directory; what still works: verifying what was signed before, and tracing at"
+    " nodes that run (`rogatory trace`)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """A verified directory.
+
+    Args:
+        directory: who exists.
+        checked: when it was last found to be the newest.
+        expires: from then on it is refused.
+        ages: of every role, the top level first.
+        problem: why no newer one was taken; None if this is the newest.
+        list_problems: the same for the list of a node, by node.
+    """
+
+    directory: Directory
+    checked: datetime
+    expires: datetime
+    ages: tuple[RoleAge, ...]
+    problem: Problem | None
+    list_problems: dict[str, Problem]
+
+    def warnings(self, now: datetime) -> tuple[str, ...]:
+        """Return sentences for the operator: what ends soon, what was refused."""
+        ends = [warning for age in self.ages if (warning := age.warning(now))]
+        if self.problem is not None:
+            ends.insert(
+                0,
+                f"no newer directory was taken ({self.problem}); the copy of {self.checked:%Y-%m-%d %H:%M %Z}"
+                f" is used until {self.expires:%Y-%m-%d %H:%M %Z}",
+            )
+        refused = (f"the list of node {code} is not taken ({why})" for code, why in self.list_problems.items())
+        return (*ends, *refused)
+
+
+def load(source: DirectorySource, now: datetime) -> Trusted:
+    """Return the newest directory, or the last good copy.
+
+    Raises:
+        Refusal: BAD_CONFIG, the settings name no root or folder that can be used; BAD_DIRECTORY, what is published
+            is refused, or has expired, and there is no valid copy.
+        Failure: UNAVAILABLE, nothing could be had and there is no copy.
+    """
+    root = _read_root(source)
+    with _alone(source.cache):
+        copy = GoodCopy.read(source.cache)
+        try:
+            with fetcher_for(source.repository, source.ca) as fetcher:
+                found = collect(fetcher, root, source.cache, copy.lists if copy else {}, now)
+            trusted = _trusted(found, now, None)
+        except UPDATE_ERRORS as error:
+            return _fall_back(source, root, copy, now, why(error))
+        _keep(source.cache, found, now)
+        return trusted
+
+
+def load_for_verification(source: DirectorySource, now: datetime) -> Trusted:
+    """Return what `load` does or, once that has expired, the last good copy as it was when it was last checked.
+
+    Only to verify what was signed, and to trace: nobody is let in by it.
+
+    Raises:
+        Refusal: as `load`, if there is no copy.
+        Failure: as `load`.
+    """
+    try:
+        return load(source, now)
+    except Refusal:
+        copy = GoodCopy.read(source.cache)
+        if copy is None or copy.checked > now:
+            raise
+        root, problem = _read_root(source), Problem(Reason.EXPIRED, "for verification and tracing alone")
+        try:
+            return _from_copy(copy, root, copy.checked, problem)
+        except UPDATE_ERRORS:
+            pass
+        raise
+
+
+def _fall_back(source: DirectorySource, root: bytes, copy: GoodCopy | None, now: datetime, problem: Problem) -> Trusted:
+    if copy is None:
+        raise _nothing(source, problem)
+    try:
+        return _from_copy(copy, root, now, problem)
+    except UPDATE_ERRORS as error:
+        detail = f"the copy of {copy.checked:%Y-%m-%d %H:%M %Z} cannot be used ({why(error)}), nor a newer one had"
+        raise Refusal(ErrorCode.BAD_DIRECTORY, f"{detail} ({problem}); {STILL_WORKS}", "directory") from error
+
+
+def _from_copy(copy: GoodCopy, root: bytes, at: datetime, problem: Problem) -> Trusted:
+    # By the same workflow, from nothing: a copy that was tampered with on disk is refused like any other.
+    files = copy.files | {
+        name: data for code, kept in copy.lists.items() for name, data in served_list(code, kept).items()
+    }
+    with tempfile.TemporaryDirectory(prefix="rogatory-") as scratch:
+        # A list that was refused is not in the copy, its predecessor is: here it is merely not to be found.
+        found = collect(MemoryFetcher(files), root, Path(scratch), copy.lists, at, frozenset(Reason))
+    return _trusted(found, copy.checked, problem)
+
+
+def _trusted(found: Collected, checked: datetime, problem: Problem | None) -> Trusted:
+    version = next(age.version for age in found.ages if age.role == SNAPSHOT)
+    lists: list[ParticipantList] = [each.content for each in found.lists.values() if each.content is not None]
+    return Trusted(
+        directory=Directory.merge(found.federation, lists, version),
+        checked=checked,
+        expires=min(age.expires for age in found.ages),
+        ages=(*found.ages, *(each.age for each in found.lists.values() if each.age is not None)),
+        problem=problem,
+        list_problems={code: each.problem for code, each in found.lists.items() if each.problem is not None},
+    )
+
+
+def _keep(cache: Path, found: Collected, now: datetime) -> None:
+    lists = {code: each.kept for code, each in found.lists.items() if each.kept is not None}
+    GoodCopy(checked=now, files=dict(found.files), lists=lists).write(cache)
+
+
+def _nothing(source: DirectorySource, problem: Problem) -> Refusal | Failure:
+    detail = f"the directory {source.repository} is not taken ({problem}), and there is no copy of an earlier one"
+    if problem.reason is not Reason.UNREACHABLE:
+        return Refusal(ErrorCode.BAD_DIRECTORY, detail, "directory")
+    if source.repository.startswith(HTTPS):
+        return Failure(ErrorCode.UNAVAILABLE, detail, "directory")
+    return Refusal(ErrorCode.BAD_CONFIG, detail, "directory")
+
+
+def _read_root(source: DirectorySource) -> bytes:
+    try:
+        with source.root.open("rb") as file:
+            return file.read(MAX_METADATA_BYTES[ROOT] + 1)
+    except OSError as error:
+        detail = f"cannot read the trusted root {source.root}: {error.strerror}"
+        raise Refusal(ErrorCode.BAD_CONFIG, detail, "directory.root") from error
+
+
+@contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """Hold the folder against other processes: the updater's files belong together."""
+    try:
+        cache.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(cache / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        detail = f"the folder {cache} cannot be used: {error.strerror}"
+        raise Refusal(ErrorCode.BAD_CONFIG, detail, "directory.cache") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,264 @@
+"""Reads one consistent directory through python-tuf's updater.
+
+In: where to read, the trusted root, a folder for metadata, the time, the node's lists that were accepted before. Out:
+what the federation and its nodes say, verified (TUF specification, client workflow 5.3 to 5.7). Refuses a wrong top
+level whole. A wrong or expired list of one node is that node's affair alone: otherwise any node could stop all
+others from hearing the news. Its last good list stays, and once that has expired too, its participants are out.
+What a server could do to one list, to hold back a revocation, is nobody's affair alone: that refuses all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from tuf.api.exceptions import (
+    BadVersionNumberError,
+    DownloadError,
+    DownloadLengthMismatchError,
+    ExpiredMetadataError,
+    LengthOrHashMismatchError,
+    RepositoryError,
+    UnsignedMetadataError,
+)
+from tuf.api.metadata import Metadata, Targets
+from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+
+from gateway.directory import FederationList, ParticipantEntry, ParticipantList, Status
+from gateway.errors import Refusal
+from gateway.trust.copy import KeptList
+from gateway.trust.problem import Problem, Reason
+from gateway.trust.roles import (
+    FEDERATION_PATH,
+    MAX_FILE_BYTES,
+    MAX_METADATA_BYTES,
+    ROOT,
+    SNAPSHOT,
+    TARGETS,
+    TIMESTAMP,
+    TOP_LEVEL,
+    RoleAge,
+    list_path,
+    node_role,
+)
+
+_CONFIG: Final = UpdaterConfig(
+    max_root_rotations=256,
+    max_delegations=1,  # the federation's role and one node's; a node cannot pass its right on
+    root_max_length=MAX_METADATA_BYTES[ROOT],
+    timestamp_max_length=MAX_METADATA_BYTES[TIMESTAMP],
+    snapshot_max_length=MAX_METADATA_BYTES[SNAPSHOT],
+    targets_max_length=MAX_METADATA_BYTES[TARGETS],
+)
+
+UPDATE_ERRORS: Final = (RepositoryError, DownloadError, OSError, Refusal)
+"""All that reading a directory may raise because of the directory, its server or the disk."""
+
+
+OF_ONE_NODE: Final = frozenset({Reason.EXPIRED, Reason.UNSIGNED, Reason.MALFORMED, Reason.BAD_CONTENT})
+"""What a node or its publisher did to its list. The snapshot has hashes: a server in between can only alter or hide."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeList:
+    """What is known of one node's participants.
+
+    Args:
+        content: None if nothing was ever accepted.
+        kept: the same with its signature.
+        age: of the node's role.
+        problem: why the newest list is not used.
+    """
+
+    content: ParticipantList | None
+    kept: KeptList | None
+    age: RoleAge | None
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """One consistent directory.
+
+    Args:
+        federation: what the founders say.
+        lists: by node.
+        ages: of the four top-level roles.
+        files: the top level as a repository serves it.
+    """
+
+    federation: FederationList
+    lists: Mapping[str, NodeList]
+    ages: tuple[RoleAge, ...]
+    files: Mapping[str, bytes]
+
+
+def collect(
+    fetcher: FetcherInterface,
+    root: bytes,
+    cache: Path,
+    kept: Mapping[str, KeptList],
+    now: datetime,
+    tolerated: frozenset[Reason] = OF_ONE_NODE,
+) -> Collected:
+    """Read the directory.
+
+    Args:
+        fetcher: reads the repository.
+        root: root metadata that is trusted because of how it came here.
+        cache: folder for metadata; what has been seen there is never rolled back.
+        kept: lists that were accepted before, by node.
+        now: the time.
+        tolerated: problems of one node's list that leave the others' lists alone.
+
+    Raises:
+        RepositoryError: a file is refused.
+        DownloadError: a file cannot be had, or is too large.
+        OSError: the cache cannot be written.
+        Refusal: BAD_DIRECTORY, `federation.json` makes no sense.
+    """
+    metadata, targets = cache / "metadata", cache / "targets"
+    for folder in (metadata, targets):
+        folder.mkdir(parents=True, exist_ok=True)
+    updater = Updater(
+        str(metadata), "metadata/", str(targets), "targets/", fetcher=fetcher, config=_CONFIG, bootstrap=root
+    )
+    # The library takes the machine's time where it is constructed and has no argument for it; ours is passed in.
+    # tests/unit/test_directory_attacks.py finds out should this attribute ever mean nothing.
+    updater._trusted_set.reference_time = now  # noqa: SLF001
+    updater.refresh()
+    content = _file(updater, FEDERATION_PATH)
+    federation = FederationList.parse(content, FEDERATION_PATH)
+    reader = _ListReader(updater, metadata, kept, now, tolerated)
+    return Collected(
+        federation=federation,
+        lists={node.code: reader.read(node.code) for node in federation.nodes},
+        ages=tuple(RoleAge.of(role, _local(metadata, role).signed) for role in TOP_LEVEL),
+        files=_served(metadata) | _served_target(metadata, content),
+    )
+
+
+def why(error: Exception) -> Problem:
+    """Say in one word and one sentence why a directory was not taken."""
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            return Problem(reason, str(error) or type(error).__name__)
+    return Problem(Reason.MALFORMED, str(error))
+
+
+# Most special first.
+_REASONS: Final = (
+    (ExpiredMetadataError, Reason.EXPIRED),
+    (BadVersionNumberError, Reason.WRONG_VERSION),
+    (UnsignedMetadataError, Reason.UNSIGNED),
+    (LengthOrHashMismatchError, Reason.ALTERED),
+    (DownloadLengthMismatchError, Reason.TOO_LARGE),
+    (RepositoryError, Reason.MALFORMED),
+    (Refusal, Reason.BAD_CONTENT),
+    ((DownloadError, OSError), Reason.UNREACHABLE),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _ListReader:
+    updater: Updater
+    metadata: Path
+    kept: Mapping[str, KeptList]
+    now: datetime
+    tolerated: frozenset[Reason]
+
+    def read(self, code: str) -> NodeList:
+        """Return a node's newest list, or else its last good one."""
+        try:
+            content = _file(self.updater, list_path(code))
+            parsed = _parse_list(content, code)
+        except UPDATE_ERRORS as error:
+            problem = why(error)
+            if problem.reason not in self.tolerated:
+                raise
+            return self._last_good(code, problem)
+        kept = KeptList(metadata=_path(self.metadata, node_role(code)).read_bytes(), content=content)
+        return NodeList(parsed, kept, RoleAge.of(node_role(code), _local(self.metadata, node_role(code)).signed))
+
+    def _last_good(self, code: str, problem: Problem) -> NodeList:
+        kept = self.kept.get(code)
+        if kept is None:
+            return NodeList(None, None, None, problem)
+        try:
+            signed = self._verified(code, kept)
+            parsed = _parse_list(kept.content, code)
+        except (*UPDATE_ERRORS, ValueError):  # by now its key is no longer the node's, or nobody's
+            return NodeList(None, None, None, problem)
+        if signed.is_expired(self.now):
+            # Out, yet listed: what they signed while they were in stays verifiable.
+            out = tuple(_revoked(entry) for entry in parsed.participants)
+            parsed = parsed.model_copy(update={"participants": out})
+        return NodeList(parsed, kept, RoleAge.of(node_role(code), signed), problem)
+
+    def _verified(self, code: str, kept: KeptList) -> Targets:
+        """Verify a kept list as client workflow 5.6.3 and 5.7.2 do, except for what the newest snapshot says."""
+        targets = Metadata[Targets].from_bytes(_path(self.metadata, TARGETS).read_bytes()).signed
+        metadata = Metadata[Targets].from_bytes(kept.metadata)
+        targets.verify_delegate(node_role(code), metadata.signed_bytes, metadata.signatures)
+        info = metadata.signed.targets.get(list_path(code)) if metadata.signed.type == TARGETS else None
+        if info is None:
+            raise RepositoryError(f"the kept metadata of node {code} has no list")
+        info.verify_length_and_hashes(kept.content)
+        return metadata.signed
+
+
+def _file(updater: Updater, path: str) -> bytes:
+    info = updater.get_targetinfo(path)
+    if info is None:
+        raise RepositoryError(f"nobody who may has signed {path}")
+    if info.length > MAX_FILE_BYTES:
+        raise DownloadLengthMismatchError(f"{path} is above {MAX_FILE_BYTES} bytes")
+    local = updater.find_cached_target(info) or updater.download_target(info)
+    return Path(local).read_bytes()
+
+
+def _parse_list(content: bytes, code: str) -> ParticipantList:
+    parsed = ParticipantList.parse(content, list_path(code))
+    if parsed.node != code:
+        # Its own name in the file lets the list check itself; here that name is held to the role that signed.
+        raise RepositoryError(f"{list_path(code)} is a list of node {parsed.node}")
+    return parsed
+
+
+def _revoked(entry: ParticipantEntry) -> ParticipantEntry:
+    return entry.model_copy(update={"status": Status.REVOKED})
+
+
+def _path(metadata: Path, role: str) -> Path:
+    return metadata / f"{role}.json"
+
+
+def _local(metadata: Path, role: str) -> Metadata[Targets]:
+    return Metadata.from_bytes(_path(metadata, role).read_bytes())
+
+
+def _served(metadata: Path) -> dict[str, bytes]:
+    """Return the top level under the names of a repository with consistent snapshots (specification 6.2)."""
+    files = {f"metadata/{path.name}": path.read_bytes() for path in (metadata / "root_history").glob("*.root.json")}
+    files["metadata/timestamp.json"] = _path(metadata, TIMESTAMP).read_bytes()
+    for role in (SNAPSHOT, TARGETS):
+        content = _path(metadata, role).read_bytes()
+        files[f"metadata/{_local(metadata, role).signed.version}.{role}.json"] = content
+    return files
+
+
+def served_list(code: str, kept: KeptList) -> dict[str, bytes]:
+    """Return a kept list under the names of a repository."""
+    signed = Metadata[Targets].from_bytes(kept.metadata).signed
+    prefix = next(iter(signed.targets[list_path(code)].hashes.values()))
+    folder, _, name = list_path(code).rpartition("/")
+    return {
+        f"metadata/{signed.version}.{node_role(code)}.json": kept.metadata,
+        f"targets/{folder}/{prefix}.{name}": kept.content,
+    }
+
+
+def _served_target(metadata: Path, content: bytes) -> dict[str, bytes]:
+    info = _local(metadata, TARGETS).signed.targets[FEDERATION_PATH]
+    return {f"targets/{next(iter(info.hashes.values()))}.{FEDERATION_PATH}": content}

@@ -1,0 +1,129 @@
+"""Where the files of a signed directory are read from: a folder, an HTTPS server, or memory.
+
+In: an address. Out: bytes in pieces, so that the updater can stop at its limit. Nothing is trusted that comes from
+here. Refuses HTTP, redirects, and names that leave the folder. A file that is not there is status 404 everywhere: this
+is how the updater learns that there is no newer root (TUF specification, client workflow 5.3.3).
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import urllib3
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
+from tuf.ngclient import FetcherInterface
+
+from gateway.trust.roles import MAX_FILE_BYTES
+
+HTTPS: Final = "https://"
+TIMEOUT_SECONDS: Final = 10.0
+"""To connect, and between two pieces."""
+
+_PIECE_BYTES: Final = 64 << 10
+_OK: Final = 200
+_NOT_FOUND: Final = 404
+
+
+class MemoryFetcher(FetcherInterface):
+    """Reads from memory: the last good copy, or a repository of a test.
+
+    Args:
+        files: content by name, e.g. `metadata/1.root.json`.
+    """
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self.files = files
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        if url not in self.files:
+            raise DownloadHTTPError(f"there is no {url}", _NOT_FOUND)
+        return iter([self.files[url]])
+
+
+class FolderFetcher(FetcherInterface):
+    """Reads from a folder of this machine.
+
+    Args:
+        folder: with `metadata/` and `targets/` in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        path = self._folder / url
+        if ".." in Path(url).parts or not path.is_relative_to(self._folder):
+            raise DownloadError(f"{url} is outside of {self._folder}")
+        if not self._folder.is_dir():
+            raise DownloadError(f"there is no folder {self._folder}")
+        try:
+            with path.open("rb") as file:
+                return iter([file.read(MAX_FILE_BYTES + 1)])  # one more than anything may have
+        except FileNotFoundError as error:
+            raise DownloadHTTPError(f"there is no {path}", _NOT_FOUND) from error
+        except OSError as error:
+            raise DownloadError(f"cannot read {path}: {error.strerror}") from error
+
+
+class HttpsFetcher(FetcherInterface):
+    """Reads from an HTTPS server, whose certificate the system's authorities or `ca` vouch for.
+
+    Args:
+        base: `https://HOST/PATH`.
+        ca: a file of PEM certificates instead of the system's.
+    """
+
+    def __init__(self, base: str, ca: Path | None = None) -> None:
+        self._base = base.rstrip("/")
+        self._pool = urllib3.PoolManager(cert_reqs="CERT_REQUIRED", ca_certs=str(ca) if ca else None)
+        self._open: urllib3.BaseHTTPResponse | None = None
+
+    def close(self) -> None:
+        """Close all connections, also of an answer that was not read to its end."""
+        if self._open is not None:
+            self._open.close()
+        self._pool.clear()
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        address = f"{self._base}/{url}"
+        if urlsplit(address).scheme != "https":
+            raise DownloadError(f"{address} is not HTTPS")
+        response = self._pool.request(
+            "GET",
+            address,
+            preload_content=False,
+            redirect=False,  # it could lead to HTTP, or to a server of somebody else's
+            retries=False,
+            timeout=urllib3.Timeout(TIMEOUT_SECONDS),
+            headers={"Accept-Encoding": "identity"},  # limits count what arrives
+        )
+        self._open = response
+        if response.status != _OK:
+            raise DownloadHTTPError(f"{address} answers {response.status}", response.status)
+        return _stream(response)
+
+
+@contextmanager
+def fetcher_for(repository: str, ca: Path | None) -> Iterator[FetcherInterface]:
+    """Yield the one for a setting: an HTTPS address, or a folder."""
+    if not repository.startswith(HTTPS):
+        yield FolderFetcher(Path(repository))
+        return
+    fetcher = HttpsFetcher(repository, ca)
+    try:
+        yield fetcher
+    finally:
+        fetcher.close()
+
+
+def _stream(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    try:
+        yield from response.stream(_PIECE_BYTES, decode_content=False)
+    except urllib3.exceptions.TimeoutError as error:
+        raise SlowRetrievalError("the server stopped sending") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise DownloadError("the server broke off") from error
+    finally:
+        response.close()

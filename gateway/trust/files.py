@@ -1,0 +1,125 @@
+"""The files of a repository: what is published, and what awaits signatures.
+
+In: a folder, roles. Out: metadata of the kind that is wanted; files that are replaced whole. Refuses with BAD_DIRECTORY
+what cannot be read, with NOT_FOUND what is not there, and with BAD_INPUT a folder that cannot be written.
+"""
+
+import secrets
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
+
+from gateway.errors import ErrorCode, Refusal
+from gateway.trust.roles import ROOT, TARGETS
+
+S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
+Founded: TypeAlias = Metadata[Root] | Metadata[Targets]
+"""What the founders sign."""
+
+
+class Files:
+    """Files of one repository.
+
+    Args:
+        folder: where it lies, or will.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.metadata, self.targets, self.pending = folder / "metadata", folder / "targets", folder / "pending"
+
+    def make(self) -> None:
+        """Make the folders, for their owner alone."""
+        for folder in (self.folder, self.metadata, self.targets, self.targets / "participants", self.pending):
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+    def version(self, role: str) -> int:
+        """Return the newest version of a role; 0 if there is none."""
+        names = (path.name.split(".")[0] for path in self.metadata.glob(f"*.{role}.json"))
+        return max((int(name) for name in names if name.isdecimal()), default=0)
+
+    def read(self, kind: type[S], role: str) -> Metadata[S]:
+        """Return a role's newest published metadata.
+
+        Raises:
+            Refusal: NOT_FOUND, there is none; BAD_DIRECTORY, it holds something else.
+        """
+        version = self.version(role)
+        if not version:
+            raise Refusal(ErrorCode.NOT_FOUND, f"{self.folder} has no published {role}", "folder")
+        return self.read_version(kind, role, version)
+
+    def read_version(self, kind: type[S], role: str, version: int) -> Metadata[S]:
+        """Return a version of a role's metadata; refuses as `read` does."""
+        return parse(kind, self.metadata / f"{version}.{role}.json")
+
+    def read_published(self, role: str) -> Founded:
+        """Return what founders have signed and is published; refuses as `read` does."""
+        return self.read(Root, ROOT) if role == ROOT else self.read(Targets, TARGETS)
+
+    def read_pending(self, role: str) -> Founded | None:
+        """Return what founders are asked to sign; refuses as `read` does."""
+        path = self.pending / f"{role}.json"
+        if not path.exists():
+            return None
+        return parse(Root, path) if role == ROOT else parse(Targets, path)
+
+    def meta(self, role: str) -> MetaFile:
+        """Return how a snapshot or timestamp names a role's newest metadata."""
+        version = self.version(role)
+        content = (self.metadata / f"{version}.{role}.json").read_bytes()
+        # With hashes: nobody in between can then pass off an altered list as the node's own mistake.
+        return MetaFile.from_data(version, content, ["sha256"])
+
+    def read_target(self, path: str, targets: Targets) -> bytes:
+        """Return a file that some metadata lists.
+
+        Raises:
+            Refusal: BAD_DIRECTORY, it is not listed, or not there.
+        """
+        info = targets.targets.get(path)
+        try:
+            if info is not None:
+                return self._target_path(path, info).read_bytes()
+        except OSError as error:
+            raise Refusal(ErrorCode.BAD_DIRECTORY, f"cannot read {path}: {error.strerror}", "folder") from error
+        raise Refusal(ErrorCode.BAD_DIRECTORY, f"{path} is not listed", "folder")
+
+    def write_target(self, path: str, info: TargetFile, content: bytes) -> None:
+        """Write a file under the name that clients ask for (specification section 6.2)."""
+        write(self._target_path(path, info), content)
+
+    def _target_path(self, path: str, info: TargetFile) -> Path:
+        folder, _, name = path.rpartition("/")
+        return self.targets / folder / f"{info.hashes['sha256']}.{name}"
+
+
+def parse(kind: type[S], path: Path) -> Metadata[S]:
+    """Read metadata.
+
+    Raises:
+        Refusal: BAD_DIRECTORY, it cannot be read or is of another kind.
+    """
+    try:
+        found = Metadata[S].from_bytes(path.read_bytes())
+    except (OSError, RepositoryError) as error:
+        raise Refusal(ErrorCode.BAD_DIRECTORY, f"{path} cannot be read as metadata", "folder") from error
+    if not isinstance(found.signed, kind):
+        raise Refusal(ErrorCode.BAD_DIRECTORY, f"{path} holds metadata of another role", "folder")
+    return found
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file whole: a server may be reading it.
+
+    Raises:
+        Refusal: BAD_INPUT, it cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError as error:
+        raise Refusal(ErrorCode.BAD_INPUT, f"cannot write {path}: {error.strerror}", "folder") from error

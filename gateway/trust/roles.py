@@ -1,0 +1,80 @@
+"""Words that the makers and the readers of a signed directory share: roles, paths, lifetimes, sizes."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from tuf.api.metadata import Root, Signed, Snapshot, Targets, Timestamp
+
+ROOT: Final = Root.type
+TARGETS: Final = Targets.type
+SNAPSHOT: Final = Snapshot.type
+TIMESTAMP: Final = Timestamp.type
+TOP_LEVEL: Final = (ROOT, TARGETS, SNAPSHOT, TIMESTAMP)
+
+FEDERATION_PATH: Final = "federation.json"
+
+LIFETIMES: Final = {
+    # People have to meet for these two.
+    ROOT: timedelta(days=1095),
+    TARGETS: timedelta(days=365),
+    # A stale copy can be passed off as the newest for so long; a month, as development certificates last.
+    SNAPSHOT: timedelta(days=30),
+    TIMESTAMP: timedelta(days=30),
+}
+NODE_LIFETIME: Final = timedelta(days=90)
+
+WARN_BEFORE: Final = {ROOT: timedelta(days=90), TARGETS: timedelta(days=60)}
+WARN_BEFORE_OTHERS: Final = timedelta(days=10)
+
+MAX_METADATA_BYTES: Final = {
+    ROOT: 256 << 10,
+    TIMESTAMP: 16 << 10,
+    SNAPSHOT: 256 << 10,  # a hundred bytes for each node
+    TARGETS: 1 << 20,  # half a KiB for each node
+}
+MAX_FILE_BYTES: Final = 16 << 20
+"""`federation.json` and each list of participants; an entry takes about one KiB."""
+
+
+def node_role(code: str) -> str:
+    """Return the role whose key signs a node's list of participants."""
+    return f"node-{code}"
+
+
+def list_path(code: str) -> str:
+    """Return the path of a node's list of participants, the only one that its role may sign."""
+    return f"participants/{code}.json"
+
+
+def lifetime(role: str) -> timedelta:
+    """Return for how long a role signs."""
+    return LIFETIMES.get(role, NODE_LIFETIME)
+
+
+@dataclass(frozen=True, slots=True)
+class RoleAge:
+    """One role's metadata: how new it is, and until when it counts.
+
+    Args:
+        role: its name.
+        version: its version.
+        expires: from then on it is refused.
+    """
+
+    role: str
+    version: int
+    expires: datetime
+
+    @classmethod
+    def of(cls, role: str, signed: Signed) -> "RoleAge":
+        """Return that of a role's metadata."""
+        return cls(role, signed.version, signed.expires)
+
+    def warning(self, now: datetime) -> str | None:
+        """Return a sentence for the operator if it ends soon: long before it does, where people must meet."""
+        if now >= self.expires:
+            return f"the directory's role {self.role} expired on {self.expires:%Y-%m-%d %H:%M %Z}"
+        if self.expires - now >= WARN_BEFORE.get(self.role, WARN_BEFORE_OTHERS):
+            return None
+        return f"the directory's role {self.role} expires on {self.expires:%Y-%m-%d %H:%M %Z}"

@@ -1,0 +1,602 @@
+"""Attacks on the signed directory: each changes one thing, and is known by the reason for which it is refused."""
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tuf.api.metadata import DelegatedRole, Delegations, Root, Snapshot, Targets, Timestamp
+
+from gateway.directory import ParticipantList, Status
+from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.identity import Role
+from gateway.signature import key_id
+from gateway.trust import client, copy
+from gateway.trust.problem import Reason
+from tests import registry, world
+from tests.registry import FOUNDERS, LATER, NEW_FOUNDERS, PUBLISHER, Registry, expire, key, nothing, path_of, public
+from tests.world import NOW
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    return registry.make(tmp_path_factory.mktemp("registry"))
+
+
+@pytest.fixture
+def made(template: Registry, tmp_path: Path) -> Registry:
+    return Registry(shutil.copytree(template.folder, tmp_path / "fed"))
+
+
+# Whole: nothing of it is taken
+
+
+def rolled_back_timestamp(made: Registry) -> None:
+    old = (made.metadata / "timestamp.json").read_bytes()
+    made.newer()
+    made.load()
+    (made.metadata / "timestamp.json").write_bytes(old)
+
+
+def rolled_back_snapshot(made: Registry) -> None:
+    made.newer()
+    made.load()
+
+    def change(signed: Timestamp) -> None:
+        signed.snapshot_meta.version = 1
+
+    made.forge("timestamp", change, PUBLISHER)
+
+
+def rolled_back(role: str) -> Callable[[Registry], None]:
+    def attack(made: Registry) -> None:
+        made.newer()
+        made.load()
+
+        def change(signed: Snapshot) -> None:
+            signed.meta[f"{role}.json"].version = 1
+
+        made.forge_snapshot(change)
+
+    return attack
+
+
+def node_left_out_of_the_snapshot(made: Registry) -> None:
+    def change(signed: Snapshot) -> None:
+        del signed.meta["node-ee.json"]
+
+    made.forge_snapshot(change)
+
+
+def mixed_snapshot(made: Registry) -> None:
+    """The timestamp of today with the snapshot of yesterday under today's name."""
+    old = made.newest("snapshot").read_bytes()
+    made.newer()
+    made.newest("snapshot").write_bytes(old)
+
+
+def mixed_targets(made: Registry) -> None:
+    old = made.newest("targets").read_bytes()
+    made.newer()
+    made.newest("targets").write_bytes(old)
+
+
+def mixed_list(made: Registry) -> None:
+    """One node's list of yesterday, which does not know a revocation, among the others of today."""
+    old = made.newest("node-ee").read_bytes()
+    made.newer()
+    made.newest("node-ee").write_bytes(old)
+
+
+def expired_timestamp(made: Registry) -> None:
+    made.forge("timestamp", expire, PUBLISHER)
+
+
+def expired_snapshot(made: Registry) -> None:
+    made.forge_snapshot(expire)
+
+
+def expired_targets(made: Registry) -> None:
+    made.forge("targets", expire, *FOUNDERS)
+    made.publish_unseen()
+
+
+def expired_root(made: Registry) -> None:
+    made.forge("root", expire, *FOUNDERS)
+
+
+def root_one_signature_short(made: Registry) -> None:
+    made.forge("root", nothing, FOUNDERS[0])
+
+
+def targets_one_signature_short(made: Registry) -> None:
+    made.forge("targets", nothing, FOUNDERS[0])
+    made.publish_unseen()
+
+
+def targets_signed_twice_by_one_founder(made: Registry) -> None:
+    made.forge("targets", nothing, FOUNDERS[0])
+    path = made.newest("targets")
+    content = json.loads(path.read_bytes())
+    content["signatures"] *= 2
+    path.write_text(json.dumps(content))
+    made.publish_unseen()
+
+
+def targets_signed_by_nodes(made: Registry) -> None:
+    made.forge("targets", nothing, key("ee"), key("de"), key("fr"))
+    made.publish_unseen()
+
+
+def take_over(signed: Root) -> None:
+    new = public(NEW_FOUNDERS)
+    signed.keys |= {each.keyid: each for each in new}
+    for role in ("root", "targets"):
+        signed.roles[role].keyids = [each.keyid for each in new]
+
+
+def root_signed_by_its_new_keys_alone(made: Registry) -> None:
+    made.forge("root", take_over, *NEW_FOUNDERS)
+
+
+def root_signed_by_its_old_keys_alone(made: Registry) -> None:
+    made.forge("root", take_over, *FOUNDERS)
+
+
+def root_that_skips_a_version(made: Registry) -> None:
+    made.forge("root", nothing, *FOUNDERS, version=2)
+    (made.metadata / "3.root.json").rename(made.metadata / "2.root.json")
+
+
+def lower_the_threshold(signed: Root) -> None:
+    for role in ("root", "targets"):
+        signed.roles[role].threshold = 1
+
+
+def threshold_lowered_by_one_founder(made: Registry) -> None:
+    made.forge("root", lower_the_threshold, FOUNDERS[0])
+
+
+def timestamp_by_an_unknown_key(made: Registry) -> None:
+    made.forge("timestamp", nothing, key("nobody"))
+
+
+def snapshot_by_an_unknown_key(made: Registry) -> None:
+    made.forge_snapshot(nothing, key("nobody"))
+
+
+def snapshot_by_a_founder(made: Registry) -> None:
+    made.forge_snapshot(nothing, FOUNDERS[0])
+
+
+def oversized_timestamp(made: Registry) -> None:
+    with (made.metadata / "timestamp.json").open("ab") as file:
+        file.write(b" " * (17 << 10))
+
+
+def oversized_root(made: Registry) -> None:
+    made.forge("root", nothing, *FOUNDERS)
+    with (made.metadata / "2.root.json").open("ab") as file:
+        file.write(b" " * (257 << 10))
+
+
+def oversized_list(made: Registry) -> None:
+    made.newer()
+    with made.newest("node-ee").open("ab") as file:
+        file.write(b" ")
+
+
+def altered(made: Registry, name: str) -> None:
+    made.newer()
+    for path in made.targets.rglob(f"*.{name}"):
+        content = path.read_bytes()
+        # The published key of somebody, exchanged for another: same length, still valid.
+        path.write_bytes(
+            content.replace(b'"2025-', b'"2024-').replace(b"https", b"httpx").replace(b"localhost", b"localhosu")
+        )
+    shutil.rmtree(made.folder / "cache" / "targets")  # what was fetched before needs no fetching
+
+
+def altered_federation(made: Registry) -> None:
+    altered(made, "federation.json")
+
+
+def altered_list(made: Registry) -> None:
+    altered(made, "ee.json")
+
+
+def hidden_list(made: Registry) -> None:
+    """The server keeps back what would revoke somebody."""
+    made.newer()
+    made.newest("node-ee").unlink()
+
+
+def hidden_snapshot(made: Registry) -> None:
+    made.newer()
+    made.newest("snapshot").unlink()
+
+
+def no_metadata(made: Registry) -> None:
+    (made.metadata / "timestamp.json").write_text("{")
+
+
+def nested_without_end(made: Registry) -> None:
+    (made.metadata / "timestamp.json").write_text("[" * 16000)
+
+
+def one_role_for_another(made: Registry) -> None:
+    (made.metadata / "timestamp.json").write_bytes(made.newest("snapshot").read_bytes())
+
+
+def federation_list_signed_by_a_node(made: Registry) -> None:
+    """The founders' own metadata lacks it, and a node offers one."""
+
+    def change(signed: Targets) -> None:
+        del signed.targets["federation.json"]
+
+    content = next(made.targets.glob("*.federation.json")).read_bytes()
+    made.forge("targets", change, *FOUNDERS)
+    made.sign_list_of_anything("ee", "federation.json", content)
+
+
+def node_twice(made: Registry) -> None:
+    """Properly signed nonsense: which of the two CAs would count?"""
+    federation = made.repository.federation()
+    made.repository.propose_federation(federation.model_copy(update={"nodes": federation.nodes * 2}), {}, NOW)
+    made.sign(*FOUNDERS)
+    made.publish()
+
+
+@pytest.mark.parametrize(
+    ("attack", "reason", "newcomer_is_safe"),
+    [
+        # A newcomer cannot know what was there before; the timestamp's expiry bounds what he can be shown.
+        pytest.param(rolled_back_timestamp, Reason.WRONG_VERSION, False, id="rolled-back timestamp"),
+        pytest.param(rolled_back_snapshot, Reason.WRONG_VERSION, True, id="rolled-back snapshot"),
+        pytest.param(rolled_back("targets"), Reason.WRONG_VERSION, True, id="rolled-back targets"),
+        pytest.param(rolled_back("node-ee"), Reason.WRONG_VERSION, True, id="rolled-back list of a node"),
+        pytest.param(node_left_out_of_the_snapshot, Reason.MALFORMED, False, id="node left out of the snapshot"),
+        pytest.param(mixed_snapshot, Reason.ALTERED, True, id="old snapshot with a new timestamp"),
+        pytest.param(mixed_targets, Reason.ALTERED, True, id="old targets with a new snapshot"),
+        pytest.param(mixed_list, Reason.ALTERED, True, id="old list with a new snapshot"),
+        pytest.param(expired_timestamp, Reason.EXPIRED, True, id="expired timestamp"),
+        pytest.param(expired_snapshot, Reason.EXPIRED, True, id="expired snapshot"),
+        pytest.param(expired_targets, Reason.EXPIRED, True, id="expired targets"),
+        pytest.param(expired_root, Reason.EXPIRED, True, id="expired root"),
+        pytest.param(root_one_signature_short, Reason.UNSIGNED, True, id="one signature short on root"),
+        pytest.param(targets_one_signature_short, Reason.UNSIGNED, True, id="one signature short on targets"),
+        pytest.param(targets_signed_twice_by_one_founder, Reason.MALFORMED, True, id="one founder signs twice"),
+        pytest.param(targets_signed_by_nodes, Reason.UNSIGNED, True, id="targets signed by nodes"),
+        pytest.param(root_signed_by_its_new_keys_alone, Reason.UNSIGNED, True, id="root signed by its new keys alone"),
+        pytest.param(root_signed_by_its_old_keys_alone, Reason.UNSIGNED, True, id="root signed by its old keys alone"),
+        pytest.param(root_that_skips_a_version, Reason.WRONG_VERSION, True, id="root that skips a version"),
+        pytest.param(threshold_lowered_by_one_founder, Reason.UNSIGNED, True, id="threshold lowered by one founder"),
+        pytest.param(timestamp_by_an_unknown_key, Reason.UNSIGNED, True, id="timestamp by an unknown key"),
+        pytest.param(snapshot_by_an_unknown_key, Reason.UNSIGNED, True, id="snapshot by an unknown key"),
+        pytest.param(snapshot_by_a_founder, Reason.UNSIGNED, True, id="snapshot by a founder"),
+        pytest.param(oversized_timestamp, Reason.TOO_LARGE, True, id="oversized timestamp"),
+        pytest.param(oversized_root, Reason.TOO_LARGE, True, id="oversized root"),
+        pytest.param(oversized_list, Reason.TOO_LARGE, True, id="list above its signed length"),
+        pytest.param(altered_federation, Reason.ALTERED, True, id="altered federation.json"),
+        pytest.param(altered_list, Reason.ALTERED, True, id="altered list"),
+        pytest.param(hidden_list, Reason.UNREACHABLE, True, id="hidden list"),
+        pytest.param(hidden_snapshot, Reason.UNREACHABLE, True, id="hidden snapshot"),
+        pytest.param(no_metadata, Reason.MALFORMED, True, id="timestamp is no metadata"),
+        pytest.param(nested_without_end, Reason.MALFORMED, True, id="timestamp nested without end"),
+        pytest.param(one_role_for_another, Reason.MALFORMED, True, id="snapshot as timestamp"),
+        pytest.param(federation_list_signed_by_a_node, Reason.MALFORMED, True, id="federation.json signed by a node"),
+        pytest.param(node_twice, Reason.BAD_CONTENT, True, id="node listed twice"),
+    ],
+)
+def test_attacked_directory_is_not_taken_and_the_last_good_copy_stays(
+    made: Registry, attack: Callable[[Registry], None], reason: Reason, newcomer_is_safe: bool
+) -> None:
+    before = made.load()
+    assert (before.problem, before.list_problems) == (None, {})
+    attack(made)
+    after = made.load()
+    assert after.problem is not None
+    assert after.problem.reason is reason
+    assert after.directory.nodes == before.directory.nodes
+    assert after.directory.participants == before.directory.participants
+    assert after.warnings(LATER)
+    if newcomer_is_safe:
+        with pytest.raises(Refusal) as caught:
+            made.load_as_newcomer()
+        local = reason is Reason.UNREACHABLE
+        assert caught.value.code is (ErrorCode.BAD_CONFIG if local else ErrorCode.BAD_DIRECTORY)
+
+
+# Time
+
+
+def test_frozen_directory_is_refused_once_its_timestamp_has_expired(made: Registry) -> None:
+    """The server goes on serving what was right once; nobody can tell it from quiet times before it expires."""
+    end = made.load().expires
+    assert made.load(end - timedelta(seconds=1)).problem is None
+    with pytest.raises(Refusal) as caught:
+        made.load(end)
+    assert caught.value.code is ErrorCode.BAD_DIRECTORY
+    assert "still works" in caught.value.detail
+
+
+def test_expiry_is_judged_by_the_clock_that_is_passed_in(made: Registry) -> None:
+    """Holds python-tuf to the attribute through which it is told the time."""
+    assert made.load_as_newcomer(NOW).problem is None
+    with pytest.raises(Refusal):
+        made.load_as_newcomer(NOW + timedelta(days=3650))
+
+
+def test_operator_is_warned_long_before_the_directory_expires(made: Registry) -> None:
+    trusted = made.load()
+    assert trusted.warnings(trusted.expires - timedelta(days=10, seconds=1)) == ()
+    assert len(trusted.warnings(trusted.expires - timedelta(days=9))) == 2  # snapshot and timestamp
+    root = next(age for age in trusted.ages if age.role == "root")
+    assert root.warning(root.expires - timedelta(days=90)) is None
+    assert root.warning(root.expires - timedelta(days=89))
+
+
+def test_old_signatures_can_be_verified_after_the_directory_has_expired_and_nobody_starts(made: Registry) -> None:
+    trusted = made.load()
+    past = trusted.expires + timedelta(days=400)
+    with pytest.raises(Refusal):
+        made.load(past)
+    looking_back = client.load_for_verification(made.source(), past)
+    assert looking_back.directory == trusted.directory
+    assert looking_back.problem is not None
+    with pytest.raises(Refusal):  # there is nothing to look back to
+        client.load_for_verification(made.source("other"), past)
+
+
+def test_copy_tampered_with_serves_nobody_to_look_back(made: Registry) -> None:
+    past = made.load().expires
+    path = made.folder / "cache" / copy.NAME
+    path.write_text(path.read_text().replace("localhost:1", "localhost:2"))
+    with pytest.raises(Refusal) as caught:
+        client.load_for_verification(made.source(), past)
+    assert caught.value.code is ErrorCode.BAD_DIRECTORY
+
+
+def test_file_above_our_own_limit_is_refused_whatever_was_signed(
+    made: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.trust.collect.MAX_FILE_BYTES", 100)
+    with pytest.raises(Refusal) as caught:
+        made.load()
+    assert caught.value.code is ErrorCode.BAD_DIRECTORY
+
+
+def test_cache_in_the_place_of_a_file_is_refused(made: Registry) -> None:
+    (made.folder / "cache").write_text("in the way")
+    with pytest.raises(Refusal) as caught:
+        made.load()
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_CONFIG, "directory.cache")
+
+
+def test_who_can_still_start_also_looks_at_the_newest(made: Registry) -> None:
+    assert client.load_for_verification(made.source(), LATER).problem is None
+
+
+# The copy
+
+
+def test_unreachable_directory_leaves_the_last_good_copy_in_use_until_it_expires(made: Registry) -> None:
+    trusted = made.load()
+    shutil.rmtree(made.folder / "repository")
+    again = made.load(LATER + timedelta(hours=1))
+    assert again.problem is not None
+    assert again.problem.reason is Reason.UNREACHABLE
+    assert (again.directory, again.checked, again.expires) == (trusted.directory, LATER, trusted.expires)
+    with pytest.raises(Refusal) as caught:
+        made.load(trusted.expires)
+    assert caught.value.code is ErrorCode.BAD_DIRECTORY
+
+
+@pytest.mark.parametrize("part", ["files", "lists"])
+def test_copy_tampered_with_on_disk_is_verified_like_any_other(made: Registry, part: str) -> None:
+    good = made.load().directory
+    shutil.rmtree(made.folder / "repository")
+    path = made.folder / "cache" / copy.NAME
+    content = path.read_text()
+    assert "localhost:1" in content
+    assert "2025-03-01" in content
+    path.write_text(content.replace("localhost:1", "localhost:2") if part == "files" else content)
+    if part == "files":
+        with pytest.raises(Refusal) as caught:
+            made.load()
+        assert caught.value.code is ErrorCode.BAD_DIRECTORY
+        return
+    changed = json.loads(content)
+    changed["lists"]["ee"]["content"] = changed["lists"]["ee"]["content"].replace("investigator", "court")
+    path.write_text(json.dumps(changed))
+    after = made.load()
+    assert set(after.list_problems) == {"ee"}
+    assert [p for p in after.directory.participants if p.address.node == "ee"] == []
+    assert set(after.directory.participants) <= set(good.participants)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff"])
+def test_unreadable_copy_is_no_copy(made: Registry, content: bytes) -> None:
+    made.load()
+    (made.folder / "cache" / copy.NAME).write_bytes(content)
+    assert made.load().problem is None  # what is published still serves
+    (made.folder / "cache" / copy.NAME).write_bytes(content)
+    shutil.rmtree(made.folder / "repository")
+    with pytest.raises(Refusal) as caught:
+        made.load()
+    assert caught.value.code is ErrorCode.BAD_CONFIG
+
+
+def test_crash_between_metadata_and_copy_does_not_hurt(made: Registry) -> None:
+    """The updater wrote newer metadata, then the process was killed: the copy still serves, and then the news."""
+    made.load()
+    before = (made.folder / "cache" / copy.NAME).read_bytes()
+    made.newer()
+    version = made.load().directory.version
+    (made.folder / "cache" / copy.NAME).write_bytes(before)
+    assert made.load().directory.version == version
+
+
+# One node's list
+
+
+def entries(made: Registry, code: str) -> tuple[object, ...]:
+    return tuple(p for p in made.load().directory.participants if p.address.node == code)
+
+
+def list_by_an_unknown_key(made: Registry) -> None:
+    made.sign_list_of_anything("ee", path_of("ee"), made.list_of("ee").to_json(), key("nobody"))
+
+
+def list_by_another_node(made: Registry) -> None:
+    made.sign_list_of_anything("ee", path_of("ee"), made.list_of("ee").to_json(), key("de"))
+
+
+def foreign_participant(made: Registry) -> None:
+    own = json.loads(made.list_of("ee").to_json())
+    foreign = json.loads(made.list_of("de").to_json())
+    own["participants"].append(foreign["participants"][0])
+    made.sign_list_of_anything("ee", path_of("ee"), json.dumps(own).encode())
+
+
+def list_of_another_node(made: Registry) -> None:
+    made.sign_list_of_anything("ee", path_of("ee"), made.list_of("de").to_json())
+
+
+def participant_twice(made: Registry) -> None:
+    own = json.loads(made.list_of("ee").to_json())
+    own["participants"] *= 2
+    made.sign_list_of_anything("ee", path_of("ee"), json.dumps(own).encode())
+
+
+def expired_list(made: Registry) -> None:
+    made.forge("node-ee", expire, key("ee"))
+    made.publish_unseen()
+
+
+def list_passed_on(made: Registry) -> None:
+    """The node's role has no list any more, but lets somebody else's key sign it."""
+    (other,) = public([key("nobody")])
+
+    def delegate(signed: Targets) -> None:
+        signed.targets.clear()
+        role = DelegatedRole("other", [other.keyid], 1, terminating=True, paths=[path_of("ee")])
+        signed.delegations = Delegations({other.keyid: other}, {"other": role})
+
+    made.forge("node-ee", delegate, key("ee"))
+    made.publish_unseen()
+
+
+@pytest.mark.parametrize(
+    ("attack", "reason"),
+    [
+        pytest.param(list_by_an_unknown_key, Reason.UNSIGNED, id="signed by an unknown key"),
+        pytest.param(list_by_another_node, Reason.UNSIGNED, id="signed by another node"),
+        pytest.param(foreign_participant, Reason.BAD_CONTENT, id="participant under another country"),
+        pytest.param(list_of_another_node, Reason.MALFORMED, id="list of another country"),
+        pytest.param(participant_twice, Reason.BAD_CONTENT, id="participant twice"),
+        pytest.param(expired_list, Reason.EXPIRED, id="expired"),
+        pytest.param(list_passed_on, Reason.MALFORMED, id="passed on to another key"),
+    ],
+)
+def test_wrong_list_of_one_node_leaves_its_last_good_one_and_all_others(
+    made: Registry, attack: Callable[[Registry], None], reason: Reason
+) -> None:
+    before = made.load()
+    attack(made)
+    made.put_list("de", [world.participant("de/new-court", Role.COURT)])
+    made.publish()
+    after = made.load()
+    assert after.problem is None
+    assert {code: problem.reason for code, problem in after.list_problems.items()} == {"ee": reason}
+    assert entries(made, "ee") == tuple(p for p in before.directory.participants if p.address.node == "ee")
+    assert entries(made, "de") == (world.participant("de/new-court", Role.COURT),)
+    shutil.rmtree(made.folder / "repository")
+    assert made.load().directory == after.directory  # the same from the copy
+    assert set(made.load().list_problems) == {"ee"}
+
+
+def test_newcomer_sees_nobody_of_a_node_whose_list_is_wrong(made: Registry) -> None:
+    foreign_participant(made)
+    seen = made.load_as_newcomer().directory
+    assert {p.address.node for p in seen.participants} == {"de", "fr"}
+
+
+def test_participants_of_a_node_that_lets_its_list_expire_are_out_but_verifiable(made: Registry) -> None:
+    made.load()
+    past = LATER + timedelta(days=100)
+    made.propose(now=past)
+    made.sign(*FOUNDERS[:2])
+    made.put_list("de", made.list_of("de").participants, past)
+    made.publish(past)
+    after = made.load(past)
+    assert set(after.list_problems) == {"ee", "fr"}
+    states = {p.address.node: p.status for p in after.directory.participants}
+    assert states == {"de": Status.ACTIVE, "ee": Status.REVOKED, "fr": Status.REVOKED}
+    assert after.directory.roles(world.INVESTIGATOR) == frozenset()
+    entry = world.signing_entry(world.INVESTIGATOR)
+    assert after.directory.signing_key(world.INVESTIGATOR, key_id(entry.public), NOW) == entry.public
+
+
+@pytest.mark.parametrize("path", [path_of("de"), "federation.json", "participants/xx.json"])
+def test_what_a_node_signs_beside_its_own_list_is_not_looked_at(made: Registry, path: str) -> None:
+    forged = ParticipantList(node="de", participants=(world.participant("de/mole", Role.COURT),))
+    before = made.load().directory
+    made.sign_list_of_anything("ee", path, forged.to_json())
+    for after in (made.load(), made.load_as_newcomer()):
+        assert (after.problem, after.list_problems) == (None, {})
+        assert after.directory.participants == before.participants
+
+
+def test_old_list_does_not_count_any_more_once_the_founders_replaced_the_node_s_key(made: Registry) -> None:
+    """Whoever stole the node's old key, and whatever it signed, is out with the founders' word."""
+    made.load()
+    (new,) = public([key("ee-new")])
+    made.repository.propose_federation(world.DIRECTORY.split()[0], {"ee": new}, NOW)
+    made.sign(*FOUNDERS[:2])
+    made.publish()
+    after = made.load()
+    assert {code: problem.reason for code, problem in after.list_problems.items()} == {"ee": Reason.UNSIGNED}
+    assert {p.address.node for p in after.directory.participants} == {"de", "fr"}
+    made.repository.put_list("ee", key("ee-new"), world.DIRECTORY.split()[1][0], NOW)
+    made.publish()
+    assert made.load().list_problems == {}
+
+
+# What is right
+
+
+def test_founders_can_hand_over_to_others(made: Registry) -> None:
+    made.load()
+    (publisher,) = public([key("new-publisher")])
+    made.repository.propose_root(public(NEW_FOUNDERS), 3, publisher, NOW)
+    made.sign(*FOUNDERS[:2], *NEW_FOUNDERS)
+    made.repository.publish(key("new-publisher"), NOW)
+    after = made.load()
+    assert after.problem is None
+    assert next(age.version for age in after.ages if age.role == "root") == 2
+    assert made.load_as_newcomer().directory == after.directory
+
+
+def test_unreachable_server_without_a_copy_is_a_failure_to_be_tried_again(made: Registry) -> None:
+    with pytest.raises(Failure) as caught:
+        client.load(made.source(repository="https://127.0.0.1:1/directory"), NOW)
+    assert caught.value.code is ErrorCode.UNAVAILABLE
+
+
+def test_missing_root_is_refused(made: Registry) -> None:
+    (made.folder / "root.json").unlink()
+    with pytest.raises(Refusal) as caught:
+        made.load()
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_CONFIG, "directory.root")
+
+
+def test_root_of_another_federation_believes_nothing(made: Registry, tmp_path: Path) -> None:
+    root = made.folder / "root.json"
+    made.forge("root", take_over, *NEW_FOUNDERS)
+    root.write_bytes((made.metadata / "2.root.json").read_bytes())
+    with pytest.raises(Refusal) as caught:
+        made.load()
+    assert caught.value.code is ErrorCode.BAD_DIRECTORY
