@@ -65,9 +65,7 @@ class Auditor:
             Refusal: CONTENT_MISMATCH.
         """
         envelope.check_commitment(about.header, salt, body)
-        document = documents.decode(about.header.kind, body)
-        documents.check_against_header(about.header, document)
-        return document
+        return documents.decode_for(about.header, body)
 
 
 def _read(source: bytes | Path) -> bytes:

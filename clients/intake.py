@@ -106,9 +106,7 @@ class Secrets:
             Refusal: CANNOT_OPEN or CONTENT_MISMATCH.
         """
         opened = envelope.open_envelope(raw, str(self.address), self.sealing_keys)
-        document = documents.decode(opened.header.kind, opened.body)
-        documents.check_against_header(opened.header, document)
-        return Received(raw, opened, document)
+        return Received(raw, opened, documents.decode_for(opened.header, opened.body))
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ class Participant:
         """
         if letter.sender != self.address:
             raise Refusal(ErrorCode.NOT_PERMITTED, "a participant signs in its own name only", "sender")
-        documents.check_against_header(_claims(letter), document)
+        body = documents.encode_for(_claims(letter), document)
         now = self.parts.clock()
         readers = [key for reader in letter.recipients for key in self.directory.sealing_keys(reader, now)]
         if self.parts.tracer is not None:
@@ -168,7 +168,7 @@ class Participant:
                 letter = replace(letter, traceparent=telemetry.traceparent(span))
         return envelope.compose(
             letter,
-            documents.encode(document),
+            body,
             signing_key=self.signing_key,
             reader_keys=readers,
             now=now,

@@ -96,8 +96,9 @@ def encode(document: Document) -> bytes:
     Raises:
         Refusal: CONTENT_MISMATCH, the document breaks a rule of its own format; the first, if it breaks several.
     """
+    _check_contract(document)
     _check_format(document)
-    return document.SerializeToString(deterministic=True)
+    return _bytes(document)
 
 
 def decode(kind: ids.Kind.ValueType, body: bytes) -> Document:
@@ -112,6 +113,27 @@ def decode(kind: ids.Kind.ValueType, body: bytes) -> Document:
         return codec.parse(BODIES[kind], body, ErrorCode.CONTENT_MISMATCH)
     except Refusal as error:
         raise _mismatch(Code.CONTRACT, error.detail, error.field) from error
+
+
+def encode_for(header: pb.Header, document: Document) -> bytes:
+    """Return the body that carries a document under that header; the header needs to say only what the rules ask.
+
+    Raises:
+        Refusal: CONTENT_MISMATCH, as `check_against_header`.
+    """
+    check_against_header(header, document)
+    return _bytes(document)
+
+
+def decode_for(header: pb.Header, body: bytes) -> Document:
+    """Return the document in the body of an envelope, which its header fits.
+
+    Raises:
+        Refusal: CONTENT_MISMATCH, as `decode` and `check_against_header`.
+    """
+    document = decode(header.kind, body)
+    _check_rules(header, document)  # the contract is kept: it was parsed just now
+    return document
 
 
 def check_against_header(header: pb.Header, document: Document) -> None:
@@ -134,7 +156,13 @@ def check_against_header(header: pb.Header, document: Document) -> None:
     """
     if not isinstance(document, BODIES.get(header.kind, ())):  # (1)
         raise _mismatch(Code.HEADER_KIND, "the document is not of the header's kind", "kind")
-    _check_format(document)  # (2)
+    _check_contract(document)
+    _check_rules(header, document)
+
+
+def _check_rules(header: pb.Header, document: Document) -> None:
+    """Rules 2 to 9, for a document of the header's kind that keeps its contract."""
+    _check_format(document)
     match document:
         case orders.Draft():
             _check_outcome(header, ids.OUTCOME_UNSPECIFIED)
@@ -201,12 +229,19 @@ def check_within(given: Sequence[int], granted: Iterable[int], what: str, name: 
             raise Refusal(ErrorCode.EXCEEDS_GRANT, f"it goes beyond {what}", f"{name}[{position}]")
 
 
-def _check_format(document: Document) -> None:
-    """Rule 2."""
+def _bytes(document: Document) -> bytes:
+    return document.SerializeToString(deterministic=True)
+
+
+def _check_contract(document: Document) -> None:
     try:
         codec.check(document, ErrorCode.CONTENT_MISMATCH)
     except Refusal as error:
         raise _mismatch(Code.CONTRACT, error.detail, error.field) from error
+
+
+def _check_format(document: Document) -> None:
+    """Rule 2."""
     for problem in checks.problems(document):
         raise problem
 
@@ -277,7 +312,7 @@ def _check_draft(header: pb.Header, draft: orders.Draft) -> None:
         if list(getattr(request, name)) != list(getattr(header, name)):
             raise _mismatch(Code.DRAFT_DIFFERS, "the draft and its request differ", f"envelope.header.{name}")
     envelope.check_commitment(request, draft.salt, draft.body)
-    check_against_header(request, decode(request.kind, draft.body))
+    decode_for(request, draft.body)
 
 
 def _check_countersignature(header: pb.Header, answer: orders.Countersignature) -> None:
