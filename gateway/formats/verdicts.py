@@ -12,7 +12,6 @@ from typing import Final, TypeAlias
 
 from gateway.errors import Refusal
 from gateway.formats import addresses, assets, chains, lei, persons, reading, tags
-from gateway.formats.addresses import private_keys
 from gateway.formats.codes import Code, refuse
 
 MAX_NAME_CHARS: Final = 64
@@ -56,9 +55,8 @@ def wallet(value: object, where: str = "") -> Verdict:
     network = entry.get("network")
     network = chains.MAIN if network is None else reading.text(network, f"{where}.network", MAX_NETWORK_CHARS)
     chain = chains.checkable(name)
-    if chain is None and private_keys.recognise(address[:MAX_TEXT_CHARS]):
-        chain = chains.find("bitcoin")  # a key is told as one, whatever chain was meant
     if chain is None:
+        addresses.refuse_key(address[:MAX_TEXT_CHARS], f"{where}.address")
         raise refuse(Code.CHAIN_NOT_SUPPORTED, "this chain is not supported", f"{where}.chain")
     found = addresses.check(chain, address, network, f"{where}.address")
     tag = entry.get("tag")

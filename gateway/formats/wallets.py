@@ -19,7 +19,7 @@ from rogatory.v1 import evidence_pb2 as evidence
 
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import addresses, chains, lei, reading, tags
-from gateway.formats.addresses import Address, Checksum, private_keys
+from gateway.formats.addresses import Address, Checksum
 from gateway.formats.chains import Chain
 from gateway.formats.codes import Code, refuse
 from gateway.formats.reading import Reading
@@ -209,12 +209,12 @@ def chain(value: object, where: str) -> Chain:
 
 def _fill(made: evidence.WalletIdentifier, chain: Chain | None, network: str, where: str) -> None:
     """Add what the chain's rules make of the address."""
-    if private_keys.recognise(made.address):
-        # Before all else, and on any chain: it must not travel even as a quotation.
-        addresses.check(chain or chains.find("bitcoin"), made.address, where=f"{where}.address")
     if chain is None:
+        # What is refused for another reason than its address could travel as a quotation; a key must not.
+        addresses.refuse_key(made.address, f"{where}.address")
         raise refuse(Code.CHAIN_NOT_SUPPORTED, "this chain is not supported", f"{where}.chain")
     if network and network not in (chains.MAIN, "any"):
+        addresses.refuse_key(made.address, f"{where}.address")
         detail = f"only {chains.MAIN} is supported: elsewhere there is nothing to freeze"
         raise refuse(Code.NETWORK_NOT_SUPPORTED, detail, f"{where}.network")
     found: Address = addresses.check(chain, made.address, chains.MAIN, f"{where}.address")

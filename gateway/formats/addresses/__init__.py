@@ -18,7 +18,18 @@ from gateway.formats.addresses.model import Address, Checksum, wrong
 from gateway.formats.chains import Chain
 from gateway.formats.codes import Code, refuse
 
-__all__ = ["Address", "Checksum", "check", "suggest"]
+__all__ = ["Address", "Checksum", "check", "refuse_key", "suggest"]
+
+
+def refuse_key(text: str, where: str = "") -> None:
+    """Refuse a private key or seed where no chain is there to refuse it.
+
+    Raises:
+        Refusal: BAD_INPUT, rule ADDRESS_SECRET.
+    """
+    found = diagnosis.key(text)
+    if found is not None:
+        raise refuse(Code(found.rule), found.detail, where)
 
 
 def check(chain: Chain, text: str, network: str = "mainnet", where: str = "") -> Address:

@@ -77,14 +77,20 @@ def diagnose(chain: Chain, text: str, reason: Refusal) -> Refusal:
         text: the text.
         reason: what was wrong with it as an address of that chain.
     """
-    kind = private_keys.recognise(text)
-    if kind:
-        return wrong(Code.ADDRESS_SECRET, kind)
+    found = key(text)
+    if found is not None:
+        return found
     if len(text) <= MAX_CHARS and _several(text):
         return wrong(Code.ADDRESS_SEVERAL, "two or more addresses in one field; each needs an entry of its own")
     if not text.isascii() or not text.isprintable() or not text.strip() or len(text) > MAX_CHARS:
         return reason
     return _public_key(text) or _other_chain(chain, text, reason) or reason
+
+
+def key(text: str) -> Refusal | None:
+    """Return the refusal of a private key or seed, or None if the text is none."""
+    kind = private_keys.recognise(text)
+    return wrong(Code.ADDRESS_SECRET, kind) if kind else None
 
 
 def _several(text: str) -> bool:
