@@ -29,6 +29,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway import codec, envelope
 from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.private_files import sync_folder
 
 M = TypeVar("M", bound=Message)
 
@@ -296,15 +297,6 @@ def name_of(ref: ids.EnvelopeRef) -> str:
     """Return an envelope's name as a file's: neither an address nor an id can hold a full stop."""
     codec.check(ref)
     return f"{ref.sender.replace('/', '.')}.{ref.id}"
-
-
-def sync_folder(folder: Path) -> None:
-    """Return once the names in a folder are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _parse_name(name: str) -> tuple[ids.EnvelopeRef, bytes]:

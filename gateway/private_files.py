@@ -65,7 +65,7 @@ def create(path: Path, content: bytes) -> None:
             os.link(draft, path)
         finally:
             draft.unlink()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise refusal(path, f"cannot be created ({error.strerror})") from error
 
@@ -91,7 +91,7 @@ def replace(path: Path, content: bytes) -> None:
         except OSError:
             draft.unlink()
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise refusal(path, f"cannot be replaced ({error.strerror})") from error
 
@@ -139,7 +139,8 @@ def _draft(path: Path, content: bytes, owner: os.stat_result | None) -> Path:
     return draft
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Return once the names in a folder are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from google.protobuf.message import Message
 from rogatory.v1 import evidence_pb2 as evidence
 
+from gateway.errors import ErrorCode, Refusal
 from gateway.formats import json_form, reading, wallets
 
 M = TypeVar("M", bound=Message)
@@ -66,7 +67,7 @@ def raw(path: Path) -> bytes:
             with path.open("rb") as file:
                 content = file.read(MAX_FILE_BYTES + 1)
         except OSError as error:
-            raise reading.bad(f"cannot read {path}: {error.strerror}", "file") from error
+            raise Refusal(ErrorCode.BAD_INPUT, f"cannot read {path}: {error.strerror}", "file") from error
     if len(content) > MAX_FILE_BYTES:
-        raise reading.bad(f"{path} is over {MAX_FILE_BYTES} bytes", "file")
+        raise Refusal(ErrorCode.BAD_INPUT, f"{path} is over {MAX_FILE_BYTES} bytes", "file")
     return content

@@ -146,8 +146,3 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) != len(pairs):
         raise ValueError("a field is there twice")
     return found
-
-
-def bad(rule: str, where: str) -> Refusal:
-    """Return the refusal of one value."""
-    return Refusal(ErrorCode.BAD_INPUT, rule, where)

@@ -176,7 +176,6 @@ def test_terminal_gets_every_section_and_no_control_character_of_a_document(
     assert all(f"SECTION {letter}: " in shown for letter in "ABCDEFGHIJKLMNOP")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no pty")
 def test_on_a_terminal_the_page_is_drawn(tmp_path: Path) -> None:
     path = written(tmp_path, samples.complete(ids.KIND_RELEASE))
     read: list[bytes] = []
