@@ -70,7 +70,8 @@ class Parts:
         address: who we are.
         tls: what we show to our node.
         home: where our memory lies.
-        signing_key: signs our envelopes and statements; without one, nothing can be composed or collected.
+        signing_keys: the newest that the directory lists as valid signs our envelopes and statements; without one,
+            nothing can be composed or collected.
         sealing_keys: open what is sealed to us, old ones too.
         keep_sent: keep what is handed in, and the receipts, on our own disk. Off only for a sender that keeps its own
             record of both; it then loses the check that a late receipt is about the very bytes it sent.
@@ -84,7 +85,7 @@ class Parts:
     address: Address
     tls: TlsIdentity
     home: Path
-    signing_key: SigningKey | None = field(default=None, repr=False)
+    signing_keys: tuple[SigningKey, ...] = field(default=(), repr=False)
     sealing_keys: tuple[PrivateKey, ...] = field(default=(), repr=False)
     keep_sent: bool = True
     clock: Clock = system_clock
@@ -120,7 +121,7 @@ class Participant:
                 address=loaded.address,
                 tls=loaded.identity,
                 home=loaded.config.home,
-                signing_key=loaded.signing_key,
+                signing_keys=loaded.signing_keys,
                 sealing_keys=loaded.sealing_keys,
                 tracer=tracer,
             )
@@ -286,14 +287,18 @@ class Participant:
 
     @property
     def signing_key(self) -> SigningKey:
-        """Our signing key.
+        """The signing key in use: of ours, the newest that the directory lists as valid now.
 
         Raises:
-            Refusal: BAD_CONFIG, we have none.
+            Refusal: BAD_CONFIG, we have none; KEY_REVOKED, none of them is valid.
         """
-        if self.parts.signing_key is None:
-            raise Refusal(ErrorCode.BAD_CONFIG, f"{self.address} has no signing key here", "signing_key")
-        return self.parts.signing_key
+        held = {bytes(key.verify_key): key for key in self.parts.signing_keys}
+        if not held:
+            raise Refusal(ErrorCode.BAD_CONFIG, f"{self.address} has no signing key here", "signing_keys")
+        newest = self.directory.newest_key(self.address, held, self.parts.clock())
+        if newest is None:
+            raise Refusal(ErrorCode.KEY_REVOKED, f"no signing key of {self.address} is valid now", "signing_keys")
+        return held[newest]
 
     @property
     def secrets(self) -> Secrets:

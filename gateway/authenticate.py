@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from gateway.directory import Directory, Status
+from gateway.directory import Directory, Fingerprints, Status
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import UNREADABLE_CERTIFICATE, Address, Role, certificate_identity, uri_names
 from gateway.tls import read_leaf
@@ -71,7 +71,7 @@ def authenticate(leaf_pem: bytes, directory: Directory, now: datetime) -> Peer:
        section 6.1.3): one country's CA cannot vouch for another's participant.
     5. Leaf and CA are valid at `now` (RFC 5280 section 4.1.2.5).
     6. The directory knows the node and the participant.
-    7. Neither of them is revoked there.
+    7. Neither of them is revoked there, nor this certificate of theirs.
 
     What bytes alone decide, (1) to (4), is remembered for the same bytes; time and directory are asked anew
     on every call, so a revocation and an expiry tell at once, on connections that stand as well.
@@ -91,19 +91,22 @@ def authenticate(leaf_pem: bytes, directory: Directory, now: datetime) -> Peer:
         raise Refusal(ErrorCode.UNKNOWN_PEER, "not issued by the CA of the node it names")
     if not leaf.window.holds(now) or not any(issuer.holds(now) for issuer in issuers):  # (5)
         raise Refusal(ErrorCode.UNKNOWN_PEER, "the certificate or its CA is not valid at this time")
-    roles, status = _standing(leaf.address, directory)  # (6), the participant
+    roles, status, revoked = _standing(leaf.address, directory)  # (6), the participant
     if Status.REVOKED in (node.status, status):  # (7)
         raise Refusal(ErrorCode.REVOKED, f"{leaf.address} is revoked in the directory")
+    if leaf.fingerprint.hex() in revoked:
+        raise Refusal(ErrorCode.REVOKED, f"this certificate of {leaf.address} is revoked in the directory")
     return Peer(leaf.address, roles, leaf.address.node, leaf.fingerprint)
 
 
-def _standing(address: Address, directory: Directory) -> tuple[frozenset[Role], Status]:
+def _standing(address: Address, directory: Directory) -> tuple[frozenset[Role], Status, Fingerprints]:
     if address.is_node:
-        return frozenset({Role.NODE}), directory.node(address.node).status
+        node = directory.node(address.node)
+        return frozenset({Role.NODE}), node.status, node.revoked_certificates
     entry = directory.participant(address)
     if entry is None:
         raise Refusal(ErrorCode.UNKNOWN_PEER, f"{address} is not in the directory")
-    return entry.roles, entry.status
+    return entry.roles, entry.status, entry.revoked_certificates
 
 
 # Both caches are keyed by every byte that the answer rests on, so an entry cannot grow stale, whatever the

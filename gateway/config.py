@@ -118,6 +118,9 @@ class Delivery(_Settings):
 class DirectorySource(_Settings):
     """Where the signed directory is published, and by what it is believed."""
 
+    # How often a running process looks for a newer one.
+    refresh_seconds: float = Field(default=5.0, ge=0.05, le=3600)
+
     # Root metadata that came here by hand; everything else is proven by it.
     root: Path
     # A folder, or `https://HOST/PATH`.
@@ -160,6 +163,37 @@ class Hsm(_Settings):
     pin_file: Path
 
 
+class Registry(_Settings):
+    """What a node needs to register participants by itself: its CA, and the key that signs its list."""
+
+    ca_certificate: Path
+    ca_key: Path
+    directory_key: Path
+    # Where those apply who have no certificate yet. Absent: nobody can.
+    listen: str | None = Field(default=None, pattern=r"^.+:[0-9]{1,5}$")
+    # What an invitation names, if it is not `listen`.
+    endpoint: str = ""
+    # Registrars that have to approve an exchange, and anybody else.
+    approvals_of_exchange: int = Field(default=2, ge=2, le=8)
+    approvals: int = Field(default=1, ge=1, le=8)
+    code_hours: float = Field(default=72.0, gt=0, le=24 * 90)
+    certificate_days: float = Field(default=30.0, gt=0, le=398)
+    # From the listing of a new key to its first use: so long the news takes to reach the last node.
+    notice_seconds: float = Field(default=60.0, ge=0, le=7 * 86400)
+    # For so long after that the key before is valid too.
+    overlap_seconds: float = Field(default=86400.0, ge=0, le=366 * 86400)
+
+
+class Publisher(_Settings):
+    """What the node that publishes the directory for all needs."""
+
+    key: Path
+    # The repository's folder.
+    repository: Path
+    # What is published counts for so long, unless it is renewed: for so long at most news can be held back.
+    timestamp_hours: float = Field(default=24.0, gt=0, le=24 * 30)
+
+
 class NodeConfig(_Settings):
     """One gateway process of a node."""
 
@@ -167,8 +201,8 @@ class NodeConfig(_Settings):
     listen: str = Field(pattern=r"^.+:[0-9]{1,5}$")
     directory: DirectorySource
     store: Path
-    # One of the two.
-    signing_key: Path | None = None
+    # Of these and the one in the hardware token, the newest that the directory lists as valid signs.
+    signing_keys: tuple[Path, ...] = ()
     hsm: Hsm | None = None
     certificate: Path
     tls_key: Path
@@ -179,6 +213,8 @@ class NodeConfig(_Settings):
     quota: Quota = Quota()
     delivery: Delivery = Delivery()
     telemetry: Telemetry = Telemetry()
+    registry: Registry | None = None
+    publisher: Publisher | None = None
 
     @model_validator(mode="after")
     def _quotas_are_of_callers(self) -> Self:
@@ -213,8 +249,8 @@ class ParticipantConfig(_Settings):
     directory: DirectorySource
     certificate: Path
     tls_key: Path
-    # Operators and auditors have no keys for envelopes.
-    signing_key: Path | None = None
+    # Operators and auditors have no keys for envelopes. The newest that the directory lists as valid signs.
+    signing_keys: tuple[Path, ...] = ()
     sealing_keys: tuple[Path, ...] = ()
     # As a node's; but without a file, the command line may ask a person for the passphrase.
     encrypted_keys: bool = True
@@ -225,6 +261,7 @@ class ParticipantConfig(_Settings):
 
 
 C = TypeVar("C", NodeConfig, ParticipantConfig)
+S = TypeVar("S", bound=_Settings)
 
 
 def load(kind: type[C], path: Path) -> C:
@@ -247,15 +284,19 @@ def load(kind: type[C], path: Path) -> C:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise Refusal(ErrorCode.BAD_CONFIG, f"{path}: {first['msg']}", where) from error
-    base = path.resolve().parent
-    paths: dict[str, object] = {}
+    return _absolute(settings, path.resolve().parent)
+
+
+def _absolute(settings: S, base: Path) -> S:
+    """Return settings with every path in them, and in the settings within, taken from `base`."""
+    changes: dict[str, object] = {}
     for name, value in settings:
-        if isinstance(value, Path):
-            paths[name] = base / value
-        elif isinstance(value, DirectorySource):
-            paths[name] = value.at(base)
-        elif name == "sealing_keys":
-            paths[name] = tuple(base / key for key in value)
-        elif isinstance(value, Hsm):
-            paths[name] = value.model_copy(update={"module": base / value.module, "pin_file": base / value.pin_file})
-    return settings.model_copy(update=paths)
+        if isinstance(value, DirectorySource):
+            changes[name] = value.at(base)
+        elif isinstance(value, _Settings):
+            changes[name] = _absolute(value, base)
+        elif isinstance(value, Path):
+            changes[name] = base / value
+        elif isinstance(value, tuple):
+            changes[name] = tuple(base / each if isinstance(each, Path) else each for each in value)
+    return settings.model_copy(update=changes)

@@ -52,6 +52,9 @@ def _public_key(value: object) -> object:
 
 
 AddressField = Annotated[Address, BeforeValidator(_address), PlainSerializer(str)]
+Fingerprints = frozenset[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
+"""Of certificates: SHA-256 of the DER encoding, hexadecimal."""
+
 PublicKeyField = Annotated[bytes, BeforeValidator(_public_key), PlainSerializer(bytes.hex)]
 
 
@@ -89,16 +92,23 @@ class _Entry(BaseModel):
 
 
 class KeyEntry(_Entry):
-    """A public key and when it is valid."""
+    """A public key and when it is valid.
+
+    Args:
+        public: 32 bytes.
+        not_before: from then on.
+        not_after: until then; what was made before stays valid for ever.
+        not_trusted_after: of a compromised key: nothing that is said to be made from then on counts, whenever it came.
+    """
 
     public: PublicKeyField
     not_before: AwareDatetime
     not_after: AwareDatetime = FOREVER
-    revoked_at: AwareDatetime | None = None
+    not_trusted_after: AwareDatetime | None = None
 
     def valid_at(self, moment: datetime) -> bool:
         """Whether what was made with it at that moment counts."""
-        return self.not_before <= moment < min(self.not_after, self.revoked_at or FOREVER)
+        return self.not_before <= moment < min(self.not_after, self.not_trusted_after or FOREVER)
 
 
 class NodeEntry(_Entry):
@@ -109,6 +119,7 @@ class NodeEntry(_Entry):
     ca: str = Field(min_length=1)
     signing_keys: tuple[KeyEntry, ...]
     status: Status = Status.ACTIVE
+    revoked_certificates: Fingerprints = frozenset()
 
     @property
     def ca_pem(self) -> bytes:
@@ -124,6 +135,11 @@ class ParticipantEntry(_Entry):
     signing_keys: tuple[KeyEntry, ...] = ()
     sealing_keys: tuple[KeyEntry, ...] = ()
     status: Status = Status.ACTIVE
+    legal_name: str = Field(default="", max_length=200)
+    # ISO 17442; every exchange that was enrolled has one.
+    lei: str = Field(default="", max_length=20)
+    # Those that nobody may use though they have not expired.
+    revoked_certificates: Fingerprints = frozenset()
 
 
 class Instrument(_Entry):
@@ -145,13 +161,24 @@ class FederationList(_Entry):
     federation: str = Field(pattern=DOMAIN)
     nodes: tuple[NodeEntry, ...]
     instruments: tuple[Instrument, ...] = ()
+    # Code of the node that publishes: it takes the others' new lists. Empty: they are brought to the folder by hand.
+    publisher: str = Field(default="", pattern=r"^([a-z]{2})?$")
 
 
 class ParticipantList(_Entry):
-    """What one node says: who its participants are, and nobody else's."""
+    """What one node says: who its participants are, and nobody else's; and which keys it signs with itself.
+
+    The founders admit a node with its CA, the key of this list and a first signing key. What changes often is the
+    node's own affair: further signing keys, the end of earlier ones, its endpoint, certificates of its own that are
+    out.
+    """
 
     node: str = Field(pattern=r"^[a-z]{2}$")
     participants: tuple[ParticipantEntry, ...]
+    signing_keys: tuple[KeyEntry, ...] = ()
+    # Instead of the one that the founders know; empty: that one.
+    endpoint: str = ""
+    revoked_certificates: Fingerprints = frozenset()
 
     @model_validator(mode="after")
     def _only_its_own(self) -> Self:
@@ -162,7 +189,36 @@ class ParticipantList(_Entry):
         _unique("participant", ((each.address, each) for each in self.participants))
         for participant in self.participants:
             _unique("signing key", ((key_id(key.public), key) for key in participant.signing_keys))
+        _unique("signing key", ((key_id(key.public), key) for key in self.signing_keys))
         return self
+
+    def check_continues(self, before: "ParticipantList") -> None:
+        """Check that nothing is unsaid that was said: old signatures must stay verifiable, revocations stay.
+
+        Raises:
+            Refusal: BAD_DIRECTORY, a participant or key is gone, or a key begins at another time or is trusted again.
+        """
+        now = {entry.address: entry for entry in self.participants}
+        for old in before.participants:
+            new = now.get(old.address)
+            if new is None:
+                raise _unsaid(f"{old.address} is no longer listed; revoke it instead")
+            _check_keys_continue(str(old.address), old.signing_keys, new.signing_keys)
+            _check_keys_continue(str(old.address), old.sealing_keys, new.sealing_keys)
+        _check_keys_continue(f"{self.node}/node", before.signing_keys, self.signing_keys)
+
+    def applied_to(self, entry: NodeEntry) -> NodeEntry:
+        """Return the node's entry as founders and node say it together: a key that both name has the narrower times."""
+        founders = {key.public: key for key in entry.signing_keys}
+        own = {key.public: key for key in self.signing_keys}
+        both = tuple(_narrower(key, own.get(key.public)) for key in founders.values())
+        return entry.model_copy(
+            update={
+                "signing_keys": (*both, *(key for key in self.signing_keys if key.public not in founders)),
+                "endpoint": self.endpoint or entry.endpoint,
+                "revoked_certificates": entry.revoked_certificates | self.revoked_certificates,
+            }
+        )
 
 
 class Directory(_Entry):
@@ -204,7 +260,7 @@ class Directory(_Entry):
             return cls(
                 federation=federation.federation,
                 version=version,
-                nodes=federation.nodes,
+                nodes=tuple(_applied(node, lists) for node in federation.nodes),
                 participants=tuple(entry for each in lists for entry in each.participants),
                 instruments=federation.instruments,
             )
@@ -260,8 +316,14 @@ class Directory(_Entry):
             Refusal: KEY_REVOKED.
         """
         key = self._signing.get((signer, key_id))
-        if key is not None and key.revoked_at is not None and key.revoked_at <= now:
+        if key is not None and key.not_trusted_after is not None and key.not_trusted_after <= now:
             raise Refusal(ErrorCode.KEY_REVOKED, f"that key of {signer} is revoked")
+
+    def newest_key(self, signer: str, held: Iterable[bytes], at: datetime) -> bytes | None:
+        """Return which of the public keys that a signer holds it signs with now: the newest that is valid."""
+        listed = (self._signing.get((signer, key_id(public))) for public in held)
+        valid = [key for key in listed if key is not None and key.valid_at(at)]
+        return max(valid, key=lambda key: key.not_before).public if valid else None
 
     def sealing_keys(self, address: str, at: datetime) -> tuple[bytes, ...]:
         """Return the X25519 public keys to seal to for one participant now.
@@ -284,6 +346,40 @@ class Directory(_Entry):
             and kind in entry.kinds
             and entry.in_force_from <= at < entry.in_force_to
         )
+
+
+def _applied(node: NodeEntry, lists: Sequence[ParticipantList]) -> NodeEntry:
+    own = next((each for each in lists if each.node == node.code), None)
+    return own.applied_to(node) if own is not None else node
+
+
+def _narrower(founders: KeyEntry, own: KeyEntry | None) -> KeyEntry:
+    if own is None:
+        return founders
+    trusted = [each.not_trusted_after for each in (founders, own) if each.not_trusted_after is not None]
+    return KeyEntry(
+        public=founders.public,
+        not_before=max(founders.not_before, own.not_before),
+        not_after=min(founders.not_after, own.not_after),
+        not_trusted_after=min(trusted, default=None),
+    )
+
+
+def _check_keys_continue(whose: str, before: Sequence[KeyEntry], after: Sequence[KeyEntry]) -> None:
+    now = {key.public: key for key in after}
+    for old in before:
+        new = now.get(old.public)
+        what = f"key {key_id(old.public).hex()} of {whose}"
+        if new is None:
+            raise _unsaid(f"{what} is no longer listed; give it an end instead")
+        if new.not_before != old.not_before:
+            raise _unsaid(f"{what} begins at another time than before")
+        if old.not_trusted_after is not None and (new.not_trusted_after or FOREVER) > old.not_trusted_after:
+            raise _unsaid(f"{what} is trusted again")
+
+
+def _unsaid(detail: str) -> Refusal:
+    return Refusal(ErrorCode.BAD_DIRECTORY, detail, "participants")
 
 
 def _unique(what: str, pairs: Iterable[tuple[K, V]]) -> dict[K, V]:

@@ -43,6 +43,10 @@ class ErrorCode(IntEnum):
     EXPIRED = 71
     # receipt
     BAD_RECEIPT = 80
+    # enrolment
+    ENROLMENT_CODE = 85
+    BAD_PROOF = 86
+    FOUR_EYES = 87
     # opening, by the recipient's own library
     CANNOT_OPEN = 90
     CONTENT_MISMATCH = 91
@@ -58,6 +62,7 @@ class ErrorCode(IntEnum):
     OVERLOADED = 101
     INTERNAL = 102
     STORE = 103
+    DIRECTORY_EXPIRED = 104
 
 
 FIRST_FAILURE: Final = 100

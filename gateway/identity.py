@@ -45,6 +45,7 @@ class Role(Enum):
     EXCHANGE = "exchange"
     OPERATOR = "operator"
     AUDITOR = "auditor"
+    REGISTRAR = "registrar"
     NODE = "node"
 
 

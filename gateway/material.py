@@ -11,7 +11,7 @@ RFC 5280 sections 4.1.2.5, 4.2.1.12 and 6.1.3.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Final, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from nacl.public import PrivateKey
@@ -39,6 +40,7 @@ from gateway.identity import (
     host_name,
     uri_names,
 )
+from gateway.signature import key_id
 from gateway.signer import KeySigner, Signer
 from gateway.tls import read_leaf
 from gateway.transport import TlsIdentity
@@ -68,10 +70,13 @@ class NodeMaterial:
 
     Args:
         config: its settings.
+        path: the file with the settings; None if they came from nowhere.
         address: the node itself.
         directory: who exists.
         entry: the node's own entry there.
-        signing_key: signs receipts; its public half is in `entry`.
+        holdings: what it holds itself; all of its keys.
+        trusted: how the directory was come by.
+        signing_key: signs receipts: of the keys held, the newest that `entry` says is valid.
         identity: certificate and key for TLS.
         expires: when the certificate ends.
         directory_expires: when the directory does, unless a newer one comes.
@@ -79,9 +84,12 @@ class NodeMaterial:
     """
 
     config: NodeConfig
+    path: Path | None
     address: Address
     directory: Directory
     entry: NodeEntry
+    holdings: "Holdings" = field(repr=False)
+    trusted: Trusted = field(repr=False)
     signing_key: Signer = field(repr=False)
     identity: TlsIdentity
     expires: datetime
@@ -95,11 +103,13 @@ class ParticipantMaterial:
 
     Args:
         config: its settings.
+        path: the file with the settings; None if they came from nowhere.
         address: the participant.
         roles: what the directory says it is.
         directory: who exists.
         node: the entry of its node: where to connect, and which CA to trust.
-        signing_key: None for operators and auditors.
+        signing_keys: all that it holds; the newest that the directory lists as valid signs. None for operators and
+            auditors.
         sealing_keys: those in use and those of the past, which still open old envelopes.
         identity: certificate and key for TLS.
         expires: when the certificate ends.
@@ -108,11 +118,12 @@ class ParticipantMaterial:
     """
 
     config: ParticipantConfig
+    path: Path | None
     address: Address
     roles: frozenset[Role]
     directory: Directory
     node: NodeEntry
-    signing_key: SigningKey | None = field(repr=False)
+    signing_keys: tuple[SigningKey, ...] = field(repr=False)
     sealing_keys: tuple[PrivateKey, ...] = field(repr=False)
     identity: TlsIdentity
     expires: datetime
@@ -122,53 +133,73 @@ class ParticipantMaterial:
 
 def load_node(path: Path, clock: Clock = system_clock) -> NodeMaterial:
     """Read a node's configuration file and all that it names; refuses as `config.load` and `check_node` do."""
-    return check_node(configuration.load(NodeConfig, path), clock)
+    return check_node(configuration.load(NodeConfig, path), clock, path)
 
 
 def load_participant(
     path: Path, clock: Clock = system_clock, ask: Ask | None = None, find: Find = client.load
 ) -> ParticipantMaterial:
     """Read a participant's configuration file and all that it names; refuses as `check_participant` does."""
-    return check_participant(configuration.load(ParticipantConfig, path), clock, ask, find)
+    return check_participant(configuration.load(ParticipantConfig, path), clock, ask, find, path)
 
 
-def check_node(config: NodeConfig, clock: Clock = system_clock) -> NodeMaterial:
+def check_node(config: NodeConfig, clock: Clock = system_clock, path: Path | None = None) -> NodeMaterial:
     """Load and check all that a gateway process needs before it opens its store and its doors.
 
     Raises:
         Refusal: BAD_CONFIG, with the setting that does not fit; BAD_DIRECTORY; KEY_FILE, with the path; REVOKED.
         Failure: UNAVAILABLE, no directory can be had.
     """
-    now = clock()
     if not 0 < int(config.listen.rpartition(":")[2]) <= _MAX_PORT:
         raise _bad("listen", f"a port is 1 to {_MAX_PORT}")
-    address = Address.of_node(config.node)
+    if config.store.is_dir():
+        raise _bad("store", f"{config.store} is a folder, not a file")
+    now = clock()
     trusted = client.load(config.directory, now)
-    directory = trusted.directory
+    return fit_node(config, hold(config), trusted, now, path)
+
+
+def hold(config: NodeConfig) -> "Holdings":
+    """Load what a node holds itself, whatever the directory says of it; refuses as `check_node` does."""
+    phrase = _passphrase(config, None)
+    signers: list[Signer] = [KeySigner(keys.load_signing_key(path, phrase)) for path in config.signing_keys]
+    if config.hsm is not None:
+        pin = passphrase.read(config.hsm.pin_file, hsm.LEAST_PIN_CHARACTERS)
+        signers.append(hsm.TokenSigner(hsm.Place(config.hsm.module, config.hsm.token, config.hsm.key), pin))
+    if not signers:
+        raise _bad("signing_keys", "a key file is wanted, or an hsm")
+    certificate = _Certificate.load(config.certificate)
+    return Holdings(tuple(signers), certificate, certificate.with_key(config.tls_key, phrase))
+
+
+def fit_node(
+    config: NodeConfig, holdings: "Holdings", trusted: Trusted, now: datetime, path: Path | None = None
+) -> NodeMaterial:
+    """Check that what a node holds and what the directory says fit together; refuses as `check_node` does."""
+    address, directory, certificate = Address.of_node(config.node), trusted.directory, holdings.certificate
     for each in directory.nodes:
         _read_cas(each)  # all of them: the door trusts the CA of every node
     entry = _node_entry(directory, config.node, "node")
-    phrase = _passphrase(config, None)
-    signing_key = _node_signer(config, phrase)
-    listed = _listed(entry.signing_keys, signing_key.public_key, address, "signing_key")
-    certificate = _Certificate.load(config.certificate)
+    signer = _newest(holdings.signers, directory, address, now)
+    listed = _listed(entry.signing_keys, signer.public_key, address, "signing_keys")
     certificate.check(address, directory.federation, entry, _NODE_PURPOSES, now)
     certificate.check_host(host_name(config.node, directory.federation))
-    identity = certificate.with_key(config.tls_key, phrase)
-    if config.store.is_dir():
-        raise _bad("store", f"{config.store} is a folder, not a file")
+    _check_certificate_not_revoked(certificate.leaf, entry.revoked_certificates)
     return NodeMaterial(
         config=config,
+        path=path,
         address=address,
         directory=directory,
         entry=entry,
-        signing_key=signing_key,
-        identity=identity,
+        holdings=holdings,
+        trusted=trusted,
+        signing_key=signer,
+        identity=holdings.identity,
         expires=certificate.leaf.not_valid_after_utc,
         directory_expires=trusted.expires,
         warnings=(
             *_folder_warnings(config.store.parent, "store"),
-            *_key_warnings(_usable(listed, now, "signing_key"), now, "signing key"),
+            *_key_warnings(listed, now, "signing key"),
             *_end_warnings(certificate.leaf.not_valid_after_utc, now, "certificate"),
             *trusted.warnings(now),
         ),
@@ -176,7 +207,11 @@ def check_node(config: NodeConfig, clock: Clock = system_clock) -> NodeMaterial:
 
 
 def check_participant(
-    config: ParticipantConfig, clock: Clock = system_clock, ask: Ask | None = None, find: Find = client.load
+    config: ParticipantConfig,
+    clock: Clock = system_clock,
+    ask: Ask | None = None,
+    find: Find = client.load,
+    path: Path | None = None,
 ) -> ParticipantMaterial:
     """Load and check all that a participant's system needs before it calls its node.
 
@@ -185,6 +220,7 @@ def check_participant(
         clock: time.
         ask: asks for the passphrase of its keys, if they have one and the settings name no file.
         find: finds the directory; who only looks back may use `trust.client.load_for_verification`.
+        path: the file with the settings.
 
     Raises:
         Refusal: BAD_CONFIG, with the setting that does not fit; BAD_DIRECTORY; KEY_FILE, with the path; REVOKED.
@@ -204,17 +240,19 @@ def check_participant(
         )
         raise Refusal(ErrorCode.REVOKED, detail, "address")
     phrase = _passphrase(config, ask)
-    signing_key, warnings = _signing_key(config, entry.signing_keys, phrase, now)
+    signing_keys, warnings = _signing_keys(config, entry.signing_keys, phrase, now)
     sealing_keys, more = _sealing_keys(config, entry.sealing_keys, phrase, now)
     certificate = _Certificate.load(config.certificate)
     certificate.check(config.address, directory.federation, node, _PARTICIPANT_PURPOSES, now)
+    _check_certificate_not_revoked(certificate.leaf, entry.revoked_certificates)
     return ParticipantMaterial(
         config=config,
+        path=path,
         address=config.address,
         roles=entry.roles,
         directory=directory,
         node=node,
-        signing_key=signing_key,
+        signing_keys=signing_keys,
         sealing_keys=sealing_keys,
         identity=certificate.with_key(config.tls_key, phrase),
         expires=certificate.leaf.not_valid_after_utc,
@@ -227,6 +265,21 @@ def check_participant(
             *trusted.warnings(now),
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What a node holds itself, whatever the directory says of it.
+
+    Args:
+        signers: of receipts; one of them is in use.
+        certificate: its certificate.
+        identity: the same and its key, for TLS.
+    """
+
+    signers: tuple[Signer, ...] = field(repr=False)
+    certificate: "_Certificate"
+    identity: TlsIdentity
 
 
 def _node_entry(directory: Directory, code: str, where: str) -> NodeEntry:
@@ -255,26 +308,32 @@ def _passphrase(config: NodeConfig | ParticipantConfig, ask: Ask | None) -> Pass
     return ask()
 
 
-def _node_signer(config: NodeConfig, phrase: Passphrase | None) -> Signer:
-    token = config.hsm
-    if config.signing_key is not None and token is None:
-        return KeySigner(keys.load_signing_key(config.signing_key, phrase))
-    if config.signing_key is not None or token is None:
-        raise _bad("signing_key", "either a key file is wanted or an hsm, one of the two")
-    pin = passphrase.read(token.pin_file, hsm.LEAST_PIN_CHARACTERS)
-    return hsm.TokenSigner(hsm.Place(token.module, token.token, token.key), pin)
+def _newest(signers: Sequence[Signer], directory: Directory, address: Address, now: datetime) -> Signer:
+    held = {signer.public_key: signer for signer in signers}
+    newest = directory.newest_key(str(address), held, now)
+    if newest is None:
+        raise _unusable(directory, str(address), held, now)
+    return held[newest]
 
 
-def _signing_key(
+def _signing_keys(
     config: ParticipantConfig, entries: Sequence[KeyEntry], phrase: Passphrase | None, now: datetime
-) -> tuple[SigningKey | None, tuple[str, ...]]:
-    if config.signing_key is None:
-        if any(entry.valid_at(now) for entry in entries):
-            raise _bad("signing_key", f"the directory holds a signing key of {config.address}, the settings none")
-        return None, ()
-    key = keys.load_signing_key(config.signing_key, phrase)
-    entry = _usable(_listed(entries, bytes(key.verify_key), config.address, "signing_key"), now, "signing_key")
-    return key, _key_warnings(entry, now, "signing key")
+) -> tuple[tuple[SigningKey, ...], tuple[str, ...]]:
+    """Load them; at least one is usable now, if the directory knows any."""
+    held = tuple(keys.load_signing_key(path, phrase) for path in config.signing_keys)
+    in_use = [entry for entry in entries if entry.valid_at(now)]
+    if not held:
+        if in_use:
+            raise _bad("signing_keys", f"the directory holds a signing key of {config.address}, the settings none")
+        return (), ()
+    public = {bytes(key.verify_key) for key in held}
+    listed = [entry for entry in entries if entry.public in public]
+    if not listed:
+        raise _bad("signing_keys", f"the directory holds no such key for {config.address}")
+    usable = [entry for entry in listed if entry.valid_at(now)]
+    if not usable:
+        raise _bad("signing_keys", "by the directory, none of these keys is valid now")
+    return held, _key_warnings(max(usable, key=lambda entry: entry.not_after), now, "signing key")
 
 
 def _sealing_keys(
@@ -304,14 +363,18 @@ def _listed(entries: Sequence[KeyEntry], public: bytes, whose: Address, where: s
     raise _bad(where, f"the directory holds no such key for {whose}")
 
 
-def _usable(entry: KeyEntry, now: datetime, where: str) -> KeyEntry:
-    if not entry.valid_at(now):
-        raise _bad(where, "by the directory, this key is not valid now")
-    return entry
+def _unusable(directory: Directory, address: str, held: Iterable[bytes], now: datetime) -> Refusal:
+    for public in held:
+        try:
+            directory.signing_key(address, key_id(public), now)
+        except Refusal as error:
+            if error.code is ErrorCode.KEY_REVOKED:
+                return _bad("signing_keys", "by the directory, none of these keys is valid now")
+    return _bad("signing_keys", f"the directory holds no such key for {address}")
 
 
 def _key_warnings(entry: KeyEntry, now: datetime, what: str) -> tuple[str, ...]:
-    return _end_warnings(min(entry.not_after, entry.revoked_at or entry.not_after), now, what)
+    return _end_warnings(min(entry.not_after, entry.not_trusted_after or entry.not_after), now, what)
 
 
 def _end_warnings(end: datetime, now: datetime, what: str) -> tuple[str, ...]:
@@ -319,6 +382,11 @@ def _end_warnings(end: datetime, now: datetime, what: str) -> tuple[str, ...]:
 
 
 # The certificate
+
+
+def _check_certificate_not_revoked(leaf: x509.Certificate, revoked: Collection[str]) -> None:
+    if leaf.fingerprint(SHA256()).hex() in revoked:
+        raise Refusal(ErrorCode.REVOKED, "this certificate is revoked in the directory", "certificate")
 
 
 @dataclass(frozen=True, slots=True)

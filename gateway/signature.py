@@ -28,6 +28,10 @@ class Domain(Enum):
 
     ENVELOPE = b"rogatory/v1/envelope"
     STATEMENT = b"rogatory/v1/statement"
+    APPLICATION = b"rogatory/v1/application"
+    RENEWAL = b"rogatory/v1/renewal"
+    DECISION = b"rogatory/v1/decision"
+    REVOCATION = b"rogatory/v1/revocation"
 
 
 def frame(*parts: bytes) -> bytes:

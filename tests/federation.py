@@ -57,8 +57,7 @@ class Actor:
 
     @property
     def key(self) -> SigningKey:
-        assert self.loaded.signing_key is not None
-        return self.loaded.signing_key
+        return self.loaded.signing_keys[0]
 
     def compose(
         self,

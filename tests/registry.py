@@ -17,7 +17,8 @@ from gateway.directory import Directory, ParticipantList
 from gateway.trust import client
 from gateway.trust.client import Trusted
 from gateway.trust.files import Files
-from gateway.trust.repository import Repository, signer_of
+from gateway.trust.repository import Repository
+from gateway.trust.signing import signer_of
 from gateway.trust.roles import list_path, node_role
 from tests import world
 from tests.world import NOW

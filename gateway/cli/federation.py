@@ -342,7 +342,7 @@ def write_node(
         "listen": node.endpoint,
         "directory": _directory(".."),
         "store": "store/node.db",
-        "signing_key": "signing.key",
+        "signing_keys": ["signing.key"],
         "certificate": "tls.pem",
         "tls_key": "tls.key",
         "encrypted_keys": False,
@@ -367,7 +367,7 @@ def write_participant(participant: Member, pki: DevelopmentPki, owned: Keys | No
     if owned is not None:
         keys.save_signing_key(folder / "signing.key", owned.signing)
         keys.save_sealing_key(folder / "sealing.key", owned.sealing)
-        settings |= {"signing_key": "signing.key", "sealing_keys": ["sealing.key"]}
+        settings |= {"signing_keys": ["signing.key"], "sealing_keys": ["sealing.key"]}
     participant.config.write_text(_toml(settings, {}))
 
 

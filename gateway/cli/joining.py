@@ -37,7 +37,7 @@ from gateway.directory import FederationList, NodeEntry, ParticipantList
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 from gateway.trust import development
-from gateway.trust.repository import signer_of
+from gateway.trust.signing import signer_of
 
 LIST_FILE: Final = "participants.json"
 

@@ -151,8 +151,8 @@ def _report(done: list[tuple[Path, str]], as_json: bool) -> None:
 
 def _findings(settings: NodeConfig | ParticipantConfig) -> Iterator[Finding]:
     demanded = settings.encrypted_keys
-    if settings.signing_key is not None:
-        yield _key("signing_key", settings.signing_key, demanded)
+    for position, path in enumerate(settings.signing_keys):
+        yield _key(f"signing_keys[{position}]", path, demanded)
     if isinstance(settings, ParticipantConfig):
         for position, path in enumerate(settings.sealing_keys):
             yield _key(f"sealing_keys[{position}]", path, demanded)

@@ -10,20 +10,22 @@ Sources: TUF specification 1.0.31, sections 5.3 (root) to 5.7 (files). The first
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 from gateway.config import DirectorySource
-from gateway.directory import Directory, ParticipantList
+from gateway.directory import Directory, FederationList, ParticipantList
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.trust.collect import UPDATE_ERRORS, Collected, collect, served_list, why
 from gateway.trust.copy import GoodCopy
 from gateway.trust.fetch import HTTPS, MemoryFetcher, fetcher_for
+from gateway.trust.lists import SignedList
 from gateway.trust.problem import Problem, Reason
-from gateway.trust.roles import MAX_METADATA_BYTES, ROOT, SNAPSHOT, RoleAge
+from gateway.trust.roles import MAX_METADATA_BYTES, ROOT, SNAPSHOT, RoleAge, node_role
 
 STILL_WORKS = (
     "no process starts with an expired directory; what still works: verifying what was signed before, and tracing at"
@@ -42,6 +44,8 @@ class Trusted:
         ages: of every role, the top level first.
         problem: why no newer one was taken; None if this is the newest.
         list_problems: the same for the list of a node, by node.
+        federation: what the founders say.
+        lists: what the nodes say.
     """
 
     directory: Directory
@@ -50,6 +54,23 @@ class Trusted:
     ages: tuple[RoleAge, ...]
     problem: Problem | None
     list_problems: dict[str, Problem]
+    federation: FederationList
+    lists: tuple[ParticipantList, ...]
+
+    def version(self, role: str) -> int:
+        """Return the version of a role's metadata; 0 if there is none."""
+        return next((age.version for age in self.ages if age.role == role), 0)
+
+    def with_own(self, own: SignedList) -> Self:
+        """Return it with a node's own list in the place of the published one, if that is older.
+
+        The node itself need not wait for its own news to be published: whom it revokes is out at once.
+        """
+        if own.version <= self.version(node_role(own.code)):
+            return self
+        lists = (*(each for each in self.lists if each.node != own.code), own.participants)
+        directory = Directory.merge(self.federation, lists, self.directory.version)
+        return replace(self, directory=directory, lists=lists)
 
     def warnings(self, now: datetime) -> tuple[str, ...]:
         """Return sentences for the operator: what ends soon, what was refused."""
@@ -64,8 +85,13 @@ class Trusted:
         return (*ends, *refused)
 
 
-def load(source: DirectorySource, now: datetime) -> Trusted:
+def load(source: DirectorySource, now: datetime, mirror: Mapping[str, bytes] | None = None) -> Trusted:
     """Return the newest directory, or the last good copy.
+
+    Args:
+        source: where it is published, and where the copy lies.
+        now: the time.
+        mirror: the files as another node handed them out, to be read instead of what is published.
 
     Raises:
         Refusal: BAD_CONFIG, the settings name no root or folder that can be used; BAD_DIRECTORY, what is published
@@ -76,7 +102,7 @@ def load(source: DirectorySource, now: datetime) -> Trusted:
     with _alone(source.cache):
         copy = GoodCopy.read(source.cache)
         try:
-            with fetcher_for(source.repository, source.ca) as fetcher:
+            with nullcontext(MemoryFetcher(mirror)) if mirror is not None else fetcher_for(source.repository, source.ca) as fetcher:
                 found = collect(fetcher, root, source.cache, copy.lists if copy else {}, now)
             trusted = _trusted(found, now, None)
         except UPDATE_ERRORS as error:
@@ -131,7 +157,7 @@ def _from_copy(copy: GoodCopy, root: bytes, at: datetime, problem: Problem) -> T
 
 def _trusted(found: Collected, checked: datetime, problem: Problem | None) -> Trusted:
     version = next(age.version for age in found.ages if age.role == SNAPSHOT)
-    lists: list[ParticipantList] = [each.content for each in found.lists.values() if each.content is not None]
+    lists = tuple(each.content for each in found.lists.values() if each.content is not None)
     return Trusted(
         directory=Directory.merge(found.federation, lists, version),
         checked=checked,
@@ -139,6 +165,8 @@ def _trusted(found: Collected, checked: datetime, problem: Problem | None) -> Tr
         ages=(*found.ages, *(each.age for each in found.lists.values() if each.age is not None)),
         problem=problem,
         list_problems={code: each.problem for code, each in found.lists.items() if each.problem is not None},
+        federation=found.federation,
+        lists=lists,
     )
 
 

@@ -17,7 +17,8 @@ from nacl.signing import SigningKey
 
 from gateway import keys
 from gateway.directory import Directory
-from gateway.trust.repository import Repository, signer_of
+from gateway.trust.repository import Repository
+from gateway.trust.signing import signer_of
 
 ROOT_FILE: Final = "root.json"
 REPOSITORY: Final = "repository"

@@ -13,9 +13,7 @@ Sources: TUF specification 1.0.31, sections 4 (formats), 6.1 (key rotation) and 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nacl.signing import SigningKey
 from securesystemslib.signer import CryptoSigner, Key
 from tuf.api.exceptions import RepositoryError
@@ -30,7 +28,6 @@ from tuf.api.metadata import (
     Targets,
     Timestamp,
 )
-from tuf.api.serialization.json import JSONSerializer
 
 from gateway.directory import FederationList, ParticipantList
 from gateway.errors import ErrorCode, Refusal
@@ -46,13 +43,7 @@ from gateway.trust.roles import (
     node_role,
 )
 from gateway.trust.signatures import Signatures, state_of
-
-_READABLE: Final = JSONSerializer(compact=False)
-
-
-def signer_of(key: SigningKey) -> CryptoSigner:
-    """Return what signs metadata with an Ed25519 key."""
-    return CryptoSigner(Ed25519PrivateKey.from_private_bytes(bytes(key)))
+from gateway.trust.signing import READABLE, signer_of
 
 
 class Repository:
@@ -153,7 +144,7 @@ class Repository:
             if metadata is None or signer.public_key.keyid not in self._founders(metadata):
                 continue
             metadata.sign(signer, append=True)
-            write(self._files.pending / f"{role}.json", metadata.to_bytes(_READABLE))
+            write(self._files.pending / f"{role}.json", metadata.to_bytes(READABLE))
             found = True
         if not found:
             raise Refusal(ErrorCode.BAD_INPUT, "nothing is pending that this key may sign", "key")
@@ -203,7 +194,7 @@ class Repository:
         metadata.sign(signer_of(key))
         self._check_node(role, metadata)
         self._files.write_target(path, targets.targets[path], content)
-        write(self._files.metadata / f"{targets.version}.{role}.json", metadata.to_bytes(_READABLE))
+        write(self._files.metadata / f"{targets.version}.{role}.json", metadata.to_bytes(READABLE))
 
     def list_of(self, code: str) -> ParticipantList:
         """Return a node's list as it was signed last.
@@ -282,13 +273,13 @@ class Repository:
         meta = {f"{role}.json": self._files.meta(role) for role in sorted(roles) if self._files.version(role)}
         snapshot = Metadata(Snapshot(self._files.version(SNAPSHOT) + 1, expires=now + lifetime(SNAPSHOT), meta=meta))
         snapshot.sign(signer)
-        write(self._files.metadata / f"{snapshot.signed.version}.{SNAPSHOT}.json", snapshot.to_bytes(_READABLE))
+        write(self._files.metadata / f"{snapshot.signed.version}.{SNAPSHOT}.json", snapshot.to_bytes(READABLE))
         path = self._files.metadata / f"{TIMESTAMP}.json"
         version = parse(Timestamp, path).signed.version if path.exists() else 0
         timestamp = Metadata(Timestamp(version + 1, expires=now + lifetime(TIMESTAMP)))
         timestamp.signed.snapshot_meta = self._files.meta(SNAPSHOT)
         timestamp.sign(signer)
-        write(path, timestamp.to_bytes(_READABLE))  # last: from now on clients see the rest
+        write(path, timestamp.to_bytes(READABLE))  # last: from now on clients see the rest
 
     def _complete(self, role: str, judge: Root | None = None) -> Founded | None:
         """Return what is pending, if nothing is missing."""
@@ -309,7 +300,7 @@ class Repository:
             content = (self._files.pending / FEDERATION_PATH).read_bytes()
             signed.targets[FEDERATION_PATH].verify_length_and_hashes(content)
             self._files.write_target(FEDERATION_PATH, signed.targets[FEDERATION_PATH], content)
-        write(self._files.metadata / f"{signed.version}.{signed.type}.json", metadata.to_bytes(_READABLE))
+        write(self._files.metadata / f"{signed.version}.{signed.type}.json", metadata.to_bytes(READABLE))
         (self._files.pending / f"{signed.type}.json").unlink()
 
     # Proposals
@@ -333,7 +324,7 @@ class Repository:
 
     def _propose(self, metadata: Founded) -> None:
         metadata.signatures.clear()
-        write(self._files.pending / f"{metadata.signed.type}.json", metadata.to_bytes(_READABLE))
+        write(self._files.pending / f"{metadata.signed.type}.json", metadata.to_bytes(READABLE))
 
     def _judges(self, metadata: Founded) -> tuple[Root, ...]:
         """Return the roots whose thresholds must be met; for a new root, its own and the old one (5.3.4)."""

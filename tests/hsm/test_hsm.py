@@ -289,7 +289,7 @@ def made(tmp_path: Path, place: Place) -> Summary:
     file.unlink()
     path.with_name("pin").write_text(PIN)
     path.with_name("pin").chmod(0o600)
-    settings = path.read_text().replace('signing_key = "signing.key"\n', "")
+    settings = path.read_text().replace('signing_keys = ["signing.key"]\n', "")
     named = f'module = "{place.module}"\ntoken = "{TOKEN}"\nkey = "{tmp_path}"\npin_file = "pin"\n'
     path.write_text(f"{settings}\n[hsm]\n{named}")
     return summary

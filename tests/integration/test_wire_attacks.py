@@ -99,7 +99,7 @@ async def test_revoked_key_does_not_work_by_backdating(fed: Federation) -> None:
     directory = fed.directory
     now = fed.clock()
     revoked = tuple(
-        p.model_copy(update={"signing_keys": tuple(k.model_copy(update={"revoked_at": now}) for k in p.signing_keys)})
+        p.model_copy(update={"signing_keys": tuple(k.model_copy(update={"not_trusted_after": now}) for k in p.signing_keys)})
         if str(p.address) == "ee/prosecutor"
         else p
         for p in directory.participants
@@ -389,7 +389,7 @@ async def test_node_that_states_two_ends_of_one_envelope_is_believed_once(fed: F
         )
         for number, milestone in enumerate((pb.MILESTONE_EXPIRED, pb.MILESTONE_REFUSED, pb.MILESTONE_DELIVERED))
     ]
-    receipts = statement.issue(lies, loaded.address, loaded.signing_key)
+    receipts = statement.issue(lies, loaded.address, loaded.signing_keys[0])
     answers = await relay_one(fed.node_relay("de", "ee"), relay.RelayRequest(frame=1, receipts=receipts))
     assert all(answer.noted for answer in answers)
     assert await fed.actor("ee/prosecutor").waiting() == []

@@ -11,7 +11,7 @@ NODE = {
     "listen": '"127.0.0.1:7443"',
     "directory": '{ root = "root.json", repository = "repository", cache = "cache" }',
     "store": '"data/store.db"',
-    "signing_key": '"keys/sign.pem"',
+    "signing_keys": '["keys/sign.pem"]',
     "certificate": '"/etc/rogatory/node.pem"',
     "tls_key": '"../tls.pem"',
 }
@@ -59,7 +59,7 @@ def test_every_path_of_a_participant_is_absolute_and_a_missing_one_stays_missing
     config = load(ParticipantConfig, path)
     assert config.sealing_keys == (path.parent / "a.pem", Path("/b.pem"))
     assert config.home == path.parent / "home"
-    assert config.signing_key is None
+    assert config.signing_keys == ()
     assert str(config.address) == "ee/prosecutor"
 
 

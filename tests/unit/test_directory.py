@@ -54,8 +54,8 @@ def _append(*path: str | int, copy: int) -> Any:
 
 def _same_key_other_validity(content: Any) -> None:
     keys = content["participants"][0]["signing_keys"]
-    keys[0]["revoked_at"] = NOW.isoformat()
-    keys.append({**keys[0], "revoked_at": None})
+    keys[0]["not_trusted_after"] = NOW.isoformat()
+    keys.append({**keys[0], "not_trusted_after": None})
 
 
 KEY = ("participants", 0, "signing_keys", 0, "public")
@@ -130,9 +130,9 @@ def test_revoked_participant_has_no_role() -> None:
         pytest.param({"not_before": NOW + MOMENT}, False, id="not yet"),
         pytest.param({"not_after": NOW + MOMENT}, True, id="still"),
         pytest.param({"not_after": NOW}, False, id="no more"),
-        pytest.param({"revoked_at": NOW + MOMENT}, True, id="to be revoked"),
-        pytest.param({"revoked_at": NOW}, False, id="revoked now"),
-        pytest.param({"revoked_at": FOREVER, "not_after": NOW}, False, id="expired before it is revoked"),
+        pytest.param({"not_trusted_after": NOW + MOMENT}, True, id="to be revoked"),
+        pytest.param({"not_trusted_after": NOW}, False, id="revoked now"),
+        pytest.param({"not_trusted_after": FOREVER, "not_after": NOW}, False, id="expired before it is revoked"),
     ],
 )
 def test_key_is_found_only_while_it_is_valid(changes: dict[str, Any], valid: bool) -> None:

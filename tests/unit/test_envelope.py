@@ -187,8 +187,8 @@ def test_sender_who_signs_with_a_key_of_his_that_the_header_does_not_name_is_ref
         pytest.param({"not_before": NOW + timedelta(microseconds=1)}, False, id="valid a moment later"),
         pytest.param({"not_after": NOW}, False, id="expired this moment"),
         pytest.param({"not_after": NOW + timedelta(microseconds=1)}, True, id="expired a moment later"),
-        pytest.param({"revoked_at": NOW}, False, id="revoked this moment"),
-        pytest.param({"revoked_at": NOW + timedelta(microseconds=1)}, True, id="revoked a moment later"),
+        pytest.param({"not_trusted_after": NOW}, False, id="revoked this moment"),
+        pytest.param({"not_trusted_after": NOW + timedelta(microseconds=1)}, True, id="revoked a moment later"),
     ],
 )
 def test_key_must_be_valid_when_the_header_was_made(who: str, validity: dict[str, datetime], valid: bool) -> None:

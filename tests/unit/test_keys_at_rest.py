@@ -99,7 +99,7 @@ def test_a_start_opens_its_keys_with_the_passphrase_of_the_file(fed: Path, who: 
     sealed = load(encrypted(fed, who))
     assert sealed.identity == plain.identity
     if who == "prosecutor":
-        assert (sealed.signing_key, sealed.sealing_keys) == (plain.signing_key, plain.sealing_keys)
+        assert (sealed.signing_keys, sealed.sealing_keys) == (plain.signing_keys, plain.sealing_keys)
     elif who == "node":
         assert sealed.signing_key.public_key == plain.signing_key.public_key
 
@@ -152,19 +152,13 @@ def test_a_person_is_asked_where_the_settings_name_no_file(fed: Path) -> None:
     path = encrypted(fed, "prosecutor")
     say(fed, "prosecutor", instead_of="passphrase_file")
     assert refused(path) == (ErrorCode.BAD_CONFIG, "passphrase_file")
-    assert material.load_participant(path, ask=lambda: Passphrase(PHRASE)).signing_key is not None
+    assert material.load_participant(path, ask=lambda: Passphrase(PHRASE)).signing_keys
     with pytest.raises(Refusal):
         material.load_participant(path, ask=lambda: Passphrase(OTHER))
 
 
-def test_a_node_has_one_signing_key_in_a_file_or_in_a_token(fed: Path) -> None:
-    hsm = '\n[hsm]\nmodule = "/none.so"\ntoken = "t"\nkey = "k"\npin_file = "pin"\n'
-    path = config_of(fed, "node")
-    path.write_text(path.read_text() + hsm)
-    assert refused(path) == (ErrorCode.BAD_CONFIG, "signing_key")
-    path.write_text(path.read_text().replace(hsm, "\n"))
-    say(fed, "node", instead_of="signing_key")
-    assert refused(path) == (ErrorCode.BAD_CONFIG, "signing_key")
+def test_a_node_has_a_signing_key_in_a_file_or_in_a_token(fed: Path) -> None:
+    assert refused(say(fed, "node", instead_of="signing_keys")) == (ErrorCode.BAD_CONFIG, "signing_keys")
 
 
 # The command
@@ -270,7 +264,7 @@ def test_the_status_shows_every_key_by_id_and_mode_without_a_passphrase(fed: Pat
     code, plain = status(path)
     assert code == 0
     assert [(each["setting"], each["algorithm"]) for each in plain] == [
-        ("signing_key", "Ed25519"),
+        ("signing_keys[0]", "Ed25519"),
         ("sealing_keys[0]", "X25519"),
         ("tls_key", "P-256"),
     ]
@@ -312,7 +306,7 @@ def test_the_status_for_people_ends_with_what_is_wrong(fed: Path) -> None:
 
 
 def test_the_status_names_a_token_and_does_not_log_in_to_it(fed: Path) -> None:
-    path = say(fed, "node", instead_of="signing_key")
+    path = say(fed, "node", instead_of="signing_keys")
     path.write_text(path.read_text() + '\n[hsm]\nmodule = "/none.so"\ntoken = "t"\nkey = "k"\npin_file = "secret"\n')
     secret(path.parent, "1234")
     code, found = status(path)
@@ -325,5 +319,5 @@ def test_the_status_for_people_shows_no_key_and_no_passphrase(fed: Path) -> None
     shown = run("status", "--config", config_of(fed, "prosecutor")).output
     path = encrypted(fed, "prosecutor")
     shown += run("status", "--config", path).output
-    assert "signing_key" in shown
+    assert "signing_keys[0]" in shown
     assert not any(each in shown for each in (*plain, PHRASE))

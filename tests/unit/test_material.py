@@ -107,7 +107,7 @@ def test_a_participant_starts_with_its_node_to_call_and_its_ca_to_trust(fed: Pat
 @pytest.mark.parametrize("name", ["operator", "auditor"])
 def test_who_only_watches_needs_no_keys_for_envelopes(fed: Path, name: str) -> None:
     loaded = load(fed, Address("ee", name))
-    assert (loaded.signing_key, loaded.sealing_keys) == (None, ())
+    assert (loaded.signing_keys, loaded.sealing_keys) == ((), ())
 
 
 def test_no_private_key_is_shown(fed: Path) -> None:
@@ -125,7 +125,7 @@ def test_no_private_key_is_shown(fed: Path) -> None:
 @pytest.mark.parametrize("owner", [Address("ee", "court"), Address("de", "prosecutor"), Address.of_node("de")])
 def test_the_signing_key_of_another_is_refused(fed: Path, address: Address, owner: Address) -> None:
     shutil.copy(home_of(fed, owner) / "signing.key", home_of(fed, address) / "signing.key")
-    assert refused(fed, address) == (ErrorCode.BAD_CONFIG, "signing_key")
+    assert refused(fed, address) == (ErrorCode.BAD_CONFIG, "signing_keys")
 
 
 def test_the_sealing_key_of_another_is_refused(fed: Path) -> None:
@@ -134,7 +134,7 @@ def test_the_sealing_key_of_another_is_refused(fed: Path) -> None:
 
 
 def test_a_sealing_key_in_the_place_of_the_signing_key_is_refused(fed: Path) -> None:
-    setting(fed / "ee/prosecutor/participant.toml", "signing_key", 'signing_key = "sealing.key"')
+    setting(fed / "ee/prosecutor/participant.toml", "signing_keys", 'signing_keys = ["sealing.key"]')
     assert refused(fed, PROSECUTOR)[0] is ErrorCode.KEY_FILE
 
 
@@ -165,20 +165,20 @@ def test_a_missing_key_is_refused(fed: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"revoked_at": NOW.isoformat()},
+        {"not_trusted_after": NOW.isoformat()},
         {"not_after": NOW.isoformat()},
         {"not_before": (NOW + timedelta(seconds=1)).isoformat()},
     ],
 )
 def test_a_signing_key_that_is_not_valid_now_is_refused(fed: Path, address: Address, change: dict[str, str]) -> None:
     edit_directory(fed, lambda content: entry_of(content, address)["signing_keys"][0].update(change))
-    assert refused(fed, address) == (ErrorCode.BAD_CONFIG, "signing_key")
+    assert refused(fed, address) == (ErrorCode.BAD_CONFIG, "signing_keys")
 
 
 def test_settings_without_the_signing_key_that_the_directory_holds_are_refused(fed: Path) -> None:
     path = fed / "ee/prosecutor/participant.toml"
-    setting(path, "signing_key", "")
-    assert refused(fed, PROSECUTOR) == (ErrorCode.BAD_CONFIG, "signing_key")
+    setting(path, "signing_keys", "")
+    assert refused(fed, PROSECUTOR) == (ErrorCode.BAD_CONFIG, "signing_keys")
 
 
 def test_settings_without_the_sealing_key_that_others_seal_to_are_refused(fed: Path) -> None:
@@ -457,7 +457,7 @@ def test_a_new_signing_key_is_taken_once_the_directory_holds_it(fed: Path) -> No
     key = SigningKey.generate()
     (fed / "ee/signing.key").unlink()
     keys.save_signing_key(fed / "ee/signing.key", key)
-    assert refused(fed, NODE) == (ErrorCode.BAD_CONFIG, "signing_key")
+    assert refused(fed, NODE) == (ErrorCode.BAD_CONFIG, "signing_keys")
     entry = {"public": bytes(key.verify_key).hex(), "not_before": NOW.isoformat()}
     edit_directory(fed, lambda content: entry_of(content, NODE)["signing_keys"].append(entry))
     assert load(fed, NODE).signing_key.public_key == bytes(key.verify_key)

@@ -63,6 +63,12 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """It expired undelivered."""
     ERROR_CODE_BAD_RECEIPT: _ErrorCode.ValueType  # 80
     """A receipt's signature, issuer or subject is wrong."""
+    ERROR_CODE_ENROLMENT_CODE: _ErrorCode.ValueType  # 85
+    """The enrolment code is unknown, used or expired, or was given for something else."""
+    ERROR_CODE_BAD_PROOF: _ErrorCode.ValueType  # 86
+    """A certificate request or a proof of possession does not fit the application."""
+    ERROR_CODE_FOUR_EYES: _ErrorCode.ValueType  # 87
+    """The same registrar decided twice, or decides about itself."""
     ERROR_CODE_CANNOT_OPEN: _ErrorCode.ValueType  # 90
     """The recipient could not open it."""
     ERROR_CODE_CONTENT_MISMATCH: _ErrorCode.ValueType  # 91
@@ -85,6 +91,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """A fault of the program; the detail is a reference for its operator."""
     ERROR_CODE_STORE: _ErrorCode.ValueType  # 103
     """The store could not be written now."""
+    ERROR_CODE_DIRECTORY_EXPIRED: _ErrorCode.ValueType  # 104
+    """The callee's directory has expired: until a newer one comes, nobody is let in but operators, to trace."""
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """Names and numbers are those of gateway/errors.py: below 100 a rule said no (do not retry), from 100 on it could not be done now."""
@@ -129,6 +137,12 @@ ERROR_CODE_EXPIRED: ErrorCode.ValueType  # 71
 """It expired undelivered."""
 ERROR_CODE_BAD_RECEIPT: ErrorCode.ValueType  # 80
 """A receipt's signature, issuer or subject is wrong."""
+ERROR_CODE_ENROLMENT_CODE: ErrorCode.ValueType  # 85
+"""The enrolment code is unknown, used or expired, or was given for something else."""
+ERROR_CODE_BAD_PROOF: ErrorCode.ValueType  # 86
+"""A certificate request or a proof of possession does not fit the application."""
+ERROR_CODE_FOUR_EYES: ErrorCode.ValueType  # 87
+"""The same registrar decided twice, or decides about itself."""
 ERROR_CODE_CANNOT_OPEN: ErrorCode.ValueType  # 90
 """The recipient could not open it."""
 ERROR_CODE_CONTENT_MISMATCH: ErrorCode.ValueType  # 91
@@ -151,6 +165,8 @@ ERROR_CODE_INTERNAL: ErrorCode.ValueType  # 102
 """A fault of the program; the detail is a reference for its operator."""
 ERROR_CODE_STORE: ErrorCode.ValueType  # 103
 """The store could not be written now."""
+ERROR_CODE_DIRECTORY_EXPIRED: ErrorCode.ValueType  # 104
+"""The callee's directory has expired: until a newer one comes, nobody is let in but operators, to trace."""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 @_typing.final
