@@ -6,10 +6,10 @@ Refuses a file that names anything twice, a participant of an unknown node or un
 the wrong length, and every field that it does not know.
 """
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Annotated, Final, Self, TypeVar
+from typing import Annotated, Final, Self, TypeAlias, TypeVar
 
 from pydantic import (
     AwareDatetime,
@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic import ValidationError as PydanticError
 
-from gateway.errors import ErrorCode, Refusal
+from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address, Role
 from gateway.signature import key_id
 
@@ -31,6 +31,11 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
+EXPIRED_RETRY_SECONDS: Final = 30.0
+UNKNOWN_KEY_RETRY_SECONDS: Final = 2.0
+NOTICE: Final = timedelta(seconds=60)
+"""A new key is listed so long before it signs: by then all nodes have heard of it that hear at all."""
+
 DOMAIN: Final = r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$"
 
 
@@ -222,10 +227,17 @@ class ParticipantList(_Entry):
 
 
 class Directory(_Entry):
-    """Everybody and everything that a node or client may look up."""
+    """Everybody and everything that a node or client may look up.
+
+    Args:
+        expires: from then on nobody is let in by it; what was signed before can still be verified.
+        checked: when it was last found to be the newest.
+    """
 
     federation: str = Field(pattern=DOMAIN)
     version: int = Field(ge=1)
+    expires: AwareDatetime = FOREVER
+    checked: AwareDatetime = FOREVER
     nodes: tuple[NodeEntry, ...]
     participants: tuple[ParticipantEntry, ...]
     instruments: tuple[Instrument, ...] = ()
@@ -250,7 +262,14 @@ class Directory(_Entry):
         return self
 
     @classmethod
-    def merge(cls, federation: FederationList, lists: Sequence[ParticipantList], version: int) -> "Directory":
+    def merge(
+        cls,
+        federation: FederationList,
+        lists: Sequence[ParticipantList],
+        version: int,
+        expires: datetime = FOREVER,
+        checked: datetime = FOREVER,
+    ) -> "Directory":
         """Put together what the federation and its nodes say.
 
         Raises:
@@ -260,6 +279,8 @@ class Directory(_Entry):
             return cls(
                 federation=federation.federation,
                 version=version,
+                expires=expires,
+                checked=checked,
                 nodes=tuple(_applied(node, lists) for node in federation.nodes),
                 participants=tuple(entry for each in lists for entry in each.participants),
                 instruments=federation.instruments,
@@ -275,6 +296,19 @@ class Directory(_Entry):
             for n in self.nodes
         )
         return FederationList(federation=self.federation, nodes=self.nodes, instruments=self.instruments), own
+
+    def check_in_force(self, now: datetime) -> None:
+        """Check that somebody may be let in by it, or spoken to.
+
+        Raises:
+            Failure: DIRECTORY_EXPIRED.
+        """
+        if now >= self.expires:
+            raise Failure(
+                ErrorCode.DIRECTORY_EXPIRED,
+                f"the directory expired on {self.expires:%Y-%m-%d %H:%M:%S %Z}, and no newer one has come",
+                retry_after=EXPIRED_RETRY_SECONDS,
+            )
 
     def node(self, code: str) -> NodeEntry:
         """Return the entry of a node.
@@ -301,8 +335,15 @@ class Directory(_Entry):
 
         Raises:
             Refusal: BAD_SIGNATURE, no such key; KEY_REVOKED, not valid at that time.
+            Failure: UNAVAILABLE, no such key as far as was known then; it may have been listed since.
         """
         key = self._signing.get((signer, key_id))
+        if key is None and at - NOTICE > self.checked:
+            raise Failure(
+                ErrorCode.UNAVAILABLE,
+                f"no such signing key of {signer} in the directory of {self.checked.isoformat()}; it may be a new one",
+                retry_after=UNKNOWN_KEY_RETRY_SECONDS,
+            )
         if key is None:
             raise Refusal(ErrorCode.BAD_SIGNATURE, f"{signer} has no such signing key")
         if not key.valid_at(at):
@@ -380,6 +421,10 @@ def _check_keys_continue(whose: str, before: Sequence[KeyEntry], after: Sequence
 
 def _unsaid(detail: str) -> Refusal:
     return Refusal(ErrorCode.BAD_DIRECTORY, detail, "participants")
+
+
+Lookup: TypeAlias = Callable[[], Directory]
+"""Gives the directory in force. Whoever decides something asks once, and decides by that one."""
 
 
 def _unique(what: str, pairs: Iterable[tuple[K, V]]) -> dict[K, V]:

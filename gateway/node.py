@@ -7,7 +7,7 @@ couriers and the sweep, over one store. Stopping drains: what is in work is fini
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
 import grpc.aio
@@ -18,7 +18,7 @@ from rogatory.v1 import trace_pb2 as trace
 from gateway import deliver, telemetry, transport
 from gateway.clock import Clock, system_clock
 from gateway.config import NodeConfig
-from gateway.directory import Status
+from gateway.directory import Directory, Status
 from gateway.doors.courier import Courier
 from gateway.doors.entrance import Bell, Entrance
 from gateway.doors.mailbox import MailboxDoor
@@ -32,6 +32,7 @@ from gateway.path import Path
 from gateway.receipt import Scribe
 from gateway.statement import issue
 from gateway.store import Reader, Transaction, Writer, open_store
+from gateway.upkeep import Upkeep
 
 # Frames are checked against max_frame_bytes by us, with our own error; this only bounds what gRPC reads before that.
 WIRE_ALLOWANCE: Final = 4 << 20
@@ -68,15 +69,18 @@ class Node:
             pause: waits so many seconds for a quota to have room.
         """
         self._config = config
-        self._material = material
+        self.upkeep = Upkeep(material, clock)
         self._clock = clock
         self._chance = chance
         self._watch = watch
         self._provider = provider or telemetry.tracer_provider(config.telemetry, f"rogatory-node-{config.node}")
         self.quotas = Quotas(config.quota, config.limits.max_streams_per_peer, clock, telemetry.quota_counter(), pause)
         self._bell = Bell()
-        self._couriers: dict[str, Courier] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._make_courier: Callable[[str], Courier]
         self._server: grpc.aio.Server | None = None
         self._entrance: Entrance | None = None
         self._writer: Writer | None = None
@@ -88,12 +92,12 @@ class Node:
         Raises:
             Refusal: BAD_CONFIG, the store or the address cannot be used.
         """
-        config, material = self._config, self._material
-        me = Address.of_node(config.node)
+        config, upkeep = self._config, self.upkeep
+        me, lookup = Address.of_node(config.node), upkeep.directory
         connect, engine = await asyncio.to_thread(open_store, config.store)
         writer = self._writer = Writer(
             connect,
-            lambda statements: issue(statements, me, material.signing_key),
+            lambda statements: issue(statements, me, upkeep.material.signing_key),
             issuer=str(me),
             clock=self._clock,
             max_waiting=config.limits.max_waiting_jobs,
@@ -103,51 +107,51 @@ class Node:
         writer.start()
         reader = self._reader = Reader(engine)
         tracer = self._provider.get_tracer("rogatory")
-        directory = material.directory
-        scribe = Scribe(config.node, directory)
-        entrance = self._entrance = Entrance(directory, self.quotas, self._clock)
-        path = Path(config.node, directory, config.limits, self._clock, writer, tracer, self._watch)
-        for other in directory.nodes:
-            if other.code != config.node and other.status is Status.ACTIVE:
-                self._couriers[other.code] = Courier(
-                    str(Address.of_node(other.code)),
-                    lambda code=other.code: self._open_channel(code),  # the default binds the loop's value
-                    writer,
-                    reader,
-                    scribe,
-                    self._bell,
-                    config.delivery,
-                    self._clock,
-                    self._chance,
-                    tracer,
-                    self._watch,
-                )
+        scribe = Scribe(config.node, lookup)
+        entrance = self._entrance = Entrance(lookup, self.quotas, self._clock)
+        path = Path(config.node, lookup, config.limits, self._clock, writer, tracer, self._watch)
+        self._make_courier = lambda code: Courier(
+            str(Address.of_node(code)),
+            _Line(code, upkeep, self._clock),
+            writer,
+            reader,
+            scribe,
+            self._bell,
+            config.delivery,
+            self._clock,
+            self._chance,
+            tracer,
+            self._watch,
+        )
         server = self._server = grpc.aio.server(options=_server_options(config))
         mailbox = MailboxDoor(entrance, path, writer, scribe, self._bell, config.limits, config.delivery, self._watch)
         mailbox_pb2_grpc.add_MailboxServicer_to_server(mailbox, server)
         relay_door = RelayDoor(entrance, path, writer, reader, scribe, config.limits)
         relay_pb2_grpc.add_RelayServicer_to_server(relay_door, server)
-        trace_door = TraceDoor(config.node, directory, entrance, reader, self._ask_node)
+        trace_door = TraceDoor(config.node, lookup, entrance, reader, self._ask_node)
         trace_pb2_grpc.add_TraceServicer_to_server(trace_door, server)
-        door = transport.DoorTls(material.identity, tuple(node.ca_pem for node in directory.nodes))
+        self._door = _door_of(upkeep.material)
         try:
-            port = server.add_secure_port(config.listen, transport.server_credentials(lambda: door))
+            port = server.add_secure_port(config.listen, transport.server_credentials(lambda: self._door))
         except RuntimeError as error:
             raise Refusal(ErrorCode.BAD_CONFIG, f"cannot listen on {config.listen}", "listen") from error
         await server.start()
-        self._tasks = [asyncio.create_task(courier.run()) for courier in self._couriers.values()]
-        self._tasks.append(asyncio.create_task(self._sweep(writer, scribe)))
+        self._tend_couriers(upkeep.directory())
+        upkeep.listen(self._changed)
+        self._start(upkeep.run())
+        self._start(self._sweep(writer, scribe))
         return port
 
     async def stop(self) -> None:
         """Take no more calls, finish those in work, give back what is leased, close the store."""
         if self._server is not None and self._entrance is not None:
-            self._entrance.closing.set()
+            self._entrance.close()
             self._bell.ring_all()
             await self._server.stop(DRAIN_SECONDS)
-        for task in self._tasks:
+        tasks = {*self._tasks, *self._ending, *(task for _, task in self._couriers.values())}
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._writer is not None:
             await self._writer.close()
         if self._reader is not None:
@@ -156,19 +160,53 @@ class Node:
 
     async def failed(self) -> None:
         """Return when a part that must run for ever has ended; its error is raised."""
-        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await self._failure
 
-    def _open_channel(self, code: str) -> grpc.aio.Channel:
-        directory = self._material.directory
-        return transport.channel_to(directory.node(code), directory.federation, self._material.identity)
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run a part of the node until it stops."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        self._tasks.add(task)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or self._failure.done():
+            return
+        error = task.exception()
+        self._failure.set_exception(error) if error is not None else self._failure.set_result(None)
+
+    def _changed(self, before: NodeMaterial, now: NodeMaterial) -> None:
+        """Let what has changed tell, on what is open too."""
+        if before.identity != now.identity or _cas(before.directory) != _cas(now.directory):
+            self._door = _door_of(now)
+        if before.identity != now.identity:
+            for courier, _ in self._couriers.values():
+                courier.renew()
+        for code in self._couriers.keys() & {node.code for node in now.directory.nodes}:
+            old, new = before.directory.node(code), now.directory.node(code)
+            if (old.endpoint, old.ca) != (new.endpoint, new.ca):
+                self._couriers[code][0].renew()
+        self._tend_couriers(now.directory)
+        if self._entrance is not None:
+            self._entrance.reconsider()
+
+    def _tend_couriers(self, directory: Directory) -> None:
+        """Have a courier for each other node that is in, and for none that is out."""
+        wanted = {node.code for node in directory.nodes if node.status is Status.ACTIVE} - {self._config.node}
+        for code in self._couriers.keys() - wanted:
+            _, task = self._couriers.pop(code)
+            task.cancel()
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+        for code in sorted(wanted - self._couriers.keys()):
+            courier = self._make_courier(code)
+            self._couriers[code] = courier, self._start(courier.run())
 
     async def _ask_node(self, code: str, envelope_id: str) -> list[trace.EnvelopeTrace]:
-        courier = self._couriers.get(code)
-        if courier is None:
+        if code not in self._couriers:
             raise Failure(ErrorCode.UNAVAILABLE, f"no way to node {code}")
-        return await courier.ask_trace(envelope_id)
+        return await self._couriers[code][0].ask_trace(envelope_id)
 
     async def _sweep(self, writer: Writer, scribe: Scribe) -> None:
         """Expire and take back, again and again."""
@@ -182,6 +220,36 @@ class Node:
             with contextlib.suppress(GatewayError):
                 await writer.write(job)
             await asyncio.sleep(self._config.delivery.sweep_seconds)
+
+
+class _Line:
+    """The way to one other node."""
+
+    def __init__(self, code: str, upkeep: Upkeep, clock: Clock) -> None:
+        self._code = code
+        self._upkeep = upkeep
+        self._clock = clock
+
+    def check(self) -> None:
+        """See `Line`."""
+        directory = self._upkeep.directory()
+        directory.check_in_force(self._clock())
+        if directory.node(self._code).status is Status.REVOKED:
+            raise Refusal(ErrorCode.REVOKED, f"node {self._code} is revoked in the directory")
+
+    def open_channel(self) -> grpc.aio.Channel:
+        """See `Line`."""
+        self.check()
+        held = self._upkeep.material
+        return transport.channel_to(held.directory.node(self._code), held.directory.federation, held.identity)
+
+
+def _cas(directory: Directory) -> tuple[bytes, ...]:
+    return tuple(node.ca_pem for node in directory.nodes)
+
+
+def _door_of(held: NodeMaterial) -> transport.DoorTls:
+    return transport.DoorTls(held.identity, _cas(held.directory))
 
 
 def _server_options(config: NodeConfig) -> Sequence[tuple[str, int]]:

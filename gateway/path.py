@@ -24,7 +24,7 @@ from gateway.authorise import Permit, authorise
 from gateway.clock import Clock
 from gateway.codec import error_message
 from gateway.config import Limits
-from gateway.directory import Directory
+from gateway.directory import Directory, Lookup
 from gateway.dispatch import dispatch
 from gateway.envelope import fingerprint, parse_header, ref_of
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
@@ -47,7 +47,7 @@ class Journey:
     claimed: Claimed | None = None
     permit: Permit | None = None
     verified: VerifiedEnvelope | None = None
-    error: Refusal | None = None
+    error: GatewayError | None = None
     stages: list[tuple[str, int]] = field(default_factory=list)
     _since: int = field(default_factory=perf_counter_ns)
 
@@ -86,7 +86,7 @@ class Path:
     def __init__(
         self,
         here: str,
-        directory: Directory,
+        lookup: Lookup,
         limits: Limits,
         clock: Clock,
         writer: Writer,
@@ -97,7 +97,7 @@ class Path:
 
         Args:
             here: code of this node.
-            directory: who exists.
+            lookup: who exists.
             limits: what is taken at most.
             clock: time.
             writer: the store's.
@@ -105,13 +105,13 @@ class Path:
             watch: told each stage as it is passed; a crash test kills the process there.
         """
         self._here = here
-        self._directory = directory
+        self._lookup = lookup
         self._limits = limits
         self._clock = clock
         self._writer = writer
         self._tracer = tracer
         self._watch = watch
-        self._scribe = Scribe(here, directory)
+        self._scribe = Scribe(here, lookup)
 
     async def accept(
         self,
@@ -137,9 +137,11 @@ class Path:
         self, peer: Peer, frame: Sequence[pb.SignedEnvelope], turn: Turn, largest_bytes: int | None
     ) -> list[mailbox.Answer]:
         self._watch("authenticated")
+        # One directory for the whole frame, from the first stage to the last.
+        directory = self._lookup()
         journeys = [Journey(raw) for raw in frame]
         for journey in journeys:
-            self._claim(journey, peer, largest_bytes)
+            self._claim(journey, peer, largest_bytes, directory)
         headers = [journey.claimed.header for journey in journeys if journey.claimed is not None]
         span = telemetry.start_frame(self._tracer, "rogatory.accept", (header.traceparent for header in headers))
         with trace.use_span(span, end_on_exit=True):
@@ -148,57 +150,59 @@ class Path:
             span.set_attribute("rogatory.peer", str(peer.address))
             with self._tracer.start_as_current_span("rogatory.verify"):
                 # Signature checks leave the interpreter lock; one job a frame, for a job a check gains nothing.
-                await asyncio.to_thread(self._verify, journeys)
+                await asyncio.to_thread(self._verify, journeys, directory)
             await turn.come()
             with self._tracer.start_as_current_span("rogatory.commit"):
-                settled = self._writer.write(lambda txn: [self._settle(j, peer, txn) for j in journeys])
+                settled = self._writer.write(lambda txn: [self._settle(j, peer, txn, directory) for j in journeys])
                 turn.end()
                 outcomes = await settled
         self._watch("answering")
         return [_answer(outcome) for outcome in outcomes]
 
-    def _claim(self, journey: Journey, peer: Peer, largest_bytes: int | None) -> None:
+    def _claim(self, journey: Journey, peer: Peer, largest_bytes: int | None, directory: Directory) -> None:
         try:
             journey.claimed = receive(journey.raw, self._limits, largest_bytes)  # (1)
             journey.passed("envelope.received")
             self._watch("received")
             journey.passed("peer.authenticated")  # (2), which the door did for the whole frame; `peer` is the proof
-            journey.permit = authorise(peer, journey.claimed, self._directory, self._here)  # (3)
+            journey.permit = authorise(peer, journey.claimed, directory, self._here)  # (3)
             journey.passed("action.permitted")
             self._watch("permitted")
         except Refusal as error:
             journey.error = error
 
-    def _verify(self, journeys: Sequence[Journey]) -> None:
+    def _verify(self, journeys: Sequence[Journey], directory: Directory) -> None:
         for journey in journeys:
             if journey.permit is None:
                 continue
             try:
-                journey.verified = verify(journey.permit, self._directory, self._limits, self._clock())  # (4)
+                journey.verified = verify(journey.permit, directory, self._limits, self._clock())  # (4)
                 journey.passed("envelope.verified")
                 self._watch("verified")
-            except Refusal as error:
+            except GatewayError as error:
                 journey.error = error
 
-    def _settle(self, journey: Journey, peer: Peer, txn: Transaction) -> Pending | pb.Receipt | GatewayError:
+    def _settle(
+        self, journey: Journey, peer: Peer, txn: Transaction, directory: Directory
+    ) -> Pending | pb.Receipt | GatewayError:
         """Run the stages that need what is recorded; a refusal leaves nothing but its own event and receipt."""
         if journey.verified is not None:
             try:
                 with txn.part():
                     again = recorded_before(journey.verified.header, journey.verified.fingerprint, txn)
-                    return again or self._enter(journey, journey.verified, txn)
+                    return again or self._enter(journey, journey.verified, txn, directory)
             except Refusal as error:
                 journey.error = error
         return self._refuse(journey, peer, txn)
 
-    def _enter(self, journey: Journey, verified: VerifiedEnvelope, txn: Transaction) -> Pending:
-        step = check(verified, txn, self._directory, self._here)  # (5)
+    def _enter(self, journey: Journey, verified: VerifiedEnvelope, txn: Transaction, directory: Directory) -> Pending:
+        step = check(verified, txn, directory, self._here)  # (5)
         journey.passed("step.lawful")
         self._watch("lawful")
         recorded = record(step, txn)  # (6)
         journey.passed("envelope.recorded")
         self._watch("recorded")
-        for route in dispatch(recorded, self._directory, self._here):  # (7)
+        for route in dispatch(recorded, directory, self._here):  # (7)
             deliver.enqueue(route, txn)  # (8), which goes on when a courier or the recipient calls
         journey.passed("delivery.queued")
         self._watch("queued")
@@ -217,6 +221,8 @@ class Path:
         if before is not None:
             # A retry, after the clock, a limit or the directory has moved on: what was accepted stays accepted.
             return before
+        if not isinstance(error, Refusal):
+            return error  # nothing is decided yet: it will come again
         if claimed is None:
             # It has no name that could be believed, so there is nothing to sign about.
             nameless = ids.EnvelopeRef(sender=str(peer.address))

@@ -14,7 +14,7 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 
 from gateway import deliver, statement
 from gateway.codec import MAX_DETAIL_CHARS, MAX_FIELD_CHARS
-from gateway.directory import Directory
+from gateway.directory import Directory, Lookup
 from gateway.dispatch import way_to_sender
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
@@ -35,7 +35,12 @@ class Scribe:
     """Words the statements of one node."""
 
     here: str
-    directory: Directory
+    lookup: Lookup
+
+    @property
+    def directory(self) -> Directory:
+        """Who exists."""
+        return self.lookup()
 
     def accepted(self, recorded: Recorded, txn: Transaction) -> Pending:
         """State that this node has it on disk. Whoever brought it gets the receipt as the answer."""

@@ -154,7 +154,7 @@ class FakeNode:
             "address": Address.parse(address),
             "tls": TlsIdentity(holder.key_pem, holder.chain_pem),
             "home": self.folder / address.replace("/", "-"),
-            "signing_key": world.signing_key(address),
+            "signing_keys": (world.signing_key(address),),
             "sealing_keys": (world.sealing_key(address),),
             "clock": lambda: world.NOW,
             "chance": lambda: 0.0,

@@ -41,15 +41,20 @@ BLOCKED_SECONDS: Final = 0.2
 diagnostics = logging.getLogger("gateway.courier")
 
 
-class OpenChannel(Protocol):
-    """Makes a channel to a node, anew each time: its endpoint or CA may have changed."""
+class Line(Protocol):
+    """The way to one other node, as the directory has it now."""
 
-    def __call__(self) -> grpc.aio.Channel:
-        """Return the channel.
+    def check(self) -> None:
+        """Check that the node may be spoken to now.
 
         Raises:
-            Refusal: the directory does not know the node.
+            Refusal: REVOKED, or UNKNOWN_PEER.
+            Failure: DIRECTORY_EXPIRED.
         """
+        ...
+
+    def open_channel(self) -> grpc.aio.Channel:
+        """Return a new channel: its endpoint or CA, or our certificate, may have changed; refuses as `check` does."""
         ...
 
 
@@ -59,7 +64,7 @@ class Courier:
     def __init__(
         self,
         destination: str,
-        open_channel: OpenChannel,
+        line: Line,
         writer: Writer,
         reader: Reader,
         scribe: Scribe,
@@ -71,7 +76,7 @@ class Courier:
         watch: Callable[[str], None],
     ) -> None:
         self._destination = destination
-        self._open_channel = open_channel
+        self._line = line
         self._writer = writer
         self._reader = reader
         self._scribe = scribe
@@ -87,6 +92,7 @@ class Courier:
         self._wake = asyncio.Event()
         self._channel: grpc.aio.Channel | None = None
         self._stream: Stream | None = None
+        self._stale = False
 
     async def run(self) -> None:
         """Carry until cancelled."""
@@ -104,13 +110,17 @@ class Courier:
         finally:
             await self._hang_up()
 
+    def renew(self) -> None:
+        """Connect anew before the next frame: the other node's endpoint, or our own certificate, is another by now."""
+        self._stale = True
+
     async def ask_trace(self, envelope_id: str) -> list[trace.EnvelopeTrace]:
         """Ask the other node what happened there to an envelope.
 
         Raises:
             Failure: UNAVAILABLE, it does not answer.
         """
-        channel = self._open_channel()
+        channel = self._line.open_channel()
         try:
             response = await RelayStub(channel).TraceBetween(
                 relay.TraceBetweenRequest(envelope_id=envelope_id), timeout=self._settings.attempt_timeout_seconds
@@ -170,8 +180,12 @@ class Courier:
             raise
 
     async def _connected(self) -> Stream:
+        self._line.check()
+        if self._stale:
+            await self._hang_up()
         if self._stream is None:
-            self._channel = self._open_channel()
+            self._stale = False
+            self._channel = self._line.open_channel()
             try:
                 async with asyncio.timeout(self._settings.attempt_timeout_seconds):
                     await _ready(self._channel)
@@ -236,7 +250,7 @@ class Courier:
         try:
             with txn.part():
                 self._scribe.answered(item, answer, txn)
-        except Refusal as error:
+        except GatewayError as error:
             # The answer proves nothing: ask again.
             deliver.fail(txn, item.seq, self._holder, Event.FAIL_UNKNOWN, error, delay)
             return error

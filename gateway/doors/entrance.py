@@ -20,7 +20,7 @@ from grpc_status import rpc_status
 from gateway.authenticate import Peer, authenticate
 from gateway.clock import Clock
 from gateway.codec import error_message
-from gateway.directory import Directory
+from gateway.directory import Lookup
 from gateway.doors.quotas import Quotas
 from gateway.errors import ErrorCode, Failure, GatewayError
 from gateway.tls import peer_certificate
@@ -36,6 +36,7 @@ STATUS: Final = {
     ErrorCode.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorCode.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     ErrorCode.OVERLOADED: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.DIRECTORY_EXPIRED: grpc.StatusCode.UNAVAILABLE,
     ErrorCode.STORE: grpc.StatusCode.UNAVAILABLE,
     ErrorCode.INTERNAL: grpc.StatusCode.INTERNAL,
 }  # all others: FAILED_PRECONDITION
@@ -72,35 +73,85 @@ class Bell:
                 del self._waiting[destination]
 
 
+class Call:
+    """One call that is open: who makes it, and whether it may go on.
+
+    Args:
+        leaf_pem: the caller's certificate.
+        lookup: gives the directory.
+        clock: time.
+        expired_too: let in by a directory that has expired.
+
+    Raises:
+        Refusal: UNKNOWN_PEER or REVOKED.
+        Failure: DIRECTORY_EXPIRED.
+    """
+
+    def __init__(self, leaf_pem: bytes, lookup: Lookup, clock: Clock, *, expired_too: bool) -> None:
+        self._leaf_pem = leaf_pem
+        self._lookup = lookup
+        self._clock = clock
+        self._expired_too = expired_too
+        self.over = asyncio.Event()
+        self.peer = self.check()
+
+    def check(self) -> Peer:
+        """Return who calls, as of now: it may have been revoked since, or its certificate have expired; see above."""
+        directory, now = self._lookup(), self._clock()
+        if not self._expired_too:
+            directory.check_in_force(now)
+        return authenticate(self._leaf_pem, directory, now)
+
+    def reconsider(self) -> None:
+        """End a call that would not be let in any more: no more of it is read, and `check` says why."""
+        try:
+            self.check()
+        except GatewayError:
+            self.over.set()
+
+
 class Entrance:
     """Lets callers in, one node's way."""
 
-    def __init__(self, directory: Directory, quotas: Quotas, clock: Clock) -> None:
-        self._directory = directory
+    def __init__(self, lookup: Lookup, quotas: Quotas, clock: Clock) -> None:
+        self._lookup = lookup
         self._clock = clock
+        self._open: set[Call] = set()
+        self._closing = False
         self.quotas = quotas
-        self.closing = asyncio.Event()
 
-    def peer(self, context: Context) -> Peer:
-        """Return who calls.
+    def close(self) -> None:
+        """End every open call once what it has begun is finished, and every new one at once."""
+        self._closing = True
+        for call in self._open:
+            call.over.set()
 
-        Raises:
-            Refusal: UNKNOWN_PEER or REVOKED.
-        """
-        # The stubs type the context's values as lists of bytes; gRPC gives tuples. Both are iterables of bytes.
-        certificate = peer_certificate(context.auth_context())
-        return authenticate(certificate.leaf_pem, self._directory, self._clock())
+    def reconsider(self) -> None:
+        """End the calls of those who are out by now."""
+        for call in self._open:
+            call.reconsider()
 
     @asynccontextmanager
-    async def call(self, context: Context) -> AsyncIterator[Peer]:
-        """Serve one call: authenticate first, count its stream, and end it with our error if one is raised."""
+    async def call(self, context: Context, *, expired_too: bool = False) -> AsyncIterator[Call]:
+        """Serve one call: authenticate first, count its stream, and end it with our error if one is raised.
+
+        Args:
+            context: of the call.
+            expired_too: serve it also when the directory has expired.
+        """
         name = ""
         counted = ExitStack()
         try:
-            peer = self.peer(context)
-            name = str(peer.address)
-            counted.enter_context(self.quotas.stream(peer.address))
-            yield peer
+            # The stubs type the context's values as lists of bytes; gRPC gives tuples. Both are iterables of bytes.
+            certificate = peer_certificate(context.auth_context())
+            call = Call(certificate.leaf_pem, self._lookup, self._clock, expired_too=expired_too)
+            name = str(call.peer.address)
+            counted.enter_context(self.quotas.stream(call.peer.address))
+            self._open.add(call)
+            counted.callback(self._open.discard, call)
+            if self._closing:
+                call.over.set()
+            yield call
         except GatewayError as error:
             await abort(context, error)
         except (asyncio.CancelledError, grpc.aio.AbortError):
@@ -132,12 +183,12 @@ async def in_flight(
     requests: AsyncIterator[In],
     begin: Callable[[In], Awaitable[Coroutine[Any, Any, Out]]],
     limit: int,
-    closing: asyncio.Event,
+    over: asyncio.Event,
 ) -> AsyncIterator[Out]:
     """Work on up to `limit` requests of a stream at once; yield the results in the requests' order.
 
     The next request is read only when there is room and `begin` has returned the work on the one before, so a fast
-    caller waits in its own send buffer. When the node is closing, no more are read, and those begun are finished.
+    caller waits in its own send buffer. Once the call is over, no more are read, and those begun are finished.
     """
     room = asyncio.Semaphore(limit)
     started: asyncio.Queue[asyncio.Task[Out] | None] = asyncio.Queue()
@@ -152,7 +203,7 @@ async def in_flight(
             started.put_nowait(None)
 
     reading = asyncio.create_task(read())
-    closed = asyncio.create_task(_cancel_after(closing, reading))
+    closed = asyncio.create_task(_cancel_after(over, reading))
     tasks: set[asyncio.Task[Any]] = {reading, closed}
     try:
         while (task := await started.get()) is not None:

@@ -19,7 +19,8 @@ from gateway import codec, deliver
 from gateway.authenticate import Peer
 from gateway.codec import error_message
 from gateway.config import Delivery, Limits
-from gateway.doors.entrance import Bell, Context, Entrance, in_flight
+from gateway.doors.entrance import Bell, Call, Context, Entrance, in_flight
+from gateway.doors.quotas import Quotas
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.lifecycle import Event
 from gateway.path import MAX_FRAME_ENVELOPES, Path, Turn
@@ -56,7 +57,8 @@ class MailboxDoor(MailboxServicer):
 
     async def Submit(self, request: mailbox.SubmitRequest, context: Context) -> mailbox.SubmitResponse:
         """Take one envelope."""
-        async with self._entrance.call(context) as peer:
+        async with self._entrance.call(context) as call:
+            peer = call.peer
             frame, quotas = [request.envelope], self._entrance.quotas
             check_frame(frame, self._limits)
             quotas.charge(_participant(peer).address, quotas.cost(peer.address, frame))
@@ -68,8 +70,8 @@ class MailboxDoor(MailboxServicer):
         self, request_iterator: AsyncIterator[mailbox.SubmitFramesRequest], context: Context
     ) -> AsyncIterator[mailbox.SubmitFramesResponse]:
         """Take frames of envelopes; several may be in work at once, and each is answered when it is done."""
-        async with self._entrance.call(context) as peer:
-            address, quotas = _participant(peer).address, self._entrance.quotas
+        async with self._entrance.call(context) as call:
+            address, quotas = _participant(call.peer).address, self._entrance.quotas
             turn = Turn()
             turn.end()
 
@@ -85,31 +87,33 @@ class MailboxDoor(MailboxServicer):
             async def answer(request: mailbox.SubmitFramesRequest, mine: Turn) -> mailbox.SubmitFramesResponse:
                 async with quotas.turn(address, len(request.envelopes)):
                     # The certificate may have expired, or its owner been revoked, since the stream began.
-                    peer = self._entrance.peer(context)
+                    peer = call.check()
                     answers = await self._path.accept(peer, request.envelopes, mine, quotas.largest(address))
                 return mailbox.SubmitFramesResponse(frame=request.frame, answers=answers)
 
-            async for response in in_flight(
-                request_iterator, begin, self._limits.frames_in_flight, self._entrance.closing
-            ):
+            async for response in in_flight(request_iterator, begin, self._limits.frames_in_flight, call.over):
                 yield response
+            call.check()
 
     async def Collect(
         self, request_iterator: AsyncIterator[mailbox.CollectRequest], context: Context
     ) -> AsyncIterator[mailbox.CollectResponse]:
         """Hand out what is there, and settle what is acknowledged, until the client ends the stream."""
-        async with self._entrance.call(context) as peer:
-            _participant(peer)
-            stream = _Collection(self, lambda: self._entrance.peer(context), self._entrance)
+        async with self._entrance.call(context) as call:
+            _participant(call.peer)
+            stream = _Collection(self, call, self._entrance.quotas)
+            ending = asyncio.create_task(_wake_after(call.over, stream.wake))
             reading = asyncio.create_task(stream.read(request_iterator))
             try:
                 with self._bell.listen(stream.recipient, stream.wake):
                     async for response in stream.serve():
                         yield response
-                if not self._entrance.closing.is_set():
+                call.check()
+                if not call.over.is_set():
                     await reading
             finally:
                 reading.cancel()
+                ending.cancel()
                 await stream.give_back()
 
     async def lease(self, recipient: str, holder: str, limit: int) -> list[Leased]:
@@ -131,7 +135,7 @@ class MailboxDoor(MailboxServicer):
         try:
             with txn.part():
                 self._scribe.acknowledged(statement, ack.held, ack.delivery_id, recipient, txn)
-        except Refusal as error:
+        except GatewayError as error:
             return mailbox.Settled(delivery_id=ack.delivery_id, error=error_message(error))
         return mailbox.Settled(delivery_id=ack.delivery_id)
 
@@ -149,14 +153,13 @@ class MailboxDoor(MailboxServicer):
 class _Collection:
     """One Collect stream."""
 
-    def __init__(self, door: MailboxDoor, peer: Callable[[], Peer], entrance: Entrance) -> None:
-        self._address = peer().address
+    def __init__(self, door: MailboxDoor, call: Call, quotas: Quotas) -> None:
+        self._address = call.peer.address
         self.recipient = str(self._address)
         self.wake = asyncio.Event()
         self._door = door
-        self._peer = peer
-        self._closing = entrance.closing
-        self._quotas = entrance.quotas
+        self._call = call
+        self._quotas = quotas
         self._holder = uuid4().hex
         # A client that talks and does not listen fills this, and is then not read on.
         self._requests: asyncio.Queue[mailbox.CollectRequest] = asyncio.Queue(maxsize=8)
@@ -183,13 +186,13 @@ class _Collection:
             self.wake.clear()
             over, acks = self._over, self._heard()
             # The certificate may have expired, or its owner been revoked, since the stream began.
-            self._peer()
+            self._call.check()
             if acks:
                 async with self._quotas.turn(self._address, len(acks)):
                     settled = await self._door.settle(acks, self.recipient)
                 self._out.difference_update(ack.delivery_id for ack in acks)
                 yield mailbox.CollectResponse(settled=settled)
-            if over or self._closing.is_set():
+            if over or self._call.over.is_set():
                 # All is said: what it was given and did not acknowledge goes back.
                 return
             while self._credit:
@@ -234,6 +237,11 @@ class _Collection:
         """Put what is still out in doubt."""
         if self._out:
             await asyncio.shield(self._door.give_back(sorted(self._out), self._holder))
+
+
+async def _wake_after(over: asyncio.Event, wake: asyncio.Event) -> None:
+    await over.wait()
+    wake.set()
 
 
 def _item(leased: Leased) -> mailbox.Item:

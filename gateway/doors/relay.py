@@ -18,7 +18,7 @@ from gateway.config import Limits
 from gateway.doors.entrance import Context, Entrance, in_flight
 from gateway.doors.mailbox import check_frame
 from gateway.doors.trace import between, envelope_trace
-from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.path import Path, Turn
 from gateway.quota import Cost
 from gateway.receipt import Scribe
@@ -49,8 +49,8 @@ class RelayDoor(RelayServicer):
         self, request_iterator: AsyncIterator[relay.RelayRequest], context: Context
     ) -> AsyncIterator[relay.RelayResponse]:
         """Take frames of envelopes and receipts; answer each item, in order."""
-        async with self._entrance.call(context) as peer:
-            address, quotas = _node(peer).address, self._entrance.quotas
+        async with self._entrance.call(context) as call:
+            address, quotas = _node(call.peer).address, self._entrance.quotas
             turn = Turn()
             turn.end()
 
@@ -67,21 +67,20 @@ class RelayDoor(RelayServicer):
 
             async def answer(request: relay.RelayRequest, mine: Turn) -> relay.RelayResponse:
                 async with quotas.turn(address, len(request.envelopes) + len(request.receipts)):
-                    peer = _node(self._entrance.peer(context))
+                    peer = _node(call.check())
                     answers = await self._path.accept(peer, request.envelopes, mine, quotas.largest(address))
                     answers += await self._hear(request.receipts, peer)
                 return relay.RelayResponse(frame=request.frame, answers=answers)
 
-            async for response in in_flight(
-                request_iterator, begin, self._limits.frames_in_flight, self._entrance.closing
-            ):
+            async for response in in_flight(request_iterator, begin, self._limits.frames_in_flight, call.over):
                 yield response
+            call.check()
 
     async def TraceBetween(self, request: relay.TraceBetweenRequest, context: Context) -> relay.TraceBetweenResponse:
         """Tell the other node what happened here to an envelope that went between the two."""
-        async with self._entrance.call(context) as peer:
-            other = _node(peer).node
-            self._entrance.quotas.charge(peer.address, Cost(queries=1))
+        async with self._entrance.call(context, expired_too=True) as call:
+            other = _node(call.peer).node
+            self._entrance.quotas.charge(call.peer.address, Cost(queries=1))
             codec.check(request)
             rows = await self._reader.trace(request.envelope_id)
             here = self._scribe.here
@@ -112,7 +111,7 @@ class RelayDoor(RelayServicer):
         try:
             with txn.part():
                 self._scribe.heard(receipt, peer.node, txn)
-        except Refusal as error:
+        except GatewayError as error:
             return mailbox.Answer(error=error_message(error))
         return mailbox.Answer(noted=True)
 

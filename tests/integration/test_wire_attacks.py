@@ -389,7 +389,7 @@ async def test_node_that_states_two_ends_of_one_envelope_is_believed_once(fed: F
         )
         for number, milestone in enumerate((pb.MILESTONE_EXPIRED, pb.MILESTONE_REFUSED, pb.MILESTONE_DELIVERED))
     ]
-    receipts = statement.issue(lies, loaded.address, loaded.signing_keys[0])
+    receipts = statement.issue(lies, loaded.address, loaded.signing_key)
     answers = await relay_one(fed.node_relay("de", "ee"), relay.RelayRequest(frame=1, receipts=receipts))
     assert all(answer.noted for answer in answers)
     assert await fed.actor("ee/prosecutor").waiting() == []
