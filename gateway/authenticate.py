@@ -13,12 +13,18 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway.directory import Directory, Fingerprints, Status
 from gateway.errors import ErrorCode, Refusal
-from gateway.identity import UNREADABLE_CERTIFICATE, Address, Role, certificate_identity, uri_names
+from gateway.identity import (
+    UNREADABLE_CERTIFICATE,
+    Address,
+    Role,
+    certificate_fingerprint,
+    certificate_identity,
+    uri_names,
+)
 from gateway.tls import read_leaf
 
 CACHED_LEAVES: Final = 1024
@@ -33,7 +39,7 @@ class Peer:
         address: who it is, from its certificate alone.
         roles: what it is, from the directory alone.
         node: code of the node whose CA vouches for it.
-        certificate_fingerprint: SHA-256 of the leaf's DER encoding, 32 bytes.
+        certificate_fingerprint: of the leaf, see `identity.certificate_fingerprint`.
     """
 
     address: Address
@@ -117,7 +123,7 @@ def _read(leaf_pem: bytes, federation: str) -> _Leaf:
     address = certificate_identity(uri_names(certificate), federation)  # (1) (2)
     if not _is_client_leaf(certificate):  # (3)
         raise Refusal(ErrorCode.UNKNOWN_PEER, "not a certificate for a client")
-    return _Leaf(address, _window(certificate), certificate.fingerprint(SHA256()))
+    return _Leaf(address, _window(certificate), certificate_fingerprint(certificate))
 
 
 @lru_cache(maxsize=CACHED_LEAVES)

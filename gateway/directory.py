@@ -58,7 +58,7 @@ def _public_key(value: object) -> object:
 
 AddressField = Annotated[Address, BeforeValidator(_address), PlainSerializer(str)]
 Fingerprints = frozenset[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
-"""Of certificates: SHA-256 of the DER encoding, hexadecimal."""
+"""Of certificates, hexadecimal; see `identity.certificate_fingerprint`."""
 
 PublicKeyField = Annotated[bytes, BeforeValidator(_public_key), PlainSerializer(bytes.hex)]
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, unique
+from hashlib import sha256
 from typing import Final, Self
 
 from cryptography import x509
@@ -30,6 +31,7 @@ UNREADABLE_CERTIFICATE: Final = (
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
+    TypeError,  # a name constraint with an address that is no network
 )
 """All that the certificate parser raises on bytes that are not one well-formed certificate."""
 
@@ -161,6 +163,15 @@ def certificate_identity(uri_sans: Sequence[str], federation: str) -> Address:
     if len(uri_sans) != 1:
         raise Refusal(ErrorCode.UNKNOWN_PEER, f"{len(uri_sans)} URI names in the certificate, not exactly one")
     return parse_spiffe(uri_sans[0], federation)
+
+
+def certificate_fingerprint(certificate: x509.Certificate) -> bytes:
+    """Return by what a certificate is known when it is revoked: the SHA-256 of what its CA signed, 32 bytes.
+
+    Not of the whole certificate, as is customary: whoever holds it can rewrite its signature without its key (in ECDSA
+    s becomes n - s), and it would be another one that still verifies.
+    """
+    return sha256(certificate.tbs_certificate_bytes).digest()
 
 
 def uri_names(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 
 from gateway.errors import ErrorCode
+from gateway.identity import Role
 from tests.federation import Federation, code_of, federation, ref
 from tests.judge import judge
 
@@ -176,13 +177,16 @@ async def test_client_without_credit_is_given_nothing(tmp_path: Path) -> None:
 
 
 async def test_refusal_of_the_other_node_travels_whole_to_the_sender(tmp_path: Path) -> None:
-    """The other node's directory no longer knows the sender's key; ee still does."""
+    """The other node has heard that the sender is no investigator any more; ee has not."""
     async with federation(tmp_path / "fed", start=["ee"]) as fed:
         made = fed.request()
         await fed.actor("ee/prosecutor").submit(made)
         directory = fed.directory
-        without = tuple(p for p in directory.participants if str(p.address) != "ee/prosecutor")
-        changed = directory.model_copy(update={"participants": without})
+        moved = tuple(
+            p.model_copy(update={"roles": frozenset({Role.FIU})}) if str(p.address) == "ee/prosecutor" else p
+            for p in directory.participants
+        )
+        changed = directory.model_copy(update={"participants": moved})
         fed.sign_anew(changed)
         await fed.start("de")
         (item,) = await fed.actor("ee/prosecutor").collect(1)

@@ -18,7 +18,6 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
 from nacl.signing import SigningKey
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
@@ -32,7 +31,7 @@ from gateway import codec, keys, material, transport
 from gateway.clock import system_clock
 from gateway.directory import Directory, KeyEntry, Status
 from gateway.errors import ErrorCode, Refusal
-from gateway.identity import Address, host_name
+from gateway.identity import Address, certificate_fingerprint, host_name
 from gateway.lifecycle import State
 from gateway.node import Node
 from tests.federation import Actor, Federation, code_of, federation, ref
@@ -119,7 +118,7 @@ async def test_a_revoked_certificate_is_out_and_its_owner_is_in_with_another(fed
     actor = fed.actor("ee/prosecutor")
     call = await collecting(actor)
     leaf = x509.load_pem_x509_certificate(actor.loaded.identity.chain_pem)
-    out = leaf.fingerprint(SHA256()).hex()
+    out = certificate_fingerprint(leaf).hex()
     await publish(fed, participant(fed.directory, "ee/prosecutor", revoked_certificates=frozenset({out})))
     assert await error_of(call) is ErrorCode.REVOKED
     with pytest.raises(Refusal) as caught:
