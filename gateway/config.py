@@ -4,6 +4,7 @@ In: a file. Out: frozen settings whose every path is absolute, taken from the fi
 key files, never values. Refuses unknown fields, so that a misspelt limit cannot silently be no limit.
 """
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Final, Self, TypeVar
@@ -124,17 +125,22 @@ class DirectorySource(_Settings):
 
     # Root metadata that came here by hand; everything else is proven by it.
     root: Path
-    # A folder, or `https://HOST/PATH`.
+    # A folder, or `https://HOST/PATH`, or a node: `grpcs://HOST:PORT`.
     repository: str = Field(min_length=1)
     # A folder of this process's own: the last good copy, and what may never be rolled back.
     cache: Path
-    # PEM certificates that vouch for the HTTPS server, instead of the system's.
+    # PEM certificates that vouch for the HTTPS server, instead of the system's; or the CA of the node.
     ca: Path | None = None
 
     @model_validator(mode="after")
     def _no_other_scheme(self) -> Self:
-        if "://" in self.repository and not self.repository.startswith("https://"):
-            raise ValueError("a folder or an https:// address is wanted")
+        if self.repository.startswith("grpcs://"):
+            if not re.fullmatch(r"grpcs://[^/\s]+:[0-9]{1,5}", self.repository):
+                raise ValueError("a node is named as grpcs://HOST:PORT")
+            if self.ca is None:
+                raise ValueError("for a grpcs:// address, ca must name the CA of that node")
+        elif "://" in self.repository and not self.repository.startswith("https://"):
+            raise ValueError("a folder, an https:// or a grpcs:// address is wanted")
         return self
 
     def at(self, base: Path) -> Self:

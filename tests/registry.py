@@ -17,9 +17,9 @@ from gateway.directory import Directory, ParticipantList
 from gateway.trust import client
 from gateway.trust.client import Trusted
 from gateway.trust.files import Files
-from gateway.trust.repository import Repository
-from gateway.trust.signing import signer_of
+from gateway.trust.repository import Repository, RootKeys
 from gateway.trust.roles import list_path, node_role
+from gateway.trust.signing import signer_of
 from tests import world
 from tests.world import NOW
 
@@ -157,7 +157,7 @@ def make(folder: Path) -> Registry:
     federation, lists = world.DIRECTORY.split()
     (publisher,) = public([PUBLISHER])
     nodes = {code: public([key(code)])[0] for code in world.NODES}
-    made.repository.found(public(FOUNDERS), 2, publisher, federation, nodes, NOW)
+    made.repository.found(RootKeys(tuple(public(FOUNDERS)), 2, publisher), federation, nodes, NOW)
     made.sign(*FOUNDERS[:2])
     made.publish()
     for each in lists:

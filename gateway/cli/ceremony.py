@@ -1,91 +1,287 @@
-"""`rogatory federation sign|publish|status`: what founders, nodes and the publisher do with the signed directory.
+"""`rogatory federation make-key|propose|sign|publish|sign-list|status`: what founders, nodes and the publisher do.
 
-In: a federation's folder or its repository's, a key. Out: signatures, a newer directory, who signed what and until when
-it counts. Each key is used where it lies: a founder needs the repository's folder and his own key, nothing else.
-Refuses with BAD_INPUT a key that has nothing to sign, and with BAD_DIRECTORY what no node would take.
+In: a federation's folder or its repository's, a key. Out: proposals, signatures, a newer directory, who signed what and
+until when it counts. Each key is used where it lies: a founder needs the repository's folder and his own key, nothing
+else; docs/ceremony.md tells who does what. Refuses with BAD_INPUT a key that has nothing to sign, and with
+BAD_DIRECTORY what no node would take.
 """
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import click
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
 from nacl.signing import SigningKey
+from pydantic import BaseModel
+from pydantic import ValidationError as PydanticError
+from securesystemslib.signer import Key
 
 from gateway import keys
-from gateway.cli import output, passphrases
+from gateway.cli import folders, output, passphrases
+from gateway.cli.proposal import digest_of, lines_of, spoken
 from gateway.clock import system_clock
-from gateway.directory import FederationList, ParticipantList
+from gateway.directory import FederationList, Instrument, NodeEntry, ParticipantList, PublicKeyField, Status
 from gateway.errors import ErrorCode, Refusal
 from gateway.trust import development
-from gateway.trust.repository import Repository
+from gateway.trust.lists import SignedList
+from gateway.trust.repository import Repository, RootKeys
+from gateway.trust.roles import LIFETIMES, TIMESTAMP
 from gateway.trust.signatures import Signatures
+from gateway.trust.signing import key_of, signer_of
 
 _SHOWN_CHARACTERS: Final = 12
-"""Of a key id; enough to tell the keys of one federation apart."""
+"""Of a key id in a table; enough to tell the keys of one federation apart."""
+
+_LEAST_NAMED_CHARACTERS: Final = 12
+_MAX_FILE_BYTES: Final = 1 << 20
+_DEFAULT_HOURS: Final = int(LIFETIMES[TIMESTAMP] / timedelta(hours=1))
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class NodeProposal(BaseModel, frozen=True, extra="forbid"):
+    """What a node brings to the founders.
+
+    Args:
+        entry: how it will be listed.
+        directory_key: public half of the key that signs its list.
+    """
+
+    entry: NodeEntry
+    directory_key: PublicKeyField
+
 
 _folder = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
-
-
-@click.command(epilog="\b\nExample:\n  rogatory federation sign fed --key fed/founders/1/founder.key")
-@_folder
-@click.option(
-    "--key", "path", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The founder's key file."
-)
-@click.option("--yes", is_flag=True, help="Do not ask; you have read what you sign.")
-@output.json_option
-def sign(folder: Path, path: Path, yes: bool, as_json: bool) -> None:
-    """Add a founder's signature to what is pending in DIR. It stays pending until enough founders have signed."""
-    repository = repository_in(folder)
-    proposed = [each for each in repository.signatures() if each.pending]
-    if not proposed:
-        raise Refusal(ErrorCode.BAD_INPUT, f"nothing is pending in {folder}", "folder")
-    if not yes:
-        _show_proposal(repository, proposed)
-        click.confirm("Sign this?", abort=True, err=True)
-    states = repository.sign(_load(path))
-    _emit(states, system_clock(), as_json=as_json)
+_a_file = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command(
-    epilog="\b\nExamples:\n  rogatory federation publish fed\n  rogatory federation publish fed --node ee"
-    " --participants ee.json"
+    "make-key",
+    epilog="\b\nExample:\n  rogatory federation make-key --out founder.key --public founder.pub",
+)
+@click.option("--out", required=True, type=_a_file, help="The new key file; it never leaves this machine.")
+@click.option("--public", required=True, type=_a_file, help="A new file with its public half, for the others.")
+@click.option("--plain", is_flag=True, help="Do not put it under a passphrase.")
+@passphrases.file_option
+@output.json_option
+def make_key(out: Path, public: Path, plain: bool, passphrase_file: Path | None, as_json: bool) -> None:
+    """Make a key of a founder, of the publisher, or for a node's list."""
+    if public.exists():
+        raise Refusal(ErrorCode.BAD_INPUT, f"{public} is there already", "public")
+    phrase = None if plain else passphrases.new(passphrase_file)
+    key = SigningKey.generate()
+    keys.save_signing_key(out, key, phrase, folders.COST)
+    public.write_bytes(_public_pem(key))
+    keyid = signer_of(key).public_key.keyid
+    if as_json:
+        output.emit_json({"key": str(out), "public": str(public), "key_id": keyid})
+    else:
+        click.echo(f"key id {spoken(keyid)}")
+
+
+@click.command(
+    epilog="\b\nExamples:"
+    "\n  rogatory federation propose dir --federation rogatory.example --founder ee.pub --founder de.pub"
+    " --threshold 2 --publisher publisher.pub"
+    "\n  rogatory federation propose dir --node node.json"
 )
 @_folder
-@click.option("--key", type=click.Path(path_type=Path, dir_okay=False), help="The publisher's key file.")
-@click.option("--node", "code", help="Sign this node's list of participants first.")
-@click.option("--node-key", type=click.Path(path_type=Path, dir_okay=False), help="The key file that signs its list.")
+@click.option("--federation", help="Domain of a federation that is to be founded in DIR.")
 @click.option(
-    "--participants",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The new list, JSON; without it, the present one is signed again.",
+    "--founder",
+    "founders",
+    multiple=True,
+    help="Every founder from now on: the file of a public key, or the key id of one who is a founder now.",
 )
+@click.option("--threshold", type=click.IntRange(1), help="How many founders speak for the federation.")
+@click.option("--publisher", help="File of the publisher's public key.")
+@click.option("--renew-root", is_flag=True, help="Propose the root anew; it ends after three years.")
+@click.option("--node", "nodes", multiple=True, type=_a_file, help="What a node brings, see make-node; new or changed.")
+@click.option("--keep-ca", is_flag=True, help="Of a changed node: the CA that it had counts beside the new one.")
+@click.option(
+    "--list-key",
+    "list_keys",
+    multiple=True,
+    metavar="CODE=FILE",
+    help="Another key for the list of node CODE: the file of its public half. What the old one signed counts no more.",
+)
+@click.option("--revoke-node", "revoked", multiple=True, metavar="CODE", help="Put a node out, with all of its people.")
+@click.option("--publishing-node", metavar="CODE", help="The node that publishes for all; '-' for none.")
+@click.option("--instrument", "instruments", multiple=True, type=_a_file, help="A treaty or law, JSON; new or changed.")
+@click.option("--drop-instrument", "dropped", multiple=True, metavar="ID", help="One that binds nobody any more.")
+@output.json_option
+def propose(
+    folder: Path,
+    federation: str | None,
+    founders: tuple[str, ...],
+    threshold: int | None,
+    publisher: str | None,
+    renew_root: bool,
+    nodes: tuple[Path, ...],
+    keep_ca: bool,
+    list_keys: tuple[str, ...],
+    revoked: tuple[str, ...],
+    publishing_node: str | None,
+    instruments: tuple[Path, ...],
+    dropped: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Propose to the founders what the federation shall say, in DIR; without any change, the same for another year.
+
+    Nothing counts before enough founders have signed and it is published. What was proposed before and is not
+    published yet stays in; its signatures are gone.
+    """
+    now = system_clock()
+    if federation is not None:
+        repository = Repository(folder)
+        if not founders or threshold is None or publisher is None:
+            raise Refusal(ErrorCode.BAD_INPUT, "founders, a threshold and a publisher found a federation", "founder")
+        present = FederationList.parse(_empty(federation), "federation")
+    else:
+        repository = repository_in(folder)
+        present = repository.pending_federation() or repository.federation()
+    brought = [_read(path, NodeProposal, "node") for path in nodes]
+    laws = [_read(path, Instrument, "instrument") for path in instruments]
+    before = {node.code: node for node in present.nodes}
+    entries = [_continued(each.entry, before.get(each.entry.code), keep_ca=keep_ca) for each in brought]
+    said = _changed(present, entries, revoked, publishing_node, laws, dropped)
+    node_keys = {each.entry.code: key_of(each.directory_key) for each in brought} | _list_keys(list_keys, said)
+    if federation is not None:
+        repository.found(_root_keys(None, founders, threshold, publisher), said, node_keys, now)
+    else:
+        if founders or threshold is not None or publisher is not None or renew_root:
+            repository.propose_root(_root_keys(repository.keys(), founders, threshold, publisher), now)
+        repository.propose_federation(said, node_keys, now)
+    states = repository.signatures()
+    _show_proposal(lines_of(repository), [each for each in states if each.pending])
+    _emit(repository, states, now, as_json=as_json)
+
+
+@click.command(epilog="\b\nExample:\n  rogatory federation sign dir --key founder.key")
+@_folder
+@click.option("--key", "path", required=True, type=_a_file, help="The founder's key file.")
+@click.option("--yes", is_flag=True, help="Do not ask; you have read what you sign.")
+@passphrases.file_option
+@output.json_option
+def sign(folder: Path, path: Path, yes: bool, passphrase_file: Path | None, as_json: bool) -> None:
+    """Add a founder's signature to what is pending in DIR. It stays pending until enough founders have signed."""
+    repository = repository_in(folder)
+    states = repository.signatures()
+    proposed = [each for each in states if each.pending]
+    if not proposed:
+        raise Refusal(ErrorCode.BAD_INPUT, f"nothing is pending in {folder}", "folder")
+    if any(each.missing for each in states if not each.pending):
+        # What changes is told by it, and the folder has been in other hands.
+        raise Refusal(ErrorCode.BAD_DIRECTORY, f"what is published in {folder} lacks signatures", "folder")
+    lines = lines_of(repository)  # also if nobody looks: what is shown must be what is signed
+    if not yes:
+        _show_proposal(lines, proposed)
+        click.confirm("Sign this?", abort=True, err=True)
+    repository.sign(_load(path, passphrase_file), {each.digest for each in proposed})
+    _emit(repository, repository.signatures(), system_clock(), as_json=as_json)
+
+
+@click.command(
+    epilog="\b\nExamples:\n  rogatory federation publish dir --key publisher.key"
+    "\n  rogatory federation publish dir --key publisher.key --list list.json"
+)
+@_folder
+@click.option("--key", type=_a_file, help="The publisher's key file.")
+@click.option("--list", "lists", multiple=True, type=_a_file, help="A node's list, as the node signed it.")
+@click.option(
+    "--timestamp-hours",
+    type=click.FloatRange(0.001, _DEFAULT_HOURS),
+    default=_DEFAULT_HOURS,
+    show_default=True,
+    help="For how long it counts unless it is renewed, so for how long at most somebody in between can hold back news."
+    " A month, for who publishes by hand; a node that publishes (`[publisher]`) renews by itself, and takes a day.",
+)
+@click.option("--node", "code", help="With the node's key at hand: sign this node's list of participants first.")
+@click.option("--node-key", type=_a_file, help="The key file that signs its list.")
+@click.option("--participants", type=_a_file, help="The new list, JSON; without it, the present one is signed again.")
+@passphrases.file_option
 @output.json_option
 def publish(
-    folder: Path, key: Path | None, code: str | None, node_key: Path | None, participants: Path | None, as_json: bool
+    folder: Path,
+    key: Path | None,
+    lists: tuple[Path, ...],
+    timestamp_hours: float,
+    code: str | None,
+    node_key: Path | None,
+    participants: Path | None,
+    passphrase_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Publish what enough founders have signed, and sign anew which versions belong together and are the newest.
 
     Keys are looked for where `rogatory federation init` puts them.
     """
-    repository, now = repository_in(folder), system_clock()
+    repository, now, life = repository_in(folder), system_clock(), timedelta(hours=timestamp_hours)
     if code is None and (node_key or participants):
         raise Refusal(ErrorCode.BAD_INPUT, "whose list?", "node")
-    publisher = _load(key or development.publisher_key(folder))
-    repository.publish(publisher, now)
+    signed = [SignedList.load(path) for path in lists]
+    publisher = _load(key or development.publisher_key(folder), passphrase_file)
+    repository.publish(publisher, now, life)
+    for each in signed:
+        repository.accept_list(each, now)
     if code is not None:
         entries = _read_list(participants) if participants else repository.list_of(code)
-        repository.put_list(code, _load(node_key or development.node_key(folder, code)), entries, now)
-        repository.publish(publisher, now)
-    _emit(repository.status(), now, as_json=as_json)
+        signer = _load(node_key or development.node_key(folder, code), passphrase_file)
+        repository.put_list(code, signer, entries, now)
+    if signed or code is not None:
+        repository.publish(publisher, now, life)
+    _emit(repository, repository.status(), now, as_json=as_json)
 
 
-@click.command(epilog="\b\nExample:\n  rogatory federation status fed")
+@click.command(
+    "sign-list",
+    epilog="\b\nExample:\n  rogatory federation sign-list dir ee --key directory.key --out list.json",
+)
+@_folder
+@click.argument("code", metavar="CODE")
+@click.option("--key", required=True, type=_a_file, help="The key file that signs the node's list.")
+@click.option("--out", required=True, type=_a_file, help="Where the signed list is written, for the publisher.")
+@click.option("--participants", type=_a_file, help="The new list, JSON; without it, the present one is signed again.")
+@passphrases.file_option
+@output.json_option
+def sign_list(
+    folder: Path,
+    code: str,
+    key: Path,
+    out: Path,
+    participants: Path | None,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Sign the list of node CODE, next after the one in DIR. A node with `[registry]` does so by itself."""
+    repository, now = repository_in(folder), system_clock()
+    entries = _read_list(participants) if participants else repository.list_of(code)
+    if entries.node != code:
+        raise Refusal(ErrorCode.BAD_DIRECTORY, f"this is a list of node {entries.node}", "participants")
+    signed = SignedList.sign(_load(key, passphrase_file), entries, repository.list_version(code) + 1, now)
+    signed.save(out)
+    if as_json:
+        output.emit_json({"node": code, "version": signed.version, "list": str(out)})
+    else:
+        click.echo(f"version {signed.version} of the list of node {code}: {out}")
+
+
+@click.command(epilog="\b\nExample:\n  rogatory federation status dir")
 @_folder
 @output.json_option
 def status(folder: Path, as_json: bool) -> None:
     """Show every role in DIR: version, threshold, who signed, what is missing, and when it expires."""
-    _emit(repository_in(folder).status(), system_clock(), as_json=as_json)
+    repository = repository_in(folder)
+    _emit(repository, repository.status(), system_clock(), as_json=as_json)
 
 
 def repository_in(folder: Path) -> Repository:
@@ -100,8 +296,131 @@ def repository_in(folder: Path) -> Repository:
     raise Refusal(ErrorCode.BAD_INPUT, f"{folder} holds no signed directory", "folder")
 
 
-def _load(path: Path) -> SigningKey:
-    return keys.load_signing_key(path, passphrases.ask() if keys.inspect(path).encrypted else None)
+def write_json(path: Path, model: BaseModel) -> None:
+    """Write what is carried to somebody else."""
+    path.write_text(model.model_dump_json(indent=2) + "\n")
+
+
+# What is proposed
+
+
+def _empty(federation: str) -> bytes:
+    return FederationList.model_construct(federation=federation, nodes=(), instruments=(), publisher="").to_json()
+
+
+def _continued(entry: NodeEntry, before: NodeEntry | None, *, keep_ca: bool) -> NodeEntry:
+    """Return a changed node with the keys that it had: what was signed with them must stay verifiable."""
+    if before is None:
+        return entry
+    named = {key.public for key in entry.signing_keys}
+    kept = tuple(key for key in before.signing_keys if key.public not in named)
+    return entry.model_copy(
+        update={
+            "signing_keys": (*entry.signing_keys, *kept),
+            "ca": entry.ca + before.ca if keep_ca and before.ca not in entry.ca else entry.ca,
+            "revoked_certificates": entry.revoked_certificates | before.revoked_certificates,
+        }
+    )
+
+
+def _changed(
+    present: FederationList,
+    nodes: list[NodeEntry],
+    revoked: tuple[str, ...],
+    publisher: str | None,
+    instruments: list[Instrument],
+    dropped: tuple[str, ...],
+) -> FederationList:
+    listed = {node.code: node for node in present.nodes} | {node.code: node for node in nodes}
+    laws = {each.id: each for each in present.instruments} | {each.id: each for each in instruments}
+    for code in revoked:
+        if code not in listed:
+            raise Refusal(ErrorCode.BAD_INPUT, f"there is no node {code}", "revoke-node")
+        # Listed still: what it signed while it was in must stay verifiable.
+        listed[code] = listed[code].model_copy(update={"status": Status.REVOKED})
+    for name in dropped:
+        if laws.pop(name, None) is None:
+            raise Refusal(ErrorCode.BAD_INPUT, f"there is no instrument {name}", "drop-instrument")
+    to = present.publisher if publisher is None else publisher.removeprefix("-")
+    if to and to not in listed:
+        raise Refusal(ErrorCode.BAD_INPUT, f"there is no node {to}", "publishing-node")
+    return present.model_copy(
+        update={"nodes": tuple(listed.values()), "instruments": tuple(laws.values()), "publisher": to}
+    )
+
+
+def _list_keys(named: tuple[str, ...], said: FederationList) -> dict[str, Key]:
+    found = {}
+    for each in named:
+        code, _, path = each.partition("=")
+        if code not in {node.code for node in said.nodes}:
+            raise Refusal(ErrorCode.BAD_INPUT, f"there is no node {code}", "list-key")
+        found[code] = _public_key(path, (), "list-key")
+    return found
+
+
+def _root_keys(
+    present: RootKeys | None, founders: tuple[str, ...], threshold: int | None, publisher: str | None
+) -> RootKeys:
+    known = present.founders if present else ()
+    chosen = tuple(_public_key(each, known, "founder") for each in founders) or known
+    publishing = _public_key(publisher, (), "publisher") if publisher or present is None else present.publisher
+    wanted = threshold if threshold or present is None else present.threshold
+    if len({each.keyid for each in (*chosen, publishing)}) != len(chosen) + 1:
+        raise Refusal(ErrorCode.BAD_INPUT, "every founder and the publisher has a key of his own", "founder")
+    if wanted is None or not 0 < wanted <= len(chosen):
+        raise Refusal(ErrorCode.BAD_INPUT, f"a threshold of 1 to {len(chosen)} is wanted", "threshold")
+    return RootKeys(chosen, wanted, publishing)
+
+
+def _public_key(named: str | None, known: tuple[Key, ...], where: str) -> Key:
+    """Return a key by its file, or by the first characters of its key id."""
+    name = (named or "").replace(" ", "").lower()
+    found = [key for key in known if len(name) >= _LEAST_NAMED_CHARACTERS and key.keyid.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    path = Path(named or "")
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_FILE_BYTES).strip()
+    except OSError as error:
+        detail = f"{named} is neither the key id of a founder nor a file that can be read ({error.strerror})"
+        raise Refusal(ErrorCode.BAD_INPUT, detail, where) from error
+    try:
+        if content.startswith(b"-----BEGIN PUBLIC KEY-----"):
+            key = load_pem_public_key(content)
+            if isinstance(key, Ed25519PublicKey):
+                return key_of(key.public_bytes_raw())
+        else:
+            return key_of(bytes.fromhex(content.decode("ascii")))
+    except (ValueError, UnsupportedAlgorithm):
+        pass
+    raise Refusal(ErrorCode.BAD_INPUT, f"{path} holds no public Ed25519 key, PEM or hexadecimal", where)
+
+
+def _public_pem(key: SigningKey) -> bytes:
+    public = Ed25519PublicKey.from_public_bytes(bytes(key.verify_key))
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+# Files
+
+
+def _load(path: Path, passphrase_file: Path | None) -> SigningKey:
+    if passphrase_file is None and not keys.inspect(path).encrypted:
+        return keys.load_signing_key(path)
+    return keys.load_signing_key(path, passphrases.of_keys(passphrase_file))
+
+
+def _read(path: Path, kind: type[M], where: str) -> M:
+    try:
+        with path.open("rb") as file:
+            return kind.model_validate_json(file.read(_MAX_FILE_BYTES))
+    except OSError as error:
+        raise Refusal(ErrorCode.BAD_INPUT, f"cannot read {path}: {error.strerror}", where) from error
+    except PydanticError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Refusal(ErrorCode.BAD_INPUT, f"{path}: {first['msg']}", where) from error
 
 
 def _read_list(path: Path) -> ParticipantList:
@@ -111,48 +430,23 @@ def _read_list(path: Path) -> ParticipantList:
         raise Refusal(ErrorCode.BAD_INPUT, f"cannot read {path}: {error.strerror}", "participants") from error
 
 
-def _show_proposal(repository: Repository, proposed: list[Signatures]) -> None:
-    for each in proposed:
-        click.echo(
-            f"{each.role} version {each.version}, threshold {each.threshold}, until {each.expires:%Y-%m-%d}", err=True
-        )
-    for line in _differences(repository, repository.pending_federation() or repository.federation()):
+# What is shown
+
+
+def _show_proposal(lines: Sequence[str], proposed: Sequence[Signatures]) -> None:
+    for line in lines:
         click.echo(output.printable(f"  {line}"), err=True)
+    click.echo(f"proposal {spoken(digest_of(proposed))}", err=True)
 
 
-def _differences(repository: Repository, new: FederationList) -> list[str]:
-    """Return what a founder has to know before he signs."""
-    try:
-        old = repository.federation()
-    except Refusal:
-        old = FederationList(federation=new.federation, nodes=())
-    before, after = repository.delegated_keys(pending=False), repository.delegated_keys(pending=True)
-    found = [
-        f"{role} key {' '.join(keyid[:_SHOWN_CHARACTERS] for keyid in keyids)}"
-        for role, keyids in after.items()
-        if before.get(role) != keyids
-    ]
-    found += [f"{role}: no more" for role in before if role not in after]
-    nodes = {node.code: node for node in old.nodes}
-    instruments = {each.id: each for each in old.instruments}
-    found += [
-        f"{'changed' if node.code in nodes else 'new'} node {node.code} at {node.endpoint}, {node.status.value}"
-        for node in new.nodes
-        if nodes.get(node.code) != node
-    ]
-    for instrument in new.instruments:
-        if instruments.get(instrument.id) != instrument:
-            word = "changed" if instrument.id in instruments else "new"
-            found.append(f"{word} instrument {instrument.id} between {', '.join(sorted(instrument.between))}")
-    found += [f"node {code} is gone" for code in nodes if code not in {node.code for node in new.nodes}]
-    found += [f"instrument {each} is gone" for each in instruments if each not in {i.id for i in new.instruments}]
-    return found
-
-
-def _emit(states: tuple[Signatures, ...], now: datetime, *, as_json: bool) -> None:
+def _emit(repository: Repository, states: tuple[Signatures, ...], now: datetime, *, as_json: bool) -> None:
     warnings = [warning for each in states if not each.pending and (warning := each.warning(now))]
+    proposal = digest_of([each for each in states if each.pending])
+    root = next((each for each in states if each.role == "root" and not each.pending), None)
+    digest = sha256(repository.root()).hexdigest() if root is not None else ""
     if as_json:
-        output.emit_json({"roles": [_as_object(each) for each in states], "warnings": warnings})
+        roles = [_as_object(each) for each in states]
+        output.emit_json({"roles": roles, "warnings": warnings, "proposal": proposal, "root_sha256": digest})
         return
     rows = [
         (
@@ -160,12 +454,16 @@ def _emit(states: tuple[Signatures, ...], now: datetime, *, as_json: bool) -> No
             each.version,
             f"{len(each.signed)} of {each.threshold}",
             " ".join(keyid[:_SHOWN_CHARACTERS] for keyid in each.signed),
-            f"{each.expires:%Y-%m-%d}",
+            f"{each.expires:%Y-%m-%d %H:%M}",
             _progress(each),
         )
         for each in states
     ]
     output.emit_table(("role", "version", "signatures", "by", "expires", "state"), rows)
+    if proposal:
+        click.echo(f"\nproposal {spoken(proposal)}")
+    if root is not None:
+        click.echo(f"\nmetadata/{root.version}.root.json, SHA-256 {digest}")
     for warning in warnings:
         click.echo(f"warning {warning}", err=True)
 
@@ -185,4 +483,5 @@ def _as_object(state: Signatures) -> dict[str, object]:
         "signed": [*state.signed],
         "missing": state.missing,
         "pending": state.pending,
+        "digest": state.digest,
     }

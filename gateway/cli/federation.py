@@ -12,13 +12,12 @@ production: one process has seen every private key.
 """
 
 import itertools
-import json
 import random
 import re
 import shlex
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -30,9 +29,19 @@ from rogatory.v1 import identifiers_pb2 as ids
 
 from certs.pki import DevelopmentPki
 from certs.profiles import BACKDATED
-from gateway import keys
 from gateway.authorise import RULES, Where
 from gateway.cli import output
+from gateway.cli.folders import (
+    NODE_SETTINGS,
+    PARTICIPANT_SETTINGS,
+    PLAIN,
+    AtRest,
+    Extras,
+    Keys,
+    Member,
+    write_node,
+    write_participant,
+)
 from gateway.clock import system_clock
 from gateway.config import Delivery, Limits
 from gateway.directory import Directory, Instrument, KeyEntry, NodeEntry, ParticipantEntry
@@ -43,6 +52,9 @@ from gateway.trust import development
 HOST: Final = "127.0.0.1"
 DEFAULT_FEDERATION: Final = "rogatory.test"  # .test never resolves (RFC 6761 section 6.2)
 DEFAULT_BASE_PORT: Final = 7440
+ENROLMENT_OFFSET: Final = 100
+"""From a node's port to the one where it listens to those who are not in the federation yet."""
+
 QUIET_PORTS: Final = range(
     20000, 32768
 )  # Linux gives 32768 and above to outgoing connections, RFC 6335 49152 and above
@@ -84,24 +96,10 @@ CAST: Final = (
     Part("exchange", Role.EXCHANGE),
     Part("operator", Role.OPERATOR, has_envelope_keys=False),
     Part("auditor", Role.AUDITOR, has_envelope_keys=False),
+    # Two, because no exchange gets in by one of them alone.
+    Part("registrar", Role.REGISTRAR),
+    Part("registrar-2", Role.REGISTRAR),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A node or participant that was made, and where.
-
-    Args:
-        address: who.
-        role: what.
-        config: its configuration file.
-        endpoint: where a participant's node, or the node itself, listens.
-    """
-
-    address: Address
-    role: Role
-    config: Path
-    endpoint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +129,6 @@ class Summary:
         return {str(member.address): member.config for member in (*self.nodes, *self.participants)}[address]
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """A participant's keys for envelopes."""
-
-    signing: SigningKey = field(repr=False)
-    sealing: PrivateKey = field(repr=False)
-
-
 def init_federation(
     folder: Path,
     nodes: Sequence[str],
@@ -150,6 +140,12 @@ def init_federation(
     limits: Limits | None = None,
     founders: int = development.FOUNDERS,
     threshold: int = development.THRESHOLD,
+    enrolment_ports: Sequence[int] | None = None,
+    registry: Mapping[str, object] | None = None,
+    publisher: bool | None = None,
+    timestamp_hours: float | None = None,
+    refresh_seconds: float | None = None,
+    at_rest: AtRest = PLAIN,
 ) -> Summary:
     """Make a federation.
 
@@ -163,18 +159,27 @@ def init_federation(
         limits: the same.
         founders: how many hold a root key.
         threshold: how many of them speak for the federation.
+        enrolment_ports: one more for each node, for those who are not in the federation yet. None: nodes register
+            nobody by themselves.
+        registry: more of each node's `[registry]`, e.g. `{"notice_seconds": 1}`.
+        publisher: whether the first node publishes for all; if not told, it does if nodes register participants.
+        timestamp_hours: for how long what that node publishes counts.
+        refresh_seconds: how often every process looks for a newer directory.
+        at_rest: how key files are written.
 
     Raises:
         Refusal: BAD_INPUT, with the argument that is wrong, or the folder has something in it or cannot be written.
     """
-    _check_input(nodes, ports, federation)
+    _check_input(nodes, ports, enrolment_ports, federation)
     if not 0 < threshold <= founders <= MAX_FOUNDERS:
         raise _bad("threshold", f"a threshold of 1 or more of at most {MAX_FOUNDERS} founders is wanted")
+    publishes = enrolment_ports is not None if publisher is None else publisher
     signing = {code: SigningKey.generate() for code in nodes}
     people = cast_of(nodes)
     owned = new_keys(people)
     pki = DevelopmentPki(federation, now)
     endpoints = {code: f"{HOST}:{port}" for code, port in zip(nodes, ports, strict=True)}
+    enrolment = {code: f"{HOST}:{port}" for code, port in zip(nodes, enrolment_ports or (), strict=False)}
     directory = Directory(
         federation=federation,
         version=1,
@@ -190,21 +195,39 @@ def init_federation(
         participants=tuple(participant_entry(a, part.role, owned.get(a), now) for a, part in people),
         instruments=(instrument(nodes),),
     )
-    extra = {"delivery": delivery, "limits": limits}
-    tables = {name: chosen.model_dump(exclude_unset=True) for name, chosen in extra.items() if chosen is not None}
-    summary = summary_of(folder, federation, endpoints)
+    chosen = {"delivery": delivery, "limits": limits}
+    tables = {name: each.model_dump(exclude_unset=True) for name, each in chosen.items() if each is not None}
+    refresh = {} if refresh_seconds is None else {"refresh_seconds": refresh_seconds}
+    publishing = _publisher_table(timestamp_hours) if publishes else {}
+    summary = summary_of(folder, federation, endpoints, enrolment)
     _make_root(folder)
     try:
-        _write_pki(folder / "pki", pki, nodes)
+        _write_pki(folder / "pki", pki, nodes, at_rest)
         for node in summary.nodes:
-            write_node(node, pki, signing[node.address.node], tables)
+            own = tables | registry_table(node, registry or {}) | (publishing if node is summary.nodes[0] else {})
+            write_node(node, pki, signing[node.address.node], Extras(refresh, own), at_rest)
         for participant in summary.participants:
-            write_participant(participant, pki, owned.get(participant.address))
+            write_participant(participant, pki, owned.get(participant.address), Extras(refresh), at_rest)
         # Last, so that an unfinished federation is seen to be one.
-        development.found(folder, directory, now, founders, threshold)
+        made_by = development.Makers(founders, threshold, nodes[0] if publishes else "")
+        development.found(folder, directory, now, made_by, at_rest.save_signing_key)
     except OSError as error:
         raise Refusal(ErrorCode.BAD_INPUT, f"cannot write {folder}: {error.strerror}", "folder") from error
     return summary
+
+
+def registry_table(node: Member, more: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """Return a node's `[registry]`, if it has a door for those who are not in the federation yet."""
+    if not node.enrolment:
+        return {}
+    ca = f"../pki/{node.address.node}/ca"
+    table = {"ca_certificate": f"{ca}.pem", "ca_key": f"{ca}.key", "directory_key": "directory.key"}
+    return {"registry": {**table, "listen": node.enrolment, **more}}
+
+
+def _publisher_table(timestamp_hours: float | None) -> dict[str, dict[str, object]]:
+    table: dict[str, object] = {"key": "../publisher/publisher.key", "repository": f"../{development.REPOSITORY}"}
+    return {"publisher": table if timestamp_hours is None else {**table, "timestamp_hours": timestamp_hours}}
 
 
 def free_ports(count: int) -> list[int]:
@@ -235,7 +258,9 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _check_input(nodes: Sequence[str], ports: Sequence[int], federation: str) -> None:
+def _check_input(
+    nodes: Sequence[str], ports: Sequence[int], enrolment_ports: Sequence[int] | None, federation: str
+) -> None:
     for position, code in enumerate(nodes):
         try:
             Address.of_node(code)
@@ -245,10 +270,22 @@ def _check_input(nodes: Sequence[str], ports: Sequence[int], federation: str) ->
             raise _bad(f"nodes[{position}]", f"{code} is named twice")
     if not nodes:
         raise _bad("nodes", "a federation has at least one node")
-    if len(ports) != len(nodes) or len(set(ports)) != len(ports):
+    more = [*ports, *(enrolment_ports or ())]
+    if len(ports) != len(nodes) or len(set(more)) != len(more):
         raise _bad("ports", "each node has one port of its own")
-    if not all(0 < port <= _MAX_PORT for port in ports):
+    if enrolment_ports is not None and len(enrolment_ports) != len(nodes):
+        raise _bad("ports", "each node has one port of its own for enrolment")
+    if not all(0 < port <= _MAX_PORT for port in more):
         raise _bad("ports", f"a port is 1 to {_MAX_PORT}")
+    check_domain(federation)
+
+
+def check_domain(federation: str) -> None:
+    """Check the name of a federation.
+
+    Raises:
+        Refusal: BAD_INPUT.
+    """
     if len(federation) > MAX_FEDERATION_CHARACTERS or not _DOMAIN.fullmatch(federation):
         raise _bad("federation", f"a lower-case domain of at most {MAX_FEDERATION_CHARACTERS} characters is wanted")
 
@@ -291,18 +328,26 @@ def instrument(nodes: Sequence[str]) -> Instrument:
     )
 
 
-def summary_of(folder: Path, federation: str, endpoints: Mapping[str, str]) -> Summary:
+def summary_of(
+    folder: Path, federation: str, endpoints: Mapping[str, str], enrolment: Mapping[str, str] | None = None
+) -> Summary:
     """Return who is in a federation, and where."""
     return Summary(
         folder=folder,
         federation=federation,
         root=folder / development.ROOT_FILE,
         nodes=tuple(
-            Member(Address.of_node(code), Role.NODE, folder / code / "node.toml", endpoint)
+            Member(
+                Address.of_node(code),
+                Role.NODE,
+                folder / code / NODE_SETTINGS,
+                endpoint,
+                (enrolment or {}).get(code, ""),
+            )
             for code, endpoint in endpoints.items()
         ),
         participants=tuple(
-            Member(Address(code, part.name), part.role, folder / code / part.name / "participant.toml", endpoint)
+            Member(Address(code, part.name), part.role, folder / code / part.name / PARTICIPANT_SETTINGS, endpoint)
             for code, endpoint in endpoints.items()
             for part in CAST
         ),
@@ -322,76 +367,12 @@ def _make_root(folder: Path) -> None:
         raise _bad("folder", f"cannot make {folder}: {error.strerror}") from error
 
 
-def _write_pki(folder: Path, pki: DevelopmentPki, nodes: Sequence[str]) -> None:
+def _write_pki(folder: Path, pki: DevelopmentPki, nodes: Sequence[str], at_rest: AtRest) -> None:
     for each in (folder, *(folder / code for code in nodes)):
         each.mkdir(mode=0o700)
-    pki.write(folder)
-
-
-def write_node(
-    node: Member, pki: DevelopmentPki, signing_key: SigningKey, tables: Mapping[str, Mapping[str, object]]
-) -> None:
-    """Write a node's folder: settings, keys, certificate."""
-    folder = node.config.parent
-    for each in (folder, folder / "store"):
-        each.mkdir(mode=0o700)
-    pki.leaf(node.address).write(folder, "tls")
-    keys.save_signing_key(folder / "signing.key", signing_key)
-    settings = {
-        "node": node.address.node,
-        "listen": node.endpoint,
-        "directory": _directory(".."),
-        "store": "store/node.db",
-        "signing_keys": ["signing.key"],
-        "certificate": "tls.pem",
-        "tls_key": "tls.key",
-        "encrypted_keys": False,
-    }
-    node.config.write_text(_toml(settings, tables))
-
-
-def write_participant(participant: Member, pki: DevelopmentPki, owned: Keys | None) -> None:
-    """Write a participant's folder: settings, keys, certificate."""
-    folder = participant.config.parent
-    for each in (folder, folder / "home"):
-        each.mkdir(mode=0o700)
-    pki.leaf(participant.address).write(folder, "tls")
-    settings: dict[str, object] = {
-        "address": str(participant.address),
-        "directory": _directory("../.."),
-        "certificate": "tls.pem",
-        "tls_key": "tls.key",
-        "encrypted_keys": False,
-        "home": "home",
-    }
-    if owned is not None:
-        keys.save_signing_key(folder / "signing.key", owned.signing)
-        keys.save_sealing_key(folder / "sealing.key", owned.sealing)
-        settings |= {"signing_keys": ["signing.key"], "sealing_keys": ["sealing.key"]}
-    participant.config.write_text(_toml(settings, {}))
-
-
-def _directory(up: str) -> dict[str, str]:
-    return {
-        "root": f"{up}/{development.ROOT_FILE}",
-        "repository": f"{up}/{development.REPOSITORY}",
-        "cache": "directory",
-    }
-
-
-def _toml(settings: Mapping[str, object], tables: Mapping[str, Mapping[str, object]]) -> str:
-    """Return TOML. Strings, numbers, truth values and lists of them are written as in JSON (TOML 1.0.0)."""
-    lines = ["# Made by `rogatory federation init`, for development. Paths start at this file's folder."]
-    lines += [f"{name} = {_value(value)}" for name, value in settings.items()]
-    for title, table in tables.items():
-        lines += ["", f"[{title}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _value(value: object) -> str:
-    if isinstance(value, Mapping):  # an inline table
-        return "{ " + ", ".join(f"{name} = {json.dumps(each)}" for name, each in value.items()) + " }"
-    return json.dumps(value)
+    at_rest.save_holder(pki.root, folder, "root")
+    for code in nodes:
+        at_rest.save_holder(pki.node_ca(code), folder / code, "ca")
 
 
 def _bad(where: str, detail: str) -> Refusal:
@@ -406,24 +387,34 @@ class _Group(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the order of a federation's life."""
-        return [*super().list_commands(ctx), "add-node", "sign", "publish", "status"]
+        return [*super().list_commands(ctx), *_OTHERS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return one of them."""
+        name = _OTHERS.get(cmd_name)
+        if name is None:
+            return super().get_command(ctx, cmd_name)
         from gateway.cli import ceremony, joining  # noqa: PLC0415  see above
 
-        others = {
-            "add-node": joining.add_node,
-            "sign": ceremony.sign,
-            "publish": ceremony.publish,
-            "status": ceremony.status,
-        }
-        return others.get(cmd_name) or super().get_command(ctx, cmd_name)
+        found = getattr(joining if hasattr(joining, name) else ceremony, name)
+        return found if isinstance(found, click.Command) else None
+
+
+_OTHERS: Final = {
+    "add-node": "add_node",
+    "make-key": "make_key",
+    "make-node": "make_node",
+    "propose": "propose",
+    "sign": "sign",
+    "publish": "publish",
+    "sign-list": "sign_list",
+    "status": "status",
+}
 
 
 @click.group(cls=_Group, epilog="\b\nExample:\n  rogatory federation init fed --nodes ee,de")
 def command() -> None:
-    """Make a federation for development, and sign its directory."""
+    """Found a federation, and sign its directory; or make one for development."""
 
 
 @command.command(epilog="\b\nExample:\n  rogatory federation init fed --nodes ee,de,fi --base-port 7440")
@@ -446,6 +437,12 @@ def command() -> None:
     show_default=True,
     help="How many founders speak for the federation.",
 )
+@click.option("--no-registry", is_flag=True, help="Nodes that register nobody, and a directory published by hand.")
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Put every key under the passphrase in this file, mode 0600; without it, keys are plain.",
+)
 @output.json_option
 def init(
     folder: Path,
@@ -455,18 +452,36 @@ def init(
     any_ports: bool,
     founders: int,
     threshold: int,
+    no_registry: bool,
+    passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Make nodes, participants, keys, certificates and settings in the empty folder DIR."""
+    """Make nodes, participants, keys, certificates and settings in the empty folder DIR.
+
+    For development: one process makes every key. How States found a federation: docs/ceremony.md.
+    """
     codes = [code.strip() for code in nodes.split(",")]
-    ports = free_ports(len(codes)) if any_ports else [*range(base_port, base_port + len(codes))]
+    count = len(codes)
+    ports = free_ports(2 * count) if any_ports else [*range(base_port, base_port + count)]
+    enrolment = ports[count:] if any_ports else [port + ENROLMENT_OFFSET for port in ports]
+    at_rest = AtRest.under(passphrase_file)
     summary = init_federation(
-        folder, codes, ports, system_clock(), federation=federation, founders=founders, threshold=threshold
+        folder,
+        codes,
+        ports[:count],
+        system_clock(),
+        federation=federation,
+        founders=founders,
+        threshold=threshold,
+        enrolment_ports=None if no_registry else enrolment,
+        at_rest=at_rest,
     )
     if as_json:
         output.emit_json(_as_object(summary))
     else:
         _show(summary)
+        if passphrase_file is None:
+            click.echo("\nKeys are plain (encrypted_keys = false): for development. See --passphrase-file.")
 
 
 def _as_object(summary: Summary) -> dict[str, object]:
@@ -475,7 +490,13 @@ def _as_object(summary: Summary) -> dict[str, object]:
         "federation": summary.federation,
         "root": str(summary.root),
         "nodes": [
-            {"node": each.address.node, "endpoint": each.endpoint, "config": str(each.config)} for each in summary.nodes
+            {
+                "node": each.address.node,
+                "endpoint": each.endpoint,
+                "enrolment": each.enrolment,
+                "config": str(each.config),
+            }
+            for each in summary.nodes
         ],
         "participants": [
             {"address": str(each.address), "role": each.role.value, "config": str(each.config)}

@@ -6,7 +6,8 @@
     snapshot     the publisher's online key; which versions belong together
     timestamp    the publisher's online key; which snapshot is the newest, for a short time
 
-`client` loads and verifies, `repository` makes and signs, `roles` holds the words of both, `fetch` reads files.
+`client` loads and verifies, `repository` makes and signs, `roles` holds the words of both, `fetch` reads files, `lists`
+are what nodes sign, `releases` what the publisher does, `copy` is what a process keeps and a node hands on.
 Threshold, expiry, rollback, freeze and mix-and-match are refused by TUF's client workflow (specification section 5),
 not by code of ours.
 """

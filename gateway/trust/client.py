@@ -17,12 +17,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from tuf.ngclient import FetcherInterface
+
 from gateway.config import DirectorySource
 from gateway.directory import Directory, FederationList, ParticipantList
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.trust.collect import UPDATE_ERRORS, Collected, collect, served_list, why
+from gateway.trust.collect import UPDATE_ERRORS, Collected, collect, why
 from gateway.trust.copy import GoodCopy
-from gateway.trust.fetch import HTTPS, MemoryFetcher, fetcher_for
+from gateway.trust.fetch import GRPCS, HTTPS, MemoryFetcher, fetcher_for
 from gateway.trust.lists import SignedList
 from gateway.trust.problem import Problem, Reason
 from gateway.trust.roles import MAX_METADATA_BYTES, ROOT, SNAPSHOT, RoleAge, node_role
@@ -69,7 +71,7 @@ class Trusted:
         if own.version <= self.version(node_role(own.code)):
             return self
         lists = (*(each for each in self.lists if each.node != own.code), own.participants)
-        directory = Directory.merge(self.federation, lists, self.directory.version)
+        directory = Directory.merge(self.federation, lists, self.directory.version, self.expires, self.checked)
         return replace(self, directory=directory, lists=lists)
 
     def warnings(self, now: datetime) -> tuple[str, ...]:
@@ -98,16 +100,21 @@ def load(source: DirectorySource, now: datetime, mirror: Mapping[str, bytes] | N
             is refused, or has expired, and there is no valid copy.
         Failure: UNAVAILABLE, nothing could be had and there is no copy.
     """
+    with fetcher_for(source.repository, source.ca) if mirror is None else nullcontext(MemoryFetcher(mirror)) as fetcher:
+        return load_from(fetcher, source, now)
+
+
+def load_from(fetcher: FetcherInterface, source: DirectorySource, now: datetime) -> Trusted:
+    """Return what `load` does, read by somebody else's means; refuses as `load` does."""
     root = _read_root(source)
     with _alone(source.cache):
         copy = GoodCopy.read(source.cache)
         try:
-            with nullcontext(MemoryFetcher(mirror)) if mirror is not None else fetcher_for(source.repository, source.ca) as fetcher:
-                found = collect(fetcher, root, source.cache, copy.lists if copy else {}, now)
+            found = collect(fetcher, root, source.cache, copy.lists if copy else {}, now)
             trusted = _trusted(found, now, None)
         except UPDATE_ERRORS as error:
             return _fall_back(source, root, copy, now, why(error))
-        _keep(source.cache, found, now)
+        _keep(source.cache, copy, found, now)
         return trusted
 
 
@@ -146,22 +153,20 @@ def _fall_back(source: DirectorySource, root: bytes, copy: GoodCopy | None, now:
 
 def _from_copy(copy: GoodCopy, root: bytes, at: datetime, problem: Problem) -> Trusted:
     # By the same workflow, from nothing: a copy that was tampered with on disk is refused like any other.
-    files = copy.files | {
-        name: data for code, kept in copy.lists.items() for name, data in served_list(code, kept).items()
-    }
     with tempfile.TemporaryDirectory(prefix="rogatory-") as scratch:
-        # A list that was refused is not in the copy, its predecessor is: here it is merely not to be found.
-        found = collect(MemoryFetcher(files), root, Path(scratch), copy.lists, at, frozenset(Reason))
+        # What was refused may be there in part: whatever is wrong with it, its predecessor is in the copy.
+        found = collect(MemoryFetcher(copy.served()), root, Path(scratch), copy.lists, at, frozenset(Reason))
     return _trusted(found, copy.checked, problem)
 
 
 def _trusted(found: Collected, checked: datetime, problem: Problem | None) -> Trusted:
     version = next(age.version for age in found.ages if age.role == SNAPSHOT)
     lists = tuple(each.content for each in found.lists.values() if each.content is not None)
+    expires = min(age.expires for age in found.ages)
     return Trusted(
-        directory=Directory.merge(found.federation, lists, version),
+        directory=Directory.merge(found.federation, lists, version, expires, checked),
         checked=checked,
-        expires=min(age.expires for age in found.ages),
+        expires=expires,
         ages=(*found.ages, *(each.age for each in found.lists.values() if each.age is not None)),
         problem=problem,
         list_problems={code: each.problem for code, each in found.lists.items() if each.problem is not None},
@@ -170,16 +175,18 @@ def _trusted(found: Collected, checked: datetime, problem: Problem | None) -> Tr
     )
 
 
-def _keep(cache: Path, found: Collected, now: datetime) -> None:
+def _keep(cache: Path, before: GoodCopy | None, found: Collected, now: datetime) -> None:
     lists = {code: each.kept for code, each in found.lists.items() if each.kept is not None}
-    GoodCopy(checked=now, files=dict(found.files), lists=lists).write(cache)
+    copy = GoodCopy(checked=now, files=dict(found.files), lists=lists, refused=dict(found.refused))
+    if before is None or not before.still_says(copy, now):
+        copy.write(cache)
 
 
 def _nothing(source: DirectorySource, problem: Problem) -> Refusal | Failure:
     detail = f"the directory {source.repository} is not taken ({problem}), and there is no copy of an earlier one"
     if problem.reason is not Reason.UNREACHABLE:
         return Refusal(ErrorCode.BAD_DIRECTORY, detail, "directory")
-    if source.repository.startswith(HTTPS):
+    if source.repository.startswith((HTTPS, GRPCS)):
         return Failure(ErrorCode.UNAVAILABLE, detail, "directory")
     return Refusal(ErrorCode.BAD_CONFIG, detail, "directory")
 

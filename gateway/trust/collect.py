@@ -3,15 +3,18 @@
 In: where to read, the trusted root, a folder for metadata, the time, the node's lists that were accepted before. Out:
 what the federation and its nodes say, verified (TUF specification, client workflow 5.3 to 5.7). Refuses a wrong top
 level whole. A wrong or expired list of one node is that node's affair alone: otherwise any node could stop all
-others from hearing the news. Its last good list stays, and once that has expired too, its participants are out.
+others from hearing the news. Its last good list stays, and once that has expired too, its participants are out. A list
+that unsays what its node said before is wrong: what was signed stays verifiable, and who is out stays out.
 What a server could do to one list, to hold back a revocation, is nobody's affair alone: that refuses all.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from tuf.api.exceptions import (
     BadVersionNumberError,
@@ -22,12 +25,13 @@ from tuf.api.exceptions import (
     RepositoryError,
     UnsignedMetadataError,
 )
-from tuf.api.metadata import Metadata, Targets
+from tuf.api.metadata import Metadata, Snapshot, Targets
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from gateway.directory import FederationList, ParticipantEntry, ParticipantList, Status
 from gateway.errors import Refusal
-from gateway.trust.copy import KeptList
+from gateway.trust.copy import TIMESTAMP_FILE, KeptList
+from gateway.trust.fetch import Recorder
 from gateway.trust.problem import Problem, Reason
 from gateway.trust.roles import (
     FEDERATION_PATH,
@@ -86,12 +90,14 @@ class Collected:
         lists: by node.
         ages: of the four top-level roles.
         files: the top level as a repository serves it.
+        refused: the same of the newest lists of which `lists` has an older one, or none.
     """
 
     federation: FederationList
     lists: Mapping[str, NodeList]
     ages: tuple[RoleAge, ...]
     files: Mapping[str, bytes]
+    refused: Mapping[str, bytes]
 
 
 def collect(
@@ -121,8 +127,9 @@ def collect(
     metadata, targets = cache / "metadata", cache / "targets"
     for folder in (metadata, targets):
         folder.mkdir(parents=True, exist_ok=True)
+    recorder = Recorder(fetcher)
     updater = Updater(
-        str(metadata), "metadata/", str(targets), "targets/", fetcher=fetcher, config=_CONFIG, bootstrap=root
+        str(metadata), "metadata/", str(targets), "targets/", fetcher=recorder, config=_CONFIG, bootstrap=root
     )
     # The library takes the machine's time where it is constructed and has no argument for it; ours is passed in.
     # tests/unit/test_directory_attacks.py finds out should this attribute ever mean nothing.
@@ -131,11 +138,16 @@ def collect(
     content = _file(updater, FEDERATION_PATH)
     federation = FederationList.parse(content, FEDERATION_PATH)
     reader = _ListReader(updater, metadata, kept, now, tolerated)
+    lists = {node.code: reader.read(node.code) for node in federation.nodes}
+    wrong = [code for code, each in lists.items() if each.problem is not None]
     return Collected(
         federation=federation,
-        lists={node.code: reader.read(node.code) for node in federation.nodes},
+        lists=lists,
         ages=tuple(RoleAge.of(role, _local(metadata, role).signed) for role in TOP_LEVEL),
         files=_served(metadata) | _served_target(metadata, content),
+        refused={
+            name: data for code in wrong for name, data in _refused(code, metadata, targets, recorder.seen).items()
+        },
     )
 
 
@@ -173,6 +185,7 @@ class _ListReader:
         try:
             content = _file(self.updater, list_path(code))
             parsed = _parse_list(content, code)
+            self._check_continues(code, content, parsed)
         except UPDATE_ERRORS as error:
             problem = why(error)
             if problem.reason not in self.tolerated:
@@ -180,6 +193,21 @@ class _ListReader:
             return self._last_good(code, problem)
         kept = KeptList(metadata=_path(self.metadata, node_role(code)).read_bytes(), content=content)
         return NodeList(parsed, kept, RoleAge.of(node_role(code), _local(self.metadata, node_role(code)).signed))
+
+    def _check_continues(self, code: str, content: bytes, parsed: ParticipantList) -> None:
+        """Refuse a list that unsays what its node said, whoever published it.
+
+        Not if the founders have replaced the node's key since: whoever stole the old one must not bind the node.
+        """
+        kept = self.kept.get(code)
+        if kept is None or kept.content == content:
+            return
+        try:
+            self._verified(code, kept)
+            before = _parse_list(kept.content, code)
+        except (*UPDATE_ERRORS, ValueError):
+            return
+        parsed.check_continues(before)
 
     def _last_good(self, code: str, problem: Problem) -> NodeList:
         kept = self.kept.get(code)
@@ -241,22 +269,34 @@ def _local(metadata: Path, role: str) -> Metadata[Targets]:
 def _served(metadata: Path) -> dict[str, bytes]:
     """Return the top level under the names of a repository with consistent snapshots (specification 6.2)."""
     files = {f"metadata/{path.name}": path.read_bytes() for path in (metadata / "root_history").glob("*.root.json")}
-    files["metadata/timestamp.json"] = _path(metadata, TIMESTAMP).read_bytes()
+    files[TIMESTAMP_FILE] = _path(metadata, TIMESTAMP).read_bytes()
     for role in (SNAPSHOT, TARGETS):
         content = _path(metadata, role).read_bytes()
         files[f"metadata/{_local(metadata, role).signed.version}.{role}.json"] = content
     return files
 
 
-def served_list(code: str, kept: KeptList) -> dict[str, bytes]:
-    """Return a kept list under the names of a repository."""
-    signed = Metadata[Targets].from_bytes(kept.metadata).signed
-    prefix = next(iter(signed.targets[list_path(code)].hashes.values()))
-    folder, _, name = list_path(code).rpartition("/")
-    return {
-        f"metadata/{signed.version}.{node_role(code)}.json": kept.metadata,
-        f"targets/{folder}/{prefix}.{name}": kept.content,
+def _refused(code: str, metadata: Path, targets: Path, seen: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return a list that was not taken under the names of a repository, as far as it was had."""
+    role, path = node_role(code), list_path(code)
+    folder, _, name = path.rpartition("/")
+    # What did not even become metadata was fetched just now; the rest may lie here from an earlier time.
+    found = {
+        url: content
+        for url, content in seen.items()
+        if url.endswith(f".{role}.json") or (url.startswith(f"targets/{folder}/") and url.endswith(f".{name}"))
     }
+    named = Metadata[Snapshot].from_bytes(_path(metadata, SNAPSHOT).read_bytes()).signed.meta.get(f"{role}.json")
+    with suppress(OSError, RepositoryError, KeyError):
+        content = _path(metadata, role).read_bytes()
+        if named is not None:
+            named.verify_length_and_hashes(content)
+            found[f"metadata/{named.version}.{role}.json"] = content
+            info = Metadata[Targets].from_bytes(content).signed.targets[path]
+            cached = (targets / quote(path, "")).read_bytes()
+            info.verify_length_and_hashes(cached)
+            found[f"targets/{folder}/{next(iter(info.hashes.values()))}.{name}"] = cached
+    return found
 
 
 def _served_target(metadata: Path, content: bytes) -> dict[str, bytes]:

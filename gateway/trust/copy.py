@@ -6,12 +6,21 @@ trusted for lying there: it is read as if it came from a server. Refuses nothing
 
 import os
 import secrets
+from base64 import b64decode, b64encode
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Self
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Targets, Timestamp
+
+from gateway.trust.roles import TIMESTAMP, list_path, node_role
 
 NAME: Final = "last-good.json"
+REWRITE_AFTER: Final = timedelta(minutes=1)
+"""A process looks every few seconds; that nothing has changed is not worth a write each time."""
 
 
 def _bytes(value: object) -> object:
@@ -20,6 +29,18 @@ def _bytes(value: object) -> object:
 
 # All of it is JSON, so text: a person can read the copy.
 Content = Annotated[bytes, BeforeValidator(_bytes), PlainSerializer(bytes.decode)]
+
+
+def _from_base64(value: object) -> object:
+    return b64decode(value, validate=True) if isinstance(value, str) else value
+
+
+# What was refused may be anything.
+Refused = Annotated[
+    bytes, BeforeValidator(_from_base64), PlainSerializer(lambda content: b64encode(content).decode(), return_type=str)
+]
+
+TIMESTAMP_FILE: Final = f"metadata/{TIMESTAMP}.json"
 
 
 class KeptList(BaseModel):
@@ -38,6 +59,8 @@ class GoodCopy(BaseModel):
         checked: when it was last found to be the newest.
         files: the top level, by the name under which a repository serves it.
         lists: by node.
+        refused: what the newest directory has of lists that were not taken, by the name under which a repository
+            serves it. Only to be passed on: whoever gets the rest must find out for himself what is wrong with these.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +68,7 @@ class GoodCopy(BaseModel):
     checked: AwareDatetime
     files: dict[str, Content]
     lists: dict[str, KeptList]
+    refused: dict[str, Refused] = {}
 
     @classmethod
     def read(cls, cache: Path) -> Self | None:
@@ -66,3 +90,33 @@ class GoodCopy(BaseModel):
             draft.replace(cache / NAME)
         finally:
             draft.unlink(missing_ok=True)
+
+    def still_says(self, other: Self, now: datetime) -> bool:
+        """Whether another copy would say nothing else, but for the minute at which it was checked."""
+        same = (self.files, self.lists, self.refused) == (other.files, other.lists, other.refused)
+        return same and timedelta(0) <= now - self.checked < REWRITE_AFTER
+
+    def served(self) -> dict[str, bytes]:
+        """Return all of it as a repository serves it."""
+        files = {**self.files, **self.refused}
+        for code, kept in self.lists.items():
+            # What lies here was right when it was written; somebody may have been at it since.
+            with suppress(RepositoryError, KeyError):
+                files |= served_list(code, kept)
+        return files
+
+    @property
+    def timestamp_version(self) -> int:
+        """Version of the timestamp: of two copies, which one is newer."""
+        return Metadata[Timestamp].from_bytes(self.files[TIMESTAMP_FILE]).signed.version
+
+
+def served_list(code: str, kept: KeptList) -> dict[str, bytes]:
+    """Return a kept list under the names of a repository."""
+    signed = Metadata[Targets].from_bytes(kept.metadata).signed
+    prefix = next(iter(signed.targets[list_path(code)].hashes.values()))
+    folder, _, name = list_path(code).rpartition("/")
+    return {
+        f"metadata/{signed.version}.{node_role(code)}.json": kept.metadata,
+        f"targets/{folder}/{prefix}.{name}": kept.content,
+    }

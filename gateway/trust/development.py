@@ -8,7 +8,8 @@ its own) and a repository that they signed, exactly as founders on different mac
     DIR/founders/1/founder.key publisher/publisher.key ee/directory.key
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from nacl.signing import SigningKey
 
 from gateway import keys
 from gateway.directory import Directory
-from gateway.trust.repository import Repository
+from gateway.trust.repository import Repository, RootKeys
 from gateway.trust.signing import signer_of
 
 ROOT_FILE: Final = "root.json"
@@ -41,8 +42,27 @@ def node_key(folder: Path, code: str) -> Path:
     return folder / code / "directory.key"
 
 
+@dataclass(frozen=True, slots=True)
+class Makers:
+    """Who speaks for a federation.
+
+    Args:
+        founders: how many.
+        threshold: how many of them speak for all.
+        publisher: code of the node that publishes; empty: it is done by hand.
+    """
+
+    founders: int = FOUNDERS
+    threshold: int = THRESHOLD
+    publisher: str = ""
+
+
 def found(
-    folder: Path, directory: Directory, now: datetime, founders: int = FOUNDERS, threshold: int = THRESHOLD
+    folder: Path,
+    directory: Directory,
+    now: datetime,
+    makers: Makers = Makers(),
+    save: Callable[[Path, SigningKey], None] = keys.save_signing_key,
 ) -> None:
     """Make the keys, the repository and the root that is handed out.
 
@@ -50,22 +70,25 @@ def found(
         folder: of the federation.
         directory: who exists.
         now: the time.
-        founders: how many.
-        threshold: how many of them speak for all.
+        makers: who speaks for it.
+        save: writes a key file.
 
     Raises:
         Refusal: KEY_FILE, a key exists already.
         OSError: the folder cannot be written.
     """
-    signers = [_new_key(founder_key(folder, number)) for number in range(1, founders + 1)]
-    publisher = _new_key(publisher_key(folder))
-    nodes = {node.code: _new_key(node_key(folder, node.code)) for node in directory.nodes}
+    signers = [_new_key(founder_key(folder, number), save) for number in range(1, makers.founders + 1)]
+    publisher = _new_key(publisher_key(folder), save)
+    nodes = {node.code: _new_key(node_key(folder, node.code), save) for node in directory.nodes}
     federation, lists = directory.split()
+    federation = federation.model_copy(update={"publisher": makers.publisher})
     repository = Repository(folder / REPOSITORY)
     public = [signer_of(key).public_key for key in signers]
     delegated = {code: signer_of(key).public_key for code, key in nodes.items()}
-    repository.found(public, threshold, signer_of(publisher).public_key, federation, delegated, now)
-    for key in signers[:threshold]:
+    repository.found(
+        RootKeys(tuple(public), makers.threshold, signer_of(publisher).public_key), federation, delegated, now
+    )
+    for key in signers[: makers.threshold]:
         repository.sign(key)
     repository.publish(publisher, now)
     for each in lists:
@@ -74,34 +97,48 @@ def found(
     (folder / ROOT_FILE).write_bytes(repository.root())
 
 
-def sign_anew(folder: Path, directory: Directory, now: datetime, new_nodes: Iterable[str] = ()) -> None:
-    """Sign a changed directory with all keys of the folder, and publish it.
+def sign_anew(
+    folder: Path,
+    directory: Directory,
+    now: datetime,
+    new_nodes: Iterable[str] = (),
+    load: Callable[[Path], SigningKey] = keys.load_signing_key,
+) -> None:
+    """Sign a changed directory with all keys of the folder, and publish it. What it cannot say stays as it was.
 
     Args:
         folder: of the federation.
         directory: all of it.
         now: the time.
         new_nodes: nodes that have no key yet.
+        load: reads a key file.
 
     Raises:
-        Refusal: KEY_FILE, a key is missing.
+        Refusal: KEY_FILE, a key is missing; BAD_DIRECTORY, a list unsays what it said before.
     """
     repository = Repository(folder / REPOSITORY)
-    delegated = {code: signer_of(_new_key(node_key(folder, code))).public_key for code in new_nodes}
+    delegated = {
+        code: signer_of(_new_key(node_key(folder, code), keys.save_signing_key)).public_key for code in new_nodes
+    }
     federation, lists = directory.split()
-    repository.propose_federation(federation, delegated, now)
+    repository.propose_federation(
+        federation.model_copy(update={"publisher": repository.federation().publisher}), delegated, now
+    )
     for path in sorted((folder / "founders").glob("*/founder.key")):
-        repository.sign(keys.load_signing_key(path))
-    publisher = keys.load_signing_key(publisher_key(folder))
+        repository.sign(load(path))
+    publisher = load(publisher_key(folder))
     repository.publish(publisher, now)
     for each in lists:
-        repository.put_list(each.node, keys.load_signing_key(node_key(folder, each.node)), each, now)
+        own = each
+        if repository.list_version(each.node):
+            own = repository.list_of(each.node).model_copy(update={"participants": each.participants})
+        repository.put_list(each.node, load(node_key(folder, each.node)), own, now)
     repository.publish(publisher, now)
 
 
-def _new_key(path: Path) -> SigningKey:
+def _new_key(path: Path, save: Callable[[Path, SigningKey], None]) -> SigningKey:
     key = SigningKey.generate()
     for folder in (path.parent.parent, path.parent):
         folder.mkdir(mode=0o700, exist_ok=True)
-    keys.save_signing_key(path, key)
+    save(path, key)
     return key

@@ -1,4 +1,4 @@
-"""Where the files of a signed directory are read from: a folder, an HTTPS server, or memory.
+"""Where the files of a signed directory are read from: a folder, an HTTPS server, or memory (a copy, another node).
 
 In: an address. Out: bytes in pieces, so that the updater can stop at its limit. Nothing is trusted that comes from
 here. Refuses HTTP, redirects, and names that leave the folder. A file that is not there is status 404 everywhere: this
@@ -18,6 +18,7 @@ from tuf.ngclient import FetcherInterface
 from gateway.trust.roles import MAX_FILE_BYTES
 
 HTTPS: Final = "https://"
+GRPCS: Final = "grpcs://"
 TIMEOUT_SECONDS: Final = 10.0
 """To connect, and between two pieces."""
 
@@ -105,9 +106,49 @@ class HttpsFetcher(FetcherInterface):
         return _stream(response)
 
 
+class SilentFetcher(FetcherInterface):
+    """Reads nothing, because nobody answers.
+
+    Args:
+        why: what went wrong.
+    """
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        raise DownloadError(f"no {url}: {self._why}")
+
+
+class Recorder(FetcherInterface):
+    """Remembers what it read from another one to the end.
+
+    Args:
+        inner: the other one.
+    """
+
+    def __init__(self, inner: FetcherInterface) -> None:
+        self._inner = inner
+        self.seen: dict[str, bytes] = {}
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        return self._remember(url, self._inner.fetch(url))
+
+    def _remember(self, url: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        kept: list[bytes] = []
+        for piece in pieces:
+            kept.append(piece)
+            yield piece  # the updater goes no further than its limit
+        self.seen[url] = b"".join(kept)
+
+
 @contextmanager
 def fetcher_for(repository: str, ca: Path | None) -> Iterator[FetcherInterface]:
     """Yield the one for a setting: an HTTPS address, or a folder."""
+    if repository.startswith(GRPCS):
+        # `gateway.mirror` asks the node, and hands on what it says; without it there is nothing to read.
+        yield SilentFetcher(f"{repository} is a node, and was not asked")
+        return
     if not repository.startswith(HTTPS):
         yield FolderFetcher(Path(repository))
         return

@@ -4,12 +4,16 @@ In: a folder, roles. Out: metadata of the kind that is wanted; files that are re
 what cannot be read, with NOT_FOUND what is not there, and with BAD_INPUT a folder that cannot be written.
 """
 
+import fcntl
+import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 
 from gateway.errors import ErrorCode, Refusal
 from gateway.trust.roles import ROOT, TARGETS
@@ -35,10 +39,26 @@ class Files:
         for folder in (self.folder, self.metadata, self.targets, self.targets / "participants", self.pending):
             folder.mkdir(mode=0o700, exist_ok=True)
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the repository against other writers, of this process and of others; who waits, waits for a moment.
+
+        Raises:
+            Refusal: BAD_INPUT, there is no such folder, or it cannot be written.
+        """
+        try:
+            descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Refusal(ErrorCode.BAD_INPUT, f"cannot write {self.folder}: {error.strerror}", "folder") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
     def version(self, role: str) -> int:
         """Return the newest version of a role; 0 if there is none."""
-        names = (path.name.split(".")[0] for path in self.metadata.glob(f"*.{role}.json"))
-        return max((int(name) for name in names if name.isdecimal()), default=0)
+        return max(self._versions(role), default=0)
 
     def read(self, kind: type[S], role: str) -> Metadata[S]:
         """Return a role's newest published metadata.
@@ -77,19 +97,39 @@ class Files:
         """Return a file that some metadata lists.
 
         Raises:
-            Refusal: BAD_DIRECTORY, it is not listed, or not there.
+            Refusal: BAD_DIRECTORY, it is not listed, not there, or not as listed.
         """
         info = targets.targets.get(path)
-        try:
-            if info is not None:
-                return self._target_path(path, info).read_bytes()
-        except OSError as error:
-            raise Refusal(ErrorCode.BAD_DIRECTORY, f"cannot read {path}: {error.strerror}", "folder") from error
-        raise Refusal(ErrorCode.BAD_DIRECTORY, f"{path} is not listed", "folder")
+        if info is None:
+            raise Refusal(ErrorCode.BAD_DIRECTORY, f"{path} is not listed", "folder")
+        return read_listed(self._target_path(path, info), info)
 
     def write_target(self, path: str, info: TargetFile, content: bytes) -> None:
         """Write a file under the name that clients ask for (specification section 6.2)."""
         write(self._target_path(path, info), content)
+
+    def prune(self, role: str, keep: int) -> None:
+        """Remove old versions of a role's metadata, and files that those alone list, once there are twice too many."""
+        versions = sorted(self._versions(role))
+        if len(versions) <= 2 * keep:
+            return
+        kept = {path for version in versions[-keep:] for path in self._listed(role, version)}
+        for version in versions[:-keep]:
+            for path in self._listed(role, version) - kept:
+                path.unlink(missing_ok=True)
+            (self.metadata / f"{version}.{role}.json").unlink(missing_ok=True)
+
+    def _versions(self, role: str) -> list[int]:
+        names = (path.name.split(".")[0] for path in self.metadata.glob(f"*.{role}.json"))
+        return [int(name) for name in names if name.isdecimal()]
+
+    def _listed(self, role: str, version: int) -> set[Path]:
+        try:
+            signed: Signed = Metadata.from_bytes((self.metadata / f"{version}.{role}.json").read_bytes()).signed
+        except (OSError, RepositoryError):
+            return set()
+        found = signed.targets.items() if isinstance(signed, Targets) else ()
+        return {self._target_path(name, info) for name, info in found if "sha256" in info.hashes}
 
     def _target_path(self, path: str, info: TargetFile) -> Path:
         folder, _, name = path.rpartition("/")
@@ -111,6 +151,22 @@ def parse(kind: type[S], path: Path) -> Metadata[S]:
     return found
 
 
+def read_listed(path: Path, info: TargetFile) -> bytes:
+    """Read a file that must be as metadata says: a folder that was carried about is shown to people before they sign.
+
+    Raises:
+        Refusal: BAD_DIRECTORY, it cannot be read, or is another.
+    """
+    try:
+        content = path.read_bytes()
+        info.verify_length_and_hashes(content)
+    except OSError as error:
+        raise Refusal(ErrorCode.BAD_DIRECTORY, f"cannot read {path}: {error.strerror}", "folder") from error
+    except RepositoryError as error:
+        raise Refusal(ErrorCode.BAD_DIRECTORY, f"{path} is not what the metadata names", "folder") from error
+    return content
+
+
 def write(path: Path, content: bytes) -> None:
     """Replace a file whole: a server may be reading it.
 
@@ -119,7 +175,11 @@ def write(path: Path, content: bytes) -> None:
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        draft.write_bytes(content)
+        with draft.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # a power cut must not leave an empty file under a name that counts
         draft.replace(path)
     except OSError as error:
+        draft.unlink(missing_ok=True)
         raise Refusal(ErrorCode.BAD_INPUT, f"cannot write {path}: {error.strerror}", "folder") from error

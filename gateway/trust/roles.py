@@ -18,14 +18,21 @@ LIFETIMES: Final = {
     # People have to meet for these two.
     ROOT: timedelta(days=1095),
     TARGETS: timedelta(days=365),
-    # A stale copy can be passed off as the newest for so long; a month, as development certificates last.
-    SNAPSHOT: timedelta(days=30),
+    # Nobody can hold one back for longer than its timestamp allows; the signing node renews it with that.
+    SNAPSHOT: timedelta(days=7),
+    # A stale copy can be passed off as the newest for so long. This is for publishing by hand, once a month; a node
+    # that publishes for all says in its settings how much sooner.
     TIMESTAMP: timedelta(days=30),
 }
 NODE_LIFETIME: Final = timedelta(days=90)
 
 WARN_BEFORE: Final = {ROOT: timedelta(days=90), TARGETS: timedelta(days=60)}
 WARN_BEFORE_OTHERS: Final = timedelta(days=10)
+WARN_PART: Final = 3
+"""What is signed for a short time is warned of when a third of that is left: below the half at which it is renewed."""
+
+LIFE_FIELD: Final = "x-rogatory-life-seconds"
+"""In signed metadata: for how long it was signed. TUF tells the end alone, and admits further fields (section 4.1)."""
 
 MAX_METADATA_BYTES: Final = {
     ROOT: 256 << 10,
@@ -52,6 +59,21 @@ def lifetime(role: str) -> timedelta:
     return LIFETIMES.get(role, NODE_LIFETIME)
 
 
+def expire_after(signed: Signed, life: timedelta, now: datetime) -> None:
+    """Let metadata count for so long from now on."""
+    signed.expires = now + life  # whole seconds; TUF cuts the rest (section 4.2.1)
+    signed.unrecognized_fields[LIFE_FIELD] = max(1, int(life.total_seconds()))
+
+
+def life_of(signed: Signed) -> timedelta | None:
+    """Return for how long metadata was signed, if it says so. Only warnings go by it."""
+    seconds = signed.unrecognized_fields.get(LIFE_FIELD)
+    return timedelta(seconds=seconds) if isinstance(seconds, int) and 0 < seconds <= _MAX_LIFE_SECONDS else None
+
+
+_MAX_LIFE_SECONDS: Final = 10**9
+
+
 @dataclass(frozen=True, slots=True)
 class RoleAge:
     """One role's metadata: how new it is, and until when it counts.
@@ -60,21 +82,27 @@ class RoleAge:
         role: its name.
         version: its version.
         expires: from then on it is refused.
+        life: for how long it was signed; None if it does not say.
     """
 
     role: str
     version: int
     expires: datetime
+    life: timedelta | None = None
 
     @classmethod
     def of(cls, role: str, signed: Signed) -> "RoleAge":
         """Return that of a role's metadata."""
-        return cls(role, signed.version, signed.expires)
+        return cls(role, signed.version, signed.expires, life_of(signed))
 
     def warning(self, now: datetime) -> str | None:
         """Return a sentence for the operator if it ends soon: long before it does, where people must meet."""
         if now >= self.expires:
             return f"the directory's role {self.role} expired on {self.expires:%Y-%m-%d %H:%M %Z}"
-        if self.expires - now >= WARN_BEFORE.get(self.role, WARN_BEFORE_OTHERS):
+        if self.expires - now >= self._warn_before():
             return None
         return f"the directory's role {self.role} expires on {self.expires:%Y-%m-%d %H:%M %Z}"
+
+    def _warn_before(self) -> timedelta:
+        usual = WARN_BEFORE.get(self.role, WARN_BEFORE_OTHERS)
+        return usual if self.life is None else min(usual, self.life / WARN_PART)

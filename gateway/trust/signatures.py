@@ -5,11 +5,12 @@ In: metadata, and what decides about it. Out: counts, and key ids of the valid s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from hashlib import sha256
 
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
-from gateway.trust.roles import RoleAge
+from gateway.trust.roles import RoleAge, life_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Signatures:
         signed: key ids whose signatures are valid.
         missing: how many more are needed.
         pending: it is not published yet.
+        life: for how long it is signed; None if it does not say.
+        digest: SHA-256 of what is signed, hexadecimal: the same for all who sign the same.
     """
 
     role: str
@@ -33,12 +36,14 @@ class Signatures:
     signed: tuple[str, ...]
     missing: int
     pending: bool
+    life: timedelta | None
+    digest: str
 
     def warning(self, now: datetime) -> str | None:
         """Return a sentence if it ends soon, or is not signed by enough."""
         if self.missing:
             return f"{self.role} version {self.version} lacks {self.missing} signature(s)"
-        return RoleAge(self.role, self.version, self.expires).warning(now)
+        return RoleAge(self.role, self.version, self.expires, self.life).warning(now)
 
 
 def state_of(
@@ -65,4 +70,6 @@ def state_of(
         signed=tuple(sorted({keyid for result in results for keyid in result.signed})),
         missing=max(max(0, result.threshold - len(result.signed)) for result in results),
         pending=pending,
+        life=life_of(metadata.signed),
+        digest=sha256(metadata.signed_bytes).hexdigest(),
     )

@@ -1,16 +1,30 @@
 """`rogatory federation add-node|sign|publish|status`, as two founders and a publisher would type them."""
 
 import json
+import os
+import re
+import shlex
 import shutil
-from datetime import UTC, datetime
+import stat
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway import cli, material
+from gateway import cli, config, keys, locked, material
+from gateway.cli import ceremony, folders
 from gateway.cli.federation import CAST, Summary, free_ports, init_federation
-from gateway.trust import development
+from gateway.config import DirectorySource
+from gateway.errors import ErrorCode, Refusal
+from gateway.trust import client, development
+from gateway.trust.lists import SignedList
+from gateway.trust.repository import Repository
+from gateway.trust.signing import key_of
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +72,8 @@ def test_two_founders_of_three_and_the_publisher_take_in_a_node(fed: Path) -> No
     assert [node.code for node in directory.nodes] == ["ee", "de", "fi"]
     assert len(directory.participants) == 3 * len(CAST)
     assert directory.in_force("eu-2018-1805", frozenset({"ee", "fi"}), "freeze-request", datetime.now(UTC))
-    assert material.load_node(fed / "ee/node.toml").directory == directory
+    seen = material.load_node(fed / "ee/node.toml").directory
+    assert (seen.nodes, seen.participants) == (directory.nodes, directory.participants)
 
 
 def test_one_founder_alone_takes_in_nobody(fed: Path) -> None:
@@ -93,9 +108,11 @@ def test_second_proposal_keeps_the_first(fed: Path) -> None:
 def test_status_shows_every_role_to_people_and_machines(fed: Path) -> None:
     shown = run("status", fed)
     assert (shown.exit_code, shown.stderr) == (0, "")
-    assert [line.split()[0] for line in shown.stdout.splitlines()] == [
+    assert [line.split()[0] for line in shown.stdout.splitlines()[:7]] == [
         *("ROLE", "root", "targets", "snapshot", "timestamp", "node-ee", "node-de")
     ]
+    root = (fed / "repository/metadata/1.root.json").read_bytes()
+    assert sha256(root).hexdigest() in shown.stdout
     assert roles(run("status", fed / "repository", "--json"))["root", False]["threshold"] == 2
 
 
@@ -156,6 +173,292 @@ def test_threshold_that_no_number_of_founders_can_meet_is_refused(tmp_path: Path
     assert not (tmp_path / "fed").exists()
 
 
-@pytest.mark.parametrize("name", ["add-node", "sign", "publish", "status"])
+@pytest.mark.parametrize(
+    "name", ["add-node", "make-key", "make-node", "propose", "sign", "publish", "sign-list", "status"]
+)
 def test_every_help_has_an_example(name: str) -> None:
     assert f"rogatory federation {name}" in run(name, "--help").stdout
+
+
+# docs/ceremony.md
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "ceremony.md"
+ASK_FOR_A_PASSPHRASE = {"make-key", "sign", "publish", "sign-list"}
+
+
+def commands_of_the_guide() -> list[list[str]]:
+    blocks = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    return [shlex.split(line) for block in blocks for line in block.splitlines()]
+
+
+def example_of_the_guide(kind: str) -> str:
+    (found,) = re.findall(rf"```{kind}\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    return str(found)
+
+
+class Table:
+    """Everybody's machine in one folder, and everybody's passphrase in one file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.passphrase = folder / "passphrase"
+        self.passphrase.touch(mode=0o600)
+        self.passphrase.write_text("of all of them, for this test\n")
+        (folder / "eu-2018-1805.json").write_text(example_of_the_guide("json"))
+
+    def type(self, command: list[str]) -> Result:
+        """Type a command of the guide; the directory is served from the folder, and passphrases come from the file."""
+        known = {
+            "https://directory.rogatory.example": str(self.folder / "dir"),
+            "/etc/rogatory/ee.passphrase": str(self.passphrase),
+        }
+        words = [known.get(word) or self._key_id(word) for word in command]
+        if words[0] != "rogatory":
+            subprocess.run(words, check=True, capture_output=True)
+            return Result(CliRunner(), b"", b"", b"", None, 0, None)
+        if words[2] in ASK_FOR_A_PASSPHRASE:
+            words += ["--passphrase-file", str(self.passphrase)]
+        return CliRunner().invoke(cli.commands, words[1:], input="y\n")
+
+    def _key_id(self, word: str) -> str:
+        if not word.startswith("KEYID-"):
+            return word
+        return ceremony._public_key(f"{word.removeprefix('KEYID-').lower()}-founder.pub", (), "").keyid[:12]
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Table, list[tuple[list[str], Result]]]]:
+    """The whole guide, command by command, as its readers type it."""
+    table, before = Table(tmp_path_factory.mktemp("table")), Path.cwd()
+    os.chdir(table.folder)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(folders, "COST", locked.LEAST)
+            typed = [(command, table.type(command)) for command in commands_of_the_guide()]
+        yield table, typed
+    finally:
+        os.chdir(before)
+
+
+def test_two_people_can_follow_the_guide_from_the_first_command_to_the_last(followed: Any) -> None:
+    table, typed = followed
+    assert len(typed) > 30
+    for command, result in typed:
+        assert result.exit_code == 0, (command, result.output)
+    repository = Repository(table.folder / "dir")
+    states = {(each.role, each.pending): each for each in repository.status()}
+    assert (states["root", False].version, states["root", False].threshold) == (5, 3)
+    assert states["targets", True].missing == 3  # the last proposal, to put the node out
+    assert repository.federation().publisher == "ee"
+    source = {"root": table.folder / "root.json", "repository": str(table.folder / "dir"), "cache": table.folder / "c"}
+    trusted = client.load(DirectorySource.model_validate(source), datetime.now(UTC))
+    assert (trusted.problem, trusted.list_problems, trusted.version("root")) == (None, {}, 5)
+    assert {str(each.address) for each in trusted.directory.participants} == {"ee/registrar", "ee/registrar-2"}
+
+
+def test_settings_that_the_guide_shows_are_settings(followed: Any) -> None:
+    table, _ = followed
+    settings = table.folder / "ee-node" / "node.toml"
+    settings.write_text(settings.read_text() + example_of_the_guide("toml"))
+    loaded = config.load(config.NodeConfig, settings)
+    assert loaded.publisher is not None
+    assert loaded.registry is not None
+    assert loaded.registry.endpoint == "node.ee.example:7540"
+
+
+def test_all_who_sign_see_the_same_proposal(followed: Any) -> None:
+    _, typed = followed
+    spoken: dict[str, set[str]] = {}
+    run_number = 0
+    for command, result in typed:
+        if command[:3] == ["rogatory", "federation", "propose"]:
+            run_number += 1
+        for line in (result.stderr + result.stdout).splitlines():
+            if line.startswith("proposal "):
+                spoken.setdefault(str(run_number), set()).add(line)
+    assert len(spoken) == run_number
+    assert {len(lines) for lines in spoken.values()} == {1}
+
+
+def test_keys_of_a_node_s_folder_are_private_and_under_the_passphrase(followed: Any) -> None:
+    table, _ = followed
+    private = [*(table.folder / "ee-node").rglob("*.key")]
+    assert len(private) == 4 + 2 * 3
+    assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
+    assert all(keys.inspect(path).encrypted for path in private)
+    for name in ("registrar", "registrar-2"):  # they go to another machine, where somebody types the passphrase
+        settings = config.load(config.ParticipantConfig, table.folder / "ee-node" / name / "participant.toml")
+        assert (settings.encrypted_keys, settings.passphrase_file) == (True, None)
+        assert settings.directory.repository == "grpcs://node.ee.example:7440"
+
+
+# Wrong hands
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three founders with plain keys have founded a federation in `dir`."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b", "c", "publisher"):
+        assert run("make-key", "--out", f"{name}.key", "--public", f"{name}.pub", "--plain").exit_code == 0
+    found = [*("--federation", "x.test", "--threshold", "2", "--publisher", "publisher.pub")]
+    assert run("propose", "dir", *found, *founders("a", "b", "c")).exit_code == 0
+    for name in ("a", "b"):
+        assert run("sign", "dir", "--key", f"{name}.key", "--yes").exit_code == 0
+    assert run("publish", "dir", "--key", "publisher.key").exit_code == 0
+    return tmp_path
+
+
+def founders(*names: str) -> list[str]:
+    return [word for name in names for word in ("--founder", f"{name}.pub")]
+
+
+def brought(table: Path, code: str = "ee") -> Path:
+    (table / "root.json").write_bytes((table / "dir/metadata/1.root.json").read_bytes())
+    made = run(
+        *("make-node", f"{code}-node", code, "--federation", "x.test", "--endpoint", "localhost:7440"),
+        *("--root", "root.json", "--repository", str(table / "dir"), "--plain"),
+    )
+    assert made.exit_code == 0, made.output
+    return table / f"{code}-node"
+
+
+def test_founder_does_not_sign_a_proposal_that_was_changed_after_it_was_shown(table: Path) -> None:
+    brought(table)
+    run("propose", "dir", "--node", "ee-node/node.json")
+    seen = {each.digest for each in Repository(table / "dir").signatures() if each.pending}
+    run("propose", "dir", "--node", "ee-node/node.json", "--publishing-node", "ee")
+    with pytest.raises(Refusal) as caught:
+        Repository(table / "dir").sign(keys.load_signing_key(table / "a.key"), seen)
+    assert caught.value.code is ErrorCode.BAD_INPUT
+
+
+def test_founder_is_not_shown_other_words_than_he_signs(table: Path) -> None:
+    """The folder was in other hands: `federation.json` is not the one whose digest is to be signed."""
+    brought(table)
+    run("propose", "dir", "--node", "ee-node/node.json")
+    pending = table / "dir/pending/federation.json"
+    pending.write_bytes(pending.read_bytes().replace(b"localhost", b"localhosu"))
+    for answer in (["--yes"], []):
+        result = run("sign", "dir", "--key", "a.key", "--json", *answer, typed="y\n")
+        assert error_of(result) == "BAD_DIRECTORY"
+
+
+def test_founder_does_not_sign_on_what_founders_never_said(table: Path) -> None:
+    """Else the changes that he is shown would be those from a lie."""
+    path = table / "dir/metadata/1.targets.json"
+    content = json.loads(path.read_text())
+    content["signatures"] = content["signatures"][:1]
+    path.write_text(json.dumps(content))
+    run("propose", "dir")
+    assert error_of(run("sign", "dir", "--key", "a.key", "--yes", "--json")) == "BAD_DIRECTORY"
+
+
+def test_list_of_a_node_that_the_founders_have_not_admitted_is_not_published(table: Path) -> None:
+    node = brought(table)
+    result = run("publish", "dir", "--key", "publisher.key", "--list", node / "list.json", "--json")
+    assert error_of(result) == "BAD_DIRECTORY"
+
+
+def test_changed_node_keeps_the_keys_that_it_had(table: Path) -> None:
+    brought(table)
+    run("propose", "dir", "--node", "ee-node/node.json")
+    first = Repository(table / "dir").pending_federation()
+    assert first is not None
+    shutil.rmtree(table / "ee-node")
+    brought(table)
+    for more, cas in (([], 1), (["--keep-ca"], 2)):
+        run("propose", "dir", "--node", "ee-node/node.json", *more)
+        second = Repository(table / "dir").pending_federation()
+        assert second is not None
+        assert {key.public for key in first.nodes[0].signing_keys} < {k.public for k in second.nodes[0].signing_keys}
+        assert second.nodes[0].ca.count("BEGIN CERTIFICATE") in {cas, 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param(["propose", "new", "--federation", "x.test"], "BAD_INPUT", id="founded by nobody"),
+        pytest.param(["propose", "dir", "--federation", "x.test", "--threshold", "1"], "BAD_INPUT", id="no publisher"),
+        pytest.param(["propose", "nowhere"], "BAD_INPUT", id="nothing to change"),
+        pytest.param(["propose", "dir", "--threshold", "4"], "BAD_INPUT", id="threshold above the founders"),
+        pytest.param(["propose", "dir", "--publisher", "a.pub"], "BAD_INPUT", id="founder as publisher"),
+        pytest.param(["propose", "dir", "--founder", "a.pub", "--founder", "a.pub"], "BAD_INPUT", id="founder twice"),
+        pytest.param(["propose", "dir", "--founder", "a.key"], "BAD_INPUT", id="a private key"),
+        pytest.param(["propose", "dir", "--founder", "ab" * 32], "BAD_INPUT", id="key id of nobody"),
+        pytest.param(["propose", "dir", "--revoke-node", "ee"], "BAD_INPUT", id="put out who is not in"),
+        pytest.param(["propose", "dir", "--list-key", "ee=a.pub"], "BAD_INPUT", id="key of no node"),
+        pytest.param(["propose", "dir", "--publishing-node", "ee"], "BAD_INPUT", id="no such publisher"),
+        pytest.param(["propose", "dir", "--drop-instrument", "none"], "BAD_INPUT", id="no such instrument"),
+        pytest.param(["propose", "dir", "--node", "root.json"], "BAD_INPUT", id="no node file"),
+        pytest.param(["propose", "dir", "--instrument", "a.pub"], "BAD_INPUT", id="no instrument file"),
+        pytest.param(["make-key", "--out", "a.key", "--public", "new.pub", "--plain"], "KEY_FILE", id="key twice"),
+        pytest.param(["make-key", "--out", "new.key", "--public", "a.pub", "--plain"], "BAD_INPUT", id="public twice"),
+        pytest.param(["make-key", "--out", "new.key", "--public", "new.pub"], "BAD_INPUT", id="nobody to ask"),
+        pytest.param(["sign-list", "dir", "ee", "--key", "a.key", "--out", "l.json"], "NOT_FOUND", id="no list yet"),
+        pytest.param(["publish", "dir", "--key", "publisher.key", "--list", "none"], "BAD_INPUT", id="no list file"),
+        pytest.param(["publish", "dir", "--key", "publisher.key", "--list", "a.pub"], "BAD_DIRECTORY", id="no list"),
+    ],
+)
+def test_what_makes_no_sense_at_the_table_is_refused(table: Path, arguments: list[str], code: str) -> None:
+    assert error_of(run(*arguments, "--json")) == code
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"--repository": "http://directory.example"},
+        {"--repository": "grpcs://localhost:1"},
+        {"--federation": "X"},
+        {"--root": "none"},
+        {"--passphrase-file": "a.key"},
+    ],
+)
+def test_node_that_could_not_run_is_not_made(table: Path, changes: dict[str, str]) -> None:
+    (table / "root.json").write_bytes(b"{}")
+    options = {"--federation": "x.test", "--endpoint": "h:1", "--root": "root.json", "--repository": "dir"} | changes
+    words = [word for pair in options.items() for word in pair]
+    assert error_of(run("make-node", "new", "ee", *words, "--plain", "--json")) == "BAD_INPUT"
+    assert not (table / "new").exists()
+
+
+def test_node_tells_machines_what_it_tells_people(table: Path) -> None:
+    (table / "root.json").write_bytes(b"{}")
+    options = ["--federation", "x.test", "--endpoint", "h:1", "--root", "root.json", "--repository", "dir", "--plain"]
+    told = json.loads(run("make-node", "new", "ee", *options, "--json").stdout)
+    proposal = ceremony.NodeProposal.model_validate_json(Path(told["proposal"]).read_bytes())
+    assert SignedList.load(Path(told["list"])).participants.node == proposal.entry.code == told["node"] == "ee"
+    assert told["list_key_id"] == key_of(proposal.directory_key).keyid
+    assert len(told["registrars"]) == 2
+    again = run("make-node", "new", "ee", *options, "--json")
+    assert error_of(again) == "BAD_INPUT"
+
+
+def test_founders_can_take_back_a_treaty_and_who_publishes(table: Path) -> None:
+    brought(table)
+    law = example_of_the_guide("json")
+    (table / "law.json").write_text(law)
+    run("propose", "dir", "--node", "ee-node/node.json", "--instrument", "law.json", "--publishing-node", "ee")
+    first = Repository(table / "dir").pending_federation()
+    assert first is not None
+    assert ([each.id for each in first.instruments], first.publisher) == (["eu-2018-1805"], "ee")
+    shown = run("propose", "dir", "--drop-instrument", "eu-2018-1805", "--publishing-node", "-")
+    assert shown.exit_code == 0
+    second = Repository(table / "dir").pending_federation()
+    assert second is not None
+    assert (second.instruments, second.publisher) == ((), "")
+
+
+def test_public_key_is_taken_in_hexadecimal_too(table: Path) -> None:
+    public = bytes(keys.load_signing_key(table / "c.key").verify_key)
+    (table / "hex.pub").write_text(public.hex() + "\n")
+    named = ceremony._public_key("hex.pub", (), "")
+    assert named.keyid == ceremony._public_key("c.pub", (), "").keyid
+
+
+def test_published_by_hand_counts_as_long_as_it_is_told_to(table: Path) -> None:
+    run("publish", "dir", "--key", "publisher.key", "--timestamp-hours", "2")
+    ends = roles(run("status", "dir", "--json"))["timestamp", False]["expires"]
+    left = datetime.fromisoformat(str(ends)) - datetime.now(UTC)
+    assert timedelta(hours=1.9) < left <= timedelta(hours=2)

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from nacl.signing import SigningKey
 
-from gateway import cli, config, keys, material
-from gateway.cli import output
+from gateway import cli, config, keys, locked, material
+from gateway.cli import folders, output
 from gateway.cli.federation import CAST, INSTRUMENT, Summary, free_ports, init_federation
-from gateway.config import Delivery, Limits, NodeConfig
+from gateway.config import Delivery, Limits, NodeConfig, ParticipantConfig
+from gateway.directory import KeyEntry
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address, Role
+from gateway.publisher import Publisher
 from gateway.trust import development
 from gateway.trust.repository import Repository
 from tests.federation import directory_of
@@ -133,6 +136,73 @@ def test_delivery_and_limits_are_written_as_far_as_they_were_set(tmp_path: Path)
     assert "sweep_seconds" not in text
 
 
+def test_nodes_register_participants_and_the_first_publishes_for_all(tmp_path: Path) -> None:
+    summary = init_federation(
+        tmp_path / "fed",
+        ["ee", "de"],
+        [7440, 7441],
+        NOW,
+        enrolment_ports=[7540, 7541],
+        registry={"notice_seconds": 0.5, "approvals": 2},
+        timestamp_hours=12,
+        refresh_seconds=0.25,
+    )
+    nodes = [material.load_node(each.config, lambda: NOW) for each in summary.nodes]
+    for code, port, loaded in zip(("ee", "de"), (7540, 7541), nodes, strict=True):
+        found = loaded.config.registry
+        assert found is not None
+        assert (found.listen, found.notice_seconds, found.approvals) == (f"127.0.0.1:{port}", 0.5, 2)
+        assert found.ca_certificate.samefile(tmp_path / "fed/pki" / code / "ca.pem")
+        assert keys.inspect(found.ca_key).algorithm == "P-256"
+        assert keys.inspect(found.directory_key).algorithm == "Ed25519"
+        assert loaded.config.directory.refresh_seconds == 0.25
+    publisher = nodes[0].config.publisher
+    assert publisher is not None
+    assert publisher.timestamp_hours == 12
+    assert Publisher(publisher, None, lambda: NOW).renew(NOW) <= NOW + timedelta(hours=6)
+    assert nodes[1].config.publisher is None
+    assert nodes[0].trusted.federation.publisher == "ee"
+    assert config.load(ParticipantConfig, summary.config("de/court")).directory.refresh_seconds == 0.25
+
+
+def test_nodes_register_nobody_and_nobody_publishes_unless_asked_for(made: Summary) -> None:
+    for node in made.nodes:
+        loaded = material.load_node(node.config, lambda: NOW)
+        assert (loaded.config.registry, loaded.config.publisher, loaded.trusted.federation.publisher) == (
+            None,
+            None,
+            "",
+        )
+
+
+@pytest.mark.parametrize("enrolment", [[7540], [7440, 7541], [7540, 7540], [7540, 0]])
+def test_enrolment_ports_that_do_not_fit_are_refused(tmp_path: Path, enrolment: list[int]) -> None:
+    with pytest.raises(Refusal) as caught:
+        init_federation(tmp_path / "fed", ["ee", "de"], [7440, 7441], NOW, enrolment_ports=enrolment)
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_INPUT, "ports")
+
+
+def test_there_are_two_registrars_at_every_node(made: Summary) -> None:
+    """Four eyes: no exchange gets in by one of them alone."""
+    found = [str(each.address) for each in made.participants if each.role is Role.REGISTRAR]
+    assert found == [f"{code}/registrar{twin}" for code in ("ee", "de", "fi") for twin in ("", "-2")]
+
+
+def test_a_changed_directory_is_signed_anew_without_losing_what_nodes_say_of_themselves(tmp_path: Path) -> None:
+    fed = init_federation(tmp_path / "fed", ["ee", "de"], [7440, 7441], NOW, publisher=True).folder
+    repository = Repository(fed / development.REPOSITORY)
+    own = KeyEntry(public=bytes(SigningKey.generate().verify_key), not_before=NOW)
+    entries = repository.list_of("de").model_copy(update={"signing_keys": (own,), "endpoint": "elsewhere:1"})
+    repository.put_list("de", keys.load_signing_key(development.node_key(fed, "de")), entries, NOW)
+    repository.publish(keys.load_signing_key(development.publisher_key(fed)), NOW)
+    before = directory_of(fed, NOW)
+    development.sign_anew(fed, before, NOW)
+    after = directory_of(fed, NOW)
+    assert (after.nodes, after.participants) == (before.nodes, before.participants)
+    assert repository.list_of("de").signing_keys == (own,)
+    assert repository.federation().publisher == "ee"
+
+
 def test_free_ports_are_all_different() -> None:
     assert len(set(free_ports(20))) == 20
 
@@ -202,7 +272,7 @@ def test_init_prints_what_it_made_and_what_to_do_next(tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["ADDRESS", "ROLE", "NODE", "AT", "SETTINGS"]
-    assert [line.split()[0] for line in lines[1:10]] == [
+    assert [line.split()[0] for line in lines[1 : len(CAST) + 3]] == [
         "ee/node",
         *(f"ee/{part.name}" for part in CAST),
         "de/node",
@@ -218,6 +288,41 @@ def test_init_prints_json_with_ports_from_the_base_on(tmp_path: Path) -> None:
         ("de", "127.0.0.1:7501"),
     ]
     assert len(printed["participants"]) == 2 * len(CAST)
+
+
+def test_init_puts_every_key_under_the_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "COST", locked.LEAST)
+    phrase = tmp_path / "phrase"
+    phrase.touch(mode=0o600)
+    phrase.write_text("of a whole federation\n")
+    result = run("federation", "init", tmp_path / "fed", "--nodes", "ee", "--free-ports", "--passphrase-file", phrase)
+    assert result.exit_code == 0, result.output
+    assert "plain" not in result.stdout
+    private = [*(tmp_path / "fed").rglob("*.key")]
+    assert len(private) > 20
+    assert all(keys.inspect(path).encrypted for path in private)
+    settings = [*(tmp_path / "fed").rglob("*.toml")]
+    checked = run("check-config", *settings)
+    assert (checked.exit_code, checked.stderr) == (0, "")
+    added = run("federation", "add-node", tmp_path / "fed", "fi", "--passphrase-file", phrase, "--json")
+    for step in json.loads(added.stdout)["next"][:-1]:
+        done = run(*step, *(["--yes"] if step[1] == "sign" else []))
+        assert done.exit_code == 0, done.output
+    checked = run("check-config", *(tmp_path / "fed/fi").rglob("*.toml"))
+    assert (checked.exit_code, checked.stderr) == (0, "")
+
+
+def test_init_says_that_keys_are_plain(tmp_path: Path) -> None:
+    result = run("federation", "init", tmp_path / "fed", "--nodes", "ee", "--free-ports", "--no-registry")
+    assert "encrypted_keys = false" in result.stdout
+    assert config.load(NodeConfig, tmp_path / "fed/ee/node.toml").registry is None
+
+
+def test_init_gives_every_node_a_door_for_enrolment(tmp_path: Path) -> None:
+    result = run("federation", "init", tmp_path / "fed", "--nodes", "ee,de", "--base-port", "7500", "--json")
+    assert [each["enrolment"] for each in json.loads(result.stdout)["nodes"]] == ["127.0.0.1:7600", "127.0.0.1:7601"]
+    added = json.loads(run("federation", "add-node", tmp_path / "fed", "fi", "--json").stdout)
+    assert config.load(NodeConfig, Path(added["config"])).registry is not None
 
 
 def test_a_refusal_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
@@ -257,7 +362,7 @@ def test_check_config_reports_every_file_and_ends_with_2_if_one_is_wrong(fed: Pa
     printed = json.loads(run("check-config", "--json", *files).stdout)
     assert [each["ok"] for each in printed["files"]] == [False, True, False]
     assert printed["error"] == printed["files"][0]["error"]
-    assert printed["files"][2]["error"]["field"] == "signing_key"
+    assert printed["files"][2]["error"]["field"] == "signing_keys"
 
 
 def test_check_config_tells_warnings_from_errors(fed: Path) -> None:

@@ -1,17 +1,19 @@
 import json
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
-from gateway.directory import FOREVER, Directory, Status
+from gateway.directory import FOREVER, Directory, KeyEntry, ParticipantEntry, ParticipantList, Status
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
 from gateway.signature import key_id
 from tests import world
 from tests.world import DIRECTORY, INVESTIGATOR, NOW, TREATY
 
-MOMENT = timedelta(microseconds=1)
+MOMENT, DAY = timedelta(microseconds=1), timedelta(days=1)
 HEX = "ab" * 32
 
 
@@ -191,3 +193,202 @@ def test_instrument_binds_these_states_for_this_kind_while_it_is_in_force(
     name: str, states: set[str], kind: str, after: timedelta, binds: bool
 ) -> None:
     assert DIRECTORY.in_force(name, frozenset(states), kind, NOW + after) is binds
+
+
+# History
+
+
+def test_what_was_signed_with_a_key_while_it_was_valid_stays_verifiable_for_ever() -> None:
+    """The key was retired years ago; the directory lists it still, and with it every old signature verifies."""
+    retired = world.signing_entry(INVESTIGATOR, not_before=NOW - 3650 * DAY, not_after=NOW - 1825 * DAY)
+    newer = KeyEntry(public=bytes(world.signing_key("its next key").verify_key), not_before=NOW - 1825 * DAY)
+    directory = with_keys(retired, newer)
+    old = key_id(retired.public)
+    for then in (NOW - 3650 * DAY, NOW - 2000 * DAY, NOW - 1825 * DAY - MOMENT):
+        assert directory.signing_key(INVESTIGATOR, old, then) == retired.public
+    for other in (NOW, NOW - 1825 * DAY, NOW - 3650 * DAY - MOMENT):
+        assert code_of(partial(directory.signing_key, INVESTIGATOR, old, other)) is ErrorCode.KEY_REVOKED
+    directory.check_not_revoked(INVESTIGATOR, old, NOW)  # retired is not revoked
+
+
+def test_nothing_counts_that_a_compromised_key_is_said_to_have_signed_from_that_instant_on() -> None:
+    """Also what was accepted before the theft was known: a thief can put any date behind it."""
+    stolen = NOW - 30 * DAY
+    directory = with_keys(world.signing_entry(INVESTIGATOR, not_trusted_after=stolen))
+    name = key_id(world.signing_entry(INVESTIGATOR).public)
+    assert directory.signing_key(INVESTIGATOR, name, stolen - MOMENT)
+    for then in (stolen, stolen + DAY, NOW):
+        assert code_of(partial(directory.signing_key, INVESTIGATOR, name, then)) is ErrorCode.KEY_REVOKED
+    assert code_of(lambda: directory.check_not_revoked(INVESTIGATOR, name, NOW)) is ErrorCode.KEY_REVOKED
+    directory.check_not_revoked(INVESTIGATOR, name, stolen - MOMENT)
+
+
+def with_keys(*entries: KeyEntry) -> Directory:
+    known = world.participant(INVESTIGATOR, Role.INVESTIGATOR)
+    return world.make_directory([known.model_copy(update={"signing_keys": entries})])
+
+
+def code_of(ask: Callable[[], object]) -> ErrorCode:
+    with pytest.raises(Refusal) as caught:
+        ask()
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("held", "after", "wanted"),
+    [
+        pytest.param(["old", "new"], timedelta(), "new", id="the newest that is valid"),
+        pytest.param(["new", "old"], timedelta(), "new", id="in whatever order they are held"),
+        pytest.param(["old"], timedelta(), "old", id="the one that is held"),
+        pytest.param(["old", "new"], -100 * DAY, "old", id="before the new one begins"),
+        pytest.param(["old", "coming"], timedelta(), "old", id="not the one that is to come"),
+        pytest.param(["old", "coming"], 100 * DAY, "coming", id="once that has begun"),
+        pytest.param(["stolen", "old"], timedelta(), "old", id="not the stolen one"),
+        pytest.param(["stolen"], timedelta(), None, id="none but the stolen one"),
+        pytest.param(["unlisted"], timedelta(), None, id="none that is listed"),
+        pytest.param([], timedelta(), None, id="none at all"),
+    ],
+)
+def test_signer_signs_with_the_newest_of_its_keys_that_is_valid(
+    held: list[str], after: timedelta, wanted: str | None
+) -> None:
+    def entry(name: str, **changes: Any) -> KeyEntry:
+        return KeyEntry(public=bytes(world.signing_key(name).verify_key), **changes)
+
+    directory = with_keys(
+        entry("old", not_before=NOW - 200 * DAY),
+        entry("new", not_before=NOW - 10 * DAY),
+        entry("coming", not_before=NOW + 10 * DAY),
+        entry("stolen", not_before=NOW - DAY, not_trusted_after=NOW - DAY / 2),
+    )
+    public = {
+        name: bytes(world.signing_key(name).verify_key) for name in ("old", "new", "coming", "stolen", "unlisted")
+    }
+    found = directory.newest_key(INVESTIGATOR, [public[name] for name in held], NOW + after)
+    assert found == (None if wanted is None else public[wanted])
+
+
+# What a node says of itself
+
+
+OWN = KeyEntry(public=bytes(world.signing_key("ee/node, its next").verify_key), not_before=NOW)
+
+
+def own_list(**changes: Any) -> ParticipantList:
+    return ParticipantList(node="ee", participants=(), **changes)
+
+
+def test_node_adds_signing_keys_of_its_own_to_that_of_the_founders() -> None:
+    node = world.node_entry("ee")
+    assert own_list(signing_keys=(OWN,)).applied_to(node).signing_keys == (*node.signing_keys, OWN)
+    assert own_list().applied_to(node) == node
+
+
+@pytest.mark.parametrize(
+    ("founders", "own", "valid"),
+    [
+        pytest.param({}, {"not_after": NOW}, False, id="ended by the node"),
+        pytest.param({"not_after": NOW}, {}, False, id="ended by the founders"),
+        pytest.param({"not_trusted_after": NOW}, {}, False, id="put out by the founders"),
+        pytest.param({}, {"not_trusted_after": NOW}, False, id="put out by the node"),
+        pytest.param({"not_trusted_after": NOW}, {"not_trusted_after": FOREVER}, False, id="put out by the earlier"),
+        pytest.param({"not_before": NOW + MOMENT}, {}, False, id="begun before the founders let it"),
+        pytest.param({}, {"not_before": NOW + MOMENT}, False, id="begun later by the node"),
+        pytest.param({"not_after": NOW + MOMENT}, {"not_after": NOW + 2 * MOMENT}, True, id="within both"),
+    ],
+)
+def test_key_that_founders_and_node_name_is_valid_when_both_say_so(
+    founders: dict[str, Any], own: dict[str, Any], valid: bool
+) -> None:
+    node = world.node_entry("ee").model_copy(update={"signing_keys": (world.signing_entry("ee/node", **founders),)})
+    (key,) = own_list(signing_keys=(world.signing_entry("ee/node", **own),)).applied_to(node).signing_keys
+    assert key.valid_at(NOW) is valid
+
+
+def test_node_may_move_and_put_its_own_certificates_out() -> None:
+    node = world.node_entry("ee").model_copy(update={"revoked_certificates": frozenset({"a" * 64})})
+    moved = own_list(endpoint="elsewhere:7440", revoked_certificates=frozenset({"b" * 64})).applied_to(node)
+    assert moved.endpoint == "elsewhere:7440"
+    assert moved.revoked_certificates == {"a" * 64, "b" * 64}
+    assert own_list().applied_to(node).endpoint == node.endpoint
+
+
+def test_node_s_word_of_itself_changes_no_other_node() -> None:
+    federation, lists = DIRECTORY.split()
+    mine = lists[0].model_copy(update={"endpoint": "elsewhere:7440", "signing_keys": (OWN,)})
+    merged = Directory.merge(federation, (mine, *lists[1:]), 2)
+    assert merged.node("ee").endpoint == "elsewhere:7440"
+    assert merged.node("de") == DIRECTORY.node("de")
+    assert merged.signing_key("ee/node", key_id(OWN.public), NOW) == OWN.public
+
+
+def test_node_that_is_not_among_the_nodes_adds_none() -> None:
+    federation, lists = DIRECTORY.split()
+    alone = federation.model_copy(update={"nodes": federation.nodes[:1]})
+    merged = Directory.merge(alone, (lists[0], ParticipantList(node="xx", participants=(), signing_keys=(OWN,))), 1)
+    assert [node.code for node in merged.nodes] == ["ee"]
+
+
+# What a list may not unsay
+
+
+def _without(entry: ParticipantEntry) -> ParticipantEntry | None:
+    return None
+
+
+def _keys(field: str, **changes: Any) -> Any:
+    def change(entry: ParticipantEntry) -> ParticipantEntry:
+        keys = tuple(key.model_copy(update=changes) for key in getattr(entry, field))
+        return entry.model_copy(update={field: keys})
+
+    return change
+
+
+def _no_keys(field: str) -> Any:
+    return lambda entry: entry.model_copy(update={field: ()})
+
+
+@pytest.mark.parametrize("field", ["signing_keys", "sealing_keys"])
+@pytest.mark.parametrize(
+    ("before", "after", "right"),
+    [
+        pytest.param({}, {}, True, id="the same"),
+        pytest.param({}, {"not_after": NOW}, True, id="a key ends"),
+        pytest.param({}, {"not_trusted_after": NOW}, True, id="a key is put out"),
+        pytest.param({"not_trusted_after": NOW}, {"not_trusted_after": NOW - DAY}, True, id="earlier than was thought"),
+        pytest.param({"not_trusted_after": NOW}, {"not_trusted_after": NOW + DAY}, False, id="a bit longer"),
+        pytest.param({"not_trusted_after": NOW}, {"not_trusted_after": None}, False, id="trusted again"),
+        pytest.param({}, {"not_before": NOW}, False, id="begins later"),
+        pytest.param({}, {"not_before": NOW - 3650 * DAY}, False, id="begins earlier"),
+    ],
+)
+def test_list_continues_the_one_before(field: str, before: dict[str, Any], after: dict[str, Any], right: bool) -> None:
+    known = world.participant(INVESTIGATOR, Role.INVESTIGATOR)
+    old, new = _keys(field, **before)(known), _keys(field, **after)(known)
+    lists = [ParticipantList(node="ee", participants=(each,)) for each in (old, new)]
+    check_continues(lists, right)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_without, _no_keys("signing_keys"), _no_keys("sealing_keys")],
+    ids=["participant", "signing key", "sealing key"],
+)
+def test_participant_or_key_that_was_listed_stays_listed(change: Any) -> None:
+    known = world.participant(INVESTIGATOR, Role.INVESTIGATOR)
+    left = change(known)
+    lists = [ParticipantList(node="ee", participants=tuple(filter(None, each))) for each in ((known,), (left,))]
+    check_continues(lists, right=False)
+
+
+def test_own_key_of_a_node_that_was_listed_stays_listed() -> None:
+    check_continues([own_list(signing_keys=(OWN,)), own_list()], right=False)
+    check_continues([own_list(), own_list(signing_keys=(OWN,))], right=True)
+
+
+def check_continues(lists: list[ParticipantList], right: bool) -> None:
+    before, after = lists
+    if right:
+        after.check_continues(before)
+        return
+    assert code_of(lambda: after.check_continues(before)) is ErrorCode.BAD_DIRECTORY

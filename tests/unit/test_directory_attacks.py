@@ -4,7 +4,9 @@ import json
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tuf.api.metadata import DelegatedRole, Delegations, Root, Snapshot, Targets, Timestamp
@@ -14,7 +16,9 @@ from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Role
 from gateway.signature import key_id
 from gateway.trust import client, copy
+from gateway.trust.lists import SignedList
 from gateway.trust.problem import Reason
+from gateway.trust.repository import RootKeys
 from tests import registry, world
 from tests.registry import FOUNDERS, LATER, NEW_FOUNDERS, PUBLISHER, Registry, expire, key, nothing, path_of, public
 from tests.world import NOW
@@ -489,6 +493,205 @@ def list_passed_on(made: Registry) -> None:
     made.publish_unseen()
 
 
+def unsaid(change: Callable[[Any], None]) -> Callable[[Registry], None]:
+    """The node signs properly, and its publisher does not look."""
+
+    @wraps(change)
+    def attack(made: Registry) -> None:
+        content = json.loads(made.list_of("ee").to_json())
+        change(content["participants"])
+        made.sign_list_of_anything("ee", path_of("ee"), json.dumps(content).encode())
+
+    return attack
+
+
+@unsaid
+def participant_unlisted(participants: Any) -> None:
+    """What he signed could be verified no more."""
+    del participants[0]
+
+
+@unsaid
+def key_unlisted(participants: Any) -> None:
+    participants[0]["signing_keys"].clear()
+
+
+@unsaid
+def key_begins_later(participants: Any) -> None:
+    """An old signature would become one from before the key."""
+    participants[0]["signing_keys"][0]["not_before"] = LATER.isoformat()
+
+
+@unsaid
+def key_begins_earlier(participants: Any) -> None:
+    participants[0]["signing_keys"][0]["not_before"] = "1970-01-01T00:00:00Z"
+
+
+def key_trusted_again(made: Registry) -> None:
+    """It was put out, everybody heard it, and now it shall have been nothing."""
+    entries = list(made.list_of("ee").participants)
+    known = entries[0].signing_keys[0].model_copy(update={"not_trusted_after": NOW})
+    entries[0] = entries[0].model_copy(update={"signing_keys": (known,)})
+    made.put_list("ee", entries)
+    made.publish()
+    made.load()
+
+    @unsaid
+    def again(participants: Any) -> None:
+        participants[0]["signing_keys"][0]["not_trusted_after"] = None
+
+    again(made)
+
+
+@pytest.mark.parametrize(
+    "attack", [participant_unlisted, key_unlisted, key_begins_later, key_begins_earlier, key_trusted_again]
+)
+def test_list_that_unsays_what_its_node_said_is_not_taken(made: Registry, attack: Callable[[Registry], None]) -> None:
+    made.load()
+    before = made.load_as_newcomer().directory
+    attack(made)
+    after = made.load()
+    assert after.problem is None
+    assert {code: problem.reason for code, problem in after.list_problems.items()} == {"ee": Reason.BAD_CONTENT}
+    if attack is key_trusted_again:
+        entry = world.signing_entry(str(before.participants[0].address))
+        with pytest.raises(Refusal) as caught:
+            after.directory.check_not_revoked(str(before.participants[0].address), key_id(entry.public), LATER)
+        assert caught.value.code is ErrorCode.KEY_REVOKED
+    else:
+        assert after.directory.participants == before.participants
+    for again in (made.load(), made.load(LATER + timedelta(hours=1))):
+        assert set(again.list_problems) == {"ee"}  # however often it is looked at
+
+
+def test_node_that_unsaid_something_is_heard_again_once_it_says_it(made: Registry) -> None:
+    made.load()
+    right = made.list_of("ee")
+    participant_unlisted(made)
+    assert set(made.load().list_problems) == {"ee"}
+    newcomer = world.participant("ee/new-court", Role.COURT)
+    content = right.model_copy(update={"participants": (*right.participants, newcomer)}).to_json()
+    made.sign_list_of_anything("ee", path_of("ee"), content)
+    after = made.load()
+    assert after.list_problems == {}
+    assert newcomer in after.directory.participants
+
+
+def test_who_stole_a_node_s_key_binds_the_node_by_nothing_once_the_founders_have_replaced_it(made: Registry) -> None:
+    """He put somebody on the list, and a key out: the node may unsay both, under its new key."""
+    right = made.list_of("ee")
+    entries = list(right.participants)
+    stolen = entries[0].signing_keys[0].model_copy(update={"not_trusted_after": NOW})
+    entries[0] = entries[0].model_copy(update={"signing_keys": (stolen,)})
+    made.put_list("ee", [*entries, world.participant("ee/mole", Role.COURT)])
+    made.publish()
+    assert made.load().directory.roles("ee/mole") == {Role.COURT}
+    (new,) = public([key("ee-new")])
+    made.repository.propose_federation(world.DIRECTORY.split()[0], {"ee": new}, NOW)
+    made.sign(*FOUNDERS[:2])
+    made.publish()
+    made.repository.put_list("ee", key("ee-new"), right, NOW)
+    made.publish()
+    after = made.load()
+    assert (after.problem, after.list_problems) == (None, {})
+    assert after.directory.participants == world.DIRECTORY.participants
+
+
+# The node's own news
+
+
+@pytest.mark.parametrize(("version", "in_force"), [(1, False), (2, True), (7, True)])
+def test_node_goes_by_its_own_list_before_it_is_published_and_by_no_older_one(
+    made: Registry, version: int, in_force: bool
+) -> None:
+    entries = list(made.list_of("ee").participants)
+    entries[0] = entries[0].model_copy(update={"status": Status.REVOKED})
+    content = ParticipantList(node="ee", participants=tuple(entries))
+    trusted = made.load()
+    own = trusted.with_own(SignedList.sign(key("ee"), content, version, NOW))
+    address = str(entries[0].address)
+    assert (own.directory.roles(address) == frozenset()) is in_force
+    assert own.version("node-ee") == trusted.version("node-ee") == 1  # what is published
+    assert own.directory.roles("de/court") == trusted.directory.roles("de/court")
+
+
+# Passed on
+
+
+def served(made: Registry, cache: str = "cache") -> dict[str, bytes]:
+    copy_of = copy.GoodCopy.read(made.folder / cache)
+    assert copy_of is not None
+    return copy_of.served()
+
+
+@pytest.mark.parametrize(
+    ("attack", "reason"),
+    [
+        pytest.param(list_by_an_unknown_key, Reason.UNSIGNED, id="signed by an unknown key"),
+        pytest.param(foreign_participant, Reason.BAD_CONTENT, id="participant under another country"),
+        pytest.param(participant_unlisted, Reason.BAD_CONTENT, id="participant unlisted"),
+        pytest.param(expired_list, Reason.EXPIRED, id="expired"),
+        pytest.param(list_passed_on, Reason.MALFORMED, id="passed on to another key"),
+    ],
+)
+def test_directory_with_one_node_s_wrong_list_can_be_passed_on(
+    made: Registry, attack: Callable[[Registry], None], reason: Reason
+) -> None:
+    """Else one node could keep all others from hearing the news of each other."""
+    made.load()
+    client.load(made.source("other"), LATER)
+    attack(made)
+    newcomer = world.participant("de/new-court", Role.COURT)
+    made.put_list("de", [*made.list_of("de").participants, newcomer])
+    made.publish()
+    made.load()
+    mirrored = served(made)
+    for _ in range(2):
+        there = client.load(made.source("other"), LATER, mirrored)
+        assert there.problem is None
+        assert {code: problem.reason for code, problem in there.list_problems.items()} == {"ee": reason}
+        assert newcomer in there.directory.participants
+        assert there.directory.participants == made.load().directory.participants
+        mirrored = served(made, "other")  # and on, by who got it so
+
+
+def test_copy_that_is_passed_on_is_believed_for_its_signatures_alone(made: Registry) -> None:
+    made.load()
+    made.newer()
+    made.load()
+    mirrored = served(made)
+    for name in mirrored:
+        client.load(made.source("other"), LATER, mirrored)
+        content = mirrored[name].replace(b'"version": 2', b'"version": 9').replace(b"localhost", b"localhosu")
+        changed = mirrored | {name: content if content != mirrored[name] else mirrored[name][:-2] + b" }"}
+        seen = client.load(made.source("other"), LATER, changed).directory
+        assert (seen.nodes, seen.participants) == (made.load().directory.nodes, made.load().directory.participants)
+
+
+def test_older_copy_that_is_passed_on_rolls_nobody_back(made: Registry) -> None:
+    made.load()
+    old = served(made)
+    made.newer()
+    version = made.load().version("timestamp")
+    after = client.load(made.source(), LATER, old)
+    assert after.problem is not None
+    assert after.problem.reason is Reason.WRONG_VERSION
+    assert after.version("timestamp") == version
+    found = copy.GoodCopy.read(made.folder / "cache")
+    assert found is not None
+    assert found.timestamp_version == version
+
+
+def test_copy_is_not_written_anew_each_time_that_nothing_has_changed(made: Registry) -> None:
+    made.load(LATER)
+    path = made.folder / "cache" / copy.NAME
+    before = path.stat().st_ino, path.read_bytes()
+    made.load(LATER + timedelta(seconds=59))
+    assert (path.stat().st_ino, path.read_bytes()) == before
+    made.load(LATER + timedelta(seconds=60))
+    assert path.read_bytes() != before[1]
+
+
 @pytest.mark.parametrize(
     ("attack", "reason"),
     [
@@ -506,13 +709,14 @@ def test_wrong_list_of_one_node_leaves_its_last_good_one_and_all_others(
 ) -> None:
     before = made.load()
     attack(made)
-    made.put_list("de", [world.participant("de/new-court", Role.COURT)])
+    newcomer = world.participant("de/new-court", Role.COURT)
+    made.put_list("de", [*made.list_of("de").participants, newcomer])
     made.publish()
     after = made.load()
     assert after.problem is None
     assert {code: problem.reason for code, problem in after.list_problems.items()} == {"ee": reason}
     assert entries(made, "ee") == tuple(p for p in before.directory.participants if p.address.node == "ee")
-    assert entries(made, "de") == (world.participant("de/new-court", Role.COURT),)
+    assert newcomer in entries(made, "de")
     shutil.rmtree(made.folder / "repository")
     assert made.load().directory == after.directory  # the same from the copy
     assert set(made.load().list_problems) == {"ee"}
@@ -571,7 +775,7 @@ def test_old_list_does_not_count_any_more_once_the_founders_replaced_the_node_s_
 def test_founders_can_hand_over_to_others(made: Registry) -> None:
     made.load()
     (publisher,) = public([key("new-publisher")])
-    made.repository.propose_root(public(NEW_FOUNDERS), 3, publisher, NOW)
+    made.repository.propose_root(RootKeys(tuple(public(NEW_FOUNDERS)), 3, publisher), NOW)
     made.sign(*FOUNDERS[:2], *NEW_FOUNDERS)
     made.repository.publish(key("new-publisher"), NOW)
     after = made.load()
