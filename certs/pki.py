@@ -12,11 +12,10 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
-from certs import profiles
+from certs import issuing, profiles
+from certs.issuing import Issuer, common_name
 from certs.profiles import Profile
 from gateway import keys
 from gateway.identity import Address, host_name, spiffe_id, trust_domain
@@ -80,27 +79,34 @@ class DevelopmentPki:
         self._serials = serials
         self._cas: dict[str, Holder] = {}
         key = _new_key()
-        name = _name(f"{federation} development root")
-        self.root = Holder(self._sign(profiles.ROOT, name, key, name, key), key)
+        name = common_name(f"{federation} development root")
+        self.root = Holder(self._sign(profiles.ROOT, name, key, Issuer.itself(name, key)), key)
 
     def node_ca(self, node: str) -> Holder:
         """Return the CA of the node `node`, the same one each time."""
         if node not in self._cas:
-            key = _new_key()
-            domain = trust_domain(node, self.federation)
-            certificate = self._sign(
-                profiles.NODE_CA,
-                _name(f"{domain} CA"),
-                key,
-                self.root.certificate.subject,
-                self.root.key,
-                # A CA's own SPIFFE ID has no path, so it can never pass for a peer's (X.509-SVID
-                # section 3.2).
-                uris=[f"spiffe://{domain}"],
-                constraints=profiles.name_constraints(node, self.federation),
-            )
-            self._cas[node] = Holder(certificate, key)
+            self._cas[node] = self._new_ca(node, self.root)
         return self._cas[node]
+
+    def use_own_ca(self, node: str) -> Holder:
+        """Make the CA of a node sign itself: it is trusted because the founders list it, and by no root."""
+        self._cas[node] = self._new_ca(node, None)
+        return self._cas[node]
+
+    def _new_ca(self, node: str, issuer: Holder | None) -> Holder:
+        key = _new_key()
+        domain = trust_domain(node, self.federation)
+        name = common_name(f"{domain} CA")
+        certificate = self._sign(
+            profiles.NODE_CA,
+            name,
+            key,
+            Issuer.itself(name, key) if issuer is None else Issuer.of(issuer.certificate, issuer.key),
+            # A CA's own SPIFFE ID has no path, so it can never pass for a peer's (X.509-SVID section 3.2).
+            uris=[f"spiffe://{domain}"],
+            constraints=profiles.name_constraints(node, self.federation),
+        )
+        return Holder(certificate, key)
 
     def leaf(  # one argument for each thing that can be wrong
         self,
@@ -129,10 +135,9 @@ class DevelopmentPki:
         key = _new_key()
         certificate = self._sign(
             profile,
-            _name(str(address)),
+            common_name(str(address)),
             key,
-            signer.certificate.subject,
-            signer.key,
+            Issuer.of(signer.certificate, signer.key),
             uris=[spiffe_id(address, self.federation)] if uris is None else uris,
             hosts=[host_name(address.node, self.federation)] if profile.has_host_name else [],
             issued_at=issued_at,
@@ -155,8 +160,7 @@ class DevelopmentPki:
         profile: Profile,
         subject: x509.Name,
         key: ec.EllipticCurvePrivateKey,
-        issuer: x509.Name,
-        issuer_key: ec.EllipticCurvePrivateKey,
+        issuer: Issuer,
         *,
         uris: Sequence[str] = (),
         hosts: Sequence[str] = (),
@@ -164,35 +168,20 @@ class DevelopmentPki:
         issued_at: datetime | None = None,
         lifetime: timedelta | None = None,
     ) -> x509.Certificate:
-        """Return one certificate. Extensions: RFC 5280 section 4.2.1, in the order of its subsections."""
         start = issued_at or self._now
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(key.public_key())
-            .serial_number(self._serials())
-            .not_valid_before(start - profiles.BACKDATED)
-            .not_valid_after(start + (lifetime or profile.lifetime))
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(profiles.key_usage(profile), critical=True)
-            .add_extension(x509.BasicConstraints(profile.is_ca, profile.path_length), critical=True)
+        return issuing.sign(
+            profile,
+            subject,
+            key.public_key(),
+            issuer,
+            serial=self._serials(),
+            start=start - profiles.BACKDATED,
+            end=start + (lifetime or profile.lifetime),
+            uris=uris,
+            hosts=hosts,
+            constraints=constraints,
         )
-        names = [*map(x509.UniformResourceIdentifier, uris), *map(x509.DNSName, hosts)]
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        if constraints is not None:
-            builder = builder.add_extension(constraints, critical=True)
-        if profile.purposes:
-            builder = builder.add_extension(x509.ExtendedKeyUsage(profile.purposes), critical=False)
-        return builder.sign(issuer_key, SHA256())
 
 
 def _new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(profiles.CURVE)
-
-
-def _name(common_name: str) -> x509.Name:
-    # For people. An address has a slash in it, so it cannot pass for a host name (RFC 9525 section 6.3).
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])

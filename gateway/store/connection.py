@@ -78,4 +78,4 @@ def migrate(engine: Engine) -> None:
         connection.commit()
 
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"

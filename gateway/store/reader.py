@@ -1,4 +1,4 @@
-"""Reading the store: what traces and couriers need. Never blocks the writer (WAL)."""
+"""Reading the store: what traces, couriers and the registry need. Never blocks the writer (WAL)."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from sqlalchemy import Connection, Engine, func, or_, select, text
 
 from gateway.lifecycle import State
+from gateway.store.registry import RegistryView
 from gateway.store.schema import PENDING_SQL, deliveries, envelopes, events, receipts
 
 T = TypeVar("T")
@@ -74,6 +75,15 @@ class Reader:
         )
         return await self._run(lambda connection: connection.scalar(query))
 
+    async def registry(self, ask: Callable[[RegistryView], T]) -> T:
+        """Ask what the registry keeps; all of one question sees one moment."""
+        return await self._run(lambda connection: _ask_registry(connection, ask))
+
+    def registry_now(self, ask: Callable[[RegistryView], T]) -> T:
+        """Ask the same in a thread that may wait."""
+        with self._engine.connect() as connection:
+            return _ask_registry(connection, ask)
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
@@ -91,6 +101,11 @@ class Reader:
             # database would not be written back, and the database alone would not be the whole store.
             await asyncio.gather(asking, return_exceptions=True)
             raise
+
+
+def _ask_registry(connection: Connection, ask: Callable[[RegistryView], T]) -> T:
+    with connection.begin():
+        return ask(RegistryView(connection.connection.driver_connection))
 
 
 def _trace(connection: Connection, key: str) -> list[TraceRow]:

@@ -1,6 +1,7 @@
 """The tables as they are now. The migrations are how they came to be; a test holds the two together.
 
-Append-only: envelopes, citations, receipts, log_entries, events. A delivery row alone is updated.
+Append-only: envelopes, citations, receipts, log_entries, events, and of the registry node_lists, decisions,
+certificates, renewals, revocations. Rows of deliveries, invitations and applications alone are updated.
 """
 
 from typing import Final
@@ -154,4 +155,105 @@ events = Table(
     # Stages passed and the microseconds each took, e.g. "envelope.received:12 envelope.verified:95".
     Column("stages", Text, nullable=False),
     Index("events_of", "envelope_id"),
+)
+
+# The registry of a node that enrols its own participants. What was signed stays as it came: it is evidence.
+
+node_lists = Table(
+    "node_lists",
+    metadata,
+    # The node's own signed list, every version of it that was made here.
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("metadata", LargeBinary, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("made_at_us", BigInteger, nullable=False),
+)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    # See `identity.certificate_fingerprint`.
+    Column("fingerprint", LargeBinary, primary_key=True),
+    Column("address", Text, nullable=False),
+    # SHA-256 of the public key (SubjectPublicKeyInfo).
+    Column("key_digest", LargeBinary, nullable=False),
+    Column("issued_at_us", BigInteger, nullable=False),
+    Column("not_after_us", BigInteger, nullable=False),
+    Column("certificate", LargeBinary, nullable=False),
+    Index("certificates_of", "address", "not_after_us"),
+    Index("certificates_of_key", "key_digest"),
+)
+
+applications = Table(
+    "applications",
+    metadata,
+    Column("seq", Serial, primary_key=True),
+    # SHA-256 of the application.
+    Column("id", LargeBinary, nullable=False, unique=True),
+    Column("address", Text, nullable=False),
+    Column("application", LargeBinary, nullable=False),
+    # Signature and sealing proof, as an ApplyRequest without application and code.
+    Column("proof", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("received_at_us", BigInteger, nullable=False),
+    Column("decided_at_us", BigInteger),
+    Column("certificate", LargeBinary, ForeignKey("certificates.fingerprint")),
+    CheckConstraint("state IN ('pending', 'approved', 'rejected')", name="a_state_of_an_application"),
+    CheckConstraint("(state = 'pending') = (decided_at_us IS NULL)", name="decided_at_some_time"),
+    CheckConstraint("(state = 'approved') = (certificate IS NOT NULL)", name="approved_with_a_certificate"),
+    Index("applications_in_state", "state", "seq"),
+    Index("applications_of", "address", "state"),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    # SHA-256 of the one-time code, which is kept nowhere.
+    Column("code_digest", LargeBinary, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("made_at_us", BigInteger, nullable=False),
+    Column("expires_at_us", BigInteger, nullable=False),
+    # What used it up.
+    Column("application_id", LargeBinary, ForeignKey("applications.id"), unique=True),
+    Index("invitations_open", "application_id", "expires_at_us"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("application_id", LargeBinary, ForeignKey("applications.id"), primary_key=True),
+    Column("registrar", Text, primary_key=True),
+    Column("decision", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("received_at_us", BigInteger, nullable=False),
+)
+
+renewals = Table(
+    "renewals",
+    metadata,
+    # SHA-256 of the renewal.
+    Column("digest", LargeBinary, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("renewal", LargeBinary, nullable=False),
+    # Signatures and sealing proof, as a RenewRequest without renewal.
+    Column("proof", LargeBinary, nullable=False),
+    Column("received_at_us", BigInteger, nullable=False),
+    Column("certificate", LargeBinary, ForeignKey("certificates.fingerprint")),
+    # 0: no key was listed.
+    Column("keys_valid_from_us", BigInteger, nullable=False),
+)
+
+revocations = Table(
+    "revocations",
+    metadata,
+    # SHA-256 of the revocation.
+    Column("digest", LargeBinary, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("revocation", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("received_at_us", BigInteger, nullable=False),
+    # Of the node's list that says it first.
+    Column("list_version", BigInteger, nullable=False),
 )

@@ -17,6 +17,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from gateway import codec, lifecycle, merkle
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.lifecycle import Event, State
+from gateway.store.registry import RegistryRecord
 from gateway.store.schema import PENDING_SQL
 
 _LEASED_SQL: Final = "(" + ", ".join(f"'{state.value}'" for state in sorted(lifecycle.LEASED, key=str)) + ")"
@@ -91,6 +92,11 @@ class Transaction:
         self._sql = connection
         self._issuer = issuer
         self._pending: list[Pending] = []
+
+    @property
+    def registry(self) -> RegistryRecord:
+        """What the registry keeps, in this transaction."""
+        return RegistryRecord(self._sql, self.now_us)
 
     # What is recorded (a procedure.Register).
 

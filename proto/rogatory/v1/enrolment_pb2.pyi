@@ -662,7 +662,7 @@ class Revocation(_message.Message):
     key_id: _builtins.bytes
     """One of its keys, by key id, 16 bytes."""
     certificate: _builtins.bytes
-    """One of its certificates, by the SHA-256 of its DER."""
+    """One of its certificates, by the SHA-256 of what its CA signed (TBSCertificate, DER)."""
     not_trusted_after_us: _builtins.int
     """For a key: what it signed from then on does not count, also what was accepted. 0: from now on."""
     reason: _builtins.str

@@ -1,0 +1,273 @@
+"""How a node's list of its participants may change.
+
+In: a list, a change, the time. Out: the next list. Whatever is listed stays listed: what was signed while a key was
+valid has to be verifiable for ever, so keys get an end and participants are revoked, nothing is taken out. Pure.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from certs.profiles import BACKDATED
+from gateway.directory import FOREVER, Fingerprints, KeyEntry, NodeEntry, ParticipantEntry, ParticipantList, Status
+from gateway.errors import ErrorCode, Refusal
+from gateway.identity import Address, Role
+from gateway.signature import key_id
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """Who comes into the list.
+
+    Args:
+        address: who.
+        roles: what it is.
+        legal_name: its name.
+        lei: ISO 17442 code; empty for none.
+        signing_key: Ed25519 public key; empty for none.
+        sealing_key: X25519 public key; empty for none.
+    """
+
+    address: Address
+    roles: frozenset[Role]
+    legal_name: str
+    lei: str
+    signing_key: bytes
+    sealing_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewKeys:
+    """Keys that take the place of others.
+
+    Args:
+        signing_key: Ed25519 public key; empty for none.
+        sealing_key: X25519 public key; empty for none.
+        not_before: valid from then on: by then everybody has heard of them.
+        overlap: for so long after that the ones before stay valid.
+    """
+
+    signing_key: bytes
+    sealing_key: bytes
+    not_before: datetime
+    overlap: timedelta
+
+
+def find(listed: ParticipantList, address: Address) -> ParticipantEntry | None:
+    """Return the entry of a participant, if it has one."""
+    return next((entry for entry in listed.participants if entry.address == address), None)
+
+
+def entry_of(listed: ParticipantList, address: Address) -> ParticipantEntry:
+    """Return the entry of a participant.
+
+    Raises:
+        Refusal: NOT_FOUND.
+    """
+    entry = find(listed, address)
+    if entry is None:
+        raise Refusal(ErrorCode.NOT_FOUND, f"{address} is not listed", "address")
+    return entry
+
+
+def publics(listed: ParticipantList) -> Iterator[tuple[str, bytes]]:
+    """Yield whose every public key of a list is."""
+    for entry in listed.participants:
+        for key in (*entry.signing_keys, *entry.sealing_keys):
+            yield str(entry.address), key.public
+    for key in listed.signing_keys:
+        yield f"{listed.node}/node", key.public
+
+
+def admit(
+    listed: ParticipantList, newcomer: Newcomer, now: datetime, live_certificates: Fingerprints
+) -> ParticipantList:
+    """Take somebody in, anew if it was put out.
+
+    Args:
+        listed: the list.
+        newcomer: who.
+        now: the time.
+        live_certificates: what it held before and has not expired: none of it may be used again.
+    """
+    before = find(listed, newcomer.address)
+    signing, sealing = _fresh(newcomer.signing_key, now), _fresh(newcomer.sealing_key, now)
+    if before is not None:
+        # Its keys were put out with it. As it is in again, a thief's signatures must not come in as old ones.
+        signing = (*map(_distrusted(now), before.signing_keys), *signing)
+        sealing = (*map(_distrusted(now), before.sealing_keys), *sealing)
+    entry = ParticipantEntry(
+        address=newcomer.address,
+        roles=newcomer.roles,
+        signing_keys=signing,
+        sealing_keys=sealing,
+        legal_name=newcomer.legal_name,
+        lei=newcomer.lei,
+        revoked_certificates=live_certificates | (before.revoked_certificates if before else frozenset()),
+    )
+    return _with(listed, entry)
+
+
+def renew(listed: ParticipantList, address: Address, new: NewKeys) -> ParticipantList:
+    """List new keys of a participant, and give those before an end."""
+    entry = entry_of(listed, address)
+    update = {
+        "signing_keys": _succeeded(entry.signing_keys, new.signing_key, new),
+        "sealing_keys": _succeeded(entry.sealing_keys, new.sealing_key, new),
+    }
+    return _with(listed, entry.model_copy(update=update))
+
+
+def put_out(listed: ParticipantList, address: Address, now: datetime) -> ParticipantList:
+    """Revoke a participant: nobody lets it in, or seals to it."""
+    entry = entry_of(listed, address)
+    update = {
+        "status": Status.REVOKED,
+        "signing_keys": _ended(entry.signing_keys, now),
+        "sealing_keys": _ended(entry.sealing_keys, now),
+    }
+    return _with(listed, entry.model_copy(update=update))
+
+
+def distrust_key(listed: ParticipantList, address: Address, wanted: bytes, moment: datetime) -> ParticipantList:
+    """Let nothing count that one key of a participant made from a moment on.
+
+    Raises:
+        Refusal: NOT_FOUND, it has no such key.
+    """
+    entry = entry_of(listed, address)
+    if wanted not in {key_id(key.public) for key in (*entry.signing_keys, *entry.sealing_keys)}:
+        raise Refusal(ErrorCode.NOT_FOUND, f"{address} has no key {wanted.hex()}", "key_id")
+    update = {
+        "signing_keys": _distrust(entry.signing_keys, wanted, moment),
+        "sealing_keys": _distrust(entry.sealing_keys, wanted, moment),
+    }
+    return _with(listed, entry.model_copy(update=update))
+
+
+def distrust_certificate(listed: ParticipantList, address: Address, fingerprint: bytes) -> ParticipantList:
+    """Let nobody in who shows that certificate of a participant."""
+    entry = entry_of(listed, address)
+    update = {"revoked_certificates": entry.revoked_certificates | {fingerprint.hex()}}
+    return _with(listed, entry.model_copy(update=update))
+
+
+# The node's own
+
+
+def node_keys(listed: ParticipantList, founders: NodeEntry) -> tuple[KeyEntry, ...]:
+    """Return the node's signing keys, as founders and node say it together."""
+    return listed.applied_to(founders).signing_keys
+
+
+def renew_node(listed: ParticipantList, founders: NodeEntry, new: NewKeys) -> ParticipantList:
+    """List a further signing key of the node itself, and give those before an end, the founders' too."""
+    keys = _succeeded(node_keys(listed, founders), new.signing_key, new)
+    return listed.model_copy(update={"signing_keys": keys})
+
+
+def distrust_node_key(listed: ParticipantList, founders: NodeEntry, wanted: bytes, moment: datetime) -> ParticipantList:
+    """Let nothing count that one key of the node made from a moment on.
+
+    Raises:
+        Refusal: NOT_FOUND, it has no such key.
+    """
+    keys = node_keys(listed, founders)
+    if wanted not in {key_id(key.public) for key in keys}:
+        raise Refusal(ErrorCode.NOT_FOUND, f"the node has no key {wanted.hex()}", "key_id")
+    return listed.model_copy(update={"signing_keys": _distrust(keys, wanted, moment)})
+
+
+def distrust_node_certificate(listed: ParticipantList, fingerprint: bytes) -> ParticipantList:
+    """Let nobody speak to who shows that certificate of the node."""
+    return listed.model_copy(update={"revoked_certificates": listed.revoked_certificates | {fingerprint.hex()}})
+
+
+# Two lists
+
+
+def brought_together(published: ParticipantList, own: ParticipantList) -> ParticipantList:
+    """Return what is published, and of an own list that was never published what must not get lost.
+
+    That happens if somebody signs a list by hand while the node's own waits for the publisher. Whoever is listed in
+    either is; what is distrusted in either is; and a participant that the own list puts out is out, unless the other
+    gives it a key that was not known then.
+    """
+    other = {entry.address: entry for entry in own.participants}
+    merged = [_both(entry, other.pop(entry.address, None)) for entry in published.participants]
+    return published.model_copy(
+        update={
+            "participants": (*merged, *other.values()),
+            "signing_keys": _both_keys(published.signing_keys, own.signing_keys),
+            "revoked_certificates": published.revoked_certificates | own.revoked_certificates,
+        }
+    )
+
+
+def _both(published: ParticipantEntry, own: ParticipantEntry | None) -> ParticipantEntry:
+    if own is None:
+        return published
+    known = {key.public for key in (*own.signing_keys, *own.sealing_keys)}
+    anew = {key.public for key in (*published.signing_keys, *published.sealing_keys)} - known
+    out = own.status is Status.REVOKED and not anew
+    return published.model_copy(
+        update={
+            "signing_keys": _both_keys(published.signing_keys, own.signing_keys),
+            "sealing_keys": _both_keys(published.sealing_keys, own.sealing_keys),
+            "status": Status.REVOKED if out else published.status,
+            "revoked_certificates": published.revoked_certificates | own.revoked_certificates,
+        }
+    )
+
+
+def _both_keys(published: Iterable[KeyEntry], own: Iterable[KeyEntry]) -> tuple[KeyEntry, ...]:
+    other = {key.public: key for key in own}
+    merged = [_narrower(key, other.pop(key.public, None)) for key in published]
+    return (*merged, *other.values())
+
+
+def _narrower(published: KeyEntry, own: KeyEntry | None) -> KeyEntry:
+    if own is None:
+        return published
+    # When it begins was said once and stays (`check_continues`).
+    ended = published.model_copy(update={"not_after": min(published.not_after, own.not_after)})
+    return ended if own.not_trusted_after is None else _distrusted(own.not_trusted_after)(ended)
+
+
+# Keys
+
+
+def _fresh(public: bytes, now: datetime) -> tuple[KeyEntry, ...]:
+    # Backdated like the certificate: clocks of others may be behind.
+    return (KeyEntry(public=public, not_before=now - BACKDATED),) if public else ()
+
+
+def _succeeded(keys: tuple[KeyEntry, ...], public: bytes, new: NewKeys) -> tuple[KeyEntry, ...]:
+    if not public:
+        return keys
+    return (*_ended(keys, new.not_before + new.overlap), KeyEntry(public=public, not_before=new.not_before))
+
+
+def _ended(keys: Iterable[KeyEntry], end: datetime) -> tuple[KeyEntry, ...]:
+    return tuple(key.model_copy(update={"not_after": min(key.not_after, end)}) for key in keys)
+
+
+def _distrust(keys: Iterable[KeyEntry], wanted: bytes, moment: datetime) -> tuple[KeyEntry, ...]:
+    return tuple(_distrusted(moment)(key) if key_id(key.public) == wanted else key for key in keys)
+
+
+def _distrusted(moment: datetime) -> Callable[[KeyEntry], KeyEntry]:
+    def apply(key: KeyEntry) -> KeyEntry:
+        # Never later than before: nothing is trusted again.
+        earliest = min(key.not_trusted_after or FOREVER, moment)
+        return key.model_copy(update={"not_trusted_after": earliest})
+
+    return apply
+
+
+def _with(listed: ParticipantList, entry: ParticipantEntry) -> ParticipantList:
+    others = listed.participants
+    if find(listed, entry.address) is None:
+        return listed.model_copy(update={"participants": (*others, entry)})
+    kept = tuple(entry if each.address == entry.address else each for each in others)
+    return listed.model_copy(update={"participants": kept})

@@ -1,0 +1,304 @@
+"""The two doors of a registry, over real TLS: the one that is open to everybody, and the one that is not."""
+
+# First of all: gRPC's C core reads its cipher list when grpc is imported, see gateway.tls.
+from gateway import tls as _tls  # noqa: F401  # isort: skip
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import pytest
+from rogatory.v1 import enrolment_pb2 as pb
+from rogatory.v1.enrolment_pb2_grpc import EnrolmentStub, RegistryStub, add_RegistryServicer_to_server
+
+from certs.pki import Holder
+from gateway import keys, telemetry, transport
+from gateway.config import Quota
+from gateway.doors import enrolment
+from gateway.doors.enrolment import Gate, host
+from gateway.doors.entrance import Entrance
+from gateway.doors.quotas import Quotas
+from gateway.doors.registry import RegistryDoor
+from gateway.errors import ErrorCode, Failure, GatewayError
+from gateway.identity import Address, host_name
+from gateway.transport import DoorTls, TlsIdentity
+from tests import office, world
+from tests.office import FEDERATION, NEWCOMER, REGISTRAR, SECOND, Applicant, Bench, application_id
+from tests.world import NOW
+
+pytestmark = pytest.mark.integration
+
+SECONDS = 10.0
+TOO_LARGE = enrolment.MAX_MESSAGE_BYTES + 1
+
+
+@dataclass
+class Doors:
+    """Both doors of node ee, and channels to them."""
+
+    bench: Bench
+    door: DoorTls
+    enrolment_port: int = 0
+    main_port: int = 0
+    open: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def stranger(self) -> EnrolmentStub:
+        """Connect as somebody who has no certificate."""
+        channel = transport.applicant_channel(
+            f"127.0.0.1:{self.enrolment_port}", "ee", FEDERATION, office.pki().node_ca("ee").pem
+        )
+        return EnrolmentStub(await self.open.enter_async_context(channel))
+
+    async def member(self, address: str, identity: TlsIdentity | None = None) -> RegistryStub:
+        """Connect as somebody who has one."""
+        credentials = transport.channel_credentials(
+            identity or issued(Address.parse(address, allow_node=True)), office.pki().node_ca("ee").pem
+        )
+        channel = transport.open_channel(f"127.0.0.1:{self.main_port}", "ee", FEDERATION, credentials)
+        return RegistryStub(await self.open.enter_async_context(channel))
+
+
+def issued(address: Address) -> TlsIdentity:
+    holder: Holder = office.pki().leaf(address, issued_at=datetime.now(UTC))
+    return TlsIdentity(holder.key_pem, holder.chain_pem)
+
+
+@asynccontextmanager
+async def both(folder: Path) -> AsyncIterator[Doors]:
+    # TLS reads the machine's clock.
+    async with office.office(folder, datetime.now(UTC), certificate_days=1) as bench:
+        made = Doors(bench, DoorTls(issued(Address.of_node("ee")), (office.pki().node_ca("ee").pem,)))
+        quotas = Quotas(Quota(), 16, bench.clock, telemetry.quota_counter())
+        entrance = Entrance(lambda: bench.material.directory, quotas, bench.clock)
+        main = grpc.aio.server()
+        add_RegistryServicer_to_server(RegistryDoor(entrance, bench.office), main)
+        made.main_port = main.add_secure_port("127.0.0.1:0", transport.server_credentials(lambda: made.door))
+        await main.start()
+        open_to_all, made.enrolment_port = await enrolment.serve(
+            bench.office, "127.0.0.1:0", lambda: made.door, bench.clock
+        )
+        try:
+            async with made.open:
+                yield made
+        finally:
+            await open_to_all.stop(None)
+            await main.stop(None)
+
+
+@pytest.fixture
+async def doors(tmp_path: Path) -> AsyncIterator[Doors]:
+    async with both(tmp_path) as made:
+        yield made
+
+
+async def refused(call: Awaitable[object], code: ErrorCode, field_name: str | None = None) -> GatewayError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await asyncio.wait_for(call, SECONDS)
+    error = transport.error_of(caught.value)
+    assert error.code is code
+    assert field_name in (None, error.field)
+    return error
+
+
+async def invited(doors: Doors, applicant: Applicant) -> pb.InviteResponse:
+    registrar = await doors.member(REGISTRAR)
+    return await registrar.Invite(pb.InviteRequest(address=applicant.address, roles=applicant.roles))
+
+
+async def test_exchange_enrols_over_the_open_door_and_is_let_in_at_the_other_until_it_is_revoked(doors: Doors) -> None:
+    applicant, stranger = Applicant(), await doors.stranger()
+    invitation = await invited(doors, applicant)
+    request = applicant.request(invitation.code, now=doors.bench.now)
+    taken = await stranger.Apply(request)
+    assert (taken.application_id, taken.approvals_needed) == (application_id(request), 2)
+    for registrar in (REGISTRAR, SECOND):
+        decided = office.decision(taken.application_id, registrar, now=doors.bench.now)
+        await (await doors.member(registrar)).Decide(decided)
+    outcome = await stranger.GetOutcome(pb.GetOutcomeRequest(application_id=taken.application_id))
+    assert outcome.state == pb.APPLICATION_STATE_APPROVED
+    own = TlsIdentity(keys.pem(applicant.tls), outcome.certificate_chain)
+    member = await doors.member(NEWCOMER, own)
+    assert (await member.GetProofKey(pb.GetProofKeyRequest())).proof_key == invitation.proof_key
+    renewed = await member.Renew(applicant.renew(Applicant(name="next"), now=doors.bench.now))
+    assert renewed.keys_valid_from_us
+    out = office.revocation(SECOND, doors.bench.now, address=NEWCOMER, participant=True)
+    await (await doors.member(SECOND)).Revoke(out)
+    await refused(member.GetProofKey(pb.GetProofKeyRequest()), ErrorCode.REVOKED)
+
+
+async def test_who_has_no_certificate_gets_no_further_than_the_open_door(doors: Doors) -> None:
+    channel = transport.applicant_channel(
+        f"127.0.0.1:{doors.main_port}", "ee", FEDERATION, office.pki().node_ca("ee").pem
+    )
+    async with channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await RegistryStub(channel).GetProofKey(pb.GetProofKeyRequest(), timeout=SECONDS)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE  # the handshake
+
+
+async def test_open_door_has_no_service_of_the_other(doors: Doors) -> None:
+    channel = transport.applicant_channel(
+        f"127.0.0.1:{doors.enrolment_port}", "ee", FEDERATION, office.pki().node_ca("ee").pem
+    )
+    async with channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await RegistryStub(channel).Invite(pb.InviteRequest(address=NEWCOMER, roles=["exchange"]))
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("address", [world.COURT, world.EXCHANGE, "ee/operator"])
+async def test_non_registrar_invites_decides_lists_and_revokes_nothing(doors: Doors, address: str) -> None:
+    member, now = await doors.member(address), doors.bench.now
+    about = await doors.bench.applied(Applicant())
+    calls: list[Awaitable[object]] = [
+        member.Invite(pb.InviteRequest(address="ee/new", roles=["court"])),
+        member.ListApplications(pb.ListApplicationsRequest()),
+        member.Decide(office.decision(about, address, now=now)),
+        member.Revoke(office.revocation(address, now, address=world.COURT, participant=True)),
+    ]
+    for call in calls:
+        await refused(call, ErrorCode.NOT_PERMITTED)
+
+
+async def test_error_at_the_open_door_comes_whole(doors: Doors) -> None:
+    stranger = await doors.stranger()
+    await refused(stranger.Apply(Applicant().request("AAAA")), ErrorCode.ENROLMENT_CODE, "code")
+    await refused(stranger.Apply(pb.ApplyRequest()), ErrorCode.MALFORMED)
+    await refused(stranger.GetOutcome(pb.GetOutcomeRequest(application_id=b"x")), ErrorCode.MALFORMED)
+    await refused(stranger.GetOutcome(pb.GetOutcomeRequest(application_id=bytes(32))), ErrorCode.NOT_FOUND)
+
+
+async def test_large_message_is_not_read(doors: Doors) -> None:
+    stranger = await doors.stranger()
+    request = pb.ApplyRequest(application=bytes(TOO_LARGE), code="AAAA")
+    await refused(stranger.Apply(request), ErrorCode.TOO_LARGE)
+
+
+async def test_flood_from_one_host_is_told_when_to_come_again(doors: Doors) -> None:
+    stranger = await doors.stranger()
+    about = pb.GetOutcomeRequest(application_id=bytes(32))
+    for _ in range(enrolment.BURST_CALLS_OF_A_HOST):  # the clock stands still
+        await refused(stranger.GetOutcome(about), ErrorCode.NOT_FOUND)
+    error = await refused(stranger.GetOutcome(about), ErrorCode.OVERLOADED, "CALLS_A_SECOND_OF_A_HOST")
+    assert error.retry_after is not None
+    doors.bench.pass_time(seconds=error.retry_after)
+    await refused(stranger.GetOutcome(about), ErrorCode.NOT_FOUND)
+
+
+async def test_unforeseen_error_leaves_nothing_but_a_reference(doors: Doors) -> None:
+    async def fail(application_id: bytes) -> pb.GetOutcomeResponse:
+        raise RuntimeError("secret")
+
+    doors.bench.office.outcome = fail  # type: ignore[method-assign]
+    stranger = await doors.stranger()
+    error = await refused(stranger.GetOutcome(pb.GetOutcomeRequest(application_id=bytes(32))), ErrorCode.INTERNAL)
+    assert "secret" not in error.detail
+
+
+async def test_new_certificate_of_the_node_is_shown_at_the_next_handshake(doors: Doors) -> None:
+    def shown() -> bytes:
+        context = ssl.create_default_context(cadata=office.pki().node_ca("ee").pem.decode())
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.set_alpn_protocols(["h2"])
+        with (
+            socket.create_connection(("127.0.0.1", doors.enrolment_port), SECONDS) as raw,
+            context.wrap_socket(raw, server_hostname=host_name("ee", FEDERATION)) as made,
+        ):
+            assert made.version() == "TLSv1.3"
+            return made.getpeercert(binary_form=True) or b""
+
+    before = await asyncio.to_thread(shown)
+    doors.door = DoorTls(issued(Address.of_node("ee")), doors.door.client_cas)
+    assert await asyncio.to_thread(shown) != before
+
+
+async def test_older_tls_is_refused_at_the_open_door(doors: Doors) -> None:
+    def connect() -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["h2"])
+        with (
+            socket.create_connection(("127.0.0.1", doors.enrolment_port), SECONDS) as raw,
+            context.wrap_socket(raw),
+        ):
+            pass
+
+    with pytest.raises(ssl.SSLError):
+        await asyncio.to_thread(connect)
+
+
+async def test_port_that_is_taken_is_a_wrong_setting(doors: Doors) -> None:
+    with pytest.raises(GatewayError) as caught:
+        await enrolment.serve(
+            doors.bench.office, f"127.0.0.1:{doors.enrolment_port}", lambda: doors.door, doors.bench.clock
+        )
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_CONFIG, "registry.listen")
+
+
+# The gate
+
+
+@pytest.mark.parametrize(
+    ("peer", "named"),
+    [
+        ("ipv4:192.0.2.7:51234", "192.0.2.7"),
+        ("ipv6:[2001:db8:1:2:3:4:5:6]:51234", "2001:db8:1:2::"),
+        ("ipv6:%5B2001:db8:1:2::9%5D:1", "2001:db8:1:2::"),
+        ("ipv6:%5Bfe80::1%25eth0%5D:1", "fe80::"),
+        ("ipv6:%5B::ffff:192.0.2.7%5D:1", "192.0.2.7"),
+        ("unix:/run/x", "unix"),
+        ("", ""),
+    ],
+)
+def test_host_is_what_a_caller_cannot_easily_change(peer: str, named: str) -> None:
+    assert host(peer) == named
+
+
+def flood(gate: Gate, peer: str) -> tuple[int, str]:
+    """Call until it is refused; return how many were let in, and the limit."""
+    for let_in in range(10_000):
+        try:
+            gate.enter(peer)
+        except Failure as failure:
+            return let_in, failure.field
+        gate.leave()
+    raise AssertionError("never refused")
+
+
+def test_flood_of_one_host_leaves_room_for_others() -> None:
+    gate = Gate(lambda: NOW)
+    assert flood(gate, "ipv4:192.0.2.1:1") == (enrolment.BURST_CALLS_OF_A_HOST, "CALLS_A_SECOND_OF_A_HOST")
+    assert flood(gate, "ipv4:192.0.2.1:2") == (0, "CALLS_A_SECOND_OF_A_HOST")
+    assert flood(gate, "ipv4:192.0.2.2:1")[0] == enrolment.BURST_CALLS_OF_A_HOST
+
+
+def test_flood_of_many_hosts_is_bounded_in_calls_and_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enrolment, "MAX_HOSTS", 3)
+    now = [NOW]
+    gate = Gate(lambda: now[0])
+    let_in = sum(flood(gate, f"ipv4:192.0.2.{number}:1")[0] for number in range(200))
+    assert let_in == enrolment.BURST_CALLS
+    assert len(gate._hosts) <= 3
+    now[0] += timedelta(hours=1)  # those who stayed away are forgotten
+    assert flood(gate, "ipv4:198.51.100.1:1")[0] == enrolment.BURST_CALLS_OF_A_HOST
+    assert set(gate._hosts) == {"198.51.100.1"}
+
+
+def test_calls_at_once_are_bounded() -> None:
+    gate = Gate(lambda: NOW)
+    for number in range(enrolment.MAX_CALLS_AT_ONCE):
+        gate.enter(f"ipv4:192.0.2.{number}:1")
+    with pytest.raises(Failure) as caught:
+        gate.enter("ipv4:192.0.2.200:1")
+    assert caught.value.field == "MAX_CALLS_AT_ONCE"
+    gate.leave()
+    gate.enter("ipv4:192.0.2.200:1")

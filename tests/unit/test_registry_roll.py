@@ -1,0 +1,109 @@
+"""How a node's list may change: always so that it continues the one before."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.directory import KeyEntry, NodeEntry, ParticipantList, Status
+from gateway.errors import ErrorCode, Refusal
+from gateway.identity import Address, Role
+from gateway.registry import roll
+from gateway.registry.roll import Newcomer, NewKeys
+from gateway.signature import key_id
+from tests import world
+from tests.world import NOW
+
+EE = next(each for each in world.DIRECTORY.split()[1] if each.node == "ee")
+FOUNDERS: NodeEntry = world.DIRECTORY.node("ee")
+COURT = Address.parse(world.COURT)
+DAY = timedelta(days=1)
+
+
+def key(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+def newcomer(name: str, number: int) -> Newcomer:
+    return Newcomer(Address("ee", name), frozenset({Role.FIU}), name, "", key(number), key(number + 1))
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["admit", "renew", "out", "key", "certificate", "node", "node key"]), st.booleans()),
+    max_size=12,
+)
+
+
+@given(STEPS)
+def test_whatever_happens_nothing_is_unsaid(steps: list[tuple[str, bool]]) -> None:
+    listed, now = EE, NOW
+    for number, (step, early) in enumerate(steps, start=1):
+        now += DAY
+        before, who = listed, Address("ee", "court" if early else "one")
+        new = NewKeys(key(10 * number), key(10 * number + 1), now + DAY, DAY)
+        entry = roll.find(listed, who)
+        if step == "admit" and (entry is None or entry.status is Status.REVOKED):
+            listed = roll.admit(listed, newcomer(who.name, 10 * number), now, frozenset({"0" * 64}))
+        elif step == "node":
+            listed = roll.renew_node(listed, FOUNDERS, new)
+        elif step == "node key":
+            listed = roll.distrust_node_key(listed, FOUNDERS, key_id(FOUNDERS.signing_keys[0].public), now)
+        elif entry is not None and step == "renew":
+            listed = roll.renew(listed, who, new)
+        elif entry is not None and step == "out":
+            listed = roll.put_out(listed, who, now)
+        elif entry is not None and step == "key":
+            listed = roll.distrust_key(listed, who, key_id(entry.signing_keys[0].public), now)
+        elif entry is not None and step == "certificate":
+            listed = roll.distrust_certificate(listed, who, bytes(32))
+        listed.check_continues(before)
+        assert ParticipantList.parse(listed.to_json(), "list") == listed
+        assert roll.brought_together(listed, before) == listed  # what came before adds nothing
+
+
+def test_unknown_participant_cannot_change() -> None:
+    with pytest.raises(Refusal) as caught:
+        roll.put_out(EE, Address("ee", "nobody"), NOW)
+    assert caught.value.code is ErrorCode.NOT_FOUND
+
+
+def test_rotation_of_one_key_leaves_the_other() -> None:
+    listed = roll.renew(EE, COURT, NewKeys(key(1), b"", NOW + DAY, DAY))
+    entry, before = roll.entry_of(listed, COURT), roll.entry_of(EE, COURT)
+    assert entry.sealing_keys == before.sealing_keys
+    assert entry.signing_keys[0].not_after == NOW + 2 * DAY
+
+
+def test_public_keys_of_all_are_known_the_nodes_too() -> None:
+    listed = roll.renew_node(EE, FOUNDERS, NewKeys(key(1), b"", NOW, DAY))
+    assert ("ee/node", key(1)) in set(roll.publics(listed))
+    assert (world.COURT, roll.entry_of(EE, COURT).sealing_keys[0].public) in set(roll.publics(listed))
+
+
+def test_both_lists_keep_what_either_adds() -> None:
+    own = roll.admit(EE, newcomer("own", 1), NOW, frozenset())
+    own = roll.distrust_certificate(own, COURT, bytes(32))
+    by_hand = roll.admit(EE, newcomer("by-hand", 3), NOW, frozenset())
+    both = roll.brought_together(by_hand, own)
+    assert roll.find(both, Address("ee", "own")) is not None
+    assert roll.find(both, Address("ee", "by-hand")) is not None
+    assert roll.entry_of(both, COURT).revoked_certificates == {bytes(32).hex()}
+    both.check_continues(own)
+    both.check_continues(by_hand)
+
+
+def test_both_lists_keep_the_earlier_end_and_the_earlier_distrust() -> None:
+    used = roll.entry_of(EE, COURT).signing_keys[0]
+    own = roll.distrust_key(EE, COURT, key_id(used.public), NOW)
+    both = roll.brought_together(EE, own)
+    assert roll.entry_of(both, COURT).signing_keys == (
+        KeyEntry(public=used.public, not_before=used.not_before, not_trusted_after=NOW),
+    )
+
+
+def test_participant_that_was_put_out_stays_out_unless_it_was_given_a_new_key() -> None:
+    own = roll.put_out(EE, COURT, NOW)
+    assert roll.entry_of(roll.brought_together(EE, own), COURT).status is Status.REVOKED
+    anew = roll.renew(EE, COURT, NewKeys(key(1), key(2), NOW, DAY))
+    assert roll.entry_of(roll.brought_together(anew, own), COURT).status is Status.ACTIVE
