@@ -5,7 +5,8 @@ It reads claims only; `verify` then proves them, and what was permitted is exact
 
 Why no row lets anything reach an exchange from abroad, or an exchange begin anything: only a domestic order of its
 own country's court reaches an exchange, and an exchange only answers (formats of Regulation (EU) 2018/1805 go from
-authority to authority, Art. 4 and 7).
+authority to authority, Art. 4 and 7). A registrar of its own country may also try it out, with kinds of their own that
+order and report nothing.
 """
 
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ RULES: Final = (
     Rule(ids.KIND_EXECUTION_REPORT, Role.EXCHANGE, Role.COURT, Where.HOME),
     Rule(ids.KIND_EXECUTION_REPORT, Role.COURT, Role.CENTRAL_AUTHORITY, Where.HOME),
     Rule(ids.KIND_EXECUTION_REPORT, Role.CENTRAL_AUTHORITY, Role.INVESTIGATOR, Where.ABROAD),
+    Rule(ids.KIND_TEST_ORDER, Role.REGISTRAR, Role.EXCHANGE, Where.HOME),
+    Rule(ids.KIND_TEST_REPORT, Role.EXCHANGE, Role.REGISTRAR, Where.HOME),
 )
 _ALLOWED: Final = frozenset(RULES)
 

@@ -70,6 +70,7 @@ class Step:
     once: bool = False  # only one such answer to the same envelope
     countersigned_by: Role | None = None  # a participant of the sender's own country with this role
     grants: bool = False  # at least one measure, unless it refuses
+    is_test: bool = False  # no measure and no class of data: nothing follows from it
     # Down from the cited envelope, kind by kind, to what must be recorded before; seen by the sender's node only.
     rests_on: tuple[ids.Kind.ValueType, ...] = ()
     same_outcome: bool = False  # as what it rests on
@@ -166,6 +167,15 @@ _STEPS = (
             marks=((1, pb.MILESTONE_EXECUTED),),
         ),
     ),
+    (
+        Rule(ids.KIND_TEST_ORDER, Role.REGISTRAR, Role.EXCHANGE, Where.HOME),
+        Step(is_test=True),
+    ),
+    (
+        # It marks nothing: a test is neither decided nor executed.
+        Rule(ids.KIND_TEST_REPORT, Role.EXCHANGE, Role.REGISTRAR, Where.HOME),
+        Step(cites=ids.KIND_TEST_ORDER, case=CaseRule.SAME, once=True, is_test=True),
+    ),
 )
 STEPS: Final = MappingProxyType(dict(_STEPS))
 if set(STEPS) != set(RULES):
@@ -195,7 +205,7 @@ def check(verified: VerifiedEnvelope, register: Register, directory: Directory, 
     2. Abroad: an instrument binds both States for this kind. At home: no instrument is named.
     3. It cites one envelope of the right kind, known here, to which its sender was a party; or none.
     4. The parties, the case and the outcome of the cited envelope fit.
-    5. Its own outcome, ground and measures fit together.
+    5. Its own outcome, ground and measures fit together; a test has none of them.
     6. It asks, grants, orders or reports no more than the cited envelope did.
     7. It is the first, where only one may be.
     8. At the sender's node: what it rests on is recorded, agrees with it, and is not exceeded.
@@ -305,6 +315,8 @@ def _check_outcome(header: pb.Header, step: Step) -> None:
         raise Refusal(ErrorCode.EXCEEDS_GRANT, "a refusal grants nothing", "measures")
     if step.grants and not refuses and not header.measures:
         raise _out_of_order("it names no measure", "measures")
+    if step.is_test and (header.measures or header.data_classes):
+        raise Refusal(ErrorCode.EXCEEDS_GRANT, "a test orders and reports nothing", "measures")
 
 
 def _check_within(header: pb.Header, allowing: Sequence[pb.Header], what: str) -> None:

@@ -16,6 +16,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import followups_pb2 as followups
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import orders_pb2 as orders
+from rogatory.v1 import selftest_pb2 as selftest
 
 from gateway import codec, envelope
 from gateway.errors import ErrorCode, Refusal
@@ -48,6 +49,8 @@ Document: TypeAlias = (
     | followups.CustodyEvent
     | assistance.TakedownNotice
     | assistance.SpontaneousInformation
+    | selftest.TestOrder
+    | selftest.TestReport
 )
 
 REQUESTS: Final[MappingProxyType[ids.Kind.ValueType, type[Request]]] = MappingProxyType(
@@ -81,6 +84,8 @@ BODIES: Final[MappingProxyType[ids.Kind.ValueType, type[Document]]] = MappingPro
         ids.KIND_CUSTODY_EVENT: followups.CustodyEvent,
         ids.KIND_TAKEDOWN_NOTICE: assistance.TakedownNotice,
         ids.KIND_SPONTANEOUS_INFORMATION: assistance.SpontaneousInformation,
+        ids.KIND_TEST_ORDER: selftest.TestOrder,
+        ids.KIND_TEST_REPORT: selftest.TestReport,
     }
 )
 

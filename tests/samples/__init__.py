@@ -10,7 +10,7 @@ from typing import Final
 from google.protobuf.message import Message
 from rogatory.v1 import identifiers_pb2 as ids
 
-from tests.samples import assistance, certificates, followups, orders, parts
+from tests.samples import assistance, certificates, followups, orders, parts, selftest
 
 _MAKERS: Final[MappingProxyType[ids.Kind.ValueType, Callable[[], Message]]] = MappingProxyType(
     {
@@ -36,6 +36,8 @@ _MAKERS: Final[MappingProxyType[ids.Kind.ValueType, Callable[[], Message]]] = Ma
         ids.KIND_TAKEDOWN_NOTICE: assistance.takedown_notice,
         ids.KIND_SPONTANEOUS_INFORMATION: assistance.spontaneous_information,
         ids.KIND_CUSTODY_EVENT: followups.custody_event,
+        ids.KIND_TEST_ORDER: selftest.order,
+        ids.KIND_TEST_REPORT: selftest.report,
     }
 )
 

@@ -11,8 +11,8 @@ from tests import samples
 
 FOLDER = Path(__file__).parents[2] / "proto" / "rogatory" / "v1" / "examples"
 
-MADE_BY_MACHINE = {ids.KIND_DRAFT, ids.KIND_COUNTERSIGNATURE}
-"""Nobody fills these in: they carry envelopes and signatures."""
+MADE_BY_MACHINE = {ids.KIND_DRAFT, ids.KIND_COUNTERSIGNATURE, ids.KIND_TEST_ORDER, ids.KIND_TEST_REPORT}
+"""Nobody fills these in: they carry envelopes, signatures and random numbers."""
 
 
 def text(message: Message) -> str:

@@ -114,26 +114,46 @@ def test_attack_on_who_may_bring_what_is_not_permitted(by: str, claimed: Claimed
     assert refused(by, claimed, here) == field
 
 
+ORDERS_AND_TESTS = {ids.KIND_DOMESTIC_ORDER: Role.COURT, ids.KIND_TEST_ORDER: Role.REGISTRAR}
+ANSWERS = {ids.KIND_EXECUTION_REPORT: Role.COURT, ids.KIND_TEST_REPORT: Role.REGISTRAR}
+
+
 @pytest.mark.parametrize("here", world.NODES)
 @pytest.mark.parametrize("kind", KINDS, ids=ids.Kind.Name)
-def test_nothing_reaches_an_exchange_but_an_order_of_its_own_court(kind: ids.Kind.ValueType, here: str) -> None:
+def test_nothing_reaches_an_exchange_but_an_order_of_its_own_court_and_a_test_of_its_own_registrar(
+    kind: ids.Kind.ValueType, here: str
+) -> None:
     for sender in world.everybody():
         claimed = claim(kind, sender, FOREIGN_EXCHANGE)
         by = sender if sender.startswith(here) else f"{sender[:2]}/node"
-        if kind == ids.KIND_DOMESTIC_ORDER and sender in ("de/court", "de/court-2") and here == "de":
-            assert bring(by, claimed, here).rule.sender is Role.COURT
+        role = ORDERS_AND_TESTS.get(kind)
+        if role is not None and sender in (f"de/{role.value}", f"de/{role.value}-2") and here == "de":
+            assert bring(by, claimed, here).rule.sender is role
         else:
             refused(by, claimed, here)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=ids.Kind.Name)
-def test_exchange_sends_nothing_but_reports_to_courts_of_its_own_country(kind: ids.Kind.ValueType) -> None:
+def test_exchange_sends_nothing_but_reports_to_courts_and_registrars_of_its_own_country(
+    kind: ids.Kind.ValueType,
+) -> None:
     for recipient in world.everybody():
         claimed = claim(kind, EXCHANGE, recipient)
-        if kind == ids.KIND_EXECUTION_REPORT and recipient in ("ee/court", "ee/court-2"):
+        role = ANSWERS.get(kind)
+        if role is not None and recipient in (f"ee/{role.value}", f"ee/{role.value}-2"):
             assert bring(EXCHANGE, claimed).rule.sender is Role.EXCHANGE
         else:
             refused(EXCHANGE, claimed)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=ids.Kind.Name)
+def test_registrar_sends_nothing_but_tests_to_exchanges_of_its_own_country(kind: ids.Kind.ValueType) -> None:
+    for recipient in world.everybody():
+        claimed = claim(kind, "ee/registrar", recipient)
+        if kind == ids.KIND_TEST_ORDER and recipient in ("ee/exchange", "ee/exchange-2"):
+            assert bring("ee/registrar", claimed).rule.recipient is Role.EXCHANGE
+        else:
+            refused("ee/registrar", claimed)
 
 
 @pytest.mark.parametrize("revoked", [INVESTIGATOR, FOREIGN_CENTRAL])

@@ -103,7 +103,7 @@ def test_no_value_of_a_document_is_lost_on_its_page(document: Message) -> None:
     for field, value in leaves(document):
         if isinstance(value, str):
             assert squeezed(value) in shown, field.full_name
-        elif isinstance(value, bytes) and field.name not in {"header", "sealed_payload", "body"}:
+        elif isinstance(value, bytes) and field.name not in {"header", "sealed_payload", "body", "envelope", "receipt"}:
             assert value.hex() in shown, field.full_name
         elif field.enum_type is not None or isinstance(value, (bool, int)):
             said = words.say(field, value)[0]

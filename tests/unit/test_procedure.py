@@ -24,6 +24,7 @@ from tests.world import FOREIGN_CENTRAL as THEIR_CENTRAL
 from tests.world import FOREIGN_COURT as THEIR_COURT
 from tests.world import FOREIGN_EXCHANGE as THEIR_EXCHANGE
 
+THEIR_REGISTRAR = "de/registrar"
 BLOCK, CONVERSION, HOLD = ids.MEASURE_BLOCK_WITHDRAWAL, ids.MEASURE_BLOCK_CONVERSION, ids.MEASURE_HOLD_INCOMING
 WHO, MOVES, CONTENT = ids.DATA_CLASS_SUBSCRIBER, ids.DATA_CLASS_TRANSACTIONAL, ids.DATA_CLASS_CONTENT
 GRANTED, PARTLY, REFUSED = ids.OUTCOME_GRANTED, ids.OUTCOME_PARTLY_GRANTED, ids.OUTCOME_REFUSED
@@ -153,6 +154,20 @@ LAWFUL: dict[str, dict[str, Any]] = {
         "instrument": TREATY,
         "outcome": GRANTED,
         **ALL,
+    },
+    # Beside any case: a registrar tries the exchange out.
+    "test order": {
+        "kind": ids.KIND_TEST_ORDER,
+        "sender": THEIR_REGISTRAR,
+        "recipient": THEIR_EXCHANGE,
+        "case_id": "TEST-1",
+    },
+    "test report": {
+        "kind": ids.KIND_TEST_REPORT,
+        "sender": THEIR_EXCHANGE,
+        "recipient": THEIR_REGISTRAR,
+        "cites": "test order",
+        "case_id": "TEST-1",
     },
 }
 ORDER = tuple(LAWFUL)
@@ -303,6 +318,23 @@ ATTACKS = [
      "report to another abroad"),
     ("report abroad", {"data_classes": (CONTENT,)}, ErrorCode.EXCEEDS_GRANT, "data_classes[0]",
      "more data abroad than asked"),
+    ("test order", {"cites": "order"}, ErrorCode.OUT_OF_ORDER, "cites", "test that rests on an order"),
+    ("test order", {"cites": "decision"}, ErrorCode.OUT_OF_ORDER, "cites", "test that rests on a decision"),
+    ("test order", {"measures": (BLOCK,)}, ErrorCode.EXCEEDS_GRANT, "measures", "test that freezes"),
+    ("test order", {"data_classes": (WHO,)}, ErrorCode.EXCEEDS_GRANT, "measures", "test that asks for data"),
+    ("test order", {"instrument": TREATY}, ErrorCode.NO_LEGAL_BASIS, "instrument", "test with a treaty"),
+    ("test order", {"outcome": GRANTED}, ErrorCode.OUT_OF_ORDER, "outcome", "test that decides"),
+    ("test report", {"cites": ()}, ErrorCode.OUT_OF_ORDER, "cites", "answer to no test"),
+    ("test report", {"cites": "order"}, ErrorCode.OUT_OF_ORDER, "cites[0]", "answer of a test to a real order"),
+    ("test report", {"cites": ["test order", "test order"]}, ErrorCode.OUT_OF_ORDER, "cites", "answer to two tests"),
+    ("test report", {"sender": "de/exchange-2"}, ErrorCode.UNKNOWN_CITATION, "cites[0]", "answer to another's test"),
+    ("test report", {"recipient": "de/registrar-2"}, ErrorCode.OUT_OF_ORDER, "recipients",
+     "answer to another registrar"),
+    ("test report", {"case_id": "DE-ORDER-1"}, ErrorCode.OUT_OF_ORDER, "case_id", "answer in a real case"),
+    ("test report", {"measures": (BLOCK,)}, ErrorCode.EXCEEDS_GRANT, "measures", "test report of a freeze"),
+    ("test report", {"outcome": GRANTED}, ErrorCode.OUT_OF_ORDER, "outcome", "test report of an execution"),
+    ("report", {"cites": [world.send(ids.KIND_TEST_ORDER, THEIR_REGISTRAR, THEIR_EXCHANGE).ref]},
+     ErrorCode.UNKNOWN_CITATION, "cites[0]", "execution report on an unknown test"),
 ]  # fmt: skip
 
 
@@ -331,6 +363,20 @@ def test_refusal_is_told_abroad_with_the_courts_own_ground() -> None:
         case.step(earlier)
     case.step("decision", **REFUSAL)
     assert refused(case, case.write("notice", **{**REFUSAL, "ground": NE_BIS}))[0] is ErrorCode.OUT_OF_ORDER
+
+
+def test_real_report_does_not_answer_a_test_order() -> None:
+    case = case_before("test report")
+    report = case.write("report", cites="test order", recipient=THEIR_REGISTRAR, case_id="TEST-1")
+    with pytest.raises(Refusal) as caught:
+        case.take(report)
+    assert caught.value.code is ErrorCode.NOT_PERMITTED
+
+
+def test_test_is_answered_once() -> None:
+    case = case_before("test report")
+    case.step("test report")
+    assert refused(case, case.write("test report")) == (ErrorCode.OUT_OF_ORDER, "cites[0]")
 
 
 @pytest.mark.parametrize("name", ["countersignature", "decision"])
@@ -474,6 +520,7 @@ def test_receiving_node_takes_an_answer_to_a_request_of_its_own_without_the_fore
         ("report", [("order", pb.MILESTONE_EXECUTED)]),
         ("court's report", []),
         ("report abroad", [("request", pb.MILESTONE_EXECUTED)]),
+        ("test report", []),
     ],
 )
 def test_step_marks_what_it_answers(name: str, marks: list[tuple[str, pb.Milestone.ValueType]]) -> None:
@@ -562,6 +609,10 @@ def assert_lawful(book: Book) -> None:
         home = header.sender[:2] == header.recipients[0][:2]
         assert (header.instrument == "") is home
         assert (header.ground != 0) or header.outcome != REFUSED
+        if header.kind in (ids.KIND_TEST_ORDER, ids.KIND_TEST_REPORT):
+            assert not header.measures
+            assert not header.data_classes
+            assert {one.kind for one in above} <= {ids.KIND_TEST_ORDER}
         if header.kind == ids.KIND_DOMESTIC_ORDER:
             (granting,) = [one for one in decisions if ref_of(one) == header.cites[0]]
             assert granting.sender == header.sender

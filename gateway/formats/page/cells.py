@@ -15,6 +15,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import measures_pb2 as measures
 from rogatory.v1 import persons_pb2 as persons
+from rogatory.v1 import selftest_pb2 as selftest
 
 from gateway.clock import to_micros
 from gateway.formats.page import words
@@ -32,6 +33,9 @@ _IN_A_CELL: Final = frozenset(
     {"PostalAddress", "NationalIdentification", "Attribution", "TransferEnd", "BalanceChange", "Signature", "BatchPath"}
     | {"EnvelopeRef", "Slot", "Money", "AssetAmount", "Valuation", "NaturalPersonName", "LegalPersonName"}
 )
+_IN_SHORT: Final = frozenset({"sealed_payload", "envelope", "receipt"})
+"""Bytes of which a page shows how many and their digest: nobody can read them, and a test report has hundreds."""
+
 _TOLD_WITH_MEANING: Final = frozenset({"ClockRule", "Ground"})
 """Words of which also a cell of a table says the meaning: they are names of articles."""
 
@@ -150,7 +154,7 @@ def _said(message: Message, field: FieldDescriptor) -> tuple[str, str]:
             return _with_coins(message.asset, value, message), ""
         case evidence.BalanceChange() if field.name == "delta":
             return _with_coins(message.asset, value, message), ""
-        case pb.SignedEnvelope() if field.name == "sealed_payload":
+        case pb.SignedEnvelope() | selftest.TestAttempt() if field.name in _IN_SHORT:
             return f"{len(value)} bytes, SHA-256 {sha256(value).hexdigest()}", ""
         case _:
             return words.say(field, value)

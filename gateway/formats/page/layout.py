@@ -357,6 +357,24 @@ _ASSISTANCE: Final = {
     ),
 }
 
+# Whoever prints one of these must see at a glance that it is no order.
+_TESTS: Final = {
+    "TestOrder": Layout(
+        "TEST: nothing is ordered",
+        "",
+        (Part("", "Test of an exchange's access", ("text", "challenge")),),
+    ),
+    "TestReport": Layout(
+        "TEST: nothing is reported",
+        "",
+        (
+            Part("", "Test order that was opened", ("challenge", "salt")),
+            Part("", "Envelopes that it tried to hand in", ("attempts",)),
+            Part("", "Procedures that it tried to call", ("calls",)),
+        ),
+    ),
+}
+
 _ALONE: Final = {
     "WalletIdentifier": Layout(
         "Wallet",
@@ -394,7 +412,7 @@ _ALONE: Final = {
     ),
 }
 
-LAYOUTS: Final = MappingProxyType(_CERTIFICATES | _ORDERS | _FOLLOWUPS | _ASSISTANCE | _ALONE)
+LAYOUTS: Final = MappingProxyType(_CERTIFICATES | _ORDERS | _FOLLOWUPS | _ASSISTANCE | _TESTS | _ALONE)
 """Layouts by the name of the message."""
 
 COLUMNS: Final[MappingProxyType[str, tuple[tuple[str, tuple[str, ...]], ...]]] = MappingProxyType(

@@ -69,6 +69,10 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     """One State tells another something unasked (Budapest Convention Art. 26)."""
     KIND_CUSTODY_EVENT: _Kind.ValueType  # 22
     """One event in the custody of one item of evidence (ISO/IEC 27037)."""
+    KIND_TEST_ORDER: _Kind.ValueType  # 23
+    """A registrar tries an exchange of its own country out. It orders nothing: no right and no duty follows from it."""
+    KIND_TEST_REPORT: _Kind.ValueType  # 24
+    """The exchange's answer to a test order. It reports no execution: nothing follows from it in law."""
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
     """What an envelope does in a procedure. Who may send which kind to whom is the table in gateway/authorise.py;
@@ -121,6 +125,10 @@ KIND_SPONTANEOUS_INFORMATION: Kind.ValueType  # 21
 """One State tells another something unasked (Budapest Convention Art. 26)."""
 KIND_CUSTODY_EVENT: Kind.ValueType  # 22
 """One event in the custody of one item of evidence (ISO/IEC 27037)."""
+KIND_TEST_ORDER: Kind.ValueType  # 23
+"""A registrar tries an exchange of its own country out. It orders nothing: no right and no duty follows from it."""
+KIND_TEST_REPORT: Kind.ValueType  # 24
+"""The exchange's answer to a test order. It reports no execution: nothing follows from it in law."""
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 class _Outcome:
