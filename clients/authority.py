@@ -165,7 +165,8 @@ class CentralAuthority:
         if request.HasField("expires_at_us") and from_micros(request.expires_at_us) <= me.parts.clock():  # (4)
             raise Refusal(ErrorCode.STALE, "the request has expired", "expires_at_us")
         documents.check_against_header(received.header, draft)  # (5)
-        signature = envelope.countersign(draft.envelope, me.address, me.signing_key)
+        key = me.signing_key_at(from_micros(request.created_at_us))  # it may be older than our newest key
+        signature = envelope.countersign(draft.envelope, me.address, key)
         answer = orders.Countersignature(signature=signature)
         return me.compose(_answer_to(received, ids.KIND_COUNTERSIGNATURE, outcome=ids.OUTCOME_GRANTED), answer)
 

@@ -1,12 +1,15 @@
 """The connection to the own node, and the pauses between attempts.
 
-In: a directory, who we are, what we show. Out: a gRPC channel to our own node and no other; waiting times.
+In: a directory, who we are, what we show. Out: a gRPC channel to our own node and no other, that is closed when nobody
+uses it any more; waiting times.
 """
 
 # First of all: gRPC's C core reads its cipher list when grpc is imported, see gateway.tls.
 from gateway import tls  # isort: skip  # noqa: F401
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc.aio
@@ -17,13 +20,53 @@ from gateway.identity import Address
 from gateway.transport import TlsIdentity, channel_to
 
 
-def open_own_node(directory: Directory, address: Address, identity: TlsIdentity) -> grpc.aio.Channel:
-    """Return a channel to the node of `address`.
+class Connection:
+    """A channel to the node of `address`.
+
+    Args:
+        directory: says where that node is, and which CA it has.
+        address: who we are.
+        identity: what we show.
 
     Raises:
         Refusal: UNKNOWN_PEER, that node is not in the directory.
     """
-    return channel_to(directory.node(address.node), directory.federation, identity)
+
+    def __init__(self, directory: Directory, address: Address, identity: TlsIdentity) -> None:
+        node = directory.node(address.node)
+        self._terms = (node.endpoint, node.ca, identity)
+        self._channel = channel_to(node, directory.federation, identity)
+        self._users = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
+
+    def suits(self, directory: Directory, address: Address, identity: TlsIdentity) -> bool:
+        """Whether a new connection would be made on the same terms."""
+        node = directory.node(address.node)
+        return self._terms == (node.endpoint, node.ca, identity)
+
+    @contextmanager
+    def used(self) -> Iterator[grpc.aio.Channel]:
+        """Yield the channel; it is not retired meanwhile."""
+        self._users += 1
+        self._unused.clear()
+        try:
+            yield self._channel
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._unused.set()
+
+    async def retire(self) -> None:
+        """Close it once nobody uses it; no new user may come."""
+        try:
+            await self._unused.wait()
+        finally:
+            await self._channel.close()
+
+    async def close(self, grace: float) -> None:
+        """Close it; give what is in flight so many seconds."""
+        await self._channel.close(grace)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,9 @@ In: documents and envelopes, a directory, keys. Out: composed envelopes, proven 
 acknowledged before it is on our own disk (`clients.maildir`), and nothing is shown that is not proven and opened
 (`clients.intake`).
 
+A participant that was made of its settings (`of`) keeps up with the directory and with its own keys and certificate
+while it is entered (`clients.upkeep`). Calls end on the connection that they began on; only `collect` moves to the new.
+
 What was collected waits in the memory until `done` is called for it; after a restart `unhandled` gives it again. So a
 program that loops over `unhandled` first and `collect` then deals with every envelope, and with each of them once.
 """
@@ -14,11 +17,12 @@ from gateway import tls  # isort: skip  # noqa: F401
 import asyncio
 import logging
 import random as pseudorandom
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import grpc.aio
 import nacl.utils
@@ -28,14 +32,16 @@ from opentelemetry import trace
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
+from rogatory.v1.enrolment_pb2_grpc import RegistryStub
 from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 
-from clients import submission
-from clients.connection import Pauses, open_own_node
+from clients import submission, upkeep
+from clients.connection import Connection, Pauses
 from clients.intake import Faulty, Intake, Item, Received, Secrets
-from clients.maildir import DiskFailure, Maildir
+from clients.maildir import Collector, DiskFailure, Maildir
 from clients.submission import SignedRefusal
-from gateway import envelope, telemetry
+from clients.upkeep import Keeper, Upkeep
+from gateway import envelope, signature, telemetry
 from gateway.clock import Clock, system_clock
 from gateway.directory import Directory
 from gateway.envelope import Composed, Letter, Random
@@ -43,7 +49,7 @@ from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.formats import documents
 from gateway.formats.documents import Document
 from gateway.identity import Address
-from gateway.material import ParticipantMaterial
+from gateway.material import Ask, ParticipantMaterial
 from gateway.transport import TlsIdentity, error_of
 
 CREDIT: Final = 256
@@ -51,6 +57,10 @@ MAX_ACKNOWLEDGEMENTS: Final = 256
 ATTEMPT_SECONDS: Final = 15.0
 TIMEOUT_SECONDS: Final = 60.0
 GRACE_SECONDS: Final = 2.0
+MOVE_SECONDS: Final = 10.0
+"""A collect stream over an old connection is cut if the node has not ended it by then; what is lost comes again."""
+
+MAX_RENEWAL_PAUSE_SECONDS: Final = 3600.0
 
 Settle: TypeAlias = Callable[[Sequence[int], Sequence[mailbox.Answer]], None]
 """Takes the answers to the envelopes at some positions."""
@@ -94,19 +104,58 @@ class Parts:
     tracer: trace.Tracer | None = None
 
 
-class Participant:
-    """One participant's face to its own node. Use it as an async context manager to speak to the node."""
+class _Moved(Exception):
+    """A collect stream has ended because there is a newer connection."""
 
-    def __init__(self, parts: Parts) -> None:
+
+@dataclass(eq=False, slots=True)
+class _Stream:
+    """One collect stream.
+
+    Args:
+        connection: over which it runs.
+        outbox: what is still to be said; None ends it.
+        is_moving: it ends because there is a newer connection.
+        cut: ends it at once.
+    """
+
+    connection: Connection
+    outbox: asyncio.Queue[mailbox.CollectRequest | None]
+    is_moving: bool = False
+    cut: Callable[[], object] = bool
+
+    def move(self) -> None:
+        """End it as soon as what was acknowledged is settled, but not much later."""
+        self.is_moving = True
+        self.outbox.put_nowait(None)
+        asyncio.get_running_loop().call_later(MOVE_SECONDS, self.cut)
+
+
+class Participant:
+    """One participant's face to its own node. Use it as an async context manager to speak to the node.
+
+    Args:
+        parts: what it is made of.
+        kept_up: how it keeps up with what changes; without it, everything stays as it is in `parts`.
+    """
+
+    def __init__(self, parts: Parts, kept_up: Upkeep | None = None) -> None:
         self.parts = parts
         self.maildir = Maildir(parts.home)
-        self._channel: grpc.aio.Channel | None = None
+        self._keeper = Keeper(kept_up, self._adopt) if kept_up is not None else None
+        self._connection: Connection | None = None
         self._stopped = asyncio.Event()
-        self._outboxes: set[asyncio.Queue[mailbox.CollectRequest | None]] = set()
+        self._streams: set[_Stream] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
-    def of(cls, loaded: ParticipantMaterial) -> Self:
+    def of(cls, loaded: ParticipantMaterial, ask: Ask | None = None) -> Self:
         """Make a participant of what `gateway.material.load_participant` loaded from its configuration.
+
+        Args:
+            loaded: all of it.
+            ask: returns the passphrase of its keys once more, where its settings name no file that holds it. Without
+                it, such a participant takes no new keys while it runs, and renews no certificate.
 
         Raises:
             DiskFailure: its home cannot be used.
@@ -115,26 +164,33 @@ class Participant:
         if loaded.config.telemetry.otlp_endpoint:
             provider = telemetry.tracer_provider(loaded.config.telemetry, f"rogatory-participant-{loaded.address}")
             tracer = provider.get_tracer("rogatory.clients")
-        return cls(
-            Parts(
-                directory=loaded.directory,
-                address=loaded.address,
-                tls=loaded.identity,
-                home=loaded.config.home,
-                signing_keys=loaded.signing_keys,
-                sealing_keys=loaded.sealing_keys,
-                tracer=tracer,
-            )
+        parts = Parts(
+            directory=loaded.directory,
+            address=loaded.address,
+            tls=loaded.identity,
+            home=loaded.config.home,
+            signing_keys=loaded.signing_keys,
+            sealing_keys=loaded.sealing_keys,
+            tracer=tracer,
         )
+        return cls(parts, Upkeep(loaded, ask))
 
     async def __aenter__(self) -> Self:
-        self._channel = open_own_node(self.parts.directory, self.parts.address, self.parts.tls)
+        self._connection = Connection(self.parts.directory, self.parts.address, self.parts.tls)
+        if self._keeper is not None:
+            self._start(self._keep_up(self._keeper))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.stop()
-        if self._channel is not None:
-            await self._channel.close(GRACE_SECONDS)
+        if self._tasks:
+            # A renewal that is under way is better finished; what is cut off leaves nothing that does not work.
+            late = (await asyncio.wait([*self._tasks], timeout=GRACE_SECONDS))[1]
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        if self._connection is not None:
+            await self._connection.close(GRACE_SECONDS)
 
     @property
     def address(self) -> str:
@@ -143,14 +199,20 @@ class Participant:
 
     @property
     def directory(self) -> Directory:
-        """Who exists."""
+        """Who exists, as far as we have heard."""
         return self.parts.directory
 
     def stop(self) -> None:
         """Make every `collect` end once what it has acknowledged is settled."""
         self._stopped.set()
-        for outbox in self._outboxes:
-            outbox.put_nowait(None)
+        for stream in self._streams:
+            stream.outbox.put_nowait(None)
+
+    @contextmanager
+    def channel(self) -> Iterator[grpc.aio.Channel]:
+        """Yield the channel to our node; it stays open meanwhile, also when a newer one takes its place."""
+        with self._connected().used() as channel:
+            yield channel
 
     def compose(self, letter: Letter, document: Document) -> Composed:
         """Seal a document to the recipients' keys in the directory, and sign its header.
@@ -158,11 +220,13 @@ class Participant:
         Raises:
             Refusal: CONTENT_MISMATCH, the letter does not say what the document says; NOT_PERMITTED, in somebody else's
                 name; NO_ROUTE, a recipient has no valid sealing key; MALFORMED, the letter breaks a rule of the header.
+            Failure: DIRECTORY_EXPIRED, nobody knows any more whose keys are still theirs.
         """
         if letter.sender != self.address:
             raise Refusal(ErrorCode.NOT_PERMITTED, "a participant signs in its own name only", "sender")
         body = documents.encode_for(_claims(letter), document)
         now = self.parts.clock()
+        self.directory.check_in_force(now)
         readers = [key for reader in letter.recipients for key in self.directory.sealing_keys(reader, now)]
         if self.parts.tracer is not None:
             with self.parts.tracer.start_as_current_span("rogatory.compose") as span:
@@ -170,7 +234,7 @@ class Participant:
         return envelope.compose(
             letter,
             body,
-            signing_key=self.signing_key,
+            signing_key=self.signing_key_at(now),
             reader_keys=readers,
             now=now,
             random=self.parts.random,
@@ -216,14 +280,16 @@ class Participant:
             Refusal: the node will not serve us, e.g. REVOKED.
             Failure: STORE, our own disk; UNAVAILABLE, another process collects into this home.
         """
-        with self._maildir_intake() as intake:
+        with self.maildir.collecting() as collector:
             pauses = Pauses(self.parts.chance)
             while not self._stopped.is_set():
                 try:
-                    async with aclosing(self._session(intake, pauses, credit)) as session:
+                    async with aclosing(self._session(collector, pauses, credit)) as session:
                         async for shown in session:
                             for item in shown:
                                 yield item
+                except _Moved:
+                    continue
                 except DiskFailure:
                     raise
                 except Failure as error:
@@ -241,12 +307,14 @@ class Participant:
         """
         found: list[Item] = []
         deadline = asyncio.get_running_loop().time() + within
-        with self._maildir_intake() as intake:
+        with self.maildir.collecting() as collector:
             pauses = Pauses(self.parts.chance)
             while True:
                 try:
-                    async for shown in self._session(intake, pauses, credit, deadline):
+                    async for shown in self._session(collector, pauses, credit, deadline):
                         found.extend(shown)
+                except _Moved:
+                    continue
                 except DiskFailure:
                     raise
                 except Failure as error:
@@ -287,29 +355,107 @@ class Participant:
 
     @property
     def signing_key(self) -> SigningKey:
-        """The signing key in use: of ours, the newest that the directory lists as valid now.
+        """The signing key in use; refuses as `signing_key_at` does."""
+        return self.signing_key_at(self.parts.clock())
+
+    def signing_key_at(self, moment: datetime) -> SigningKey:
+        """Return what signs something that was made at a moment: of ours, the newest that the directory lists for then.
+
+        Whoever countersigns signs what was made before, and every signature under it is judged by when it was made.
 
         Raises:
-            Refusal: BAD_CONFIG, we have none; KEY_REVOKED, none of them is valid.
+            Refusal: BAD_CONFIG, we have none; KEY_REVOKED, none of them was valid then and is trusted now.
         """
         held = {bytes(key.verify_key): key for key in self.parts.signing_keys}
         if not held:
             raise Refusal(ErrorCode.BAD_CONFIG, f"{self.address} has no signing key here", "signing_keys")
-        newest = self.directory.newest_key(self.address, held, self.parts.clock())
+        trusted = [public for public in held if self._is_trusted(public)]
+        newest = self.directory.newest_key(self.address, trusted, moment)
         if newest is None:
-            raise Refusal(ErrorCode.KEY_REVOKED, f"no signing key of {self.address} is valid now", "signing_keys")
+            detail = f"no signing key of {self.address} is valid at {moment.isoformat()}"
+            raise Refusal(ErrorCode.KEY_REVOKED, detail, "signing_keys")
         return held[newest]
+
+    def _is_trusted(self, public: bytes) -> bool:
+        try:
+            self.directory.check_not_revoked(self.address, signature.key_id(public), self.parts.clock())
+        except Refusal:
+            return False
+        return True
 
     @property
     def secrets(self) -> Secrets:
         """What we open and answer with; refuses as `signing_key` does."""
         return Secrets(self.parts.address, self.signing_key, self.parts.sealing_keys)
 
-    @property
-    def _stub(self) -> MailboxStub:
-        if self._channel is None:
+    def _connected(self) -> Connection:
+        if self._connection is None:
             raise RuntimeError("a participant speaks to its node only inside `async with`")
-        return MailboxStub(self._channel)
+        return self._connection
+
+    # Keeping up
+
+    def _adopt(self, loaded: ParticipantMaterial) -> None:
+        """Take what is newer; called by one thread at a time. The event loop moves to another connection by itself."""
+        self.parts = replace(
+            self.parts,
+            directory=loaded.directory,
+            tls=loaded.identity,
+            signing_keys=loaded.signing_keys,
+            sealing_keys=loaded.sealing_keys,
+        )
+
+    async def _keep_up(self, keeper: Keeper) -> None:
+        """Look for what is new, and renew the certificate in time; whatever goes wrong is tried again."""
+        pauses = Pauses(self.parts.chance, first=keeper.seconds, ceiling=max(keeper.seconds, 60.0))
+        renewals = Pauses(self.parts.chance, first=max(keeper.seconds, 1.0), ceiling=MAX_RENEWAL_PAUSE_SECONDS)
+        now = asyncio.get_running_loop().time
+        renew_at, wait = 0.0, keeper.seconds
+        while not self._stopped.is_set():
+            try:
+                if now() >= renew_at and keeper.is_renewal_due:
+                    with self.channel() as channel:
+                        await keeper.renew(RegistryStub(channel))
+                    await asyncio.to_thread(keeper.look)
+                    self._move()
+                renewals.reset()
+            except Exception as error:  # noqa: BLE001  the certificate in use is valid still
+                upkeep.tell(error)
+                renew_at = now() + renewals.next()
+            await self._pause(wait)
+            if self._stopped.is_set():
+                return
+            try:
+                await asyncio.to_thread(keeper.look)
+                self._move()
+                pauses.reset()
+                wait = keeper.seconds
+            except Exception as error:  # noqa: BLE001  what is in force is so still
+                upkeep.tell(error)
+                wait = pauses.next()
+
+    def _move(self) -> None:
+        """Take a new connection if the node is to be reached otherwise, or we show something else to it."""
+        old, parts = self._connected(), self.parts
+        if self._stopped.is_set() or old.suits(parts.directory, parts.address, parts.tls):
+            return
+        self._connection = Connection(parts.directory, parts.address, parts.tls)
+        for stream in self._streams:
+            if stream.connection is old:
+                stream.move()
+        self._start(old.retire())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _learn(self, signatures: Iterable[pb.Signature]) -> None:
+        """Hear of keys that are newer than our directory, before anything is judged by it; called in a thread."""
+        if self._keeper is not None:
+            self._keeper.look_for(signatures)
+
+    # Handing in, collecting
 
     async def _hand_in(
         self, envelopes: Sequence[pb.SignedEnvelope], within: float, attempt: Attempt
@@ -357,6 +503,7 @@ class Participant:
     ) -> None:
         """Judge the answers to some envelopes and keep the proofs among them, before anybody sees them."""
         proofs: list[tuple[ids.EnvelopeRef, pb.Receipt]] = []
+        self._learn(answer.receipt.signature for answer in answers if answer.HasField("receipt"))
         for position, answer in zip(positions, answers, strict=True):
             raw = envelopes[position]
             try:
@@ -375,7 +522,8 @@ class Participant:
     ) -> None:
         request = mailbox.SubmitRequest(envelope=envelopes[positions[0]])
         try:
-            response = await self._stub.Submit(request, timeout=min(remaining, ATTEMPT_SECONDS))
+            with self.channel() as channel:
+                response = await MailboxStub(channel).Submit(request, timeout=min(remaining, ATTEMPT_SECONDS))
         except grpc.aio.AioRpcError as error:
             raise error_of(error) from error
         await asyncio.to_thread(settle, positions, [response.answer])
@@ -383,56 +531,65 @@ class Participant:
     async def _submit_frames(
         self, envelopes: Sequence[pb.SignedEnvelope], positions: Sequence[int], settle: Settle, remaining: float
     ) -> None:
-        await submission.stream(self._stub, envelopes, positions, settle, remaining)
+        with self.channel() as channel:
+            await submission.stream(MailboxStub(channel), envelopes, positions, settle, remaining)
 
-    @contextmanager
-    def _maildir_intake(self) -> Iterator[Intake]:
-        with self.maildir.collecting() as collector:
-            yield Intake(self.secrets, self.directory, self.parts.clock, self.maildir, collector)
+    def _take_in(
+        self, collector: Collector, items: Sequence[mailbox.Item]
+    ) -> tuple[list[mailbox.Acknowledgement], list[Item]]:
+        """Take in the items of one response, by what is known now."""
+        self._learn(_signatures(items))
+        intake = Intake(self.secrets, self.directory, self.parts.clock, self.maildir, collector)
+        return intake.take_in(items)
 
     async def _session(
-        self, intake: Intake, pauses: Pauses, credit: int, deadline: float | None = None
+        self, collector: Collector, pauses: Pauses, credit: int, deadline: float | None = None
     ) -> AsyncGenerator[list[Item], None]:
         """Collect over one stream; with a deadline, until nothing more is due and all is settled."""
+        self.secrets  # noqa: B018  whoever cannot sign must not take anything
         outbox: asyncio.Queue[mailbox.CollectRequest | None] = asyncio.Queue()
         outbox.put_nowait(mailbox.CollectRequest(credit=credit))
-        self._outboxes.add(outbox)
+        stream = _Stream(self._connected(), outbox)
+        self._streams.add(stream)
         timeout = None if deadline is None else deadline - asyncio.get_running_loop().time()
-        call = self._stub.Collect(_requests(outbox), timeout=timeout)
-        unsettled: set[int] = set()
-        drained = leaving = False
-        try:
-            async for response in call:
-                if leaving:
-                    continue  # too late to acknowledge it, so it is left with the node, which gives it again
-                pauses.reset()
-                acks, shown = await asyncio.to_thread(intake.take_in, response.items)
-                shown += _refused(response.settled)
-                unsettled.update(ack.delivery_id for ack in acks)
-                unsettled.difference_update(settled.delivery_id for settled in response.settled)
-                _acknowledge(outbox, acks, len(response.items))
-                drained = response.drained or (drained and not response.items)
-                leaving = deadline is not None and drained and not unsettled
-                if leaving:
-                    outbox.put_nowait(None)
-                yield shown
-        except GeneratorExit:
-            # What was acknowledged is on our disk; whoever leaves the loop still wants the node to hear of it.
-            await _finish(call, outbox)
-            raise
-        except grpc.aio.AioRpcError as error:
-            raise error_of(error) from error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            # Our own channel was closed under the call; nobody cancelled us.
-            if not self._stopped.is_set() or (task is not None and task.cancelling()):
+        with stream.connection.used() as channel:
+            call = MailboxStub(channel).Collect(_requests(outbox), timeout=timeout)
+            stream.cut = call.cancel
+            unsettled: set[int] = set()
+            drained = leaving = False
+            try:
+                async for response in call:
+                    if leaving:
+                        continue  # too late to acknowledge it, so it is left with the node, which gives it again
+                    pauses.reset()
+                    acks, shown = await asyncio.to_thread(self._take_in, collector, response.items)
+                    shown += _refused(response.settled)
+                    unsettled.update(ack.delivery_id for ack in acks)
+                    unsettled.difference_update(settled.delivery_id for settled in response.settled)
+                    _acknowledge(outbox, acks, len(response.items))
+                    drained = response.drained or (drained and not response.items)
+                    leaving = deadline is not None and drained and not unsettled
+                    if leaving:
+                        outbox.put_nowait(None)
+                    yield shown
+            except GeneratorExit:
+                # What was acknowledged is on our disk; whoever leaves the loop still wants the node to hear of it.
+                await _finish(call, outbox)
                 raise
-        finally:
-            self._outboxes.discard(outbox)
-            outbox.put_nowait(None)
-            call.cancel()
+            except grpc.aio.AioRpcError as error:
+                # What a stream says that ends anyhow, the next one says too.
+                if not stream.is_moving:
+                    raise error_of(error) from error
+            except asyncio.CancelledError:
+                if not self._stopped.is_set() and not stream.is_moving:
+                    raise
+                _raise_if_cancelled()  # else our own channel was closed under the call, or the call cut
+            finally:
+                self._streams.discard(stream)
+                outbox.put_nowait(None)
+                call.cancel()
         if not leaving and not self._stopped.is_set():
-            raise Failure(ErrorCode.UNAVAILABLE, "the node ended the stream")
+            raise _Moved if stream.is_moving else Failure(ErrorCode.UNAVAILABLE, "the node ended the stream")
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not for longer than until `stop`."""
@@ -453,6 +610,20 @@ async def _finish(
         async with asyncio.timeout(GRACE_SECONDS):
             async for _ in call:
                 pass  # too late to take anything in; the node gives it again
+
+
+def _raise_if_cancelled() -> None:
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _signatures(items: Sequence[mailbox.Item]) -> Iterator[pb.Signature]:
+    for item in items:
+        if item.HasField("envelope"):
+            yield from item.envelope.signatures
+        elif item.HasField("receipt"):
+            yield item.receipt.signature
 
 
 async def _requests(outbox: asyncio.Queue[mailbox.CollectRequest | None]) -> AsyncIterator[mailbox.CollectRequest]:

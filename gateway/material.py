@@ -12,30 +12,31 @@ RFC 5280 sections 4.1.2.5, 4.2.1.12 and 6.1.3.
 
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
 from gateway import config as configuration
-from gateway import hsm, keys, passphrase
+from gateway import hsm, keys, mirror, passphrase
 from gateway.clock import Clock, system_clock
 from gateway.config import DirectorySource, NodeConfig, ParticipantConfig
 from gateway.directory import Directory, KeyEntry, NodeEntry, Status
-from gateway.errors import ErrorCode, Refusal
+from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.hidden import Passphrase
 from gateway.identity import (
     UNREADABLE_CERTIFICATE,
     Address,
     Role,
+    certificate_fingerprint,
     certificate_identity,
     host_name,
     uri_names,
@@ -46,6 +47,7 @@ from gateway.tls import read_leaf
 from gateway.transport import TlsIdentity
 from gateway.trust import client
 from gateway.trust.client import Trusted
+from gateway.trust.fetch import GRPCS
 
 WARN_BEFORE: Final = timedelta(days=7)
 """What ends sooner is warned of. Development certificates last 30 days."""
@@ -161,7 +163,7 @@ def check_node(config: NodeConfig, clock: Clock = system_clock, path: Path | Non
 
 def hold(config: NodeConfig) -> "Holdings":
     """Load what a node holds itself, whatever the directory says of it; refuses as `check_node` does."""
-    phrase = _passphrase(config, None)
+    phrase = passphrase_of(config, None)
     signers: list[Signer] = [KeySigner(keys.load_signing_key(path, phrase)) for path in config.signing_keys]
     if config.hsm is not None:
         pin = passphrase.read(config.hsm.pin_file, hsm.LEAST_PIN_CHARACTERS)
@@ -227,7 +229,8 @@ def check_participant(
         Failure: UNAVAILABLE, no directory can be had.
     """
     now = clock()
-    trusted = find(config.directory, now)
+    ask = None if ask is None else cache(ask)
+    trusted = _find(config, find, ask, now)
     directory = trusted.directory
     node = _node_entry(directory, config.address.node, "address")
     entry = directory.participant(config.address)
@@ -239,7 +242,7 @@ def check_participant(
             f": its node's list is {problem}" if problem else ""
         )
         raise Refusal(ErrorCode.REVOKED, detail, "address")
-    phrase = _passphrase(config, ask)
+    phrase = passphrase_of(config, ask)
     signing_keys, warnings = _signing_keys(config, entry.signing_keys, phrase, now)
     sealing_keys, more = _sealing_keys(config, entry.sealing_keys, phrase, now)
     certificate = _Certificate.load(config.certificate)
@@ -264,6 +267,42 @@ def check_participant(
             *_end_warnings(certificate.leaf.not_valid_after_utc, now, "certificate"),
             *trusted.warnings(now),
         ),
+    )
+
+
+def _find(config: ParticipantConfig, find: Find, ask: Ask | None, now: datetime) -> Trusted:
+    if not config.directory.repository.startswith(GRPCS):
+        return find(config.directory, now)
+    identity = _Certificate.load(config.certificate).with_key(config.tls_key, passphrase_of(config, ask))
+    try:
+        return mirror.find(config.directory, identity, now)
+    except GatewayError:
+        if find is client.load:
+            raise
+    return find(config.directory, now)  # by the copy alone
+
+
+def refresh_participant(
+    loaded: ParticipantMaterial, clock: Clock = system_clock, ask: Ask | None = None
+) -> ParticipantMaterial:
+    """Return what a participant that runs would start with now; refuses as `check_participant` does.
+
+    Its settings are read again, and all that they name if that has changed.
+    """
+    config = loaded.config if loaded.path is None else configuration.load(ParticipantConfig, loaded.path)
+    if config != loaded.config or _Certificate.load(config.certificate).chain_pem != loaded.identity.chain_pem:
+        return check_participant(config, clock, ask, path=loaded.path)
+    trusted = mirror.find(config.directory, loaded.identity, clock())
+    entry = trusted.directory.participant(config.address)
+    if entry is None or entry.status is Status.REVOKED:
+        raise Refusal(ErrorCode.REVOKED, f"{config.address} is no longer in the directory, or revoked", "address")
+    return replace(
+        loaded,
+        roles=entry.roles,
+        directory=trusted.directory,
+        node=_node_entry(trusted.directory, config.address.node, "address"),
+        directory_expires=trusted.expires,
+        warnings=trusted.warnings(clock()),
     )
 
 
@@ -295,7 +334,7 @@ def _node_entry(directory: Directory, code: str, where: str) -> NodeEntry:
 # Keys for envelopes and receipts
 
 
-def _passphrase(config: NodeConfig | ParticipantConfig, ask: Ask | None) -> Passphrase | None:
+def passphrase_of(config: NodeConfig | ParticipantConfig, ask: Ask | None) -> Passphrase | None:
     """Return what opens every key file of a process; None if they are plain by its settings."""
     if config.passphrase_file is not None:
         if not config.encrypted_keys:
@@ -341,11 +380,14 @@ def _sealing_keys(
 ) -> tuple[tuple[PrivateKey, ...], tuple[str, ...]]:
     held: list[PrivateKey] = []
     listed: list[KeyEntry] = []
-    for position, path in enumerate(config.sealing_keys):
+    for path in config.sealing_keys:
         key = keys.load_sealing_key(path, phrase)
         held.append(key)
-        # Not asked whether it is valid now: a key of the past still opens what was sealed to it.
-        listed.append(_listed(entries, bytes(key.public_key), config.address, f"sealing_keys[{position}]"))
+        # Not asked whether it is valid now: a key of the past still opens what was sealed to it. And a new one is named
+        # here before it is listed, so that nothing is ever sealed to a key that nobody will find.
+        listed += [entry for entry in entries if entry.public == bytes(key.public_key)]
+    if held and not listed:
+        raise _bad("sealing_keys[0]", f"the directory holds no such key for {config.address}")
     in_use = [entry for entry in entries if entry.valid_at(now)]
     usable = [entry for entry in listed if entry.valid_at(now)]
     if (in_use or held) and not usable:
@@ -385,7 +427,7 @@ def _end_warnings(end: datetime, now: datetime, what: str) -> tuple[str, ...]:
 
 
 def _check_certificate_not_revoked(leaf: x509.Certificate, revoked: Collection[str]) -> None:
-    if leaf.fingerprint(SHA256()).hex() in revoked:
+    if certificate_fingerprint(leaf).hex() in revoked:
         raise Refusal(ErrorCode.REVOKED, "this certificate is revoked in the directory", "certificate")
 
 

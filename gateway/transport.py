@@ -32,6 +32,10 @@ CHANNEL_OPTIONS: Final[ChannelOptions] = (
 )
 """Options that every channel of ours uses."""
 
+APPLICANT_BYTES: Final = 64 << 10
+"""What an applicant reads at most: an answer has a certificate chain in it, about 2 KiB."""
+
+_MAX_RECEIVED: Final = "grpc.max_receive_message_length"
 _NAME_OVERRIDE: Final = "grpc.ssl_target_name_override"
 
 
@@ -94,6 +98,37 @@ def server_credentials(current: Callable[[], DoorTls]) -> grpc.ServerCredentials
     )
 
 
+def applicant_credentials(current: Callable[[], DoorTls]) -> grpc.ServerCredentials:
+    """Return credentials that ask for no client certificate: whoever enrols has none.
+
+    Args:
+        current: as for `server_credentials`; its CAs are not looked at.
+
+    Raises:
+        RuntimeError: TLS 1.2 is not shut out, see `tls.require_tls13`.
+    """
+    tls.require_tls13()
+    served = current()
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal served
+        latest = current()
+        if latest is served:
+            return None
+        served = latest
+        return _own_certificate(latest)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _own_certificate(served),
+        fetch,  # type: ignore[arg-type]  # as above
+        require_client_authentication=False,
+    )
+
+
+def _own_certificate(door: DoorTls) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(door.identity.key_pem, door.identity.chain_pem)])
+
+
 def _configuration(door: DoorTls) -> grpc.ServerCertificateConfiguration:
     pair = (door.identity.key_pem, door.identity.chain_pem)
     return grpc.ssl_server_certificate_configuration([pair], _anchors(door.client_cas))
@@ -130,6 +165,36 @@ def open_channel(
     return grpc.aio.secure_channel(endpoint, credentials, [*kept, (_NAME_OVERRIDE, host_name(node, federation))])
 
 
+def applicant_channel(endpoint: str, node: str, federation: str, ca_pem: bytes) -> grpc.aio.Channel:
+    """Return a channel to a node's Enrolment door, for who has no certificate yet: the node alone proves itself.
+
+    Args:
+        endpoint: `host:port` of that door.
+        node: code of the node meant.
+        federation: the federation's domain.
+        ca_pem: the CA of that node, as the invitation names it; nobody else's certificate will do.
+
+    Raises:
+        Refusal: BAD_CONFIG, `ca_pem` holds no certificate.
+        RuntimeError: TLS 1.2 is not shut out, see `tls.require_tls13`.
+    """
+    tls.require_tls13()
+    options = [*(option for option in CHANNEL_OPTIONS if option[0] != _MAX_RECEIVED), (_MAX_RECEIVED, APPLICANT_BYTES)]
+    return open_channel(endpoint, node, federation, grpc.ssl_channel_credentials(_anchors([ca_pem])), options)
+
+
+def sync_channel(
+    endpoint: str,
+    node: str,
+    federation: str,
+    credentials: grpc.ChannelCredentials,
+    options: ChannelOptions = (),
+) -> grpc.Channel:
+    """Return a channel as `open_channel` does, for a thread that has no event loop."""
+    kept = [option for option in options if option[0] != _NAME_OVERRIDE]
+    return grpc.secure_channel(endpoint, credentials, [*kept, (_NAME_OVERRIDE, host_name(node, federation))])
+
+
 def _anchors(certificates: Sequence[bytes]) -> bytes:
     joined = b"\n".join(certificates)
     if b"-----BEGIN CERTIFICATE-----" not in joined:
@@ -144,7 +209,7 @@ def channel_to(node: NodeEntry, federation: str, identity: TlsIdentity) -> grpc.
     )
 
 
-def error_of(error: grpc.aio.AioRpcError) -> GatewayError:
+def error_of(error: grpc.RpcError) -> GatewayError:
     """Return the error that a node sent in the status details of a call, or UNAVAILABLE if it sent none.
 
     Whatever else can end a call (no connection, a deadline, a proxy) leaves unknown what the node did: retry.

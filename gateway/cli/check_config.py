@@ -64,12 +64,12 @@ def check(file: Path) -> Finding:
     """
     if is_node(file):
         config = load(NodeConfig, file)
-        with _aside(config.directory) as source:
+        with aside(config.directory) as source:
             node = material.check_node(config.model_copy(update={"directory": source}))
         _probe_store(node.config.store)
         return Finding(file, str(node.address), node.expires, node.directory_expires, node.warnings)
     settings = load(ParticipantConfig, file)
-    with _aside(settings.directory) as source:
+    with aside(settings.directory) as source:
         changed = settings.model_copy(update={"directory": source})
         participant = material.check_participant(changed, ask=passphrases.ask)
     return Finding(
@@ -78,7 +78,7 @@ def check(file: Path) -> Finding:
 
 
 @contextmanager
-def _aside(source: DirectorySource) -> Iterator[DirectorySource]:
+def aside(source: DirectorySource) -> Iterator[DirectorySource]:
     """Yield a source with a copy of the cache: a look must not change what a process that runs relies on."""
     cache = source.cache
     place = cache if cache.exists() else cache.parent

@@ -7,6 +7,7 @@ Refuses with NOT_FOUND what is not there, or is there more than once, and with B
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -56,8 +57,9 @@ class Home:
     """
 
     def __init__(self, path: Path) -> None:
-        self.loaded = material.load_participant(path, ask=passphrases.ask)
-        self.participant = Participant.of(self.loaded)
+        ask = cache(passphrases.ask)  # a person is asked once; new keys of ours may want it again
+        self.loaded = material.load_participant(path, ask=ask)
+        self.participant = Participant.of(self.loaded, ask)
 
     def collected(self, beginning: str, field: str = "id") -> Received:
         """Return the collected envelope whose id begins so, dealt with or not.

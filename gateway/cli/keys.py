@@ -1,30 +1,59 @@
 """`rogatory keys`: private keys at rest.
 
-In: key files and passphrases, or a settings file. Out: the same files under a passphrase, or what they are. Files are
-replaced whole: at every moment a path holds the old content or the new. Refuses with KEY_FILE to leave a plain copy,
-see `gateway.private_files.replace`. Shows key ids and modes, never a byte of a key.
+In: key files and passphrases, or a settings file. Out: the same files under a passphrase, what they are, or new keys
+beside the old ones. Files are replaced whole: at every moment a path holds the old content or the new. Refuses with
+KEY_FILE to leave a plain copy, see `gateway.private_files.replace`. Shows key ids and modes, never a byte of a key.
+
+How a participant's keys are rotated, and what a crash leaves, says `clients.renewal`. A node with `[registry]` lists
+its own keys: here a key file is made and then named, and the running node does the rest. Its certificate is issued with
+the CA's key, written, and then named together with its key. A crash before the naming leaves files that nothing names.
 """
 
+import asyncio
 import stat
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import click
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from nacl.signing import SigningKey
+from rogatory.v1.enrolment_pb2_grpc import RegistryStub
 
-from gateway import config, keys, locked, passphrase, signature
-from gateway.cli import output, passphrases
+from certs import profiles
+from clients import renewal
+from clients.participant import Participant
+from clients.renewal import Renewed, Wanted
+from gateway import config, keys, locked, material, passphrase, private_files, settings_file, signature
+from gateway.cli import check_config, output, passphrases
 from gateway.cli.check_config import is_node
-from gateway.config import NodeConfig, ParticipantConfig
+from gateway.clock import system_clock
+from gateway.config import NodeConfig, ParticipantConfig, Registry
+from gateway.directory import FOREVER, KeyEntry, ParticipantEntry
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.hidden import Passphrase
 from gateway.hsm import LEAST_PIN_CHARACTERS
+from gateway.identity import Address
+from gateway.material import NodeMaterial
+from gateway.registry.keys import load_registry_keys
+from gateway.trust import client
 
 COST: Final = locked.DEFAULT
 ENCRYPTED: Final = "encrypted"
 UNCHANGED: Final = "unchanged"
+_LISTED: Final = ("Ed25519", "X25519")
 
+_config = click.option(
+    "--config",
+    "path",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Settings of a node or participant.",
+)
 _files = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
@@ -39,6 +68,8 @@ class Finding:
         key_id: of a key, as the directory has it.
         encrypted: of a key file.
         mode: permissions, octal; empty if there is no file.
+        listed: of a key for envelopes or receipts, what the directory says of it; None if it does not list it.
+        in_use: of a signing key, whether it signs now; of a sealing key, whether others seal to it now.
         error: why a start would refuse it.
     """
 
@@ -48,12 +79,14 @@ class Finding:
     key_id: str = ""
     encrypted: bool | None = None
     mode: str = ""
+    listed: KeyEntry | None = None
+    in_use: bool | None = None
     error: GatewayError | None = None
 
 
 @click.group(epilog="\b\nExample:\n  rogatory keys status --config fed/ee/node.toml")
 def command() -> None:
-    """Encrypt key files, change their passphrase, show what they are."""
+    """Encrypt key files, change their passphrase, rotate keys, show what they are."""
 
 
 @command.command(epilog="\b\nExample:\n  rogatory keys encrypt fed/ee/*.key --passphrase-file /run/secrets/ee")
@@ -97,20 +130,47 @@ def change_passphrase(
     _report([(path, ENCRYPTED if path in due else UNCHANGED) for path in files], as_json)
 
 
+@command.command(epilog="\b\nExample:\n  rogatory keys rotate --config lhv/participant.toml --signing --sealing --tls")
+@_config
+@click.option("--signing", is_flag=True, help="A new signing key.")
+@click.option("--sealing", is_flag=True, help="A new sealing key, of a participant.")
+@click.option("--tls", "certificate", is_flag=True, help="A new TLS key and certificate.")
+@output.json_option
+def rotate(path: Path, signing: bool, sealing: bool, certificate: bool, as_json: bool) -> None:
+    """Make new keys beside the old ones, have the node list them, and name them in the settings.
+
+    The old keys stay: they go on for a while, and then still open what was sealed to them. Processes that run take the
+    new ones by themselves.
+    """
+    wanted = Wanted(signing=signing, sealing=sealing, tls=certificate)
+    if not (signing or sealing or certificate):
+        raise Refusal(ErrorCode.BAD_INPUT, "say what shall be new: --signing, --sealing, --tls", "signing")
+    made = _rotate_node(path, wanted) if is_node(path) else _rotate_participant(path, wanted)
+    if as_json:
+        output.emit_json(_renewed_object(made))
+        return
+    files = {"signing key": made.signing, "sealing key": made.sealing, "certificate": made.certificate}
+    output.emit_table(("new", "file"), [(name, file) for name, file in files.items() if file is not None])
+    if made.keys_valid_from is not None:
+        click.echo(
+            f"\nThe new keys count from {made.keys_valid_from:%Y-%m-%d %H:%M:%S %Z}; until then, the old ones do."
+        )
+    if made.expires is not None:
+        click.echo(f"\nThe new certificate ends on {made.expires:%Y-%m-%d %H:%M %Z}.")
+
+
 @command.command(epilog="\b\nExample:\n  rogatory keys status --config fed/ee/node.toml")
-@click.option(
-    "--config",
-    "path",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Settings of a node or participant.",
-)
+@_config
 @output.json_option
 @click.pass_context
 def status(ctx: click.Context, path: Path, as_json: bool) -> None:
-    """Show the keys that a node or participant starts from; needs no passphrase."""
+    """Show the keys that a node or participant starts from; needs no passphrase.
+
+    Where the directory can be had, or was had before, it is said of each key from when until when it counts, and
+    whether it is in use.
+    """
     settings = config.load(NodeConfig, path) if is_node(path) else config.load(ParticipantConfig, path)
-    findings = [*_findings(settings)]
+    findings = _with_directory(settings, [*_findings(settings)], system_clock())
     if as_json:
         output.emit_json({"keys": [_as_object(each) for each in findings]})
     else:
@@ -118,6 +178,110 @@ def status(ctx: click.Context, path: Path, as_json: bool) -> None:
     errors = [each.error for each in findings if each.error is not None]
     if errors:
         ctx.exit(max(map(output.exit_code, errors)))
+
+
+def _rotate_participant(path: Path, wanted: Wanted) -> Renewed:
+    ask = cache(passphrases.ask)
+    loaded = material.load_participant(path, ask=ask)
+
+    async def work() -> Renewed:
+        # Without upkeep: two renewals at a time would be one too many.
+        async with Participant(Participant.of(loaded).parts) as participant:
+            with participant.channel() as channel:
+                return await renewal.renew(
+                    RegistryStub(channel),
+                    lambda: material.load_participant(path, ask=ask),
+                    wanted,
+                    material.passphrase_of(loaded.config, ask),
+                    path=path,
+                )
+
+    return asyncio.run(work())
+
+
+def _rotate_node(path: Path, wanted: Wanted) -> Renewed:
+    settings = config.load(NodeConfig, path)
+    if settings.registry is None:
+        raise Refusal(ErrorCode.BAD_INPUT, "this node has no [registry]: its keys are the founders' affair", "registry")
+    if wanted.sealing:
+        raise Refusal(ErrorCode.BAD_INPUT, "a node has no sealing key: nothing is sealed to it", "sealing")
+    if wanted.signing and not settings.signing_keys:
+        raise Refusal(ErrorCode.BAD_INPUT, "the signing key of this node lies in a token; make a new one there", "hsm")
+    phrase = material.passphrase_of(settings, None)
+    with settings_file.alone(path):
+        loaded = material.load_node(path)
+        made = Renewed()
+        if wanted.tls:
+            made = _renew_node_certificate(path, loaded, settings.registry, phrase)
+        return replace(made, signing=_new_node_key(path, settings, phrase)) if wanted.signing else made
+
+
+def _new_node_key(path: Path, settings: NodeConfig, phrase: Passphrase | None) -> Path:
+    file = settings_file.new_file(settings.signing_keys[-1], "signing", ".key", system_clock())
+    keys.save_signing_key(file, SigningKey.generate(), phrase, COST)
+    names = [settings_file.name_of(path, each) for each in (*settings.signing_keys, file)]
+    settings_file.edit(path, lambda _: {"signing_keys": names})
+    return file
+
+
+def _renew_node_certificate(path: Path, loaded: NodeMaterial, registry: Registry, phrase: Passphrase | None) -> Renewed:
+    authority, now = load_registry_keys(registry, loaded, phrase).authority, system_clock()
+    key = ec.generate_private_key(profiles.CURVE)
+    issued = authority.issue(
+        key.public_key(),
+        loaded.address,
+        loaded.directory.federation,
+        now,
+        timedelta(days=registry.certificate_days),
+        profiles.NODE,
+    )
+    key_file = settings_file.new_file(loaded.config.tls_key, "tls", ".key", now)
+    keys.save_tls_key(key_file, key, phrase, COST)
+    certificate = key_file.with_suffix(".pem")
+    private_files.create(certificate, issued.public_bytes(Encoding.PEM) + authority.pem)
+    # As the next start will: what would be refused there must not be named.
+    chosen = loaded.config.model_copy(update={"certificate": certificate, "tls_key": key_file})
+    material.fit_node(chosen, material.hold(chosen), loaded.trusted, now)
+    names = {
+        "certificate": settings_file.name_of(path, certificate),
+        "tls_key": settings_file.name_of(path, key_file),
+    }
+    settings_file.edit(path, lambda _: names)
+    return Renewed(certificate=certificate, tls_key=key_file, expires=issued.not_valid_after_utc)
+
+
+def _renewed_object(made: Renewed) -> dict[str, object]:
+    files = {"signing": made.signing, "sealing": made.sealing, "certificate": made.certificate, "tls_key": made.tls_key}
+    times = {"keys_valid_from": made.keys_valid_from, "certificate_ends": made.expires}
+    return {
+        **{name: None if file is None else str(file) for name, file in files.items()},
+        **{name: None if moment is None else moment.isoformat() for name, moment in times.items()},
+    }
+
+
+def _with_directory(settings: NodeConfig | ParticipantConfig, findings: list[Finding], now: datetime) -> list[Finding]:
+    """Say of each key what the directory says, if there is one to be had."""
+    address = Address.of_node(settings.node) if isinstance(settings, NodeConfig) else settings.address
+    try:
+        with check_config.aside(settings.directory) as source:
+            directory = client.load(source, now).directory
+        entry = directory.node(address.node) if address.is_node else directory.participant(address)
+    except GatewayError:
+        return findings
+    signing = entry.signing_keys if entry is not None else ()
+    sealing = entry.sealing_keys if isinstance(entry, ParticipantEntry) else ()
+    listed = {signature.key_id(key.public).hex(): key for key in (*signing, *sealing)}
+    held = [key.public for name, key in listed.items() if any(each.key_id == name for each in findings)]
+    newest = directory.newest_key(str(address), held, now)
+
+    def said(finding: Finding) -> Finding:
+        key = listed.get(finding.key_id) if finding.algorithm in _LISTED else None
+        if key is None:
+            return finding
+        in_use = key.public == newest if finding.algorithm == "Ed25519" else key.valid_at(now)
+        return replace(finding, listed=key, in_use=in_use)
+
+    return [said(each) for each in findings]
 
 
 def _encrypt(path: Path, phrase: Passphrase) -> str:
@@ -175,7 +339,7 @@ def _key(setting: str, path: Path, demanded: bool) -> Finding:
         said = "encrypted, the settings say plain" if listed.encrypted else "plain, the settings demand encrypted"
         wrong = Refusal(ErrorCode.KEY_FILE, said, str(path))
     key_id = signature.key_id(listed.public).hex()
-    return Finding(setting, path, listed.algorithm, key_id, listed.encrypted, _mode(path), wrong)
+    return Finding(setting, path, listed.algorithm, key_id, listed.encrypted, _mode(path), error=wrong)
 
 
 def _secret(setting: str, path: Path, least: int | None = None) -> Finding:
@@ -194,10 +358,18 @@ def _mode(path: Path) -> str:
 
 
 def _as_object(finding: Finding) -> dict[str, object]:
-    error = finding.error
+    error, listed = finding.error, finding.listed
+    ends = [] if listed is None else [end for end in (listed.not_after, listed.not_trusted_after) if end is not None]
     return {
-        **asdict(finding),
+        "setting": finding.setting,
         "file": str(finding.file),
+        "algorithm": finding.algorithm,
+        "key_id": finding.key_id,
+        "encrypted": finding.encrypted,
+        "mode": finding.mode,
+        "valid_from": None if listed is None else listed.not_before.isoformat(),
+        "valid_until": min(ends).isoformat() if ends else None,
+        "in_use": finding.in_use,
         "error": None if error is None else output.error_object(error),
     }
 
@@ -205,9 +377,28 @@ def _as_object(finding: Finding) -> dict[str, object]:
 def _show(findings: list[Finding]) -> None:
     words = {None: "", True: "yes", False: "no"}
     rows = [
-        (each.setting, each.file, each.algorithm, each.key_id, words[each.encrypted], each.mode) for each in findings
+        (
+            each.setting,
+            each.file,
+            each.algorithm,
+            each.key_id,
+            words[each.encrypted],
+            each.mode,
+            _window(each.listed),
+            words[each.in_use],
+        )
+        for each in findings
     ]
-    output.emit_table(("setting", "file", "algorithm", "key id", "encrypted", "mode"), rows)
+    headings = ("setting", "file", "algorithm", "key id", "encrypted", "mode", "counts", "in use")
+    output.emit_table(headings, rows)
     for each in findings:
         if each.error is not None:
             output.emit_error(each.error)
+
+
+def _window(listed: KeyEntry | None) -> str:
+    if listed is None:
+        return ""
+    end = min(listed.not_after, listed.not_trusted_after or FOREVER)
+    until = "" if end == FOREVER else f" until {end:%Y-%m-%d %H:%M:%S}"
+    return f"from {listed.not_before:%Y-%m-%d %H:%M:%S}{until}"

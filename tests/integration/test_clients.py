@@ -475,7 +475,7 @@ async def test_two_collectors_of_one_home_do_not_both_run(node: FakeNode) -> Non
 
 
 async def test_participant_without_signing_key_collects_nothing(node: FakeNode) -> None:
-    me = await node.participant(world.EXCHANGE, signing_key=None)
+    me = await node.participant(world.EXCHANGE, signing_keys=())
     with pytest.raises(Refusal) as caught:
         await me.collect_available()
     assert caught.value.code is ErrorCode.BAD_CONFIG

@@ -99,7 +99,9 @@ async def test_revoked_key_does_not_work_by_backdating(fed: Federation) -> None:
     directory = fed.directory
     now = fed.clock()
     revoked = tuple(
-        p.model_copy(update={"signing_keys": tuple(k.model_copy(update={"not_trusted_after": now}) for k in p.signing_keys)})
+        p.model_copy(
+            update={"signing_keys": tuple(k.model_copy(update={"not_trusted_after": now}) for k in p.signing_keys)}
+        )
         if str(p.address) == "ee/prosecutor"
         else p
         for p in directory.participants

@@ -162,12 +162,23 @@ def test_a_missing_key_is_refused(fed: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("address", [NODE, PROSECUTOR])
+def test_a_signing_key_that_is_not_valid_yet_is_refused(fed: Path, address: Address) -> None:
+    key = SigningKey.generate()
+    path = fed / address.node / ("" if address.is_node else address.name) / "signing.key"
+    path.unlink()
+    keys.save_signing_key(path, key)
+    begins = (NOW + timedelta(seconds=1)).isoformat()
+    listed = {"public": bytes(key.verify_key).hex(), "not_before": begins}
+    edit_directory(fed, lambda content: entry_of(content, address)["signing_keys"].append(listed))
+    assert refused(fed, address) == (ErrorCode.BAD_CONFIG, "signing_keys")
+
+
+@pytest.mark.parametrize("address", [NODE, PROSECUTOR])
 @pytest.mark.parametrize(
     "change",
     [
         {"not_trusted_after": NOW.isoformat()},
         {"not_after": NOW.isoformat()},
-        {"not_before": (NOW + timedelta(seconds=1)).isoformat()},
     ],
 )
 def test_a_signing_key_that_is_not_valid_now_is_refused(fed: Path, address: Address, change: dict[str, str]) -> None:

@@ -47,7 +47,7 @@ class Cast:
                     address=Address.parse(address),
                     tls=TlsIdentity(b"", b""),
                     home=self.folder / address,
-                    signing_key=world.signing_key(address),
+                    signing_keys=(world.signing_key(address),),
                     sealing_keys=(world.sealing_key(address),),
                     clock=lambda: world.NOW,
                 )
