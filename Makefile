@@ -10,14 +10,17 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --pyth
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check baseline examples clean format lint types layers contract hygiene proto lock
+.PHONY: help demo demo-trust test bench check baseline examples clean format lint types layers contract hygiene proto lock
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
-		printf '  make %-9s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+		printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 demo: .venv/.runtime ## run two nodes and a case between them
 	@$(BIN)/rogatory demo
+
+demo-trust: .venv/.runtime ## run three nodes: how members and keys come and go
+	@$(BIN)/rogatory demo-trust
 
 test: .venv/.dev ## run every test
 	@echo "== tests ($(WORKERS) at a time)"

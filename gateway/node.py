@@ -6,37 +6,52 @@ couriers and the sweep, over one store. Stopping drains: what is in work is fini
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
 import grpc.aio
 from opentelemetry.sdk.trace import TracerProvider
-from rogatory.v1 import mailbox_pb2_grpc, relay_pb2_grpc, trace_pb2_grpc
+from rogatory.v1 import directory_pb2_grpc, enrolment_pb2_grpc, mailbox_pb2_grpc, relay_pb2_grpc, trace_pb2_grpc
 from rogatory.v1 import trace_pb2 as trace
 
-from gateway import deliver, telemetry, transport
+from gateway import deliver, mirror, telemetry, transport
 from gateway.clock import Clock, system_clock
-from gateway.config import NodeConfig
+from gateway.config import NodeConfig, Registry
 from gateway.directory import Directory, Status
+from gateway.doors import enrolment
 from gateway.doors.courier import Courier
+from gateway.doors.directory import DirectoryDoor
 from gateway.doors.entrance import Bell, Entrance
 from gateway.doors.mailbox import MailboxDoor
 from gateway.doors.quotas import Pause, Quotas
+from gateway.doors.registry import RegistryDoor
 from gateway.doors.relay import RelayDoor
 from gateway.doors.trace import TraceDoor
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.hidden import Passphrase
 from gateway.identity import Address
-from gateway.material import NodeMaterial
+from gateway.material import NodeMaterial, passphrase_of
+from gateway.offering import Offering
 from gateway.path import Path
+from gateway.publisher import Publisher
 from gateway.receipt import Scribe
+from gateway.registry.keys import load_registry_keys
+from gateway.registry.office import Office
 from gateway.statement import issue
 from gateway.store import Reader, Transaction, Writer, open_store
+from gateway.trust.lists import SignedList
+from gateway.trust.roles import TIMESTAMP
 from gateway.upkeep import Upkeep
 
-# Frames are checked against max_frame_bytes by us, with our own error; this only bounds what gRPC reads before that.
-WIRE_ALLOWANCE: Final = 4 << 20
+# Frames are checked against max_frame_bytes by us, with our own error; this only bounds what gRPC reads before that. A
+# node's whole list, which is no frame, has to fit by itself.
+WIRE_ALLOWANCE: Final = 6 << 20
 DRAIN_SECONDS: Final = 5.0
+NEWS_SECONDS: Final = 5.0  # no longer than a drain: a stopping node waits for its threads
+
+diagnostics = logging.getLogger("gateway.node")
 
 
 def unwatched(stage: str) -> None:
@@ -69,7 +84,9 @@ class Node:
             pause: waits so many seconds for a quota to have room.
         """
         self._config = config
-        self.upkeep = Upkeep(material, clock)
+        self.upkeep = Upkeep(material, clock, self._own_list)
+        self._office: Office | None = None
+        self._enrolment: grpc.aio.Server | None = None
         self._clock = clock
         self._chance = chance
         self._watch = watch
@@ -130,7 +147,16 @@ class Node:
         relay_pb2_grpc.add_RelayServicer_to_server(relay_door, server)
         trace_door = TraceDoor(config.node, lookup, entrance, reader, self._ask_node)
         trace_pb2_grpc.add_TraceServicer_to_server(trace_door, server)
+        phrase = await asyncio.to_thread(passphrase_of, config, None)
+        publisher = None
+        if config.publisher is not None:
+            publisher = await asyncio.to_thread(Publisher, config.publisher, phrase, self._clock)
+            self._start(publisher.run())
+        directory_door = DirectoryDoor(entrance, config.directory, publisher, upkeep.look, self._clock)
+        directory_pb2_grpc.add_DirectoryServicer_to_server(directory_door, server)
         self._door = _door_of(upkeep.material)
+        if config.registry is not None:
+            await self._open_registry(config.registry, phrase, publisher)
         try:
             port = server.add_secure_port(config.listen, transport.server_credentials(lambda: self._door))
         except RuntimeError as error:
@@ -139,6 +165,7 @@ class Node:
         self._tend_couriers(upkeep.directory())
         upkeep.listen(self._changed)
         self._start(upkeep.run())
+        self._start(self._hear_others())
         self._start(self._sweep(writer, scribe))
         return port
 
@@ -147,7 +174,11 @@ class Node:
         if self._server is not None and self._entrance is not None:
             self._entrance.close()
             self._bell.ring_all()
-            await self._server.stop(DRAIN_SECONDS)
+            await asyncio.gather(
+                *(server.stop(DRAIN_SECONDS) for server in (self._server, self._enrolment) if server is not None)
+            )
+        if self._office is not None:
+            await self._office.close()
         tasks = {*self._tasks, *self._ending, *(task for _, task in self._couriers.values())}
         for task in tasks:
             task.cancel()
@@ -157,6 +188,70 @@ class Node:
         if self._reader is not None:
             self._reader.close()
         await asyncio.to_thread(self._provider.shutdown)
+
+    async def _open_registry(self, registry: Registry, phrase: Passphrase | None, publisher: Publisher | None) -> None:
+        """Let participants be registered here, and keep the node's list and certificate from running out."""
+        if self._writer is None or self._reader is None or self._server is None or self._entrance is None:
+            raise RuntimeError("the registry needs the store and the server")
+        upkeep, config = self.upkeep, self._config
+        loaded = await asyncio.to_thread(load_registry_keys, registry, upkeep.material, phrase)
+        offering = Offering(
+            config.node,
+            lambda: upkeep.material.trusted,
+            publisher,
+            lambda code: _Line(code, upkeep, self._clock).open_channel(),
+            self._clock,
+        )
+        office = self._office = Office(
+            config,
+            loaded,
+            lambda: upkeep.material,
+            upkeep.apply,
+            offering.offer,
+            self._writer,
+            self._reader,
+            self._clock,
+        )
+        # Whom it put out yesterday is out today, though nothing was published since.
+        await upkeep.apply()
+        enrolment_pb2_grpc.add_RegistryServicer_to_server(RegistryDoor(self._entrance, office), self._server)
+        if registry.listen is not None:
+            self._enrolment, _ = await enrolment.serve(office, registry.listen, lambda: self._door, self._clock)
+        self._start(offering.run())
+        self._start(self._keep_registered(office))
+
+    async def _keep_registered(self, office: Office) -> None:
+        """List what this node holds and nobody knows yet, and sign its list before it ends; again and again."""
+        while True:
+            held = self.upkeep.material
+            try:
+                for signer in held.holdings.signers:
+                    if all(signer.public_key != key.public for key in held.entry.signing_keys):
+                        await office.add_node_key(signer.public_key)
+                await office.keep_list()
+            except GatewayError as error:
+                diagnostics.warning("the registry", extra={"code": error.code.name, "detail": error.detail})
+            await asyncio.sleep(held.config.directory.refresh_seconds)
+
+    async def _hear_others(self) -> None:
+        """Ask another node, a random one each time, for a newer directory: what is published could be held back."""
+        while True:
+            held = self.upkeep.material
+            await asyncio.sleep(held.config.directory.refresh_seconds)
+            others = [node for node in held.directory.nodes if node.code in self._couriers]
+            if not others:
+                continue
+            other = others[int(self._chance() * len(others))]
+            known = held.trusted.version(TIMESTAMP)
+            # Most are silent because they are down, and the couriers tell that.
+            with contextlib.suppress(GatewayError):
+                federation, identity = held.directory.federation, held.identity
+                news = await asyncio.to_thread(mirror.fetch, other, federation, identity, known, NEWS_SECONDS)
+                if news is not None:
+                    await self.upkeep.look(news)
+
+    def _own_list(self) -> SignedList | None:
+        return None if self._office is None else self._office.newest_list()
 
     async def failed(self) -> None:
         """Return when a part that must run for ever has ended; its error is raised."""

@@ -26,9 +26,6 @@ from gateway.trust.lists import SignedList
 OwnList: TypeAlias = Callable[[], SignedList | None]
 """Gives the node's own newest list, published or not; called in a thread."""
 
-Mirrors: TypeAlias = Callable[[Trusted], Mapping[str, bytes] | None]
-"""Asks other nodes for a newer directory than this; called in a thread."""
-
 Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
 
 NOTHING_THERE: Final = (0, 0, 0)
@@ -39,27 +36,21 @@ diagnostics = logging.getLogger("gateway.upkeep")
 class Upkeep:
     """Looks, again and again, whether there is something newer, and takes it if it fits."""
 
-    def __init__(
-        self,
-        started: NodeMaterial,
-        clock: Clock,
-        own_list: OwnList = lambda: None,
-        mirrors: Mirrors = lambda _: None,
-    ) -> None:
+    def __init__(self, started: NodeMaterial, clock: Clock, own_list: OwnList = lambda: None) -> None:
         """Prepare it.
 
         Args:
             started: what the node started with.
             clock: time.
             own_list: gives the node's own list.
-            mirrors: ask other nodes.
         """
         self.material = started
+        self._published = started.trusted
         self._clock = clock
         self._own_list = own_list
-        self._mirrors = mirrors
         self._stamp = _stamp(started)
-        self._looking = asyncio.Lock()
+        # Reading may wait for a server; what is known here already must not wait for that.
+        self._reading, self._applying = asyncio.Lock(), asyncio.Lock()
         self._told = {warning: warning for warning in started.warnings}
         self._listeners: list[Callable[[NodeMaterial, NodeMaterial], None]] = []
 
@@ -77,20 +68,30 @@ class Upkeep:
             await asyncio.sleep(self.material.config.directory.refresh_seconds)
             await self.look()
 
-    async def look(self) -> None:
-        """Look now. When this returns, what was found is in force."""
-        async with self._looking:
+    async def look(self, mirror: Mapping[str, bytes] | None = None) -> None:
+        """Look now; when this returns, what was found is in force.
+
+        Args:
+            mirror: the directory as another node handed it out, instead of what is published.
+        """
+        async with self._reading:
+            self._published = await asyncio.to_thread(self._read, mirror)
+        await self.apply()
+
+    async def apply(self) -> None:
+        """Put in force what is here already: the node's own list, its settings, its files."""
+        async with self._applying:
             before = self.material
             self.material = await asyncio.to_thread(self._newest, before)
             for changed in self._listeners:
                 changed(before, self.material)
 
     def _newest(self, before: NodeMaterial) -> NodeMaterial:
-        now = self._clock()
         config, holdings = self._held(before)
-        trusted = self._trusted(before, config)
+        own = self._own_list()
+        trusted = self._published if own is None else self._published.with_own(own)
         try:
-            fitting = material.fit_node(config, holdings, trusted, now, before.path)
+            fitting = material.fit_node(config, holdings, trusted, self._clock(), before.path)
         except GatewayError as error:
             # Our certificate may have ended, or we ourselves be out: whom the directory revokes is out nonetheless.
             self._tell("material", error)
@@ -117,22 +118,18 @@ class Upkeep:
         self._well("settings")
         return config, holdings
 
-    def _trusted(self, before: NodeMaterial, config: NodeConfig) -> Trusted:
+    def _read(self, mirror: Mapping[str, bytes] | None) -> Trusted:
+        what = "directory" if mirror is None else "mirror"
         try:
-            trusted = client.load(config.directory, self._clock())
+            found = client.load(self.material.config.directory, self._clock(), mirror)
         except GatewayError as error:
-            self._tell("directory", error)
-            trusted = before.trusted
-        else:
-            self._well("directory")
-        mirrored = self._mirrors(trusted)
-        if mirrored is not None:
-            try:
-                trusted = client.load(config.directory, self._clock(), mirrored)
-            except GatewayError as error:
-                self._tell("mirror", error)
-        own = self._own_list()
-        return trusted if own is None else trusted.with_own(own)
+            self._tell(what, error)
+            return self._published
+        if mirror is not None and found.problem is not None:
+            self._tell(what, found.problem)
+            return self._published
+        self._well(what)
+        return found
 
     def _tell(self, what: str, news: object) -> None:
         """Tell the operator once, and again when it is something else."""

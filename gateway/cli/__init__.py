@@ -17,12 +17,16 @@ from gateway.errors import GatewayError
 
 COMMANDS: Final = {
     "demo": "Run two nodes and a case between them.",
+    "demo-trust": "Run a federation: who comes, with which keys, and how they go.",
     "check": "Judge wallets, transactions, persons or an order before they are sent.",
-    "federation": "Make a federation for development.",
+    "federation": "Found a federation and sign its directory, or make one for development.",
+    "enrol": "Become a participant: keys, application, certificate.",
+    "registrar": "Invite, approve, reject and revoke participants.",
     "keys": "Encrypt key files, change their passphrase, show what they are.",
     "serve": "Run a gateway process of a node.",
     "send": "Send an envelope as a participant.",
     "inbox": "Collect what has come for a participant.",
+    "self-test": "Show that an exchange can answer an order, and do nothing else.",
     "show": "Show a document as a readable page.",
     "tables": "Write transactions as tables, Parquet or CSV.",
     "trace": "Show the way of an envelope, stage by stage.",

@@ -14,8 +14,11 @@ from pathlib import Path
 
 import click
 
-from gateway import material
+from gateway import config, material
+from gateway.clock import system_clock
+from gateway.config import NodeConfig
 from gateway.node import Node
+from gateway.publisher import Publisher
 
 # The attributes that a record has without our adding any.
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
@@ -47,7 +50,11 @@ def command(path: Path) -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("gateway").setLevel(logging.INFO)
-    loaded = material.load_node(path)
+    settings = config.load(NodeConfig, path)
+    if settings.publisher is not None:
+        # First of all: after a pause that was longer than what is published counts, it could not start by that.
+        Publisher(settings.publisher, material.passphrase_of(settings, None), system_clock).renew(system_clock())
+    loaded = material.check_node(settings, path=path)
     for warning in loaded.warnings:
         logging.getLogger("gateway").warning(warning)
     asyncio.run(_serve(loaded))

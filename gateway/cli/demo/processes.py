@@ -30,7 +30,7 @@ class Processes:
         Raises:
             Failure: UNAVAILABLE, it ended or said nothing.
         """
-        config = str(self.summary.config(f"{code}/node"))
+        config = str(self.summary.folder / code / "node.toml")
         diagnostics = (self.summary.folder / code / "node.log").open("ab")
         with diagnostics:
             process = await asyncio.create_subprocess_exec(
