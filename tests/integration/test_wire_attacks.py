@@ -20,6 +20,7 @@ from gateway import codec, envelope, material, signature, statement, transport
 from gateway.clock import system_clock, to_micros
 from gateway.config import Limits
 from gateway.errors import ErrorCode
+from gateway.node import WIRE_ALLOWANCE
 from gateway.signature import Domain
 from tests.federation import Actor, Federation, code_of, federation, ref, relay_one
 from tests.judge import judge
@@ -313,7 +314,7 @@ async def test_oversized_frame_ends_the_stream_with_a_code_that_names_the_limit(
 
 async def test_message_beyond_what_is_read_at_all_is_refused_by_the_transport(fed: Federation) -> None:
     made = fed.request()
-    made.sealed_payload = bytes(9 << 20)
+    made.sealed_payload = bytes(fed.nodes["ee"].upkeep.material.config.limits.max_frame_bytes + WIRE_ALLOWANCE)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await fed.actor("ee/prosecutor").answer(made)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

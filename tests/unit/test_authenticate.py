@@ -3,7 +3,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certs import profiles
@@ -12,7 +11,7 @@ from gateway import authenticate as module
 from gateway.authenticate import Peer, authenticate
 from gateway.directory import Directory, NodeEntry, ParticipantEntry, Status
 from gateway.errors import ErrorCode, Refusal
-from gateway.identity import Address, Role
+from gateway.identity import Address, Role, certificate_fingerprint
 from gateway.tls import MAX_LEAF_PEM_BYTES, peer_certificate
 
 FEDERATION = "rogatory.test"
@@ -55,7 +54,7 @@ def refused(leaf_pem: bytes, known: Directory, now: datetime = NOW) -> ErrorCode
 def test_a_participant_is_who_its_certificate_says_and_what_the_directory_says() -> None:
     leaf = PKI.leaf(PROSECUTOR)
     assert authenticate(leaf.pem, directory(), NOW) == Peer(
-        PROSECUTOR, frozenset({Role.INVESTIGATOR}), "ee", leaf.certificate.fingerprint(SHA256())
+        PROSECUTOR, frozenset({Role.INVESTIGATOR}), "ee", certificate_fingerprint(leaf.certificate)
     )
 
 
