@@ -13,22 +13,14 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from pydantic import ValidationError as PydanticError
 
 from gateway import private_files
+from gateway.directory import AddressField
 from gateway.errors import ErrorCode, Refusal
-from gateway.identity import UNREADABLE_CERTIFICATE, Address, Role
+from gateway.identity import UNREADABLE_CERTIFICATE, Role
 
 MAX_BYTES: Final = 512 << 10
 """Most of it is the root's metadata, a few KiB."""
 
 _ENDPOINT: Final = r"^.{1,255}:[0-9]{1,5}$"
-
-
-def _address(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return Address.parse(value)
-    except Refusal as error:
-        raise ValueError(error.detail) from error
 
 
 def _bytes(value: object) -> object:
@@ -64,7 +56,7 @@ class Invitation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     federation: str = Field(min_length=1, max_length=200)
-    address: Annotated[Address, BeforeValidator(_address), PlainSerializer(str)]
+    address: AddressField
     roles: tuple[Role, ...] = Field(min_length=1, max_length=4)
     code: str = Field(min_length=1, max_length=64, repr=False)
     expires: AwareDatetime

@@ -18,9 +18,10 @@ import asyncio
 import logging
 import random as pseudorandom
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias
 
@@ -35,9 +36,10 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1.enrolment_pb2_grpc import RegistryStub
 from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 
-from clients import submission, upkeep
+from clients import collecting, submission, upkeep
+from clients.collecting import Moved, Stream
 from clients.connection import Connection, Pauses
-from clients.intake import Faulty, Intake, Item, Received, Secrets
+from clients.intake import Intake, Item, Received, Secrets
 from clients.maildir import Collector, DiskFailure, Maildir
 from clients.submission import SignedRefusal
 from clients.upkeep import Keeper, Upkeep
@@ -53,13 +55,9 @@ from gateway.material import Ask, ParticipantMaterial
 from gateway.transport import TlsIdentity, error_of
 
 CREDIT: Final = 256
-MAX_ACKNOWLEDGEMENTS: Final = 256
 ATTEMPT_SECONDS: Final = 15.0
 TIMEOUT_SECONDS: Final = 60.0
 GRACE_SECONDS: Final = 2.0
-MOVE_SECONDS: Final = 10.0
-"""A collect stream over an old connection is cut if the node has not ended it by then; what is lost comes again."""
-
 MAX_RENEWAL_PAUSE_SECONDS: Final = 3600.0
 
 Settle: TypeAlias = Callable[[Sequence[int], Sequence[mailbox.Answer]], None]
@@ -104,33 +102,6 @@ class Parts:
     tracer: trace.Tracer | None = None
 
 
-class _Moved(Exception):
-    """A collect stream has ended because there is a newer connection."""
-
-
-@dataclass(eq=False, slots=True)
-class _Stream:
-    """One collect stream.
-
-    Args:
-        connection: over which it runs.
-        outbox: what is still to be said; None ends it.
-        is_moving: it ends because there is a newer connection.
-        cut: ends it at once.
-    """
-
-    connection: Connection
-    outbox: asyncio.Queue[mailbox.CollectRequest | None]
-    is_moving: bool = False
-    cut: Callable[[], object] = bool
-
-    def move(self) -> None:
-        """End it as soon as what was acknowledged is settled, but not much later."""
-        self.is_moving = True
-        self.outbox.put_nowait(None)
-        asyncio.get_running_loop().call_later(MOVE_SECONDS, self.cut)
-
-
 class Participant:
     """One participant's face to its own node. Use it as an async context manager to speak to the node.
 
@@ -145,7 +116,7 @@ class Participant:
         self._keeper = Keeper(kept_up, self._adopt) if kept_up is not None else None
         self._connection: Connection | None = None
         self._stopped = asyncio.Event()
-        self._streams: set[_Stream] = set()
+        self._streams: set[Stream] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -206,7 +177,7 @@ class Participant:
         """Make every `collect` end once what it has acknowledged is settled."""
         self._stopped.set()
         for stream in self._streams:
-            stream.outbox.put_nowait(None)
+            stream.end()
 
     @contextmanager
     def channel(self) -> Iterator[grpc.aio.Channel]:
@@ -284,11 +255,11 @@ class Participant:
             pauses = Pauses(self.parts.chance)
             while not self._stopped.is_set():
                 try:
-                    async with aclosing(self._session(collector, pauses, credit)) as session:
-                        async for shown in session:
-                            for item in shown:
+                    async with self._stream(collector, pauses, credit) as shown:
+                        async for items in shown:
+                            for item in items:
                                 yield item
-                except _Moved:
+                except Moved:
                     continue
                 except DiskFailure:
                     raise
@@ -311,9 +282,10 @@ class Participant:
             pauses = Pauses(self.parts.chance)
             while True:
                 try:
-                    async for shown in self._session(collector, pauses, credit, deadline):
-                        found.extend(shown)
-                except _Moved:
+                    async with self._stream(collector, pauses, credit, deadline) as shown:
+                        async for items in shown:
+                            found.extend(items)
+                except Moved:
                     continue
                 except DiskFailure:
                     raise
@@ -534,62 +506,27 @@ class Participant:
         with self.channel() as channel:
             await submission.stream(MailboxStub(channel), envelopes, positions, settle, remaining)
 
+    @asynccontextmanager
+    async def _stream(
+        self, collector: Collector, pauses: Pauses, credit: int, deadline: float | None = None
+    ) -> AsyncIterator[AsyncIterator[list[Item]]]:
+        """Yield what comes over one collect stream; see `Stream.shown`."""
+        self.secrets  # noqa: B018  whoever cannot sign must not take anything
+        stream = Stream(self._connected(), self._stopped)
+        self._streams.add(stream)
+        try:
+            async with aclosing(stream.shown(partial(self._take_in, collector), pauses, credit, deadline)) as shown:
+                yield shown
+        finally:
+            self._streams.discard(stream)
+
     def _take_in(
         self, collector: Collector, items: Sequence[mailbox.Item]
     ) -> tuple[list[mailbox.Acknowledgement], list[Item]]:
         """Take in the items of one response, by what is known now."""
-        self._learn(_signatures(items))
+        self._learn(collecting.signatures(items))
         intake = Intake(self.secrets, self.directory, self.parts.clock, self.maildir, collector)
         return intake.take_in(items)
-
-    async def _session(
-        self, collector: Collector, pauses: Pauses, credit: int, deadline: float | None = None
-    ) -> AsyncGenerator[list[Item], None]:
-        """Collect over one stream; with a deadline, until nothing more is due and all is settled."""
-        self.secrets  # noqa: B018  whoever cannot sign must not take anything
-        outbox: asyncio.Queue[mailbox.CollectRequest | None] = asyncio.Queue()
-        outbox.put_nowait(mailbox.CollectRequest(credit=credit))
-        stream = _Stream(self._connected(), outbox)
-        self._streams.add(stream)
-        timeout = None if deadline is None else deadline - asyncio.get_running_loop().time()
-        with stream.connection.used() as channel:
-            call = MailboxStub(channel).Collect(_requests(outbox), timeout=timeout)
-            stream.cut = call.cancel
-            unsettled: set[int] = set()
-            drained = leaving = False
-            try:
-                async for response in call:
-                    if leaving:
-                        continue  # too late to acknowledge it, so it is left with the node, which gives it again
-                    pauses.reset()
-                    acks, shown = await asyncio.to_thread(self._take_in, collector, response.items)
-                    shown += _refused(response.settled)
-                    unsettled.update(ack.delivery_id for ack in acks)
-                    unsettled.difference_update(settled.delivery_id for settled in response.settled)
-                    _acknowledge(outbox, acks, len(response.items))
-                    drained = response.drained or (drained and not response.items)
-                    leaving = deadline is not None and drained and not unsettled
-                    if leaving:
-                        outbox.put_nowait(None)
-                    yield shown
-            except GeneratorExit:
-                # What was acknowledged is on our disk; whoever leaves the loop still wants the node to hear of it.
-                await _finish(call, outbox)
-                raise
-            except grpc.aio.AioRpcError as error:
-                # What a stream says that ends anyhow, the next one says too.
-                if not stream.is_moving:
-                    raise error_of(error) from error
-            except asyncio.CancelledError:
-                if not self._stopped.is_set() and not stream.is_moving:
-                    raise
-                _raise_if_cancelled()  # else our own channel was closed under the call, or the call cut
-            finally:
-                self._streams.discard(stream)
-                outbox.put_nowait(None)
-                call.cancel()
-        if not leaving and not self._stopped.is_set():
-            raise _Moved if stream.is_moving else Failure(ErrorCode.UNAVAILABLE, "the node ended the stream")
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not for longer than until `stop`."""
@@ -598,57 +535,6 @@ class Participant:
                 await self._stopped.wait()
         except TimeoutError:
             pass
-
-
-async def _finish(
-    call: "grpc.aio.StreamStreamCall[mailbox.CollectRequest, mailbox.CollectResponse]",
-    outbox: asyncio.Queue[mailbox.CollectRequest | None],
-) -> None:
-    """Send what is still to be said, and wait until the node has settled it and ended the stream, but not for long."""
-    outbox.put_nowait(None)
-    with suppress(grpc.aio.AioRpcError, TimeoutError, asyncio.CancelledError):
-        async with asyncio.timeout(GRACE_SECONDS):
-            async for _ in call:
-                pass  # too late to take anything in; the node gives it again
-
-
-def _raise_if_cancelled() -> None:
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
-def _signatures(items: Sequence[mailbox.Item]) -> Iterator[pb.Signature]:
-    for item in items:
-        if item.HasField("envelope"):
-            yield from item.envelope.signatures
-        elif item.HasField("receipt"):
-            yield item.receipt.signature
-
-
-async def _requests(outbox: asyncio.Queue[mailbox.CollectRequest | None]) -> AsyncIterator[mailbox.CollectRequest]:
-    while (request := await outbox.get()) is not None:
-        yield request
-
-
-def _acknowledge(
-    outbox: asyncio.Queue[mailbox.CollectRequest | None], acks: Sequence[mailbox.Acknowledgement], credit: int
-) -> None:
-    """Send acknowledgements, and credit for as many new items as came."""
-    for start in range(0, len(acks), MAX_ACKNOWLEDGEMENTS):
-        some = acks[start : start + MAX_ACKNOWLEDGEMENTS]
-        outbox.put_nowait(mailbox.CollectRequest(acknowledgements=some))
-    if credit:
-        outbox.put_nowait(mailbox.CollectRequest(credit=credit))
-
-
-def _refused(settled: Sequence[mailbox.Settled]) -> list[Item]:
-    """Return what the node says was wrong with our acknowledgements: it will not change by repeating them."""
-    return [
-        Faulty(None, Refusal(ErrorCode.BAD_RECEIPT, f"the node refused our acknowledgement: {each.error.detail}"))
-        for each in settled
-        if each.HasField("error")
-    ]
 
 
 def _claims(letter: Letter) -> pb.Header:

@@ -33,9 +33,6 @@ from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.material import Ask, ParticipantMaterial
 from gateway.transport import TlsIdentity
 
-RENEWED_FROM: Final = 3
-"""A certificate is renewed in the last third of its life: two of three chances to do it are then still to come."""
-
 LEAST_SECONDS_BETWEEN_LOOKS: Final = 1.0
 """For those that an unknown key causes: whoever sends such keys cannot make us do nothing else."""
 
@@ -46,10 +43,8 @@ diagnostics = logging.getLogger("clients.upkeep")
 
 
 def is_due(identity: TlsIdentity, now: datetime) -> bool:
-    """Whether less than a third of a certificate's life remains."""
-    leaf = tls.read_leaf(identity.chain_pem)
-    life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
-    return (leaf.not_valid_after_utc - now) * RENEWED_FROM < life
+    """Whether a certificate should be renewed."""
+    return tls.is_in_last_third(tls.read_leaf(identity.chain_pem), now)
 
 
 @dataclass(frozen=True, slots=True)

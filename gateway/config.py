@@ -6,10 +6,11 @@ key files, never values. Refuses unknown fields, so that a misspelt limit cannot
 
 import re
 import tomllib
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic import ValidationError as PydanticError
 
 from gateway.directory import NOTICE
@@ -179,7 +180,7 @@ class Registry(_Settings):
     # Where those apply who have no certificate yet. Absent: nobody can.
     listen: str | None = Field(default=None, pattern=r"^.+:[0-9]{1,5}$")
     # What an invitation names, if it is not `listen`.
-    endpoint: str = ""
+    endpoint: str = Field(default="", validate_default=True)
     # Registrars that have to approve an exchange, and anybody else.
     approvals_of_exchange: int = Field(default=2, ge=2, le=8)
     approvals: int = Field(default=1, ge=1, le=8)
@@ -190,6 +191,23 @@ class Registry(_Settings):
     notice_seconds: float = Field(default=NOTICE.total_seconds(), ge=0, le=7 * 86400)
     # For so long after that the key before is valid too.
     overlap_seconds: float = Field(default=86400.0, ge=0, le=366 * 86400)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _applicants_can_reach_it(cls, endpoint: str, info: ValidationInfo) -> str:
+        listen = info.data.get("listen")
+        if not endpoint and listen is not None and not _is_reachable(listen):
+            raise ValueError(f"nobody can call {listen}; say where applicants reach the node")
+        return endpoint
+
+
+def _is_reachable(listen: str) -> bool:
+    """Whether what is listened on is also what others can call: one port, and not all addresses of the machine."""
+    host, _, port = listen.rpartition(":")
+    try:
+        return int(port) != 0 and not ip_address(host.strip("[]")).is_unspecified
+    except ValueError:
+        return int(port) != 0  # a name
 
 
 class Publisher(_Settings):

@@ -201,7 +201,8 @@ class ParticipantList(_Entry):
         """Check that nothing is unsaid that was said: old signatures must stay verifiable, revocations stay.
 
         Raises:
-            Refusal: BAD_DIRECTORY, a participant or key is gone, or a key begins at another time or is trusted again.
+            Refusal: BAD_DIRECTORY, a participant or key is gone, a key begins at another time, or a key or certificate
+                is trusted again.
         """
         now = {entry.address: entry for entry in self.participants}
         for old in before.participants:
@@ -210,7 +211,9 @@ class ParticipantList(_Entry):
                 raise _unsaid(f"{old.address} is no longer listed; revoke it instead")
             _check_keys_continue(str(old.address), old.signing_keys, new.signing_keys)
             _check_keys_continue(str(old.address), old.sealing_keys, new.sealing_keys)
+            _check_still_out(str(old.address), old.revoked_certificates, new.revoked_certificates)
         _check_keys_continue(f"{self.node}/node", before.signing_keys, self.signing_keys)
+        _check_still_out(f"{self.node}/node", before.revoked_certificates, self.revoked_certificates)
 
     def applied_to(self, entry: NodeEntry) -> NodeEntry:
         """Return the node's entry as founders and node say it together: a key that both name has the narrower times."""
@@ -417,6 +420,11 @@ def _check_keys_continue(whose: str, before: Sequence[KeyEntry], after: Sequence
             raise _unsaid(f"{what} begins at another time than before")
         if old.not_trusted_after is not None and (new.not_trusted_after or FOREVER) > old.not_trusted_after:
             raise _unsaid(f"{what} is trusted again")
+
+
+def _check_still_out(whose: str, before: Fingerprints, after: Fingerprints) -> None:
+    if not before <= after:
+        raise _unsaid(f"certificate {min(before - after)} of {whose} is no longer listed as revoked")
 
 
 def _unsaid(detail: str) -> Refusal:

@@ -3,47 +3,34 @@
 In: a configuration, or its file, and the time. Out: material that fits together, with warnings. `serve`,
 `check-config` and the clients' libraries all start here, so what one accepts the others accept. Refuses with
 BAD_CONFIG and the setting to look at, BAD_DIRECTORY, KEY_FILE for a key file that cannot be used, and REVOKED.
-
-What a peer will ask of the certificate (`authenticate`) is asked here first, of ourselves: a certificate that every
-node would turn away is found before the first call. The rules stand here a second time because clients must not reach
-the node's path; tests/unit/test_material.py holds the two to the same answers. Sources: X.509-SVID sections 2 to 5,
-RFC 5280 sections 4.1.2.5, 4.2.1.12 and 6.1.3.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
 from gateway import config as configuration
 from gateway import hsm, keys, mirror, passphrase
+from gateway.certificate import NODE_PURPOSES, PARTICIPANT_PURPOSES, Certificate, read_cas
 from gateway.clock import Clock, system_clock
 from gateway.config import DirectorySource, NodeConfig, ParticipantConfig
 from gateway.directory import Directory, KeyEntry, NodeEntry, Status
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.hidden import Passphrase
 from gateway.identity import (
-    UNREADABLE_CERTIFICATE,
     Address,
     Role,
-    certificate_fingerprint,
-    certificate_identity,
     host_name,
-    uri_names,
 )
 from gateway.signature import key_id
 from gateway.signer import KeySigner, Signer
-from gateway.tls import read_leaf
 from gateway.transport import TlsIdentity
 from gateway.trust import client
 from gateway.trust.client import Trusted
@@ -52,9 +39,6 @@ from gateway.trust.fetch import GRPCS
 WARN_BEFORE: Final = timedelta(days=7)
 """What ends sooner is warned of. Development certificates last 30 days."""
 
-MAX_CHAIN_BYTES: Final = 64 * 1024
-"""A leaf and its CA have about 2 KiB; above this the file is surely something else."""
-
 Ask: TypeAlias = Callable[[], Passphrase]
 """Asks a person for the passphrase, where the settings name no file that holds it."""
 
@@ -62,8 +46,6 @@ Find: TypeAlias = Callable[[DirectorySource, datetime], Trusted]
 """Finds the directory."""
 
 _MAX_PORT: Final = 65535
-_NODE_PURPOSES: Final = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
-_PARTICIPANT_PURPOSES: Final = (ExtendedKeyUsageOID.CLIENT_AUTH,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +152,7 @@ def hold(config: NodeConfig) -> "Holdings":
         signers.append(hsm.TokenSigner(hsm.Place(config.hsm.module, config.hsm.token, config.hsm.key), pin))
     if not signers:
         raise _bad("signing_keys", "a key file is wanted, or an hsm")
-    certificate = _Certificate.load(config.certificate)
+    certificate = Certificate.load(config.certificate)
     return Holdings(tuple(signers), certificate, certificate.with_key(config.tls_key, phrase))
 
 
@@ -180,13 +162,13 @@ def fit_node(
     """Check that what a node holds and what the directory says fit together; refuses as `check_node` does."""
     address, directory, certificate = Address.of_node(config.node), trusted.directory, holdings.certificate
     for each in directory.nodes:
-        _read_cas(each)  # all of them: the door trusts the CA of every node
+        read_cas(each)  # all of them: the door trusts the CA of every node
     entry = _node_entry(directory, config.node, "node")
     signer = _newest(holdings.signers, directory, address, now)
     listed = _listed(entry.signing_keys, signer.public_key, address, "signing_keys")
-    certificate.check(address, directory.federation, entry, _NODE_PURPOSES, now)
+    certificate.check(address, directory.federation, entry, NODE_PURPOSES, now)
     certificate.check_host(host_name(config.node, directory.federation))
-    _check_certificate_not_revoked(certificate.leaf, entry.revoked_certificates)
+    certificate.check_not_revoked(entry.revoked_certificates)
     return NodeMaterial(
         config=config,
         path=path,
@@ -245,9 +227,9 @@ def check_participant(
     phrase = passphrase_of(config, ask)
     signing_keys, warnings = _signing_keys(config, entry.signing_keys, phrase, now)
     sealing_keys, more = _sealing_keys(config, entry.sealing_keys, phrase, now)
-    certificate = _Certificate.load(config.certificate)
-    certificate.check(config.address, directory.federation, node, _PARTICIPANT_PURPOSES, now)
-    _check_certificate_not_revoked(certificate.leaf, entry.revoked_certificates)
+    certificate = Certificate.load(config.certificate)
+    certificate.check(config.address, directory.federation, node, PARTICIPANT_PURPOSES, now)
+    certificate.check_not_revoked(entry.revoked_certificates)
     return ParticipantMaterial(
         config=config,
         path=path,
@@ -273,7 +255,7 @@ def check_participant(
 def _find(config: ParticipantConfig, find: Find, ask: Ask | None, now: datetime) -> Trusted:
     if not config.directory.repository.startswith(GRPCS):
         return find(config.directory, now)
-    identity = _Certificate.load(config.certificate).with_key(config.tls_key, passphrase_of(config, ask))
+    identity = Certificate.load(config.certificate).with_key(config.tls_key, passphrase_of(config, ask))
     try:
         return mirror.find(config.directory, identity, now)
     except GatewayError:
@@ -290,7 +272,7 @@ def refresh_participant(
     Its settings are read again, and all that they name if that has changed.
     """
     config = loaded.config if loaded.path is None else configuration.load(ParticipantConfig, loaded.path)
-    if config != loaded.config or _Certificate.load(config.certificate).chain_pem != loaded.identity.chain_pem:
+    if config != loaded.config or Certificate.load(config.certificate).chain_pem != loaded.identity.chain_pem:
         return check_participant(config, clock, ask, path=loaded.path)
     trusted = mirror.find(config.directory, loaded.identity, clock())
     entry = trusted.directory.participant(config.address)
@@ -317,7 +299,7 @@ class Holdings:
     """
 
     signers: tuple[Signer, ...] = field(repr=False)
-    certificate: "_Certificate"
+    certificate: Certificate
     identity: TlsIdentity
 
 
@@ -421,111 +403,6 @@ def _key_warnings(entry: KeyEntry, now: datetime, what: str) -> tuple[str, ...]:
 
 def _end_warnings(end: datetime, now: datetime, what: str) -> tuple[str, ...]:
     return (f"the {what} ends on {end:%Y-%m-%d %H:%M %Z}",) if end - now < WARN_BEFORE else ()
-
-
-# The certificate
-
-
-def _check_certificate_not_revoked(leaf: x509.Certificate, revoked: Collection[str]) -> None:
-    if certificate_fingerprint(leaf).hex() in revoked:
-        raise Refusal(ErrorCode.REVOKED, "this certificate is revoked in the directory", "certificate")
-
-
-@dataclass(frozen=True, slots=True)
-class _Certificate:
-    chain_pem: bytes
-    leaf: x509.Certificate
-
-    @classmethod
-    def load(cls, path: Path) -> "_Certificate":
-        """Read a certificate file: the leaf first, what vouches for it after it."""
-        try:
-            with path.open("rb") as file:
-                content = file.read(MAX_CHAIN_BYTES + 1)
-        except OSError as error:
-            raise _bad("certificate", f"cannot read {path}: {error.strerror}") from error
-        if len(content) > MAX_CHAIN_BYTES:
-            raise _bad("certificate", f"{path} is above {MAX_CHAIN_BYTES} bytes")
-        try:
-            first = x509.load_pem_x509_certificates(content)[0]
-            # As every peer will read it, so that its limits are known here too.
-            return cls(content, read_leaf(first.public_bytes(Encoding.PEM)))
-        except UNREADABLE_CERTIFICATE as error:
-            raise _bad("certificate", f"{path} holds no readable certificate") from error
-        except Refusal as error:
-            raise _bad("certificate", error.detail) from error
-
-    def check(
-        self,
-        address: Address,
-        federation: str,
-        node: NodeEntry,
-        purposes: Sequence[ObjectIdentifier],
-        now: datetime,
-    ) -> None:
-        """Check what a peer will check: whose it is, what it is for, who issued it, and when it is valid."""
-        try:
-            found = certificate_identity(uri_names(self.leaf), federation)
-        except Refusal as error:
-            raise _bad("certificate", error.detail) from error
-        if found != address:
-            raise _bad("certificate", f"it is the certificate of {found}, not of {address}")
-        if not self._is_leaf_for(purposes):
-            raise _bad("certificate", "its usages are not those of a node or participant")
-        issuers = [ca for ca in _read_cas(node) if _issued(ca, self.leaf)]
-        if not issuers:
-            raise _bad("certificate", f"not issued by the CA that the directory holds for node {node.code}")
-        if not _valid(self.leaf, now):
-            raise _bad("certificate", f"valid {_window(self.leaf)}, not now")
-        if not any(_valid(issuer, now) for issuer in issuers):
-            raise _bad("certificate", f"the CA that issued it is valid {_window(issuers[0])}, not now")
-
-    def check_host(self, host: str) -> None:
-        """Check the name that gRPC clients compare."""
-        names = self.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        if host not in names.get_values_for_type(x509.DNSName):
-            raise _bad("certificate", f"it lacks the DNS name {host}")
-
-    def with_key(self, path: Path, phrase: Passphrase | None) -> TlsIdentity:
-        """Load the private key and check that it belongs to the leaf."""
-        key = keys.load_tls_key(path, phrase)
-        if self.leaf.public_key() != key.public_key():
-            raise _bad("tls_key", "it is not the key of the certificate")
-        return TlsIdentity(keys.pem(key), self.chain_pem)
-
-    def _is_leaf_for(self, purposes: Sequence[ObjectIdentifier]) -> bool:
-        try:
-            extensions = self.leaf.extensions
-            basic = extensions.get_extension_for_class(x509.BasicConstraints).value
-            usage = extensions.get_extension_for_class(x509.KeyUsage).value
-            extended = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        except x509.ExtensionNotFound:
-            return False
-        signs_only = usage.digital_signature and not usage.key_cert_sign and not usage.crl_sign
-        return not basic.ca and signs_only and all(purpose in extended for purpose in purposes)
-
-
-def _read_cas(node: NodeEntry) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(node.ca_pem)
-    except UNREADABLE_CERTIFICATE as error:
-        raise _bad("directory", f"the CA certificate of node {node.code} cannot be read") from error
-
-
-def _issued(ca: x509.Certificate, leaf: x509.Certificate) -> bool:
-    try:
-        leaf.verify_directly_issued_by(ca)
-    except (InvalidSignature, ValueError, TypeError):  # wrong signature; wrong issuer name; unusable key type
-        return False
-    return True
-
-
-def _valid(certificate: x509.Certificate, now: datetime) -> bool:
-    return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
-
-
-def _window(certificate: x509.Certificate) -> str:
-    return f"from {certificate.not_valid_before_utc.isoformat()} to {certificate.not_valid_after_utc.isoformat()}"
 
 
 # Folders

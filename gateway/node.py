@@ -9,6 +9,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path as FilePath
 from typing import Final
 
 import grpc.aio
@@ -16,7 +17,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from rogatory.v1 import directory_pb2_grpc, enrolment_pb2_grpc, mailbox_pb2_grpc, relay_pb2_grpc, trace_pb2_grpc
 from rogatory.v1 import trace_pb2 as trace
 
-from gateway import deliver, mirror, telemetry, transport
+from gateway import config as configuration
+from gateway import deliver, mirror, settings_file, telemetry, transport
 from gateway.clock import Clock, system_clock
 from gateway.config import NodeConfig, Registry
 from gateway.directory import Directory, Status
@@ -37,6 +39,8 @@ from gateway.offering import Offering
 from gateway.path import Path
 from gateway.publisher import Publisher
 from gateway.receipt import Scribe
+from gateway.registry import own_certificate
+from gateway.registry.certify import Authority
 from gateway.registry.keys import load_registry_keys
 from gateway.registry.office import Office
 from gateway.statement import issue
@@ -218,10 +222,10 @@ class Node:
         if registry.listen is not None:
             self._enrolment, _ = await enrolment.serve(office, registry.listen, lambda: self._door, self._clock)
         self._start(offering.run())
-        self._start(self._keep_registered(office))
+        self._start(self._keep_registered(office, registry, loaded.authority))
 
-    async def _keep_registered(self, office: Office) -> None:
-        """List what this node holds and nobody knows yet, and sign its list before it ends; again and again."""
+    async def _keep_registered(self, office: Office, registry: Registry, authority: Authority) -> None:
+        """List what this node holds and nobody knows yet, keep list and certificate from ending; again and again."""
         while True:
             held = self.upkeep.material
             try:
@@ -231,7 +235,30 @@ class Node:
                 await office.keep_list()
             except GatewayError as error:
                 diagnostics.warning("the registry", extra={"code": error.code.name, "detail": error.detail})
+            await self._keep_certificate(registry, authority)
             await asyncio.sleep(held.config.directory.refresh_seconds)
+
+    async def _keep_certificate(self, registry: Registry, authority: Authority) -> None:
+        """Renew the node's own certificate in time; what goes wrong is told, and tried again in the next round."""
+        held = self.upkeep.material
+        if held.path is None or not own_certificate.is_due(held, authority, self._clock()):
+            return
+        try:
+            await asyncio.to_thread(self._renew_certificate, held.path, held, registry, authority)
+            await self.upkeep.apply()
+        except GatewayError as error:
+            diagnostics.warning("certificate.failed", extra={"code": error.code.name, "detail": error.detail})
+        except Exception:  # noqa: BLE001  logged whole; the certificate in use is valid still
+            diagnostics.exception("certificate.failed")
+
+    def _renew_certificate(self, path: FilePath, held: NodeMaterial, registry: Registry, authority: Authority) -> None:
+        """Have the settings name a new certificate, unless somebody else has just done so; called in a thread."""
+        with settings_file.alone(path):
+            config = configuration.load(NodeConfig, path)
+            if config.certificate == held.config.certificate:
+                phrase = passphrase_of(config, None)
+                own_certificate.renew(path, held, registry, authority, phrase, self._clock())
+                diagnostics.info("certificate.renewed")
 
     async def _hear_others(self) -> None:
         """Ask another node, a random one each time, for a newer directory: what is published could be held back."""

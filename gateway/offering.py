@@ -1,8 +1,9 @@
 """Carries a node's newest list to the node that publishes for all, until it is published.
 
 In: lists as this node signed them, what is published, a way to the other node. Out: the list in the directory of all.
-Nothing is kept here: after a restart the store still has the newest list, and it is offered if it is newer than what is
-published. Retries what may pass. A list that the publisher will never take is told to the operator, once.
+Nothing is kept here: after a restart the store still has the newest list, and the registry offers it again if it is
+newer than what is published. Retries what may pass. A list that the publisher will never take is told to the operator,
+once.
 """
 
 import asyncio
@@ -58,7 +59,6 @@ class Offering:
         publisher: Publisher | None,
         open_channel: Callable[[str], grpc.aio.Channel],
         clock: Clock,
-        stored: SignedList | None = None,
         pauses: Pauses = Pauses(),
     ) -> None:
         """Prepare it.
@@ -69,7 +69,6 @@ class Offering:
             publisher: publishes for all, if that is this node.
             open_channel: opens a channel to another node; it is closed here.
             clock: time.
-            stored: the newest list of this node's store.
             pauses: between attempts.
         """
         self._code = code
@@ -77,7 +76,7 @@ class Offering:
         self._publisher = publisher
         self._open_channel = open_channel
         self._clock = clock
-        self._newest = stored
+        self._newest: SignedList | None = None
         self._pauses = pauses
         self._changed = asyncio.Event()
         self._told = ""

@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from cryptography import x509
@@ -30,6 +31,9 @@ NO_TLS12_SUITE: Final = "ECDHE-PSK-CHACHA20-POLY1305"
 
 MAX_LEAF_PEM_BYTES: Final = 16 * 1024
 """A leaf of ours has about 1 KiB; the bound keeps caches of leaves small."""
+
+RENEWED_IN: Final = 3
+"""A certificate is renewed in the last third of its life: time enough to try again."""
 
 _C_CORE: Final = "grpc._cython.cygrpc"
 
@@ -98,3 +102,9 @@ def read_leaf(leaf_pem: bytes) -> x509.Certificate:
         return x509.load_pem_x509_certificate(leaf_pem)
     except UNREADABLE_CERTIFICATE as error:
         raise Refusal(ErrorCode.UNKNOWN_PEER, "the certificate cannot be read") from error
+
+
+def is_in_last_third(leaf: x509.Certificate, now: datetime) -> bool:
+    """Whether less than a third of a certificate's life remains, so that it should be renewed."""
+    life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
+    return (leaf.not_valid_after_utc - now) * RENEWED_IN < life

@@ -80,22 +80,7 @@ def server_credentials(current: Callable[[], DoorTls]) -> grpc.ServerCredentials
         Refusal: BAD_CONFIG, there is no CA at all; said here rather than at the first handshake.
         RuntimeError: TLS 1.2 is not shut out, see `tls.require_tls13`.
     """
-    tls.require_tls13()
-    served = current()
-
-    def fetch() -> grpc.ServerCertificateConfiguration | None:
-        nonlocal served
-        latest = current()
-        if latest is served:
-            return None
-        served = latest
-        return _configuration(latest)
-
-    return grpc.dynamic_ssl_server_credentials(
-        _configuration(served),
-        fetch,  # type: ignore[arg-type]  # the stubs forget None, which grpc documents as "no change"
-        require_client_authentication=True,
-    )
+    return _dynamic(current, _configuration, demand=True)
 
 
 def applicant_credentials(current: Callable[[], DoorTls]) -> grpc.ServerCredentials:
@@ -107,6 +92,12 @@ def applicant_credentials(current: Callable[[], DoorTls]) -> grpc.ServerCredenti
     Raises:
         RuntimeError: TLS 1.2 is not shut out, see `tls.require_tls13`.
     """
+    return _dynamic(current, _own_certificate, demand=False)
+
+
+def _dynamic(
+    current: Callable[[], DoorTls], configure: Callable[[DoorTls], grpc.ServerCertificateConfiguration], *, demand: bool
+) -> grpc.ServerCredentials:
     tls.require_tls13()
     served = current()
 
@@ -116,12 +107,12 @@ def applicant_credentials(current: Callable[[], DoorTls]) -> grpc.ServerCredenti
         if latest is served:
             return None
         served = latest
-        return _own_certificate(latest)
+        return configure(latest)
 
     return grpc.dynamic_ssl_server_credentials(
-        _own_certificate(served),
-        fetch,  # type: ignore[arg-type]  # as above
-        require_client_authentication=False,
+        configure(served),
+        fetch,  # type: ignore[arg-type]  # the stubs forget None, which grpc documents as "no change"
+        require_client_authentication=demand,
     )
 
 

@@ -14,12 +14,12 @@ from clients.participant import Participant
 from clients.registrar import Registrar
 from gateway import material
 from gateway.cli import check_config
-from gateway.cli.federation import init_federation
+from gateway.cli.development import init_federation
 from gateway.clock import Clock, system_clock
 from gateway.errors import GatewayError
 from gateway.identity import Address, Role
 from gateway.trust import development
-from tests.federation import DELIVERY, Federation, ports
+from tests.federation import DELIVERY, Federation, ports, running
 
 LEI = "529900T8BM49AURSDO55"
 REGISTRARS = ("ee/registrar", "ee/registrar-2")
@@ -46,16 +46,8 @@ async def registering(
         registry=REGISTRY | (registry or {}),
         refresh_seconds=REFRESH_SECONDS,
     )
-    made = Federation(summary, clock, {}, {})
-    try:
-        for code in start:
-            await made.start(code)
+    async with running(Federation(summary, clock, {}, {}), start) as made:
         yield made
-    finally:
-        for actor in made.actors.values():
-            await actor.channel.close()
-        for code in list(made.nodes):
-            await made.stop(code)
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from cryptography import x509
 from nacl.signing import SigningKey
 from nacl.utils import random as random_bytes
 from opentelemetry.sdk.trace import TracerProvider
@@ -25,8 +26,8 @@ from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 from rogatory.v1.relay_pb2_grpc import RelayStub
 
-from gateway import envelope, material, statement, transport
-from gateway.cli.federation import QUIET_PORTS, Summary, init_federation, is_free
+from gateway import envelope, keys, material, statement, transport
+from gateway.cli.development import QUIET_PORTS, Summary, init_federation, is_free
 from gateway.clock import Clock, system_clock
 from gateway.config import Delivery, DirectorySource, Limits
 from gateway.directory import Directory
@@ -34,6 +35,7 @@ from gateway.doors.quotas import Pause
 from gateway.envelope import Letter
 from gateway.errors import ErrorCode
 from gateway.node import Node, unwatched
+from gateway.registry.certify import Authority
 from gateway.trust import client, development
 
 # As production, but impatient.
@@ -71,9 +73,9 @@ class Actor:
         """Compose anything to anybody; by default in the actor's own name and a case of its own."""
         fields = {"sender": self.address, "case_id": f"case-of-{self.loaded.address.name}", **fields}
         now = self._clock()
-        keys = [key for reader in readers or [to] for key in self.loaded.directory.sealing_keys(reader, now)]
+        to_keys = [key for reader in readers or [to] for key in self.loaded.directory.sealing_keys(reader, now)]
         letter = Letter(kind=kind, recipients=(to,), **fields)
-        made = envelope.compose(letter, body, signing_key=self.key, reader_keys=keys, now=now, random=random_bytes)
+        made = envelope.compose(letter, body, signing_key=self.key, reader_keys=to_keys, now=now, random=random_bytes)
         return made.envelope
 
     def countersign(self, signed: pb.SignedEnvelope) -> pb.SignedEnvelope:
@@ -145,6 +147,12 @@ def directory_of(folder: Path, now: datetime) -> Directory:
         root, repository = folder / development.ROOT_FILE, folder / development.REPOSITORY
         source = DirectorySource(root=root, repository=str(repository), cache=Path(cache))
         return client.load(source, now).directory
+
+
+def authority_of(folder: Path, code: str) -> Authority:
+    """Return the CA of a node, as its registry has it."""
+    ca = folder / "pki" / code / "ca.pem"
+    return Authority(x509.load_pem_x509_certificate(ca.read_bytes()), keys.load_tls_key(ca.with_suffix(".key")))
 
 
 def worker_ports() -> Iterator[int]:
@@ -240,7 +248,13 @@ async def federation(
     """Run a federation of ee and de; everything is stopped at the end."""
     nodes = ["ee", "de"]
     summary = init_federation(folder, nodes, ports(len(nodes)), made_at or clock(), delivery=delivery, limits=limits)
-    made = Federation(summary, clock, {}, {}, watch, provider)
+    async with running(Federation(summary, clock, {}, {}, watch, provider), start) as made:
+        yield made
+
+
+@asynccontextmanager
+async def running(made: Federation, start: Iterable[str]) -> AsyncIterator[Federation]:
+    """Start nodes; stop everything at the end."""
     try:
         for code in start:
             await made.start(code)

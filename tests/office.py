@@ -1,7 +1,7 @@
 """A registry for tests: a real store, real keys, no network; and applicants and registrars who may do wrong."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pysqlite3.dbapi2 as sqlite
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from nacl.public import PrivateKey
@@ -47,6 +48,7 @@ NEWCOMER = "ee/exchange-lhv"
 LEI = "529900T8BM49AURSDO55"
 PROOF_KEYS_OF = SigningKey(sha256(b"directory of ee").digest())
 PUBLISHED_VERSION = 3
+TABLES = ("node_lists", "invitations", "applications", "decisions", "certificates", "renewals", "revocations")
 
 
 @cache
@@ -223,6 +225,11 @@ class Bench:
 
     def peer(self, address: str) -> Peer:
         return world.peer(address, self.material.directory)
+
+    def rows(self) -> dict[str, list[Any]]:
+        """Return all that the registry keeps, by table."""
+        with closing(sqlite.connect(str(self.folder / "node.db"))) as opened:
+            return {table: opened.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}
 
     def entry(self, address: str) -> ParticipantEntry:
         found = self.material.directory.participant(Address.parse(address))

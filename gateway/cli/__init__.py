@@ -22,7 +22,7 @@ COMMANDS: Final = {
     "federation": "Found a federation and sign its directory, or make one for development.",
     "enrol": "Become a participant: keys, application, certificate.",
     "registrar": "Invite, approve, reject and revoke participants.",
-    "keys": "Encrypt key files, change their passphrase, show what they are.",
+    "keys": "Encrypt key files, change their passphrase, rotate keys, show what they are.",
     "serve": "Run a gateway process of a node.",
     "send": "Send an envelope as a participant.",
     "inbox": "Collect what has come for a participant.",

@@ -10,30 +10,26 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import click
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
-    load_pem_public_key,
 )
 from nacl.signing import SigningKey
-from pydantic import BaseModel
-from pydantic import ValidationError as PydanticError
-from securesystemslib.signer import Key
 
 from gateway import keys
-from gateway.cli import folders, output, passphrases
+from gateway.cli import changes, folders, output, passphrases
+from gateway.cli.changes import NodeProposal
 from gateway.cli.proposal import digest_of, lines_of, spoken
 from gateway.clock import system_clock
-from gateway.directory import FederationList, Instrument, NodeEntry, ParticipantList, PublicKeyField, Status
+from gateway.directory import Instrument, ParticipantList
 from gateway.errors import ErrorCode, Refusal
 from gateway.trust import development
 from gateway.trust.lists import SignedList
-from gateway.trust.repository import Repository, RootKeys
+from gateway.trust.repository import Repository
 from gateway.trust.roles import LIFETIMES, TIMESTAMP
 from gateway.trust.signatures import Signatures
 from gateway.trust.signing import key_of, signer_of
@@ -41,24 +37,7 @@ from gateway.trust.signing import key_of, signer_of
 _SHOWN_CHARACTERS: Final = 12
 """Of a key id in a table; enough to tell the keys of one federation apart."""
 
-_LEAST_NAMED_CHARACTERS: Final = 12
-_MAX_FILE_BYTES: Final = 1 << 20
 _DEFAULT_HOURS: Final = int(LIFETIMES[TIMESTAMP] / timedelta(hours=1))
-
-M = TypeVar("M", bound=BaseModel)
-
-
-class NodeProposal(BaseModel, frozen=True, extra="forbid"):
-    """What a node brings to the founders.
-
-    Args:
-        entry: how it will be listed.
-        directory_key: public half of the key that signs its list.
-    """
-
-    entry: NodeEntry
-    directory_key: PublicKeyField
-
 
 _folder = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 _a_file = click.Path(path_type=Path, dir_okay=False)
@@ -145,21 +124,21 @@ def propose(
         repository = Repository(folder)
         if not founders or threshold is None or publisher is None:
             raise Refusal(ErrorCode.BAD_INPUT, "founders, a threshold and a publisher found a federation", "founder")
-        present = FederationList.parse(_empty(federation), "federation")
+        present = changes.empty(federation)
     else:
         repository = repository_in(folder)
         present = repository.pending_federation() or repository.federation()
-    brought = [_read(path, NodeProposal, "node") for path in nodes]
-    laws = [_read(path, Instrument, "instrument") for path in instruments]
+    brought = [changes.read(path, NodeProposal, "node") for path in nodes]
+    laws = [changes.read(path, Instrument, "instrument") for path in instruments]
     before = {node.code: node for node in present.nodes}
-    entries = [_continued(each.entry, before.get(each.entry.code), keep_ca=keep_ca) for each in brought]
-    said = _changed(present, entries, revoked, publishing_node, laws, dropped)
-    node_keys = {each.entry.code: key_of(each.directory_key) for each in brought} | _list_keys(list_keys, said)
+    entries = [changes.continued(each.entry, before.get(each.entry.code), keep_ca=keep_ca) for each in brought]
+    said = changes.changed(present, entries, revoked, publishing_node, laws, dropped)
+    node_keys = {each.entry.code: key_of(each.directory_key) for each in brought} | changes.list_keys(list_keys, said)
     if federation is not None:
-        repository.found(_root_keys(None, founders, threshold, publisher), said, node_keys, now)
+        repository.found(changes.root_keys(None, founders, threshold, publisher), said, node_keys, now)
     else:
         if founders or threshold is not None or publisher is not None or renew_root:
-            repository.propose_root(_root_keys(repository.keys(), founders, threshold, publisher), now)
+            repository.propose_root(changes.root_keys(repository.keys(), founders, threshold, publisher), now)
         repository.propose_federation(said, node_keys, now)
     states = repository.signatures()
     _show_proposal(lines_of(repository), [each for each in states if each.pending])
@@ -296,106 +275,7 @@ def repository_in(folder: Path) -> Repository:
     raise Refusal(ErrorCode.BAD_INPUT, f"{folder} holds no signed directory", "folder")
 
 
-def write_json(path: Path, model: BaseModel) -> None:
-    """Write what is carried to somebody else."""
-    path.write_text(model.model_dump_json(indent=2) + "\n")
-
-
-# What is proposed
-
-
-def _empty(federation: str) -> bytes:
-    return FederationList.model_construct(federation=federation, nodes=(), instruments=(), publisher="").to_json()
-
-
-def _continued(entry: NodeEntry, before: NodeEntry | None, *, keep_ca: bool) -> NodeEntry:
-    """Return a changed node with the keys that it had: what was signed with them must stay verifiable."""
-    if before is None:
-        return entry
-    named = {key.public for key in entry.signing_keys}
-    kept = tuple(key for key in before.signing_keys if key.public not in named)
-    return entry.model_copy(
-        update={
-            "signing_keys": (*entry.signing_keys, *kept),
-            "ca": entry.ca + before.ca if keep_ca and before.ca not in entry.ca else entry.ca,
-            "revoked_certificates": entry.revoked_certificates | before.revoked_certificates,
-        }
-    )
-
-
-def _changed(
-    present: FederationList,
-    nodes: list[NodeEntry],
-    revoked: tuple[str, ...],
-    publisher: str | None,
-    instruments: list[Instrument],
-    dropped: tuple[str, ...],
-) -> FederationList:
-    listed = {node.code: node for node in present.nodes} | {node.code: node for node in nodes}
-    laws = {each.id: each for each in present.instruments} | {each.id: each for each in instruments}
-    for code in revoked:
-        if code not in listed:
-            raise Refusal(ErrorCode.BAD_INPUT, f"there is no node {code}", "revoke-node")
-        # Listed still: what it signed while it was in must stay verifiable.
-        listed[code] = listed[code].model_copy(update={"status": Status.REVOKED})
-    for name in dropped:
-        if laws.pop(name, None) is None:
-            raise Refusal(ErrorCode.BAD_INPUT, f"there is no instrument {name}", "drop-instrument")
-    to = present.publisher if publisher is None else publisher.removeprefix("-")
-    if to and to not in listed:
-        raise Refusal(ErrorCode.BAD_INPUT, f"there is no node {to}", "publishing-node")
-    return present.model_copy(
-        update={"nodes": tuple(listed.values()), "instruments": tuple(laws.values()), "publisher": to}
-    )
-
-
-def _list_keys(named: tuple[str, ...], said: FederationList) -> dict[str, Key]:
-    found = {}
-    for each in named:
-        code, _, path = each.partition("=")
-        if code not in {node.code for node in said.nodes}:
-            raise Refusal(ErrorCode.BAD_INPUT, f"there is no node {code}", "list-key")
-        found[code] = _public_key(path, (), "list-key")
-    return found
-
-
-def _root_keys(
-    present: RootKeys | None, founders: tuple[str, ...], threshold: int | None, publisher: str | None
-) -> RootKeys:
-    known = present.founders if present else ()
-    chosen = tuple(_public_key(each, known, "founder") for each in founders) or known
-    publishing = _public_key(publisher, (), "publisher") if publisher or present is None else present.publisher
-    wanted = threshold if threshold or present is None else present.threshold
-    if len({each.keyid for each in (*chosen, publishing)}) != len(chosen) + 1:
-        raise Refusal(ErrorCode.BAD_INPUT, "every founder and the publisher has a key of his own", "founder")
-    if wanted is None or not 0 < wanted <= len(chosen):
-        raise Refusal(ErrorCode.BAD_INPUT, f"a threshold of 1 to {len(chosen)} is wanted", "threshold")
-    return RootKeys(chosen, wanted, publishing)
-
-
-def _public_key(named: str | None, known: tuple[Key, ...], where: str) -> Key:
-    """Return a key by its file, or by the first characters of its key id."""
-    name = (named or "").replace(" ", "").lower()
-    found = [key for key in known if len(name) >= _LEAST_NAMED_CHARACTERS and key.keyid.startswith(name)]
-    if len(found) == 1:
-        return found[0]
-    path = Path(named or "")
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_FILE_BYTES).strip()
-    except OSError as error:
-        detail = f"{named} is neither the key id of a founder nor a file that can be read ({error.strerror})"
-        raise Refusal(ErrorCode.BAD_INPUT, detail, where) from error
-    try:
-        if content.startswith(b"-----BEGIN PUBLIC KEY-----"):
-            key = load_pem_public_key(content)
-            if isinstance(key, Ed25519PublicKey):
-                return key_of(key.public_bytes_raw())
-        else:
-            return key_of(bytes.fromhex(content.decode("ascii")))
-    except (ValueError, UnsupportedAlgorithm):
-        pass
-    raise Refusal(ErrorCode.BAD_INPUT, f"{path} holds no public Ed25519 key, PEM or hexadecimal", where)
+# Keys and files
 
 
 def _public_pem(key: SigningKey) -> bytes:
@@ -403,24 +283,10 @@ def _public_pem(key: SigningKey) -> bytes:
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-# Files
-
-
 def _load(path: Path, passphrase_file: Path | None) -> SigningKey:
     if passphrase_file is None and not keys.inspect(path).encrypted:
         return keys.load_signing_key(path)
     return keys.load_signing_key(path, passphrases.of_keys(passphrase_file))
-
-
-def _read(path: Path, kind: type[M], where: str) -> M:
-    try:
-        with path.open("rb") as file:
-            return kind.model_validate_json(file.read(_MAX_FILE_BYTES))
-    except OSError as error:
-        raise Refusal(ErrorCode.BAD_INPUT, f"cannot read {path}: {error.strerror}", where) from error
-    except PydanticError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise Refusal(ErrorCode.BAD_INPUT, f"{path}: {first['msg']}", where) from error
 
 
 def _read_list(path: Path) -> ParticipantList:

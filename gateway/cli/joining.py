@@ -23,8 +23,9 @@ from nacl.signing import SigningKey
 from certs.pki import DevelopmentPki, Holder
 from gateway import keys
 from gateway.cli import output, passphrases
-from gateway.cli.ceremony import NodeProposal, repository_in, write_json
-from gateway.cli.federation import (
+from gateway.cli.ceremony import repository_in
+from gateway.cli.changes import NodeProposal
+from gateway.cli.development import (
     CAST,
     DEFAULT_FEDERATION,
     HOST,
@@ -177,7 +178,7 @@ def make(
             signing_keys=key_entries(bytes(signing.verify_key), now),
         )
         proposal = NodeProposal(entry=entry, directory_key=bytes(delegated.verify_key))
-        write_json(folder / PROPOSAL_FILE, proposal)
+        (folder / PROPOSAL_FILE).write_text(proposal.model_dump_json(indent=2) + "\n")
     except OSError as error:
         raise Refusal(ErrorCode.BAD_INPUT, f"cannot make {folder}: {error.strerror}", "folder") from error
     return proposal

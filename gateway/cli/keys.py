@@ -1,45 +1,29 @@
 """`rogatory keys`: private keys at rest.
 
-In: key files and passphrases, or a settings file. Out: the same files under a passphrase, what they are, or new keys
-beside the old ones. Files are replaced whole: at every moment a path holds the old content or the new. Refuses with
-KEY_FILE to leave a plain copy, see `gateway.private_files.replace`. Shows key ids and modes, never a byte of a key.
-
-How a participant's keys are rotated, and what a crash leaves, says `clients.renewal`. A node with `[registry]` lists
-its own keys: here a key file is made and then named, and the running node does the rest. Its certificate is issued with
-the CA's key, written, and then named together with its key. A crash before the naming leaves files that nothing names.
+In: key files and passphrases, or a settings file. Out: the same files under a passphrase, or what they are. Files are
+replaced whole: at every moment a path holds the old content or the new. Refuses with KEY_FILE to leave a plain copy,
+see `gateway.private_files.replace`. Shows key ids and modes, never a byte of a key. `rotate` has a module of its own.
 """
 
-import asyncio
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import click
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from nacl.signing import SigningKey
-from rogatory.v1.enrolment_pb2_grpc import RegistryStub
 
-from certs import profiles
-from clients import renewal
-from clients.participant import Participant
-from clients.renewal import Renewed, Wanted
-from gateway import config, keys, locked, material, passphrase, private_files, settings_file, signature
-from gateway.cli import check_config, output, passphrases
+from gateway import config, keys, locked, passphrase, signature
+from gateway.cli import check_config, output, passphrases, rotation
 from gateway.cli.check_config import is_node
 from gateway.clock import system_clock
-from gateway.config import NodeConfig, ParticipantConfig, Registry
+from gateway.config import NodeConfig, ParticipantConfig
 from gateway.directory import FOREVER, KeyEntry, ParticipantEntry
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.hidden import Passphrase
 from gateway.hsm import LEAST_PIN_CHARACTERS
 from gateway.identity import Address
-from gateway.material import NodeMaterial
-from gateway.registry.keys import load_registry_keys
 from gateway.trust import client
 
 COST: Final = locked.DEFAULT
@@ -47,13 +31,6 @@ ENCRYPTED: Final = "encrypted"
 UNCHANGED: Final = "unchanged"
 _LISTED: Final = ("Ed25519", "X25519")
 
-_config = click.option(
-    "--config",
-    "path",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Settings of a node or participant.",
-)
 _files = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
@@ -87,6 +64,9 @@ class Finding:
 @click.group(epilog="\b\nExample:\n  rogatory keys status --config fed/ee/node.toml")
 def command() -> None:
     """Encrypt key files, change their passphrase, rotate keys, show what they are."""
+
+
+command.add_command(rotation.rotate)
 
 
 @command.command(epilog="\b\nExample:\n  rogatory keys encrypt fed/ee/*.key --passphrase-file /run/secrets/ee")
@@ -130,37 +110,8 @@ def change_passphrase(
     _report([(path, ENCRYPTED if path in due else UNCHANGED) for path in files], as_json)
 
 
-@command.command(epilog="\b\nExample:\n  rogatory keys rotate --config lhv/participant.toml --signing --sealing --tls")
-@_config
-@click.option("--signing", is_flag=True, help="A new signing key.")
-@click.option("--sealing", is_flag=True, help="A new sealing key, of a participant.")
-@click.option("--tls", "certificate", is_flag=True, help="A new TLS key and certificate.")
-@output.json_option
-def rotate(path: Path, signing: bool, sealing: bool, certificate: bool, as_json: bool) -> None:
-    """Make new keys beside the old ones, have the node list them, and name them in the settings.
-
-    The old keys stay: they go on for a while, and then still open what was sealed to them. Processes that run take the
-    new ones by themselves.
-    """
-    wanted = Wanted(signing=signing, sealing=sealing, tls=certificate)
-    if not (signing or sealing or certificate):
-        raise Refusal(ErrorCode.BAD_INPUT, "say what shall be new: --signing, --sealing, --tls", "signing")
-    made = _rotate_node(path, wanted) if is_node(path) else _rotate_participant(path, wanted)
-    if as_json:
-        output.emit_json(_renewed_object(made))
-        return
-    files = {"signing key": made.signing, "sealing key": made.sealing, "certificate": made.certificate}
-    output.emit_table(("new", "file"), [(name, file) for name, file in files.items() if file is not None])
-    if made.keys_valid_from is not None:
-        click.echo(
-            f"\nThe new keys count from {made.keys_valid_from:%Y-%m-%d %H:%M:%S %Z}; until then, the old ones do."
-        )
-    if made.expires is not None:
-        click.echo(f"\nThe new certificate ends on {made.expires:%Y-%m-%d %H:%M %Z}.")
-
-
 @command.command(epilog="\b\nExample:\n  rogatory keys status --config fed/ee/node.toml")
-@_config
+@rotation.config_option
 @output.json_option
 @click.pass_context
 def status(ctx: click.Context, path: Path, as_json: bool) -> None:
@@ -178,85 +129,6 @@ def status(ctx: click.Context, path: Path, as_json: bool) -> None:
     errors = [each.error for each in findings if each.error is not None]
     if errors:
         ctx.exit(max(map(output.exit_code, errors)))
-
-
-def _rotate_participant(path: Path, wanted: Wanted) -> Renewed:
-    ask = cache(passphrases.ask)
-    loaded = material.load_participant(path, ask=ask)
-
-    async def work() -> Renewed:
-        # Without upkeep: two renewals at a time would be one too many.
-        async with Participant(Participant.of(loaded).parts) as participant:
-            with participant.channel() as channel:
-                return await renewal.renew(
-                    RegistryStub(channel),
-                    lambda: material.load_participant(path, ask=ask),
-                    wanted,
-                    material.passphrase_of(loaded.config, ask),
-                    path=path,
-                )
-
-    return asyncio.run(work())
-
-
-def _rotate_node(path: Path, wanted: Wanted) -> Renewed:
-    settings = config.load(NodeConfig, path)
-    if settings.registry is None:
-        raise Refusal(ErrorCode.BAD_INPUT, "this node has no [registry]: its keys are the founders' affair", "registry")
-    if wanted.sealing:
-        raise Refusal(ErrorCode.BAD_INPUT, "a node has no sealing key: nothing is sealed to it", "sealing")
-    if wanted.signing and not settings.signing_keys:
-        raise Refusal(ErrorCode.BAD_INPUT, "the signing key of this node lies in a token; make a new one there", "hsm")
-    phrase = material.passphrase_of(settings, None)
-    with settings_file.alone(path):
-        loaded = material.load_node(path)
-        made = Renewed()
-        if wanted.tls:
-            made = _renew_node_certificate(path, loaded, settings.registry, phrase)
-        return replace(made, signing=_new_node_key(path, settings, phrase)) if wanted.signing else made
-
-
-def _new_node_key(path: Path, settings: NodeConfig, phrase: Passphrase | None) -> Path:
-    file = settings_file.new_file(settings.signing_keys[-1], "signing", ".key", system_clock())
-    keys.save_signing_key(file, SigningKey.generate(), phrase, COST)
-    names = [settings_file.name_of(path, each) for each in (*settings.signing_keys, file)]
-    settings_file.edit(path, lambda _: {"signing_keys": names})
-    return file
-
-
-def _renew_node_certificate(path: Path, loaded: NodeMaterial, registry: Registry, phrase: Passphrase | None) -> Renewed:
-    authority, now = load_registry_keys(registry, loaded, phrase).authority, system_clock()
-    key = ec.generate_private_key(profiles.CURVE)
-    issued = authority.issue(
-        key.public_key(),
-        loaded.address,
-        loaded.directory.federation,
-        now,
-        timedelta(days=registry.certificate_days),
-        profiles.NODE,
-    )
-    key_file = settings_file.new_file(loaded.config.tls_key, "tls", ".key", now)
-    keys.save_tls_key(key_file, key, phrase, COST)
-    certificate = key_file.with_suffix(".pem")
-    private_files.create(certificate, issued.public_bytes(Encoding.PEM) + authority.pem)
-    # As the next start will: what would be refused there must not be named.
-    chosen = loaded.config.model_copy(update={"certificate": certificate, "tls_key": key_file})
-    material.fit_node(chosen, material.hold(chosen), loaded.trusted, now)
-    names = {
-        "certificate": settings_file.name_of(path, certificate),
-        "tls_key": settings_file.name_of(path, key_file),
-    }
-    settings_file.edit(path, lambda _: names)
-    return Renewed(certificate=certificate, tls_key=key_file, expires=issued.not_valid_after_utc)
-
-
-def _renewed_object(made: Renewed) -> dict[str, object]:
-    files = {"signing": made.signing, "sealing": made.sealing, "certificate": made.certificate, "tls_key": made.tls_key}
-    times = {"keys_valid_from": made.keys_valid_from, "certificate_ends": made.expires}
-    return {
-        **{name: None if file is None else str(file) for name, file in files.items()},
-        **{name: None if moment is None else moment.isoformat() for name, moment in times.items()},
-    }
 
 
 def _with_directory(settings: NodeConfig | ParticipantConfig, findings: list[Finding], now: datetime) -> list[Finding]:

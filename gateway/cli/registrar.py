@@ -150,7 +150,9 @@ def reject(beginning: str, reason: str, path: Path, as_json: bool) -> None:
     default="",
     help="With --key: what it signed from then on does not count; a time as 2026-11-21T10:00:00Z. Default: now.",
 )
-@click.option("--certificate", default="", help="Only this certificate: a PEM file, or the SHA-256 of what its CA signed.")
+@click.option(
+    "--certificate", default="", help="Only this certificate: a PEM file, or the SHA-256 of what its CA signed."
+)
 @_yes
 @config_option
 @output.json_option

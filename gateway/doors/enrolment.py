@@ -5,13 +5,11 @@ before anybody has shown one: the size of a message, calls at once, calls a seco
 over those bounds is told when to come again; nothing of it reaches the store.
 """
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 from urllib.parse import unquote
-from uuid import uuid4
 
 import grpc.aio
 from rogatory.v1 import enrolment_pb2 as pb
@@ -20,7 +18,7 @@ from rogatory.v1.enrolment_pb2_grpc import EnrolmentServicer
 
 from gateway import codec, transport
 from gateway.clock import Clock, to_micros
-from gateway.doors.entrance import Context, abort
+from gateway.doors.entrance import Context, abort, abort_unforeseen
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.quota import MICROS, Bucket
 from gateway.registry.office import Office
@@ -42,8 +40,6 @@ MAX_HOSTS: Final = 4096
 RETRY_SECONDS: Final = 1.0
 
 _IPV6_SITE_BITS: Final = 64  # what one customer has at least (RFC 6177 section 2)
-
-diagnostics = logging.getLogger("gateway.doors")
 
 
 class Gate:
@@ -127,11 +123,8 @@ class EnrolmentDoor(EnrolmentServicer):
             await abort(context, error)
         except grpc.aio.AbortError:
             raise
-        except Exception as error:
-            reference = uuid4().hex[:12]
-            diagnostics.exception("unforeseen error", extra={"reference": reference})
-            await abort(context, Failure(ErrorCode.INTERNAL, f"reference {reference}"))
-            raise AssertionError("abort returned") from error
+        except Exception as error:  # noqa: BLE001  it is aborted with
+            await abort_unforeseen(context, error)
         finally:
             if entered:
                 self._gate.leave()

@@ -8,7 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 from uuid import uuid4
 
 import grpc
@@ -156,12 +156,8 @@ class Entrance:
             await abort(context, error)
         except (asyncio.CancelledError, grpc.aio.AbortError):
             raise
-        except Exception as error:
-            # Nothing of an unforeseen error leaves the house but a reference to find it by.
-            reference = uuid4().hex[:12]
-            diagnostics.exception("unforeseen error", extra={"reference": reference, "peer": name})
-            await abort(context, Failure(ErrorCode.INTERNAL, f"reference {reference}"))
-            raise AssertionError("abort returned") from error
+        except Exception as error:  # noqa: BLE001  it is aborted with
+            await abort_unforeseen(context, error, name)
         finally:
             counted.close()
 
@@ -173,6 +169,14 @@ async def abort(context: Context, error: GatewayError) -> None:
     code = STATUS.get(error.code, grpc.StatusCode.FAILED_PRECONDITION)
     status = status_pb2.Status(code=code.value[0], message=str(error), details=[packed])
     await context.abort_with_status(rpc_status.to_status(status))
+
+
+async def abort_unforeseen(context: Context, error: Exception, peer: str = "") -> NoReturn:
+    """End a call with an error of the program's: nothing of it leaves the house but a reference to find it by."""
+    reference = uuid4().hex[:12]
+    diagnostics.error("unforeseen error", exc_info=error, extra={"reference": reference, "peer": peer})
+    await abort(context, Failure(ErrorCode.INTERNAL, f"reference {reference}"))
+    raise AssertionError("abort returned") from error
 
 
 In = TypeVar("In")

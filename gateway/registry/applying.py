@@ -31,7 +31,7 @@ from gateway.registry.certify import key_digest
 from gateway.registry.codes import code_digest, new_code
 from gateway.registry.desk import MADE_WITHIN, Desk, is_registrar
 from gateway.signature import Domain
-from gateway.store.registry import Invitation, RegistryView
+from gateway.store.registry import RegistryView, StoredInvitation
 
 MAX_OPEN_INVITATIONS: Final = 256
 MAX_PENDING_APPLICATIONS: Final = 256
@@ -129,7 +129,7 @@ def invite(desk: Desk, peer: Peer, request: pb.InviteRequest) -> tuple[str, int]
     code = new_code(desk.random)
     expires_at_us = desk.record.now_us + timedelta(hours=desk.registry.code_hours) // timedelta(microseconds=1)
     desk.record.add_invitation(
-        Invitation(
+        StoredInvitation(
             code_digest=code_digest(code),
             address=str(address),
             roles=frozenset(role.value for role in roles),

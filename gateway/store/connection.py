@@ -71,11 +71,12 @@ def migrate(engine: Engine) -> None:
             if found == HEAD:
                 return
         connection.rollback()
-        # Of processes that start together, one migrates while the others wait.
+        # Of processes that start together, one migrates while the others wait. Begun here: alembic by itself commits
+        # after each migration, and another process would do the next one too.
         connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        connection.commit()
+        with connection.begin():
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
 
 
 HEAD: Final = "0002"

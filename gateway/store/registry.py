@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from gateway.errors import ErrorCode, Failure
 
-_INVITATION: Final = "code_digest, address, roles, made_by, made_at_us, expires_at_us, application_id"
-_APPLICATION: Final = "id, address, application, proof, state, received_at_us, certificate"
+_APPLICATIONS: Final = "SELECT id, address, application, proof, state, received_at_us, certificate FROM applications"
 
 
 class ApplicationState(Enum):
@@ -24,7 +23,7 @@ class ApplicationState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Invitation:
+class StoredInvitation:
     """A one-time code, by its digest, and what it is for."""
 
     code_digest: bytes
@@ -123,13 +122,17 @@ class RegistryView:
         row = self._one("SELECT metadata FROM node_lists ORDER BY version DESC LIMIT 1")
         return None if row is None else row[0]
 
-    def invitation(self, code_digest: bytes) -> Invitation | None:
+    def invitation(self, code_digest: bytes) -> StoredInvitation | None:
         """Return what a code is for."""
-        row = self._one(f"SELECT {_INVITATION} FROM invitations WHERE code_digest = ?", code_digest)  # noqa: S608  ours
+        row = self._one(
+            "SELECT code_digest, address, roles, made_by, made_at_us, expires_at_us, application_id FROM invitations"
+            " WHERE code_digest = ?",
+            code_digest,
+        )
         if row is None:
             return None
         digest, address, roles, *rest = row
-        return Invitation(digest, address, frozenset(roles.split()), *rest)
+        return StoredInvitation(digest, address, frozenset(roles.split()), *rest)
 
     def open_invitations(self, now_us: int) -> int:
         """Count the codes that can still be used."""
@@ -138,17 +141,14 @@ class RegistryView:
 
     def application(self, application_id: bytes) -> StoredApplication | None:
         """Return one application."""
-        row = self._one(f"SELECT {_APPLICATION} FROM applications WHERE id = ?", application_id)  # noqa: S608  ours
+        row = self._one(_APPLICATIONS + " WHERE id = ?", application_id)
         return None if row is None else _application(row)
 
     def applications(self, limit: int, *, pending_only: bool) -> list[StoredApplication]:
         """Return applications, the newest first."""
-        where = "WHERE state = 'pending'" if pending_only else ""
-        rows = self._sql.execute(
-            f"SELECT {_APPLICATION} FROM applications {where} ORDER BY seq DESC LIMIT ?",  # noqa: S608  our own text
-            (limit,),
-        )
-        return [_application(row) for row in rows.fetchall()]
+        which = " WHERE state = 'pending'" if pending_only else ""
+        rows = self._sql.execute(_APPLICATIONS + which + " ORDER BY seq DESC LIMIT ?", (limit,))
+        return [_application(row) for row in rows]
 
     def pending_applications(self) -> int:
         """Count the applications that wait."""
@@ -166,7 +166,7 @@ class RegistryView:
             " ORDER BY received_at_us, registrar",
             (application_id,),
         )
-        return [StoredDecision(*row) for row in rows.fetchall()]
+        return [StoredDecision(*row) for row in rows]
 
     def certificate(self, fingerprint: bytes) -> StoredCertificate | None:
         """Return a certificate that was issued here."""
@@ -182,12 +182,12 @@ class RegistryView:
         rows = self._sql.execute(
             "SELECT fingerprint FROM certificates WHERE address = ? AND not_after_us > ?", (address, valid_after_us)
         )
-        return [row[0] for row in rows.fetchall()]
+        return [row[0] for row in rows]
 
     def certified(self, key_digest: bytes) -> list[tuple[str, bytes]]:
         """Return whose certificates bear that public key, and their fingerprints."""
         rows = self._sql.execute("SELECT address, fingerprint FROM certificates WHERE key_digest = ?", (key_digest,))
-        return [(row[0], row[1]) for row in rows.fetchall()]
+        return [(row[0], row[1]) for row in rows]
 
     def renewal(self, digest: bytes) -> StoredRenewal | None:
         """Return a renewal."""
@@ -227,11 +227,12 @@ class RegistryRecord(RegistryView):
             (made.version, made.metadata, made.content, made.made_at_us),
         )
 
-    def add_invitation(self, made: Invitation) -> None:
+    def add_invitation(self, made: StoredInvitation) -> None:
         """Keep the digest of a code."""
         roles = " ".join(sorted(made.roles))
         self._sql.execute(
-            f"INSERT INTO invitations ({_INVITATION}) VALUES (?, ?, ?, ?, ?, ?, NULL)",  # noqa: S608  our own text
+            "INSERT INTO invitations (code_digest, address, roles, made_by, made_at_us, expires_at_us)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
             (made.code_digest, made.address, roles, made.made_by, made.made_at_us, made.expires_at_us),
         )
 

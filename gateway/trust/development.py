@@ -102,7 +102,6 @@ def sign_anew(
     directory: Directory,
     now: datetime,
     new_nodes: Iterable[str] = (),
-    load: Callable[[Path], SigningKey] = keys.load_signing_key,
 ) -> None:
     """Sign a changed directory with all keys of the folder, and publish it. What it cannot say stays as it was.
 
@@ -111,7 +110,6 @@ def sign_anew(
         directory: all of it.
         now: the time.
         new_nodes: nodes that have no key yet.
-        load: reads a key file.
 
     Raises:
         Refusal: KEY_FILE, a key is missing; BAD_DIRECTORY, a list unsays what it said before.
@@ -125,14 +123,14 @@ def sign_anew(
         federation.model_copy(update={"publisher": repository.federation().publisher}), delegated, now
     )
     for path in sorted((folder / "founders").glob("*/founder.key")):
-        repository.sign(load(path))
-    publisher = load(publisher_key(folder))
+        repository.sign(keys.load_signing_key(path))
+    publisher = keys.load_signing_key(publisher_key(folder))
     repository.publish(publisher, now)
     for each in lists:
         own = each
         if repository.list_version(each.node):
             own = repository.list_of(each.node).model_copy(update={"participants": each.participants})
-        repository.put_list(each.node, load(node_key(folder, each.node)), own, now)
+        repository.put_list(each.node, keys.load_signing_key(node_key(folder, each.node)), own, now)
     repository.publish(publisher, now)
 
 

@@ -19,7 +19,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import mailbox_pb2 as mailbox
 
 from gateway import codec, statement
-from gateway.cli.federation import Summary, init_federation
+from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock
 from gateway.errors import Failure
 from gateway.lifecycle import FINAL

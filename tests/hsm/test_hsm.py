@@ -21,7 +21,7 @@ from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass
 from rogatory.v1 import envelope_pb2 as pb
 
 from gateway import hsm, keys, material, signature
-from gateway.cli.federation import Summary, init_federation
+from gateway.cli.development import Summary, init_federation
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.hidden import Passphrase
 from gateway.hsm import Place, TokenSigner

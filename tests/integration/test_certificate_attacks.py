@@ -40,7 +40,7 @@ from gateway.errors import ErrorCode
 from gateway.identity import Address, host_name
 from gateway.transport import DoorTls, TlsIdentity
 from tests.federation import Federation, federation, relay_one
-from tests.unit.test_certificate_attacks import (
+from tests.forgery import (
     FEDERATION,
     FOREIGNER,
     FORGERIES,

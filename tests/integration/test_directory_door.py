@@ -14,7 +14,7 @@ from rogatory.v1 import directory_pb2 as pb
 from rogatory.v1.directory_pb2_grpc import DirectoryStub, add_DirectoryServicer_to_server
 
 from gateway import config, keys, material, mirror, telemetry, transport
-from gateway.cli.federation import Summary, init_federation
+from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock
 from gateway.config import Quota
 from gateway.directory import Directory, Status
@@ -388,13 +388,11 @@ async def test_node_that_publishes_nothing_takes_no_list(quiet: Bench) -> None:
 
 
 @asynccontextmanager
-async def offering(
-    bench: Bench, code: str, stored: SignedList | None = None, publisher: Publisher | None = None
-) -> AsyncIterator[Offering]:
+async def offering(bench: Bench, code: str, publisher: Publisher | None = None) -> AsyncIterator[Offering]:
     """A node's own carrier, at work."""
     identity = bench.node(code).identity
     made = Offering(
-        code, lambda: bench.node(code).trusted, publisher, lambda _: bench.channel(identity), bench.clock, stored, QUICK
+        code, lambda: bench.node(code).trusted, publisher, lambda _: bench.channel(identity), bench.clock, QUICK
     )
     task = asyncio.create_task(made.run())
     try:
@@ -441,14 +439,9 @@ async def test_list_is_offered_until_the_publisher_is_there(quiet: Bench, caplog
             await until(lambda: published(quiet, "de") == 2)
 
 
-async def test_after_a_restart_the_newest_list_of_the_store_is_offered(bench: Bench) -> None:
-    async with offering(bench, "de", bench.signed_list("de", 3)) as carrier:
-        await until(lambda: published(bench, "de") == 3)
-        await until(lambda: carrier.waiting is None)
-
-
-async def test_list_of_the_store_that_is_published_already_is_not_offered(bench: Bench) -> None:
-    async with offering(bench, "de", bench.repository.signed_list("de")) as carrier:
+async def test_list_that_is_published_already_is_not_offered(bench: Bench) -> None:
+    async with offering(bench, "de") as carrier:
+        await carrier.offer(bench.repository.signed_list("de"))
         assert carrier.waiting is None
 
 

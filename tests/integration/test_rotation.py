@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
+from certs import profiles
+from certs.profiles import Profile
 from clients.authority import CentralAuthority, Investigator
 from clients.intake import Faulty, Received
 from clients.participant import Participant
@@ -32,12 +34,11 @@ from gateway import keys, material
 from gateway.clock import system_clock
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
-from gateway.registry.certify import Authority
 from gateway.signature import key_id
 from gateway.transport import TlsIdentity
 from tests import paperwork
 from tests.enrolling import REGISTRARS, entered, registering
-from tests.federation import Federation, code_of
+from tests.federation import Federation, authority_of, code_of
 from tests.processes import finished
 
 pytestmark = pytest.mark.integration
@@ -224,14 +225,14 @@ async def test_what_is_signed_with_a_key_that_is_newer_than_our_directory_is_not
 # Certificates that renew themselves
 
 
-def near_its_end(fed: Federation, address: str) -> None:
-    """Give a participant a certificate of which less than a third remains."""
-    who, config = Address.parse(address), fed.summary.config(address)
-    ca = fed.summary.folder / "pki" / who.node / "ca.pem"
-    authority = Authority(x509.load_pem_x509_certificate(ca.read_bytes()), keys.load_tls_key(ca.with_suffix(".key")))
+def near_its_end(fed: Federation, address: str, profile: Profile = profiles.PARTICIPANT) -> None:
+    """Give somebody a certificate of which less than a third remains."""
+    who, config = Address.parse(address, allow_node=True), fed.summary.config(address)
+    authority = authority_of(fed.summary.folder, who.node)
     key = keys.load_tls_key(config.with_name("tls.key"))
     # It begins five minutes ago, for clocks that are behind; so two of seven minutes remain.
-    leaf = authority.issue(key.public_key(), who, fed.directory.federation, system_clock(), timedelta(minutes=2))
+    life, now = timedelta(minutes=2), system_clock()
+    leaf = authority.issue(key.public_key(), who, fed.directory.federation, now, life, profile)
     config.with_name("tls.pem").write_bytes(leaf.public_bytes(Encoding.PEM) + authority.pem)
 
 
@@ -290,6 +291,45 @@ async def test_of_two_processes_of_one_participant_one_renews_and_both_take_it(f
         await until(lambda: all(each.parts.tls != identity for each in both))
         assert both[0].parts.tls == both[1].parts.tls
     assert len(new_certificates(fed, "ee/operator")) == 1
+
+
+@pytest.mark.parametrize("code", ["ee", "de"])
+async def test_a_running_node_renews_its_own_certificate_under_load_and_ends_no_stream(
+    fed: Federation, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with traffic(fed) as flowing:
+        node = fed.nodes[code]
+        near_its_end(fed, f"{code}/node", profiles.NODE)
+        await until(lambda: node.upkeep.material.config.certificate.name != "tls.pem")
+        await flowing.more()
+    assert new_certificates(fed, f"{code}/node") == [node.upkeep.material.config.certificate.name]
+    restarted = await asyncio.to_thread(material.load_node, fed.summary.config(f"{code}/node"))
+    assert restarted.identity == node.upkeep.material.identity
+    assert "collect.interrupted" not in {each.getMessage() for each in caplog.records}
+
+
+async def test_a_node_whose_certificate_another_process_has_just_renewed_renews_it_not_again(fed: Federation) -> None:
+    node, path = fed.nodes["ee"], fed.summary.config("ee/node")
+    held = node.upkeep.material
+    assert held.config.registry is not None
+    made = await rotate(fed, "ee/node", "--tls")
+    authority = authority_of(fed.summary.folder, "ee")
+    await asyncio.to_thread(node._renew_certificate, path, held, held.config.registry, authority)
+    assert new_certificates(fed, "ee/node") == [Path(made["certificate"]).name]
+
+
+async def test_a_node_that_cannot_change_its_settings_says_so_and_renews_once_it_can(
+    fed: Federation, caplog: pytest.LogCaptureFixture
+) -> None:
+    node, path = fed.nodes["ee"], fed.summary.config("ee/node")
+    blocked = path.with_name(f".{path.name}.lock")
+    blocked.mkdir()
+    near_its_end(fed, "ee/node", profiles.NODE)
+    await until(lambda: "BAD_CONFIG" in {getattr(each, "code", "") for each in caplog.records})
+    assert new_certificates(fed, "ee/node") == []
+    blocked.rmdir()
+    await until(lambda: node.upkeep.material.config.certificate.name != "tls.pem")
+    assert len(new_certificates(fed, "ee/node")) == 1
 
 
 # When something goes wrong

@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway import cli, config, keys, locked, material
-from gateway.cli import ceremony, folders
-from gateway.cli.federation import CAST, Summary, free_ports, init_federation
+from gateway.cli import changes, folders
+from gateway.cli.development import CAST, Summary, free_ports, init_federation
 from gateway.config import DirectorySource
 from gateway.errors import ErrorCode, Refusal
 from gateway.trust import client, development
@@ -224,7 +224,7 @@ class Table:
     def _key_id(self, word: str) -> str:
         if not word.startswith("KEYID-"):
             return word
-        return ceremony._public_key(f"{word.removeprefix('KEYID-').lower()}-founder.pub", (), "").keyid[:12]
+        return changes.public_key(f"{word.removeprefix('KEYID-').lower()}-founder.pub", (), "").keyid[:12]
 
 
 @pytest.fixture(scope="module")
@@ -427,7 +427,7 @@ def test_node_tells_machines_what_it_tells_people(table: Path) -> None:
     (table / "root.json").write_bytes(b"{}")
     options = ["--federation", "x.test", "--endpoint", "h:1", "--root", "root.json", "--repository", "dir", "--plain"]
     told = json.loads(run("make-node", "new", "ee", *options, "--json").stdout)
-    proposal = ceremony.NodeProposal.model_validate_json(Path(told["proposal"]).read_bytes())
+    proposal = changes.NodeProposal.model_validate_json(Path(told["proposal"]).read_bytes())
     assert SignedList.load(Path(told["list"])).participants.node == proposal.entry.code == told["node"] == "ee"
     assert told["list_key_id"] == key_of(proposal.directory_key).keyid
     assert len(told["registrars"]) == 2
@@ -453,8 +453,8 @@ def test_founders_can_take_back_a_treaty_and_who_publishes(table: Path) -> None:
 def test_public_key_is_taken_in_hexadecimal_too(table: Path) -> None:
     public = bytes(keys.load_signing_key(table / "c.key").verify_key)
     (table / "hex.pub").write_text(public.hex() + "\n")
-    named = ceremony._public_key("hex.pub", (), "")
-    assert named.keyid == ceremony._public_key("c.pub", (), "").keyid
+    named = changes.public_key("hex.pub", (), "")
+    assert named.keyid == changes.public_key("c.pub", (), "").keyid
 
 
 def test_published_by_hand_counts_as_long_as_it_is_told_to(table: Path) -> None:

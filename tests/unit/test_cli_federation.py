@@ -14,7 +14,7 @@ from nacl.signing import SigningKey
 
 from gateway import cli, config, keys, locked, material
 from gateway.cli import folders, output
-from gateway.cli.federation import CAST, INSTRUMENT, Summary, free_ports, init_federation
+from gateway.cli.development import CAST, INSTRUMENT, Summary, free_ports, init_federation
 from gateway.config import Delivery, Limits, NodeConfig, ParticipantConfig
 from gateway.directory import KeyEntry
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
@@ -22,17 +21,16 @@ from clients import renewal
 from clients.renewal import Renewed, Wanted
 from gateway import keys, locked, material
 from gateway.cli import commands
-from gateway.cli.federation import Summary, init_federation
+from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock, to_micros
 from gateway.directory import KeyEntry
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.hidden import Passphrase
 from gateway.identity import Address
-from gateway.registry import proofs
-from gateway.registry.certify import Authority
+from gateway.registry import own_certificate, proofs
 from gateway.signature import Domain
 from gateway.trust import development
-from tests.federation import directory_of
+from tests.federation import authority_of, directory_of
 
 EXCHANGE = "ee/exchange"
 OPERATOR = "ee/operator"
@@ -88,10 +86,7 @@ class FakeRegistry:
         chain = b""
         if said.certificate_request:
             tls_key = proofs.check_request(said.certificate_request, address, directory.federation)
-            ca = self.folder / "pki" / address.node / "ca.pem"
-            authority = Authority(
-                x509.load_pem_x509_certificate(ca.read_bytes()), keys.load_tls_key(ca.with_suffix(".key"))
-            )
+            authority = authority_of(self.folder, address.node)
             leaf = authority.issue(tls_key, address, directory.federation, now, timedelta(days=30))
             chain = leaf.public_bytes(Encoding.PEM) + authority.pem
         if self.loses_answers:
@@ -300,6 +295,31 @@ def test_a_node_gets_a_new_certificate_of_its_own_ca_and_starts_with_it(fed: Sum
     assert after.identity != before.identity
     assert str(after.config.certificate) == said["certificate"]
     assert after.config.tls_key != before.config.tls_key
+
+
+def test_a_certificate_of_another_ca_is_never_named_and_leaves_nothing_behind(fed: Summary, tmp_path: Path) -> None:
+    path = with_registry(fed)
+    held, text, files = material.load_node(path), path.read_text(), sorted(path.parent.iterdir())
+    assert held.config.registry is not None
+    other = authority_of(init_federation(tmp_path / "other", ["ee"], [7441], system_clock()).folder, "ee")
+    with pytest.raises(Refusal) as caught:
+        own_certificate.renew(path, held, held.config.registry, other, None, system_clock())
+    assert caught.value.code is ErrorCode.BAD_CONFIG
+    assert (path.read_text(), sorted(path.parent.iterdir())) == (text, files)
+
+
+@pytest.mark.parametrize(("days", "due"), [(19.9, False), (20.1, True)])
+def test_a_node_renews_its_certificate_in_the_last_third_of_its_life(fed: Summary, days: float, due: bool) -> None:
+    held = material.load_node(with_registry(fed))
+    now = held.expires - timedelta(days=30) + timedelta(days=days)
+    assert own_certificate.is_due(held, authority_of(fed.folder, "ee"), now) is due
+
+
+def test_a_node_does_not_renew_its_certificate_for_one_that_ends_no_later(fed: Summary) -> None:
+    """Near the end of its CA it would renew again and again."""
+    held, authority = material.load_node(with_registry(fed)), authority_of(fed.folder, "ee")
+    end = authority.certificate.not_valid_after_utc
+    assert not own_certificate.is_due(replace(held, expires=end), authority, end - timedelta(days=1))
 
 
 def test_a_node_names_a_new_signing_key_and_signs_with_the_old_until_it_is_listed(fed: Summary) -> None:

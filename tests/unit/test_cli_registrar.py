@@ -20,7 +20,7 @@ from clients.participant import Participant, Parts
 from clients.registrar import MAX_APPLICATIONS, Registrar
 from gateway import signature
 from gateway.cli import commands
-from gateway.cli.federation import Summary, init_federation
+from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock, to_micros
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity import Address, Role

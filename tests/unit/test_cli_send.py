@@ -17,7 +17,7 @@ from clients.intake import Received
 from clients.maildir import Arrival, Folder
 from gateway import cli, envelope
 from gateway.cli import document, home, send
-from gateway.cli.federation import Summary, free_ports, init_federation
+from gateway.cli.development import Summary, free_ports, init_federation
 from gateway.cli.home import Home
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import documents

@@ -152,6 +152,27 @@ def test_wrong_node_configuration_is_refused_with_its_field(tmp_path: Path, text
     assert refused(NodeConfig, written(tmp_path, text)) == field
 
 
+REGISTRY = ("[registry]", 'ca_certificate = "ca.pem"', 'ca_key = "ca.key"', 'directory_key = "directory.key"')
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "0.0.0.0:7540", "[::]:7540", "node.ee.example:0"])
+def test_registry_whose_invitations_would_name_what_nobody_can_call_is_refused(tmp_path: Path, listen: str) -> None:
+    lines = (*REGISTRY, f'listen = "{listen}"')
+    path = written(tmp_path, toml(NODE, *lines))
+    assert refused(NodeConfig, path) == "registry.endpoint"
+    path.write_text(toml(NODE, *lines, 'endpoint = "node.ee.example:7540"'))
+    registry = load(NodeConfig, path).registry
+    assert registry is not None
+    assert (registry.listen, registry.endpoint) == (listen, "node.ee.example:7540")
+
+
+@pytest.mark.parametrize("lines", [(), ('listen = "127.0.0.1:7540"',), ('listen = "node.ee.example:7540"',)])
+def test_registry_needs_no_endpoint_where_what_it_listens_on_can_be_called(
+    tmp_path: Path, lines: tuple[str, ...]
+) -> None:
+    assert load(NodeConfig, written(tmp_path, toml(NODE, *REGISTRY, *lines))).registry is not None
+
+
 @pytest.mark.parametrize(
     ("text", "field"),
     [

@@ -386,6 +386,28 @@ def test_own_key_of_a_node_that_was_listed_stays_listed() -> None:
     check_continues([own_list(), own_list(signing_keys=(OWN,))], right=True)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "right"),
+    [
+        pytest.param({HEX}, {HEX}, True, id="the same"),
+        pytest.param(set(), {HEX}, True, id="put out"),
+        pytest.param({HEX}, set(), False, id="let in again"),
+        pytest.param({HEX}, {HEX[::-1]}, False, id="another in its place"),
+    ],
+)
+@pytest.mark.parametrize("whose", ["participant", "node"])
+def test_certificate_that_was_out_stays_out(whose: str, before: set[str], after: set[str], right: bool) -> None:
+    def listing(fingerprints: set[str]) -> ParticipantList:
+        out = frozenset(fingerprints)
+        if whose == "node":
+            return own_list(revoked_certificates=out)
+        known = world.participant(INVESTIGATOR, Role.INVESTIGATOR)
+        entry = known.model_copy(update={"revoked_certificates": out})
+        return ParticipantList(node="ee", participants=(entry,))
+
+    check_continues([listing(before), listing(after)], right)
+
+
 def check_continues(lists: list[ParticipantList], right: bool) -> None:
     before, after = lists
     if right:

@@ -19,20 +19,9 @@ from gateway.trust import client, copy
 from gateway.trust.lists import SignedList
 from gateway.trust.problem import Reason
 from gateway.trust.repository import RootKeys
-from tests import registry, world
+from tests import world
 from tests.registry import FOUNDERS, LATER, NEW_FOUNDERS, PUBLISHER, Registry, expire, key, nothing, path_of, public
 from tests.world import NOW
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    return registry.make(tmp_path_factory.mktemp("registry"))
-
-
-@pytest.fixture
-def made(template: Registry, tmp_path: Path) -> Registry:
-    return Registry(shutil.copytree(template.folder, tmp_path / "fed"))
-
 
 # Whole: nothing of it is taken
 
@@ -562,6 +551,23 @@ def test_list_that_unsays_what_its_node_said_is_not_taken(made: Registry, attack
         assert after.directory.participants == before.participants
     for again in (made.load(), made.load(LATER + timedelta(hours=1))):
         assert set(again.list_problems) == {"ee"}  # however often it is looked at
+
+
+def test_certificate_that_a_node_lets_in_again_is_still_out(made: Registry) -> None:
+    entries = list(made.list_of("ee").participants)
+    entries[0] = entries[0].model_copy(update={"revoked_certificates": frozenset({"ab" * 32})})
+    made.put_list("ee", entries)
+    made.publish()
+    made.load()
+
+    @unsaid
+    def again(participants: Any) -> None:
+        participants[0]["revoked_certificates"].clear()
+
+    again(made)
+    after = made.load()
+    assert {code: problem.reason for code, problem in after.list_problems.items()} == {"ee": Reason.BAD_CONTENT}
+    assert after.directory.participant(entries[0].address) == entries[0]
 
 
 def test_node_that_unsaid_something_is_heard_again_once_it_says_it(made: Registry) -> None:

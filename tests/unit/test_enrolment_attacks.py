@@ -4,12 +4,10 @@ The wire's own bounds are asked at the real doors: tests/integration/test_enrolm
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pysqlite3.dbapi2 as sqlite
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -32,7 +30,7 @@ from gateway.registry.codes import code_digest
 from gateway.registry.keys import RegistryKeys
 from gateway.registry.office import Office
 from gateway.signature import Domain, key_id
-from gateway.store.registry import Invitation
+from gateway.store.registry import StoredInvitation
 from gateway.trust.signing import signer_of
 from tests import office, world
 from tests.office import (
@@ -60,19 +58,13 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         yield made
 
 
-def kept(bench: Bench) -> dict[str, list[Any]]:
-    with closing(sqlite.connect(str(bench.folder / "node.db"))) as opened:
-        tables = ("node_lists", "invitations", "applications", "decisions", "certificates", "renewals", "revocations")
-        return {table: opened.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
-
-
 async def refused(bench: Bench, attack: Any, code: ErrorCode, field: str) -> GatewayError:
     """Attack; it is refused with that code, and nothing of it stays."""
-    before = kept(bench)
+    before = bench.rows()
     with pytest.raises(GatewayError) as caught:
         await attack
     assert (caught.value.code, caught.value.field) == (code, field)
-    assert kept(bench) == before
+    assert bench.rows() == before
     return caught.value
 
 
@@ -187,7 +179,7 @@ async def test_code_in_other_letters(bench: Bench) -> None:
 
 async def test_digest_of_a_code_that_was_read_in_the_store(bench: Bench) -> None:
     await bench.code(Applicant())
-    digest = kept(bench)["invitations"][0][0]
+    digest = bench.rows()["invitations"][0][0]
     request = Applicant().request(digest.hex(), code_digest=digest)
     await refused(bench, bench.office.apply(request), ErrorCode.ENROLMENT_CODE, "code")
 
@@ -483,11 +475,11 @@ async def test_registrar_who_was_put_out_a_moment_ago_invites(bench: Bench) -> N
 async def test_invitation_for_what_no_registrar_gives(
     bench: Bench, address: str, roles: tuple[str, ...], code: ErrorCode
 ) -> None:
-    before = kept(bench)
+    before = bench.rows()
     with pytest.raises(GatewayError) as caught:
         await bench.code(Applicant(address, roles))
     assert caught.value.code is code
-    assert kept(bench) == before
+    assert bench.rows() == before
 
 
 # Decisions
@@ -532,7 +524,7 @@ async def test_registrar_approves_itself(bench: Bench) -> None:
     def invite(txn: Any) -> None:
         roles, now_us = frozenset({"registrar"}), to_micros(NOW)
         digest = code_digest("AAAA")
-        txn.registry.add_invitation(Invitation(digest, SECOND, roles, REGISTRAR, now_us, now_us + 1))
+        txn.registry.add_invitation(StoredInvitation(digest, SECOND, roles, REGISTRAR, now_us, now_us + 1))
         txn.registry.add_application(about, SECOND, request.application, b"")
         txn.registry.use_invitation(digest, about)
 
@@ -796,9 +788,9 @@ async def test_revocation_replayed_later(enrolled: Bench) -> None:
     old = revocation(address=NEWCOMER, participant=True)
     await enrolled.office.revoke(enrolled.peer(REGISTRAR), old)
     await enrolled.enrolled(Applicant(name="again"))
-    before = kept(enrolled)
+    before = enrolled.rows()
     await enrolled.office.revoke(enrolled.peer(REGISTRAR), old)  # a retry, as far as anybody can tell: no effect
-    assert kept(enrolled) == before
+    assert enrolled.rows() == before
     enrolled.pass_time(minutes=6)
     replay = enrolled.office.revoke(enrolled.peer(REGISTRAR), old)
     await refused(enrolled, replay, ErrorCode.STALE, "at_us")
@@ -874,7 +866,7 @@ async def test_revocation_that_makes_no_sense(
 
 
 async def test_certificate_revoked_under_anothers_name(enrolled: Bench) -> None:
-    fingerprint = kept(enrolled)["certificates"][0][0]
+    fingerprint = enrolled.rows()["certificates"][0][0]
     attack = enrolled.revoke(address=world.COURT, certificate=fingerprint)
     await refused(enrolled, attack, ErrorCode.MALFORMED, "certificate")
 

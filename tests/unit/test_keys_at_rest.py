@@ -15,7 +15,7 @@ from nacl.signing import SigningKey
 from gateway import cli, keys, locked, material
 from gateway.cli import keys as commands
 from gateway.cli import passphrases
-from gateway.cli.federation import init_federation
+from gateway.cli.development import init_federation
 from gateway.errors import ErrorCode, Refusal
 from gateway.hidden import Passphrase
 

@@ -17,7 +17,8 @@ from certs import profiles
 from certs.pki import DevelopmentPki, Holder
 from gateway import keys, material
 from gateway.authenticate import authenticate
-from gateway.cli.federation import Summary, init_federation
+from gateway.certificate import MAX_CHAIN_BYTES, read_cas
+from gateway.cli.development import Summary, init_federation
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
@@ -243,7 +244,7 @@ class Authority:
         self._directory = directory_of(fed, NOW)
 
     def ca(self, node: str) -> Holder:
-        certificate = material._read_cas(self._directory.node(node))[0]
+        certificate = read_cas(self._directory.node(node))[0]
         return Holder(certificate, keys.load_tls_key(self._fed / "pki" / node / "ca.key"))
 
     def leaf(self, address: Address, node: str = "ee", **wrong: Any) -> Holder:
@@ -331,7 +332,7 @@ def test_a_key_that_is_not_the_certificates_is_refused(fed: Path, address: Addre
         b"",
         b"no certificate",
         b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-        b" " * (material.MAX_CHAIN_BYTES + 1),
+        b" " * (MAX_CHAIN_BYTES + 1),
     ],
 )
 def test_a_certificate_that_cannot_be_read_is_refused(fed: Path, content: bytes) -> None:

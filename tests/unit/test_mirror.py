@@ -1,7 +1,6 @@
 """What is read from another node: how much of it, and what becomes of it. The wire itself: test_directory_door.py."""
 
 import itertools
-import shutil
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -20,21 +19,10 @@ from gateway.identity import Address
 from gateway.transport import TlsIdentity
 from gateway.trust.copy import GoodCopy
 from gateway.trust.problem import Reason
-from tests import registry
 from tests.registry import LATER, Registry
 from tests.world import NOW
 
 PKI = DevelopmentPki("rogatory.test", NOW)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    return registry.make(tmp_path_factory.mktemp("registry"))
-
-
-@pytest.fixture
-def made(template: Registry, tmp_path: Path) -> Registry:
-    return Registry(shutil.copytree(template.folder, tmp_path / "fed"))
 
 
 def pieces(*sent: tuple[str, bytes]) -> Iterable[pb.GetDirectoryResponse]:

@@ -1,11 +1,9 @@
 """The node that publishes for all: what it takes, and when it signs anew."""
 
 import asyncio
-import shutil
 import stat
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -15,21 +13,11 @@ from gateway.hidden import Passphrase
 from gateway.identity import Role
 from gateway.publisher import AGAIN_SECONDS, LONGEST_PAUSE_SECONDS, Publisher
 from gateway.trust.lists import SignedList
-from tests import registry, world
+from tests import world
 from tests.registry import PUBLISHER, Registry, key
 from tests.world import NOW
 
 START = NOW.replace(microsecond=0)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    return registry.make(tmp_path_factory.mktemp("registry"))
-
-
-@pytest.fixture
-def made(template: Registry, tmp_path: Path) -> Registry:
-    return Registry(shutil.copytree(template.folder, tmp_path / "fed"))
 
 
 class Sleeper:

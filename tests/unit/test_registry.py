@@ -2,14 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pysqlite3.dbapi2 as sqlite
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -34,19 +32,12 @@ from tests.world import NOW
 AUTHORITY = Applicant("ee/fiu-new", ("fiu",), "fiu", lei="")
 OPERATOR = Applicant("ee/operator-new", ("operator",), "operator", lei="", has_keys=False)
 NEW = Applicant(name="next")
-TABLES = ("node_lists", "invitations", "applications", "decisions", "certificates", "renewals", "revocations")
 
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with office.office(tmp_path) as made:
         yield made
-
-
-def rows(bench: Bench) -> dict[str, list[Any]]:
-    """Return all that the registry keeps."""
-    with closing(sqlite.connect(str(bench.folder / "node.db"))) as opened:
-        return {table: opened.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}
 
 
 async def refused(awaited: Any, code: ErrorCode, field: str = "") -> GatewayError:
@@ -104,9 +95,9 @@ async def test_certificate_never_outlives_the_ca(tmp_path: Path) -> None:
 async def test_ca_that_has_ended_certifies_nobody_and_nothing_is_kept(bench: Bench) -> None:
     about = await bench.applied(AUTHORITY)
     bench.now = office.pki().node_ca("ee").certificate.not_valid_after_utc
-    before = rows(bench)
+    before = bench.rows()
     await refused(bench.decide(about), ErrorCode.UNAVAILABLE, "ca_certificate")
-    assert rows(bench) == before
+    assert bench.rows() == before
 
 
 async def test_authority_needs_one_registrar(bench: Bench) -> None:
@@ -130,7 +121,7 @@ async def test_one_rejection_rejects_and_says_why(bench: Bench) -> None:
     assert (await bench.decide(about, SECOND, approved=False)).state == pb.APPLICATION_STATE_REJECTED
     outcome = await bench.office.outcome(about)
     assert (outcome.state, outcome.reason) == (pb.APPLICATION_STATE_REJECTED, "no licence")
-    assert rows(bench)["node_lists"] == []
+    assert bench.rows()["node_lists"] == []
     third = bench.decide(about, "ee/registrar", approved=True, reason="after all")
     await refused(third, ErrorCode.FOUR_EYES)
 
@@ -139,10 +130,10 @@ async def test_identical_application_again_is_answered_as_the_first_time(bench: 
     applicant = Applicant()
     request = applicant.request(await bench.code(applicant))
     first = await bench.office.apply(request)
-    before = rows(bench)
+    before = bench.rows()
     bench.pass_time(days=10)  # the code has expired meanwhile
     assert await bench.office.apply(request) == first
-    assert rows(bench) == before
+    assert bench.rows() == before
 
 
 async def test_same_application_twice_at_once_is_one(bench: Bench) -> None:
@@ -150,7 +141,7 @@ async def test_same_application_twice_at_once_is_one(bench: Bench) -> None:
     request = applicant.request(await bench.code(applicant))
     first, second = await asyncio.gather(bench.office.apply(request), bench.office.apply(request))
     assert first == second
-    assert len(rows(bench)["applications"]) == 1
+    assert len(bench.rows()["applications"]) == 1
 
 
 async def test_identical_decision_again_is_answered_with_where_it_stands_now(bench: Bench) -> None:
@@ -158,10 +149,10 @@ async def test_identical_decision_again_is_answered_with_where_it_stands_now(ben
     request = office.decision(about)
     await bench.office.decide(bench.peer(REGISTRAR), request)
     await bench.decide(about, SECOND)
-    before = rows(bench)
+    before = bench.rows()
     again = await bench.office.decide(bench.peer(REGISTRAR), request)
     assert again.state == pb.APPLICATION_STATE_APPROVED
-    assert rows(bench) == before
+    assert bench.rows() == before
 
 
 async def test_registrar_sees_what_waits_with_what_was_said_of_it(bench: Bench) -> None:
@@ -217,7 +208,7 @@ class Crash(Exception):
 
 async def test_crash_while_the_list_is_signed_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     about = await bench.applied(AUTHORITY)
-    before = rows(bench)
+    before = bench.rows()
 
     def crash(*args: Any) -> SignedList:
         raise Crash
@@ -226,7 +217,7 @@ async def test_crash_while_the_list_is_signed_leaves_nothing(bench: Bench, monke
         patched.setattr(SignedList, "sign", crash)
         with pytest.raises(Crash):
             await bench.decide(about)
-    assert rows(bench) == before
+    assert bench.rows() == before
     assert bench.offered == []
     assert (await bench.decide(about)).state == pb.APPLICATION_STATE_APPROVED
 
@@ -235,7 +226,7 @@ async def test_crash_between_application_and_code_leaves_the_code_good(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = AUTHORITY.request(await bench.code(AUTHORITY))
-    before = rows(bench)
+    before = bench.rows()
 
     def crash(*args: Any) -> None:
         raise Crash
@@ -244,7 +235,7 @@ async def test_crash_between_application_and_code_leaves_the_code_good(
         patched.setattr("gateway.store.registry.RegistryRecord.use_invitation", crash)
         with pytest.raises(Crash):
             await bench.office.apply(request)
-    assert rows(bench) == before
+    assert bench.rows() == before
     await bench.office.apply(request)
 
 
@@ -350,9 +341,9 @@ async def test_identical_renewal_again_is_answered_as_the_first_time(bench: Benc
     await bench.enrolled(Applicant())
     request = Applicant().renew(NEW)
     first = await bench.office.renew(bench.peer(NEWCOMER), request)
-    before = rows(bench)
+    before = bench.rows()
     assert await bench.office.renew(bench.peer(NEWCOMER), request) == first
-    assert rows(bench) == before
+    assert bench.rows() == before
 
 
 async def test_keys_that_were_listed_by_an_answer_that_got_lost_are_not_listed_twice(bench: Bench) -> None:
@@ -440,7 +431,7 @@ async def test_every_version_of_the_list_continues_the_one_before(bench: Bench) 
     assert [each.version for each in bench.offered] == [*range(4, 4 + len(bench.offered))]
     for before, after in pairwise(said):
         after.check_continues(before)
-    assert len(rows(bench)["node_lists"]) == len(bench.offered)
+    assert len(bench.rows()["node_lists"]) == len(bench.offered)
 
 
 async def test_list_is_signed_with_the_directory_key(bench: Bench) -> None:
@@ -528,7 +519,7 @@ async def test_node_that_never_said_anything_begins_with_an_empty_list(bench: Be
 async def test_list_above_what_others_read_is_not_signed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.registry.desk.MAX_FILE_BYTES", 1000)
     await refused(bench.revoke(address=world.COURT, participant=True), ErrorCode.TOO_LARGE, "participants")
-    assert rows(bench)["node_lists"] == []
+    assert bench.rows()["node_lists"] == []
 
 
 async def test_further_key_of_the_node_is_listed_with_notice_and_the_founders_key_gets_an_end(bench: Bench) -> None:

@@ -30,7 +30,10 @@ def newcomer(name: str, number: int) -> Newcomer:
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["admit", "renew", "out", "key", "certificate", "node", "node key"]), st.booleans()),
+    st.tuples(
+        st.sampled_from(["admit", "renew", "out", "key", "certificate", "node", "node key", "node certificate"]),
+        st.booleans(),
+    ),
     max_size=12,
 )
 
@@ -49,6 +52,8 @@ def test_whatever_happens_nothing_is_unsaid(steps: list[tuple[str, bool]]) -> No
             listed = roll.renew_node(listed, FOUNDERS, new)
         elif step == "node key":
             listed = roll.distrust_node_key(listed, FOUNDERS, key_id(FOUNDERS.signing_keys[0].public), now)
+        elif step == "node certificate":
+            listed = roll.distrust_node_certificate(listed, number.to_bytes(32, "big"))
         elif entry is not None and step == "renew":
             listed = roll.renew(listed, who, new)
         elif entry is not None and step == "out":
@@ -56,7 +61,7 @@ def test_whatever_happens_nothing_is_unsaid(steps: list[tuple[str, bool]]) -> No
         elif entry is not None and step == "key":
             listed = roll.distrust_key(listed, who, key_id(entry.signing_keys[0].public), now)
         elif entry is not None and step == "certificate":
-            listed = roll.distrust_certificate(listed, who, bytes(32))
+            listed = roll.distrust_certificate(listed, who, number.to_bytes(32, "big"))
         listed.check_continues(before)
         assert ParticipantList.parse(listed.to_json(), "list") == listed
         assert roll.brought_together(listed, before) == listed  # what came before adds nothing
@@ -84,11 +89,12 @@ def test_public_keys_of_all_are_known_the_nodes_too() -> None:
 def test_both_lists_keep_what_either_adds() -> None:
     own = roll.admit(EE, newcomer("own", 1), NOW, frozenset())
     own = roll.distrust_certificate(own, COURT, bytes(32))
+    own = roll.distrust_node_certificate(own, bytes(32))
     by_hand = roll.admit(EE, newcomer("by-hand", 3), NOW, frozenset())
     both = roll.brought_together(by_hand, own)
     assert roll.find(both, Address("ee", "own")) is not None
     assert roll.find(both, Address("ee", "by-hand")) is not None
-    assert roll.entry_of(both, COURT).revoked_certificates == {bytes(32).hex()}
+    assert roll.entry_of(both, COURT).revoked_certificates == both.revoked_certificates == {bytes(32).hex()}
     both.check_continues(own)
     both.check_continues(by_hand)
 

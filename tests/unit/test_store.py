@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
-from sqlalchemy import create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 
 from gateway import merkle, statement
 from gateway.clock import to_micros
@@ -198,6 +198,20 @@ def test_store_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
     assert caught.value.code is ErrorCode.BAD_CONFIG
     with closing(sqlite.connect(str(path))) as opened:
         assert opened.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
+
+
+def test_migrations_of_a_store_are_one_transaction_so_that_no_other_process_comes_between(path: Path) -> None:
+    commits: list[Connection] = []
+
+    def committed(opened: Connection) -> None:
+        commits.append(opened)
+
+    event.listen(Engine, "commit", committed)
+    try:
+        open_store(path)[1].dispose()
+    finally:
+        event.remove(Engine, "commit", committed)
+    assert len(commits) == 1
 
 
 @pytest.mark.integration

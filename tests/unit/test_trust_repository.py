@@ -1,6 +1,5 @@
 """What founders, nodes and the publisher may do, and what they are refused before any node would have to."""
 
-import shutil
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,16 +23,6 @@ from gateway.trust.signing import signer_of
 from tests import registry, world
 from tests.registry import FOUNDERS, LATER, NEW_FOUNDERS, PUBLISHER, Registry, key, public
 from tests.world import NOW
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    return registry.make(tmp_path_factory.mktemp("registry"))
-
-
-@pytest.fixture
-def made(template: Registry, tmp_path: Path) -> Registry:
-    return Registry(shutil.copytree(template.folder, tmp_path / "fed"))
 
 
 def pending(repository: Repository) -> dict[str, int]:

@@ -17,7 +17,7 @@ import click
 from gateway.cli import output
 from gateway.cli.demo import papers
 from gateway.cli.demo.story import Report, run
-from gateway.cli.federation import Summary
+from gateway.cli.development import Summary
 
 
 @click.command(epilog="\b\nExample:\n  rogatory demo --wallets list.json --json")

@@ -19,7 +19,7 @@ from clients.intake import Received
 from gateway import codec, envelope, material, signature, statement, transport
 from gateway.cli.demo import papers
 from gateway.cli.demo.desks import Desk
-from gateway.cli.federation import INSTRUMENT, Summary
+from gateway.cli.development import INSTRUMENT, Summary
 from gateway.clock import system_clock
 from gateway.directory import Directory
 from gateway.envelope import Letter

@@ -14,7 +14,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from clients.intake import Faulty, Received, Told
 from clients.participant import Participant
 from gateway import material
-from gateway.cli.federation import Summary
+from gateway.cli.development import Summary
 from gateway.errors import ErrorCode, Failure
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.cli.federation import Summary
+from gateway.cli.development import Summary
 from gateway.errors import ErrorCode, Failure
 
 START_SECONDS: Final = 30.0

@@ -28,7 +28,7 @@ from gateway.cli.demo import attacks, papers
 from gateway.cli.demo.attacks import Loot, Refused
 from gateway.cli.demo.desks import DESKS, Desk, open_desks
 from gateway.cli.demo.processes import Processes
-from gateway.cli.federation import INSTRUMENT, Summary, free_ports, init_federation
+from gateway.cli.development import INSTRUMENT, Summary, free_ports, init_federation
 from gateway.clock import system_clock
 from gateway.config import Delivery
 from gateway.envelope import Composed, ref_of

@@ -26,7 +26,7 @@ from gateway import material
 from gateway.cli.demo import papers
 from gateway.cli.demo.desks import Desk, open_desks
 from gateway.cli.demo.processes import Processes
-from gateway.cli.federation import INSTRUMENT, Summary, free_ports, init_federation
+from gateway.cli.development import INSTRUMENT, Summary, free_ports, init_federation
 from gateway.clock import system_clock
 from gateway.directory import FederationList, ParticipantList, Status
 from gateway.envelope import ref_of

@@ -1,0 +1,188 @@
+"""What founders are to say next: nodes, instruments, keys.
+
+In: what they say now, what a node brings, names and files as somebody typed them. Out: the whole of what is to be
+proposed. What was signed stays verifiable: nodes and their keys stay listed. Refuses with BAD_INPUT what names nothing,
+and keys that could not speak for a federation.
+"""
+
+from pathlib import Path
+from typing import Final, TypeVar
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from pydantic import BaseModel
+from pydantic import ValidationError as PydanticError
+from securesystemslib.signer import Key
+
+from gateway.directory import FederationList, Instrument, NodeEntry, PublicKeyField, Status
+from gateway.errors import ErrorCode, Refusal
+from gateway.trust.repository import RootKeys
+from gateway.trust.signing import key_of
+
+_LEAST_NAMED_CHARACTERS: Final = 12
+_MAX_FILE_BYTES: Final = 1 << 20
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class NodeProposal(BaseModel, frozen=True, extra="forbid"):
+    """What a node brings to the founders.
+
+    Args:
+        entry: how it will be listed.
+        directory_key: public half of the key that signs its list.
+    """
+
+    entry: NodeEntry
+    directory_key: PublicKeyField
+
+
+def read(path: Path, kind: type[M], where: str) -> M:
+    """Read what somebody brought, JSON.
+
+    Args:
+        path: the file.
+        kind: what it is to hold.
+        where: which option named it.
+
+    Raises:
+        Refusal: BAD_INPUT, it holds something else, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return kind.model_validate_json(file.read(_MAX_FILE_BYTES))
+    except OSError as error:
+        raise Refusal(ErrorCode.BAD_INPUT, f"cannot read {path}: {error.strerror}", where) from error
+    except PydanticError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Refusal(ErrorCode.BAD_INPUT, f"{path}: {first['msg']}", where) from error
+
+
+def empty(federation: str) -> FederationList:
+    """Return what a federation says that is to be founded: nothing yet; refuses a name that is no domain."""
+    nothing = FederationList.model_construct(federation=federation, nodes=(), instruments=(), publisher="")
+    return FederationList.parse(nothing.to_json(), "federation")
+
+
+def continued(entry: NodeEntry, before: NodeEntry | None, *, keep_ca: bool) -> NodeEntry:
+    """Return a changed node with the keys that it had: what was signed with them must stay verifiable."""
+    if before is None:
+        return entry
+    named = {key.public for key in entry.signing_keys}
+    kept = tuple(key for key in before.signing_keys if key.public not in named)
+    return entry.model_copy(
+        update={
+            "signing_keys": (*entry.signing_keys, *kept),
+            "ca": entry.ca + before.ca if keep_ca and before.ca not in entry.ca else entry.ca,
+            "revoked_certificates": entry.revoked_certificates | before.revoked_certificates,
+        }
+    )
+
+
+def changed(
+    present: FederationList,
+    nodes: list[NodeEntry],
+    revoked: tuple[str, ...],
+    publisher: str | None,
+    instruments: list[Instrument],
+    dropped: tuple[str, ...],
+) -> FederationList:
+    """Return what the federation says with these changes.
+
+    Args:
+        present: what it says now.
+        nodes: new or changed.
+        revoked: codes of nodes that are put out.
+        publisher: code of the node that publishes for all; `-` for none, None for the present one.
+        instruments: new or changed.
+        dropped: ids of those that bind nobody any more.
+
+    Raises:
+        Refusal: BAD_INPUT, there is no such node or instrument.
+    """
+    listed = {node.code: node for node in present.nodes} | {node.code: node for node in nodes}
+    laws = {each.id: each for each in present.instruments} | {each.id: each for each in instruments}
+    for code in revoked:
+        if code not in listed:
+            raise Refusal(ErrorCode.BAD_INPUT, f"there is no node {code}", "revoke-node")
+        # Listed still: what it signed while it was in must stay verifiable.
+        listed[code] = listed[code].model_copy(update={"status": Status.REVOKED})
+    for name in dropped:
+        if laws.pop(name, None) is None:
+            raise Refusal(ErrorCode.BAD_INPUT, f"there is no instrument {name}", "drop-instrument")
+    to = present.publisher if publisher is None else publisher.removeprefix("-")
+    if to and to not in listed:
+        raise Refusal(ErrorCode.BAD_INPUT, f"there is no node {to}", "publishing-node")
+    return present.model_copy(
+        update={"nodes": tuple(listed.values()), "instruments": tuple(laws.values()), "publisher": to}
+    )
+
+
+def list_keys(named: tuple[str, ...], said: FederationList) -> dict[str, Key]:
+    """Return other keys for lists of nodes, from `CODE=FILE`.
+
+    Raises:
+        Refusal: BAD_INPUT, there is no such node, or no such key.
+    """
+    found = {}
+    for each in named:
+        code, _, path = each.partition("=")
+        if code not in {node.code for node in said.nodes}:
+            raise Refusal(ErrorCode.BAD_INPUT, f"there is no node {code}", "list-key")
+        found[code] = public_key(path, (), "list-key")
+    return found
+
+
+def root_keys(
+    present: RootKeys | None, founders: tuple[str, ...], threshold: int | None, publisher: str | None
+) -> RootKeys:
+    """Return who is to sign for the federation; what is not named stays.
+
+    Args:
+        present: who signs now; None for a federation that is to be founded.
+        founders: all of them, by file or key id.
+        threshold: how many speak for it.
+        publisher: by file.
+
+    Raises:
+        Refusal: BAD_INPUT, there is no such key, one is named twice, or the threshold cannot be met.
+    """
+    known = present.founders if present else ()
+    chosen = tuple(public_key(each, known, "founder") for each in founders) or known
+    publishing = public_key(publisher, (), "publisher") if publisher or present is None else present.publisher
+    wanted = threshold if threshold or present is None else present.threshold
+    if len({each.keyid for each in (*chosen, publishing)}) != len(chosen) + 1:
+        raise Refusal(ErrorCode.BAD_INPUT, "every founder and the publisher has a key of his own", "founder")
+    if wanted is None or not 0 < wanted <= len(chosen):
+        raise Refusal(ErrorCode.BAD_INPUT, f"a threshold of 1 to {len(chosen)} is wanted", "threshold")
+    return RootKeys(chosen, wanted, publishing)
+
+
+def public_key(named: str | None, known: tuple[Key, ...], where: str) -> Key:
+    """Return a key by its file, or, of those that are known, by the first characters of its key id.
+
+    Raises:
+        Refusal: BAD_INPUT, at `where`: there is no such key.
+    """
+    name = (named or "").replace(" ", "").lower()
+    found = [key for key in known if len(name) >= _LEAST_NAMED_CHARACTERS and key.keyid.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    path = Path(named or "")
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_FILE_BYTES).strip()
+    except OSError as error:
+        detail = f"{named} is neither the key id of a founder nor a file that can be read ({error.strerror})"
+        raise Refusal(ErrorCode.BAD_INPUT, detail, where) from error
+    try:
+        if content.startswith(b"-----BEGIN PUBLIC KEY-----"):
+            key = load_pem_public_key(content)
+            if isinstance(key, Ed25519PublicKey):
+                return key_of(key.public_bytes_raw())
+        else:
+            return key_of(bytes.fromhex(content.decode("ascii")))
+    except (ValueError, UnsupportedAlgorithm):
+        pass
+    raise Refusal(ErrorCode.BAD_INPUT, f"{path} holds no public Ed25519 key, PEM or hexadecimal", where)
