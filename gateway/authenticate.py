@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from gateway.directory import Directory, Fingerprints, Status
+from gateway.directory import Directory, NodeEntry, Status
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import (
     UNREADABLE_CERTIFICATE,
@@ -77,7 +77,8 @@ def authenticate(leaf_pem: bytes, directory: Directory, now: datetime) -> Peer:
        section 6.1.3): one country's CA cannot vouch for another's participant.
     5. Leaf and CA are valid at `now` (RFC 5280 section 4.1.2.5).
     6. The directory knows the node and the participant.
-    7. Neither of them is revoked there, nor this certificate of theirs.
+    7. Neither of them is revoked there, nor this certificate of theirs, nor is it from before the participant was
+       taken in again.
 
     What bytes alone decide, (1) to (4), is remembered for the same bytes; time and directory are asked anew
     on every call, so a revocation and an expiry tell at once, on connections that stand as well.
@@ -97,22 +98,29 @@ def authenticate(leaf_pem: bytes, directory: Directory, now: datetime) -> Peer:
         raise Refusal(ErrorCode.UNKNOWN_PEER, "not issued by the CA of the node it names")
     if not leaf.window.holds(now) or not any(issuer.holds(now) for issuer in issuers):  # (5)
         raise Refusal(ErrorCode.UNKNOWN_PEER, "the certificate or its CA is not valid at this time")
-    roles, status, revoked = _standing(leaf.address, directory)  # (6), the participant
-    if Status.REVOKED in (node.status, status):  # (7)
-        raise Refusal(ErrorCode.REVOKED, f"{leaf.address} is revoked in the directory")
-    if leaf.fingerprint.hex() in revoked:
-        raise Refusal(ErrorCode.REVOKED, f"this certificate of {leaf.address} is revoked in the directory")
+    roles = _node_roles(leaf, node) if leaf.address.is_node else _roles(leaf, node, directory)  # (6) (7)
     return Peer(leaf.address, roles, leaf.address.node, leaf.fingerprint)
 
 
-def _standing(address: Address, directory: Directory) -> tuple[frozenset[Role], Status, Fingerprints]:
-    if address.is_node:
-        node = directory.node(address.node)
-        return frozenset({Role.NODE}), node.status, node.revoked_certificates
-    entry = directory.participant(address)
+def _node_roles(leaf: _Leaf, node: NodeEntry) -> frozenset[Role]:
+    _check_in(leaf, node.status)
+    if leaf.fingerprint.hex() in node.revoked_certificates:
+        raise Refusal(ErrorCode.REVOKED, f"this certificate of {leaf.address} is revoked in the directory")
+    return frozenset({Role.NODE})
+
+
+def _roles(leaf: _Leaf, node: NodeEntry, directory: Directory) -> frozenset[Role]:
+    entry = directory.participant(leaf.address)
     if entry is None:
-        raise Refusal(ErrorCode.UNKNOWN_PEER, f"{address} is not in the directory")
-    return entry.roles, entry.status, entry.revoked_certificates
+        raise Refusal(ErrorCode.UNKNOWN_PEER, f"{leaf.address} is not in the directory")
+    _check_in(leaf, node.status, entry.status)
+    entry.check_certificate(leaf.fingerprint, leaf.window.start)
+    return entry.roles
+
+
+def _check_in(leaf: _Leaf, *statuses: Status) -> None:
+    if Status.REVOKED in statuses:
+        raise Refusal(ErrorCode.REVOKED, f"{leaf.address} is revoked in the directory")
 
 
 # Both caches are keyed by every byte that the answer rests on, so an entry cannot grow stale, whatever the

@@ -91,9 +91,14 @@ class Certificate:
         if not any(_valid(issuer, now) for issuer in issuers):
             raise _bad("certificate", f"the CA that issued it is valid {_window(issuers[0])}, not now")
 
+    @property
+    def fingerprint(self) -> bytes:
+        """By what it is known when it is revoked."""
+        return certificate_fingerprint(self.leaf)
+
     def check_not_revoked(self, revoked: Collection[str]) -> None:
         """Check that the directory does not say that it is out; refuses with REVOKED."""
-        if certificate_fingerprint(self.leaf).hex() in revoked:
+        if self.fingerprint.hex() in revoked:
             raise Refusal(ErrorCode.REVOKED, "this certificate is revoked in the directory", "certificate")
 
     def check_host(self, host: str) -> None:

@@ -6,8 +6,8 @@ Refuses a file that names anything twice, a participant of an unknown node or un
 the wrong length, and every field that it does not know.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Annotated, Final, Self, TypeAlias, TypeVar
 
@@ -33,9 +33,6 @@ V = TypeVar("V")
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 EXPIRED_RETRY_SECONDS: Final = 30.0
 UNKNOWN_KEY_RETRY_SECONDS: Final = 2.0
-NOTICE: Final = timedelta(seconds=60)
-"""A new key is listed so long before it signs: by then all nodes have heard of it that hear at all."""
-
 DOMAIN: Final = r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$"
 
 
@@ -145,6 +142,26 @@ class ParticipantEntry(_Entry):
     lei: str = Field(default="", max_length=20)
     # Those that nobody may use though they have not expired.
     revoked_certificates: Fingerprints = frozenset()
+    # It was put out and taken in again: nobody may use those that are valid from an earlier moment on, whoever knows of
+    # them. None: it never was.
+    certificates_not_before: AwareDatetime | None = None
+
+    def check_certificate(self, fingerprint: bytes, not_before: datetime) -> None:
+        """Check that one of its certificates is not out.
+
+        Args:
+            fingerprint: see `identity.certificate_fingerprint`.
+            not_before: from when on the certificate is valid.
+
+        Raises:
+            Refusal: REVOKED.
+        """
+        if fingerprint.hex() in self.revoked_certificates:
+            detail = f"this certificate of {self.address} is revoked in the directory"
+            raise Refusal(ErrorCode.REVOKED, detail, "certificate")
+        if self.certificates_not_before is not None and not_before < self.certificates_not_before:
+            detail = f"this certificate is from before {self.address} was taken in again"
+            raise Refusal(ErrorCode.REVOKED, detail, "certificate")
 
 
 class Instrument(_Entry):
@@ -201,8 +218,8 @@ class ParticipantList(_Entry):
         """Check that nothing is unsaid that was said: old signatures must stay verifiable, revocations stay.
 
         Raises:
-            Refusal: BAD_DIRECTORY, a participant or key is gone, a key begins at another time, or a key or certificate
-                is trusted again.
+            Refusal: BAD_DIRECTORY, a participant or key is gone, a key begins at another time or ends later, a key or
+                certificate is trusted again, or a participant that was out is in as if it never had been.
         """
         now = {entry.address: entry for entry in self.participants}
         for old in before.participants:
@@ -212,6 +229,7 @@ class ParticipantList(_Entry):
             _check_keys_continue(str(old.address), old.signing_keys, new.signing_keys)
             _check_keys_continue(str(old.address), old.sealing_keys, new.sealing_keys)
             _check_still_out(str(old.address), old.revoked_certificates, new.revoked_certificates)
+            _check_taken_in_anew(old, new)
         _check_keys_continue(f"{self.node}/node", before.signing_keys, self.signing_keys)
         _check_still_out(f"{self.node}/node", before.revoked_certificates, self.revoked_certificates)
 
@@ -338,15 +356,8 @@ class Directory(_Entry):
 
         Raises:
             Refusal: BAD_SIGNATURE, no such key; KEY_REVOKED, not valid at that time.
-            Failure: UNAVAILABLE, no such key as far as was known then; it may have been listed since.
         """
         key = self._signing.get((signer, key_id))
-        if key is None and at - NOTICE > self.checked:
-            raise Failure(
-                ErrorCode.UNAVAILABLE,
-                f"no such signing key of {signer} in the directory of {self.checked.isoformat()}; it may be a new one",
-                retry_after=UNKNOWN_KEY_RETRY_SECONDS,
-            )
         if key is None:
             raise Refusal(ErrorCode.BAD_SIGNATURE, f"{signer} has no such signing key")
         if not key.valid_at(at):
@@ -362,6 +373,10 @@ class Directory(_Entry):
         key = self._signing.get((signer, key_id))
         if key is not None and key.not_trusted_after is not None and key.not_trusted_after <= now:
             raise Refusal(ErrorCode.KEY_REVOKED, f"that key of {signer} is revoked")
+
+    def lists(self, name: "KeyName") -> bool:
+        """Whether it knows a signing key, valid or not."""
+        return name in self._signing
 
     def newest_key(self, signer: str, held: Iterable[bytes], at: datetime) -> bytes | None:
         """Return which of the public keys that a signer holds it signs with now: the newest that is valid."""
@@ -418,6 +433,8 @@ def _check_keys_continue(whose: str, before: Sequence[KeyEntry], after: Sequence
             raise _unsaid(f"{what} is no longer listed; give it an end instead")
         if new.not_before != old.not_before:
             raise _unsaid(f"{what} begins at another time than before")
+        if new.not_after > old.not_after:
+            raise _unsaid(f"{what} ends later than before")
         if old.not_trusted_after is not None and (new.not_trusted_after or FOREVER) > old.not_trusted_after:
             raise _unsaid(f"{what} is trusted again")
 
@@ -427,12 +444,41 @@ def _check_still_out(whose: str, before: Fingerprints, after: Fingerprints) -> N
         raise _unsaid(f"certificate {min(before - after)} of {whose} is no longer listed as revoked")
 
 
+def _check_taken_in_anew(old: ParticipantEntry, new: ParticipantEntry) -> None:
+    before, now = old.certificates_not_before, new.certificates_not_before
+    if before is not None and (now is None or now < before):
+        raise _unsaid(f"certificates of {old.address} from before {before.isoformat()} are let in again")
+    if (old.status, new.status) != (Status.REVOKED, Status.ACTIVE):
+        return
+    # By keys that are listed still, or a certificate that nobody revoked, whoever put it out would be undone.
+    known = {key.public for key in (*old.signing_keys, *old.sealing_keys)}
+    if any(key.not_trusted_after is None for key in (*new.signing_keys, *new.sealing_keys) if key.public in known):
+        raise _unsaid(f"{old.address} is in again with a key of before that is still trusted")
+    if now is None or now == before:
+        raise _unsaid(f"{old.address} is in again with the certificates of before")
+
+
 def _unsaid(detail: str) -> Refusal:
     return Refusal(ErrorCode.BAD_DIRECTORY, detail, "participants")
 
 
 Lookup: TypeAlias = Callable[[], Directory]
 """Gives the directory in force. Whoever decides something asks once, and decides by that one."""
+
+KeyName: TypeAlias = tuple[str, bytes]
+"""Whose signing key, and its id."""
+
+Know: TypeAlias = Callable[[Collection[KeyName]], Awaitable[frozenset[KeyName]]]
+"""Looks for news if one of these keys is unknown; returns those of which it still cannot be said that they are none."""
+
+
+def not_known_yet() -> Failure:
+    """Return what is answered of a key that may be too new for us."""
+    return Failure(
+        ErrorCode.UNAVAILABLE,
+        "it is signed with a key that is not known here, and no news can be had now: it may be a new one",
+        retry_after=UNKNOWN_KEY_RETRY_SECONDS,
+    )
 
 
 def _unique(what: str, pairs: Iterable[tuple[K, V]]) -> dict[K, V]:

@@ -1,7 +1,8 @@
 """Stage 5, procedure: is this the lawful next step?
 
 In: a `VerifiedEnvelope` and a `Register` of what is recorded here. Out: a `LawfulStep`. Refuses with UNKNOWN_CITATION,
-OUT_OF_ORDER, NOT_COUNTERSIGNED, NO_LEGAL_BASIS and EXCEEDS_GRANT. Signed headers alone decide; no payload is read.
+OUT_OF_ORDER, NOT_COUNTERSIGNED, NO_LEGAL_BASIS and EXCEEDS_GRANT. Signed headers alone decide; no payload is read, and
+of a test order's its size alone is looked at.
 
 `STEPS` is the law: one row for each rule of `authorise`. An answer travels back the way of the question: request,
 referral, decision, domestic order, report to the court, report to the central authority, report abroad. Each may only
@@ -12,6 +13,7 @@ Sources: Regulation (EU) 2018/1805 Art. 2(8)(a)(ii) (validation before transmiss
 Art. 7 (execution), Art. 8 (grounds); style: no branch per kind, the table says it all.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -39,6 +41,13 @@ class Register(Protocol):
     def citing(self, ref: ids.EnvelopeRef, kind: ids.Kind.ValueType) -> Sequence[pb.Header]:
         """Return the headers of that kind which cite an envelope, oldest first."""
         ...
+
+
+MAX_TEST_ORDER_BYTES: Final = 1 << 10
+"""Sealed; three times what a test order takes. Registrars and exchanges have no other business with each other."""
+
+_TEST_CASE: Final = re.compile(r"TEST-[0-9a-f]{32}", re.ASCII)
+"""Nobody mistakes it for a case, and as it is random nothing was made for it before."""
 
 
 class Link(Enum):
@@ -70,7 +79,8 @@ class Step:
     once: bool = False  # only one such answer to the same envelope
     countersigned_by: Role | None = None  # a participant of the sender's own country with this role
     grants: bool = False  # at least one measure, unless it refuses
-    is_test: bool = False  # no measure and no class of data: nothing follows from it
+    is_test: bool = False  # nothing follows from it, and nothing but a test can travel as one
+    most_payload: int | None = None  # bytes, sealed
     # Down from the cited envelope, kind by kind, to what must be recorded before; seen by the sender's node only.
     rests_on: tuple[ids.Kind.ValueType, ...] = ()
     same_outcome: bool = False  # as what it rests on
@@ -169,7 +179,7 @@ _STEPS = (
     ),
     (
         Rule(ids.KIND_TEST_ORDER, Role.REGISTRAR, Role.EXCHANGE, Where.HOME),
-        Step(is_test=True),
+        Step(is_test=True, most_payload=MAX_TEST_ORDER_BYTES),
     ),
     (
         # It marks nothing: a test is neither decided nor executed.
@@ -205,7 +215,8 @@ def check(verified: VerifiedEnvelope, register: Register, directory: Directory, 
     2. Abroad: an instrument binds both States for this kind. At home: no instrument is named.
     3. It cites one envelope of the right kind, known here, to which its sender was a party; or none.
     4. The parties, the case and the outcome of the cited envelope fit.
-    5. Its own outcome, ground and measures fit together; a test has none of them.
+    5. Its own outcome, ground and measures fit together; a test has none of them, no attachment, a case id that says
+       that it is one, and the size of one.
     6. It asks, grants, orders or reports no more than the cited envelope did.
     7. It is the first, where only one may be.
     8. At the sender's node: what it rests on is recorded, agrees with it, and is not exceeded.
@@ -226,12 +237,12 @@ def check(verified: VerifiedEnvelope, register: Register, directory: Directory, 
         if header.cites:
             raise _out_of_order(f"{verified.rule} cites nothing", "cites")
         _check_instrument(header, verified.rule, None, directory)  # (2)
-        _check_outcome(header, step)  # (5)
+        _check_content(verified, step)  # (5)
         return LawfulStep(verified)
     cited = _cited(header, step, verified.rule, register)  # (3)
     _check_instrument(header, verified.rule, cited, directory)  # (2)
     _check_link(header, list(_chain(cited, register)), step)  # (4)
-    _check_outcome(header, step)  # (5)
+    _check_content(verified, step)  # (5)
     _check_within(header, (cited,), "what it cites")  # (6)
     if step.once and any(_same_rule(other, header) for other in register.citing(header.cites[0], header.kind)):  # (7)
         raise _out_of_order("it has been answered already", "cites[0]")
@@ -304,6 +315,24 @@ def _check_link(header: pb.Header, chain: Sequence[pb.Header], step: Step) -> No
         raise _out_of_order("what it cites did not grant it", "cites[0]")
 
 
+def _check_content(verified: VerifiedEnvelope, step: Step) -> None:
+    _check_outcome(verified.header, step)
+    if step.is_test:
+        _check_test(verified.header)
+    if step.most_payload is not None and len(verified.envelope.sealed_payload) > step.most_payload:
+        detail = f"above {step.most_payload} bytes, and so more than a test"
+        raise Refusal(ErrorCode.EXCEEDS_GRANT, detail, "sealed_payload")
+
+
+def _check_test(header: pb.Header) -> None:
+    if not _TEST_CASE.fullmatch(header.case_id):
+        raise _out_of_order("the case of a test is TEST- and 32 hexadecimal digits", "case_id")
+    if header.measures or header.data_classes:
+        raise Refusal(ErrorCode.EXCEEDS_GRANT, "a test orders and reports nothing", "measures")
+    if header.attachments_digest:
+        raise Refusal(ErrorCode.EXCEEDS_GRANT, "a test has no attachments", "attachments_digest")
+
+
 def _check_outcome(header: pb.Header, step: Step) -> None:
     if header.outcome not in step.outcomes:
         raise _out_of_order("this kind of envelope cannot have that outcome", "outcome")
@@ -315,8 +344,6 @@ def _check_outcome(header: pb.Header, step: Step) -> None:
         raise Refusal(ErrorCode.EXCEEDS_GRANT, "a refusal grants nothing", "measures")
     if step.grants and not refuses and not header.measures:
         raise _out_of_order("it names no measure", "measures")
-    if step.is_test and (header.measures or header.data_classes):
-        raise Refusal(ErrorCode.EXCEEDS_GRANT, "a test orders and reports nothing", "measures")
 
 
 def _check_within(header: pb.Header, allowing: Sequence[pb.Header], what: str) -> None:

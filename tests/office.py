@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from hashlib import sha256
@@ -23,7 +23,7 @@ from gateway.authenticate import Peer
 from gateway.clock import to_micros
 from gateway.config import NodeConfig
 from gateway.directory import ParticipantEntry
-from gateway.identity import Address
+from gateway.identity import Address, certificate_fingerprint
 from gateway.material import Holdings, NodeMaterial
 from gateway.registry import proofs
 from gateway.registry.certify import Authority
@@ -158,7 +158,13 @@ def application_id(request: pb.ApplyRequest) -> bytes:
 
 
 def decision(
-    about: bytes, registrar: str = REGISTRAR, *, approved: bool = True, now: datetime = NOW, **changes: Any
+    about: bytes,
+    registrar: str = REGISTRAR,
+    *,
+    approved: bool = True,
+    now: datetime = NOW,
+    key: SigningKey | None = None,
+    **changes: Any,
 ) -> pb.DecideRequest:
     """Return a registrar's decision, signed with its own key."""
     fields: dict[str, Any] = {
@@ -169,18 +175,22 @@ def decision(
         "at_us": to_micros(now),
     }
     raw = pb.Decision(**fields | changes).SerializeToString(deterministic=True)
-    return pb.DecideRequest(decision=pb.SignedDecision(decision=raw, signature=_sign(Domain.DECISION, raw, registrar)))
+    return pb.DecideRequest(
+        decision=pb.SignedDecision(decision=raw, signature=_sign(Domain.DECISION, raw, registrar, key))
+    )
 
 
-def revocation(registrar: str = REGISTRAR, now: datetime = NOW, **changes: Any) -> pb.RevokeRequest:
+def revocation(
+    registrar: str = REGISTRAR, now: datetime = NOW, key: SigningKey | None = None, **changes: Any
+) -> pb.RevokeRequest:
     """Return a registrar's revocation, signed with its own key."""
     fields: dict[str, Any] = {"reason": "stolen", "registrar": registrar, "at_us": to_micros(now)}
     raw = pb.Revocation(**fields | changes).SerializeToString(deterministic=True)
-    return pb.RevokeRequest(revocation=raw, signature=_sign(Domain.REVOCATION, raw, registrar))
+    return pb.RevokeRequest(revocation=raw, signature=_sign(Domain.REVOCATION, raw, registrar, key))
 
 
-def _sign(domain: Domain, raw: bytes, registrar: str) -> envelopes.Signature:
-    return signature.sign(domain, raw, registrar, world.signing_key(registrar))
+def _sign(domain: Domain, raw: bytes, registrar: str, key: SigningKey | None) -> envelopes.Signature:
+    return signature.sign(domain, raw, registrar, key or world.signing_key(registrar))
 
 
 @dataclass
@@ -223,8 +233,11 @@ class Bench:
     def _take(self, trusted: Trusted) -> None:
         self.material = node_material(self.material.config, trusted)
 
-    def peer(self, address: str) -> Peer:
-        return world.peer(address, self.material.directory)
+    def peer(self, address: str, certificate: x509.Certificate | None = None) -> Peer:
+        made = world.peer(address, self.material.directory)
+        if certificate is None:
+            return made
+        return replace(made, certificate_fingerprint=certificate_fingerprint(certificate))
 
     def rows(self) -> dict[str, list[Any]]:
         """Return all that the registry keeps, by table."""
@@ -255,6 +268,9 @@ class Bench:
         await self.decide(about)
         if (await self.office.outcome(about)).state == pb.APPLICATION_STATE_PENDING:
             await self.decide(about, SECOND)
+        return await self.certificate(about)
+
+    async def certificate(self, about: bytes) -> x509.Certificate:
         return leaf((await self.office.outcome(about)).certificate_chain)
 
     async def revoke(self, registrar: str = REGISTRAR, **changes: Any) -> pb.RevokeResponse:

@@ -50,7 +50,7 @@ def command() -> None:
     epilog="\b\nExample:\n  rogatory registrar invite ee/lhv --role exchange --config reg.toml --out lhv.invitation"
 )
 @_address
-@click.option("--role", "roles", multiple=True, required=True, type=click.Choice(ROLES), help="May be given again.")
+@click.option("--role", required=True, type=click.Choice(ROLES), help="What it is to be: one thing, and no other.")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="New file, mode 0600; it is a secret."
 )
@@ -59,7 +59,7 @@ def command() -> None:
 )
 @config_option
 @output.json_option
-def invite(address: str, roles: tuple[str, ...], out: Path, repository: str, path: Path, as_json: bool) -> None:
+def invite(address: str, role: str, out: Path, repository: str, path: Path, as_json: bool) -> None:
     """Make a one-time code for ADDRESS, and write all that it needs to apply into a file.
 
     Hand the file over so that nobody else reads it: until it is used, whoever has it can apply. What is applied for is
@@ -76,7 +76,7 @@ def invite(address: str, roles: tuple[str, ...], out: Path, repository: str, pat
     async def work(registrar: Registrar) -> Invitation:
         return await registrar.invite(
             who,
-            [Role(role) for role in roles],
+            [Role(role)],
             root=_text(source.root),
             repository=chosen,
             repository_ca="" if trusted_ca is None else _text(trusted_ca),
@@ -85,7 +85,7 @@ def invite(address: str, roles: tuple[str, ...], out: Path, repository: str, pat
     made = _run(home, work)
     made.write(out)
     if as_json:
-        output.emit_json({"address": address, "roles": [*roles], "file": str(out), "expires": made.expires.isoformat()})
+        output.emit_json({"address": address, "role": role, "file": str(out), "expires": made.expires.isoformat()})
     else:
         click.echo(f"{out}: {address} may apply until {made.expires:%Y-%m-%d %H:%M %Z}. There:")
         click.echo(f"  rogatory enrol {out.name} DIR --legal-name NAME")

@@ -1,8 +1,8 @@
 """The Enrolment door: the one that is open to those who have no certificate yet.
 
 A port of its own. The node proves itself by its certificate, the caller by a one-time code. Everything is bounded
-before anybody has shown one: the size of a message, calls at once, calls a second of all and of each host. What comes
-over those bounds is told when to come again; nothing of it reaches the store.
+before anybody has shown one: connections, the size of a message, calls at once, calls a second of all and of each host.
+What calls over those bounds is told when to come again; nothing of it reaches the store.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -36,6 +36,10 @@ BURST_CALLS_OF_A_HOST: Final = 60
 
 MAX_HOSTS: Final = 4096
 """Counted each by itself; above that the further ones share one count. 200 bytes each."""
+
+MAX_CONNECTIONS: Final = 64
+"""Twice the calls at once. Further ones are closed before their handshake: each takes a file descriptor of the process,
+and whoever could take all of them would shut the main door too."""
 
 RETRY_SECONDS: Final = 1.0
 
@@ -188,6 +192,8 @@ _OPTIONS: Final = (
     ("grpc.max_concurrent_streams", 4),
     ("grpc.max_metadata_size", 8 << 10),
     ("grpc.so_reuseport", 0),
+    # Those that shake hands count too.
+    ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
     # Who connects and says nothing is shown out.
     ("grpc.server_handshake_timeout_ms", 5_000),
     ("grpc.max_connection_idle_ms", 60_000),

@@ -21,6 +21,7 @@ from rogatory.v1 import enrolment_pb2 as pb
 
 from gateway import codec
 from gateway.authenticate import Peer
+from gateway.clock import from_micros, to_micros
 from gateway.config import Registry
 from gateway.directory import Status
 from gateway.errors import ErrorCode, Failure, Refusal
@@ -29,11 +30,13 @@ from gateway.identity import Address, Role
 from gateway.registry import proofs, roll
 from gateway.registry.certify import key_digest
 from gateway.registry.codes import code_digest, new_code
-from gateway.registry.desk import MADE_WITHIN, Desk, is_registrar
+from gateway.registry.desk import MADE_WITHIN, Desk, present, registrar
 from gateway.signature import Domain
 from gateway.store.registry import RegistryView, StoredInvitation
 
-MAX_OPEN_INVITATIONS: Final = 256
+MAX_OPEN_INVITATIONS: Final = 64
+"""Of one registrar: nobody can use up what is for the others."""
+
 MAX_PENDING_APPLICATIONS: Final = 256
 """More than registrars can look at. A stolen registrar's certificate must not fill the store."""
 
@@ -87,15 +90,16 @@ def read_roles(texts: Sequence[str]) -> frozenset[Role]:
     """Return the roles that somebody is to have.
 
     Raises:
-        Refusal: MALFORMED, unknown ones, one twice, a node, or an exchange that is more than that.
+        Refusal: MALFORMED, none or several, unknown ones, or a node.
     """
     known = {role.value: role for role in Role if role is not Role.NODE}
     for position, text in enumerate(texts):
         if text not in known or text in texts[:position]:
             raise _malformed(f"roles[{position}]", "an unknown role, or one twice")
     roles = frozenset(known[text] for text in texts)
-    if Role.EXCHANGE in roles and len(roles) > 1:
-        raise _malformed("roles", "an exchange is a restricted client and nothing else")
+    if len(roles) != 1:
+        # The procedure is held by several parties: a court and central authority in one hand could order alone.
+        raise _malformed("roles", "a participant is enrolled with one role")
     return roles
 
 
@@ -118,13 +122,15 @@ def invite(desk: Desk, peer: Peer, request: pb.InviteRequest) -> tuple[str, int]
     """Make a code; return it, and until when it counts.
 
     Raises:
-        Refusal: NOT_PERMITTED, MALFORMED.
-        Failure: OVERLOADED, too many are open.
+        Refusal: NOT_PERMITTED, REVOKED, MALFORMED; TOO_LARGE, the node's list is full.
+        Failure: OVERLOADED, too many of the registrar's are open.
     """
     desk.check_registrar(peer)
     address, roles = read_address(request.address, desk.code), read_roles(request.roles)
     check_free(desk, address)
-    if desk.record.open_invitations(desk.record.now_us) >= MAX_OPEN_INVITATIONS:
+    desk.check_room(desk.listed)
+    since_us = to_micros(roll.readmitted_at(present(desk.listed, peer)))
+    if desk.record.open_invitations(str(peer.address), since_us, desk.record.now_us) >= MAX_OPEN_INVITATIONS:
         raise _too_many("MAX_OPEN_INVITATIONS", MAX_OPEN_INVITATIONS)
     code = new_code(desk.random)
     expires_at_us = desk.record.now_us + timedelta(hours=desk.registry.code_hours) // timedelta(microseconds=1)
@@ -198,7 +204,7 @@ def take(desk: Desk, checked: Checked, request: pb.ApplyRequest) -> None:
     if look(desk.record, request, desk.record.now_us):
         return
     invitation = desk.record.invitation(checked.code_digest)
-    if invitation is None or not is_registrar(desk.listed, Address.parse(invitation.made_by)):
+    if invitation is None or not _counts(desk, invitation):
         raise _not_for("code", "the registrar who made this code is one no longer")
     if checked.message.address != invitation.address:
         raise _not_for("address", "this code is for another address")
@@ -241,6 +247,12 @@ def check_free(desk: Desk, address: Address) -> None:
     if not desk.record.was_enrolled(str(address)):
         detail = f"certificates of {address} were issued elsewhere, and would let their holder in again; take another"
         raise Refusal(ErrorCode.NOT_PERMITTED, detail, "address")
+
+
+def _counts(desk: Desk, invitation: StoredInvitation) -> bool:
+    """Whether its registrar still is one, and was not put out since he made it."""
+    entry = registrar(desk.listed, invitation.made_by)
+    return entry is not None and from_micros(invitation.made_at_us) >= roll.readmitted_at(entry)
 
 
 def _check_keys(

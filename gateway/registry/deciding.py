@@ -2,29 +2,28 @@
 
 In: a registrar's signed decision over the application's digest. Out: where the application stands; with the last
 approval its certificate and its entry in the node's list. Refuses with NOT_PERMITTED, BAD_SIGNATURE, KEY_REVOKED,
-STALE, NOT_FOUND, FOUR_EYES and ILLEGAL_TRANSITION; a last approval that cannot let in is not kept either.
+STALE, NOT_FOUND, FOUR_EYES, TOO_LARGE and ILLEGAL_TRANSITION; a last approval that cannot let in is not kept either.
 
 A decision names the application by the digest of all of it, so no key of it can be exchanged between one registrar's
-look and another's. Those count who are registrars when the last one approves: whoever was put out meanwhile does not.
+look and another's. Those count who are registrars when the last one approves: whoever was put out meanwhile does not,
+also if somebody, perhaps himself, has come in again at his address since; who decides anew.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rogatory.v1 import enrolment_pb2 as pb
-from rogatory.v1 import envelope_pb2 as envelopes
 
 from gateway import codec
 from gateway.authenticate import Peer
-from gateway.clock import from_micros
 from gateway.config import Registry
 from gateway.directory import ParticipantList
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 from gateway.registry import proofs, roll
 from gateway.registry.applying import approvals_needed, check_admissible, read_roles
-from gateway.registry.desk import Desk, is_registrar
-from gateway.signature import Domain, key_id
+from gateway.registry.desk import Desk, counts
+from gateway.signature import Domain
 from gateway.store.registry import ApplicationState, RegistryView, StoredApplication, StoredDecision
 
 
@@ -52,12 +51,12 @@ def decide(desk: Desk, peer: Peer, signed: pb.SignedDecision) -> Standing:
     if decision.registrar != str(peer.address):
         raise Refusal(ErrorCode.NOT_PERMITTED, "a registrar decides in its own name", "registrar")
     found = _application(desk, decision.application_id)
-    before = next((each for each in desk.record.decisions(found.id) if each.registrar == decision.registrar), None)
-    if before is None:
+    own = [each for each in desk.record.decisions(found.id) if each.registrar == decision.registrar]
+    if all(each.decision != signed.decision for each in own):
+        if any(_counts(desk.listed, each) for each in own):
+            raise Refusal(ErrorCode.FOUR_EYES, f"{decision.registrar} has decided on it already", "registrar")
         _check(desk, peer, signed, decision, found)
         _take(desk, signed, decision, found)
-    elif before.decision != signed.decision:
-        raise Refusal(ErrorCode.FOUR_EYES, f"{decision.registrar} has decided on it already", "registrar")
     return standing(desk.record, desk.registry, desk.listed, _application(desk, found.id))
 
 
@@ -67,7 +66,7 @@ def standing(view: RegistryView, registry: Registry, listed: ParticipantList, fo
     reason = next((each.reason for each in said if not each.approved), "")
     needed = _needed(registry, pb.Application.FromString(found.application))
     if found.state is ApplicationState.APPROVED:
-        return Standing(found.state, sum(each.approved for each in said), needed)
+        return Standing(found.state, len({each.registrar for each in said if each.approved}), needed)
     return Standing(found.state, _approvals(listed, view.decisions(found.id)), needed, reason)
 
 
@@ -84,7 +83,14 @@ def _check(desk: Desk, peer: Peer, signed: pb.SignedDecision, decision: pb.Decis
 
 def _take(desk: Desk, signed: pb.SignedDecision, decision: pb.Decision, found: StoredApplication) -> None:
     proof = signed.signature.SerializeToString(deterministic=True)
-    desk.record.add_decision(found.id, decision.registrar, signed.decision, proof)
+    made = StoredDecision(
+        registrar=decision.registrar,
+        key_id=signed.signature.key_id,
+        decision=signed.decision,
+        signature=proof,
+        received_at_us=desk.record.now_us,
+    )
+    desk.record.add_decision(found.id, made)
     if not decision.approved:
         desk.record.settle(found.id, ApplicationState.REJECTED)
         return
@@ -106,26 +112,22 @@ def _let_in(desk: Desk, application_id: bytes, application: pb.Application) -> N
     tls_key = proofs.check_request(application.certificate_request, address, desk.federation)
     # Again: since it was handed in, somebody else may have come in with such a key.
     check_admissible(desk, newcomer, tls_key)
-    live = desk.record.certificates_of(application.address, desk.record.now_us)
+    live = frozenset(
+        each.fingerprint.hex() for each in desk.record.certificates_of(application.address, desk.record.now_us)
+    )
     fingerprint = desk.certify(tls_key, address)
     desk.record.settle(application_id, ApplicationState.APPROVED, fingerprint)
-    desk.change(roll.admit(desk.listed, newcomer, desk.now, frozenset(each.hex() for each in live)))
+    desk.grow(roll.admit(desk.listed, newcomer, desk.now, live))
 
 
 def _approvals(listed: ParticipantList, said: Iterable[StoredDecision]) -> int:
     """Count the registrars who said yes, are registrars still, and whose key is not found to have been another's."""
-    return sum(pb.Decision.FromString(each.decision).approved and _counts(listed, each) for each in said)
+    counting = (each for each in said if _counts(listed, each))
+    return len({each.registrar for each in counting if pb.Decision.FromString(each.decision).approved})
 
 
 def _counts(listed: ParticipantList, said: StoredDecision) -> bool:
-    address = Address.parse(said.registrar)
-    entry = roll.find(listed, address)
-    if entry is None or not is_registrar(listed, address):
-        return False
-    wanted = envelopes.Signature.FromString(said.signature).key_id
-    used = [key for key in entry.signing_keys if key_id(key.public) == wanted]
-    # Its end by rotation takes nothing back: as a signature, it counts by when it was made.
-    return any(key.valid_at(from_micros(said.received_at_us)) for key in used)
+    return counts(listed, said.registrar, said.key_id)
 
 
 def _needed(registry: Registry, application: pb.Application) -> int:

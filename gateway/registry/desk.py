@@ -28,7 +28,7 @@ from gateway.signature import Domain, key_id
 from gateway.store.registry import RegistryRecord, StoredCertificate, StoredList
 from gateway.trust.client import Trusted
 from gateway.trust.lists import SignedList
-from gateway.trust.roles import MAX_FILE_BYTES, node_role
+from gateway.trust.roles import MAX_LIST_BYTES, node_role
 
 MADE_WITHIN: Final = timedelta(minutes=5)
 """What registrars and participants sign for the registry counts for so long. Kerberos' tolerance (RFC 4120 8.2)."""
@@ -36,6 +36,10 @@ MADE_WITHIN: Final = timedelta(minutes=5)
 
 MAX_LIVE_CERTIFICATES: Final = 64
 """Of one participant. One that renews in a loop must not fill the store; one a day for a month is within it."""
+
+MAX_GROWN_PART: Final = 0.75
+"""Of MAX_LIST_BYTES: so far may newcomers and new keys fill a list. The rest is for revocations: whoever could fill all
+of it could let nobody be put out any more."""
 
 RETRY_SECONDS: Final = 3600.0
 
@@ -142,13 +146,29 @@ class Desk:
             return
         self.sign(listed)
 
+    def grow(self, listed: ParticipantList) -> None:
+        """Change the list by what may wait for another day; refuses as `change` does, and TOO_LARGE earlier."""
+        self.check_room(listed)
+        self.change(listed)
+
+    def check_room(self, listed: ParticipantList) -> None:
+        """Check that what a list says leaves room for revocations.
+
+        Raises:
+            Refusal: TOO_LARGE.
+        """
+        most = int(MAX_LIST_BYTES * MAX_GROWN_PART)
+        if len(listed.to_json()) > most:
+            detail = f"{most} bytes, {MAX_GROWN_PART:.0%} of MAX_LIST_BYTES; the rest of it is for revocations"
+            raise _too_large(detail)
+
     def sign(self, listed: ParticipantList) -> None:
         """Sign and keep a next version of the list in any case; refuses as `change` does."""
         listed.check_continues(self.base.listed)
         version = self.base.version + 1
         signed = SignedList.sign(self.keys.directory, listed, version, self.now)
-        if len(signed.content) > MAX_FILE_BYTES:
-            raise Refusal(ErrorCode.TOO_LARGE, f"the node's list would be above {MAX_FILE_BYTES} bytes", "participants")
+        if len(signed.content) > MAX_LIST_BYTES:
+            raise _too_large(f"MAX_LIST_BYTES = {MAX_LIST_BYTES} bytes")
         # What nobody could merge must not be signed: the others would refuse it.
         self.material.trusted.with_own(signed)
         self.record.add_list(StoredList(version, signed.metadata, signed.content, self.record.now_us))
@@ -238,17 +258,8 @@ class Desk:
         signature.verify(domain, message, signed, key.public)
 
     def check_registrar(self, peer: Peer) -> None:
-        """Check that somebody is a registrar of this node, by the list as it is now.
-
-        Raises:
-            Refusal: NOT_PERMITTED, REVOKED.
-        """
-        if (
-            peer.node != self.code
-            or peer.address.is_node
-            or Role.REGISTRAR not in active(self.listed, peer.address).roles
-        ):
-            raise not_a_registrar(self.code)
+        """Check that somebody is a registrar of this node, by the list as it is now; refuses as the function does."""
+        check_registrar(self.listed, peer, self.code)
 
 
 def active(listed: ParticipantList, address: Address) -> ParticipantEntry:
@@ -263,15 +274,59 @@ def active(listed: ParticipantList, address: Address) -> ParticipantEntry:
     return entry
 
 
-def is_registrar(listed: ParticipantList, address: Address) -> bool:
-    """Whether somebody is a registrar and in."""
-    entry = roll.find(listed, address)
-    return entry is not None and entry.status is Status.ACTIVE and Role.REGISTRAR in entry.roles
+def present(listed: ParticipantList, peer: Peer) -> ParticipantEntry:
+    """Return the entry of a participant that calls: it was let in by the directory of before, and may be out since.
+
+    Raises:
+        Refusal: REVOKED, it is out, or the certificate that it came with.
+    """
+    entry = active(listed, peer.address)
+    if peer.certificate_fingerprint.hex() in entry.revoked_certificates:
+        raise Refusal(ErrorCode.REVOKED, f"this certificate of {peer.address} is revoked", "certificate")
+    return entry
+
+
+def check_registrar(listed: ParticipantList, peer: Peer, code: str) -> None:
+    """Check that who calls is a registrar of this node.
+
+    Raises:
+        Refusal: NOT_PERMITTED; REVOKED, as `present`.
+    """
+    if peer.node != code or peer.address.is_node or Role.REGISTRAR not in present(listed, peer).roles:
+        raise not_a_registrar(code)
+
+
+def registrar(listed: ParticipantList, address: str) -> ParticipantEntry | None:
+    """Return the entry of somebody who is a registrar and in."""
+    entry = roll.find(listed, Address.parse(address))
+    if entry is None or entry.status is not Status.ACTIVE or Role.REGISTRAR not in entry.roles:
+        return None
+    return entry
+
+
+def counts(listed: ParticipantList, address: str, used: bytes) -> bool:
+    """Whether what a registrar signed here some time ago counts still.
+
+    It is one, and its key is not found to have been another's. That the key has ended, as by rotation, takes nothing
+    back. Who is taken in again has all keys of before distrusted: nothing of a predecessor's comes back.
+
+    Args:
+        listed: the node's list.
+        address: the registrar's.
+        used: id of the key that signed.
+    """
+    entry = registrar(listed, address)
+    keys = entry.signing_keys if entry is not None else ()
+    return any(key_id(key.public) == used and key.not_trusted_after is None for key in keys)
 
 
 def not_a_registrar(code: str) -> Refusal:
     """Return the refusal of everybody else."""
     return Refusal(ErrorCode.NOT_PERMITTED, f"only a registrar of node {code} may do that")
+
+
+def _too_large(limit: str) -> Refusal:
+    return Refusal(ErrorCode.TOO_LARGE, f"the node's list would be above {limit}", "participants")
 
 
 def _known_tls_key() -> Refusal:

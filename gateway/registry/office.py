@@ -26,7 +26,7 @@ from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.material import NodeMaterial
 from gateway.registry import applying, deciding, renewing, revoking, roll
 from gateway.registry.deciding import Standing
-from gateway.registry.desk import Base, Desk, base_of, is_registrar, not_a_registrar
+from gateway.registry.desk import Base, Desk, base_of, check_registrar
 from gateway.registry.keys import RegistryKeys
 from gateway.store import Reader, Transaction, Writer
 from gateway.store.registry import ApplicationState, RegistryView, StoredApplication, StoredList
@@ -158,13 +158,12 @@ class Office:
         """Show applications to a registrar.
 
         Raises:
-            Refusal: NOT_PERMITTED.
+            Refusal: NOT_PERMITTED, REVOKED.
         """
 
         def ask(view: RegistryView) -> pb.ListApplicationsResponse:
             base = self._base(view)
-            if peer.node != self._code or peer.address.is_node or not is_registrar(base.listed, peer.address):
-                raise not_a_registrar(self._code)
+            check_registrar(base.listed, peer, self._code)
             found = view.applications(MAX_LISTED_APPLICATIONS, pending_only=not request.all)
             return pb.ListApplicationsResponse(applications=[self._entry(view, base, each) for each in found])
 
@@ -177,8 +176,10 @@ class Office:
 
     async def revoke(self, peer: Peer, request: pb.RevokeRequest) -> pb.RevokeResponse:
         """Put out who or what a registrar says; refuses as `revoking` does."""
-        version = await self._change(lambda desk: revoking.revoke(desk, peer, request))
-        return pb.RevokeResponse(list_version=version)
+        made = await self._change(lambda desk: revoking.revoke(desk, peer, request))
+        if made.short_of is not None:
+            raise made.short_of
+        return pb.RevokeResponse(list_version=made.list_version)
 
     # For the node itself
 

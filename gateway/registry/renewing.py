@@ -2,7 +2,7 @@
 
 In: a participant's renewal over its own connection, signed by a key of its own that is valid and by the new one. Out: a
 certificate, and new keys listed beside the present ones. Refuses with NOT_PERMITTED, STALE, BAD_SIGNATURE, KEY_REVOKED,
-BAD_PROOF and MALFORMED.
+BAD_PROOF, REVOKED, MALFORMED and TOO_LARGE.
 
 Three things have to come together: the TLS key of the connection, a listed signing key, and the new key itself. Who has
 stolen one of them cannot make it into two. A new key is valid from some time after now on, when everybody will have
@@ -26,7 +26,7 @@ from gateway.identity import Address
 from gateway.registry import proofs, roll
 from gateway.registry.applying import needs_keys
 from gateway.registry.certify import key_digest
-from gateway.registry.desk import Desk, active
+from gateway.registry.desk import Desk, active, present
 from gateway.signature import Domain, key_id
 from gateway.store.registry import StoredRenewal
 
@@ -45,12 +45,12 @@ def renew(desk: Desk, peer: Peer, request: pb.RenewRequest) -> StoredRenewal:
     renewal = codec.parse(pb.Renewal, request.renewal)
     if peer.address.is_node or peer.node != desk.code or renewal.address != str(peer.address):
         raise Refusal(ErrorCode.NOT_PERMITTED, "participants of this node renew their own keys alone", "address")
+    entry = present(desk.listed, peer)
     desk.check_fresh(renewal.made_at_us, "made_at_us")
     digest = sha256(request.renewal).digest()
     before = desk.record.renewal(digest)
     if before is not None:
         return before
-    entry = active(desk.listed, peer.address)
     _check_signed(desk, request, renewal, entry)
     valid_from = _list_keys(desk, request, renewal, entry)
     made = StoredRenewal(
@@ -99,7 +99,7 @@ def _list_keys(desk: Desk, request: pb.RenewRequest, renewal: pb.Renewal, entry:
         overlap=timedelta(seconds=desk.registry.overlap_seconds),
     )
     if new.signing_key or new.sealing_key:
-        desk.change(roll.renew(desk.listed, entry.address, new))
+        desk.grow(roll.renew(desk.listed, entry.address, new))
         starts.append(not_before)
     return max((start for start in starts if start is not None), default=None)
 

@@ -6,13 +6,16 @@ valid has to be verifiable for ever, so keys get an end and participants are rev
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from certs.profiles import BACKDATED
 from gateway.directory import FOREVER, Fingerprints, KeyEntry, NodeEntry, ParticipantEntry, ParticipantList, Status
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
 from gateway.signature import key_id
+
+BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +91,16 @@ def admit(
         listed: the list.
         newcomer: who.
         now: the time.
-        live_certificates: what it held before and has not expired: none of it may be used again.
+        live_certificates: what it held before and has not expired, as far as is known here: none of it may be used
+            again. Nor may what is not known, e.g. of after the backup of which the store is: see
+            `ParticipantEntry.certificates_not_before`.
     """
     before = find(listed, newcomer.address)
     signing, sealing = _fresh(newcomer.signing_key, now), _fresh(newcomer.sealing_key, now)
+    out, not_before = live_certificates, None
     if before is not None:
+        out |= before.revoked_certificates
+        not_before = _certified_from(before, now)
         # Its keys were put out with it. As it is in again, a thief's signatures must not come in as old ones.
         signing = (*map(_distrusted(now), before.signing_keys), *signing)
         sealing = (*map(_distrusted(now), before.sealing_keys), *sealing)
@@ -103,9 +111,15 @@ def admit(
         sealing_keys=sealing,
         legal_name=newcomer.legal_name,
         lei=newcomer.lei,
-        revoked_certificates=live_certificates | (before.revoked_certificates if before else frozenset()),
+        revoked_certificates=out,
+        certificates_not_before=not_before,
     )
     return _with(listed, entry)
+
+
+def readmitted_at(entry: ParticipantEntry) -> datetime:
+    """Return when somebody was taken in again, to the second; the beginning of time if it never was put out."""
+    return BEGINNING if entry.certificates_not_before is None else entry.certificates_not_before + BACKDATED
 
 
 def renew(listed: ParticipantList, address: Address, new: NewKeys) -> ParticipantList:
@@ -216,8 +230,18 @@ def _both(published: ParticipantEntry, own: ParticipantEntry | None) -> Particip
             "sealing_keys": _both_keys(published.sealing_keys, own.sealing_keys),
             "status": Status.REVOKED if out else published.status,
             "revoked_certificates": published.revoked_certificates | own.revoked_certificates,
+            "certificates_not_before": max(
+                filter(None, (published.certificates_not_before, own.certificates_not_before)), default=None
+            ),
         }
     )
+
+
+def _certified_from(before: ParticipantEntry, now: datetime) -> datetime:
+    """Return from when on the certificate begins that is issued now: to the second (RFC 5280 section 4.1.2.5.2)."""
+    start = (now - BACKDATED).replace(microsecond=0)
+    # Never earlier than before, though the clock may have been put back.
+    return max(start, before.certificates_not_before or start)
 
 
 def _both_keys(published: Iterable[KeyEntry], own: Iterable[KeyEntry]) -> tuple[KeyEntry, ...]:

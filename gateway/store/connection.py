@@ -79,4 +79,4 @@ def migrate(engine: Engine) -> None:
             command.upgrade(config, "head")
 
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"

@@ -12,6 +12,10 @@ from typing import Any, Final
 from gateway.errors import ErrorCode, Failure
 
 _APPLICATIONS: Final = "SELECT id, address, application, proof, state, received_at_us, certificate FROM applications"
+_CERTIFICATES: Final = (
+    "SELECT fingerprint, address, key_digest, issued_at_us, not_after_us, certificate FROM certificates"
+)
+_REVOCATIONS: Final = "SELECT digest, address, revocation, signature, list_version FROM revocations"
 
 
 class ApplicationState(Enum):
@@ -55,6 +59,7 @@ class StoredDecision:
     """A registrar's word as it came."""
 
     registrar: str
+    key_id: bytes
     decision: bytes
     signature: bytes
     received_at_us: int
@@ -134,9 +139,15 @@ class RegistryView:
         digest, address, roles, *rest = row
         return StoredInvitation(digest, address, frozenset(roles.split()), *rest)
 
-    def open_invitations(self, now_us: int) -> int:
-        """Count the codes that can still be used."""
-        row = self._one("SELECT count(*) FROM invitations WHERE application_id IS NULL AND expires_at_us > ?", now_us)
+    def open_invitations(self, made_by: str, since_us: int, now_us: int) -> int:
+        """Count the codes that a registrar has made since then and that can still be used."""
+        row = self._one(
+            "SELECT count(*) FROM invitations"
+            " WHERE application_id IS NULL AND expires_at_us > ? AND made_by = ? AND made_at_us >= ?",
+            now_us,
+            made_by,
+            since_us,
+        )
         return int(row[0])
 
     def application(self, application_id: bytes) -> StoredApplication | None:
@@ -162,27 +173,21 @@ class RegistryView:
     def decisions(self, application_id: bytes) -> list[StoredDecision]:
         """Return what registrars said of an application, oldest first."""
         rows = self._sql.execute(
-            "SELECT registrar, decision, signature, received_at_us FROM decisions WHERE application_id = ?"
-            " ORDER BY received_at_us, registrar",
+            "SELECT registrar, key_id, decision, signature, received_at_us FROM decisions WHERE application_id = ?"
+            " ORDER BY received_at_us, registrar, key_id",
             (application_id,),
         )
         return [StoredDecision(*row) for row in rows]
 
     def certificate(self, fingerprint: bytes) -> StoredCertificate | None:
         """Return a certificate that was issued here."""
-        row = self._one(
-            "SELECT fingerprint, address, key_digest, issued_at_us, not_after_us, certificate FROM certificates"
-            " WHERE fingerprint = ?",
-            fingerprint,
-        )
+        row = self._one(_CERTIFICATES + " WHERE fingerprint = ?", fingerprint)
         return None if row is None else StoredCertificate(*row)
 
-    def certificates_of(self, address: str, valid_after_us: int) -> list[bytes]:
-        """Return the fingerprints of a participant's certificates that end later than that."""
-        rows = self._sql.execute(
-            "SELECT fingerprint FROM certificates WHERE address = ? AND not_after_us > ?", (address, valid_after_us)
-        )
-        return [row[0] for row in rows]
+    def certificates_of(self, address: str, valid_after_us: int) -> list[StoredCertificate]:
+        """Return a participant's certificates that end later than that."""
+        rows = self._sql.execute(_CERTIFICATES + " WHERE address = ? AND not_after_us > ?", (address, valid_after_us))
+        return [StoredCertificate(*row) for row in rows]
 
     def certified(self, key_digest: bytes) -> list[tuple[str, bytes]]:
         """Return whose certificates bear that public key, and their fingerprints."""
@@ -199,10 +204,13 @@ class RegistryView:
 
     def revocation(self, digest: bytes) -> StoredRevocation | None:
         """Return a revocation."""
-        row = self._one(
-            "SELECT digest, address, revocation, signature, list_version FROM revocations WHERE digest = ?", digest
-        )
+        row = self._one(_REVOCATIONS + " WHERE digest = ?", digest)
         return None if row is None else StoredRevocation(*row)
+
+    def revocations_of(self, address: str, since_us: int) -> list[StoredRevocation]:
+        """Return what came since then about what is of one participant."""
+        rows = self._sql.execute(_REVOCATIONS + " WHERE address = ? AND received_at_us >= ?", (address, since_us))
+        return [StoredRevocation(*row) for row in rows]
 
     def _one(self, sql: str, *values: object) -> Any:  # noqa: ANN401  pysqlite3 has no types
         return self._sql.execute(sql, values).fetchone()
@@ -256,12 +264,12 @@ class RegistryRecord(RegistryView):
             (application_id, address, application, proof, ApplicationState.PENDING.value, self.now_us),
         )
 
-    def add_decision(self, application_id: bytes, registrar: str, decision: bytes, signature: bytes) -> None:
+    def add_decision(self, application_id: bytes, made: StoredDecision) -> None:
         """Keep a registrar's word."""
         self._sql.execute(
-            "INSERT INTO decisions (application_id, registrar, decision, signature, received_at_us)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (application_id, registrar, decision, signature, self.now_us),
+            "INSERT INTO decisions (application_id, registrar, key_id, decision, signature, received_at_us)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (application_id, made.registrar, made.key_id, made.decision, made.signature, made.received_at_us),
         )
 
     def settle(self, application_id: bytes, state: ApplicationState, certificate: bytes | None = None) -> None:

@@ -225,6 +225,8 @@ decisions = Table(
     metadata,
     Column("application_id", LargeBinary, ForeignKey("applications.id"), primary_key=True),
     Column("registrar", Text, primary_key=True),
+    # Of the signature: whoever comes after a registrar at its address decides anew.
+    Column("key_id", LargeBinary, primary_key=True),
     Column("decision", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),
     Column("received_at_us", BigInteger, nullable=False),
@@ -256,4 +258,5 @@ revocations = Table(
     Column("received_at_us", BigInteger, nullable=False),
     # Of the node's list that says it first.
     Column("list_version", BigInteger, nullable=False),
+    Index("revocations_of", "address", "received_at_us"),
 )

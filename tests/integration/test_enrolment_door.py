@@ -4,10 +4,12 @@
 from gateway import tls as _tls  # noqa: F401  # isort: skip
 
 import asyncio
+import select
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,13 +72,17 @@ def issued(address: Address) -> TlsIdentity:
     return TlsIdentity(holder.key_pem, holder.chain_pem)
 
 
+async def _nothing_too_new(names: object) -> frozenset[tuple[str, bytes]]:
+    return frozenset()
+
+
 @asynccontextmanager
 async def both(folder: Path) -> AsyncIterator[Doors]:
     # TLS reads the machine's clock.
     async with office.office(folder, datetime.now(UTC), certificate_days=1) as bench:
         made = Doors(bench, DoorTls(issued(Address.of_node("ee")), (office.pki().node_ca("ee").pem,)))
         quotas = Quotas(Quota(), 16, bench.clock, telemetry.quota_counter())
-        entrance = Entrance(lambda: bench.material.directory, quotas, bench.clock)
+        entrance = Entrance(lambda: bench.material.directory, _nothing_too_new, quotas, bench.clock)
         main = grpc.aio.server()
         add_RegistryServicer_to_server(RegistryDoor(entrance, bench.office), main)
         made.main_port = main.add_secure_port("127.0.0.1:0", transport.server_credentials(lambda: made.door))
@@ -190,6 +196,35 @@ async def test_flood_from_one_host_is_told_when_to_come_again(doors: Doors) -> N
     assert error.retry_after is not None
     doors.bench.pass_time(seconds=error.retry_after)
     await refused(stranger.GetOutcome(about), ErrorCode.NOT_FOUND)
+
+
+async def test_flood_of_connections_of_strangers_takes_the_main_door_nothing(doors: Doors) -> None:
+    """They say nothing; what is above the bound is closed at once, long before a handshake would time out."""
+    more = 40
+    with ExitStack() as held:
+        where = ("127.0.0.1", doors.enrolment_port)
+        count = enrolment.MAX_CONNECTIONS + more
+        flood = [held.enter_context(socket.create_connection(where, SECONDS)) for _ in range(count)]
+        assert await asyncio.to_thread(closed, flood, more) == more
+        member = await doors.member(REGISTRAR)
+        answer = await asyncio.wait_for(member.GetProofKey(pb.GetProofKeyRequest()), SECONDS)
+        assert answer.proof_key == office.proof_public()
+        assert await asyncio.to_thread(closed, flood, 0) == more
+    stranger = await doors.stranger()  # and who comes after them is served
+    about = pb.GetOutcomeRequest(application_id=bytes(32))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stranger.GetOutcome(about, wait_for_ready=True, timeout=SECONDS)
+    assert transport.error_of(caught.value).code is ErrorCode.NOT_FOUND
+
+
+def closed(connections: list[socket.socket], wanted: int) -> int:
+    """Wait until so many are closed by the other end; return how many are."""
+    deadline = time.monotonic() + 3.0  # below the time that a handshake may take
+    while True:
+        readable, _, _ = select.select(connections, [], [], 0)
+        if len(readable) >= wanted or time.monotonic() > deadline:
+            return len(readable)
+        select.select([each for each in connections if each not in readable], [], [], 0.2)
 
 
 async def test_unforeseen_error_leaves_nothing_but_a_reference(doors: Doors) -> None:

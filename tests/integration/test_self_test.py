@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -281,11 +282,17 @@ async def test_node_passes_no_test_order_of_anybody_else(sides: Sides) -> None:
 
 async def test_test_order_cannot_hide_an_order(sides: Sides) -> None:
     actor = sides.fed.actor(REGISTRAR)
-    measures = (ids.MEASURE_BLOCK_WITHDRAWAL,)
-    ordering = actor.compose(ids.KIND_TEST_ORDER, EXCHANGE, measures=measures)
-    assert code_of(await actor.submit(ordering)) is ErrorCode.EXCEEDS_GRANT
+    compose = partial(actor.compose, ids.KIND_TEST_ORDER, EXCHANGE)
+    case_id = selftest.CASE + "0" * 32
+    attempts = [
+        (compose(case_id=case_id, measures=(ids.MEASURE_BLOCK_WITHDRAWAL,)), ErrorCode.EXCEEDS_GRANT),
+        (compose(bytes(1 << 10), case_id=case_id), ErrorCode.EXCEEDS_GRANT),
+        (compose(case_id="EE-2026-117"), ErrorCode.OUT_OF_ORDER),
+    ]
+    for ordering, code in attempts:
+        assert code_of(await actor.submit(ordering)) is code
     text = selftest_pb.TestOrder(challenge=bytes(32), text="Freeze everything.").SerializeToString()
-    assert code_of(await actor.submit(actor.compose(ids.KIND_TEST_ORDER, EXCHANGE, text))) is None
+    assert code_of(await actor.submit(compose(text, case_id=case_id))) is None
     (item,) = await (await sides(EXCHANGE)).collect_available()
     assert isinstance(item, Faulty)
     assert item.error.code is ErrorCode.CONTENT_MISMATCH

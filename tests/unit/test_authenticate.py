@@ -188,3 +188,23 @@ def test_a_connection_without_one_proven_certificate_is_nobodys(context: dict[st
     with pytest.raises(Refusal) as caught:
         peer_certificate(context)
     assert caught.value.code is ErrorCode.UNKNOWN_PEER
+
+
+@pytest.mark.parametrize(
+    ("later", "let_in"),
+    [
+        pytest.param(timedelta(), True, id="of the moment"),
+        pytest.param(-timedelta(seconds=1), True, id="of after"),
+        pytest.param(timedelta(microseconds=1), False, id="of before"),
+    ],
+)
+def test_certificate_of_before_a_participant_was_taken_in_again_is_out(later: timedelta, let_in: bool) -> None:
+    leaf = PKI.leaf(PROSECUTOR)
+    known = directory()
+    moment = leaf.certificate.not_valid_before_utc + later
+    entry = known.participants[0].model_copy(update={"certificates_not_before": moment})
+    again = Directory(**dict(known) | {"participants": (entry,)})
+    if let_in:
+        assert authenticate(leaf.pem, again, NOW).address == PROSECUTOR
+    else:
+        assert refused(leaf.pem, again) is ErrorCode.REVOKED

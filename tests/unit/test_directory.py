@@ -1,6 +1,6 @@
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -358,6 +358,9 @@ def _no_keys(field: str) -> Any:
         pytest.param({"not_trusted_after": NOW}, {"not_trusted_after": NOW - DAY}, True, id="earlier than was thought"),
         pytest.param({"not_trusted_after": NOW}, {"not_trusted_after": NOW + DAY}, False, id="a bit longer"),
         pytest.param({"not_trusted_after": NOW}, {"not_trusted_after": None}, False, id="trusted again"),
+        pytest.param({"not_after": NOW}, {"not_after": NOW - DAY}, True, id="a key ends earlier"),
+        pytest.param({"not_after": NOW}, {"not_after": NOW + MOMENT}, False, id="a key lasts longer"),
+        pytest.param({"not_after": NOW}, {}, False, id="a key lasts for ever again"),
         pytest.param({}, {"not_before": NOW}, False, id="begins later"),
         pytest.param({}, {"not_before": NOW - 3650 * DAY}, False, id="begins earlier"),
     ],
@@ -406,6 +409,67 @@ def test_certificate_that_was_out_stays_out(whose: str, before: set[str], after:
         return ParticipantList(node="ee", participants=(entry,))
 
     check_continues([listing(before), listing(after)], right)
+
+
+STILL = {"not_trusted_after": None}
+OUT = {"not_trusted_after": NOW}
+
+
+@pytest.mark.parametrize(
+    ("signing", "sealing", "certificates", "right"),
+    [
+        pytest.param(OUT, OUT, NOW, True, id="with nothing of before"),
+        pytest.param(STILL, OUT, NOW, False, id="with its signing key"),
+        pytest.param(OUT, STILL, NOW, False, id="with its sealing key"),
+        pytest.param(OUT, OUT, None, False, id="with its certificates"),
+    ],
+)
+def test_participant_that_was_out_is_in_again_with_nothing_of_before(
+    signing: dict[str, Any], sealing: dict[str, Any], certificates: datetime | None, right: bool
+) -> None:
+    out = world.participant(INVESTIGATOR, Role.INVESTIGATOR, status=Status.REVOKED)
+    again = _keys("sealing_keys", **sealing)(_keys("signing_keys", **signing)(out))
+    fresh = KeyEntry(public=bytes(world.signing_key("fresh").verify_key), not_before=NOW)
+    update = {
+        "status": Status.ACTIVE,
+        "signing_keys": (*again.signing_keys, fresh),
+        "certificates_not_before": certificates,
+    }
+    lists = [ParticipantList(node="ee", participants=(each,)) for each in (out, again.model_copy(update=update))]
+    check_continues(lists, right)
+
+
+def test_operator_that_was_out_does_not_come_in_again_by_the_list_of_yesterday() -> None:
+    """It has no keys by which anybody could tell that it is yesterday's."""
+    for before in (None, NOW - DAY):
+        entry = ParticipantEntry(
+            address=Address("ee", "operator"), roles=frozenset({Role.OPERATOR}), certificates_not_before=before
+        )
+        yesterday = ParticipantList(node="ee", participants=(entry,))
+        out = entry.model_copy(update={"status": Status.REVOKED})
+        today = ParticipantList(node="ee", participants=(out,))
+        check_continues([yesterday, today], right=True)
+        check_continues([today, yesterday], right=False)
+        anew = entry.model_copy(update={"certificates_not_before": NOW})
+        check_continues([today, ParticipantList(node="ee", participants=(anew,))], right=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "right"),
+    [
+        pytest.param(None, NOW, True, id="taken in again"),
+        pytest.param(NOW, NOW, True, id="the same"),
+        pytest.param(NOW, NOW + DAY, True, id="and once more"),
+        pytest.param(NOW, NOW - MOMENT, False, id="earlier"),
+        pytest.param(NOW, None, False, id="forgotten"),
+    ],
+)
+def test_certificates_of_before_a_participant_was_taken_in_again_stay_out(
+    before: datetime | None, after: datetime | None, right: bool
+) -> None:
+    known = world.participant(INVESTIGATOR, Role.INVESTIGATOR)
+    entries = [known.model_copy(update={"certificates_not_before": each}) for each in (before, after)]
+    check_continues([ParticipantList(node="ee", participants=(each,)) for each in entries], right)
 
 
 def check_continues(lists: list[ParticipantList], right: bool) -> None:

@@ -4,7 +4,7 @@ The wire's own bounds are asked at the real doors: tests/integration/test_enrolm
 """
 
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,12 @@ from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
 
 from gateway import codec, signature
+from gateway.authenticate import authenticate
 from gateway.clock import to_micros
 from gateway.errors import ErrorCode, GatewayError
 from gateway.formats.codes import Code
-from gateway.identity import Address, spiffe_id
-from gateway.registry import applying, proofs, roll
+from gateway.identity import Address, certificate_fingerprint, spiffe_id
+from gateway.registry import applying, proofs, revoking, roll
 from gateway.registry.codes import code_digest
 from gateway.registry.keys import RegistryKeys
 from gateway.registry.office import Office
@@ -249,6 +250,8 @@ async def test_code_for_another_address_or_role(bench: Bench, changes: dict[str,
         ({"address": "ee/node"}, ErrorCode.MALFORMED, "address"),
         ({"address": "EE/exchange-lhv"}, ErrorCode.MALFORMED, "address"),
         ({"roles": ("exchange", "court")}, ErrorCode.MALFORMED, "roles"),
+        ({"roles": ("court", "central-authority", "investigator"), "lei": ""}, ErrorCode.MALFORMED, "roles"),
+        ({"roles": ("operator", "auditor")}, ErrorCode.MALFORMED, "roles"),
         ({"roles": ("node",)}, ErrorCode.MALFORMED, "roles[0]"),
         ({"roles": ("exchange", "exchange")}, ErrorCode.MALFORMED, "roles[1]"),
         ({"roles": ("emperor",)}, ErrorCode.MALFORMED, "roles[0]"),
@@ -415,8 +418,10 @@ async def test_same_key_for_signing_of_two_participants(bench: Bench) -> None:
     request.signature.CopyFrom(signature.sign(Domain.APPLICATION, request.application, twin.address, authority.signing))
     first = await bench.applied(authority)
     await bench.office.apply(request)
-    await bench.decide(first)
-    await refused(bench, bench.decide(application_id(request)), ErrorCode.BAD_PROOF, "signing_key")
+    for about in (first, application_id(request)):
+        await bench.decide(about)
+    await bench.decide(first, SECOND)
+    await refused(bench, bench.decide(application_id(request), SECOND), ErrorCode.BAD_PROOF, "signing_key")
 
 
 async def test_same_tls_key_for_two_participants(bench: Bench) -> None:
@@ -470,6 +475,7 @@ async def test_registrar_who_was_put_out_a_moment_ago_invites(bench: Bench) -> N
         ("ee/node", ("court",), ErrorCode.MALFORMED),
         ("ee/new", ("node",), ErrorCode.MALFORMED),
         ("ee/new", ("exchange", "court"), ErrorCode.MALFORMED),
+        ("ee/new", ("court", "central-authority", "investigator"), ErrorCode.MALFORMED),
     ],
 )
 async def test_invitation_for_what_no_registrar_gives(
@@ -606,6 +612,101 @@ async def test_approval_of_a_registrar_who_was_found_to_be_a_thief_does_not_coun
         await bench.revoke(address=SECOND, key_id=key_id(key.public), not_trusted_after_us=moment)
     answer = await bench.decide(about)
     assert (answer.state, answer.approvals) == (pb.APPLICATION_STATE_PENDING, 1)
+
+
+# A registrar who was put out, and who came after him
+
+THIRD = Applicant("ee/registrar-3", ("registrar",), "third", lei="")
+SUCCESSOR = Applicant("ee/registrar-3", ("registrar",), "successor", lei="")
+
+
+async def succeeded(bench: Bench) -> None:
+    """Put the third registrar out, and take somebody in at his address."""
+    bench.pass_time(minutes=10)
+    await bench.revoke(address=THIRD.address, participant=True)
+    bench.pass_time(hours=1)
+    await bench.enrolled(SUCCESSOR)
+
+
+async def test_approval_of_a_bribed_registrar_comes_back_with_his_successor(bench: Bench) -> None:
+    await bench.enrolled(THIRD)
+    about = await bench.applied(Applicant())
+    assert (await bench.decide(about, THIRD.address, key=THIRD.signing)).approvals == 1
+    await succeeded(bench)
+    assert (await bench.office.outcome(about)).approvals == 0
+    answer = await bench.decide(about)
+    assert (answer.state, answer.approvals) == (pb.APPLICATION_STATE_PENDING, 1)
+
+
+@pytest.mark.parametrize("approved", [True, False])
+async def test_successor_of_a_bribed_registrar_decides_anew_and_both_words_are_kept(
+    bench: Bench, approved: bool
+) -> None:
+    await bench.enrolled(THIRD)
+    about = await bench.applied(Applicant())
+    await bench.decide(about, THIRD.address, key=THIRD.signing)
+    await succeeded(bench)
+    answer = await bench.decide(about, THIRD.address, key=SUCCESSOR.signing, approved=approved)
+    assert answer.state == (pb.APPLICATION_STATE_PENDING if approved else pb.APPLICATION_STATE_REJECTED)
+    assert answer.approvals == approved
+    by = {row[1:3] for row in bench.rows()["decisions"] if row[0] == about}
+    assert by == {(THIRD.address, key_id(bytes(each.signing.verify_key))) for each in (SUCCESSOR, THIRD)}
+    again = bench.decide(about, THIRD.address, key=SUCCESSOR.signing, reason="once more")
+    await refused(bench, again, ErrorCode.FOUR_EYES, "registrar")
+
+
+async def test_rotation_of_a_registrars_key_takes_no_approval_back_and_gives_no_second_one(bench: Bench) -> None:
+    await bench.enrolled(THIRD)
+    about = await bench.applied(Applicant())
+    await bench.decide(about, THIRD.address, key=THIRD.signing)
+    new = Applicant(THIRD.address, ("registrar",), "third, next")
+    await bench.office.renew(bench.peer(THIRD.address), THIRD.renew(new))
+    bench.pass_time(days=2)  # the first key has ended
+    assert (await bench.office.outcome(about)).approvals == 1
+    again = bench.decide(about, THIRD.address, key=new.signing)
+    await refused(bench, again, ErrorCode.FOUR_EYES, "registrar")
+    assert (await bench.decide(about)).state == pb.APPLICATION_STATE_APPROVED
+
+
+async def test_code_of_a_bribed_registrar_comes_back_with_his_successor(bench: Bench) -> None:
+    await bench.enrolled(THIRD)
+    code = await bench.code(Applicant(), THIRD.address)
+    await succeeded(bench)
+    attack = bench.office.apply(Applicant().request(code, now=bench.now))
+    await refused(bench, attack, ErrorCode.ENROLMENT_CODE, "code")
+    code = await bench.code(Applicant(), THIRD.address)
+    await bench.office.apply(Applicant().request(code, now=bench.now))
+
+
+async def test_bribed_registrar_uses_up_the_invitations_of_all(bench: Bench) -> None:
+    await bench.enrolled(THIRD)
+    for number in range(applying.MAX_OPEN_INVITATIONS):
+        await bench.code(Applicant(f"ee/shop-{number}"), THIRD.address)
+    attack = bench.code(Applicant("ee/exchange-more"), THIRD.address)
+    await refused(bench, attack, ErrorCode.OVERLOADED, "MAX_OPEN_INVITATIONS")
+    await bench.code(Applicant())
+    await succeeded(bench)
+    await bench.code(Applicant("ee/exchange-more"), THIRD.address)
+
+
+async def test_stolen_certificate_that_was_revoked_a_moment_ago_is_used_on_an_open_connection(bench: Bench) -> None:
+    certificate = await bench.enrolled(THIRD)
+    about = await bench.applied(Applicant())
+    peer, key = bench.peer(THIRD.address, certificate), THIRD.signing
+    await bench.revoke(address=THIRD.address, certificate=certificate_fingerprint(certificate))
+    bench.pass_time(minutes=1)
+    own = decision(about, THIRD.address, now=bench.now, key=key)
+    out = revocation(THIRD.address, bench.now, key, address=world.COURT, participant=True)
+    attacks: list[Any] = [
+        bench.office.invite(peer, pb.InviteRequest(address="ee/new", roles=["fiu"])),
+        bench.office.decide(peer, own),
+        bench.office.revoke(peer, out),
+        bench.office.renew(peer, THIRD.renew(THIEF, now=bench.now)),
+        bench.office.applications(peer, pb.ListApplicationsRequest()),
+    ]
+    for attack in attacks:
+        await refused(bench, attack, ErrorCode.REVOKED, "certificate")
+    await bench.office.decide(bench.peer(THIRD.address), own)  # with another certificate it may
 
 
 async def test_approval_after_a_rejection(bench: Bench) -> None:
@@ -863,6 +964,132 @@ async def test_revocation_that_makes_no_sense(
     bench: Bench, changes: dict[str, Any], code: ErrorCode, field: str
 ) -> None:
     await refused(bench, bench.revoke(**changes), code, field)
+
+
+async def distrust(bench: Bench, moment: datetime, registrar: str = REGISTRAR, **changes: Any) -> ErrorCode | None:
+    """Have what the court signed from a moment on count for nothing; return how it was refused."""
+    own = key_id(bytes(world.signing_key(world.COURT).verify_key))
+    fields: dict[str, Any] = {"address": world.COURT, "key_id": own, "not_trusted_after_us": to_micros(moment)}
+    try:
+        await bench.revoke(registrar, **fields | changes)
+    except GatewayError as error:
+        return error.code
+    return None
+
+
+def verifies(bench: Bench, signer: str, then: datetime) -> bool:
+    try:
+        bench.material.directory.signing_key(signer, key_id(bytes(world.signing_key(signer).verify_key)), then)
+    except GatewayError:
+        return False
+    return True
+
+
+REACH = revoking.LONE_REACH
+MOMENT = timedelta(microseconds=1)
+LONG_AGO = NOW - timedelta(days=30)
+
+
+async def test_lone_registrar_voids_what_a_court_signed_long_ago(bench: Bench) -> None:
+    assert await distrust(bench, LONG_AGO) is ErrorCode.FOUR_EYES
+    assert verifies(bench, world.COURT, NOW - REACH - MOMENT)
+    assert not verifies(bench, world.COURT, NOW - REACH)  # so far one word reaches, and at once
+    assert bench.offered
+    for _ in range(3):  # saying it again adds nothing, and time that passes gives nothing more
+        bench.pass_time(minutes=1)
+        assert await distrust(bench, LONG_AGO) is ErrorCode.FOUR_EYES
+    assert verifies(bench, world.COURT, NOW - REACH - MOMENT)
+
+
+async def test_lone_registrar_voids_the_receipts_of_the_node(bench: Bench) -> None:
+    await bench.office.add_node_key(bytes(office.signing_key("node").verify_key))
+    bench.pass_time(minutes=2)
+    own: dict[str, Any] = {"address": "ee/node", "key_id": key_id(bytes(world.signing_key("ee/node").verify_key))}
+    assert await distrust(bench, LONG_AGO, **own) is ErrorCode.FOUR_EYES
+    assert verifies(bench, "ee/node", bench.now - REACH - MOMENT)
+    assert await distrust(bench, LONG_AGO, SECOND, **own) is None
+    assert not verifies(bench, "ee/node", LONG_AGO)
+
+
+async def test_two_registrars_who_say_the_same_are_believed_whole(bench: Bench) -> None:
+    request = revocation(
+        address=world.COURT,
+        key_id=key_id(bytes(world.signing_key(world.COURT).verify_key)),
+        not_trusted_after_us=to_micros(LONG_AGO),
+    )
+    for _ in range(2):  # a retry
+        with pytest.raises(GatewayError) as caught:
+            await bench.office.revoke(bench.peer(REGISTRAR), request)
+        assert caught.value.code is ErrorCode.FOUR_EYES
+    assert await distrust(bench, LONG_AGO, SECOND) is None
+    assert verifies(bench, world.COURT, LONG_AGO - MOMENT)
+    assert not verifies(bench, world.COURT, LONG_AGO)
+    await bench.office.revoke(bench.peer(REGISTRAR), request)  # and a retry now says that all of it is in force
+
+
+async def test_registrars_who_say_different_things_are_not_believed_whole(bench: Bench) -> None:
+    sealing = key_id(bytes(world.sealing_key(world.COURT).public_key))
+    assert await distrust(bench, LONG_AGO) is ErrorCode.FOUR_EYES
+    assert await distrust(bench, LONG_AGO, SECOND, key_id=sealing) is ErrorCode.FOUR_EYES
+    assert await distrust(bench, LONG_AGO - MOMENT, SECOND) is ErrorCode.FOUR_EYES
+    assert verifies(bench, world.COURT, NOW - REACH - MOMENT)
+
+
+@pytest.mark.parametrize("passed", [REACH, REACH + MOMENT])
+async def test_word_of_a_registrar_waits_for_another_for_a_time(bench: Bench, passed: timedelta) -> None:
+    assert await distrust(bench, LONG_AGO) is ErrorCode.FOUR_EYES
+    bench.now += passed
+    assert (await distrust(bench, LONG_AGO, SECOND) is None) is (passed == REACH)
+
+
+@pytest.mark.parametrize("what", ["participant", "key"])
+async def test_word_of_a_registrar_who_was_put_out_since_is_no_second_one(bench: Bench, what: str) -> None:
+    assert await distrust(bench, LONG_AGO) is ErrorCode.FOUR_EYES
+    key = key_id(bytes(world.signing_key(REGISTRAR).verify_key))
+    await bench.revoke(
+        SECOND, address=REGISTRAR, **({"participant": True} if what == "participant" else {"key_id": key})
+    )
+    assert await distrust(bench, LONG_AGO, SECOND) is ErrorCode.FOUR_EYES
+    assert verifies(bench, world.COURT, NOW - REACH - MOMENT)
+
+
+async def test_certificate_that_nobody_issued_is_revoked(enrolled: Bench) -> None:
+    """It would put nobody out, and the registrar would believe that it did."""
+    attack = enrolled.revoke(address=NEWCOMER, certificate=bytes(32))
+    assert "revoke all of it" in (await refused(enrolled, attack, ErrorCode.NOT_FOUND, "certificate")).detail
+
+
+async def test_thief_of_an_operators_certificate_has_renewed_before_that_one_is_revoked(bench: Bench) -> None:
+    operator = Applicant("ee/operator-new", ("operator",), "operator", lei="", has_keys=False)
+    stolen = await bench.enrolled(operator)
+    renewal = operator.renewal(certificate_request=csr(uri(operator.address), subject="", key=THIEF.tls))
+    thiefs = await bench.office.renew(bench.peer(operator.address), pb.RenewRequest(renewal=renewal))
+    attack = bench.revoke(address=operator.address, certificate=certificate_fingerprint(stolen))
+    assert "revoke all of it" in (await refused(bench, attack, ErrorCode.NOT_PERMITTED, "certificate")).detail
+    await bench.revoke(address=operator.address, participant=True)
+    assert not let_in(bench, office.leaf(thiefs.certificate_chain))
+
+
+def let_in(bench: Bench, certificate: x509.Certificate) -> bool:
+    try:
+        authenticate(certificate.public_bytes(Encoding.PEM), bench.material.directory, bench.now)
+    except GatewayError as error:
+        return error.code is not ErrorCode.REVOKED
+    return True
+
+
+async def test_certificate_that_a_restored_store_does_not_know_outlives_a_revocation(enrolled: Bench) -> None:
+    """A thief renewed after the backup was made; the store that is read now never heard of it."""
+    lifetime = timedelta(days=30)
+    unknown = office.keys().authority.issue(
+        THIEF.tls.public_key(), Address.parse(NEWCOMER), FEDERATION, enrolled.now, lifetime
+    )
+    assert let_in(enrolled, unknown)
+    enrolled.pass_time(days=1)
+    await enrolled.revoke(address=NEWCOMER, participant=True)
+    fresh = await enrolled.enrolled(Applicant(name="clean machine"))
+    assert let_in(enrolled, fresh)
+    assert not let_in(enrolled, unknown)
 
 
 async def test_certificate_revoked_under_anothers_name(enrolled: Bench) -> None:

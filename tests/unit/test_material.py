@@ -473,3 +473,11 @@ def test_a_new_signing_key_is_taken_once_the_directory_holds_it(fed: Path) -> No
     entry = {"public": bytes(key.verify_key).hex(), "not_before": NOW.isoformat()}
     edit_directory(fed, lambda content: entry_of(content, NODE)["signing_keys"].append(entry))
     assert load(fed, NODE).signing_key.public_key == bytes(key.verify_key)
+
+
+def test_certificate_of_before_a_participant_was_taken_in_again_is_told_to_its_owner(fed: Path) -> None:
+    def taken_in_again(content: dict[str, Any]) -> None:
+        entry_of(content, PROSECUTOR)["certificates_not_before"] = (NOW + timedelta(seconds=1)).isoformat()
+
+    edit_directory(fed, taken_in_again)
+    assert refused(fed, PROSECUTOR) == (ErrorCode.REVOKED, "certificate")

@@ -1,5 +1,5 @@
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -25,6 +25,7 @@ from tests.world import FOREIGN_COURT as THEIR_COURT
 from tests.world import FOREIGN_EXCHANGE as THEIR_EXCHANGE
 
 THEIR_REGISTRAR = "de/registrar"
+TEST_CASE = "TEST-" + "0123456789abcdef" * 2
 BLOCK, CONVERSION, HOLD = ids.MEASURE_BLOCK_WITHDRAWAL, ids.MEASURE_BLOCK_CONVERSION, ids.MEASURE_HOLD_INCOMING
 WHO, MOVES, CONTENT = ids.DATA_CLASS_SUBSCRIBER, ids.DATA_CLASS_TRANSACTIONAL, ids.DATA_CLASS_CONTENT
 GRANTED, PARTLY, REFUSED = ids.OUTCOME_GRANTED, ids.OUTCOME_PARTLY_GRANTED, ids.OUTCOME_REFUSED
@@ -160,14 +161,14 @@ LAWFUL: dict[str, dict[str, Any]] = {
         "kind": ids.KIND_TEST_ORDER,
         "sender": THEIR_REGISTRAR,
         "recipient": THEIR_EXCHANGE,
-        "case_id": "TEST-1",
+        "case_id": TEST_CASE,
     },
     "test report": {
         "kind": ids.KIND_TEST_REPORT,
         "sender": THEIR_EXCHANGE,
         "recipient": THEIR_REGISTRAR,
         "cites": "test order",
-        "case_id": "TEST-1",
+        "case_id": TEST_CASE,
     },
 }
 ORDER = tuple(LAWFUL)
@@ -324,6 +325,11 @@ ATTACKS = [
     ("test order", {"data_classes": (WHO,)}, ErrorCode.EXCEEDS_GRANT, "measures", "test that asks for data"),
     ("test order", {"instrument": TREATY}, ErrorCode.NO_LEGAL_BASIS, "instrument", "test with a treaty"),
     ("test order", {"outcome": GRANTED}, ErrorCode.OUT_OF_ORDER, "outcome", "test that decides"),
+    ("test order", {"case_id": "DE-2026-117"}, ErrorCode.OUT_OF_ORDER, "case_id", "test that looks like a case"),
+    ("test order", {"case_id": "TEST-1"}, ErrorCode.OUT_OF_ORDER, "case_id", "test whose case is not random"),
+    ("test order", {"case_id": TEST_CASE.upper()}, ErrorCode.OUT_OF_ORDER, "case_id", "test case in capitals"),
+    ("test order", {"case_id": TEST_CASE + "0"}, ErrorCode.OUT_OF_ORDER, "case_id", "test case and something more"),
+    ("test order", {"body": bytes(1 << 10)}, ErrorCode.EXCEEDS_GRANT, "sealed_payload", "test that carries a message"),
     ("test report", {"cites": ()}, ErrorCode.OUT_OF_ORDER, "cites", "answer to no test"),
     ("test report", {"cites": "order"}, ErrorCode.OUT_OF_ORDER, "cites[0]", "answer of a test to a real order"),
     ("test report", {"cites": ["test order", "test order"]}, ErrorCode.OUT_OF_ORDER, "cites", "answer to two tests"),
@@ -347,6 +353,24 @@ def test_unlawful_step_is_refused(name: str, changes: dict[str, Any], code: Erro
     case.step(name)  # the same step without the change is lawful
 
 
+@pytest.mark.parametrize("name", ["test order", "test report"])
+def test_test_has_no_attachments(name: str) -> None:
+    case = case_before(name)
+    verified = world.verified(case.write(name), "de")
+    check(verified, case.books["de"], DIRECTORY, "de")
+    header = pb.Header()
+    header.CopyFrom(verified.header)
+    header.attachments_digest = bytes(32)
+    with pytest.raises(Refusal) as caught:
+        check(replace(verified, header=header), case.books["de"], DIRECTORY, "de")
+    assert (caught.value.code, caught.value.field) == (ErrorCode.EXCEEDS_GRANT, "attachments_digest")
+
+
+def test_report_on_a_test_may_be_as_long_as_its_proofs() -> None:
+    case = case_before("test report")
+    case.step("test report", body=bytes(1 << 19))
+
+
 @pytest.mark.parametrize("name", ["order", "court's report", "notice"])
 def test_nothing_is_ordered_reported_or_told_otherwise_after_a_refusal(name: str) -> None:
     case = Case()
@@ -367,7 +391,7 @@ def test_refusal_is_told_abroad_with_the_courts_own_ground() -> None:
 
 def test_real_report_does_not_answer_a_test_order() -> None:
     case = case_before("test report")
-    report = case.write("report", cites="test order", recipient=THEIR_REGISTRAR, case_id="TEST-1")
+    report = case.write("report", cites="test order", recipient=THEIR_REGISTRAR, case_id=TEST_CASE)
     with pytest.raises(Refusal) as caught:
         case.take(report)
     assert caught.value.code is ErrorCode.NOT_PERMITTED
@@ -575,6 +599,8 @@ def attempt(data: st.DataObject, book: Book, number: int) -> VerifiedEnvelope | 
         header.data_classes.extend(sorted(data.draw(DATA_SETS)))
     if header.kind == ids.KIND_DOMESTIC_ORDER or not header.case_id:
         header.case_id = data.draw(st.sampled_from(("A", "B", "C")))
+    if header.kind == ids.KIND_TEST_ORDER and not data.draw(WRONG):
+        header.case_id = TEST_CASE
     if header.outcome and data.draw(WRONG):
         header.outcome = data.draw(st.sampled_from(ids.Outcome.values()))
         header.ground = data.draw(st.sampled_from((ids.GROUND_UNSPECIFIED, NE_BIS)))
@@ -612,6 +638,7 @@ def assert_lawful(book: Book) -> None:
         if header.kind in (ids.KIND_TEST_ORDER, ids.KIND_TEST_REPORT):
             assert not header.measures
             assert not header.data_classes
+            assert header.case_id == TEST_CASE
             assert {one.kind for one in above} <= {ids.KIND_TEST_ORDER}
         if header.kind == ids.KIND_DOMESTIC_ORDER:
             (granting,) = [one for one in decisions if ref_of(one) == header.cites[0]]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from gateway.clock import from_micros, to_micros
 from gateway.directory import KeyEntry, Status
 from gateway.errors import ErrorCode, Failure, GatewayError
 from gateway.identity import Address, Role, certificate_fingerprint, spiffe_id, uri_names
-from gateway.registry import applying, proofs, renewing
+from gateway.registry import applying, desk, proofs, renewing
 from gateway.registry.codes import code_digest, new_code
 from gateway.signature import Domain, key_id
 from gateway.trust.lists import SignedList
@@ -94,19 +95,28 @@ async def test_certificate_never_outlives_the_ca(tmp_path: Path) -> None:
 
 async def test_ca_that_has_ended_certifies_nobody_and_nothing_is_kept(bench: Bench) -> None:
     about = await bench.applied(AUTHORITY)
+    await bench.decide(about)
     bench.now = office.pki().node_ca("ee").certificate.not_valid_after_utc
     before = bench.rows()
-    await refused(bench.decide(about), ErrorCode.UNAVAILABLE, "ca_certificate")
+    await refused(bench.decide(about, SECOND), ErrorCode.UNAVAILABLE, "ca_certificate")
     assert bench.rows() == before
 
 
-async def test_authority_needs_one_registrar(bench: Bench) -> None:
-    assert (await bench.decide(await bench.applied(AUTHORITY))).state == pb.APPLICATION_STATE_APPROVED
+@pytest.mark.parametrize("role", [role.value for role in Role if role is not Role.NODE])
+async def test_nobody_of_any_role_is_let_in_by_one_registrar(bench: Bench, role: str) -> None:
+    has_keys = role not in ("operator", "auditor")
+    about = await bench.applied(Applicant("ee/new", (role,), role, has_keys=has_keys))
+    first = await bench.decide(about)
+    assert (first.state, first.approvals, first.approvals_needed) == (pb.APPLICATION_STATE_PENDING, 1, 2)
+    assert (await bench.decide(about, SECOND)).state == pb.APPLICATION_STATE_APPROVED
 
 
-async def test_registrar_needs_as_many_as_an_exchange(bench: Bench) -> None:
-    about = await bench.applied(Applicant("ee/registrar-new", ("registrar",), "r", lei=""))
-    assert (await bench.decide(about)).approvals_needed == 2
+async def test_node_may_say_that_one_registrar_is_enough_but_not_for_an_exchange_or_a_registrar(tmp_path: Path) -> None:
+    registrar = Applicant("ee/registrar-new", ("registrar",), "r", lei="")
+    async with office.office(tmp_path, approvals=1) as bench:
+        assert (await bench.decide(await bench.applied(AUTHORITY))).state == pb.APPLICATION_STATE_APPROVED
+        for applicant in (registrar, Applicant()):
+            assert (await bench.decide(await bench.applied(applicant))).state == pb.APPLICATION_STATE_PENDING
 
 
 async def test_operator_has_a_certificate_and_no_keys(bench: Bench) -> None:
@@ -208,6 +218,7 @@ class Crash(Exception):
 
 async def test_crash_while_the_list_is_signed_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     about = await bench.applied(AUTHORITY)
+    await bench.decide(about)
     before = bench.rows()
 
     def crash(*args: Any) -> SignedList:
@@ -216,10 +227,10 @@ async def test_crash_while_the_list_is_signed_leaves_nothing(bench: Bench, monke
     with monkeypatch.context() as patched:
         patched.setattr(SignedList, "sign", crash)
         with pytest.raises(Crash):
-            await bench.decide(about)
+            await bench.decide(about, SECOND)
     assert bench.rows() == before
     assert bench.offered == []
-    assert (await bench.decide(about)).state == pb.APPLICATION_STATE_APPROVED
+    assert (await bench.decide(about, SECOND)).state == pb.APPLICATION_STATE_APPROVED
 
 
 async def test_crash_between_application_and_code_leaves_the_code_good(
@@ -280,6 +291,7 @@ async def test_open_invitations_are_bounded_and_expired_ones_do_not_count(
         await bench.code(Applicant(f"ee/exchange-{number}"))
     failure = await refused(bench.code(Applicant()), ErrorCode.OVERLOADED, "MAX_OPEN_INVITATIONS")
     assert failure.retry_after is not None
+    await bench.code(Applicant(), SECOND)  # each registrar's own are counted
     bench.pass_time(hours=72)
     await bench.code(Applicant())
 
@@ -394,12 +406,21 @@ async def test_second_revocation_of_a_key_moves_its_end_to_earlier_alone(bench: 
 
 
 async def test_revoked_certificate_is_named_in_the_list_and_cannot_be_replaced_by_its_key(bench: Bench) -> None:
-    certificate = await bench.enrolled(OPERATOR)
-    fingerprint = certificate_fingerprint(certificate)
-    await bench.revoke(address=OPERATOR.address, certificate=fingerprint)
-    assert bench.entry(OPERATOR.address).revoked_certificates == {fingerprint.hex()}
-    same = pb.RenewRequest(renewal=OPERATOR.renewal(certificate_request=OPERATOR.csr()))
-    await refused(bench.office.renew(bench.peer(OPERATOR.address), same), ErrorCode.BAD_PROOF, "certificate_request")
+    fingerprint = certificate_fingerprint(await bench.enrolled(Applicant()))
+    await bench.revoke(address=NEWCOMER, certificate=fingerprint)
+    assert bench.entry(NEWCOMER).revoked_certificates == {fingerprint.hex()}
+    same = Applicant().renew(NEW, certificate_request=Applicant().csr())
+    await refused(bench.office.renew(bench.peer(NEWCOMER), same), ErrorCode.BAD_PROOF, "certificate_request")
+
+
+async def test_certificate_is_revoked_by_the_digest_that_other_programs_show_too(bench: Bench) -> None:
+    """`openssl x509 -fingerprint -sha256` digests the whole certificate."""
+    certificate = await bench.enrolled(Applicant())
+    await bench.revoke(address=NEWCOMER, certificate=sha256(certificate.public_bytes(Encoding.DER)).digest())
+    assert bench.entry(NEWCOMER).revoked_certificates == {certificate_fingerprint(certificate).hex()}
+    with pytest.raises(GatewayError) as caught:
+        authenticate(certificate.public_bytes(Encoding.PEM), bench.material.directory, NOW)
+    assert caught.value.code is ErrorCode.REVOKED
 
 
 async def test_who_was_revoked_comes_in_again_with_new_keys_and_nothing_of_the_old_ones(bench: Bench) -> None:
@@ -410,6 +431,8 @@ async def test_who_was_revoked_comes_in_again_with_new_keys_and_nothing_of_the_o
     entry = bench.entry(NEWCOMER)
     assert entry.status is Status.ACTIVE
     assert entry.revoked_certificates == {certificate_fingerprint(old).hex()}
+    start = (bench.now - profiles.BACKDATED).replace(microsecond=0)
+    assert entry.certificates_not_before == start  # those that nobody knows of are out too
     before, now = entry.signing_keys
     assert now.public == bytes(NEW.signing.verify_key)
     assert before.valid_at(NOW - timedelta(minutes=1))  # what it signed then is verifiable for ever
@@ -517,9 +540,28 @@ async def test_node_that_never_said_anything_begins_with_an_empty_list(bench: Be
 
 
 async def test_list_above_what_others_read_is_not_signed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.registry.desk.MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(desk, "MAX_LIST_BYTES", 1000)
     await refused(bench.revoke(address=world.COURT, participant=True), ErrorCode.TOO_LARGE, "participants")
     assert bench.rows()["node_lists"] == []
+
+
+async def test_newcomers_and_new_keys_leave_room_in_the_list_for_revocations(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.enrolled(Applicant())
+    waiting = await bench.applied(AUTHORITY)
+    await bench.decide(waiting)
+    most = len(bench.offered[-1].content)
+    limit = int(most / desk.MAX_GROWN_PART) + 1
+    monkeypatch.setattr(desk, "MAX_LIST_BYTES", limit)
+    growing = (bench.decide(waiting, SECOND), bench.office.renew(bench.peer(NEWCOMER), Applicant().renew(NEW)))
+    for each in growing:
+        failure = await refused(each, ErrorCode.TOO_LARGE, "participants")
+        assert "MAX_LIST_BYTES" in failure.detail
+    await bench.revoke(address=world.COURT, participant=True)  # longer than `most`
+    await refused(bench.code(OPERATOR), ErrorCode.TOO_LARGE, "participants")
+    await bench.revoke(address=NEWCOMER, participant=True)
+    assert most < len(bench.offered[-1].content) <= limit
 
 
 async def test_further_key_of_the_node_is_listed_with_notice_and_the_founders_key_gets_an_end(bench: Bench) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from certs.profiles import BACKDATED
 from gateway.directory import KeyEntry, NodeEntry, ParticipantList, Status
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
@@ -106,6 +107,24 @@ def test_both_lists_keep_the_earlier_end_and_the_earlier_distrust() -> None:
     assert roll.entry_of(both, COURT).signing_keys == (
         KeyEntry(public=used.public, not_before=used.not_before, not_trusted_after=NOW),
     )
+
+
+def test_who_was_taken_in_again_has_no_certificate_of_before_whichever_list_says_so() -> None:
+    out = roll.put_out(EE, COURT, NOW)
+    again = roll.admit(out, newcomer(COURT.name, 1), NOW, frozenset())
+    start = (NOW - BACKDATED).replace(microsecond=0)  # as certificates tell time
+    assert roll.entry_of(again, COURT).certificates_not_before == start
+    assert roll.entry_of(EE, COURT).certificates_not_before is None
+    assert roll.readmitted_at(roll.entry_of(EE, COURT)) < start < roll.readmitted_at(roll.entry_of(again, COURT)) <= NOW
+    for both in (roll.brought_together(again, out), roll.brought_together(out, again)):
+        assert roll.entry_of(both, COURT).certificates_not_before == start
+
+
+def test_clock_that_was_put_back_lets_no_certificate_of_before_in() -> None:
+    again = roll.admit(roll.put_out(EE, COURT, NOW), newcomer(COURT.name, 1), NOW, frozenset())
+    out = roll.put_out(again, COURT, NOW)
+    entry = roll.entry_of(roll.admit(out, newcomer(COURT.name, 3), NOW - DAY, frozenset()), COURT)
+    assert entry.certificates_not_before == roll.entry_of(again, COURT).certificates_not_before
 
 
 def test_participant_that_was_put_out_stays_out_unless_it_was_given_a_new_key() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pysqlite3.dbapi2 as sqlite
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -25,6 +26,7 @@ from gateway.identity import Address
 from gateway.lifecycle import Event, State
 from gateway.record import recorded_before
 from gateway.store import Leased, Pending, Reader, Transaction, Writer, connection, open_store, schema, transaction
+from gateway.store.registry import RegistryView, StoredDecision
 from tests import world
 from tests.world import DIRECTORY, FOREIGN_CENTRAL, NOW, Sent
 
@@ -137,6 +139,31 @@ def test_newest_migration_is_the_one_that_the_code_expects() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(connection.__file__).parent / "migrations"))
     assert ScriptDirectory.from_config(config).get_heads() == [connection.HEAD]
+
+
+def test_decisions_of_before_keep_their_word_and_are_known_by_their_key_too(path: Path) -> None:
+    raw = b"decision", pb.Signature(signer="ee/registrar", key_id=bytes(range(16)), signature=bytes(64))
+    config = Config()
+    config.set_main_option("script_location", str(Path(connection.__file__).parent / "migrations"))
+    engine = create_engine(f"sqlite:///{path}", module=sqlite)
+    with engine.begin() as opened:
+        config.attributes["connection"] = opened
+        command.upgrade(config, "0002")
+        opened.exec_driver_sql(
+            "INSERT INTO applications (id, address, application, proof, state, received_at_us)"
+            " VALUES (X'01', 'ee/new', X'', X'', 'pending', 1)"
+        )
+        opened.exec_driver_sql(
+            "INSERT INTO decisions (application_id, registrar, decision, signature, received_at_us)"
+            " VALUES (X'01', 'ee/registrar', ?, ?, 2)",
+            (raw[0], raw[1].SerializeToString()),
+        )
+    engine.dispose()
+    connect, engine = open_store(path)
+    engine.dispose()
+    with closing(connect()) as migrated:
+        (kept,) = RegistryView(migrated).decisions(b"\x01")
+    assert kept == StoredDecision("ee/registrar", bytes(range(16)), raw[0], raw[1].SerializeToString(), 2)
 
 
 def test_migrated_schema_is_the_schema_of_the_tables(path: Path) -> None:

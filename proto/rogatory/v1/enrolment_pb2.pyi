@@ -84,7 +84,7 @@ class Application(_message.Message):
     """When it was made."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Roles, as the directory names them."""
+        """Its role, as the directory names it; exactly one."""
 
     def __init__(
         self,
@@ -381,7 +381,7 @@ class InviteRequest(_message.Message):
     """The address that the code is for."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The roles that it is for."""
+        """The role that it is for; exactly one."""
 
     def __init__(
         self,
@@ -662,7 +662,7 @@ class Revocation(_message.Message):
     key_id: _builtins.bytes
     """One of its keys, by key id, 16 bytes."""
     certificate: _builtins.bytes
-    """One of its certificates, by the SHA-256 of what its CA signed (TBSCertificate, DER)."""
+    """One of its certificates, by the SHA-256 of what its CA signed (TBSCertificate), or of all of it, DER."""
     not_trusted_after_us: _builtins.int
     """For a key: what it signed from then on does not count, also what was accepted. 0: from now on."""
     reason: _builtins.str
