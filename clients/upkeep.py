@@ -28,7 +28,7 @@ from clients import renewal
 from clients.renewal import Wanted
 from gateway import material
 from gateway.clock import Clock, system_clock
-from gateway.directory import Directory
+from gateway.directory import not_known_yet
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.material import Ask, ParticipantMaterial
 from gateway.transport import TlsIdentity
@@ -100,10 +100,18 @@ class Keeper:
         """Look now if one of these is by a key that we have not heard of: it may be new today.
 
         Without this, what came right after a key was listed would be refused for good.
+
+        Raises:
+            Failure: UNAVAILABLE, no news can be had now, so nobody can say that there is no such key.
         """
-        named = [*signatures]
+        named, asked = [*signatures], self._upkeep.clock()
         if self._knows(named):
             return
+        self._look_once(named)
+        if not self._knows(named) and self.material.directory.checked < asked:
+            raise not_known_yet()
+
+    def _look_once(self, named: Sequence[pb.Signature]) -> None:
         with self._looking:
             if self._knows(named):
                 return  # somebody else has looked meanwhile
@@ -114,8 +122,8 @@ class Keeper:
                     tell(error)
 
     def _knows(self, signatures: Sequence[pb.Signature]) -> bool:
-        directory, at = self.material.directory, self._upkeep.clock()
-        return all(_is_known(directory, each, at) for each in signatures)
+        directory = self.material.directory
+        return all(directory.lists((each.signer, each.key_id)) for each in signatures)
 
     def _look(self) -> None:
         self._looked_at = time.monotonic()
@@ -155,11 +163,3 @@ def tell(error: Exception) -> None:
         diagnostics.warning("upkeep.failed", extra={"code": error.code.name, "detail": error.detail})
     else:
         diagnostics.warning("upkeep.failed", extra={"code": ErrorCode.INTERNAL.name, "detail": type(error).__name__})
-
-
-def _is_known(directory: Directory, signature: pb.Signature, at: datetime) -> bool:
-    try:
-        directory.signing_key(signature.signer, signature.key_id, at)
-    except GatewayError as error:
-        return error.code not in {ErrorCode.BAD_SIGNATURE, ErrorCode.UNAVAILABLE}
-    return True

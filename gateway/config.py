@@ -13,7 +13,6 @@ from typing import Annotated, Final, Self, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic import ValidationError as PydanticError
 
-from gateway.directory import NOTICE
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 
@@ -181,14 +180,14 @@ class Registry(_Settings):
     listen: str | None = Field(default=None, pattern=r"^.+:[0-9]{1,5}$")
     # What an invitation names, if it is not `listen`.
     endpoint: str = Field(default="", validate_default=True)
-    # Registrars that have to approve an exchange, and anybody else.
+    # Registrars that have to approve an exchange or a registrar, and anybody else. With 1, a lone registrar can make
+    # himself a court and a central authority, and so make, validate and countersign orders alone.
     approvals_of_exchange: int = Field(default=2, ge=2, le=8)
-    approvals: int = Field(default=1, ge=1, le=8)
+    approvals: int = Field(default=2, ge=1, le=8)
     code_hours: float = Field(default=72.0, gt=0, le=24 * 90)
     certificate_days: float = Field(default=30.0, gt=0, le=398)
-    # From the listing of a new key to its first use: so long the news may take to reach the last node. Other nodes
-    # count on `directory.NOTICE`; less is for tests.
-    notice_seconds: float = Field(default=NOTICE.total_seconds(), ge=0, le=7 * 86400)
+    # From the listing of a new key to its first use: so long the news may take to reach the last node.
+    notice_seconds: float = Field(default=60.0, ge=0, le=7 * 86400)
     # For so long after that the key before is valid too.
     overlap_seconds: float = Field(default=86400.0, ge=0, le=366 * 86400)
 

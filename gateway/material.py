@@ -115,9 +115,9 @@ class ParticipantMaterial:
     warnings: tuple[str, ...]
 
 
-def load_node(path: Path, clock: Clock = system_clock) -> NodeMaterial:
+def load_node(path: Path, clock: Clock = system_clock, *, ended_too: bool = False) -> NodeMaterial:
     """Read a node's configuration file and all that it names; refuses as `config.load` and `check_node` do."""
-    return check_node(configuration.load(NodeConfig, path), clock, path)
+    return check_node(configuration.load(NodeConfig, path), clock, path, ended_too=ended_too)
 
 
 def load_participant(
@@ -127,8 +127,16 @@ def load_participant(
     return check_participant(configuration.load(ParticipantConfig, path), clock, ask, find, path)
 
 
-def check_node(config: NodeConfig, clock: Clock = system_clock, path: Path | None = None) -> NodeMaterial:
+def check_node(
+    config: NodeConfig, clock: Clock = system_clock, path: Path | None = None, *, ended_too: bool = False
+) -> NodeMaterial:
     """Load and check all that a gateway process needs before it opens its store and its doors.
+
+    Args:
+        config: its settings.
+        clock: time.
+        path: the file with the settings.
+        ended_too: let a certificate pass that has ended, to be replaced.
 
     Raises:
         Refusal: BAD_CONFIG, with the setting that does not fit; BAD_DIRECTORY; KEY_FILE, with the path; REVOKED.
@@ -140,7 +148,7 @@ def check_node(config: NodeConfig, clock: Clock = system_clock, path: Path | Non
         raise _bad("store", f"{config.store} is a folder, not a file")
     now = clock()
     trusted = client.load(config.directory, now)
-    return fit_node(config, hold(config), trusted, now, path)
+    return fit_node(config, hold(config), trusted, now, path, ended_too=ended_too)
 
 
 def hold(config: NodeConfig) -> "Holdings":
@@ -157,16 +165,34 @@ def hold(config: NodeConfig) -> "Holdings":
 
 
 def fit_node(
-    config: NodeConfig, holdings: "Holdings", trusted: Trusted, now: datetime, path: Path | None = None
+    config: NodeConfig,
+    holdings: "Holdings",
+    trusted: Trusted,
+    now: datetime,
+    path: Path | None = None,
+    published: Directory | None = None,
+    *,
+    ended_too: bool = False,
 ) -> NodeMaterial:
-    """Check that what a node holds and what the directory says fit together; refuses as `check_node` does."""
+    """Check that what a node holds and what the directory says fit together; refuses as `check_node` does.
+
+    Args:
+        config: its settings.
+        holdings: what it holds.
+        trusted: the directory, with the node's own newest list.
+        now: the time.
+        path: of the settings.
+        published: the directory as others know it, if that is not the same.
+        ended_too: let a certificate pass that has ended.
+    """
     address, directory, certificate = Address.of_node(config.node), trusted.directory, holdings.certificate
     for each in directory.nodes:
         read_cas(each)  # all of them: the door trusts the CA of every node
     entry = _node_entry(directory, config.node, "node")
-    signer = _newest(holdings.signers, directory, address, now)
+    signer = _newest(holdings.signers, directory, published or directory, address, now)
     listed = _listed(entry.signing_keys, signer.public_key, address, "signing_keys")
-    certificate.check(address, directory.federation, entry, NODE_PURPOSES, now)
+    moment = min(now, certificate.leaf.not_valid_after_utc) if ended_too else now
+    certificate.check(address, directory.federation, entry, NODE_PURPOSES, moment)
     certificate.check_host(host_name(config.node, directory.federation))
     certificate.check_not_revoked(entry.revoked_certificates)
     return NodeMaterial(
@@ -229,7 +255,7 @@ def check_participant(
     sealing_keys, more = _sealing_keys(config, entry.sealing_keys, phrase, now)
     certificate = Certificate.load(config.certificate)
     certificate.check(config.address, directory.federation, node, PARTICIPANT_PURPOSES, now)
-    certificate.check_not_revoked(entry.revoked_certificates)
+    entry.check_certificate(certificate.fingerprint, certificate.leaf.not_valid_before_utc)
     return ParticipantMaterial(
         config=config,
         path=path,
@@ -329,9 +355,13 @@ def passphrase_of(config: NodeConfig | ParticipantConfig, ask: Ask | None) -> Pa
     return ask()
 
 
-def _newest(signers: Sequence[Signer], directory: Directory, address: Address, now: datetime) -> Signer:
+def _newest(
+    signers: Sequence[Signer], directory: Directory, published: Directory, address: Address, now: datetime
+) -> Signer:
     held = {signer.public_key: signer for signer in signers}
-    newest = directory.newest_key(str(address), held, now)
+    # What nobody else has heard of yet proves nothing to them: it signs only if there is no other left.
+    known = [public for public in held if published.newest_key(str(address), [public], now)]
+    newest = directory.newest_key(str(address), known, now) or directory.newest_key(str(address), held, now)
     if newest is None:
         raise _unusable(directory, str(address), held, now)
     return held[newest]

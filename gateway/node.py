@@ -47,7 +47,7 @@ from gateway.statement import issue
 from gateway.store import Reader, Transaction, Writer, open_store
 from gateway.trust.lists import SignedList
 from gateway.trust.roles import TIMESTAMP
-from gateway.upkeep import Upkeep
+from gateway.upkeep import Upkeep, survived
 
 # Frames are checked against max_frame_bytes by us, with our own error; this only bounds what gRPC reads before that. A
 # node's whole list, which is no frame, has to fit by itself.
@@ -129,7 +129,7 @@ class Node:
         reader = self._reader = Reader(engine)
         tracer = self._provider.get_tracer("rogatory")
         scribe = Scribe(config.node, lookup)
-        entrance = self._entrance = Entrance(lookup, self.quotas, self._clock)
+        entrance = self._entrance = Entrance(lookup, upkeep.know, self.quotas, self._clock)
         path = Path(config.node, lookup, config.limits, self._clock, writer, tracer, self._watch)
         self._make_courier = lambda code: Courier(
             str(Address.of_node(code)),
@@ -143,6 +143,7 @@ class Node:
             self._chance,
             tracer,
             self._watch,
+            upkeep.know,
         )
         server = self._server = grpc.aio.server(options=_server_options(config))
         mailbox = MailboxDoor(entrance, path, writer, scribe, self._bell, config.limits, config.delivery, self._watch)
@@ -228,13 +229,14 @@ class Node:
         """List what this node holds and nobody knows yet, keep list and certificate from ending; again and again."""
         while True:
             held = self.upkeep.material
-            try:
-                for signer in held.holdings.signers:
-                    if all(signer.public_key != key.public for key in held.entry.signing_keys):
-                        await office.add_node_key(signer.public_key)
-                await office.keep_list()
-            except GatewayError as error:
-                diagnostics.warning("the registry", extra={"code": error.code.name, "detail": error.detail})
+            with survived("the registry"):
+                try:
+                    for signer in held.holdings.signers:
+                        if all(signer.public_key != key.public for key in held.entry.signing_keys):
+                            await office.add_node_key(signer.public_key)
+                    await office.keep_list()
+                except GatewayError as error:
+                    diagnostics.warning("the registry", extra={"code": error.code.name, "detail": error.detail})
             await self._keep_certificate(registry, authority)
             await asyncio.sleep(held.config.directory.refresh_seconds)
 
@@ -271,7 +273,7 @@ class Node:
             other = others[int(self._chance() * len(others))]
             known = held.trusted.version(TIMESTAMP)
             # Most are silent because they are down, and the couriers tell that.
-            with contextlib.suppress(GatewayError):
+            with survived("the news of others"), contextlib.suppress(GatewayError):
                 federation, identity = held.directory.federation, held.identity
                 news = await asyncio.to_thread(mirror.fetch, other, federation, identity, known, NEWS_SECONDS)
                 if news is not None:

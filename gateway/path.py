@@ -24,7 +24,7 @@ from gateway.authorise import Permit, authorise
 from gateway.clock import Clock
 from gateway.codec import error_message
 from gateway.config import Limits
-from gateway.directory import Directory, Lookup
+from gateway.directory import Directory, KeyName, Lookup, not_known_yet
 from gateway.dispatch import dispatch
 from gateway.envelope import fingerprint, parse_header, ref_of
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
@@ -119,29 +119,39 @@ class Path:
         frame: Sequence[pb.SignedEnvelope],
         turn: Turn | None = None,
         largest_bytes: int | None = None,
+        too_new: frozenset[KeyName] = frozenset(),
     ) -> list[mailbox.Answer]:
         """Take a frame of envelopes that an authenticated peer brings; answer each, in order.
 
         If the store cannot take it now, nothing of the frame is recorded and every answer is that failure. An envelope
-        of more than `largest_bytes` is over its bringer's quota for ever, see `receive`.
+        of more than `largest_bytes` is over its bringer's quota for ever, see `receive`. What is signed with a key of
+        `too_new` may be right: nobody can say now.
         """
         turn = turn or Turn()
         try:
-            return await self._accept(peer, frame, turn, largest_bytes)
+            return await self._accept(peer, frame, turn, largest_bytes, too_new)
         except Failure as failure:
             return [mailbox.Answer(error=error_message(failure)) for _ in frame]
         finally:
             turn.end()
 
     async def _accept(
-        self, peer: Peer, frame: Sequence[pb.SignedEnvelope], turn: Turn, largest_bytes: int | None
+        self,
+        peer: Peer,
+        frame: Sequence[pb.SignedEnvelope],
+        turn: Turn,
+        largest_bytes: int | None,
+        too_new: frozenset[KeyName],
     ) -> list[mailbox.Answer]:
         self._watch("authenticated")
+        journeys = [Journey(raw) for raw in frame]
         # One directory for the whole frame, from the first stage to the last.
         directory = self._lookup()
-        journeys = [Journey(raw) for raw in frame]
         for journey in journeys:
             self._claim(journey, peer, largest_bytes, directory)
+            if any((each.signer, each.key_id) in too_new for each in journey.raw.signatures):
+                # Not refused, for that would be final: whoever wrote it may know more than we do.
+                journey.permit, journey.error = None, journey.error or not_known_yet()
         headers = [journey.claimed.header for journey in journeys if journey.claimed is not None]
         span = telemetry.start_frame(self._tracer, "rogatory.accept", (header.traceparent for header in headers))
         with trace.use_span(span, end_on_exit=True):

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from google.protobuf.message import DecodeError
+
 from gateway import codec, tls
 from gateway.directory import NodeEntry
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
@@ -205,11 +207,15 @@ def error_of(error: grpc.RpcError) -> GatewayError:
 
     Whatever else can end a call (no connection, a deadline, a proxy) leaves unknown what the node did: retry.
     """
-    status = rpc_status.from_call(error)
-    for detail in status.details if status is not None else ():
-        sent = errors_pb2.Error()
-        if detail.Unpack(sent):
-            return codec.error_from(sent)
+    try:
+        status = rpc_status.from_call(error)
+        for detail in status.details if status is not None else ():
+            sent = errors_pb2.Error()
+            if detail.Unpack(sent):
+                return codec.error_from(sent)
+    except (ValueError, DecodeError):
+        # The other end wrote these bytes; nonsense in them must harm nobody here.
+        return Failure(ErrorCode.UNAVAILABLE, "the other end's error cannot be read")
     if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
         # gRPC's own word, before any code of ours has seen the message; ours would have sent its reasons.
         return Refusal(ErrorCode.TOO_LARGE, f"the message is larger than the other end reads: {error.details()}"[:300])

@@ -7,24 +7,37 @@ is told to the operator, and what is in use stays until it ends by itself. What 
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeAlias
+
+from tuf.ngclient import FetcherInterface
 
 from gateway import config as configuration
 from gateway import material
 from gateway.clock import Clock
 from gateway.config import NodeConfig
-from gateway.directory import Directory
+from gateway.directory import Directory, KeyName
 from gateway.errors import GatewayError
 from gateway.material import NodeMaterial
 from gateway.trust import client
 from gateway.trust.client import Trusted
+from gateway.trust.fetch import MemoryFetcher, SilentFetcher
 from gateway.trust.lists import SignedList
 
 OwnList: TypeAlias = Callable[[], SignedList | None]
 """Gives the node's own newest list, published or not; called in a thread."""
+
+PATIENCE_SECONDS: Final = 3.0
+"""For news of a key; then it is put off."""
+
+FETCH_SECONDS: Final = 20.0
+"""For what is published; news of other nodes does not wait for it."""
+
+BETWEEN_LOOKS_SECONDS: Final = 1.0
 
 Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
 
@@ -51,6 +64,10 @@ class Upkeep:
         self._stamp = _stamp(started)
         # Reading may wait for a server; what is known here already must not wait for that.
         self._reading, self._applying = asyncio.Lock(), asyncio.Lock()
+        self._fetching: tuple[datetime, asyncio.Task[FetcherInterface]] | None = None
+        self._newest_at = started.trusted.checked
+        self._coming: asyncio.Task[None] | None = None
+        self._next_look = 0.0
         self._told = {warning: warning for warning in started.warnings}
         self._listeners: list[Callable[[NodeMaterial, NodeMaterial], None]] = []
 
@@ -66,7 +83,8 @@ class Upkeep:
         """Look until cancelled."""
         while True:
             await asyncio.sleep(self.material.config.directory.refresh_seconds)
-            await self.look()
+            with survived("upkeep"):
+                await self.look()
 
     async def look(self, mirror: Mapping[str, bytes] | None = None) -> None:
         """Look now; when this returns, what was found is in force.
@@ -74,9 +92,43 @@ class Upkeep:
         Args:
             mirror: the directory as another node handed it out, instead of what is published.
         """
+        began, fetched = await self._fetch() if mirror is None else (None, MemoryFetcher(mirror))
         async with self._reading:
-            self._published = await asyncio.to_thread(self._read, mirror)
+            found = await asyncio.to_thread(self._read, fetched, "directory" if mirror is None else "mirror")
+            if began is not None and found.problem is None:
+                # What was published then, and nothing later; what another node holds may be older still.
+                self._newest_at = began
+            self._published = found
         await self.apply()
+
+    async def know(self, keys: Collection[KeyName]) -> frozenset[KeyName]:
+        """Look if one of these keys is unknown; return those of which it still cannot be said that they are none.
+
+        A key may be newer than what this node knows. What is signed with one is refused only by a directory that was
+        found to be the newest after it came.
+        """
+        unknown = self._unknown(keys)
+        if not unknown:
+            return unknown
+        asked = self._clock()
+        if self._coming is None or self._coming.done():
+            self._coming = asyncio.create_task(self._look_soon())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await asyncio.shield(self._coming)
+        return self._unknown(unknown) if self._newest_at < asked else frozenset()
+
+    def _unknown(self, keys: Collection[KeyName]) -> frozenset[KeyName]:
+        directory = self.directory()
+        return frozenset(name for name in keys if not directory.lists(name))
+
+    async def _look_soon(self) -> None:
+        """Look, but not more often than once in a while: whoever makes keys up must not keep us busy."""
+        now = asyncio.get_running_loop().time()
+        await asyncio.sleep(max(0.0, self._next_look - now))
+        self._next_look = asyncio.get_running_loop().time() + BETWEEN_LOOKS_SECONDS
+        with survived("upkeep"):
+            await self.look()
 
     async def apply(self) -> None:
         """Put in force what is here already: the node's own list, its settings, its files."""
@@ -91,7 +143,8 @@ class Upkeep:
         own = self._own_list()
         trusted = self._published if own is None else self._published.with_own(own)
         try:
-            fitting = material.fit_node(config, holdings, trusted, self._clock(), before.path)
+            published = self._published.directory
+            fitting = material.fit_node(config, holdings, trusted, self._clock(), before.path, published)
         except GatewayError as error:
             # Our certificate may have ended, or we ourselves be out: whom the directory revokes is out nonetheless.
             self._tell("material", error)
@@ -108,7 +161,6 @@ class Upkeep:
         stamp = _stamp(before)
         if stamp == self._stamp:
             return before.config, before.holdings
-        self._stamp = stamp
         try:
             config = before.config if before.path is None else configuration.load(NodeConfig, before.path)
             holdings = material.hold(config)
@@ -116,16 +168,32 @@ class Upkeep:
             self._tell("settings", error)
             return before.config, before.holdings
         self._well("settings")
+        # Only now: what was refused may be put right in a file that is not among these.
+        self._stamp = stamp
         return config, holdings
 
-    def _read(self, mirror: Mapping[str, bytes] | None) -> Trusted:
-        what = "directory" if mirror is None else "mirror"
+    async def _fetch(self) -> tuple[datetime, FetcherInterface]:
+        """Read what is published, and say when that began.
+
+        A server that takes too long is one that does not answer, and is waited for once.
+        """
+        if self._fetching is None or self._fetching[1].done():
+            source, now = self.material.config.directory, self._clock()
+            self._fetching = now, asyncio.create_task(asyncio.to_thread(client.fetch, source, now))
+        began, fetching = self._fetching
         try:
-            found = client.load(self.material.config.directory, self._clock(), mirror)
+            async with asyncio.timeout(FETCH_SECONDS):
+                return began, await asyncio.shield(fetching)
+        except TimeoutError:
+            return began, SilentFetcher(f"the server has not answered within {FETCH_SECONDS:g} seconds")
+
+    def _read(self, fetched: FetcherInterface, what: str) -> Trusted:
+        try:
+            found = client.load_from(fetched, self.material.config.directory, self._clock())
         except GatewayError as error:
             self._tell(what, error)
             return self._published
-        if mirror is not None and found.problem is not None:
+        if what == "mirror" and found.problem is not None:
             self._tell(what, found.problem)
             return self._published
         self._well(what)
@@ -139,6 +207,15 @@ class Upkeep:
 
     def _well(self, what: str) -> None:
         self._told.pop(what, None)
+
+
+@contextmanager
+def survived(what: str) -> Iterator[None]:
+    """Go on after an error that nobody foresaw: what must run for ever does not end because a disk was full once."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001  logged whole
+        diagnostics.exception("unforeseen error", extra={"about": what})
 
 
 def _stamp(held: NodeMaterial) -> Stamp:

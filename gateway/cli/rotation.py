@@ -98,7 +98,9 @@ def _rotate_node(path: Path, wanted: Wanted) -> Renewed:
         raise Refusal(ErrorCode.BAD_INPUT, "the signing key of this node lies in a token; make a new one there", "hsm")
     phrase = material.passphrase_of(settings, None)
     with settings_file.alone(path):
-        loaded = material.load_node(path)  # again: what others have named meanwhile must stay named
+        # Again: what others have named meanwhile must stay named. A node that was off for long needs a new certificate
+        # more than any other.
+        loaded = material.load_node(path, ended_too=wanted.tls)
         made = Renewed()
         if wanted.tls:
             authority, now = load_registry_keys(settings.registry, loaded, phrase).authority, system_clock()

@@ -27,6 +27,7 @@ from gateway.clock import Clock, to_micros
 from gateway.codec import error_message
 from gateway.config import Delivery
 from gateway.deliver import Chance
+from gateway.directory import KeyName, Know, not_known_yet
 from gateway.doors.entrance import Bell
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.lifecycle import Event
@@ -37,6 +38,9 @@ Stream: TypeAlias = "grpc.aio.StreamStreamCall[relay.RelayRequest, relay.RelayRe
 
 FRAME_ITEMS: Final = 64
 IDLE_SECONDS: Final = 30.0
+OF_THE_NODE: Final = frozenset({ErrorCode.OVERLOADED, ErrorCode.STORE, ErrorCode.DIRECTORY_EXPIRED})
+"""Failures that the next copy would meet too."""
+
 BLOCKED_SECONDS: Final = 0.2
 diagnostics = logging.getLogger("gateway.courier")
 
@@ -74,6 +78,7 @@ class Courier:
         chance: Chance,
         tracer: otel.Tracer,
         watch: Callable[[str], None],
+        know: Know,
     ) -> None:
         self._destination = destination
         self._line = line
@@ -86,6 +91,7 @@ class Courier:
         self._chance = chance
         self._tracer = tracer
         self._watch = watch
+        self._know = know
         self._holder = uuid4().hex
         self._failures = 0
         self._frame = 0
@@ -104,6 +110,12 @@ class Courier:
                         carried = await self._carry()
                     except GatewayError as error:
                         await self._rest(error)
+                        continue
+                    except Exception:  # noqa: BLE001  logged whole
+                        # Whatever another node has made of its answer, this one goes on: its lease runs out by itself.
+                        diagnostics.exception("unforeseen error", extra={"destination": self._destination})
+                        await self._hang_up()
+                        await self._rest(Failure(ErrorCode.INTERNAL, "an unforeseen error"))
                         continue
                     if not carried:
                         await self._wait()
@@ -220,41 +232,52 @@ class Courier:
         return response.answers
 
     async def _settle(self, leased: Sequence[Leased], answers: Sequence[mailbox.Answer]) -> GatewayError | None:
-        """Settle each copy by its answer; return the last failure, if some must be tried again."""
+        """Settle each copy by its answer; return a failure if the whole node can take nothing now."""
         # The frame's envelopes come first, as in the request.
         ordered = sorted(leased, key=lambda item: item.envelope is None)
-        delay = deliver.backoff(self._failures + 1, self._settings, self._chance)
+        signatures = [answer.receipt.signature for answer in answers if answer.WhichOneof("result") == "receipt"]
+        too_new = await self._know({(each.signer, each.key_id) for each in signatures})
 
-        def job(txn: Transaction) -> GatewayError | None:
-            retry: GatewayError | None = None
-            for item, answer in zip(ordered, answers, strict=True):
-                retry = self._settle_one(item, answer, delay, txn) or retry
-            return retry
+        def job(txn: Transaction) -> list[GatewayError | None]:
+            pairs = zip(ordered, answers, strict=True)
+            return [self._settle_one(item, answer, too_new, txn) for item, answer in pairs]
 
-        retry = await self._writer.write(job)
+        failures = await self._writer.write(job)
         self._watch("settled")
-        return retry
+        return failures[-1] if all(failures) else None
 
-    def _settle_one(self, item: Leased, answer: mailbox.Answer, delay: float, txn: Transaction) -> GatewayError | None:
+    def _settle_one(
+        self, item: Leased, answer: mailbox.Answer, too_new: frozenset[KeyName], txn: Transaction
+    ) -> GatewayError | None:
+        """Settle one copy; return the failure if it is one of the whole node, and not of this copy."""
         result = answer.WhichOneof("result")
         # A code that is missing, or that our version does not know, decides nothing either.
-        if result == "error" and isinstance(codec.error_from(answer.error), Failure):
+        if result == "error" and isinstance(told := codec.error_from(answer.error), Failure):
             failure = Failure(
                 ErrorCode.UNAVAILABLE,
                 f"{self._destination} cannot take it now: {answer.error.detail}",
-                retry_after=codec.error_from(answer.error).retry_after,
+                retry_after=told.retry_after,
             )
             # Not clean: it had the copy, and only its next answer tells whether it kept it.
-            deliver.fail(txn, item.seq, self._holder, Event.FAIL_UNKNOWN, failure, self._at_least(failure, delay))
-            return failure
+            self._again(item, failure, txn)
+            return failure if told.code in OF_THE_NODE else None
+        if (answer.receipt.signature.signer, answer.receipt.signature.key_id) in too_new:
+            self._again(item, not_known_yet(), txn)
+            return None
         try:
             with txn.part():
                 self._scribe.answered(item, answer, txn)
-        except GatewayError as error:
+        except Refusal as error:
             # The answer proves nothing: ask again.
-            deliver.fail(txn, item.seq, self._holder, Event.FAIL_UNKNOWN, error, delay)
-            return error
+            self._again(item, error, txn)
         return None
+
+    def _again(self, item: Leased, error: GatewayError, txn: Transaction) -> None:
+        """Put a copy back; it waits by itself, longer each time, and nothing else waits for it."""
+        row = txn.delivery(item.seq)
+        attempts = row.attempts if row is not None else 1
+        delay = self._at_least(error, deliver.backoff(attempts, self._settings, self._chance))
+        deliver.fail(txn, item.seq, self._holder, Event.FAIL_UNKNOWN, error, delay)
 
     async def _give_back(self, leased: Sequence[Leased], event: Event, error: GatewayError) -> None:
         delay = self._at_least(error, deliver.backoff(self._failures + 1, self._settings, self._chance))

@@ -72,6 +72,7 @@ class DirectoryDoor(DirectoryServicer):
         self._clock = clock
         self._copy: _Copy | None = None
         self._reading = asyncio.Lock()
+        self._publishing = asyncio.Lock()
 
     async def GetDirectory(
         self, request: pb.GetDirectoryRequest, context: Context
@@ -97,12 +98,17 @@ class DirectoryDoor(DirectoryServicer):
             peer = call.peer
             if not peer.address.is_node or self._publisher is None:
                 raise Refusal(ErrorCode.NOT_PERMITTED, "nodes offer their lists, to the node that publishes them")
-            self._entrance.quotas.charge(peer.address, Cost(queries=1))
+            # What is larger than a burst would never be taken; here it is as large as can be waited for.
+            size = min(request.ByteSize(), self._entrance.quotas.largest(peer.address))
+            self._entrance.quotas.charge(peer.address, Cost(queries=1, size=size))
             codec.check(request)
             # Whose list it is says the caller's certificate; a list of another's does not pass for his.
             signed = SignedList.read(peer.node, request.metadata, request.list)
-            version = await asyncio.to_thread(self._publisher.accept, signed, self._clock())
-            await self._look()
+            # One after the other: those who wait must not hold the threads that verify envelopes.
+            async with self._publishing:
+                call.check()
+                version = await asyncio.to_thread(self._publisher.accept, signed, self._clock())
+                await self._look()
             return pb.OfferResponse(version=version)
 
     async def _current(self) -> _Copy:

@@ -6,7 +6,7 @@ In: the context of one gRPC call. Out: a `Peer`, or the call is ended with our e
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 from uuid import uuid4
@@ -16,11 +16,12 @@ import grpc.aio
 from google.protobuf import any_pb2
 from google.rpc import status_pb2
 from grpc_status import rpc_status
+from rogatory.v1 import envelope_pb2 as pb
 
 from gateway.authenticate import Peer, authenticate
 from gateway.clock import Clock
 from gateway.codec import error_message
-from gateway.directory import Lookup
+from gateway.directory import KeyName, Know, Lookup
 from gateway.doors.quotas import Quotas
 from gateway.errors import ErrorCode, Failure, GatewayError
 from gateway.tls import peer_certificate
@@ -113,8 +114,9 @@ class Call:
 class Entrance:
     """Lets callers in, one node's way."""
 
-    def __init__(self, lookup: Lookup, quotas: Quotas, clock: Clock) -> None:
+    def __init__(self, lookup: Lookup, know: Know, quotas: Quotas, clock: Clock) -> None:
         self._lookup = lookup
+        self._know = know
         self._clock = clock
         self._open: set[Call] = set()
         self._closing = False
@@ -125,6 +127,13 @@ class Entrance:
         self._closing = True
         for call in self._open:
             call.over.set()
+
+    async def too_new(self, signatures: Iterable[pb.Signature]) -> frozenset[KeyName]:
+        """Return the keys among these of which nobody can say now whether they exist; wait for news if there is some.
+
+        To be asked before a turn is taken: who waits for news must keep nobody else waiting.
+        """
+        return await self._know({(each.signer, each.key_id) for each in signatures})
 
     def reconsider(self) -> None:
         """End the calls of those who are out by now."""

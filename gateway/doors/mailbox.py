@@ -6,7 +6,7 @@ will be handed out again, in another stream, byte for byte.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 from uuid import uuid4
@@ -19,8 +19,8 @@ from gateway import codec, deliver
 from gateway.authenticate import Peer
 from gateway.codec import error_message
 from gateway.config import Delivery, Limits
+from gateway.directory import KeyName, not_known_yet
 from gateway.doors.entrance import Bell, Call, Context, Entrance, in_flight
-from gateway.doors.quotas import Quotas
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.lifecycle import Event
 from gateway.path import MAX_FRAME_ENVELOPES, Path, Turn
@@ -62,8 +62,12 @@ class MailboxDoor(MailboxServicer):
             frame, quotas = [request.envelope], self._entrance.quotas
             check_frame(frame, self._limits)
             quotas.charge(_participant(peer).address, quotas.cost(peer.address, frame))
+            too_new = await self._entrance.too_new(request.envelope.signatures)
             async with quotas.turn(peer.address, 1):
-                (answer,) = await self._path.accept(peer, frame, largest_bytes=quotas.largest(peer.address))
+                # It may have waited for its turn, and been revoked meanwhile.
+                peer = call.check()
+                largest = quotas.largest(peer.address)
+                (answer,) = await self._path.accept(peer, frame, largest_bytes=largest, too_new=too_new)
             return mailbox.SubmitResponse(answer=answer)
 
     async def SubmitFrames(
@@ -85,10 +89,12 @@ class MailboxDoor(MailboxServicer):
                 return answer(request, mine)
 
             async def answer(request: mailbox.SubmitFramesRequest, mine: Turn) -> mailbox.SubmitFramesResponse:
+                too_new = await self._entrance.too_new(signatures_of(request.envelopes))
                 async with quotas.turn(address, len(request.envelopes)):
                     # The certificate may have expired, or its owner been revoked, since the stream began.
                     peer = call.check()
-                    answers = await self._path.accept(peer, request.envelopes, mine, quotas.largest(address))
+                    largest = quotas.largest(address)
+                    answers = await self._path.accept(peer, request.envelopes, mine, largest, too_new)
                 return mailbox.SubmitFramesResponse(frame=request.frame, answers=answers)
 
             async for response in in_flight(request_iterator, begin, self._limits.frames_in_flight, call.over):
@@ -101,7 +107,7 @@ class MailboxDoor(MailboxServicer):
         """Hand out what is there, and settle what is acknowledged, until the client ends the stream."""
         async with self._entrance.call(context) as call:
             _participant(call.peer)
-            stream = _Collection(self, call, self._entrance.quotas)
+            stream = _Collection(self, call, self._entrance)
             ending = asyncio.create_task(_wake_after(call.over, stream.wake))
             reading = asyncio.create_task(stream.read(request_iterator))
             try:
@@ -120,22 +126,28 @@ class MailboxDoor(MailboxServicer):
         """Take due items for a participant."""
         return await self._writer.write(lambda txn: deliver.lease(txn, recipient, holder, limit, self._delivery))
 
-    async def settle(self, acks: Sequence[mailbox.Acknowledgement], recipient: str) -> list[mailbox.Settled]:
+    async def settle(
+        self, acks: Sequence[mailbox.Acknowledgement], recipient: str, too_new: frozenset[KeyName]
+    ) -> list[mailbox.Settled]:
         """Settle acknowledgements; those that are wrong are answered with their error and change nothing."""
 
         def job(txn: Transaction) -> list[mailbox.Settled]:
-            return [self._settle_one(ack, recipient, txn) for ack in acks]
+            return [self._settle_one(ack, recipient, too_new, txn) for ack in acks]
 
         settled = await self._writer.write(job)
         self._watch("acknowledged")
         return settled
 
-    def _settle_one(self, ack: mailbox.Acknowledgement, recipient: str, txn: Transaction) -> mailbox.Settled:
+    def _settle_one(
+        self, ack: mailbox.Acknowledgement, recipient: str, too_new: frozenset[KeyName], txn: Transaction
+    ) -> mailbox.Settled:
         statement = ack.statement if ack.HasField("statement") else None
+        if statement is not None and (statement.signature.signer, statement.signature.key_id) in too_new:
+            return mailbox.Settled(delivery_id=ack.delivery_id, error=error_message(not_known_yet()))
         try:
             with txn.part():
                 self._scribe.acknowledged(statement, ack.held, ack.delivery_id, recipient, txn)
-        except GatewayError as error:
+        except Refusal as error:
             return mailbox.Settled(delivery_id=ack.delivery_id, error=error_message(error))
         return mailbox.Settled(delivery_id=ack.delivery_id)
 
@@ -153,13 +165,14 @@ class MailboxDoor(MailboxServicer):
 class _Collection:
     """One Collect stream."""
 
-    def __init__(self, door: MailboxDoor, call: Call, quotas: Quotas) -> None:
+    def __init__(self, door: MailboxDoor, call: Call, entrance: Entrance) -> None:
         self._address = call.peer.address
         self.recipient = str(self._address)
         self.wake = asyncio.Event()
         self._door = door
         self._call = call
-        self._quotas = quotas
+        self._entrance = entrance
+        self._quotas = entrance.quotas
         self._holder = uuid4().hex
         # A client that talks and does not listen fills this, and is then not read on.
         self._requests: asyncio.Queue[mailbox.CollectRequest] = asyncio.Queue(maxsize=8)
@@ -188,8 +201,11 @@ class _Collection:
             # The certificate may have expired, or its owner been revoked, since the stream began.
             self._call.check()
             if acks:
+                too_new = await self._entrance.too_new(
+                    ack.statement.signature for ack in acks if ack.HasField("statement")
+                )
                 async with self._quotas.turn(self._address, len(acks)):
-                    settled = await self._door.settle(acks, self.recipient)
+                    settled = await self._door.settle(acks, self.recipient, too_new)
                 self._out.difference_update(ack.delivery_id for ack in acks)
                 yield mailbox.CollectResponse(settled=settled)
             if over or self._call.over.is_set():
@@ -242,6 +258,11 @@ class _Collection:
 async def _wake_after(over: asyncio.Event, wake: asyncio.Event) -> None:
     await over.wait()
     wake.set()
+
+
+def signatures_of(envelopes: Iterable[pb.SignedEnvelope]) -> Iterator[pb.Signature]:
+    """Yield every signature of a frame."""
+    return (signature for envelope in envelopes for signature in envelope.signatures)
 
 
 def _item(leased: Leased) -> mailbox.Item:

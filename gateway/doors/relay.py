@@ -15,10 +15,11 @@ from gateway import codec
 from gateway.authenticate import Peer
 from gateway.codec import error_message
 from gateway.config import Limits
+from gateway.directory import KeyName, not_known_yet
 from gateway.doors.entrance import Context, Entrance, in_flight
-from gateway.doors.mailbox import check_frame
+from gateway.doors.mailbox import check_frame, signatures_of
 from gateway.doors.trace import between, envelope_trace
-from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.path import Path, Turn
 from gateway.quota import Cost
 from gateway.receipt import Scribe
@@ -36,7 +37,13 @@ class RelayDoor(RelayServicer):
     """Serves other nodes."""
 
     def __init__(
-        self, entrance: Entrance, path: Path, writer: Writer, reader: Reader, scribe: Scribe, limits: Limits
+        self,
+        entrance: Entrance,
+        path: Path,
+        writer: Writer,
+        reader: Reader,
+        scribe: Scribe,
+        limits: Limits,
     ) -> None:
         self._entrance = entrance
         self._path = path
@@ -66,10 +73,12 @@ class RelayDoor(RelayServicer):
                 return answer(request, mine)
 
             async def answer(request: relay.RelayRequest, mine: Turn) -> relay.RelayResponse:
+                signatures = [*signatures_of(request.envelopes), *(each.signature for each in request.receipts)]
+                too_new = await self._entrance.too_new(signatures)
                 async with quotas.turn(address, len(request.envelopes) + len(request.receipts)):
-                    peer = _node(call.check())
-                    answers = await self._path.accept(peer, request.envelopes, mine, quotas.largest(address))
-                    answers += await self._hear(request.receipts, peer)
+                    peer, largest = _node(call.check()), quotas.largest(address)
+                    answers = await self._path.accept(peer, request.envelopes, mine, largest, too_new)
+                    answers += await self._hear(request.receipts, peer, too_new)
                 return relay.RelayResponse(frame=request.frame, answers=answers)
 
             async for response in in_flight(request_iterator, begin, self._limits.frames_in_flight, call.over):
@@ -95,23 +104,29 @@ class RelayDoor(RelayServicer):
             detail = f"{len(request.receipts)} receipts are over MAX_FRAME_RECEIPTS = {MAX_FRAME_RECEIPTS}"
             raise Refusal(ErrorCode.TOO_LARGE, detail)
 
-    async def _hear(self, receipts: Sequence[pb.Receipt], peer: Peer) -> list[mailbox.Answer]:
+    async def _hear(
+        self, receipts: Sequence[pb.Receipt], peer: Peer, too_new: frozenset[KeyName]
+    ) -> list[mailbox.Answer]:
         if not receipts:
             return []
 
         def job(txn: Transaction) -> list[mailbox.Answer]:
-            return [self._hear_one(receipt, peer, txn) for receipt in receipts]
+            return [self._hear_one(receipt, peer, too_new, txn) for receipt in receipts]
 
         try:
             return await self._writer.write(job)
         except Failure as failure:
             return [mailbox.Answer(error=error_message(failure)) for _ in receipts]
 
-    def _hear_one(self, receipt: pb.Receipt, peer: Peer, txn: Transaction) -> mailbox.Answer:
+    def _hear_one(
+        self, receipt: pb.Receipt, peer: Peer, too_new: frozenset[KeyName], txn: Transaction
+    ) -> mailbox.Answer:
+        if (receipt.signature.signer, receipt.signature.key_id) in too_new:
+            return mailbox.Answer(error=error_message(not_known_yet()))
         try:
             with txn.part():
                 self._scribe.heard(receipt, peer.node, txn)
-        except GatewayError as error:
+        except Refusal as error:
             return mailbox.Answer(error=error_message(error))
         return mailbox.Answer(noted=True)
 

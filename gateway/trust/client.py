@@ -9,14 +9,16 @@ Sources: TUF specification 1.0.31, sections 5.3 (root) to 5.7 (files). The first
 
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from tuf.api.exceptions import DownloadError
 from tuf.ngclient import FetcherInterface
 
 from gateway.config import DirectorySource
@@ -24,7 +26,7 @@ from gateway.directory import Directory, FederationList, ParticipantList
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.trust.collect import UPDATE_ERRORS, Collected, collect, why
 from gateway.trust.copy import GoodCopy
-from gateway.trust.fetch import GRPCS, HTTPS, MemoryFetcher, fetcher_for
+from gateway.trust.fetch import GRPCS, HTTPS, FolderFetcher, MemoryFetcher, Recorder, SilentFetcher, fetcher_for
 from gateway.trust.lists import SignedList
 from gateway.trust.problem import Problem, Reason
 from gateway.trust.roles import MAX_METADATA_BYTES, ROOT, SNAPSHOT, RoleAge, node_role
@@ -100,8 +102,38 @@ def load(source: DirectorySource, now: datetime, mirror: Mapping[str, bytes] | N
             is refused, or has expired, and there is no valid copy.
         Failure: UNAVAILABLE, nothing could be had and there is no copy.
     """
-    with fetcher_for(source.repository, source.ca) if mirror is None else nullcontext(MemoryFetcher(mirror)) as fetcher:
+    if mirror is not None:
+        return load_from(MemoryFetcher(mirror), source, now)
+    with fetcher_for(source.repository, source.ca) as fetcher:
         return load_from(fetcher, source, now)
+
+
+def fetch(source: DirectorySource, now: datetime) -> FetcherInterface:
+    """Read what is published, and return what gives it again: to be loaded when nothing can keep us waiting any more.
+
+    A server that answers as slowly as it can must not hold up news that comes another way, which `load` would.
+
+    Raises:
+        Refusal: BAD_CONFIG, the trusted root cannot be read.
+    """
+    if not source.repository.startswith(HTTPS):
+        return FolderFetcher(Path(source.repository))
+    root, copy = _read_root(source), GoodCopy.read(source.cache)
+    with (
+        fetcher_for(source.repository, source.ca) as fetcher,
+        tempfile.TemporaryDirectory(prefix="rogatory-") as scratch,
+    ):
+        recorder, place = Recorder(fetcher), Path(scratch) / "cache"
+        try:
+            # With what is known already, so that as little is asked for as ever; judged it is later, in its place.
+            with suppress(OSError):
+                shutil.copytree(source.cache, place, symlinks=True)
+            collect(recorder, root, place, copy.lists if copy else {}, now)
+        except DownloadError as error:
+            return SilentFetcher(why(error).detail, type(error))
+        except UPDATE_ERRORS:
+            pass
+        return MemoryFetcher(recorder.seen)
 
 
 def load_from(fetcher: FetcherInterface, source: DirectorySource, now: datetime) -> Trusted:
@@ -179,7 +211,9 @@ def _keep(cache: Path, before: GoodCopy | None, found: Collected, now: datetime)
     lists = {code: each.kept for code, each in found.lists.items() if each.kept is not None}
     copy = GoodCopy(checked=now, files=dict(found.files), lists=lists, refused=dict(found.refused))
     if before is None or not before.still_says(copy, now):
-        copy.write(cache)
+        # A full disk must not keep the news out: what was read is good, and there will be another time to write it.
+        with suppress(OSError):
+            copy.write(cache)
 
 
 def _nothing(source: DirectorySource, problem: Problem) -> Refusal | Failure:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -35,6 +36,7 @@ from gateway.trust.fetch import Recorder
 from gateway.trust.problem import Problem, Reason
 from gateway.trust.roles import (
     FEDERATION_PATH,
+    HASH,
     MAX_FILE_BYTES,
     MAX_METADATA_BYTES,
     ROOT,
@@ -62,6 +64,10 @@ UPDATE_ERRORS: Final = (RepositoryError, DownloadError, OSError, Refusal)
 
 OF_ONE_NODE: Final = frozenset({Reason.EXPIRED, Reason.UNSIGNED, Reason.MALFORMED, Reason.BAD_CONTENT})
 """What a node or its publisher did to its list. The snapshot has hashes: a server in between can only alter or hide."""
+
+
+PARSED_LISTS: Final = 64
+"""Remembered: every few seconds the same lists are read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,12 +246,16 @@ def _file(updater: Updater, path: str) -> bytes:
     info = updater.get_targetinfo(path)
     if info is None:
         raise RepositoryError(f"nobody who may has signed {path}")
+    if set(info.hashes) != {HASH}:
+        # Said before it is looked for: a file that nobody can find would pass for a server's fault.
+        raise RepositoryError(f"{path} is named by other hashes than {HASH}")
     if info.length > MAX_FILE_BYTES:
         raise DownloadLengthMismatchError(f"{path} is above {MAX_FILE_BYTES} bytes")
     local = updater.find_cached_target(info) or updater.download_target(info)
     return Path(local).read_bytes()
 
 
+@lru_cache(maxsize=PARSED_LISTS)
 def _parse_list(content: bytes, code: str) -> ParticipantList:
     parsed = ParticipantList.parse(content, list_path(code))
     if parsed.node != code:

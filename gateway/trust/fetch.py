@@ -5,6 +5,7 @@ here. Refuses HTTP, redirects, and names that leave the folder. A file that is n
 is how the updater learns that there is no newer root (TUF specification, client workflow 5.3.3).
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,9 @@ HTTPS: Final = "https://"
 GRPCS: Final = "grpcs://"
 TIMEOUT_SECONDS: Final = 10.0
 """To connect, and between two pieces."""
+
+FILE_SECONDS: Final = 60.0
+"""For one file, whatever its pieces take."""
 
 _PIECE_BYTES: Final = 64 << 10
 _OK: Final = 200
@@ -111,13 +115,16 @@ class SilentFetcher(FetcherInterface):
 
     Args:
         why: what went wrong.
+        kind: of the error.
     """
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, kind: type[DownloadError] = DownloadError) -> None:
         self._why = why
+        self._kind = kind
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        raise DownloadError(f"no {url}: {self._why}")
+        # Without a status, whatever kind it is of: a status would tell of a file that is not there.
+        raise DownloadError(f"no {url}: {self._why}") if self._kind is DownloadHTTPError else self._kind(self._why)
 
 
 class Recorder(FetcherInterface):
@@ -160,8 +167,13 @@ def fetcher_for(repository: str, ca: Path | None) -> Iterator[FetcherInterface]:
 
 
 def _stream(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    # A server that sends a byte now and then never makes a read time out.
+    deadline = time.monotonic() + FILE_SECONDS
     try:
-        yield from response.stream(_PIECE_BYTES, decode_content=False)
+        while piece := response.read1(_PIECE_BYTES, decode_content=False):
+            if time.monotonic() > deadline:
+                raise SlowRetrievalError(f"a file took more than {FILE_SECONDS:g} seconds")
+            yield piece
     except urllib3.exceptions.TimeoutError as error:
         raise SlowRetrievalError("the server stopped sending") from error
     except urllib3.exceptions.HTTPError as error:

@@ -19,7 +19,8 @@ from gateway.errors import ErrorCode, Refusal
 from gateway.trust.copy import Content
 from gateway.trust.files import write
 from gateway.trust.roles import (
-    MAX_FILE_BYTES,
+    HASH,
+    MAX_LIST_BYTES,
     MAX_METADATA_BYTES,
     TARGETS,
     expire_after,
@@ -35,7 +36,7 @@ MAX_VERSION: Final = 2**53 - 1
 MAX_STEP: Final = 1 << 20
 """From one version to the next. Whoever had a node's key for an hour must not use up its numbers for ever."""
 
-_MAX_BYTES: Final = 2 * (MAX_METADATA_BYTES[TARGETS] + MAX_FILE_BYTES)  # JSON within JSON: quotes take two bytes
+_MAX_BYTES: Final = 2 * (MAX_METADATA_BYTES[TARGETS] + MAX_LIST_BYTES)  # JSON within JSON: quotes take two bytes
 
 
 class _File(BaseModel):
@@ -70,7 +71,7 @@ class SignedList:
         role, path, content = node_role(participants.node), list_path(participants.node), participants.to_json()
         targets = Targets(version=version)
         expire_after(targets, lifetime(role), now)
-        targets.targets[path] = TargetFile.from_data(path, content, ["sha256"])
+        targets.targets[path] = TargetFile.from_data(path, content, [HASH])
         metadata = Metadata(targets)
         metadata.sign(signer_of(key))
         return cls(participants.node, version, metadata.to_bytes(READABLE), content)
@@ -82,7 +83,7 @@ class SignedList:
         Raises:
             Refusal: BAD_DIRECTORY, it is not the metadata of such a list, or too large.
         """
-        if len(metadata) > MAX_METADATA_BYTES[TARGETS] or len(content) > MAX_FILE_BYTES:
+        if len(metadata) > MAX_METADATA_BYTES[TARGETS] or len(content) > MAX_LIST_BYTES:
             raise Refusal(ErrorCode.BAD_DIRECTORY, f"the list of node {code} is too large", "list")
         try:
             signed: Signed = Metadata.from_bytes(metadata).signed
@@ -91,6 +92,9 @@ class SignedList:
         info = signed.targets.get(list_path(code)) if isinstance(signed, Targets) else None
         if not isinstance(signed, Targets) or info is None or signed.version > MAX_VERSION:
             raise Refusal(ErrorCode.BAD_DIRECTORY, f"the metadata names no list of node {code}", "metadata")
+        if set(info.hashes) != {HASH}:
+            # Readers ask for a file by the first hash, and it is filed under this one: with another, nobody finds it.
+            raise Refusal(ErrorCode.BAD_DIRECTORY, f"the metadata gives other hashes than {HASH}", "metadata")
         try:
             info.verify_length_and_hashes(content)
         except RepositoryError as error:

@@ -41,7 +41,13 @@ MAX_METADATA_BYTES: Final = {
     TARGETS: 1 << 20,  # half a KiB for each node
 }
 MAX_FILE_BYTES: Final = 16 << 20
-"""`federation.json` and each list of participants; an entry takes about one KiB."""
+"""`federation.json`."""
+
+MAX_LIST_BYTES: Final = 4 << 20
+"""A node's list of participants, as `OfferRequest.list` takes it; an entry takes about one KiB."""
+
+HASH: Final = "sha256"
+"""By which files are named and found, and no other."""
 
 
 def node_role(code: str) -> str:

@@ -2,7 +2,8 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,12 +13,13 @@ import grpc.aio
 import pytest
 from rogatory.v1 import directory_pb2 as pb
 from rogatory.v1.directory_pb2_grpc import DirectoryStub, add_DirectoryServicer_to_server
+from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from gateway import config, keys, material, mirror, telemetry, transport
 from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock
 from gateway.config import Quota
-from gateway.directory import Directory, Status
+from gateway.directory import Directory, KeyName, Status
 from gateway.doors.directory import PIECE_BYTES, DirectoryDoor
 from gateway.doors.entrance import Entrance
 from gateway.doors.quotas import Quotas
@@ -30,7 +32,8 @@ from gateway.trust import client, development
 from gateway.trust.copy import NAME, GoodCopy
 from gateway.trust.lists import SignedList
 from gateway.trust.repository import Repository
-from gateway.trust.roles import TIMESTAMP, node_role
+from gateway.trust.roles import HASH, TIMESTAMP, list_path, node_role
+from gateway.trust.signing import signer_of
 from tests.federation import ports
 
 pytestmark = pytest.mark.integration
@@ -54,6 +57,8 @@ class Bench:
     endpoint: str = ""
     looks: int = 0
     publisher: Publisher | None = None
+    entrance: Entrance | None = None
+    frozen: bool = False  # what it looks at stays as it is
     served: NodeMaterial = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,7 +78,8 @@ class Bench:
 
     async def look(self) -> None:
         self.looks += 1
-        self.served = await asyncio.to_thread(self.node, "ee")
+        if not self.frozen:
+            self.served = await asyncio.to_thread(self.node, "ee")
 
     @property
     def repository(self) -> Repository:
@@ -119,11 +125,15 @@ class Bench:
         return SignedList.sign(key, entries, version, self.now)
 
 
+async def nothing_too_new(_keys: Collection[KeyName]) -> frozenset[KeyName]:
+    return frozenset()
+
+
 @asynccontextmanager
 async def opened(bench: Bench, *, quota: Quota | None = None) -> AsyncIterator[Bench]:
     """Open the door."""
     quotas = Quotas(quota or Quota(), 16, bench.clock, telemetry.quota_counter())
-    entrance = Entrance(bench.directory, quotas, bench.clock)
+    entrance = bench.entrance = Entrance(bench.directory, nothing_too_new, quotas, bench.clock)
     source = bench.served.config.directory
     door = DirectoryDoor(entrance, source, bench.publisher, bench.look, bench.clock)
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", 8 << 20)])
@@ -370,6 +380,97 @@ async def test_wrong_list_is_not_published(
     error = await refused(bench.offer(bench.node("de").identity, make_list(bench)))
     assert error.code is code
     assert bench.repository.list_version("de") == bench.repository.list_version("ee") == 1
+
+
+async def test_node_that_offers_over_and_over_is_told_to_come_again_by_the_size_of_what_it_offers(quiet: Bench) -> None:
+    quota = Quota.model_validate({"node": {"bytes_per_second": 1 << 10, "burst_bytes": 1 << 18}})
+    settings = config.Publisher(key=quiet.publisher_key(), repository=quiet.repository.folder)
+    quiet.publisher = Publisher(settings, None, quiet.clock)
+    there = quiet.node("de").identity
+    async with opened(quiet, quota=quota) as bench:
+        for version in (2, 3):
+            assert await bench.offer(there, large_list(bench, version, 100 << 10)) == version
+        error = await refused(bench.offer(there, large_list(bench, 4, 100 << 10)))
+        assert (error.code, error.field) == (ErrorCode.OVERLOADED, "bytes_per_second")
+        assert error.retry_after
+        assert published(bench, "de") == 3
+        bench.now += timedelta(seconds=error.retry_after)
+        assert await bench.offer(there, large_list(bench, 4, 100 << 10)) == 4
+
+
+async def test_list_that_is_larger_than_a_burst_is_taken_all_the_same(quiet: Bench) -> None:
+    """Else a country would grow, and one day nobody could publish its list any more."""
+    quota = Quota.model_validate({"node": {"bytes_per_second": 1 << 10, "burst_bytes": 1 << 18}})
+    settings = config.Publisher(key=quiet.publisher_key(), repository=quiet.repository.folder)
+    quiet.publisher = Publisher(settings, None, quiet.clock)
+    async with opened(quiet, quota=quota) as bench:
+        assert await bench.offer(bench.node("de").identity, large_list(bench, 2, 1 << 19)) == 2
+        error = await refused(bench.offer(bench.node("de").identity, bench.signed_list("de", 3)))
+        assert error.code is ErrorCode.OVERLOADED
+
+
+def large_list(bench: Bench, version: int, size: int) -> SignedList:
+    """Return a node's list with as many spaces at its end."""
+    made, key = bench.signed_list("de", version), keys.load_signing_key(development.node_key(bench.folder, "de"))
+    metadata: Metadata[Targets] = Metadata.from_bytes(made.metadata)
+    content, path = made.content + b" " * (size - len(made.content)), list_path("de")
+    metadata.signed.targets[path] = TargetFile.from_data(path, content, [HASH])
+    metadata.sign(signer_of(key))
+    return replace(made, metadata=metadata.to_bytes(), content=content)
+
+
+class Gate(Publisher):
+    """A publisher that is slow; it counts how many it is asked to publish for at once."""
+
+    at_once = most = 0
+
+    def accept(self, signed: SignedList, now: datetime) -> int:
+        with self.counting:
+            self.at_once += 1
+            self.most = max(self.most, self.at_once)
+        try:
+            assert self.go.wait(20)
+            return super().accept(signed, now)
+        finally:
+            with self.counting:
+                self.at_once -= 1
+
+    def __init__(self, bench: Bench) -> None:
+        settings = config.Publisher(key=bench.publisher_key(), repository=bench.repository.folder)
+        super().__init__(settings, None, bench.clock)
+        self.counting, self.go = threading.Lock(), threading.Event()
+
+
+async def test_lists_that_are_offered_at_once_are_published_one_after_the_other(quiet: Bench) -> None:
+    """Those who wait hold no thread: envelopes are verified in these."""
+    gate = quiet.publisher = Gate(quiet)
+    there = quiet.node("de").identity
+    async with opened(quiet) as bench:
+        asked = [asyncio.create_task(bench.offer(there, bench.signed_list("de", version))) for version in range(2, 10)]
+        await until(lambda: gate.at_once > 0 and bench.entrance is not None and len(bench.entrance._open) == len(asked))
+        gate.go.set()
+        versions = await asyncio.gather(*asked, return_exceptions=True)
+        assert gate.most == 1
+        assert [each for each in versions if isinstance(each, BaseException)] == []
+        assert published(bench, "de") == 9
+
+
+async def test_node_that_is_revoked_while_its_offer_waits_publishes_nothing(quiet: Bench) -> None:
+    gate = quiet.publisher = Gate(quiet)
+    async with opened(quiet) as bench:
+        first = asyncio.create_task(bench.offer(bench.node("ee").identity, bench.signed_list("ee", 2)))
+        await until(lambda: gate.at_once == 1)
+        second = asyncio.create_task(bench.offer(bench.node("de").identity, bench.signed_list("de", 2)))
+        await until(lambda: bench.entrance is not None and len(bench.entrance._open) == 2)
+        said = bench.served.directory.model_dump()
+        for node in said["nodes"]:
+            node["status"] = Status.REVOKED if node["code"] == "de" else node["status"]
+        bench.served = replace(bench.served, directory=Directory.model_validate(said))
+        bench.frozen = True
+        gate.go.set()
+        await first
+        assert (await refused(second)).code is ErrorCode.REVOKED
+        assert published(bench, "de") == 1
 
 
 @pytest.mark.parametrize("who", ["ee/registrar", "ee/operator"])

@@ -21,10 +21,11 @@ from rogatory.v1.relay_pb2_grpc import RelayServicer, add_RelayServicer_to_serve
 from gateway import codec, envelope, material, transport
 from gateway.cli.trace import fetch, tell
 from gateway.clock import system_clock, to_micros
-from gateway.config import Limits
+from gateway.config import Delivery, Limits
 from gateway.doors.relay import MAX_FRAME_RECEIPTS
 from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
+from gateway.lifecycle import State
 from gateway.path import MAX_FRAME_ENVELOPES
 from gateway.statement import issue
 from tests.federation import Federation, code_of, federation, ref, relay_one
@@ -290,6 +291,65 @@ async def test_answer_to_another_frame_is_not_believed(tmp_path: Path) -> None:
         assert await fed.actor("ee/prosecutor").waiting() == []
         liar.frames_off = 0
         assert await told(fed, 1) == [(pb.MILESTONE_ACCEPTED, "de/node")]
+
+
+# Its shortest pause, half a minute, is longer than anything here is waited for: what needed one would not come.
+PATIENT = Delivery(backoff_first_seconds=60.0, backoff_max_seconds=3600.0, sweep_seconds=0.1)
+
+
+async def states(fed: Federation, made: pb.SignedEnvelope) -> list[State]:
+    reader = fed.nodes["ee"]._reader
+    assert reader is not None
+    return [copy.state for each in await reader.trace(ref(made).id) for copy in each.copies]
+
+
+def put_off(liar: LyingNode, *bad: pb.SignedEnvelope) -> None:
+    """Have the other node put these off for ever, and take all others."""
+    later = mailbox.Answer(error=errors_pb2.Error(code=errors_pb2.ERROR_CODE_UNAVAILABLE, detail="not yet"))
+    names = {ref(each).id for each in bad}
+    liar.answering = lambda made: later if ref(made).id in names else liar.accepted(made)
+
+
+async def test_envelope_that_is_put_off_alone_is_in_the_way_of_none_that_comes_after_it(tmp_path: Path) -> None:
+    async with federation(tmp_path / "fed", start=["ee"], delivery=PATIENT) as fed, lying_node(fed) as liar:
+        bad, good = fed.request(case_id="EE-1"), fed.request(case_id="EE-2")
+        put_off(liar, bad)
+        prosecutor = fed.actor("ee/prosecutor")
+        await prosecutor.submit(bad)
+        await failed(fed, 1)
+        await prosecutor.submit(good)
+        assert await told(fed, 1) == [(pb.MILESTONE_ACCEPTED, "de/node")]
+        assert await states(fed, bad) == [State.DOUBTFUL], "it was answered, and not kept as far as anybody can tell"
+
+
+async def test_envelope_that_the_other_node_puts_off_is_in_the_way_of_no_other_of_its_frame_or_after_it(
+    tmp_path: Path,
+) -> None:
+    async with federation(tmp_path / "fed", start=["ee"], delivery=PATIENT) as fed, lying_node(fed) as liar:
+        bad, *good = (fed.request(case_id=f"EE-{number}") for number in range(4))
+        put_off(liar, bad)
+        prosecutor = fed.actor("ee/prosecutor")
+        await prosecutor.submit_frame([bad, *good[:2]])
+        assert await told(fed, 2) == [(pb.MILESTONE_ACCEPTED, "de/node")] * 2
+        await prosecutor.submit(good[2])
+        assert await told(fed, 1) == [(pb.MILESTONE_ACCEPTED, "de/node")]
+        assert await states(fed, bad) == [State.DOUBTFUL]
+        assert liar.seen.count(bad.SerializeToString(deterministic=True)) == 1
+        assert fed.nodes["ee"]._couriers["de"][0]._failures == 0
+
+
+async def test_courier_rests_when_the_other_node_can_take_nothing_now(tmp_path: Path) -> None:
+    async with federation(tmp_path / "fed", start=["ee"], delivery=PATIENT) as fed, lying_node(fed) as liar:
+        made = [fed.request(case_id=f"EE-{number}") for number in range(3)]
+        full = mailbox.Answer(error=errors_pb2.Error(code=errors_pb2.ERROR_CODE_OVERLOADED, detail="full"))
+        liar.answering = lambda _: full
+        await fed.actor("ee/prosecutor").submit_frame(made)
+        courier, _ = fed.nodes["ee"]._couriers["de"]
+        async with asyncio.timeout(20):
+            while not courier._failures:
+                await asyncio.sleep(0.01)
+        assert courier._failures == 1
+        assert [await states(fed, each) for each in made] == [[State.DOUBTFUL]] * 3
 
 
 async def test_signed_refusal_stays_the_one_end_whatever_its_node_says_later(tmp_path: Path) -> None:

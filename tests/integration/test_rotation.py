@@ -32,10 +32,12 @@ from clients.registrar import Registrar
 from clients.upkeep import is_due
 from gateway import keys, material
 from gateway.clock import system_clock
-from gateway.errors import ErrorCode, Refusal
+from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
+from gateway.publisher import Publisher
 from gateway.signature import key_id
 from gateway.transport import TlsIdentity
+from gateway.trust.lists import SignedList
 from tests import paperwork
 from tests.enrolling import REGISTRARS, entered, registering
 from tests.federation import Federation, authority_of, code_of
@@ -220,6 +222,41 @@ async def test_what_is_signed_with_a_key_that_is_newer_than_our_directory_is_not
             assert prosecutor.directory is known
             receipt = await prosecutor.submit(draft(prosecutor, "EE-1"))
             assert receipt.signature.key_id == key_id(new)
+
+
+@pytest.mark.parametrize("code", ["ee", "de"])
+async def test_a_node_signs_with_the_key_that_others_know_until_its_new_one_is_published(
+    fed: Federation, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the node that publishes: what it alone knows proves nothing to others."""
+    accept, down = Publisher.accept, list[SignedList]()
+
+    def unavailable(self: Publisher, signed: SignedList, now: datetime) -> int:
+        down.append(signed)
+        raise Failure(ErrorCode.UNAVAILABLE, "no disk to write on", retry_after=0.05)
+
+    monkeypatch.setattr(Publisher, "accept", unavailable)
+    upkeep = fed.nodes[code].upkeep
+    address, old = f"{code}/node", upkeep.material.signing_key.public_key
+
+    def newest() -> bytes | None:
+        held = [signer.public_key for signer in upkeep.material.holdings.signers]
+        return upkeep.directory().newest_key(address, held, system_clock())
+
+    await rotate(fed, address, "--signing")
+    await until(lambda: newest() != old and bool(down))
+    new = newest()
+    assert new is not None
+    # The notice is over and the node's own list in force: nothing but the others' not knowing it is in the way.
+    await upkeep.look()
+    assert upkeep.material.signing_key.public_key == old
+    assert not fed.directory.lists((address, key_id(new)))
+    prosecutor = fed.actor(f"{code}/prosecutor")
+    told = await prosecutor.answer(prosecutor.compose(ids.KIND_DRAFT, f"{code}/central-authority"))
+    assert told.receipt.signature.key_id == key_id(old)
+    monkeypatch.setattr(Publisher, "accept", accept)
+    await until(lambda: upkeep.material.signing_key.public_key == new)
+    assert fed.directory.lists((address, key_id(new)))
 
 
 # Certificates that renew themselves

@@ -1,11 +1,14 @@
 """Attacks on two real nodes, over the wire, each named after the attack and refused with its own code."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
 import grpc.aio
 import pytest
+from google.rpc.status_pb2 import Status as GrpcStatus
 from nacl.signing import SigningKey
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
@@ -19,9 +22,11 @@ from rogatory.v1.trace_pb2_grpc import TraceStub
 from gateway import codec, envelope, material, signature, statement, transport
 from gateway.clock import system_clock, to_micros
 from gateway.config import Limits
-from gateway.errors import ErrorCode
+from gateway.directory import Status
+from gateway.errors import ErrorCode, GatewayError
 from gateway.node import WIRE_ALLOWANCE
 from gateway.signature import Domain
+from tests.enrolling import registering
 from tests.federation import Actor, Federation, code_of, federation, ref, relay_one
 from tests.judge import judge
 
@@ -396,3 +401,104 @@ async def test_node_that_states_two_ends_of_one_envelope_is_believed_once(fed: F
     answers = await relay_one(fed.node_relay("de", "ee"), relay.RelayRequest(frame=1, receipts=receipts))
     assert all(answer.noted for answer in answers)
     assert await fed.actor("ee/prosecutor").waiting() == []
+
+
+# What a node says when it ends a call
+
+
+class Nonsense(grpc.GenericRpcHandler):
+    """Stands in a node's place, and ends each call of one kind with status details that nobody can read."""
+
+    def __init__(self, method: str, details: bytes) -> None:
+        self.method = method
+        self.details = details
+        self.ended = 0
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
+        if handler_call_details.method != self.method:
+            return None
+        return grpc.stream_stream_rpc_method_handler(self.end)
+
+    async def end(self, requests: object, context: grpc.aio.ServicerContext[bytes, bytes]) -> AsyncIterator[bytes]:
+        self.ended += 1
+        context.set_trailing_metadata((("grpc-status-details-bin", self.details),))
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "x")
+        yield b""
+
+
+@asynccontextmanager
+async def nonsense(fed: Federation, method: str, details: bytes) -> AsyncIterator[Nonsense]:
+    """Have such a one answer in de's place, with de's own certificate."""
+    loaded = await asyncio.to_thread(material.load_node, fed.summary.config("de/node"))
+    made, server = Nonsense(method, details), grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server.add_generic_rpc_handlers((made,))
+    door = transport.DoorTls(loaded.identity, tuple(node.ca_pem for node in fed.directory.nodes))
+    server.add_secure_port(loaded.config.listen, transport.server_credentials(lambda: door))
+    await server.start()
+    try:
+        yield made
+    finally:
+        await server.stop(0)
+
+
+NONSENSE = [
+    pytest.param(b"\xff\xff\xff", id="undecodable"),
+    pytest.param(GrpcStatus(code=5, message="else").SerializeToString(), id="another status"),
+]
+
+
+async def until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not done():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("details", NONSENSE)
+async def test_node_that_ends_a_relay_with_nonsense_ends_no_other_node_and_loses_nothing(
+    tmp_path: Path, details: bytes
+) -> None:
+    async with federation(tmp_path / "fed", start=["ee"]) as fed:
+        ee, made = fed.nodes["ee"], fed.request()
+        async with nonsense(fed, "/rogatory.v1.Relay/Relay", details) as liar:
+            await fed.actor("ee/prosecutor").submit(made)
+            await until(lambda: liar.ended >= 2 or ee._failure.done())
+        assert not ee._failure.done()
+        await fed.start("de")
+        (item,) = await fed.actor("de/central-authority").collect(1)
+        assert item.envelope == made
+        assert not ee._failure.done()
+
+
+@pytest.mark.parametrize("details", NONSENSE)
+async def test_node_that_hands_out_nonsense_for_a_directory_ends_no_other_node_and_keeps_no_news_out(
+    tmp_path: Path, details: bytes
+) -> None:
+    async with registering(tmp_path / "fed", start=["ee"]) as fed:
+        ee = fed.nodes["ee"]
+        async with nonsense(fed, "/rogatory.v1.Directory/GetDirectory", details) as liar:
+            await until(lambda: liar.ended >= 2 or ee._failure.done())
+            assert not ee._failure.done()
+            others = tuple(
+                each.model_copy(update={"status": Status.REVOKED}) if str(each.address) == "de/fiu" else each
+                for each in fed.directory.participants
+            )
+            assert others != fed.directory.participants
+            changed = fed.directory.model_copy(update={"participants": others})
+            await asyncio.to_thread(fed.sign_anew, changed)
+            await until(lambda: not ee.upkeep.directory().roles("de/fiu") or ee._failure.done())
+        assert not ee._failure.done()
+
+
+@pytest.mark.parametrize("details", NONSENSE)
+async def test_node_that_answers_a_question_with_nonsense_is_unavailable_to_who_asked(
+    tmp_path: Path, details: bytes
+) -> None:
+    async with federation(tmp_path / "fed", start=["ee"]) as fed:
+        made = fed.request()
+        await fed.actor("ee/prosecutor").submit(made)
+        async with nonsense(fed, "/rogatory.v1.Relay/TraceBetween", details) as liar:
+            with pytest.raises(GatewayError) as caught:
+                await fed.nodes["ee"]._ask_node("de", ref(made).id)
+            assert liar.ended >= 1
+        assert caught.value.code is ErrorCode.UNAVAILABLE
+        assert not fed.nodes["ee"]._failure.done()

@@ -17,6 +17,7 @@ from nacl.signing import SigningKey
 from rogatory.v1 import enrolment_pb2 as pb
 from rogatory.v1.enrolment_pb2_grpc import RegistryStub
 
+from certs.pki import DevelopmentPki, Holder
 from clients import renewal
 from clients.renewal import Renewed, Wanted
 from gateway import keys, locked, material
@@ -295,6 +296,24 @@ def test_a_node_gets_a_new_certificate_of_its_own_ca_and_starts_with_it(fed: Sum
     assert after.identity != before.identity
     assert str(after.config.certificate) == said["certificate"]
     assert after.config.tls_key != before.config.tls_key
+
+
+def test_a_node_that_was_off_until_its_certificate_ended_gets_another(fed: Summary) -> None:
+    path = with_registry(fed)
+    held = material.load_node(path)
+    issuer = DevelopmentPki("rogatory.test", system_clock() - timedelta(minutes=4))
+    authority = authority_of(fed.folder, "ee")
+    signer = Holder(authority.certificate, authority.key)
+    holder = issuer.leaf(held.address, signer=signer, lifetime=timedelta(minutes=3))
+    for file in (held.config.certificate, held.config.tls_key):
+        file.unlink()
+    holder.write(held.config.certificate.parent, held.config.certificate.stem)
+    with pytest.raises(Refusal) as caught:
+        material.load_node(path)
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_CONFIG, "certificate")
+    status, said = run("keys", "rotate", "--config", str(path), "--tls")
+    assert status == 0, said
+    assert material.load_node(path).expires > system_clock()
 
 
 def test_a_certificate_of_another_ca_is_never_named_and_leaves_nothing_behind(fed: Summary, tmp_path: Path) -> None:

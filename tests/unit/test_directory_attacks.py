@@ -1,5 +1,6 @@
 """Attacks on the signed directory: each changes one thing, and is known by the reason for which it is refused."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tuf.api.metadata import DelegatedRole, Delegations, Root, Snapshot, Targets, Timestamp
+from tuf.api.metadata import DelegatedRole, Delegations, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from gateway.directory import ParticipantList, Status
 from gateway.errors import ErrorCode, Failure, Refusal
@@ -482,6 +483,23 @@ def list_passed_on(made: Registry) -> None:
     made.publish_unseen()
 
 
+def list_named_by(*algorithms: str) -> Callable[[Registry], None]:
+    """The node gives these hashes of its list, all right; it lies where a repository puts it, by SHA-256."""
+
+    def attack(made: Registry) -> None:
+        content = made.list_of("ee").to_json() + b" "
+        hashes = {name: hashlib.new(name, content).hexdigest() for name in algorithms}
+        made.sign_list_of_anything("ee", path_of("ee"), content)
+
+        def change(signed: Targets) -> None:
+            signed.targets[path_of("ee")] = TargetFile(len(content), hashes, path_of("ee"))
+
+        made.forge("node-ee", change, key("ee"))
+        made.publish_unseen()
+
+    return attack
+
+
 def unsaid(change: Callable[[Any], None]) -> Callable[[Registry], None]:
     """The node signs properly, and its publisher does not look."""
 
@@ -638,6 +656,9 @@ def served(made: Registry, cache: str = "cache") -> dict[str, bytes]:
         pytest.param(participant_unlisted, Reason.BAD_CONTENT, id="participant unlisted"),
         pytest.param(expired_list, Reason.EXPIRED, id="expired"),
         pytest.param(list_passed_on, Reason.MALFORMED, id="passed on to another key"),
+        pytest.param(list_named_by("sha224", "sha256"), Reason.MALFORMED, id="another hash first"),
+        pytest.param(list_named_by("sha256", "sha224"), Reason.MALFORMED, id="another hash last"),
+        pytest.param(list_named_by("sha512"), Reason.MALFORMED, id="another hash alone"),
     ],
 )
 def test_directory_with_one_node_s_wrong_list_can_be_passed_on(
@@ -708,6 +729,9 @@ def test_copy_is_not_written_anew_each_time_that_nothing_has_changed(made: Regis
         pytest.param(participant_twice, Reason.BAD_CONTENT, id="participant twice"),
         pytest.param(expired_list, Reason.EXPIRED, id="expired"),
         pytest.param(list_passed_on, Reason.MALFORMED, id="passed on to another key"),
+        pytest.param(list_named_by("sha224", "sha256"), Reason.MALFORMED, id="another hash first"),
+        pytest.param(list_named_by("sha256", "sha224"), Reason.MALFORMED, id="another hash last"),
+        pytest.param(list_named_by("sha512"), Reason.MALFORMED, id="another hash alone"),
     ],
 )
 def test_wrong_list_of_one_node_leaves_its_last_good_one_and_all_others(
@@ -728,8 +752,13 @@ def test_wrong_list_of_one_node_leaves_its_last_good_one_and_all_others(
     assert set(made.load().list_problems) == {"ee"}
 
 
-def test_newcomer_sees_nobody_of_a_node_whose_list_is_wrong(made: Registry) -> None:
-    foreign_participant(made)
+@pytest.mark.parametrize(
+    "attack",
+    [foreign_participant, list_named_by("sha224", "sha256"), list_named_by("sha512")],
+    ids=["foreign participant", "another hash first", "another hash alone"],
+)
+def test_newcomer_sees_nobody_of_a_node_whose_list_is_wrong(made: Registry, attack: Callable[[Registry], None]) -> None:
+    attack(made)
     seen = made.load_as_newcomer().directory
     assert {p.address.node for p in seen.participants} == {"de", "fr"}
 

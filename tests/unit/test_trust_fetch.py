@@ -19,14 +19,16 @@ from tuf.api.exceptions import DownloadError, DownloadHTTPError
 
 from gateway import keys
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.trust import client
+from gateway.trust import client, fetch
 from gateway.trust.fetch import FolderFetcher, HttpsFetcher, MemoryFetcher, fetcher_for
 from tests import registry
 from tests.registry import LATER, Registry
 
 
 class Server(SimpleHTTPRequestHandler):
-    """Serves a folder; `/moved/...` leads elsewhere, `/endless/...` never ends."""
+    """Serves a folder; `/moved/...` leads elsewhere, `/endless/...` never ends, `/dripping/...` does, much later."""
+
+    gone = threading.Event()
 
     def do_GET(self) -> None:
         if self.path.startswith("/moved/"):
@@ -39,6 +41,16 @@ class Server(SimpleHTTPRequestHandler):
             try:
                 for _ in range(10_000):
                     self.wfile.write(b" " * 65536)
+            except OSError:
+                pass
+        elif self.path.startswith("/dripping/"):
+            self.send_response(200)
+            self.end_headers()
+            try:
+                for _ in range(200):
+                    self.wfile.write(b" ")
+                    if self.gone.wait(0.02):
+                        break
             except OSError:
                 pass
         else:
@@ -86,6 +98,7 @@ def url(made: Registry, ca: Path) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"https://127.0.0.1:{server.server_port}"
+    Server.gone.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -113,6 +126,41 @@ def test_server_that_never_ends_is_stopped_at_the_limit(made: Registry, url: str
     with pytest.raises(Refusal) as caught:
         client.load(made.source(repository=f"{url}/endless", ca=ca, cache=str(tmp_path / "cache")), LATER)
     assert caught.value.code is ErrorCode.BAD_DIRECTORY
+
+
+def test_server_that_drips_is_given_up_after_the_time_for_one_file(
+    made: Registry, url: str, ca: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes in time for the next one; all together they would take hours."""
+    monkeypatch.setattr(fetch, "FILE_SECONDS", 0.1, raising=False)
+    with pytest.raises(Failure) as caught:
+        client.load(made.source(repository=f"{url}/dripping", ca=ca, cache=str(tmp_path / "cache")), LATER)
+    assert caught.value.code is ErrorCode.UNAVAILABLE
+
+
+def test_what_was_fetched_first_is_loaded_without_the_server_as_it_would_have_been_with_it(
+    made: Registry, url: str, ca: Path, tmp_path: Path
+) -> None:
+    source = made.source(repository=url, ca=ca, cache=str(tmp_path / "cache"))
+    for _ in range(2):  # from nothing, and from a copy
+        fetched = client.fetch(source, LATER)
+        assert isinstance(fetched, MemoryFetcher)
+        found = client.load_from(fetched, source, LATER)
+        assert (found.problem, found.list_problems) == (None, {})
+        assert found.directory == made.load_as_newcomer().directory
+
+
+@pytest.mark.parametrize("path", ["/moved", "/endless", "/dripping"])
+def test_what_could_not_be_fetched_rightly_leaves_the_last_good_copy_when_it_is_loaded(
+    made: Registry, url: str, ca: Path, tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "FILE_SECONDS", 0.1)
+    right = made.source(repository=url, ca=ca, cache=str(tmp_path / "cache"))
+    before = client.load(right, LATER)
+    wrong = right.model_copy(update={"repository": url + path})
+    after = client.load_from(client.fetch(wrong, LATER), wrong, LATER)
+    assert after.problem is not None
+    assert after.directory.participants == before.directory.participants
 
 
 def test_server_that_no_authority_vouches_for_is_not_read(made: Registry, url: str, tmp_path: Path) -> None:

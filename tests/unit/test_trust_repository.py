@@ -1,5 +1,6 @@
 """What founders, nodes and the publisher may do, and what they are refused before any node would have to."""
 
+import hashlib
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tuf.api.metadata import Delegations, Metadata, Targets, Timestamp
+from tuf.api.metadata import Delegations, Metadata, TargetFile, Targets, Timestamp
 
 from gateway.directory import FederationList, ParticipantList
 from gateway.errors import ErrorCode, Refusal
@@ -218,6 +219,20 @@ def altered_content(made: Registry) -> SignedList:
     return replace(signed, content=signed.content.replace(b"new-court", b"old-court"))
 
 
+def named_by(*algorithms: str) -> Callable[[Registry], SignedList]:
+    """Return how a node signs its list under these hashes, in this order; each of them is right."""
+
+    def make_list(made: Registry) -> SignedList:
+        signed, path = signed_list(made), registry.path_of("ee")
+        metadata: Metadata[Targets] = Metadata.from_bytes(signed.metadata)
+        hashes = {name: hashlib.new(name, signed.content).hexdigest() for name in algorithms}
+        metadata.signed.targets[path] = TargetFile(len(signed.content), hashes, path)
+        metadata.sign(signer_of(key("ee")))
+        return replace(signed, metadata=metadata.to_bytes())
+
+    return make_list
+
+
 def of_a_node_that_is_none(made: Registry) -> SignedList:
     return SignedList.sign(key("ee"), ParticipantList(node="xx", participants=()), 1, NOW)
 
@@ -242,6 +257,9 @@ def same_version_other_words(made: Registry) -> SignedList:
         pytest.param(more_than_the_list, id="names more than its list"),
         pytest.param(delegated_on, id="passes its right on"),
         pytest.param(altered_content, id="not what the metadata names"),
+        pytest.param(named_by("sha224", "sha256"), id="another hash before the one that files are named by"),
+        pytest.param(named_by("sha256", "sha224"), id="another hash after it"),
+        pytest.param(named_by("sha512"), id="another hash in its place"),
         pytest.param(of_a_node_that_is_none, id="of a node that is none"),
         pytest.param(lambda made: replace(signed_list(made), code="de"), id="under another node's name"),
         pytest.param(lambda made: replace(signed_list(made), metadata=b"{}"), id="no metadata"),
@@ -257,6 +275,17 @@ def test_list_that_no_reader_would_take_is_not_published(
         made.repository.accept_list(signed, NOW)
     assert caught.value.code is ErrorCode.BAD_DIRECTORY
     assert (made.repository.list_version("ee"), made.repository.list_version("de")) == before
+
+
+@pytest.mark.parametrize("hashes", [("sha224", "sha256"), ("sha256", "sha224"), ("sha512",)], ids=" ".join)
+def test_list_under_other_hashes_is_refused_by_whoever_reads_it_and_for_its_metadata(
+    made: Registry, hashes: tuple[str, ...]
+) -> None:
+    """A file is asked for by the first hash that its metadata gives, and filed under SHA-256: nobody would find it."""
+    signed = named_by(*hashes)(made)
+    with pytest.raises(Refusal) as caught:
+        SignedList.read("ee", signed.metadata, signed.content)
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_DIRECTORY, "metadata")
 
 
 def test_list_travels_in_one_file(made: Registry, tmp_path: Path) -> None:
