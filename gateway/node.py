@@ -184,6 +184,7 @@ class Node:
             )
         if self._office is not None:
             await self._office.close()
+        self.upkeep.close()
         tasks = {*self._tasks, *self._ending, *(task for _, task in self._couriers.values())}
         for task in tasks:
             task.cancel()

@@ -86,6 +86,12 @@ class Upkeep:
             with survived("upkeep"):
                 await self.look()
 
+    def close(self) -> None:
+        """Look no more; a read that still waits for its server is left to itself."""
+        for task in (self._coming, self._fetching[1] if self._fetching is not None else None):
+            if task is not None:
+                task.cancel()
+
     async def look(self, mirror: Mapping[str, bytes] | None = None) -> None:
         """Look now; when this returns, what was found is in force.
 
