@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "show": "Show a document as a readable page.",
     "tables": "Write transactions as tables, Parquet or CSV.",
     "trace": "Show the way of an envelope, stage by stage.",
+    "procedure": "Show who may send what to whom, resting on what.",
     "check-config": "Check configuration files as a start would.",
     "bench": "Measure what things cost, as ratios.",
 }
