@@ -59,7 +59,7 @@ def create(path: Path, content: bytes) -> None:
         Refusal: KEY_FILE, `path` exists or cannot be written. Nothing is ever overwritten.
     """
     try:
-        draft = _draft(path, content, None)
+        draft = _draft(path, content)
         try:
             # A hard link, not a rename: a rename would silently replace a key that is already there.
             os.link(draft, path)
@@ -85,15 +85,30 @@ def replace(path: Path, content: bytes) -> None:
             raise refusal(path, "a link or no regular file; name the file itself, or its old content would stay")
         if status.st_nlink > 1:
             raise refusal(path, "it has another name (a hard link), where its old content would stay")
-        draft = _draft(path, content, status)
-        try:
-            draft.replace(path)
-        except OSError:
-            draft.unlink()
-            raise
-        sync_folder(path.parent)
+        swap(path, content, status)
     except OSError as error:
         raise refusal(path, f"cannot be replaced ({error.strerror})") from error
+
+
+def swap(path: Path, content: bytes, owner: os.stat_result | None = None, mode: int = MODE) -> None:
+    """Put a new file in the place of an old one, if there is one: at every moment it is the one or the other, whole.
+
+    Args:
+        path: the file.
+        content: the new one's.
+        owner: status of the file whose owner the new one gets, where that may be given.
+        mode: permissions.
+
+    Raises:
+        OSError: it cannot; the old one is there still.
+    """
+    draft = _draft(path, content, owner, mode)
+    try:
+        draft.replace(path)
+    except OSError:
+        draft.unlink()
+        raise
+    sync_folder(path.parent)
 
 
 def refusal(path: Path, reason: str) -> Refusal:
@@ -121,7 +136,7 @@ def _is_lent(descriptor: int, status: os.stat_result) -> bool:
     return raw.startswith(_ACL_VERSION) and not others
 
 
-def _draft(path: Path, content: bytes, owner: os.stat_result | None) -> Path:
+def _draft(path: Path, content: bytes, owner: os.stat_result | None = None, mode: int = MODE) -> Path:
     """Write a file beside `path`, with the owner of the file that it shall replace."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
@@ -130,6 +145,8 @@ def _draft(path: Path, content: bytes, owner: os.stat_result | None) -> Path:
             if owner is not None and os.geteuid() == 0:
                 # An administrator may rewrite the file of a service, which must still be able to read it.
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            if mode != MODE:
+                os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -10,7 +10,6 @@ import fcntl
 import itertools
 import json
 import os
-import secrets
 import stat
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.private_files import sync_folder
+from gateway.private_files import swap
 
 MAX_BYTES: Final = 1 << 20
 """A settings file has a few hundred bytes; with an override of quotas for every participant, some thousands."""
@@ -70,7 +69,7 @@ def edit(path: Path, change: Change) -> None:
         if _parsed(new) != {**old, **{name: _plain(value) for name, value in wanted.items()}}:
             raise Failure(ErrorCode.INTERNAL, f"{path} cannot be changed without changing other settings")
         if new != text:
-            _replace(real, new.encode(), status)
+            swap(real, new.encode(), status, stat.S_IMODE(status.st_mode))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _bad(path, f"not TOML: {error}") from error
     except OSError as error:
@@ -156,25 +155,6 @@ def _parsed(text: str) -> dict[str, object]:
 
 def _plain(written: Value) -> object:
     return written if isinstance(written, str) else [*written]
-
-
-def _replace(path: Path, content: bytes, status: os.stat_result) -> None:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            if os.geteuid() == 0:
-                # An administrator may rewrite the file of a service, which must still be able to read it.
-                os.fchown(file.fileno(), status.st_uid, status.st_gid)
-            os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
 
 
 def _bad(path: Path, detail: str) -> Refusal:

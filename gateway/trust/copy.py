@@ -4,8 +4,6 @@ In: metadata and files that have just been verified, and when. Out: the same, to
 trusted for lying there: it is read as if it came from a server. Refuses nothing: what cannot be read is no copy.
 """
 
-import os
-import secrets
 from base64 import b64decode, b64encode
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -16,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Plai
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Targets, Timestamp
 
+from gateway import private_files
 from gateway.trust.roles import TIMESTAMP, list_path, node_role
 
 NAME: Final = "last-good.json"
@@ -80,16 +79,7 @@ class GoodCopy(BaseModel):
 
     def write(self, cache: Path) -> None:
         """Replace the copy in a folder; a crash leaves the old one or the new one."""
-        draft = cache / f".{NAME}.{secrets.token_hex(8)}"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(self.model_dump_json().encode())
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(cache / NAME)
-        finally:
-            draft.unlink(missing_ok=True)
+        private_files.swap(cache / NAME, self.model_dump_json().encode())
 
     def still_says(self, other: Self, now: datetime) -> bool:
         """Whether another copy would say nothing else, but for the minute at which it was checked."""
