@@ -231,28 +231,20 @@ class Node:
         while True:
             held = self.upkeep.material
             with survived("the registry"):
-                try:
-                    for signer in held.holdings.signers:
-                        if all(signer.public_key != key.public for key in held.entry.signing_keys):
-                            await office.add_node_key(signer.public_key)
-                    await office.keep_list()
-                except GatewayError as error:
-                    diagnostics.warning("the registry", extra={"code": error.code.name, "detail": error.detail})
-            await self._keep_certificate(registry, authority)
+                for signer in held.holdings.signers:
+                    if all(signer.public_key != key.public for key in held.entry.signing_keys):
+                        await office.add_node_key(signer.public_key)
+                await office.keep_list()
+            with survived("the certificate"):
+                await self._keep_certificate(registry, authority)
             await asyncio.sleep(held.config.directory.refresh_seconds)
 
     async def _keep_certificate(self, registry: Registry, authority: Authority) -> None:
-        """Renew the node's own certificate in time; what goes wrong is told, and tried again in the next round."""
+        """Renew the node's own certificate in time."""
         held = self.upkeep.material
-        if held.path is None or not own_certificate.is_due(held, authority, self._clock()):
-            return
-        try:
+        if held.path is not None and own_certificate.is_due(held, authority, self._clock()):
             await asyncio.to_thread(self._renew_certificate, held.path, held, registry, authority)
             await self.upkeep.apply()
-        except GatewayError as error:
-            diagnostics.warning("certificate.failed", extra={"code": error.code.name, "detail": error.detail})
-        except Exception:  # noqa: BLE001  logged whole; the certificate in use is valid still
-            diagnostics.exception("certificate.failed")
 
     def _renew_certificate(self, path: FilePath, held: NodeMaterial, registry: Registry, authority: Authority) -> None:
         """Have the settings name a new certificate, unless somebody else has just done so; called in a thread."""

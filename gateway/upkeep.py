@@ -39,7 +39,8 @@ FETCH_SECONDS: Final = 20.0
 
 BETWEEN_LOOKS_SECONDS: Final = 1.0
 
-Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
+Stamp: TypeAlias = tuple[int, int, int]
+"""Of a file: tells whether it is another one by now."""
 
 NOTHING_THERE: Final = (0, 0, 0)
 
@@ -59,9 +60,11 @@ class Upkeep:
         """
         self.material = started
         self._published = started.trusted
+        # As read last, whether it fits or not: it may fit as soon as the directory says so.
+        self._config, self._holdings = started.config, started.holdings
+        self._stamps = _look_at(started.path), _stamps(started.config)
         self._clock = clock
         self._own_list = own_list
-        self._stamp = _stamp(started)
         # Reading may wait for a server; what is known here already must not wait for that.
         self._reading, self._applying = asyncio.Lock(), asyncio.Lock()
         self._fetching: tuple[datetime, asyncio.Task[FetcherInterface]] | None = None
@@ -101,10 +104,11 @@ class Upkeep:
         began, fetched = await self._fetch() if mirror is None else (None, MemoryFetcher(mirror))
         async with self._reading:
             found = await asyncio.to_thread(self._read, fetched, "directory" if mirror is None else "mirror")
-            if began is not None and found.problem is None:
-                # What was published then, and nothing later; what another node holds may be older still.
-                self._newest_at = began
-            self._published = found
+            if found is not None:
+                self._published = found
+                if began is not None and found.problem is None:
+                    # What was published then, and nothing later; what another node holds may be older still.
+                    self._newest_at = began
         await self.apply()
 
     async def know(self, keys: Collection[KeyName]) -> frozenset[KeyName]:
@@ -145,12 +149,12 @@ class Upkeep:
                 changed(before, self.material)
 
     def _newest(self, before: NodeMaterial) -> NodeMaterial:
-        config, holdings = self._held(before)
+        self._read_holdings(before.path)
         own = self._own_list()
         trusted = self._published if own is None else self._published.with_own(own)
         try:
             published = self._published.directory
-            fitting = material.fit_node(config, holdings, trusted, self._clock(), before.path, published)
+            fitting = material.fit_node(self._config, self._holdings, trusted, self._clock(), before.path, published)
         except GatewayError as error:
             # Our certificate may have ended, or we ourselves be out: whom the directory revokes is out nonetheless.
             self._tell("material", error)
@@ -162,21 +166,22 @@ class Upkeep:
             self._tell(warning, warning)
         return fitting
 
-    def _held(self, before: NodeMaterial) -> tuple[NodeConfig, material.Holdings]:
-        """Return settings and holdings; read again if a file has changed: opening keys takes its time."""
-        stamp = _stamp(before)
-        if stamp == self._stamp:
-            return before.config, before.holdings
+    def _read_holdings(self, path: Path | None) -> None:
+        """Read settings, keys and certificate again if a file has changed: opening keys takes its time."""
+        settings = _look_at(path)
+        if (settings, _stamps(self._config)) == self._stamps:
+            return
         try:
-            config = before.config if before.path is None else configuration.load(NodeConfig, before.path)
-            holdings = material.hold(config)
+            config = self._config if path is None else configuration.load(NodeConfig, path)
+            # Before they are read: what changes meanwhile is seen the next time.
+            files = _stamps(config)
+            self._holdings = material.hold(config)
         except GatewayError as error:
+            # The stamps stay: what was refused may be put right in a file that is not among these.
             self._tell("settings", error)
-            return before.config, before.holdings
+            return
         self._well("settings")
-        # Only now: what was refused may be put right in a file that is not among these.
-        self._stamp = stamp
-        return config, holdings
+        self._config, self._stamps = config, (settings, files)
 
     async def _fetch(self) -> tuple[datetime, FetcherInterface]:
         """Read what is published, and say when that began.
@@ -193,15 +198,16 @@ class Upkeep:
         except TimeoutError:
             return began, SilentFetcher(f"the server has not answered within {FETCH_SECONDS:g} seconds")
 
-    def _read(self, fetched: FetcherInterface, what: str) -> Trusted:
+    def _read(self, fetched: FetcherInterface, what: str) -> Trusted | None:
+        """Return what was read; None if that says nothing new."""
         try:
             found = client.load_from(fetched, self.material.config.directory, self._clock())
         except GatewayError as error:
             self._tell(what, error)
-            return self._published
+            return None
         if what == "mirror" and found.problem is not None:
             self._tell(what, found.problem)
-            return self._published
+            return None
         self._well(what)
         return found
 
@@ -217,25 +223,24 @@ class Upkeep:
 
 @contextmanager
 def survived(what: str) -> Iterator[None]:
-    """Go on after an error that nobody foresaw: what must run for ever does not end because a disk was full once."""
+    """Go on after an error, and tell it: what must run for ever does not end because a disk was full once."""
     try:
         yield
+    except GatewayError as error:
+        diagnostics.warning("failed", extra={"about": what, "code": error.code.name, "detail": error.detail})
     except Exception:  # noqa: BLE001  logged whole
         diagnostics.exception("unforeseen error", extra={"about": what})
 
 
-def _stamp(held: NodeMaterial) -> Stamp:
-    """Return what tells whether one of the files has changed."""
-    config = held.config
-    paths = [held.path, config.certificate, config.tls_key, config.passphrase_file, *config.signing_keys]
-    if config.hsm is not None:
-        paths.append(config.hsm.pin_file)
-    return tuple(_look_at(path) for path in paths if path is not None)
+def _stamps(config: NodeConfig) -> tuple[Stamp, ...]:
+    """Return the stamps of the files that settings name."""
+    named = [config.certificate, config.tls_key, config.passphrase_file, *config.signing_keys]
+    return tuple(map(_look_at, [*named, config.hsm.pin_file if config.hsm is not None else None]))
 
 
-def _look_at(path: Path) -> tuple[int, int, int]:
+def _look_at(path: Path | None) -> Stamp:
     try:
-        found = path.stat()
+        found = path.stat() if path is not None else None
     except OSError:
-        return NOTHING_THERE
-    return found.st_mtime_ns, found.st_size, found.st_ino
+        found = None
+    return (found.st_mtime_ns, found.st_size, found.st_ino) if found is not None else NOTHING_THERE

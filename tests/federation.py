@@ -48,6 +48,9 @@ DELIVERY = Delivery(
 )
 
 
+UNTIL_SECONDS = 60.0
+
+
 class Actor:
     """One participant's keys and connection, with no good manners."""
 
@@ -264,6 +267,13 @@ async def running(made: Federation, start: Iterable[str]) -> AsyncIterator[Feder
             await actor.channel.close()
         for code in list(made.nodes):
             await made.stop(code)
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Wait for what no event tells."""
+    async with asyncio.timeout(UNTIL_SECONDS):
+        while not done():
+            await asyncio.sleep(0.01)
 
 
 def ref(signed: pb.SignedEnvelope) -> ids.EnvelopeRef:

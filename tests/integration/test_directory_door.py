@@ -34,7 +34,7 @@ from gateway.trust.lists import SignedList
 from gateway.trust.repository import Repository
 from gateway.trust.roles import HASH, TIMESTAMP, list_path, node_role
 from gateway.trust.signing import signer_of
-from tests.federation import ports
+from tests.federation import ports, until
 
 pytestmark = pytest.mark.integration
 
@@ -502,12 +502,6 @@ async def offering(bench: Bench, code: str, publisher: Publisher | None = None) 
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def published(bench: Bench, code: str) -> int:

@@ -28,7 +28,7 @@ from gateway.clock import system_clock
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
 from gateway.node import unwatched
-from tests.federation import Actor, Federation, federation, ref, relay_one
+from tests.federation import Actor, Federation, federation, ref, relay_one, until
 
 pytestmark = pytest.mark.integration
 
@@ -344,9 +344,3 @@ def rows(store: Path, query: str) -> list[tuple[str, ...]]:
         return list(connection.execute(query))
     finally:
         connection.close()
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not true():
-            await asyncio.sleep(0.01)

@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,7 @@ from gateway.transport import TlsIdentity
 from gateway.trust.lists import SignedList
 from tests import paperwork
 from tests.enrolling import REGISTRARS, entered, registering
-from tests.federation import Federation, authority_of, code_of
+from tests.federation import Federation, authority_of, code_of, until
 from tests.processes import finished
 
 pytestmark = pytest.mark.integration
@@ -54,12 +54,6 @@ ROUNDS_IN_FLIGHT = 4
 async def fed(tmp_path: Path) -> AsyncIterator[Federation]:
     async with registering(tmp_path / "fed") as made:
         yield made
-
-
-async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not done():
-            await asyncio.sleep(0.02)
 
 
 async def rotate(fed: Federation, address: str, *what: str) -> dict[str, str]:

@@ -49,7 +49,7 @@ from gateway.trust.fetch import MemoryFetcher, SilentFetcher
 from gateway.trust.problem import Reason
 from gateway.trust.roles import TIMESTAMP
 from tests.enrolling import registering
-from tests.federation import Actor, Federation, code_of, federation, ref, relay_one
+from tests.federation import Actor, Federation, code_of, federation, ref, relay_one, until
 from tests.unit.test_trust_fetch import certificate
 
 pytestmark = pytest.mark.integration
@@ -218,6 +218,18 @@ async def test_a_certificate_that_does_not_fit_is_told_and_the_one_in_use_stays(
     await publish(fed, participant(fed.directory, "ee/fiu", status=Status.REVOKED))
     assert not node.upkeep.directory().roles("ee/fiu"), "deaf to the directory"
     (await collecting(fed.actor("ee/prosecutor"))).cancel()
+
+
+async def test_a_certificate_that_comes_before_the_news_of_its_ca_is_taken_with_that_news(fed: Federation) -> None:
+    node, config = fed.nodes["ee"], fed.nodes["ee"].upkeep.material.config
+    before = node.upkeep.material.identity
+    changed = DevelopmentPki("rogatory.test", system_clock())
+    replace_certificate(config.certificate, config.tls_key, changed.leaf(Address.of_node("ee")))
+    await node.upkeep.look()
+    assert node.upkeep.material.identity == before
+    both = fed.directory.node("ee").ca + changed.node_ca("ee").pem.decode()
+    await publish(fed, node_entry(fed.directory, "ee", ca=both))
+    assert node.upkeep.material.identity.chain_pem == config.certificate.read_bytes()
 
 
 async def test_half_written_settings_change_nothing(fed: Federation) -> None:
@@ -553,6 +565,16 @@ async def test_key_that_was_published_while_the_directory_was_read_is_not_called
     await looking
 
 
+async def test_directory_that_could_not_be_read_does_not_say_that_a_key_is_nobodys(
+    fed: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise Refusal(ErrorCode.BAD_DIRECTORY, "expired, the copy too")
+
+    monkeypatch.setattr(client, "load_from", refused)
+    assert await fed.nodes["ee"].upkeep.know({KEY}) == {KEY}
+
+
 async def test_news_of_another_node_does_not_say_that_a_key_is_nobodys(
     fed: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -648,12 +670,6 @@ async def test_repository_that_drips_is_given_up_waited_for_once_and_told(
         assert upkeep._fetching is not None
         server.released.set()
         await upkeep._fetching[1]
-
-
-async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not done():
-            await asyncio.sleep(0.01)
 
 
 async def test_an_expired_directory_lets_nobody_in_but_operators_to_trace(fed: Federation) -> None:

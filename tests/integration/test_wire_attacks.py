@@ -27,7 +27,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.node import WIRE_ALLOWANCE
 from gateway.signature import Domain
 from tests.enrolling import registering
-from tests.federation import Actor, Federation, code_of, federation, ref, relay_one
+from tests.federation import Actor, Federation, code_of, federation, ref, relay_one, until
 from tests.judge import judge
 
 BLOCK = (ids.MEASURE_BLOCK_WITHDRAWAL,)
@@ -445,12 +445,6 @@ NONSENSE = [
     pytest.param(b"\xff\xff\xff", id="undecodable"),
     pytest.param(GrpcStatus(code=5, message="else").SerializeToString(), id="another status"),
 ]
-
-
-async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not done():
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("details", NONSENSE)
