@@ -17,6 +17,7 @@ import click
 from gateway import config, material
 from gateway.clock import system_clock
 from gateway.config import NodeConfig
+from gateway.errors import ErrorCode, Refusal
 from gateway.node import Node
 from gateway.publisher import Publisher
 
@@ -50,14 +51,22 @@ def command(path: Path) -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("gateway").setLevel(logging.INFO)
-    settings = config.load(NodeConfig, path)
-    if settings.publisher is not None:
-        # First of all: after a pause that was longer than what is published counts, it could not start by that.
-        Publisher(settings.publisher, material.passphrase_of(settings, None), system_clock).renew(system_clock())
-    loaded = material.check_node(settings, path=path)
+    loaded = _load(path)
     for warning in loaded.warnings:
         logging.getLogger("gateway").warning(warning)
     asyncio.run(_serve(loaded))
+
+
+def _load(path: Path) -> material.NodeMaterial:
+    settings = config.load(NodeConfig, path)
+    try:
+        return material.check_node(settings, path=path)
+    except Refusal as error:
+        if settings.publisher is None or error.code is not ErrorCode.BAD_DIRECTORY:
+            raise
+    # It was off for longer than what it had published counts, and nobody else can publish anew.
+    Publisher(settings.publisher, material.passphrase_of(settings, None), system_clock).renew(system_clock())
+    return material.check_node(settings, path=path)
 
 
 async def _serve(loaded: material.NodeMaterial) -> None:
