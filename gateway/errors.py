@@ -34,6 +34,7 @@ class ErrorCode(IntEnum):
     NO_LEGAL_BASIS = 42
     EXCEEDS_GRANT = 43
     UNKNOWN_CITATION = 44
+    NATIONAL_LAW = 45
     # record
     ID_CONFLICT = 50
     # dispatch

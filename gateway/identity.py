@@ -44,10 +44,12 @@ class Role(Enum):
     CENTRAL_AUTHORITY = "central-authority"
     COURT = "court"
     FIU = "fiu"
+    CONTACT_POINT = "contact-point"
     EXCHANGE = "exchange"
     OPERATOR = "operator"
     AUDITOR = "auditor"
     REGISTRAR = "registrar"
+    OMBUDSPERSON = "ombudsperson"
     NODE = "node"
 
 

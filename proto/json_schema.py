@@ -26,6 +26,8 @@ from rogatory import validation
 
 FOLDER = "rogatory/v1/schema"
 STANDING_ALONE = ("AssetAmount", "IdentityPayload", "Person", "TransactionRecord", "WalletIdentifier")
+SHARED = ("Notice", "ObjectionNotice")  # one document for several kinds of envelope, or under a name of its own
+NAMESAKES = ("Acknowledgement", "Objection")  # messages named like a kind that has another body
 
 Schema = dict[str, object]
 
@@ -49,9 +51,13 @@ class Contract:
         self.comments = comments
 
     def documents(self) -> list[str]:
-        """Return the names of the messages that get a schema: `KIND_FREEZE_REQUEST` has the body FreezeRequest."""
+        """Return the names of the messages that get a schema: `KIND_FREEZE_REQUEST` has the body FreezeRequest.
+
+        Kinds without a message of their own name share one of `SHARED`.
+        """
         kinds = [value.name.removeprefix("KIND_") for value in self.enums["Kind"].value if value.number]
-        return sorted([*STANDING_ALONE, *("".join(part.capitalize() for part in kind.split("_")) for kind in kinds)])
+        named = {"".join(part.capitalize() for part in kind.split("_")) for kind in kinds}.difference(NAMESAKES)
+        return sorted({*STANDING_ALONE, *SHARED, *(named & self.messages.keys())})
 
     def schema(self, name: str) -> Schema:
         """Return the schema of one document."""

@@ -92,7 +92,7 @@ def decision(**changes: Any) -> orders.ReviewDecision:
     fields: dict[str, Any] = {
         "outcome": ids.OUTCOME_GRANTED,
         "court": COURT,
-        "dual_criminality": orders.DUAL_CRIMINALITY_LISTED_OFFENCE,
+        "dual_criminality": ids.DUAL_CRIMINALITY_LISTED_OFFENCE,
         "listed_offence": certificates.LISTED_OFFENCE_SWINDLING,
         "maximum_sentence_months": 60,
         "reasons": "all conditions are met",
@@ -103,7 +103,7 @@ def decision(**changes: Any) -> orders.ReviewDecision:
     if fields.get("ground"):
         applies = orders.GroundConsidered(ground=fields["ground"], applies=True, reasons="see above")
         fields = {"considered": [applies], "consultation": "by telephone on 20 November 2026"} | fields
-    if fields["dual_criminality"] != orders.DUAL_CRIMINALITY_LISTED_OFFENCE:
+    if fields["dual_criminality"] != ids.DUAL_CRIMINALITY_LISTED_OFFENCE:
         fields |= {"listed_offence": certificates.LISTED_OFFENCE_UNSPECIFIED, "conduct": "taking money for nothing"}
     return orders.ReviewDecision(**fields)
 

@@ -15,6 +15,7 @@ from typing import IO, Final
 
 import click
 from google.protobuf.message import Message
+from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway import codec
 from gateway.cli import document, kinds, output
@@ -95,12 +96,13 @@ def check_order(path: Path, kind: str | None, as_json: bool) -> None:
     """Judge a document: an order, a request, a decision, a report or what follows them.
 
     All that is wrong with it is told, each with its rule and article. With --json: {kind, valid, problems}.
+    Where several kinds have one format, as notices have, --kind says by whose rules.
     """
     value = json_form.load(document.raw(path))
     message = kinds.find([value], kind)
     problems = [
         Verdict(valid=False, code=problem.rule or Code.CONTRACT, reason=problem.detail, field=problem.field)
-        for problem in _problems(value, message)
+        for problem in _problems(value, message, kinds.of_word(kind))
     ]
     if as_json:
         told = [{"code": each.code, "reason": each.reason, "field": each.field} for each in problems]
@@ -114,15 +116,15 @@ def check_order(path: Path, kind: str | None, as_json: bool) -> None:
         raise click.exceptions.Exit(SOME_NOT_VALID)
 
 
-def _problems(value: object, kind: type[Message]) -> Sequence[Refusal]:
+def _problems(value: object, message: type[Message], kind: ids.Kind.ValueType) -> Sequence[Refusal]:
     """Return what is wrong with a document; what cannot be read has one problem, which hides the others."""
     try:
-        made = json_form.from_object(value, kind)
+        made = json_form.from_object(value, message)
         wallets.complete_all(made)
         codec.check(made, ErrorCode.BAD_INPUT)
     except Refusal as error:
         return [error]
-    return checks.problems(made)
+    return checks.problems(made, kind)
 
 
 def _of_record(found: object) -> Verdict:

@@ -37,7 +37,14 @@ KINDS: Final[Mapping[str, type[Message]]] = MappingProxyType(
         **ALONE,
     }
 )
-"""What a file can hold, by the word that `--kind` takes."""
+"""What a file can hold, by the word that `--kind` takes. Several kinds may have one format."""
+
+
+def of_word(word: str | None) -> ids.Kind.ValueType:
+    """Return the kind of envelope that a word of `--kind` names, or none."""
+    name = f"KIND_{(word or '').upper().replace('-', '_')}"
+    return ids.Kind.Value(name) if name in ids.Kind.keys() else ids.KIND_UNSPECIFIED  # noqa: SIM118  it is no dict
+
 
 option: Final = click.option(
     "--kind", type=click.Choice(sorted(KINDS)), metavar="KIND", help="What FILE is, e.g. freeze-request."
@@ -70,7 +77,7 @@ def _fitting(entries: Sequence[object]) -> str:
     left = [*KINDS]
     for fits in (_has_names, _can_be_read, _keeps_contract):
         fitting = [word for word in left if all(_holds(fits, each, KINDS[word]) for each in entries)]
-        if len(fitting) == 1:
+        if len({KINDS[word] for word in fitting}) == 1:
             return fitting[0]
         if not fitting:
             break

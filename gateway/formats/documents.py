@@ -15,19 +15,26 @@ from rogatory.v1 import certificates_pb2 as certificates
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import followups_pb2 as followups
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import notices_pb2 as notices
 from rogatory.v1 import orders_pb2 as orders
 from rogatory.v1 import selftest_pb2 as selftest
 
 from gateway import codec, envelope
 from gateway.errors import ErrorCode, Refusal
-from gateway.formats import checks, wallets
+from gateway.formats import checks, headers, wallets
 from gateway.formats.codes import Code, refuse
+from gateway.formats.headers import request_of as request_of  # noqa: PLC0414  belongs to both
 
 Request: TypeAlias = (
     certificates.FreezeRequest
     | certificates.ConfiscationRequest
     | assistance.EvidenceRequest
     | assistance.PreservationRequest
+    | assistance.TakedownNotice
+    | followups.RestitutionDecision
+    | followups.Extension
+    | followups.TransferOrder
+    | notices.Notice
 )
 Document: TypeAlias = (
     Request
@@ -38,17 +45,18 @@ Document: TypeAlias = (
     | orders.DomesticOrder
     | orders.ExecutionReport
     | orders.Disclosure
-    | followups.Extension
+    | followups.LimitationRequest
     | followups.Limitation
     | followups.Withdrawal
     | followups.Release
     | followups.Claim
-    | followups.RestitutionDecision
-    | followups.TransferOrder
     | followups.SharingStatement
     | followups.CustodyEvent
-    | assistance.TakedownNotice
+    | assistance.ProvisionalFreeze
     | assistance.SpontaneousInformation
+    | notices.ObjectionNotice
+    | notices.PriorityDecision
+    | notices.FinalReport
     | selftest.TestOrder
     | selftest.TestReport
 )
@@ -59,9 +67,15 @@ REQUESTS: Final[MappingProxyType[ids.Kind.ValueType, type[Request]]] = MappingPr
         ids.KIND_CONFISCATION_REQUEST: certificates.ConfiscationRequest,
         ids.KIND_EVIDENCE_REQUEST: assistance.EvidenceRequest,
         ids.KIND_PRESERVATION_REQUEST: assistance.PreservationRequest,
+        ids.KIND_TAKEDOWN_NOTICE: assistance.TakedownNotice,
+        ids.KIND_RESTITUTION_DECISION: followups.RestitutionDecision,
+        ids.KIND_ENFORCEMENT_REQUEST: notices.Notice,
+        ids.KIND_EXTENSION: followups.Extension,
+        ids.KIND_VALIDATION: notices.Notice,
+        ids.KIND_TRANSFER_ORDER: followups.TransferOrder,
     }
 )
-"""What one State asks of another: a draft carries one of these, and a referral puts one before a court."""
+"""What somebody else of the sender's country must sign too: a draft carries one of these."""
 
 BODIES: Final[MappingProxyType[ids.Kind.ValueType, type[Document]]] = MappingProxyType(
     {
@@ -73,19 +87,35 @@ BODIES: Final[MappingProxyType[ids.Kind.ValueType, type[Document]]] = MappingPro
         ids.KIND_DOMESTIC_ORDER: orders.DomesticOrder,
         ids.KIND_EXECUTION_REPORT: orders.ExecutionReport,
         ids.KIND_DISCLOSURE: orders.Disclosure,
-        ids.KIND_EXTENSION: followups.Extension,
         ids.KIND_LIMITATION: followups.Limitation,
         ids.KIND_WITHDRAWAL: followups.Withdrawal,
         ids.KIND_RELEASE: followups.Release,
         ids.KIND_CLAIM: followups.Claim,
-        ids.KIND_RESTITUTION_DECISION: followups.RestitutionDecision,
-        ids.KIND_TRANSFER_ORDER: followups.TransferOrder,
         ids.KIND_SHARING_STATEMENT: followups.SharingStatement,
         ids.KIND_CUSTODY_EVENT: followups.CustodyEvent,
-        ids.KIND_TAKEDOWN_NOTICE: assistance.TakedownNotice,
         ids.KIND_SPONTANEOUS_INFORMATION: assistance.SpontaneousInformation,
         ids.KIND_TEST_ORDER: selftest.TestOrder,
         ids.KIND_TEST_REPORT: selftest.TestReport,
+        ids.KIND_ACKNOWLEDGEMENT: notices.Notice,
+        ids.KIND_CLARIFICATION_REQUEST: notices.Notice,
+        ids.KIND_CLARIFICATION: notices.Notice,
+        ids.KIND_OBJECTION: notices.ObjectionNotice,
+        ids.KIND_OBJECTION_DECISION: notices.Notice,
+        ids.KIND_DELAY_NOTICE: notices.Notice,
+        ids.KIND_FORWARDING: notices.Notice,
+        ids.KIND_PROVISIONAL_FREEZE: assistance.ProvisionalFreeze,
+        ids.KIND_PROVISIONAL_ORDER: orders.DomesticOrder,
+        ids.KIND_CONFIRMATION: notices.Notice,
+        ids.KIND_CLOSURE: notices.Notice,
+        ids.KIND_CLAIM_DECISION: followups.Claim,
+        ids.KIND_PRIORITY_DECISION: notices.PriorityDecision,
+        ids.KIND_PRIORITY_DISPUTE: notices.Notice,
+        ids.KIND_FINAL_REPORT: notices.FinalReport,
+        ids.KIND_WATCHLIST_NOTICE: assistance.SpontaneousInformation,
+        ids.KIND_GRIEVANCE: notices.Notice,
+        ids.KIND_GRIEVANCE_ANSWER: notices.Notice,
+        ids.KIND_LIMITATION_REQUEST: followups.LimitationRequest,
+        ids.KIND_LIMITATION_ANSWER: notices.Notice,
     }
 )
 
@@ -93,6 +123,20 @@ FROZEN: Final = frozenset(
     {orders.FREEZE_STATUS_FROZEN, orders.FREEZE_STATUS_PARTIALLY_FROZEN, orders.FREEZE_STATUS_ALREADY_FROZEN}
 )
 WHOLLY_FROZEN: Final = frozenset({orders.FREEZE_STATUS_FROZEN, orders.FREEZE_STATUS_ALREADY_FROZEN})
+STILL_FROZEN: Final = FROZEN | {
+    orders.FREEZE_STATUS_EXTENDED,
+    orders.FREEZE_STATUS_LIMITED,
+    orders.FREEZE_STATUS_PARTIALLY_RELEASED,
+    orders.FREEZE_STATUS_SUSPENDED_BY_REMEDY,
+}
+DONE: Final = WHOLLY_FROZEN | {
+    orders.FREEZE_STATUS_EXTENDED,
+    orders.FREEZE_STATUS_LIMITED,
+    orders.FREEZE_STATUS_PARTIALLY_RELEASED,
+    orders.FREEZE_STATUS_RELEASED,
+    orders.FREEZE_STATUS_TRANSFERRED,
+}
+"""What was ordered was done in full: to freeze, to extend or limit, to release or transfer."""
 
 
 def encode(document: Document) -> bytes:
@@ -145,15 +189,13 @@ def check_against_header(header: pb.Header, document: Document) -> None:
     """Check that a header says what its document says.
 
     1. The document is the one that belongs to the header's kind.
-    2. It keeps the rules of its own format.
-    3. Measures and data classes are the same; a referral carries the request as it came, so there they may be fewer.
-    4. Outcome and ground are the same; nothing but a decision, a report and a countersignature has an outcome.
-    5. A freezing certificate is urgent exactly if its header is; another urgent request says why.
-    6. A decision says that dual criminality is absent exactly if it refuses, wholly or in part, on that ground.
-    7. A draft carries a request of the same sender and case, to whose body the request commits, with the same measures,
+    2. It keeps the rules of its own format, and of its kind.
+    3. Measures, classes of data, outcome, ground, sums and end are the same, and it is as urgent: see `headers.check`.
+    4. A decision says that dual criminality is absent exactly if it refuses, wholly or in part, on that ground.
+    5. A draft carries a request of the same sender and case, to whose body the request commits, with the same measures,
        data classes and urgency as its own header; and the request's header fits its body by these rules.
-    8. A countersignature bears a signature exactly if the outcome is a grant, and otherwise says why not.
-    9. A report gives transactions only as TRANSACTIONAL data, one result for one wallet wherever it is named, nothing
+    6. A countersignature bears a signature exactly if the outcome is a grant, and otherwise says why not.
+    7. A report gives transactions only as TRANSACTIONAL data, one result for one wallet wherever it is named, nothing
        frozen in a quoted wallet, frozen amounts only where something is frozen, and results that fit its outcome.
 
     Raises:
@@ -166,49 +208,33 @@ def check_against_header(header: pb.Header, document: Document) -> None:
 
 
 def _check_rules(header: pb.Header, document: Document) -> None:
-    """Rules 2 to 9, for a document of the header's kind that keeps its contract."""
-    _check_format(document)
+    """Rules 2 to 7, for a document of the header's kind that keeps its contract."""
+    _check_format(document, header.kind)
+    headers.check(header, document)  # (3)
     match document:
         case orders.Draft():
-            _check_outcome(header, ids.OUTCOME_UNSPECIFIED)
             _check_draft(header, document)
         case orders.Countersignature():
-            _check_countersignature(header, document)
-        case orders.ReviewReferral():
-            _check_outcome(header, ids.OUTCOME_UNSPECIFIED)
-            _check_referral(header, document)
+            _check_countersignature(document)
         case orders.ReviewDecision():
-            _check_same(header, document)
-            _check_decision(header, document)
+            _check_decision(document)
         case orders.ExecutionReport():
-            _check_same(header, document)
-            _check_outcome(header, document.outcome)
             _check_report(document)
         case _:
-            _check_same(header, document)
-            _check_outcome(header, ids.OUTCOME_UNSPECIFIED)
-            _check_urgency(header, document)
-
-
-def request_of(referral: orders.ReviewReferral) -> Request:
-    """Return the request that a referral puts before a court."""
-    name = referral.WhichOneof("request")
-    if name is None:
-        raise ValueError("a referral without a request is refused when it is parsed")
-    found: Request = getattr(referral, name)
-    return found
+            pass
 
 
 def check_answers_order(order: orders.DomesticOrder, report: orders.ExecutionReport) -> None:
     """Check that a report answers exactly this order.
 
-    1. One result for each wallet of the order, in its order, and none for any other wallet.
+    1. One result for each wallet of the order, in its order, and none for any other wallet. An order about customers or
+       other identifiers names no wallet, and is answered with those that were found.
     2. No measure and no class of data that was not ordered.
 
     Raises:
         Refusal: CONTENT_MISMATCH for 1, EXCEEDS_GRANT for 2.
     """
-    for position, result in enumerate(report.results):  # (1)
+    for position, result in enumerate(report.results if order.wallets else ()):  # (1)
         if position >= len(order.wallets) or result.wallet != order.wallets[position]:
             detail = "not the wallet that the order names in this place"
             raise _mismatch(Code.RESULTS_NOT_AS_ORDERED, detail, f"results[{position}].wallet")
@@ -245,91 +271,48 @@ def _check_contract(document: Document) -> None:
         raise _mismatch(Code.CONTRACT, error.detail, error.field) from error
 
 
-def _check_format(document: Document) -> None:
+def _check_format(document: Document, kind: ids.Kind.ValueType = ids.KIND_UNSPECIFIED) -> None:
     """Rule 2."""
-    for problem in checks.problems(document):
+    for problem in checks.problems(document, kind):
         raise problem
 
 
-def _check_same(header: pb.Header, document: Document) -> None:
-    """Rule 3. A document that cannot name measures or classes has a header without any."""
-    if list(header.measures) != list(getattr(document, "measures", ())):
-        raise _mismatch(Code.HEADER_MEASURES, "the header names other measures than the document", "measures")
-    if list(header.data_classes) != list(getattr(document, "data_classes", ())):
-        detail = "the header names other classes of data than the document"
-        raise _mismatch(Code.HEADER_DATA_CLASSES, detail, "data_classes")
-
-
-def _check_referral(header: pb.Header, referral: orders.ReviewReferral) -> None:
-    """Rules 3 and 5, for a referral."""
-    request = request_of(referral)
-    if not set(header.measures) <= set(getattr(request, "measures", ())):
-        raise _mismatch(Code.HEADER_MEASURES, "the header names what the request does not ask", "measures")
-    if not set(header.data_classes) <= set(request.data_classes):
-        raise _mismatch(Code.HEADER_DATA_CLASSES, "the header names what the request does not ask", "data_classes")
-    _check_urgency(header, request)
-
-
-def _check_outcome(header: pb.Header, outcome: ids.Outcome.ValueType) -> None:
+def _check_decision(decision: orders.ReviewDecision) -> None:
     """Rule 4."""
-    if header.outcome != outcome:
-        raise _mismatch(Code.HEADER_OUTCOME, "the header names another outcome than the document", "outcome")
-
-
-def _check_urgency(header: pb.Header, document: Document) -> None:
-    """Rule 5: 2018/1805 Art. 9(3) and Annex I section B."""
-    urgent = header.urgency == ids.URGENCY_URGENT
-    match document:
-        case certificates.FreezeRequest():
-            if urgent != bool(document.urgency.grounds):
-                detail = "header and section B differ on whether it is urgent"
-                raise _mismatch(Code.HEADER_URGENCY, detail, "urgency.grounds")
-        case assistance.EvidenceRequest():
-            if urgent and not document.urgency_grounds:
-                raise _mismatch(Code.HEADER_URGENCY, "it is urgent, and does not say why", "urgency_grounds")
-        case _:
-            pass  # its urgency is that of the case, and its header's alone
-
-
-def _check_decision(header: pb.Header, decision: orders.ReviewDecision) -> None:
-    """Rules 4 and 6."""
-    _check_outcome(header, decision.outcome)
-    if header.ground != decision.ground:
-        raise _mismatch(Code.HEADER_GROUND, "the header names another ground than the document", "ground")
-    absent = decision.dual_criminality == orders.DUAL_CRIMINALITY_ABSENT
+    absent = decision.dual_criminality == ids.DUAL_CRIMINALITY_ABSENT
     if absent != (decision.ground == ids.GROUND_NO_DUAL_CRIMINALITY):
         detail = "absent dual criminality is its own ground, and no other's (Art. 8(1)(e))"
         raise _mismatch(Code.DUAL_CRIMINALITY_CONTRADICTS_GROUND, detail, "dual_criminality")
 
 
 def _check_draft(header: pb.Header, draft: orders.Draft) -> None:
-    """Rule 7."""
+    """Rule 5."""
     try:
         request = envelope.parse_header(draft.envelope)
     except Refusal as error:
         raise _mismatch(Code.DRAFT_DIFFERS, error.detail, "envelope.header") from error
     if request.kind not in REQUESTS:
-        raise _mismatch(Code.DRAFT_KIND, "a draft carries a request to another State", "envelope.header.kind")
+        raise _mismatch(Code.DRAFT_KIND, "a draft carries what somebody else must sign too", "envelope.header.kind")
     for name in ("sender", "case_id", "urgency"):
         if getattr(request, name) != getattr(header, name):
             raise _mismatch(Code.DRAFT_DIFFERS, "the draft and its request differ", f"envelope.header.{name}")
     for name in ("measures", "data_classes"):
         if list(getattr(request, name)) != list(getattr(header, name)):
             raise _mismatch(Code.DRAFT_DIFFERS, "the draft and its request differ", f"envelope.header.{name}")
+    headers.check_repeated(header, request, headers.SUMS)
     envelope.check_commitment(request, draft.salt, draft.body)
     decode_for(request, draft.body)
 
 
-def _check_countersignature(header: pb.Header, answer: orders.Countersignature) -> None:
-    """Rules 4 and 8."""
+def _check_countersignature(answer: orders.Countersignature) -> None:
+    """Rule 6."""
     signed = answer.HasField("signature")
-    _check_outcome(header, ids.OUTCOME_GRANTED if signed else ids.OUTCOME_REFUSED)
     if signed == bool(answer.reason):
         raise _mismatch(Code.SIGNATURE_OR_REASON, "either a signature, or the reason why there is none", "reason")
 
 
 def _check_report(report: orders.ExecutionReport) -> None:
-    """Rule 9."""
+    """Rule 7."""
     if report.transactions and ids.DATA_CLASS_TRANSACTIONAL not in report.data_classes:
         detail = "transactions are data of a class that the header does not name"
         raise _mismatch(Code.DATA_OF_OTHER_CLASS, detail, "transactions")
@@ -342,12 +325,12 @@ def _check_report(report: orders.ExecutionReport) -> None:
             raise _mismatch(Code.RESULTS_CONTRADICT, "two different results for one wallet", f"{where}.wallet")
         if result.status in FROZEN and not wallets.is_executable(result.wallet):
             raise _mismatch(Code.QUOTED_NOT_EXECUTABLE, "a quoted wallet cannot be frozen", f"{where}.status")
-        if (result.frozen or result.HasField("frozen_at_us")) and result.status not in FROZEN:
+        if (result.frozen or result.HasField("frozen_at_us")) and result.status not in STILL_FROZEN:
             detail = "nothing is frozen, yet an amount or a time is given"
             raise _mismatch(Code.NOTHING_FROZEN, detail, f"{where}.frozen")
     statuses = {result.status for result in report.results}
-    if report.outcome == ids.OUTCOME_GRANTED and not statuses <= WHOLLY_FROZEN:
-        detail = "not everything is frozen, so it is not executed in full"
+    if report.outcome == ids.OUTCOME_GRANTED and not statuses <= DONE:
+        detail = "not everything was done, so it is not executed in full"
         raise _mismatch(Code.OUTCOME_CONTRADICTS_RESULTS, detail, "outcome")
     if report.outcome == ids.OUTCOME_REFUSED and (statuses & FROZEN or report.transactions):
         raise _mismatch(Code.OUTCOME_CONTRADICTS_RESULTS, "something was executed, so it is not refused", "outcome")

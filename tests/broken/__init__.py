@@ -6,7 +6,7 @@ kind of property, say, the change first makes a good document of that kind. A te
 
 from collections.abc import Iterator
 
-from tests.broken import assistance, certificates, followups, orders, values
+from tests.broken import assistance, certificates, followups, notices, orders, values
 from tests.broken.case import Case, change
 
 __all__ = ["Case", "change", "every"]
@@ -14,5 +14,5 @@ __all__ = ["Case", "change", "every"]
 
 def every() -> Iterator[Case]:
     """Return all cases."""
-    for module in (certificates, assistance, orders, followups, values):
+    for module in (certificates, assistance, orders, followups, notices, values):
         yield from module.CASES

@@ -15,6 +15,8 @@ EVIDENCE: Final = ids.KIND_EVIDENCE_REQUEST
 PRESERVATION: Final = ids.KIND_PRESERVATION_REQUEST
 INFORMATION: Final = ids.KIND_SPONTANEOUS_INFORMATION
 TAKEDOWN: Final = ids.KIND_TAKEDOWN_NOTICE
+PROVISIONAL: Final = ids.KIND_PROVISIONAL_FREEZE
+WATCHLIST: Final = ids.KIND_WATCHLIST_NOTICE
 
 NOON: Final = parts.at(3, 1, 12)
 
@@ -158,6 +160,43 @@ CASES: Final = (
         Code.FIU_USE_WITHOUT_CONSENT,
         "use",
     ),
+    Case("a State asks itself to hold", PROVISIONAL, {"requested_state": "EE"}, Code.STATES_SAME, "requested_state"),
+    Case(
+        "hold at once for an offence of two years, as a listed one",
+        PROVISIONAL,
+        {"offence.maximum_sentence_months": 24},
+        Code.LISTED_OFFENCE_UNDER_36_MONTHS,
+        "offence.maximum_sentence_months",
+    ),
+    Case(
+        "confiscate at once",
+        PROVISIONAL,
+        {"measures": [ids.MEASURE_BLOCK_WITHDRAWAL, ids.MEASURE_CONFISCATE]},
+        Code.PROVISIONAL_BEYOND_HOLDING,
+        "measures",
+    ),
+    Case(
+        "hold at once, from police to police",
+        PROVISIONAL,
+        {"channel": assistance.INFORMATION_CHANNEL_POLICE},
+        Code.CHANNEL_OF_OTHERS,
+        "channel",
+    ),
+    Case(
+        "hold at once, and nothing will follow",
+        PROVISIONAL,
+        {"request_will_follow": False},
+        Code.REQUEST_WILL_NOT_FOLLOW,
+        "request_will_follow",
+    ),
+    Case(
+        "wallets to look out for, as evidence",
+        WATCHLIST,
+        {"channel": assistance.INFORMATION_CHANNEL_POLICE, "use": assistance.PERMITTED_USE_EVIDENCE},
+        Code.WATCHLIST_NOT_INTELLIGENCE,
+        "use",
+    ),
+    Case("no wallet to look out for", WATCHLIST, {"wallets": None}, Code.WATCHLIST_EMPTY, "wallets"),
     Case(
         "a place that is not on the web",
         TAKEDOWN,

@@ -13,6 +13,7 @@ from tests.samples import parts
 
 EXTENSION: Final = ids.KIND_EXTENSION
 LIMITATION: Final = ids.KIND_LIMITATION
+TO_LIMIT: Final = ids.KIND_LIMITATION_REQUEST
 CLAIM: Final = ids.KIND_CLAIM
 RESTITUTION: Final = ids.KIND_RESTITUTION_DECISION
 TRANSFER: Final = ids.KIND_TRANSFER_ORDER
@@ -45,16 +46,36 @@ _FREEZES: Final = (
     ),
     Case("extended after it had ended", EXTENSION, {"decided_on": "2027-03-05"}, Code.EXTENDED_AFTER_END, "decided_on"),
     Case(
-        "to be limited, and not how far",
+        "limited, and not how far",
         LIMITATION,
         {"limited_to_us": None, "amounts": None},
         Code.LIMITATION_TO_NOTHING,
         "limited_to_us",
     ),
-    Case("to be limited, with no time to answer", LIMITATION, {"clock": None}, Code.LIMITATION_WITHOUT_CLOCK, "clock"),
+    Case(
+        "an exchange is told that another State has six weeks to answer",
+        LIMITATION,
+        {"clock": parts.clock(measures.CLOCK_RULE_LIMITATION_ANSWER, parts.at(6, 1), parts.at(7, 13))},
+        Code.CLOCK_MISPLACED,
+        "clock.rule",
+    ),
+    Case(
+        "limited, and only asked for",
+        LIMITATION,
+        {"step": followups.LIMITATION_STEP_REQUESTED},
+        Code.LIMITATION_UNDECIDED,
+        "step",
+    ),
+    Case(
+        "to be limited, and not how far",
+        TO_LIMIT,
+        {"limited_to_us": None, "amounts": None},
+        Code.LIMITATION_TO_NOTHING,
+        "limited_to_us",
+    ),
     Case(
         "to be limited, with the time of a confiscation",
-        LIMITATION,
+        TO_LIMIT,
         {"clock": parts.clock(measures.CLOCK_RULE_CONFISCATION_DECISION, parts.at(6, 1), parts.at(7, 16))},
         Code.CLOCK_MISPLACED,
         "clock.rule",
@@ -65,6 +86,20 @@ _FREEZES: Final = (
         {"reason": followups.WITHDRAWAL_REASON_OTHER, "explanation": ""},
         Code.WITHDRAWAL_UNEXPLAINED,
         "explanation",
+    ),
+    Case(
+        "a claim that is decided when it is made",
+        CLAIM,
+        {"outcome": followups.CLAIM_OUTCOME_ALLOWED},
+        Code.CLAIM_ALREADY_DECIDED,
+        "outcome",
+    ),
+    Case(
+        "a decision on a claim, and not what",
+        ids.KIND_CLAIM_DECISION,
+        {"outcome": followups.CLAIM_OUTCOME_UNSPECIFIED},
+        Code.CLAIM_UNDECIDED,
+        "outcome",
     ),
     Case("a victim who lost by no transaction", CLAIM, {"loss_txids": None}, Code.LOSS_NOT_SHOWN, "loss_txids"),
     Case(

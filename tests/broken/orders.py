@@ -18,10 +18,9 @@ REPORT: Final = ids.KIND_EXECUTION_REPORT
 DISCLOSURE: Final = ids.KIND_DISCLOSURE
 
 TESTED: Final = {
-    "dual_criminality": orders.DUAL_CRIMINALITY_CONDUCT_VERIFIED,
+    "dual_criminality": ids.DUAL_CRIMINALITY_CONDUCT_VERIFIED,
     "listed_offence": certificates.LISTED_OFFENCE_UNSPECIFIED,
 }
-GRANTED: Final = {"outcome": ids.OUTCOME_GRANTED, "ground": ids.GROUND_UNSPECIFIED}
 REFUSED: Final = {"outcome": ids.OUTCOME_REFUSED, "measures": None, "data_classes": None}
 
 
@@ -30,6 +29,14 @@ def _considered(ground: ids.Ground.ValueType) -> dict[str, object]:
         "ground": ground,
         "considered": [orders.GroundConsidered(ground=ground, applies=True, reasons="as stated above")],
     }
+
+
+POSTPONED: Final = {
+    "outcome": ids.OUTCOME_POSTPONED,
+    "measures": None,
+    "data_classes": None,
+    **_considered(ids.GROUND_ONGOING_INVESTIGATION),
+}
 
 
 _DECISIONS: Final = (
@@ -50,7 +57,7 @@ _DECISIONS: Final = (
     Case(
         "the conduct was tested, and a listed offence is named",
         DECISION,
-        {"dual_criminality": orders.DUAL_CRIMINALITY_CONDUCT_VERIFIED},
+        {"dual_criminality": ids.DUAL_CRIMINALITY_CONDUCT_VERIFIED},
         Code.LISTED_OFFENCE_NOT_RELIED_ON,
         "listed_offence",
     ),
@@ -87,11 +94,39 @@ _DECISIONS: Final = (
         "measures",
     ),
     Case(
-        "granted, and nothing is",
+        "postponed, and yet a class of data",
         DECISION,
-        GRANTED | {"measures": None, "data_classes": None},
-        Code.GRANTS_NOTHING,
+        POSTPONED | {"data_classes": [parts.SUBSCRIBER]},
+        Code.REFUSED_YET_GRANTS,
         "measures",
+    ),
+    Case(
+        "postponed on no ground",
+        DECISION,
+        POSTPONED | {"ground": ids.GROUND_UNSPECIFIED},
+        Code.POSTPONED_WITHOUT_GROUND,
+        "ground",
+    ),
+    Case(
+        "postponed on a ground of refusal",
+        DECISION,
+        POSTPONED | _considered(ids.GROUND_NE_BIS_IN_IDEM),
+        Code.GROUND_OF_OTHER_OUTCOME,
+        "ground",
+    ),
+    Case(
+        "refused on a ground of postponement",
+        DECISION,
+        REFUSED | _considered(ids.GROUND_ONGOING_INVESTIGATION),
+        Code.GROUND_OF_OTHER_OUTCOME,
+        "ground",
+    ),
+    Case(
+        "refused because it is impossible, which a report says",
+        DECISION,
+        REFUSED | _considered(ids.GROUND_DESTROYED),
+        Code.GROUND_OF_OTHER_OUTCOME,
+        "ground",
     ),
     Case(
         "a freeze refused in part because of a trial",
@@ -216,6 +251,16 @@ _ORDERS: Final = (
     ),
 )
 
+_PROVISIONAL: Final = (
+    Case(
+        "provisional, and without an end of its own",
+        ids.KIND_PROVISIONAL_ORDER,
+        {"lapses_by_itself": False},
+        Code.PROVISIONAL_WITHOUT_LAPSE,
+        "lapses_by_itself",
+    ),
+)
+
 GONE: Final = "results[1]"
 HELD: Final = "results[0]"
 
@@ -253,6 +298,7 @@ _REPORTS: Final = (
         Code.CLARIFICATION_NOT_ASKED,
         "objections",
     ),
+    Case("held, and no wallet has a result", REPORT, {"results": None}, Code.HELD_WITHOUT_RESULTS, "results"),
     Case("the value of nothing", REPORT, {"property": ""}, Code.VALUE_WITHOUT_PROPERTY, "property"),
     Case("moved, by no transaction", REPORT, {f"{GONE}.moved_in": None}, Code.MOVED_WITHOUT_HASHES, f"{GONE}.moved_in"),
     Case(
@@ -427,4 +473,4 @@ _DISCLOSURES: Final = (
     ),
 )
 
-CASES: Final = (*_DECISIONS, *_ORDERS, *_REPORTS, *_DISCLOSURES)
+CASES: Final = (*_DECISIONS, *_ORDERS, *_PROVISIONAL, *_REPORTS, *_DISCLOSURES)

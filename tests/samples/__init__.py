@@ -10,7 +10,7 @@ from typing import Final
 from google.protobuf.message import Message
 from rogatory.v1 import identifiers_pb2 as ids
 
-from tests.samples import assistance, certificates, followups, orders, parts, selftest
+from tests.samples import assistance, certificates, followups, notices, orders, parts, selftest
 
 _MAKERS: Final[MappingProxyType[ids.Kind.ValueType, Callable[[], Message]]] = MappingProxyType(
     {
@@ -38,6 +38,28 @@ _MAKERS: Final[MappingProxyType[ids.Kind.ValueType, Callable[[], Message]]] = Ma
         ids.KIND_CUSTODY_EVENT: followups.custody_event,
         ids.KIND_TEST_ORDER: selftest.order,
         ids.KIND_TEST_REPORT: selftest.report,
+        ids.KIND_ACKNOWLEDGEMENT: notices.acknowledgement,
+        ids.KIND_CLARIFICATION_REQUEST: notices.clarification_request,
+        ids.KIND_CLARIFICATION: notices.clarification,
+        ids.KIND_OBJECTION: notices.objection,
+        ids.KIND_OBJECTION_DECISION: notices.objection_decision,
+        ids.KIND_DELAY_NOTICE: notices.delay_notice,
+        ids.KIND_FORWARDING: notices.forwarding,
+        ids.KIND_PROVISIONAL_FREEZE: assistance.provisional_freeze,
+        ids.KIND_PROVISIONAL_ORDER: orders.provisional_order,
+        ids.KIND_CONFIRMATION: notices.confirmation,
+        ids.KIND_VALIDATION: notices.validation,
+        ids.KIND_CLOSURE: notices.closure,
+        ids.KIND_CLAIM_DECISION: followups.claim_decision,
+        ids.KIND_PRIORITY_DECISION: notices.priority_decision,
+        ids.KIND_PRIORITY_DISPUTE: notices.priority_dispute,
+        ids.KIND_FINAL_REPORT: notices.final_report,
+        ids.KIND_ENFORCEMENT_REQUEST: notices.enforcement_request,
+        ids.KIND_WATCHLIST_NOTICE: assistance.watchlist_notice,
+        ids.KIND_GRIEVANCE: notices.grievance,
+        ids.KIND_GRIEVANCE_ANSWER: notices.grievance_answer,
+        ids.KIND_LIMITATION_REQUEST: followups.limitation_request,
+        ids.KIND_LIMITATION_ANSWER: notices.limitation_answer,
     }
 )
 
@@ -50,6 +72,15 @@ def complete(kind: ids.Kind.ValueType) -> Message:
 def every() -> dict[ids.Kind.ValueType, Message]:
     """Return the complete document of each kind."""
     return {kind: make() for kind, make in _MAKERS.items()}
+
+
+def named() -> dict[str, Message]:
+    """Return the complete document of each kind by the kind's name, for one message serves several."""
+    return {_name(kind): document for kind, document in every().items()}
+
+
+def _name(kind: ids.Kind.ValueType) -> str:
+    return "".join(word.capitalize() for word in ids.Kind.Name(kind).removeprefix("KIND_").split("_"))
 
 
 def alone() -> dict[str, Message]:

@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 
 from google.protobuf.message import Message
-from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway.formats import json_form
 from tests import samples
 
 FOLDER = Path(__file__).parents[2] / "proto" / "rogatory" / "v1" / "examples"
 
-MADE_BY_MACHINE = {ids.KIND_DRAFT, ids.KIND_COUNTERSIGNATURE, ids.KIND_TEST_ORDER, ids.KIND_TEST_REPORT}
+MADE_BY_MACHINE = {"Draft", "Countersignature", "TestOrder", "TestReport"}
 """Nobody fills these in: they carry envelopes, signatures and random numbers."""
 
 
@@ -21,9 +20,9 @@ def text(message: Message) -> str:
 
 
 def examples() -> dict[str, str]:
-    """Return the content of each file by its name."""
-    filled_in = [message for kind, message in samples.every().items() if kind not in MADE_BY_MACHINE]
-    return {f"{each.DESCRIPTOR.name}.json": text(each) for each in (*filled_in, *samples.alone().values())}
+    """Return the content of each file by its name: that of the kind, for one message serves several."""
+    filled_in = {name: message for name, message in samples.named().items() if name not in MADE_BY_MACHINE}
+    return {f"{name}.json": text(each) for name, each in (filled_in | samples.alone()).items()}
 
 
 def main() -> None:

@@ -75,6 +75,30 @@ def preservation_request() -> assistance.PreservationRequest:
     )
 
 
+def provisional_freeze() -> assistance.ProvisionalFreeze:
+    """Return what one financial intelligence unit asks another at once."""
+    asking = parts.prosecutor(signed_on="2026-02-27")
+    asking.name, asking.type = "Rahapesu Andmebüroo", parties.AUTHORITY_TYPE_OTHER_COMPETENT
+    return assistance.ProvisionalFreeze(
+        requesting_authority=asking,
+        requested_state="DE",
+        offence=certificates.offence(),
+        wallets=parts.authorities_wallets(),
+        measures=parts.FREEZE,
+        urgency_grounds="A withdrawal of 12.5 bitcoins was asked for on 26 February 2026 and is held till night.",
+        channel=assistance.INFORMATION_CHANNEL_FIU,
+        request_will_follow=True,
+    )
+
+
+def watchlist_notice() -> assistance.SpontaneousInformation:
+    """Return wallets to look out for."""
+    told = spontaneous_information()
+    told.channel, told.use = assistance.INFORMATION_CHANNEL_FIU, assistance.PERMITTED_USE_INTELLIGENCE_ONLY
+    told.information = "Wallets of the same group; takings pass through them before they reach an exchange."
+    return told
+
+
 def spontaneous_information() -> assistance.SpontaneousInformation:
     """Return what one State tells another unasked."""
     return assistance.SpontaneousInformation(

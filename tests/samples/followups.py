@@ -20,16 +20,28 @@ def extension() -> followups.Extension:
     )
 
 
-def limitation() -> followups.Limitation:
+def limitation_request() -> followups.LimitationRequest:
     """Return a request to limit the freeze."""
-    return followups.Limitation(
+    return followups.LimitationRequest(
         authority=parts.court(),
         order_number=parts.ORDER_NUMBER,
-        step=followups.LIMITATION_STEP_REQUESTED,
         limited_to_us=parts.at(9, 3, 17),
         amounts=[parts.bitcoin("1000000000")],
         reasons="A year of a frozen account weighs heavily where nothing has been heard for half of it.",
         clock=parts.clock(measures.CLOCK_RULE_LIMITATION_ANSWER, parts.at(6, 1), parts.at(7, 13), parts.at(6, 20, 10)),
+    )
+
+
+def limitation() -> followups.Limitation:
+    """Return the limitation of the freeze, as the exchange is served with it."""
+    return followups.Limitation(
+        authority=parts.court(),
+        order_number=parts.ORDER_NUMBER,
+        step=followups.LIMITATION_STEP_LIMITED,
+        limited_to_us=parts.at(9, 3, 17),
+        amounts=[parts.bitcoin("1000000000")],
+        reasons="The court limits its order.",
+        clock=parts.clock(measures.CLOCK_RULE_SET_BY_ORDER, parts.at(7, 14), parts.at(7, 16), parts.at(7, 15, 9)),
     )
 
 
@@ -72,10 +84,16 @@ def claim() -> followups.Claim:
         filed_on="2026-05-04",
         court="Landgericht Hamburg",
         suspensive=True,
-        outcome=followups.CLAIM_OUTCOME_PARTLY_ALLOWED,
         loss_txids=[parts.txid("loss")],
         tracing_method=followups.TRACING_METHOD_PRO_RATA,
     )
+
+
+def claim_decision() -> followups.Claim:
+    """Return what became of it."""
+    decided = claim()
+    decided.outcome = followups.CLAIM_OUTCOME_PARTLY_ALLOWED
+    return decided
 
 
 def restitution_decision() -> followups.RestitutionDecision:

@@ -7,6 +7,7 @@ from rogatory.v1 import certificates_pb2 as certificates_pb
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
+from rogatory.v1 import notices_pb2 as notices
 from rogatory.v1 import orders_pb2 as orders
 from rogatory.v1 import persons_pb2 as persons
 
@@ -70,7 +71,7 @@ def review_decision() -> orders.ReviewDecision:
         outcome=ids.OUTCOME_PARTLY_GRANTED,
         ground=ids.GROUND_PRIVILEGE_OR_IMMUNITY,
         court=parts.court(),
-        dual_criminality=orders.DUAL_CRIMINALITY_LISTED_OFFENCE,
+        dual_criminality=ids.DUAL_CRIMINALITY_LISTED_OFFENCE,
         domestic_provision="Sections 263 and 261 of the Criminal Code (StGB)",
         reasons="All conditions are met. Messages to the subject's lawyer are privileged and stay out.",
         measures=parts.FREEZE,
@@ -123,6 +124,16 @@ def domestic_order() -> orders.DomesticOrder:
     )
 
 
+def provisional_order() -> orders.DomesticOrder:
+    """Return the order of the financial intelligence unit, four days before the court's."""
+    order = domestic_order()
+    order.court.name, order.court.file_number = "Zentralstelle für Finanztransaktionsuntersuchungen", "FIU-26-4471"
+    order.legal_basis = "Section 40 of the Money Laundering Act (GwG)"
+    order.effective_at_us, order.expires_at_us = parts.at(2, 27, 17), parts.at(3, 6, 17)
+    order.review_at_us = parts.at(3, 5, 17)
+    return order
+
+
 def execution_report() -> orders.ExecutionReport:
     """Return what was executed: one account frozen in part, one empty since long."""
     return orders.ExecutionReport(
@@ -133,8 +144,8 @@ def execution_report() -> orders.ExecutionReport:
         transactions=parts.transactions(),
         remarks="The customer has not been told.",
         objections=[
-            orders.Objection(
-                reason=orders.OBJECTION_REASON_DATA_NOT_HELD,
+            notices.Objection(
+                reason=notices.OBJECTION_REASON_DATA_NOT_HELD,
                 explanation="The copy of the passport is with the provider of the identity check.",
                 clarification_asked="Whether a certified copy from there will do.",
                 preserved=True,

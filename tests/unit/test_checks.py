@@ -7,12 +7,15 @@ import pytest
 from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
+from rogatory.v1 import followups_pb2 as followups
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import notices_pb2 as notices
 from rogatory.v1 import orders_pb2 as orders
 
 from gateway import codec
 from gateway.errors import ErrorCode
 from gateway.formats import checks
+from gateway.formats.checks import by_kind
 from gateway.formats.codes import Code
 from gateway.formats.documents import BODIES
 from tests import broken, messages, samples
@@ -28,12 +31,12 @@ def name(kind: ids.Kind.ValueType) -> str:
 
 @pytest.mark.parametrize("kind", KINDS, ids=name)
 def test_the_complete_document_of_each_kind_has_no_problem(kind: ids.Kind.ValueType) -> None:
-    assert checks.problems(samples.complete(kind)) == ()
+    assert checks.problems(samples.complete(kind), kind) == ()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{name(case.kind)}: {case.sentence}")
 def test_one_change_breaks_exactly_one_rule(case: broken.Case) -> None:
-    found = checks.problems(case.document())
+    found = checks.problems(case.document(), case.kind)
     assert [(problem.rule, problem.field) for problem in found] == [(case.rule, case.field)]
     assert found[0].code == ErrorCode.CONTENT_MISMATCH
 
@@ -85,15 +88,60 @@ def test_a_referral_has_the_problems_of_its_request() -> None:
     assert [problem.field for problem in checks.problems(referral)] == ["freeze.confiscation.stay_frozen"]
 
 
-@given(st.sampled_from(sorted(BODIES)).flatmap(lambda kind: messages.messages(BODIES[kind].DESCRIPTOR)))
-def test_no_message_at_all_makes_it_fail(message: Message) -> None:
-    for problem in checks.problems(message):
+@pytest.mark.parametrize(
+    ("member", "kind"),
+    [
+        ("restitution", ids.KIND_RESTITUTION_DECISION),
+        ("enforcement", ids.KIND_ENFORCEMENT_REQUEST),
+        ("provisional_freeze", ids.KIND_PROVISIONAL_FREEZE),
+        ("takedown", ids.KIND_TAKEDOWN_NOTICE),
+    ],
+)
+def test_a_request_within_a_referral_is_held_to_the_rules_of_its_own_kind(
+    member: str, kind: ids.Kind.ValueType
+) -> None:
+    referral = orders.ReviewReferral(**{member: samples.complete(kind)})  # type: ignore[arg-type]  # by name
+    assert checks.problems(referral, ids.KIND_REVIEW_REFERRAL) == ()
+    for case in CASES:
+        if case.kind == kind:
+            broken_one = orders.ReviewReferral(**{member: case.document()})  # type: ignore[arg-type]
+            found = [(each.rule, each.field) for each in checks.problems(broken_one, ids.KIND_REVIEW_REFERRAL)]
+            assert found == [(case.rule, f"{member}.{case.field}")]
+
+
+def test_every_request_that_a_referral_can_carry_has_its_kind() -> None:
+    members = orders.ReviewReferral.DESCRIPTOR.oneofs_by_name["request"].fields
+    assert {field.name: field.message_type for field in members} == {
+        name: BODIES[kind].DESCRIPTOR for name, kind in by_kind.REFERRED.items()
+    }
+
+
+def test_every_kind_that_is_a_notice_has_its_row() -> None:
+    assert {kind for kind, body in BODIES.items() if body is notices.Notice} == set(by_kind.NOTICES)
+
+
+def test_older_steps_of_a_limitation_can_be_read_and_are_not_sent() -> None:
+    limitation = samples.complete(ids.KIND_LIMITATION)
+    broken.change(limitation, "step", followups.LIMITATION_STEP_AGREED)
+    assert checks.problems(limitation) == ()
+    assert [each.rule for each in checks.problems(limitation, ids.KIND_LIMITATION)] == [Code.LIMITATION_UNDECIDED]
+
+
+@given(
+    st.sampled_from(sorted(BODIES)).flatmap(
+        lambda kind: st.tuples(st.just(kind), messages.messages(BODIES[kind].DESCRIPTOR))
+    )
+)
+def test_no_message_at_all_makes_it_fail(made: tuple[ids.Kind.ValueType, Message]) -> None:
+    kind, message = made
+    for problem in checks.problems(message, kind):
         assert problem.rule in Code.__members__
 
 
 @given(st.data())
 def test_no_sample_with_chance_in_it_makes_it_fail(data: st.DataObject) -> None:
-    document = samples.complete(data.draw(st.sampled_from(KINDS)))
+    kind = data.draw(st.sampled_from(KINDS))
+    document = samples.complete(kind)
     for _ in range(data.draw(st.integers(1, 5))):
         part = document
         while True:
@@ -106,7 +154,7 @@ def test_no_sample_with_chance_in_it_makes_it_fail(data: st.DataObject) -> None:
         one = messages.values(field)
         value = data.draw(st.lists(one, max_size=2) if field.is_repeated else one)
         broken.change(part, field.name, value)
-    problems = checks.problems(document)
+    problems = checks.problems(document, kind)
     assert all(problem.rule in Code.__members__ for problem in problems)
 
 
@@ -129,6 +177,12 @@ OPTIONAL = (
     (ids.KIND_DOMESTIC_ORDER, "effective_at_us"),
     (ids.KIND_EXECUTION_REPORT, "estimated_value"),
     (ids.KIND_SPONTANEOUS_INFORMATION, "transactions[3].balance_changes[1].decimals"),
+    (ids.KIND_LIMITATION, "clock"),
+    (ids.KIND_LIMITATION, "amounts"),
+    (ids.KIND_LIMITATION_REQUEST, "limited_to_us"),
+    (ids.KIND_CLARIFICATION_REQUEST, "ground"),
+    (ids.KIND_CONFIRMATION, "measures"),
+    (ids.KIND_FINAL_REPORT, "remarks"),
     (ids.KIND_TRANSFER_ORDER, "test_amount"),
     (ids.KIND_TRANSFER_ORDER, "not_before_us"),
 )
@@ -138,7 +192,7 @@ OPTIONAL = (
 def test_what_no_article_demands_may_be_absent(kind: ids.Kind.ValueType, field: str) -> None:
     document = samples.complete(kind)
     broken.change(document, field, None)
-    assert checks.problems(document) == ()
+    assert checks.problems(document, kind) == ()
 
 
 def test_the_samples_keep_their_contract_too() -> None:

@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rogatory.v1 import measures_pb2 as measures
 
+from gateway import deadlines
 from gateway.clock import to_micros
 from gateway.formats import checks
 from gateway.formats.checks import clocks
@@ -51,7 +52,7 @@ def test_hours_begin_at_once_or_with_the_next_full_hour(hours: int, minutes: int
         pytest.param(datetime(2026, 4, 17, tzinfo=UTC), [], id="the end of the 45th day"),
         pytest.param(datetime(2026, 4, 20, 22, tzinfo=UTC), [], id="moved past a weekend"),
         pytest.param(datetime(2026, 4, 15, tzinfo=UTC), [Code.CLOCK_TOO_SHORT], id="the 44th day"),
-        pytest.param(datetime(2026, 4, 26, tzinfo=UTC), [Code.CLOCK_TOO_LONG], id="moved by more than a week"),
+        pytest.param(datetime(2026, 5, 1, tzinfo=UTC), [Code.CLOCK_TOO_LONG], id="moved by two weeks"),
     ],
 )
 def test_days_end_with_the_last_one_or_with_the_next_that_is_worked(due: datetime, broken: list[str]) -> None:
@@ -70,6 +71,70 @@ def test_whatever_the_zone_the_season_and_the_holidays_a_right_end_is_let_throug
     start = wall.replace(tzinfo=ZoneInfo(zone))
     end = (start + timedelta(days=rule[1] + 1 + holidays)).replace(hour=0, minute=0, second=0, microsecond=0)
     assert rules(clock(rule[0], start.astimezone(UTC), end.astimezone(UTC))) == []
+
+
+EVERYWHERE = (
+    *("ee", "de", "fi", "fr", "lv", "hu", "ro", "pt", "es", "gr", "ie"),  # Member States
+    *("az", "ru", "kg", "vu", "mm", "np", "cn", "ye", "ae"),  # the longest holidays
+    *("gb", "ch", "us", "br", "ca", "au", "nz", "jp", "in", "sg", "xx"),  # zones of every kind, and none
+)
+
+
+@given(
+    st.sampled_from(sorted(clocks.LENGTHS)),
+    st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001  by timezones
+    st.sampled_from(EVERYWHERE),
+)
+@settings(max_examples=500)
+def test_what_the_node_counts_is_what_a_document_may_say(
+    rule: measures.ClockRule.ValueType, start: datetime, country: str
+) -> None:
+    assert rules(clock(rule, start, deadlines.due(rule, start, country))) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "start", "country"),
+    [
+        pytest.param(measures.CLOCK_RULE_CLARIFICATION, datetime(2024, 12, 20, 9, tzinfo=UTC), "lv", id="Latvia"),
+        pytest.param(CONFISCATION, datetime(2025, 2, 3, 9, tzinfo=UTC), "az", id="Azerbaijan"),
+        pytest.param(measures.CLOCK_RULE_PRODUCTION, datetime(2024, 12, 18, 9, tzinfo=UTC), "ru", id="Russia"),
+        pytest.param(
+            measures.CLOCK_RULE_ENFORCEMENT_RECOGNITION, datetime(2029, 4, 12, 9, tzinfo=UTC), "mm", id="Myanmar"
+        ),
+    ],
+)
+def test_the_longest_holidays_there_are_make_no_right_end_wrong(
+    rule: measures.ClockRule.ValueType, start: datetime, country: str
+) -> None:
+    assert rules(clock(rule, start, deadlines.due(rule, start, country))) == []
+
+
+@pytest.mark.parametrize(
+    ("due", "broken"),
+    [
+        pytest.param(datetime(2026, 3, 10, tzinfo=UTC), [], id="the end of the fifth"),
+        pytest.param(datetime(2026, 3, 6, tzinfo=UTC), [Code.CLOCK_TOO_SHORT], id="the end of the third"),
+        pytest.param(datetime(2026, 4, 1, tzinfo=UTC), [Code.CLOCK_TOO_LONG], id="four weeks"),
+    ],
+)
+def test_working_days_have_weekends_between_them(due: datetime, broken: list[str]) -> None:
+    assert rules(clock(measures.CLOCK_RULE_ENFORCEMENT_RECOGNITION, NOON, due)) == broken
+
+
+def test_a_provisional_freeze_may_be_shorter_than_seven_days_and_no_longer() -> None:
+    provisional = measures.CLOCK_RULE_PROVISIONAL
+    assert rules(clock(provisional, NOON, NOON + timedelta(hours=72))) == []
+    assert rules(clock(provisional, NOON, NOON + timedelta(days=8))) == []
+    assert rules(clock(provisional, NOON, NOON + timedelta(days=9))) == [Code.CLOCK_TOO_LONG]
+
+
+def test_a_domestic_policy_may_shorten_what_the_law_leaves_open() -> None:
+    assert rules(clock(measures.CLOCK_RULE_ORDINARY_DECISION, NOON, NOON + timedelta(days=2))) == []
+
+
+def test_the_six_weeks_of_the_issuer_stand_in_a_request_to_limit_and_nowhere_else() -> None:
+    assert frozenset({measures.CLOCK_RULE_LIMITATION_ANSWER}) == clocks.OF_LIMITATION
+    assert not clocks.OF_LIMITATION & (clocks.BETWEEN_STATES | clocks.DOMESTIC)
 
 
 def test_expedited_preservation_may_be_shorter_than_ninety_days_and_no_longer() -> None:

@@ -14,6 +14,7 @@ from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import followups_pb2 as followups
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
+from rogatory.v1 import notices_pb2 as notices
 from rogatory.v1 import orders_pb2 as orders
 from rogatory.v1 import parties_pb2 as parties
 from rogatory.v1 import persons_pb2 as persons
@@ -25,7 +26,7 @@ from gateway.formats.documents import BODIES
 from tests import broken, samples
 from tests.samples import parts
 
-FILES = (assistance, certificates, evidence, followups, measures, orders, parties, persons)
+FILES = (assistance, certificates, evidence, followups, measures, notices, orders, parties, persons)
 TELLING = re.compile(
     r"countr|nationalit|territor|(^|_)state$|currenc|languag|translation|iban|^bic$|(^|_)lei$|(^|_)date|_on$|^chain$"
 )

@@ -139,8 +139,18 @@ def test_long_list_says_how_many_it_does_not_show() -> None:
 def test_complete_document_of_every_kind_is_valid(kind: ids.Kind.ValueType, tmp_path: Path) -> None:
     path = tmp_path / "document.json"
     path.write_bytes(json_form.to_json(samples.complete(kind)))
-    done = check("order", path, "--json")
-    assert (done.exit_code, json.loads(done.stdout)["problems"]) == (0, []), done.stdout
+    word = ids.Kind.Name(kind).removeprefix("KIND_").lower().replace("_", "-")
+    for options in ((), ("--kind", word)):
+        done = check("order", path, "--json", *options)
+        assert (done.exit_code, json.loads(done.stdout)["problems"]) == (0, []), done.stdout
+
+
+def test_notice_is_judged_by_the_rules_of_the_kind_that_is_named() -> None:
+    notice = json_form.to_json(samples.complete(ids.KIND_ACKNOWLEDGEMENT)).decode()
+    assert check("order", "-", stdin=notice).exit_code == 0
+    done = check("order", "-", "--json", "--kind", "forwarding", stdin=notice)
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert (done.exit_code, problem["code"], problem["field"]) == (1, "FORWARDED_TO_NOBODY", "competent_authority")
 
 
 def test_everything_that_is_wrong_with_an_order_is_told_at_once() -> None:

@@ -49,7 +49,7 @@ def test_every_kind_of_envelope_and_every_format_that_stands_alone_can_be_shown(
 
 
 @pytest.mark.parametrize(
-    "document", [*samples.every().values(), *samples.alone().values()], ids=lambda m: type(m).__name__
+    "document", [*samples.named().values(), *samples.alone().values()], ids=[*samples.named(), *samples.alone()]
 )
 def test_document_is_recognised_if_it_fits_one_format_only(tmp_path: Path, document: Message) -> None:
     result = run(written(tmp_path, document))

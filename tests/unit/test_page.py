@@ -22,7 +22,8 @@ from gateway.formats.page.model import Rows
 from tests import messages, samples
 from tests.samples import parts
 
-DOCUMENTS = [*samples.every().values(), *samples.alone().values()]
+NAMED = samples.named() | samples.alone()
+DOCUMENTS = [*NAMED.values()]
 REQUEST = samples.certificates.freeze_request()
 NOW = datetime(2026, 3, 6, tzinfo=UTC)
 
@@ -48,7 +49,7 @@ def leaves(message: Message) -> Iterator[tuple[FieldDescriptor, object]]:
 # Layout
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda message: type(message).__name__)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=NAMED)
 def test_every_field_of_a_document_stands_in_exactly_one_section(document: Message) -> None:
     shape = document.DESCRIPTOR
     told = [path for part in layout.LAYOUTS[shape.name].parts for path in part.fields]
@@ -97,7 +98,7 @@ def test_section_of_a_certificate_that_is_not_filled_says_so() -> None:
 # Values
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda message: type(message).__name__)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=NAMED)
 def test_no_value_of_a_document_is_lost_on_its_page(document: Message) -> None:
     shown = squeezed(plain(document))
     for field, value in leaves(document):
@@ -252,7 +253,7 @@ def test_hostile_text_is_only_ever_text(hostile: str) -> None:
         assert line.isprintable()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda message: type(message).__name__)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=NAMED)
 def test_html_is_one_file_that_runs_nothing_and_fetches_nothing(document: Message) -> None:
     written = html.render(page.of(document, NOW))
     reader = read(written)

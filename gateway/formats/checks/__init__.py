@@ -6,7 +6,7 @@ its document is in `documents`; what one document must say of another, in the pr
 
 Every message has its rules under its type, wherever it stands: `clocks.RULES` for a time limit, `sought.RULES` for
 section D of a certificate. This module walks through a document and applies them. A rule that takes two sections stands
-with the document that has both.
+with the document that has both; one that depends on the kind of envelope, in `by_kind`.
 
 Each rule names its article or section; one that is good practice and no law says "house rule".
 """
@@ -17,14 +17,17 @@ from typing import Final
 
 from google.protobuf.message import Message
 from rogatory.v1 import evidence_pb2 as evidence
+from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway.errors import Refusal
 from gateway.formats.checks import (
     assistance,
+    by_kind,
     certificates,
     clocks,
     consequences,
     followups,
+    notices,
     orders,
     parties,
     provider_facing,
@@ -45,6 +48,7 @@ _MODULES: Final = (
     clocks,
     consequences,
     followups,
+    notices,
     orders,
     parties,
     reports,
@@ -63,14 +67,17 @@ _WHOLE: Final = frozenset(kind.full_name for kind in values.WHOLE)
 _PLACE: Final = re.compile(r"(?P<name>\w+)(?:\[(?P<position>[0-9]+)\])?")
 
 
-def problems(document: Message) -> tuple[Refusal, ...]:
+def problems(document: Message, kind: ids.Kind.ValueType = ids.KIND_UNSPECIFIED) -> tuple[Refusal, ...]:
     """Return all problems of a document, in the order of its fields.
 
     Args:
         document: any message of the formats; the result has a meaning only if it keeps its contract.
+        kind: of the envelope that it is for; without, what only some kinds demand is not looked at.
     """
     found: list[Refusal] = []
     _check(Sheet(found), document, facing=isinstance(document, PROVIDER_FACING))
+    if kind:
+        by_kind.check(Sheet(found), kind, document)
     return tuple(sorted(found, key=lambda problem: _order(document, problem.field)))
 
 

@@ -1,14 +1,15 @@
 """Mutual legal assistance beside freezing: evidence, preservation, spontaneous information, takedown.
 
-In: documents of assistance.proto. Source: UNCAC Art. 46; Budapest Convention Art. 29; Regulations (EU) 2023/1543,
-2022/2065 Art. 9 and 2021/784; the practice of treaties; house rules, where
-they are marked so.
+In: documents of assistance.proto. Source: UNCAC Art. 46; Budapest Convention Art. 29 and 35; Directive (EU) 2024/1260;
+Regulations (EU) 2023/1543, 2022/2065 Art. 9 and 2021/784; the practice of treaties; house rules, where they are marked
+so.
 """
 
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from rogatory.v1 import assistance_pb2 as assistance
+from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
 
 from gateway.formats.checks import clocks, days, parties, scope
@@ -33,6 +34,15 @@ _PRESERVATION: Final = frozenset(
 
 PRESERVED_AT_LEAST_US: Final = 60 * days.DAY_US - clocks.SUMMER_TIME_US
 """Budapest Convention Art. 29(7): sixty days, to let the request come."""
+
+_QUICK: Final = frozenset(
+    {
+        assistance.INFORMATION_CHANNEL_FIU,
+        assistance.INFORMATION_CHANNEL_ASSET_RECOVERY,
+        assistance.INFORMATION_CHANNEL_CONTACT_POINT,
+    }
+)
+_HOLDING: Final = frozenset({ids.MEASURE_BLOCK_WITHDRAWAL, ids.MEASURE_BLOCK_CONVERSION, ids.MEASURE_HOLD_INCOMING})
 
 _SET_BY_ORDER: Final = frozenset({measures.CLOCK_RULE_SET_BY_ORDER})
 _WEB: Final = frozenset({"http", "https"})
@@ -130,6 +140,36 @@ def check_preservation(sheet: Sheet, request: assistance.PreservationRequest) ->
     )
 
 
+def check_provisional(sheet: Sheet, request: assistance.ProvisionalFreeze) -> None:
+    """A request to hold at once, before one in due form. Nobody has to have validated it: that is what follows."""
+    asker = request.requesting_authority
+    sheet.need(
+        Code.STATES_SAME,
+        "requested_state",
+        request.requested_state != asker.country,
+        "a State does not ask itself (UNCAC Art. 46(1))",
+    )
+    parties.check_listed(sheet, request.offence)
+    sheet.need(
+        Code.PROVISIONAL_BEYOND_HOLDING,
+        "measures",
+        _HOLDING.issuperset(request.measures),
+        "what is provisional holds, and takes nothing (2024/1260; FATF Recommendation 4)",
+    )
+    sheet.need(
+        Code.CHANNEL_OF_OTHERS,
+        "channel",
+        request.channel in _QUICK,
+        "units, asset recovery offices and contact points ask so, nobody else (2024/1260; Budapest Convention Art. 35)",
+    )
+    sheet.need(
+        Code.REQUEST_WILL_NOT_FOLLOW,
+        "request_will_follow",
+        request.request_will_follow,
+        "it says that a request in due form will follow (2024/1260)",
+    )
+
+
 def check_information(sheet: Sheet, told: assistance.SpontaneousInformation) -> None:
     """What comes from a financial intelligence unit is for analysis, unless it consents (Egmont principles)."""
     sheet.when(told.channel == assistance.INFORMATION_CHANNEL_FIU).need(
@@ -174,6 +214,7 @@ def _split(url: str) -> SplitResult | None:
 RULES: Final = (
     on(assistance.EvidenceRequest, check_evidence),
     on(assistance.PreservationRequest, check_preservation),
+    on(assistance.ProvisionalFreeze, check_provisional),
     on(assistance.SpontaneousInformation, check_information),
     on(assistance.TakedownNotice, check_takedown),
 )

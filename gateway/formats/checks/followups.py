@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Final
 
 from rogatory.v1 import followups_pb2 as followups
-from rogatory.v1 import measures_pb2 as measures
 from rogatory.v1 import parties_pb2 as parties
 
 from gateway.formats.checks import clocks, consequences, days
@@ -48,22 +47,26 @@ def check_extension(sheet: Sheet, extension: followups.Extension) -> None:
     )
 
 
-def check_limitation(sheet: Sheet, limitation: followups.Limitation) -> None:
+def check_limitation_request(sheet: Sheet, request: followups.LimitationRequest) -> None:
     """A request to limit says how far, and gives the issuer six weeks (2018/1805 Art. 12(2))."""
-    sheet.when(limitation.step in _LIMITS).need(
+    _check_limits(sheet, request)
+    clocks.check_place(sheet, "clock", request.clock, clocks.OF_LIMITATION)
+
+
+def check_limitation(sheet: Sheet, limitation: followups.Limitation) -> None:
+    """A limitation says how far. An exchange is served with it, so it has no time limit of the States (house rule)."""
+    _check_limits(sheet.when(limitation.step in _LIMITS), limitation)
+    if limitation.HasField("clock"):
+        clocks.check_place(sheet, "clock", limitation.clock, clocks.DOMESTIC)
+
+
+def _check_limits(sheet: Sheet, limited: followups.LimitationRequest | followups.Limitation) -> None:
+    sheet.need(
         Code.LIMITATION_TO_NOTHING,
         "limited_to_us",
-        limitation.HasField("limited_to_us") or limitation.amounts,
+        limited.HasField("limited_to_us") or limited.amounts,
         "until when, or to which amounts? (2018/1805 Art. 12(2))",
     )
-    sheet.when(limitation.step == followups.LIMITATION_STEP_REQUESTED).need(
-        Code.LIMITATION_WITHOUT_CLOCK,
-        "clock",
-        limitation.HasField("clock"),
-        "the issuer has six weeks to answer (2018/1805 Art. 12(2))",
-    )
-    if limitation.HasField("clock"):
-        clocks.check_place(sheet, "clock", limitation.clock, frozenset({measures.CLOCK_RULE_LIMITATION_ANSWER}))
 
 
 def check_withdrawal(sheet: Sheet, withdrawal: followups.Withdrawal) -> None:
@@ -152,6 +155,7 @@ def _check_digests(sheet: Sheet, event: followups.CustodyEvent) -> None:
 
 RULES: Final = (
     on(followups.Extension, check_extension),
+    on(followups.LimitationRequest, check_limitation_request),
     on(followups.Limitation, check_limitation),
     on(followups.Withdrawal, check_withdrawal),
     on(followups.Claim, check_claim),

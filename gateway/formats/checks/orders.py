@@ -1,7 +1,7 @@
 """Decisions of courts, and their orders to exchanges.
 
-In: a `ReviewDecision`, a `DomesticOrder`. Source: Regulation (EU) 2018/1805 Art. 3, 8, 13, 19; UNCAC Art. 46(21) and
-(26); house rules, where they are marked so.
+In: a `ReviewDecision`, a `DomesticOrder`. Source: Regulation (EU) 2018/1805 Art. 3, 8, 10, 19 and 21; UNCAC Art.
+46(26); house rules, where they are marked so.
 """
 
 from typing import Final
@@ -9,70 +9,36 @@ from typing import Final
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import orders_pb2 as orders
 
+from gateway.formats import grounds
 from gateway.formats.checks import clocks, parties, scope
 from gateway.formats.checks.sheet import Sheet, on
 from gateway.formats.codes import Code
 
-_REFUSALS: Final = frozenset(
-    {
-        ids.GROUND_NE_BIS_IN_IDEM,
-        ids.GROUND_PRIVILEGE_OR_IMMUNITY,
-        ids.GROUND_CERTIFICATE_INCOMPLETE,
-        ids.GROUND_TERRITORIALITY,
-        ids.GROUND_NO_DUAL_CRIMINALITY,
-        ids.GROUND_FUNDAMENTAL_RIGHT,
-        ids.GROUND_RIGHTS_OF_AFFECTED_PERSONS,
-        ids.GROUND_TRIAL_IN_ABSENCE,
-        ids.GROUND_ESSENTIAL_INTERESTS,
-        ids.GROUND_POLITICAL_OFFENCE,
-        ids.GROUND_MILITARY_OFFENCE,
-        ids.GROUND_DISCRIMINATORY_PURPOSE,
-        ids.GROUND_PENALTY_OR_UNFAIR_TRIAL,
-        ids.GROUND_CONTRARY_TO_DOMESTIC_LAW,
-        ids.GROUND_ONGOING_DOMESTIC_PROCEEDINGS,
-        ids.GROUND_DISPROPORTIONATE,
-        ids.GROUND_DATA_PROTECTION,
-        ids.GROUND_NO_LEGAL_BASIS,
-    }
-)
-"""Grounds on which one may refuse, so that one consults first; what is impossible or postponed is another matter."""
+_FREEZING: Final = frozenset({ids.MEASURE_BLOCK_WITHDRAWAL, ids.MEASURE_BLOCK_CONVERSION, ids.MEASURE_HOLD_INCOMING})
 
-_OF_CONFISCATION: Final = frozenset(
-    {
-        ids.GROUND_RIGHTS_OF_AFFECTED_PERSONS,  # Art. 19(1)(e)
-        ids.GROUND_TRIAL_IN_ABSENCE,  # Art. 19(1)(g)
-        ids.GROUND_TOTAL_AT_RISK,  # Art. 21(1)(b)
-        ids.GROUND_ONGOING_CONFISCATION,  # Art. 21(1)(c)
-        ids.GROUND_REMEDY_INVOKED,  # Art. 21(1)(d)
-    }
-)
-_OF_FREEZING: Final = frozenset(
-    {
-        ids.GROUND_ALREADY_FROZEN,  # Art. 10(1)(b)
-        ids.GROUND_PRIORITY_OF_OTHER_ORDER,  # Art. 10(1)(c)
-    }
-)
+_GRANTING_NOTHING: Final = frozenset({ids.OUTCOME_REFUSED, ids.OUTCOME_POSTPONED})
 
-_TESTED: Final = frozenset({orders.DUAL_CRIMINALITY_CONDUCT_VERIFIED, orders.DUAL_CRIMINALITY_ABSENT})
+_TESTED: Final = frozenset({ids.DUAL_CRIMINALITY_CONDUCT_VERIFIED, ids.DUAL_CRIMINALITY_ABSENT})
 
 
 def check_decision(sheet: Sheet, decision: orders.ReviewDecision) -> None:
     """A decision as a whole."""
     _check_dual_criminality(sheet, decision)
     _check_ground(sheet, decision)
-    refused = decision.outcome == ids.OUTCOME_REFUSED
-    granted = bool(decision.measures or decision.data_classes)
-    sheet.when(refused).need(
-        Code.REFUSED_YET_GRANTS, "measures", not granted, "what is refused grants nothing (house rule)"
+    # Whether a grant grants something, its request tells: one for testimony asks for no measure and no class of data.
+    sheet.when(decision.outcome in _GRANTING_NOTHING).need(
+        Code.REFUSED_YET_GRANTS,
+        "measures",
+        not (decision.measures or decision.data_classes),
+        "what is refused or postponed grants nothing (house rule)",
     )
-    sheet.when(not refused).need(Code.GRANTS_NOTHING, "measures", granted, "a grant says what is granted (house rule)")
     _check_considered(sheet, decision)
     clocks.check_list(sheet, decision.clocks, clocks.BETWEEN_STATES)
 
 
 def _check_dual_criminality(sheet: Sheet, decision: orders.ReviewDecision) -> None:
     """A listed offence with its three years, or the conduct that was tested (Art. 3(1) and (2))."""
-    listed = decision.dual_criminality == orders.DUAL_CRIMINALITY_LISTED_OFFENCE
+    listed = decision.dual_criminality == ids.DUAL_CRIMINALITY_LISTED_OFFENCE
     sheet.when(listed).need(
         Code.LISTED_OFFENCE_NOT_NAMED,
         "listed_offence",
@@ -94,7 +60,7 @@ def _check_dual_criminality(sheet: Sheet, decision: orders.ReviewDecision) -> No
     sheet.when(decision.dual_criminality in _TESTED).need(
         Code.CONDUCT_NOT_STATED, "conduct", decision.conduct, "which conduct was tested? (2018/1805 Art. 3(2))"
     )
-    sheet.when(decision.dual_criminality == orders.DUAL_CRIMINALITY_CONDUCT_VERIFIED).need(
+    sheet.when(decision.dual_criminality == ids.DUAL_CRIMINALITY_CONDUCT_VERIFIED).need(
         Code.PROVISION_NOT_STATED,
         "domestic_provision",
         decision.domestic_provision,
@@ -104,30 +70,45 @@ def _check_dual_criminality(sheet: Sheet, decision: orders.ReviewDecision) -> No
 
 def _check_ground(sheet: Sheet, decision: orders.ReviewDecision) -> None:
     """A refusal, whole or in part, has a ground, after consultation (2018/1805 Art. 8(2), 19(2); UNCAC Art. 46(26))."""
-    sheet.when(decision.outcome == ids.OUTCOME_REFUSED).need(
-        Code.REFUSED_WITHOUT_GROUND, "ground", decision.ground, "on which ground? (2018/1805 Art. 8(1), 13(3), 19(1))"
+    outcome, ground = decision.outcome, decision.ground
+    sheet.when(outcome == ids.OUTCOME_REFUSED).need(
+        Code.REFUSED_WITHOUT_GROUND, "ground", ground, "on which ground? (2018/1805 Art. 8(1), 19(1))"
     )
-    sheet.when(decision.outcome == ids.OUTCOME_GRANTED).need(
-        Code.GRANTED_WITH_GROUND, "ground", not decision.ground, "a grant in full has no ground against it (house rule)"
+    sheet.when(outcome == ids.OUTCOME_POSTPONED).need(
+        Code.POSTPONED_WITHOUT_GROUND, "ground", ground, "on which ground? (2018/1805 Art. 10(1), 21(1))"
     )
-    sheet.when(decision.ground in _REFUSALS and decision.outcome != ids.OUTCOME_GRANTED).need(
+    sheet.when(outcome == ids.OUTCOME_GRANTED).need(
+        Code.GRANTED_WITH_GROUND, "ground", not ground, "a grant in full has no ground against it (house rule)"
+    )
+    sheet.when(ground in grounds.CONSULTED and outcome != ids.OUTCOME_GRANTED).need(
         Code.REFUSED_WITHOUT_CONSULTATION,
         "consultation",
         decision.consultation,
         "before a refusal, the issuing authority is consulted (2018/1805 Art. 8(2), 19(2); UNCAC Art. 46(26))",
     )
-    confiscates = ids.MEASURE_CONFISCATE in decision.measures
-    foreign = _OF_FREEZING if confiscates else _OF_CONFISCATION
-    # Only the measures tell of which family the request was; where none is granted, they do not.
-    misplaced = (decision.ground in foreign and decision.measures) or (
-        decision.ground == ids.GROUND_RETURNED_FOR_CORRECTION
-    )
+    if not ground or outcome == ids.OUTCOME_GRANTED:
+        return
+    fits_outcome = grounds.fits(ground, outcome, report=False, asked=None)
     sheet.need(
+        Code.GROUND_OF_OTHER_OUTCOME,
+        "ground",
+        fits_outcome,
+        "this ground is not one for such an outcome (2018/1805 Art. 8(1) and 19(1) against 10(1) and 21(1))",
+    )
+    sheet.when(fits_outcome).need(
         Code.GROUND_OF_OTHER_FAMILY,
         "ground",
-        not misplaced,
+        ground != ids.GROUND_RETURNED_FOR_CORRECTION
+        and grounds.fits(ground, outcome, report=False, asked=_asked(decision)),
         "this ground is not one for such a decision (2018/1805 Art. 8(1), 10(1) against 19(1), 21(1))",
     )
+
+
+def _asked(decision: orders.ReviewDecision) -> ids.Kind.ValueType | None:
+    """Return of which family the request was. Only the measures tell; where none is granted, they do not."""
+    if ids.MEASURE_CONFISCATE in decision.measures:
+        return ids.KIND_CONFISCATION_REQUEST
+    return ids.KIND_FREEZE_REQUEST if _FREEZING & set(decision.measures) else None
 
 
 def _check_considered(sheet: Sheet, decision: orders.ReviewDecision) -> None:

@@ -8,14 +8,17 @@ and a test demands that it finds nothing. What no type can rule out, `check_wall
 Missing on purpose: free texts. No machine can tell whether a sentence speaks of another State; the judge who signs can.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from rogatory.v1 import assistance_pb2 as assistance
 from rogatory.v1 import certificates_pb2 as certificates
 from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import followups_pb2 as followups
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import notices_pb2 as notices
 from rogatory.v1 import orders_pb2 as orders
 from rogatory.v1 import parties_pb2 as parties
 from rogatory.v1 import persons_pb2 as persons
@@ -29,6 +32,8 @@ PROVIDER_FACING: Final = (
     followups.Limitation,
     followups.Release,
     followups.TransferOrder,
+    notices.Notice,
+    assistance.TakedownNotice,
 )
 
 FORBIDDEN_TYPES: Final = frozenset(
@@ -67,13 +72,22 @@ FORBIDDEN_WORDS: Final = frozenset(
 HARMLESS: Final = frozenset({"checksum_state"})
 """A state that is no State."""
 
+OWN_COURTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        assistance.TakedownNotice.DESCRIPTOR.full_name: frozenset({"authority", "authority.country", "territories"}),
+    }
+)
+"""What the law makes an order say (2022/2065 Art. 9(2)(a), (b)), and what is the court's own: who orders it, and where
+it is to have effect. That the authority is of the sender's own country, `headers.check` sees to; a type cannot."""
+
 OWN_DATA: Final = frozenset({persons.Person.DESCRIPTOR.full_name})
 """A customer's country is the customer's own, and known to the exchange."""
 
 
 def leaks(kind: Descriptor) -> tuple[str, ...]:
     """Return the path of every field, in a message or in what it can hold, that could tell of a foreign case."""
-    return tuple(_through(kind.fields, "", frozenset({kind.full_name})))
+    own = OWN_COURTS.get(kind.full_name, frozenset())
+    return tuple(path for path in _through(kind.fields, "", frozenset({kind.full_name})) if path not in own)
 
 
 def _through(fields: Iterable[FieldDescriptor], path: str, within: frozenset[str]) -> Iterator[str]:

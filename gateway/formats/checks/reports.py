@@ -21,6 +21,8 @@ from gateway.formats.codes import Code
 _WITH_SHORTFALL: Final = frozenset({orders.FREEZE_STATUS_PARTIALLY_FROZEN, orders.FREEZE_STATUS_INSUFFICIENT_BALANCE})
 _WITH_OBJECTION: Final = frozenset({orders.FREEZE_STATUS_OBJECTED, orders.FREEZE_STATUS_CLARIFICATION})
 
+_HOLDING: Final = frozenset({ids.MEASURE_BLOCK_WITHDRAWAL, ids.MEASURE_BLOCK_CONVERSION, ids.MEASURE_HOLD_INCOMING})
+
 _HASH: Final = re.compile(r"\b(?:0x)?[0-9a-fA-F]{64}\b")
 """Customers quote the hashes of their transfers to support; as hex digits, these look like private keys."""
 
@@ -42,6 +44,12 @@ def check_report(sheet: Sheet, report: orders.ExecutionReport) -> None:
         "objections",
         any(each.clarification_asked for each in report.objections),
         "say what is asked (2023/1543 Annex III section F)",
+    )
+    sheet.when(_HOLDING & set(report.measures)).need(
+        Code.HELD_WITHOUT_RESULTS,
+        "results",
+        report.results,
+        "something is held, and no wallet has a result (2018/1805 Art. 7(2))",
     )
     sheet.when(report.HasField("estimated_value")).need(
         Code.VALUE_WITHOUT_PROPERTY, "property", report.property, "of what is this the value? (2018/1805 Art. 7(2))"
@@ -120,7 +128,7 @@ def check_disclosure(sheet: Sheet, disclosure: orders.Disclosure) -> None:
     """What is handed over: of the classes named, of their time, and field by field."""
     named = set(disclosure.data_classes)
     answered = {each.data_class for each in disclosure.fields}
-    for field, data_class in _SECTIONS:
+    for field, data_class in SECTIONS:
         given = any(found.name == field for found, _ in disclosure.ListFields())
         sheet.when(given).need(
             Code.SECTION_OF_UNNAMED_CLASS, field, data_class in named, "data of a class that is not named (house rule)"
@@ -150,7 +158,7 @@ def check_executable(sheet: Sheet, wallet: evidence.WalletIdentifier) -> None:
     )
 
 
-_SECTIONS: Final = (
+SECTIONS: Final = (
     ("subscribers", ids.DATA_CLASS_SUBSCRIBER),
     ("accesses", ids.DATA_CLASS_IDENTIFICATION),
     ("transactions", ids.DATA_CLASS_TRANSACTIONAL),

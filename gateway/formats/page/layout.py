@@ -192,7 +192,20 @@ _ORDERS: Final = {
         "",
         (
             Part("", "Remarks of the central authority", ("remarks",)),
-            Part("", "The request as it came", ("freeze", "confiscation", "evidence", "preservation")),
+            Part(
+                "",
+                "The request as it came",
+                (
+                    "freeze",
+                    "confiscation",
+                    "evidence",
+                    "preservation",
+                    "provisional_freeze",
+                    "takedown",
+                    "restitution",
+                    "enforcement",
+                ),
+            ),
         ),
     ),
     "ReviewDecision": Layout(
@@ -257,6 +270,15 @@ _FOLLOWUPS: Final = {
         (
             Part("", "Order", _ORDER),
             Part("", "Decision", ("decision_reference", "decided_on", "expires_at_us", "extended_to_us", "reasons")),
+        ),
+    ),
+    "LimitationRequest": Layout(
+        "Request to limit a freeze",
+        "Regulation (EU) 2018/1805, Art. 12(2)",
+        (
+            Part("", "Order", _ORDER),
+            Part("", "Limitation asked for", ("limited_to_us", "amounts", "reasons")),
+            Part("", "Time to answer", ("clock",)),
         ),
     ),
     "Limitation": Layout(
@@ -346,6 +368,17 @@ _ASSISTANCE: Final = {
             Part("", "Redress", ("redress",)),
         ),
     ),
+    "ProvisionalFreeze": Layout(
+        "Request to hold provisionally",
+        "Directive (EU) 2024/1260; FATF Recommendation 4",
+        (
+            Part("", "Authority and channel", ("requesting_authority", "requested_state", "channel")),
+            Part("", "Offence and facts", ("offence",)),
+            Part("", "What is to be held", ("measures", "wallets")),
+            Part("", "Urgency", ("urgency_grounds",)),
+            Part("", "Request that will follow", ("request_will_follow",)),
+        ),
+    ),
     "SpontaneousInformation": Layout(
         "Spontaneous information",
         "Budapest Convention Art. 26; UNCAC Art. 46(4)",
@@ -353,6 +386,41 @@ _ASSISTANCE: Final = {
             Part("", "Authority", ("authority", "channel", "prior_contact")),
             Part("", "Use", ("use", "conditions")),
             Part("", "Information", ("information", "persons", "wallets", "transactions")),
+        ),
+    ),
+}
+
+_NOTICES: Final = {
+    "Notice": Layout(
+        "Notice of a step in the procedure",
+        "",
+        (
+            Part("", "Authority and reference", ("authority", "reference", "competent_authority")),
+            Part("", "Notice", ("text",)),
+            Part("", "What was decided", ("outcome", "ground", "measures", "data_classes")),
+            Part("", "Time limits", ("clocks",)),
+        ),
+    ),
+    "ObjectionNotice": Layout(
+        "Objection",
+        "Regulation (EU) 2023/1543, Art. 12(1) and Annex III",
+        (Part("", "Order", ("order_number",)), Part("", "What stands in the way", ("objections",))),
+    ),
+    "PriorityDecision": Layout(
+        "Decision on which order goes first",
+        "Regulation (EU) 2018/1805, Art. 26",
+        (
+            Part("", "Order", _ORDER),
+            Part("", "Decision", ("outcome", "ground", "criteria", "reasons")),
+        ),
+    ),
+    "FinalReport": Layout(
+        "Final report on what was recovered",
+        "Regulation (EU) 2018/1805, Art. 30",
+        (
+            Part("", "Order", _ORDER),
+            Part("", "Recovered", ("recovered", "remarks")),
+            Part("", "Where it went", ("dispositions",)),
         ),
     ),
 }
@@ -412,7 +480,7 @@ _ALONE: Final = {
     ),
 }
 
-LAYOUTS: Final = MappingProxyType(_CERTIFICATES | _ORDERS | _FOLLOWUPS | _ASSISTANCE | _TESTS | _ALONE)
+LAYOUTS: Final = MappingProxyType(_CERTIFICATES | _ORDERS | _FOLLOWUPS | _ASSISTANCE | _NOTICES | _TESTS | _ALONE)
 """Layouts by the name of the message."""
 
 COLUMNS: Final[MappingProxyType[str, tuple[tuple[str, tuple[str, ...]], ...]]] = MappingProxyType(

@@ -501,6 +501,64 @@ class PreservationRequest(_message.Message):
 Global___PreservationRequest: _TypeAlias = PreservationRequest  # noqa: Y015
 
 @_typing.final
+class ProvisionalFreeze(_message.Message):
+    """An FIU or 24/7 contact point asks another to have assets held at once, before a request in due form (Directive (EU) 2024/1260; FATF Recommendation 4)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTING_AUTHORITY_FIELD_NUMBER: _builtins.int
+    REQUESTED_STATE_FIELD_NUMBER: _builtins.int
+    OFFENCE_FIELD_NUMBER: _builtins.int
+    WALLETS_FIELD_NUMBER: _builtins.int
+    MEASURES_FIELD_NUMBER: _builtins.int
+    URGENCY_GROUNDS_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    REQUEST_WILL_FOLLOW_FIELD_NUMBER: _builtins.int
+    requested_state: _builtins.str
+    """ISO 3166-1 alpha-2 of the requested State."""
+    urgency_grounds: _builtins.str
+    """Why they would be gone otherwise."""
+    channel: Global___InformationChannel.ValueType
+    """By which channel."""
+    request_will_follow: _builtins.bool
+    """That a request in due form will follow. It must be so."""
+    @_builtins.property
+    def requesting_authority(self) -> _parties_pb2.CompetentAuthority:
+        """Who asks."""
+
+    @_builtins.property
+    def offence(self) -> _certificates_pb2.Offence:
+        """The offence and a brief summary of the facts."""
+
+    @_builtins.property
+    def wallets(self) -> _containers.RepeatedCompositeFieldContainer[_evidence_pb2.WalletIdentifier]:
+        """Wallets that are to be held."""
+
+    @_builtins.property
+    def measures(self) -> _containers.RepeatedScalarFieldContainer[_identifiers_pb2.Measure.ValueType]:
+        """As in the header."""
+
+    def __init__(
+        self,
+        *,
+        requesting_authority: _parties_pb2.CompetentAuthority | None = ...,
+        requested_state: _builtins.str = ...,
+        offence: _certificates_pb2.Offence | None = ...,
+        wallets: _abc.Iterable[_evidence_pb2.WalletIdentifier] | None = ...,
+        measures: _abc.Iterable[_identifiers_pb2.Measure.ValueType] | None = ...,
+        urgency_grounds: _builtins.str = ...,
+        channel: Global___InformationChannel.ValueType = ...,
+        request_will_follow: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["offence", b"offence", "requesting_authority", b"requesting_authority"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "measures", b"measures", "offence", b"offence", "request_will_follow", b"request_will_follow", "requested_state", b"requested_state", "requesting_authority", b"requesting_authority", "urgency_grounds", b"urgency_grounds", "wallets", b"wallets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProvisionalFreeze: _TypeAlias = ProvisionalFreeze  # noqa: Y015
+
+@_typing.final
 class SpontaneousInformation(_message.Message):
     """A State tells another something unasked (Budapest Convention Art. 26; UNCAC Art. 46(4))."""
 

@@ -9,7 +9,9 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from rogatory.v1 import errors_pb2 as _errors_pb2
+from rogatory.v1 import evidence_pb2 as _evidence_pb2
 from rogatory.v1 import identifiers_pb2 as _identifiers_pb2
+from rogatory.v1 import measures_pb2 as _measures_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -45,6 +47,14 @@ class _MilestoneEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Milestone.V
     """A court has decided on it. By the court's node."""
     MILESTONE_EXECUTED: _Milestone.ValueType  # 8
     """Its execution has been reported. By the node of whoever reported."""
+    MILESTONE_DUE_SOON: _Milestone.ValueType  # 9
+    """A time limit on it will soon run out. By the node that keeps the clock, which is its recipient's."""
+    MILESTONE_OVERDUE: _Milestone.ValueType  # 10
+    """A time limit on it has run out. By the node that keeps the clock."""
+    MILESTONE_LAPSED: _Milestone.ValueType  # 11
+    """It has lost its force because a time limit ran out. By the node that keeps the clock."""
+    MILESTONE_COMPETING: _Milestone.ValueType  # 12
+    """Others ask for the same target; said to its recipient alone. By its recipient's node."""
 
 class Milestone(_Milestone, metaclass=_MilestoneEnumTypeWrapper):
     """How far an envelope has come. Each is a statement by whoever saw it happen."""
@@ -67,6 +77,14 @@ MILESTONE_DECIDED: Milestone.ValueType  # 7
 """A court has decided on it. By the court's node."""
 MILESTONE_EXECUTED: Milestone.ValueType  # 8
 """Its execution has been reported. By the node of whoever reported."""
+MILESTONE_DUE_SOON: Milestone.ValueType  # 9
+"""A time limit on it will soon run out. By the node that keeps the clock, which is its recipient's."""
+MILESTONE_OVERDUE: Milestone.ValueType  # 10
+"""A time limit on it has run out. By the node that keeps the clock."""
+MILESTONE_LAPSED: Milestone.ValueType  # 11
+"""It has lost its force because a time limit ran out. By the node that keeps the clock."""
+MILESTONE_COMPETING: Milestone.ValueType  # 12
+"""Others ask for the same target; said to its recipient alone. By its recipient's node."""
 Global___Milestone: _TypeAlias = Milestone  # noqa: Y015
 
 @_typing.final
@@ -96,6 +114,11 @@ class Header(_message.Message):
     COMMITMENT_FIELD_NUMBER: _builtins.int
     ATTACHMENTS_DIGEST_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    DUAL_CRIMINALITY_FIELD_NUMBER: _builtins.int
+    TARGET_TOKENS_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    ORDER_TOTAL_FIELD_NUMBER: _builtins.int
+    IN_FORCE_UNTIL_US_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Version of this format; 1."""
     id: _builtins.str
@@ -130,6 +153,10 @@ class Header(_message.Message):
     """SHA-256 over the manifest of attachments; empty if there are none."""
     traceparent: _builtins.str
     """W3C Trace Context of the sender, version 00; empty if it does not trace."""
+    dual_criminality: _identifiers_pb2.DualCriminality.ValueType
+    """How dual criminality was answered, in the decision of a court and its notice."""
+    in_force_until_us: _builtins.int
+    """Until when what is ordered stands: microseconds since 1970-01-01T00:00:00Z. Absent: until it is ended."""
     @_builtins.property
     def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Addresses of those it is for, in the order of their slots where they have one."""
@@ -145,6 +172,20 @@ class Header(_message.Message):
     @_builtins.property
     def data_classes(self) -> _containers.RepeatedScalarFieldContainer[_identifiers_pb2.DataClass.ValueType]:
         """Classes of data asked, granted, ordered or supplied."""
+
+    @_builtins.property
+    def target_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """What it is aimed at, one keyed token a target: equal tokens are equal targets, and nobody without the federation's
+        target key can tell which. Requests between States alone carry them.
+        """
+
+    @_builtins.property
+    def amount(self) -> _evidence_pb2.Money:
+        """In a request to confiscate: the most that may be recovered on it. In a report or statement: what has been so far."""
+
+    @_builtins.property
+    def order_total(self) -> _evidence_pb2.Money:
+        """In a request to confiscate: the total of the order, which all States together may not exceed (2018/1805 Art. 16(2))."""
 
     def __init__(
         self,
@@ -170,14 +211,24 @@ class Header(_message.Message):
         commitment: _builtins.bytes = ...,
         attachments_digest: _builtins.bytes = ...,
         traceparent: _builtins.str = ...,
+        dual_criminality: _identifiers_pb2.DualCriminality.ValueType = ...,
+        target_tokens: _abc.Iterable[_builtins.bytes] | None = ...,
+        amount: _evidence_pb2.Money | None = ...,
+        order_total: _evidence_pb2.Money | None = ...,
+        in_force_until_us: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_at_us", b"_expires_at_us", "expires_at_us", b"expires_at_us"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_at_us", b"_expires_at_us", "_in_force_until_us", b"_in_force_until_us", "amount", b"amount", "expires_at_us", b"expires_at_us", "in_force_until_us", b"in_force_until_us", "order_total", b"order_total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at_us", b"_expires_at_us", "attachments_digest", b"attachments_digest", "case_id", b"case_id", "cites", b"cites", "commitment", b"commitment", "created_at_us", b"created_at_us", "data_classes", b"data_classes", "expires_at_us", b"expires_at_us", "ground", b"ground", "id", b"id", "instrument", b"instrument", "kind", b"kind", "measures", b"measures", "outcome", b"outcome", "payload_digest", b"payload_digest", "recipients", b"recipients", "sender", b"sender", "sender_key_id", b"sender_key_id", "slots_digest", b"slots_digest", "traceparent", b"traceparent", "urgency", b"urgency", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at_us", b"_expires_at_us", "_in_force_until_us", b"_in_force_until_us", "amount", b"amount", "attachments_digest", b"attachments_digest", "case_id", b"case_id", "cites", b"cites", "commitment", b"commitment", "created_at_us", b"created_at_us", "data_classes", b"data_classes", "dual_criminality", b"dual_criminality", "expires_at_us", b"expires_at_us", "ground", b"ground", "id", b"id", "in_force_until_us", b"in_force_until_us", "instrument", b"instrument", "kind", b"kind", "measures", b"measures", "order_total", b"order_total", "outcome", b"outcome", "payload_digest", b"payload_digest", "recipients", b"recipients", "sender", b"sender", "sender_key_id", b"sender_key_id", "slots_digest", b"slots_digest", "target_tokens", b"target_tokens", "traceparent", b"traceparent", "urgency", b"urgency", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expires_at_us: _TypeAlias = _typing.Literal["expires_at_us"]  # noqa: Y015
     _WhichOneofArgType__expires_at_us: _TypeAlias = _typing.Literal["_expires_at_us", b"_expires_at_us"]  # noqa: Y015
+    _WhichOneofReturnType__in_force_until_us: _TypeAlias = _typing.Literal["in_force_until_us"]  # noqa: Y015
+    _WhichOneofArgType__in_force_until_us: _TypeAlias = _typing.Literal["_in_force_until_us", b"_in_force_until_us"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_at_us) -> _WhichOneofReturnType__expires_at_us | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__in_force_until_us) -> _WhichOneofReturnType__in_force_until_us | None: ...
 
 Global___Header: _TypeAlias = Header  # noqa: Y015
 
@@ -401,6 +452,9 @@ class Statement(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     GROUND_FIELD_NUMBER: _builtins.int
     RULE_FIELD_NUMBER: _builtins.int
+    CLOCK_RULE_FIELD_NUMBER: _builtins.int
+    DUE_US_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
     fingerprint: _builtins.bytes
     """SHA-256 over the envelope as a whole: header, signatures, payload and slots."""
     milestone: Global___Milestone.ValueType
@@ -423,9 +477,17 @@ class Statement(_message.Message):
     """The ground of that decision, if it is not a full grant."""
     rule: _builtins.str
     """Name of the rule of a format that was broken, in a REJECTED; empty if it was none."""
+    clock_rule: _measures_pb2.ClockRule.ValueType
+    """The time limit, in a DUE_SOON, OVERDUE or LAPSED."""
+    due_us: _builtins.int
+    """When that runs out: microseconds since 1970-01-01T00:00:00Z."""
     @_builtins.property
     def envelope(self) -> _identifiers_pb2.EnvelopeRef:
         """The envelope it is about."""
+
+    @_builtins.property
+    def others(self) -> _containers.RepeatedCompositeFieldContainer[_identifiers_pb2.EnvelopeRef]:
+        """In a COMPETING: the envelopes that ask for the same target."""
 
     def __init__(
         self,
@@ -442,10 +504,13 @@ class Statement(_message.Message):
         outcome: _identifiers_pb2.Outcome.ValueType = ...,
         ground: _identifiers_pb2.Ground.ValueType = ...,
         rule: _builtins.str = ...,
+        clock_rule: _measures_pb2.ClockRule.ValueType = ...,
+        due_us: _builtins.int = ...,
+        others: _abc.Iterable[_identifiers_pb2.EnvelopeRef] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "code", b"code", "detail", b"detail", "envelope", b"envelope", "field", b"field", "fingerprint", b"fingerprint", "ground", b"ground", "issuer", b"issuer", "milestone", b"milestone", "outcome", b"outcome", "recipient", b"recipient", "rule", b"rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "clock_rule", b"clock_rule", "code", b"code", "detail", b"detail", "due_us", b"due_us", "envelope", b"envelope", "field", b"field", "fingerprint", b"fingerprint", "ground", b"ground", "issuer", b"issuer", "milestone", b"milestone", "others", b"others", "outcome", b"outcome", "recipient", b"recipient", "rule", b"rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -53,6 +53,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """Measures or data classes beyond what was granted before."""
     ERROR_CODE_UNKNOWN_CITATION: _ErrorCode.ValueType  # 44
     """It cites an envelope that does not exist, or that the sender is no party to."""
+    ERROR_CODE_NATIONAL_LAW: _ErrorCode.ValueType  # 45
+    """The law of this node's country is stricter than the common rules, and says no."""
     ERROR_CODE_ID_CONFLICT: _ErrorCode.ValueType  # 50
     """The same sender and id were used for other bytes."""
     ERROR_CODE_NO_ROUTE: _ErrorCode.ValueType  # 60
@@ -127,6 +129,8 @@ ERROR_CODE_EXCEEDS_GRANT: ErrorCode.ValueType  # 43
 """Measures or data classes beyond what was granted before."""
 ERROR_CODE_UNKNOWN_CITATION: ErrorCode.ValueType  # 44
 """It cites an envelope that does not exist, or that the sender is no party to."""
+ERROR_CODE_NATIONAL_LAW: ErrorCode.ValueType  # 45
+"""The law of this node's country is stricter than the common rules, and says no."""
 ERROR_CODE_ID_CONFLICT: ErrorCode.ValueType  # 50
 """The same sender and id were used for other bytes."""
 ERROR_CODE_NO_ROUTE: ErrorCode.ValueType  # 60

@@ -424,6 +424,56 @@ class Extension(_message.Message):
 Global___Extension: _TypeAlias = Extension  # noqa: Y015
 
 @_typing.final
+class LimitationRequest(_message.Message):
+    """The executing State asks the issuing one to limit a freeze (2018/1805 Art. 12(2))."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORITY_FIELD_NUMBER: _builtins.int
+    ORDER_NUMBER_FIELD_NUMBER: _builtins.int
+    LIMITED_TO_US_FIELD_NUMBER: _builtins.int
+    AMOUNTS_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    CLOCK_FIELD_NUMBER: _builtins.int
+    order_number: _builtins.str
+    """Number of the order that is to be limited."""
+    limited_to_us: _builtins.int
+    """When the freeze is to end: microseconds since 1970-01-01T00:00:00Z."""
+    reasons: _builtins.str
+    """Why."""
+    @_builtins.property
+    def authority(self) -> _parties_pb2.Authority:
+        """Who asks."""
+
+    @_builtins.property
+    def amounts(self) -> _containers.RepeatedCompositeFieldContainer[_evidence_pb2.AssetAmount]:
+        """To what it is to be limited, one amount an asset; empty if only in time."""
+
+    @_builtins.property
+    def clock(self) -> _measures_pb2.Clock:
+        """Six weeks for the issuer."""
+
+    def __init__(
+        self,
+        *,
+        authority: _parties_pb2.Authority | None = ...,
+        order_number: _builtins.str = ...,
+        limited_to_us: _builtins.int | None = ...,
+        amounts: _abc.Iterable[_evidence_pb2.AssetAmount] | None = ...,
+        reasons: _builtins.str = ...,
+        clock: _measures_pb2.Clock | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limited_to_us", b"_limited_to_us", "authority", b"authority", "clock", b"clock", "limited_to_us", b"limited_to_us"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limited_to_us", b"_limited_to_us", "amounts", b"amounts", "authority", b"authority", "clock", b"clock", "limited_to_us", b"limited_to_us", "order_number", b"order_number", "reasons", b"reasons"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__limited_to_us: _TypeAlias = _typing.Literal["limited_to_us"]  # noqa: Y015
+    _WhichOneofArgType__limited_to_us: _TypeAlias = _typing.Literal["_limited_to_us", b"_limited_to_us"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limited_to_us) -> _WhichOneofReturnType__limited_to_us | None: ...
+
+Global___LimitationRequest: _TypeAlias = LimitationRequest  # noqa: Y015
+
+@_typing.final
 class Limitation(_message.Message):
     """A freeze is to be shorter or smaller."""
 
@@ -439,7 +489,7 @@ class Limitation(_message.Message):
     order_number: _builtins.str
     """Number of the order that is limited."""
     step: Global___LimitationStep.ValueType
-    """Where it stands."""
+    """Where it stands: LIMITED; asking and answering have documents of their own."""
     limited_to_us: _builtins.int
     """When the freeze is to end: microseconds since 1970-01-01T00:00:00Z."""
     reasons: _builtins.str
@@ -454,7 +504,7 @@ class Limitation(_message.Message):
 
     @_builtins.property
     def clock(self) -> _measures_pb2.Clock:
-        """Six weeks for the issuer."""
+        """By when the exchange is to act, set by the court itself."""
 
     def __init__(
         self,

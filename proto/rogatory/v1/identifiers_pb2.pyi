@@ -73,10 +73,54 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     """A registrar tries an exchange of its own country out. It orders nothing: no right and no duty follows from it."""
     KIND_TEST_REPORT: _Kind.ValueType  # 24
     """The exchange's answer to a test order. It reports no execution: nothing follows from it in law."""
+    KIND_ACKNOWLEDGEMENT: _Kind.ValueType  # 25
+    """Whoever was asked has it and will deal with it (2014/41 Art. 16(1))."""
+    KIND_CLARIFICATION_REQUEST: _Kind.ValueType  # 26
+    """Whoever was asked asks back: what is missing, or the consultation before a refusal (2018/1805 Art. 8(2); 2023/1543 Art. 10(6))."""
+    KIND_CLARIFICATION: _Kind.ValueType  # 27
+    """The answer to it."""
+    KIND_OBJECTION: _Kind.ValueType  # 28
+    """A provider cannot or need not execute an order ((EU) 2023/1543 Annex III)."""
+    KIND_OBJECTION_DECISION: _Kind.ValueType  # 29
+    """The court's decision on a provider's objection; a grant sets the order aside."""
+    KIND_DELAY_NOTICE: _Kind.ValueType  # 30
+    """Whoever was asked cannot keep a time limit, says why and when it will act (2018/1805 Art. 9(5))."""
+    KIND_FORWARDING: _Kind.ValueType  # 31
+    """It came to an authority that is not competent, which sends it on and tells the issuer (2018/1805 Art. 4(9))."""
+    KIND_PROVISIONAL_FREEZE: _Kind.ValueType  # 32
+    """Between FIUs or 24/7 contact points: hold it now, papers follow; it lapses unless confirmed."""
+    KIND_PROVISIONAL_ORDER: _Kind.ValueType  # 33
+    """An FIU or contact point orders an exchange of its own country to hold or keep; it lapses unless confirmed."""
+    KIND_CONFIRMATION: _Kind.ValueType  # 34
+    """What was provisional stands: a court of the requested State has decided so."""
+    KIND_VALIDATION: _Kind.ValueType  # 35
+    """What was asked in an emergency is validated afterwards ((EU) 2023/1543 Art. 4(5))."""
+    KIND_CLOSURE: _Kind.ValueType  # 36
+    """Whoever asked says that the matter is at its end."""
+    KIND_CLAIM_DECISION: _Kind.ValueType  # 37
+    """What became of a claim or remedy."""
+    KIND_PRIORITY_DECISION: _Kind.ValueType  # 38
+    """Of several orders on one asset, which goes first (2018/1805 Art. 26)."""
+    KIND_PRIORITY_DISPUTE: _Kind.ValueType  # 39
+    """Whoever asked does not agree with that."""
+    KIND_FINAL_REPORT: _Kind.ValueType  # 40
+    """What was done with everything that was recovered (2018/1805 Art. 30)."""
+    KIND_ENFORCEMENT_REQUEST: _Kind.ValueType  # 41
+    """One State asks another to enforce an order that a provider did not follow ((EU) 2023/1543 Art. 16)."""
+    KIND_WATCHLIST_NOTICE: _Kind.ValueType  # 42
+    """Wallets to look out for: intelligence, never a basis of an order."""
+    KIND_GRIEVANCE: _Kind.ValueType  # 43
+    """A participant complains to the ombudsperson of its own country about something that happened."""
+    KIND_GRIEVANCE_ANSWER: _Kind.ValueType  # 44
+    """The ombudsperson's answer."""
+    KIND_LIMITATION_REQUEST: _Kind.ValueType  # 45
+    """The executing State asks the issuing one to limit how long or how far assets stay frozen (2018/1805 Art. 12(2))."""
+    KIND_LIMITATION_ANSWER: _Kind.ValueType  # 46
+    """The issuing State's answer: granted or refused."""
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
-    """What an envelope does in a procedure. Who may send which kind to whom is the table in gateway/authorise.py;
-    what each kind must cite is the table in gateway/procedure.py.
+    """What an envelope does in a procedure. Who may send which kind to whom, and when, is the
+    table in gateway/rules.py.
     """
 
 KIND_UNSPECIFIED: Kind.ValueType  # 0
@@ -129,6 +173,50 @@ KIND_TEST_ORDER: Kind.ValueType  # 23
 """A registrar tries an exchange of its own country out. It orders nothing: no right and no duty follows from it."""
 KIND_TEST_REPORT: Kind.ValueType  # 24
 """The exchange's answer to a test order. It reports no execution: nothing follows from it in law."""
+KIND_ACKNOWLEDGEMENT: Kind.ValueType  # 25
+"""Whoever was asked has it and will deal with it (2014/41 Art. 16(1))."""
+KIND_CLARIFICATION_REQUEST: Kind.ValueType  # 26
+"""Whoever was asked asks back: what is missing, or the consultation before a refusal (2018/1805 Art. 8(2); 2023/1543 Art. 10(6))."""
+KIND_CLARIFICATION: Kind.ValueType  # 27
+"""The answer to it."""
+KIND_OBJECTION: Kind.ValueType  # 28
+"""A provider cannot or need not execute an order ((EU) 2023/1543 Annex III)."""
+KIND_OBJECTION_DECISION: Kind.ValueType  # 29
+"""The court's decision on a provider's objection; a grant sets the order aside."""
+KIND_DELAY_NOTICE: Kind.ValueType  # 30
+"""Whoever was asked cannot keep a time limit, says why and when it will act (2018/1805 Art. 9(5))."""
+KIND_FORWARDING: Kind.ValueType  # 31
+"""It came to an authority that is not competent, which sends it on and tells the issuer (2018/1805 Art. 4(9))."""
+KIND_PROVISIONAL_FREEZE: Kind.ValueType  # 32
+"""Between FIUs or 24/7 contact points: hold it now, papers follow; it lapses unless confirmed."""
+KIND_PROVISIONAL_ORDER: Kind.ValueType  # 33
+"""An FIU or contact point orders an exchange of its own country to hold or keep; it lapses unless confirmed."""
+KIND_CONFIRMATION: Kind.ValueType  # 34
+"""What was provisional stands: a court of the requested State has decided so."""
+KIND_VALIDATION: Kind.ValueType  # 35
+"""What was asked in an emergency is validated afterwards ((EU) 2023/1543 Art. 4(5))."""
+KIND_CLOSURE: Kind.ValueType  # 36
+"""Whoever asked says that the matter is at its end."""
+KIND_CLAIM_DECISION: Kind.ValueType  # 37
+"""What became of a claim or remedy."""
+KIND_PRIORITY_DECISION: Kind.ValueType  # 38
+"""Of several orders on one asset, which goes first (2018/1805 Art. 26)."""
+KIND_PRIORITY_DISPUTE: Kind.ValueType  # 39
+"""Whoever asked does not agree with that."""
+KIND_FINAL_REPORT: Kind.ValueType  # 40
+"""What was done with everything that was recovered (2018/1805 Art. 30)."""
+KIND_ENFORCEMENT_REQUEST: Kind.ValueType  # 41
+"""One State asks another to enforce an order that a provider did not follow ((EU) 2023/1543 Art. 16)."""
+KIND_WATCHLIST_NOTICE: Kind.ValueType  # 42
+"""Wallets to look out for: intelligence, never a basis of an order."""
+KIND_GRIEVANCE: Kind.ValueType  # 43
+"""A participant complains to the ombudsperson of its own country about something that happened."""
+KIND_GRIEVANCE_ANSWER: Kind.ValueType  # 44
+"""The ombudsperson's answer."""
+KIND_LIMITATION_REQUEST: Kind.ValueType  # 45
+"""The executing State asks the issuing one to limit how long or how far assets stay frozen (2018/1805 Art. 12(2))."""
+KIND_LIMITATION_ANSWER: Kind.ValueType  # 46
+"""The issuing State's answer: granted or refused."""
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 class _Outcome:
@@ -145,6 +233,8 @@ class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.Value
     """Granted, or executed, in part."""
     OUTCOME_REFUSED: _Outcome.ValueType  # 3
     """Refused on a ground; a draft returned; nothing could be executed."""
+    OUTCOME_POSTPONED: _Outcome.ValueType  # 4
+    """Not yet: postponed on a ground (2018/1805 Art. 10(1), 21(1)). A claim that suspends execution."""
 
 class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
     """What a decision decided. Also the answer to a draft (countersigned or returned) and the result of an execution."""
@@ -157,7 +247,49 @@ OUTCOME_PARTLY_GRANTED: Outcome.ValueType  # 2
 """Granted, or executed, in part."""
 OUTCOME_REFUSED: Outcome.ValueType  # 3
 """Refused on a ground; a draft returned; nothing could be executed."""
+OUTCOME_POSTPONED: Outcome.ValueType  # 4
+"""Not yet: postponed on a ground (2018/1805 Art. 10(1), 21(1)). A claim that suspends execution."""
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
+
+class _DualCriminality:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DualCriminalityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DualCriminality.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DUAL_CRIMINALITY_UNSPECIFIED: _DualCriminality.ValueType  # 0
+    """Not answered; refused in the decision of a court."""
+    DUAL_CRIMINALITY_LISTED_OFFENCE: _DualCriminality.ValueType  # 1
+    """One of the 32 listed offences, with at least three years in the issuing State (2018/1805 Art. 3(1))."""
+    DUAL_CRIMINALITY_CONDUCT_VERIFIED: _DualCriminality.ValueType  # 2
+    """Tested on the conduct (Art. 3(2)), and an offence here too."""
+    DUAL_CRIMINALITY_ABSENT: _DualCriminality.ValueType  # 3
+    """Tested on the conduct (Art. 3(2)), and no offence here."""
+    DUAL_CRIMINALITY_NOT_REACHED: _DualCriminality.ValueType  # 4
+    """Not reached, because the request fails, or waits, on another ground."""
+    DUAL_CRIMINALITY_NOT_REQUIRED: _DualCriminality.ValueType  # 5
+    """Not required by the instrument."""
+    DUAL_CRIMINALITY_WAIVED: _DualCriminality.ValueType  # 6
+    """Waived by the executing State."""
+
+class DualCriminality(_DualCriminality, metaclass=_DualCriminalityEnumTypeWrapper):
+    """How dual criminality was answered (2018/1805 Art. 3; UNCAC Art. 46(9))."""
+
+DUAL_CRIMINALITY_UNSPECIFIED: DualCriminality.ValueType  # 0
+"""Not answered; refused in the decision of a court."""
+DUAL_CRIMINALITY_LISTED_OFFENCE: DualCriminality.ValueType  # 1
+"""One of the 32 listed offences, with at least three years in the issuing State (2018/1805 Art. 3(1))."""
+DUAL_CRIMINALITY_CONDUCT_VERIFIED: DualCriminality.ValueType  # 2
+"""Tested on the conduct (Art. 3(2)), and an offence here too."""
+DUAL_CRIMINALITY_ABSENT: DualCriminality.ValueType  # 3
+"""Tested on the conduct (Art. 3(2)), and no offence here."""
+DUAL_CRIMINALITY_NOT_REACHED: DualCriminality.ValueType  # 4
+"""Not reached, because the request fails, or waits, on another ground."""
+DUAL_CRIMINALITY_NOT_REQUIRED: DualCriminality.ValueType  # 5
+"""Not required by the instrument."""
+DUAL_CRIMINALITY_WAIVED: DualCriminality.ValueType  # 6
+"""Waived by the executing State."""
+Global___DualCriminality: _TypeAlias = DualCriminality  # noqa: Y015
 
 class _Ground:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -229,6 +361,16 @@ class _GroundEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ground.ValueTy
     """Assistance: the protection of data forbids it."""
     GROUND_NO_LEGAL_BASIS: _Ground.ValueType  # 39
     """Assistance: no legal basis."""
+    GROUND_NOT_VALIDLY_ISSUED: _Ground.ValueType  # 50
+    """2023/1543 Art. 16(4)(a): the order was not issued, or not validated, by an authority that may."""
+    GROUND_OFFENCE_OUT_OF_SCOPE: _Ground.ValueType  # 51
+    """2023/1543 Art. 16(4)(b): the order was issued for an offence that it may not be issued for."""
+    GROUND_MANIFEST_ERRORS: _Ground.ValueType  # 52
+    """2023/1543 Art. 16(4)(c): it could not be complied with in fact, or has manifest errors."""
+    GROUND_DATA_NOT_HELD: _Ground.ValueType  # 53
+    """2023/1543 Art. 16(4)(d): the data were not held when the order came."""
+    GROUND_SERVICE_NOT_COVERED: _Ground.ValueType  # 54
+    """2023/1543 Art. 16(4)(e): the service is not covered."""
 
 class Ground(_Ground, metaclass=_GroundEnumTypeWrapper):
     """Why not, or not now, or not wholly: the letters of Regulation (EU) 2018/1805 Art. 8(1), 10(1), 13(3), 19(1), 21(1) and 22(3); and the grounds of mutual legal assistance (UNCAC Art. 46(21)). Bank secrecy is no ground (UNCAC Art. 46(8))."""
@@ -297,6 +439,16 @@ GROUND_DATA_PROTECTION: Ground.ValueType  # 38
 """Assistance: the protection of data forbids it."""
 GROUND_NO_LEGAL_BASIS: Ground.ValueType  # 39
 """Assistance: no legal basis."""
+GROUND_NOT_VALIDLY_ISSUED: Ground.ValueType  # 50
+"""2023/1543 Art. 16(4)(a): the order was not issued, or not validated, by an authority that may."""
+GROUND_OFFENCE_OUT_OF_SCOPE: Ground.ValueType  # 51
+"""2023/1543 Art. 16(4)(b): the order was issued for an offence that it may not be issued for."""
+GROUND_MANIFEST_ERRORS: Ground.ValueType  # 52
+"""2023/1543 Art. 16(4)(c): it could not be complied with in fact, or has manifest errors."""
+GROUND_DATA_NOT_HELD: Ground.ValueType  # 53
+"""2023/1543 Art. 16(4)(d): the data were not held when the order came."""
+GROUND_SERVICE_NOT_COVERED: Ground.ValueType  # 54
+"""2023/1543 Art. 16(4)(e): the service is not covered."""
 Global___Ground: _TypeAlias = Ground  # noqa: Y015
 
 class _Measure:
@@ -315,6 +467,10 @@ class _MeasureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Measure.Value
     """Hold incoming deposits too."""
     MEASURE_CONFISCATE: _Measure.ValueType  # 4
     """Confiscate what is held there."""
+    MEASURE_TRANSFER: _Measure.ValueType  # 5
+    """Move what is held there to a wallet of the State, which manages it (2018/1805 Art. 28)."""
+    MEASURE_TAKE_DOWN: _Measure.ValueType  # 6
+    """Remove content, or stop giving access to it."""
 
 class Measure(_Measure, metaclass=_MeasureEnumTypeWrapper):
     """What may be done to assets. A decision, an order and a report may only narrow the set before them."""
@@ -329,6 +485,10 @@ MEASURE_HOLD_INCOMING: Measure.ValueType  # 3
 """Hold incoming deposits too."""
 MEASURE_CONFISCATE: Measure.ValueType  # 4
 """Confiscate what is held there."""
+MEASURE_TRANSFER: Measure.ValueType  # 5
+"""Move what is held there to a wallet of the State, which manages it (2018/1805 Art. 28)."""
+MEASURE_TAKE_DOWN: Measure.ValueType  # 6
+"""Remove content, or stop giving access to it."""
 Global___Measure: _TypeAlias = Measure  # noqa: Y015
 
 class _DataClass:
@@ -379,6 +539,8 @@ class _UrgencyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Urgency.Value
     """Without delay, as in a domestic case (2018/1805 Art. 9(1))."""
     URGENCY_URGENT: _Urgency.ValueType  # 2
     """48 hours to decide, then 48 hours to execute (2018/1805 Art. 9(3))."""
+    URGENCY_EMERGENCY: _Urgency.ValueType  # 3
+    """8 hours to produce data: a threat to life, integrity, safety or critical infrastructure (2023/1543 Art. 3(18), 10(4))."""
 
 class Urgency(_Urgency, metaclass=_UrgencyEnumTypeWrapper):
     """How fast. An imminent dissipation of assets is urgent (2018/1805 Art. 9(3)); it is not an emergency (2023/1543 Art. 3(18))."""
@@ -389,6 +551,8 @@ URGENCY_ORDINARY: Urgency.ValueType  # 1
 """Without delay, as in a domestic case (2018/1805 Art. 9(1))."""
 URGENCY_URGENT: Urgency.ValueType  # 2
 """48 hours to decide, then 48 hours to execute (2018/1805 Art. 9(3))."""
+URGENCY_EMERGENCY: Urgency.ValueType  # 3
+"""8 hours to produce data: a threat to life, integrity, safety or critical infrastructure (2023/1543 Art. 3(18), 10(4))."""
 Global___Urgency: _TypeAlias = Urgency  # noqa: Y015
 
 @_typing.final

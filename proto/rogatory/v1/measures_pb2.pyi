@@ -171,6 +171,18 @@ class _ClockRuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClockRule.V
     """1 hour to remove terrorist content (2021/784 Art. 3(3))."""
     CLOCK_RULE_SET_BY_ORDER: _ClockRule.ValueType  # 13
     """A limit that the order itself sets."""
+    CLOCK_RULE_ORDINARY_DECISION: _ClockRule.ValueType  # 14
+    """Without delay, as in a domestic case (2018/1805 Art. 9(1)): as many days as the node's country sets."""
+    CLOCK_RULE_PROVISIONAL: _ClockRule.ValueType  # 15
+    """What is provisional lapses unless it is confirmed: as the country's law sets, seven days at most (2024/1260)."""
+    CLOCK_RULE_ENFORCING_OBJECTION: _ClockRule.ValueType  # 16
+    """96 hours for the enforcing authority to object to an emergency production (2023/1543 Art. 12(1), 10(4))."""
+    CLOCK_RULE_ENFORCEMENT_RECOGNITION: _ClockRule.ValueType  # 17
+    """5 working days to recognise an order that is to be enforced (2023/1543 Art. 16(2))."""
+    CLOCK_RULE_ENFORCEMENT_INFORMATION: _ClockRule.ValueType  # 18
+    """5 working days to give the information that the enforcing authority asks for (2023/1543 Art. 16(7))."""
+    CLOCK_RULE_PROVIDER_OBJECTION: _ClockRule.ValueType  # 19
+    """10 days for a provider to object (2023/1543 Art. 17(2))."""
 
 class ClockRule(_ClockRule, metaclass=_ClockRuleEnumTypeWrapper):
     """Which rule sets a time limit. The length is the rule's, not the writer's."""
@@ -203,6 +215,18 @@ CLOCK_RULE_TERRORIST_CONTENT: ClockRule.ValueType  # 12
 """1 hour to remove terrorist content (2021/784 Art. 3(3))."""
 CLOCK_RULE_SET_BY_ORDER: ClockRule.ValueType  # 13
 """A limit that the order itself sets."""
+CLOCK_RULE_ORDINARY_DECISION: ClockRule.ValueType  # 14
+"""Without delay, as in a domestic case (2018/1805 Art. 9(1)): as many days as the node's country sets."""
+CLOCK_RULE_PROVISIONAL: ClockRule.ValueType  # 15
+"""What is provisional lapses unless it is confirmed: as the country's law sets, seven days at most (2024/1260)."""
+CLOCK_RULE_ENFORCING_OBJECTION: ClockRule.ValueType  # 16
+"""96 hours for the enforcing authority to object to an emergency production (2023/1543 Art. 12(1), 10(4))."""
+CLOCK_RULE_ENFORCEMENT_RECOGNITION: ClockRule.ValueType  # 17
+"""5 working days to recognise an order that is to be enforced (2023/1543 Art. 16(2))."""
+CLOCK_RULE_ENFORCEMENT_INFORMATION: ClockRule.ValueType  # 18
+"""5 working days to give the information that the enforcing authority asks for (2023/1543 Art. 16(7))."""
+CLOCK_RULE_PROVIDER_OBJECTION: ClockRule.ValueType  # 19
+"""10 days for a provider to object (2023/1543 Art. 17(2))."""
 Global___ClockRule: _TypeAlias = ClockRule  # noqa: Y015
 
 class _ConfidentialityLevel:

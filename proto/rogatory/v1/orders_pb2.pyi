@@ -12,8 +12,10 @@ from rogatory.v1 import assistance_pb2 as _assistance_pb2
 from rogatory.v1 import certificates_pb2 as _certificates_pb2
 from rogatory.v1 import envelope_pb2 as _envelope_pb2
 from rogatory.v1 import evidence_pb2 as _evidence_pb2
+from rogatory.v1 import followups_pb2 as _followups_pb2
 from rogatory.v1 import identifiers_pb2 as _identifiers_pb2
 from rogatory.v1 import measures_pb2 as _measures_pb2
+from rogatory.v1 import notices_pb2 as _notices_pb2
 from rogatory.v1 import parties_pb2 as _parties_pb2
 from rogatory.v1 import persons_pb2 as _persons_pb2
 import builtins as _builtins
@@ -26,46 +28,6 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class _DualCriminality:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _DualCriminalityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DualCriminality.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    DUAL_CRIMINALITY_UNSPECIFIED: _DualCriminality.ValueType  # 0
-    """Refused."""
-    DUAL_CRIMINALITY_LISTED_OFFENCE: _DualCriminality.ValueType  # 1
-    """One of the 32 listed offences, with at least three years in the issuing State (2018/1805 Art. 3(1))."""
-    DUAL_CRIMINALITY_CONDUCT_VERIFIED: _DualCriminality.ValueType  # 2
-    """Tested on the conduct (Art. 3(2)), and an offence here too."""
-    DUAL_CRIMINALITY_ABSENT: _DualCriminality.ValueType  # 3
-    """Tested on the conduct (Art. 3(2)), and no offence here."""
-    DUAL_CRIMINALITY_NOT_REACHED: _DualCriminality.ValueType  # 4
-    """Not reached, because the request fails on another ground."""
-    DUAL_CRIMINALITY_NOT_REQUIRED: _DualCriminality.ValueType  # 5
-    """Not required by the instrument."""
-    DUAL_CRIMINALITY_WAIVED: _DualCriminality.ValueType  # 6
-    """Waived by the executing State."""
-
-class DualCriminality(_DualCriminality, metaclass=_DualCriminalityEnumTypeWrapper):
-    """How dual criminality was answered."""
-
-DUAL_CRIMINALITY_UNSPECIFIED: DualCriminality.ValueType  # 0
-"""Refused."""
-DUAL_CRIMINALITY_LISTED_OFFENCE: DualCriminality.ValueType  # 1
-"""One of the 32 listed offences, with at least three years in the issuing State (2018/1805 Art. 3(1))."""
-DUAL_CRIMINALITY_CONDUCT_VERIFIED: DualCriminality.ValueType  # 2
-"""Tested on the conduct (Art. 3(2)), and an offence here too."""
-DUAL_CRIMINALITY_ABSENT: DualCriminality.ValueType  # 3
-"""Tested on the conduct (Art. 3(2)), and no offence here."""
-DUAL_CRIMINALITY_NOT_REACHED: DualCriminality.ValueType  # 4
-"""Not reached, because the request fails on another ground."""
-DUAL_CRIMINALITY_NOT_REQUIRED: DualCriminality.ValueType  # 5
-"""Not required by the instrument."""
-DUAL_CRIMINALITY_WAIVED: DualCriminality.ValueType  # 6
-"""Waived by the executing State."""
-Global___DualCriminality: _TypeAlias = DualCriminality  # noqa: Y015
 
 class _FreezeStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -162,62 +124,6 @@ FREEZE_STATUS_EXPIRED: FreezeStatus.ValueType  # 19
 FREEZE_STATUS_WITHDRAWN: FreezeStatus.ValueType  # 20
 """Withdrawn by whoever asked."""
 Global___FreezeStatus: _TypeAlias = FreezeStatus  # noqa: Y015
-
-class _ObjectionReason:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ObjectionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ObjectionReason.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    OBJECTION_REASON_UNSPECIFIED: _ObjectionReason.ValueType  # 0
-    """Refused."""
-    OBJECTION_REASON_INCOMPLETE: _ObjectionReason.ValueType  # 1
-    """The order is incomplete."""
-    OBJECTION_REASON_MANIFEST_ERRORS: _ObjectionReason.ValueType  # 2
-    """It has manifest errors."""
-    OBJECTION_REASON_INSUFFICIENT_INFORMATION: _ObjectionReason.ValueType  # 3
-    """It does not say enough."""
-    OBJECTION_REASON_DATA_NOT_HELD: _ObjectionReason.ValueType  # 4
-    """The data are not held."""
-    OBJECTION_REASON_IMPOSSIBLE: _ObjectionReason.ValueType  # 5
-    """It is impossible in fact."""
-    OBJECTION_REASON_NOT_VALIDLY_ISSUED: _ObjectionReason.ValueType  # 6
-    """It was not issued or validated by an authority that may."""
-    OBJECTION_REASON_OFFENCE_NOT_COVERED: _ObjectionReason.ValueType  # 7
-    """The offence is not covered."""
-    OBJECTION_REASON_SERVICE_NOT_COVERED: _ObjectionReason.ValueType  # 8
-    """The service is not covered."""
-    OBJECTION_REASON_IMMUNITY_OR_PRIVILEGE: _ObjectionReason.ValueType  # 9
-    """Immunity, privilege or the press."""
-    OBJECTION_REASON_THIRD_COUNTRY_CONFLICT: _ObjectionReason.ValueType  # 10
-    """The law of another country forbids it."""
-
-class ObjectionReason(_ObjectionReason, metaclass=_ObjectionReasonEnumTypeWrapper):
-    """Why a provider cannot execute ((EU) 2023/1543 Annex III section D)."""
-
-OBJECTION_REASON_UNSPECIFIED: ObjectionReason.ValueType  # 0
-"""Refused."""
-OBJECTION_REASON_INCOMPLETE: ObjectionReason.ValueType  # 1
-"""The order is incomplete."""
-OBJECTION_REASON_MANIFEST_ERRORS: ObjectionReason.ValueType  # 2
-"""It has manifest errors."""
-OBJECTION_REASON_INSUFFICIENT_INFORMATION: ObjectionReason.ValueType  # 3
-"""It does not say enough."""
-OBJECTION_REASON_DATA_NOT_HELD: ObjectionReason.ValueType  # 4
-"""The data are not held."""
-OBJECTION_REASON_IMPOSSIBLE: ObjectionReason.ValueType  # 5
-"""It is impossible in fact."""
-OBJECTION_REASON_NOT_VALIDLY_ISSUED: ObjectionReason.ValueType  # 6
-"""It was not issued or validated by an authority that may."""
-OBJECTION_REASON_OFFENCE_NOT_COVERED: ObjectionReason.ValueType  # 7
-"""The offence is not covered."""
-OBJECTION_REASON_SERVICE_NOT_COVERED: ObjectionReason.ValueType  # 8
-"""The service is not covered."""
-OBJECTION_REASON_IMMUNITY_OR_PRIVILEGE: ObjectionReason.ValueType  # 9
-"""Immunity, privilege or the press."""
-OBJECTION_REASON_THIRD_COUNTRY_CONFLICT: ObjectionReason.ValueType  # 10
-"""The law of another country forbids it."""
-Global___ObjectionReason: _TypeAlias = ObjectionReason  # noqa: Y015
 
 class _FieldAnswer:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -357,6 +263,10 @@ class ReviewReferral(_message.Message):
     CONFISCATION_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     PRESERVATION_FIELD_NUMBER: _builtins.int
+    PROVISIONAL_FREEZE_FIELD_NUMBER: _builtins.int
+    TAKEDOWN_FIELD_NUMBER: _builtins.int
+    RESTITUTION_FIELD_NUMBER: _builtins.int
+    ENFORCEMENT_FIELD_NUMBER: _builtins.int
     REMARKS_FIELD_NUMBER: _builtins.int
     remarks: _builtins.str
     """The central authority's remarks."""
@@ -376,6 +286,22 @@ class ReviewReferral(_message.Message):
     def preservation(self) -> _assistance_pb2.PreservationRequest:
         """To preserve data."""
 
+    @_builtins.property
+    def provisional_freeze(self) -> _assistance_pb2.ProvisionalFreeze:
+        """To hold provisionally."""
+
+    @_builtins.property
+    def takedown(self) -> _assistance_pb2.TakedownNotice:
+        """To take content down."""
+
+    @_builtins.property
+    def restitution(self) -> _followups_pb2.RestitutionDecision:
+        """To give property back."""
+
+    @_builtins.property
+    def enforcement(self) -> _notices_pb2.Notice:
+        """To enforce an order that a provider did not follow."""
+
     def __init__(
         self,
         *,
@@ -383,13 +309,17 @@ class ReviewReferral(_message.Message):
         confiscation: _certificates_pb2.ConfiscationRequest | None = ...,
         evidence: _assistance_pb2.EvidenceRequest | None = ...,
         preservation: _assistance_pb2.PreservationRequest | None = ...,
+        provisional_freeze: _assistance_pb2.ProvisionalFreeze | None = ...,
+        takedown: _assistance_pb2.TakedownNotice | None = ...,
+        restitution: _followups_pb2.RestitutionDecision | None = ...,
+        enforcement: _notices_pb2.Notice | None = ...,
         remarks: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["confiscation", b"confiscation", "evidence", b"evidence", "freeze", b"freeze", "preservation", b"preservation", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["confiscation", b"confiscation", "enforcement", b"enforcement", "evidence", b"evidence", "freeze", b"freeze", "preservation", b"preservation", "provisional_freeze", b"provisional_freeze", "request", b"request", "restitution", b"restitution", "takedown", b"takedown"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confiscation", b"confiscation", "evidence", b"evidence", "freeze", b"freeze", "preservation", b"preservation", "remarks", b"remarks", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confiscation", b"confiscation", "enforcement", b"enforcement", "evidence", b"evidence", "freeze", b"freeze", "preservation", b"preservation", "provisional_freeze", b"provisional_freeze", "remarks", b"remarks", "request", b"request", "restitution", b"restitution", "takedown", b"takedown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["freeze", "confiscation", "evidence", "preservation"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["freeze", "confiscation", "evidence", "preservation", "provisional_freeze", "takedown", "restitution", "enforcement"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -450,7 +380,7 @@ class ReviewDecision(_message.Message):
     """As in the header."""
     ground: _identifiers_pb2.Ground.ValueType
     """As in the header."""
-    dual_criminality: Global___DualCriminality.ValueType
+    dual_criminality: _identifiers_pb2.DualCriminality.ValueType
     """How dual criminality was answered."""
     domestic_provision: _builtins.str
     """The domestic provision that the conduct would fall under; empty if none."""
@@ -492,7 +422,7 @@ class ReviewDecision(_message.Message):
         outcome: _identifiers_pb2.Outcome.ValueType = ...,
         ground: _identifiers_pb2.Ground.ValueType = ...,
         court: _parties_pb2.Authority | None = ...,
-        dual_criminality: Global___DualCriminality.ValueType = ...,
+        dual_criminality: _identifiers_pb2.DualCriminality.ValueType = ...,
         domestic_provision: _builtins.str = ...,
         reasons: _builtins.str = ...,
         measures: _abc.Iterable[_identifiers_pb2.Measure.ValueType] | None = ...,
@@ -730,40 +660,6 @@ class FreezeResult(_message.Message):
 Global___FreezeResult: _TypeAlias = FreezeResult  # noqa: Y015
 
 @_typing.final
-class Objection(_message.Message):
-    """One objection of a provider."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REASON_FIELD_NUMBER: _builtins.int
-    EXPLANATION_FIELD_NUMBER: _builtins.int
-    CLARIFICATION_ASKED_FIELD_NUMBER: _builtins.int
-    PRESERVED_FIELD_NUMBER: _builtins.int
-    reason: Global___ObjectionReason.ValueType
-    """Why."""
-    explanation: _builtins.str
-    """In words; for a conflict of laws: the law, its interest, why it applies and what follows from breaking it."""
-    clarification_asked: _builtins.str
-    """What the provider needs to know, if that would help."""
-    preserved: _builtins.bool
-    """The data are kept meanwhile."""
-    def __init__(
-        self,
-        *,
-        reason: Global___ObjectionReason.ValueType = ...,
-        explanation: _builtins.str = ...,
-        clarification_asked: _builtins.str = ...,
-        preserved: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clarification_asked", b"clarification_asked", "explanation", b"explanation", "preserved", b"preserved", "reason", b"reason"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Objection: _TypeAlias = Objection  # noqa: Y015
-
-@_typing.final
 class ExecutionReport(_message.Message):
     """What was executed. Each hand it passes through may only narrow it."""
 
@@ -787,7 +683,7 @@ class ExecutionReport(_message.Message):
     """Description of the property frozen (2018/1805 Art. 7(2))."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___FreezeResult]:
-        """One result for each wallet of the order, in its order. Where several exchanges answered, the court makes one result a wallet of theirs."""
+        """One result for each wallet of the order, in its order; none if it names no wallet. Where several exchanges answered, the court makes one result a wallet of theirs."""
 
     @_builtins.property
     def measures(self) -> _containers.RepeatedScalarFieldContainer[_identifiers_pb2.Measure.ValueType]:
@@ -802,7 +698,7 @@ class ExecutionReport(_message.Message):
         """Transaction records, if that class was granted."""
 
     @_builtins.property
-    def objections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Objection]:
+    def objections(self) -> _containers.RepeatedCompositeFieldContainer[_notices_pb2.Objection]:
         """What stands in the way, if something does."""
 
     @_builtins.property
@@ -822,7 +718,7 @@ class ExecutionReport(_message.Message):
         data_classes: _abc.Iterable[_identifiers_pb2.DataClass.ValueType] | None = ...,
         transactions: _abc.Iterable[_evidence_pb2.TransactionRecord] | None = ...,
         remarks: _builtins.str = ...,
-        objections: _abc.Iterable[Global___Objection] | None = ...,
+        objections: _abc.Iterable[_notices_pb2.Objection] | None = ...,
         property: _builtins.str = ...,
         estimated_value: _evidence_pb2.Money | None = ...,
         clocks: _abc.Iterable[_measures_pb2.Clock] | None = ...,

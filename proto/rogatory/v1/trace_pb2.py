@@ -26,9 +26,10 @@ from rogatory import validation as buf_dot_validate_dot_validate__pb2
 from rogatory.v1 import envelope_pb2 as rogatory_dot_v1_dot_envelope__pb2
 from rogatory.v1 import errors_pb2 as rogatory_dot_v1_dot_errors__pb2
 from rogatory.v1 import identifiers_pb2 as rogatory_dot_v1_dot_identifiers__pb2
+from rogatory.v1 import measures_pb2 as rogatory_dot_v1_dot_measures__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17rogatory/v1/trace.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1arogatory/v1/envelope.proto\x1a\x18rogatory/v1/errors.proto\x1a\x1drogatory/v1/identifiers.proto\"=\n\x0fGetTraceRequest\x12\x16\n\x03key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x12\n\nask_others\x18\x02 \x01(\x08\"g\n\x10GetTraceResponse\x12*\n\x06traces\x18\x01 \x03(\x0b\x32\x1a.rogatory.v1.EnvelopeTrace\x12\'\n\x06silent\x18\x02 \x03(\x0b\x32\x17.rogatory.v1.NodeSilent\"=\n\nNodeSilent\x12\x0c\n\x04node\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.rogatory.v1.Error\"\xef\x01\n\rEnvelopeTrace\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0e\n\x06header\x18\x02 \x01(\x0c\x12*\n\x08\x65nvelope\x18\x03 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRef\x12\'\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x17.rogatory.v1.TraceEvent\x12&\n\x08receipts\x18\x05 \x03(\x0b\x32\x14.rogatory.v1.Receipt\x12.\n\ndeliveries\x18\x06 \x03(\x0b\x32\x1a.rogatory.v1.DeliveryState\x12\x13\n\x0b\x66ingerprint\x18\x07 \x01(\x0c\"\x94\x01\n\nTraceEvent\x12\r\n\x05\x61t_us\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12$\n\x04\x63ode\x18\x05 \x01(\x0e\x32\x16.rogatory.v1.ErrorCode\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x0f\n\x07took_us\x18\x07 \x01(\x04\"\x88\x01\n\rDeliveryState\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r\x12\x1a\n\x12next_attempt_at_us\x18\x04 \x01(\x03\x12\x12\n\nlast_error\x18\x05 \x01(\t\x12\x11\n\tacts_next\x18\x06 \x01(\t2P\n\x05Trace\x12G\n\x08GetTrace\x12\x1c.rogatory.v1.GetTraceRequest\x1a\x1d.rogatory.v1.GetTraceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17rogatory/v1/trace.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1arogatory/v1/envelope.proto\x1a\x18rogatory/v1/errors.proto\x1a\x1drogatory/v1/identifiers.proto\x1a\x1arogatory/v1/measures.proto\"=\n\x0fGetTraceRequest\x12\x16\n\x03key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x12\n\nask_others\x18\x02 \x01(\x08\"g\n\x10GetTraceResponse\x12*\n\x06traces\x18\x01 \x03(\x0b\x32\x1a.rogatory.v1.EnvelopeTrace\x12\'\n\x06silent\x18\x02 \x03(\x0b\x32\x17.rogatory.v1.NodeSilent\"=\n\nNodeSilent\x12\x0c\n\x04node\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.rogatory.v1.Error\"\xc3\x02\n\rEnvelopeTrace\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0e\n\x06header\x18\x02 \x01(\x0c\x12*\n\x08\x65nvelope\x18\x03 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRef\x12\'\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x17.rogatory.v1.TraceEvent\x12&\n\x08receipts\x18\x05 \x03(\x0b\x32\x14.rogatory.v1.Receipt\x12.\n\ndeliveries\x18\x06 \x03(\x0b\x32\x1a.rogatory.v1.DeliveryState\x12\x13\n\x0b\x66ingerprint\x18\x07 \x01(\x0c\x12\r\n\x05state\x18\x08 \x01(\t\x12\x1b\n\x13\x61\x63ts_next_in_matter\x18\t \x01(\t\x12&\n\x06\x63locks\x18\n \x03(\x0b\x32\x16.rogatory.v1.OpenClock\"z\n\tOpenClock\x12(\n\x06matter\x18\x01 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRef\x12$\n\x04rule\x18\x02 \x01(\x0e\x32\x16.rogatory.v1.ClockRule\x12\x0e\n\x06\x64ue_us\x18\x03 \x01(\x03\x12\r\n\x05stage\x18\x04 \x01(\t\"\x94\x01\n\nTraceEvent\x12\r\n\x05\x61t_us\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12$\n\x04\x63ode\x18\x05 \x01(\x0e\x32\x16.rogatory.v1.ErrorCode\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x0f\n\x07took_us\x18\x07 \x01(\x04\"\x88\x01\n\rDeliveryState\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r\x12\x1a\n\x12next_attempt_at_us\x18\x04 \x01(\x03\x12\x12\n\nlast_error\x18\x05 \x01(\t\x12\x11\n\tacts_next\x18\x06 \x01(\t\"\x13\n\x11GetOverdueRequest\"y\n\x12GetOverdueResponse\x12&\n\x06\x63locks\x18\x01 \x03(\x0b\x32\x16.rogatory.v1.OpenClock\x12\x0c\n\x04more\x18\x02 \x01(\x08\x12-\n\x0copen_matters\x18\x03 \x03(\x0b\x32\x17.rogatory.v1.StateCount\"*\n\nStateCount\x12\r\n\x05state\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"K\n\x14GetHappeningsRequest\x12\x33\n\tgrievance\x18\x01 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRefB\x06\xbaH\x03\xc8\x01\x01\"C\n\x15GetHappeningsResponse\x12*\n\tenvelopes\x18\x01 \x03(\x0b\x32\x17.rogatory.v1.Happenings\"W\n\nHappenings\x12\x0e\n\x06handle\x18\x01 \x01(\x0c\x12\r\n\x05\x63ited\x18\x02 \x01(\x08\x12*\n\nhappenings\x18\x03 \x03(\x0b\x32\x16.rogatory.v1.Happening\"k\n\tHappening\x12\r\n\x05\x61t_us\x18\x01 \x01(\x03\x12)\n\tmilestone\x18\x02 \x01(\x0e\x32\x16.rogatory.v1.Milestone\x12$\n\x04\x63ode\x18\x03 \x01(\x0e\x32\x16.rogatory.v1.ErrorCode2\xf7\x01\n\x05Trace\x12G\n\x08GetTrace\x12\x1c.rogatory.v1.GetTraceRequest\x1a\x1d.rogatory.v1.GetTraceResponse\x12M\n\nGetOverdue\x12\x1e.rogatory.v1.GetOverdueRequest\x1a\x1f.rogatory.v1.GetOverdueResponse\x12V\n\rGetHappenings\x12!.rogatory.v1.GetHappeningsRequest\x1a\".rogatory.v1.GetHappeningsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,18 +38,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETTRACEREQUEST'].fields_by_name['key']._loaded_options = None
   _globals['_GETTRACEREQUEST'].fields_by_name['key']._serialized_options = b'\272H\006r\004\020\001\030@'
-  _globals['_GETTRACEREQUEST']._serialized_start=154
-  _globals['_GETTRACEREQUEST']._serialized_end=215
-  _globals['_GETTRACERESPONSE']._serialized_start=217
-  _globals['_GETTRACERESPONSE']._serialized_end=320
-  _globals['_NODESILENT']._serialized_start=322
-  _globals['_NODESILENT']._serialized_end=383
-  _globals['_ENVELOPETRACE']._serialized_start=386
-  _globals['_ENVELOPETRACE']._serialized_end=625
-  _globals['_TRACEEVENT']._serialized_start=628
-  _globals['_TRACEEVENT']._serialized_end=776
-  _globals['_DELIVERYSTATE']._serialized_start=779
-  _globals['_DELIVERYSTATE']._serialized_end=915
-  _globals['_TRACE']._serialized_start=917
-  _globals['_TRACE']._serialized_end=997
+  _globals['_GETHAPPENINGSREQUEST'].fields_by_name['grievance']._loaded_options = None
+  _globals['_GETHAPPENINGSREQUEST'].fields_by_name['grievance']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_GETTRACEREQUEST']._serialized_start=182
+  _globals['_GETTRACEREQUEST']._serialized_end=243
+  _globals['_GETTRACERESPONSE']._serialized_start=245
+  _globals['_GETTRACERESPONSE']._serialized_end=348
+  _globals['_NODESILENT']._serialized_start=350
+  _globals['_NODESILENT']._serialized_end=411
+  _globals['_ENVELOPETRACE']._serialized_start=414
+  _globals['_ENVELOPETRACE']._serialized_end=737
+  _globals['_OPENCLOCK']._serialized_start=739
+  _globals['_OPENCLOCK']._serialized_end=861
+  _globals['_TRACEEVENT']._serialized_start=864
+  _globals['_TRACEEVENT']._serialized_end=1012
+  _globals['_DELIVERYSTATE']._serialized_start=1015
+  _globals['_DELIVERYSTATE']._serialized_end=1151
+  _globals['_GETOVERDUEREQUEST']._serialized_start=1153
+  _globals['_GETOVERDUEREQUEST']._serialized_end=1172
+  _globals['_GETOVERDUERESPONSE']._serialized_start=1174
+  _globals['_GETOVERDUERESPONSE']._serialized_end=1295
+  _globals['_STATECOUNT']._serialized_start=1297
+  _globals['_STATECOUNT']._serialized_end=1339
+  _globals['_GETHAPPENINGSREQUEST']._serialized_start=1341
+  _globals['_GETHAPPENINGSREQUEST']._serialized_end=1416
+  _globals['_GETHAPPENINGSRESPONSE']._serialized_start=1418
+  _globals['_GETHAPPENINGSRESPONSE']._serialized_end=1485
+  _globals['_HAPPENINGS']._serialized_start=1487
+  _globals['_HAPPENINGS']._serialized_end=1574
+  _globals['_HAPPENING']._serialized_start=1576
+  _globals['_HAPPENING']._serialized_end=1683
+  _globals['_TRACE']._serialized_start=1686
+  _globals['_TRACE']._serialized_end=1933
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TraceStub:
-    """An operator's door to the node.
+    """The door to the node for those who watch it: operators and ombudspersons.
     """
 
     def __init__(self, channel):
@@ -40,14 +40,38 @@ class TraceStub:
                 request_serializer=rogatory_dot_v1_dot_trace__pb2.GetTraceRequest.SerializeToString,
                 response_deserializer=rogatory_dot_v1_dot_trace__pb2.GetTraceResponse.FromString,
                 _registered_method=True)
+        self.GetOverdue = channel.unary_unary(
+                '/rogatory.v1.Trace/GetOverdue',
+                request_serializer=rogatory_dot_v1_dot_trace__pb2.GetOverdueRequest.SerializeToString,
+                response_deserializer=rogatory_dot_v1_dot_trace__pb2.GetOverdueResponse.FromString,
+                _registered_method=True)
+        self.GetHappenings = channel.unary_unary(
+                '/rogatory.v1.Trace/GetHappenings',
+                request_serializer=rogatory_dot_v1_dot_trace__pb2.GetHappeningsRequest.SerializeToString,
+                response_deserializer=rogatory_dot_v1_dot_trace__pb2.GetHappeningsResponse.FromString,
+                _registered_method=True)
 
 
 class TraceServicer:
-    """An operator's door to the node.
+    """The door to the node for those who watch it: operators and ombudspersons.
     """
 
     def GetTrace(self, request, context):
-        """Follows one envelope, or all of a case, at this node and as far as the other node tells.
+        """Follows one envelope, or all of a case, at this node and as far as the other node tells. For operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOverdue(self, request, context):
+        """Tells which time limits have run out at this node, and where open matters stand. For operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHappenings(self, request, context):
+        """Tells that something happened in a matter, and when, and not what. For the ombudsperson who got a grievance of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +85,16 @@ def add_TraceServicer_to_server(servicer, server):
                     request_deserializer=rogatory_dot_v1_dot_trace__pb2.GetTraceRequest.FromString,
                     response_serializer=rogatory_dot_v1_dot_trace__pb2.GetTraceResponse.SerializeToString,
             ),
+            'GetOverdue': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOverdue,
+                    request_deserializer=rogatory_dot_v1_dot_trace__pb2.GetOverdueRequest.FromString,
+                    response_serializer=rogatory_dot_v1_dot_trace__pb2.GetOverdueResponse.SerializeToString,
+            ),
+            'GetHappenings': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHappenings,
+                    request_deserializer=rogatory_dot_v1_dot_trace__pb2.GetHappeningsRequest.FromString,
+                    response_serializer=rogatory_dot_v1_dot_trace__pb2.GetHappeningsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'rogatory.v1.Trace', rpc_method_handlers)
@@ -70,7 +104,7 @@ def add_TraceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Trace:
-    """An operator's door to the node.
+    """The door to the node for those who watch it: operators and ombudspersons.
     """
 
     @staticmethod
@@ -90,6 +124,60 @@ class Trace:
             '/rogatory.v1.Trace/GetTrace',
             rogatory_dot_v1_dot_trace__pb2.GetTraceRequest.SerializeToString,
             rogatory_dot_v1_dot_trace__pb2.GetTraceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOverdue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rogatory.v1.Trace/GetOverdue',
+            rogatory_dot_v1_dot_trace__pb2.GetOverdueRequest.SerializeToString,
+            rogatory_dot_v1_dot_trace__pb2.GetOverdueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHappenings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rogatory.v1.Trace/GetHappenings',
+            rogatory_dot_v1_dot_trace__pb2.GetHappeningsRequest.SerializeToString,
+            rogatory_dot_v1_dot_trace__pb2.GetHappeningsResponse.FromString,
             options,
             channel_credentials,
             insecure,
