@@ -7,13 +7,14 @@ An envelope goes through these steps:
 1. It has a readable header. Without one it has no name, nothing can be signed about it, and it is not acknowledged.
 2. If the very same is held already, it is acknowledged again with the same signed word, and not shown again.
    Other bytes under the same name are rejected with ID_CONFLICT, and both are kept.
-3. Its signatures hold, by our own directory; it opens; its document is well-formed and fits its header.
+3. Its signatures hold, by our own directory; it opens; its document is well-formed and fits its header; what the header
+   is aimed at is what the document names, as far as we hold the target key (`gateway.targets`).
 4. It is on our disk: in new/, or in rejected/ if step 3 refused.
 5. We sign OPENED, or REJECTED with the code, and that is on our disk too.
 6. It is acknowledged with that word.
 
-A receipt is kept if its signature holds and it is about an envelope of ours; where this memory still has that envelope,
-about these very bytes. Any other receipt is shown as `Faulty` and not acknowledged: we cannot say that we hold a proof
+A receipt is kept if its signature holds and it is about an envelope of ours, or our own node tells us of a time limit
+on, or a rival of, what we were sent; where this memory still has that envelope, about these very bytes. Any other receipt is shown as `Faulty` and not acknowledged: we cannot say that we hold a proof
 which proves nothing. The node offers it again in a later stream, when our directory may know a key that is new today.
 
 A probe is answered by what is on the disk.
@@ -31,7 +32,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
 
 from clients.maildir import Arrival, Collector, Folder, Maildir
-from gateway import codec, envelope, statement
+from gateway import codec, envelope, statement, targets
 from gateway.clock import Clock, to_micros
 from gateway.codec import MAX_DETAIL_CHARS, MAX_FIELD_CHARS
 from gateway.directory import Directory
@@ -40,6 +41,7 @@ from gateway.errors import ErrorCode, Refusal
 from gateway.formats import documents
 from gateway.formats.documents import Document
 from gateway.identity import Address
+from gateway.target_keys import TargetKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,13 @@ class Secrets:
         address: who it is.
         signing_key: signs its statements.
         sealing_keys: open what is sealed to it, old ones too.
+        target_keys: of an authority, tell what a header is aimed at.
     """
 
     address: Address
     signing_key: SigningKey = field(repr=False)
     sealing_keys: tuple[PrivateKey, ...] = field(repr=False)
+    target_keys: tuple[TargetKey, ...] = field(default=(), repr=False)
 
     def open(self, raw: pb.SignedEnvelope) -> Received:
         """Return an envelope with its document, whose signatures are checked elsewhere.
@@ -182,7 +186,10 @@ class Intake:
             raise Refusal(ErrorCode.ID_CONFLICT, "the sender used this id for other bytes", "id")
         codec.parse(pb.SignedEnvelope, raw.SerializeToString())
         envelope.verify(raw, header, self._directory.signing_key)
-        return self._secrets.open(raw)
+        received = self._secrets.open(raw)
+        # Not each time that it is opened: later, one of the keys that it was made with may be gone.
+        targets.check(received.header, received.document, self._secrets.target_keys)
+        return received
 
     def _words(self, judged: Sequence[_Judged]) -> dict[bytes, pb.Receipt]:
         words: dict[bytes, pb.Receipt] = {}
@@ -247,12 +254,23 @@ class Intake:
 
     def _prove(self, receipt: pb.Receipt) -> pb.Statement:
         said = statement.verify(receipt, self._directory.signing_key)
-        if said.envelope.sender != self._me:
+        if said.envelope.sender == self._me:
+            about = self._maildir.sent(said.envelope)
+        elif said.milestone in statement.TO_RECIPIENT and said.recipient == self._me:
+            about = self._collected(said)
+        else:
             raise Refusal(ErrorCode.BAD_RECEIPT, "it is about an envelope of somebody else", "envelope")
-        ours = self._maildir.sent(said.envelope)
-        if ours is not None:
-            statement.check_subject(said, envelope.parse_header(ours), envelope.fingerprint(ours))
+        if about is not None:
+            statement.check_subject(said, envelope.parse_header(about), envelope.fingerprint(about))
         return said
+
+    def _collected(self, said: pb.Statement) -> pb.SignedEnvelope | None:
+        """Return what we were sent and are told of; it may be on its way still, but then our own node must say so."""
+        if said.issuer != str(Address.of_node(self._secrets.address.node)):
+            raise Refusal(ErrorCode.BAD_RECEIPT, "what was sent to us our own node tells us about", "issuer")
+        if self._collector.fingerprint(said.envelope) is None:
+            return None
+        return self._maildir.any_collected(said.envelope, said.fingerprint)
 
     def _answer_probe(self, item: mailbox.Item) -> mailbox.Acknowledgement:
         ref = self._collector.held(item.probe.fingerprint)

@@ -43,8 +43,8 @@ from clients.intake import Intake, Item, Received, Secrets
 from clients.maildir import Collector, DiskFailure, Maildir
 from clients.submission import SignedRefusal
 from clients.upkeep import Keeper, Upkeep
-from gateway import envelope, signature, telemetry
-from gateway.clock import Clock, system_clock
+from gateway import envelope, signature, target_keys, targets, telemetry
+from gateway.clock import Clock, system_clock, to_micros
 from gateway.directory import Directory
 from gateway.envelope import Composed, Letter, Random
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
@@ -52,6 +52,7 @@ from gateway.formats import documents
 from gateway.formats.documents import Document
 from gateway.identity import Address
 from gateway.material import Ask, ParticipantMaterial
+from gateway.target_keys import TargetKey
 from gateway.transport import TlsIdentity, error_of
 
 CREDIT: Final = 256
@@ -81,6 +82,7 @@ class Parts:
         signing_keys: the newest that the directory lists as valid signs our envelopes and statements; without one,
             nothing can be composed or collected.
         sealing_keys: open what is sealed to us, old ones too.
+        target_keys: of an authority, say in a request's header what it is aimed at.
         keep_sent: keep what is handed in, and the receipts, on our own disk. Off only for a sender that keeps its own
             record of both; it then loses the check that a late receipt is about the very bytes it sent.
         clock: time.
@@ -95,6 +97,7 @@ class Parts:
     home: Path
     signing_keys: tuple[SigningKey, ...] = field(default=(), repr=False)
     sealing_keys: tuple[PrivateKey, ...] = field(default=(), repr=False)
+    target_keys: tuple[TargetKey, ...] = field(default=(), repr=False)
     keep_sent: bool = True
     clock: Clock = system_clock
     random: Random = nacl.utils.random
@@ -142,6 +145,7 @@ class Participant:
             home=loaded.config.home,
             signing_keys=loaded.signing_keys,
             sealing_keys=loaded.sealing_keys,
+            target_keys=loaded.target_keys,
             tracer=tracer,
         )
         return cls(parts, Upkeep(loaded, ask))
@@ -199,6 +203,7 @@ class Participant:
         now = self.parts.clock()
         self.directory.check_in_force(now)
         readers = [key for reader in letter.recipients for key in self.directory.sealing_keys(reader, now)]
+        letter = self._aimed(letter, document, now)
         if self.parts.tracer is not None:
             with self.parts.tracer.start_as_current_span("rogatory.compose") as span:
                 letter = replace(letter, traceparent=telemetry.traceparent(span))
@@ -210,6 +215,13 @@ class Participant:
             now=now,
             random=self.parts.random,
         )
+
+    def _aimed(self, letter: Letter, document: Document, now: datetime) -> Letter:
+        """Return a letter whose header will say what it is aimed at, if it must and we hold a key for that."""
+        used = target_keys.in_force(self.parts.target_keys, now)
+        if letter.kind not in targets.CARRIERS or not used:
+            return letter
+        return replace(letter, target_tokens=targets.tokens(used, letter.recipients, targets.wallets_of(document)))
 
     async def submit(self, raw: pb.SignedEnvelope, within: float = TIMEOUT_SECONDS) -> pb.Receipt:
         """Hand in one envelope; return our node's signed ACCEPTED, which is on our disk too.
@@ -358,7 +370,7 @@ class Participant:
     @property
     def secrets(self) -> Secrets:
         """What we open and answer with; refuses as `signing_key` does."""
-        return Secrets(self.parts.address, self.signing_key, self.parts.sealing_keys)
+        return Secrets(self.parts.address, self.signing_key, self.parts.sealing_keys, self.parts.target_keys)
 
     def _connected(self) -> Connection:
         if self._connection is None:
@@ -375,6 +387,7 @@ class Participant:
             tls=loaded.identity,
             signing_keys=loaded.signing_keys,
             sealing_keys=loaded.sealing_keys,
+            target_keys=loaded.target_keys,
         )
 
     async def _keep_up(self, keeper: Keeper) -> None:
@@ -548,4 +561,8 @@ def _claims(letter: Letter) -> pb.Header:
         measures=letter.measures,
         data_classes=letter.data_classes,
         urgency=letter.urgency,
+        dual_criminality=letter.dual_criminality,
+        amount=letter.amount,
+        order_total=letter.order_total,
+        in_force_until_us=None if letter.in_force_until is None else to_micros(letter.in_force_until),
     )

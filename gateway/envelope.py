@@ -25,6 +25,7 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.secret import Aead
 from nacl.signing import SigningKey
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway import codec, signature
@@ -68,6 +69,11 @@ class Letter:
     urgency: ids.Urgency.ValueType = ids.URGENCY_ORDINARY
     expires_at: datetime | None = None
     traceparent: str = ""
+    dual_criminality: ids.DualCriminality.ValueType = ids.DUAL_CRIMINALITY_UNSPECIFIED
+    target_tokens: tuple[bytes, ...] = ()
+    amount: evidence.Money | None = None
+    order_total: evidence.Money | None = None
+    in_force_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +171,11 @@ def compose(
         slots_digest=slots_digest(slots),
         commitment=commitment(salt, body),
         traceparent=letter.traceparent,
+        dual_criminality=letter.dual_criminality,
+        target_tokens=letter.target_tokens,
+        amount=letter.amount,
+        order_total=letter.order_total,
+        in_force_until_us=None if letter.in_force_until is None else to_micros(letter.in_force_until),
     )
     codec.check(header)
     raw = header.SerializeToString()

@@ -1,7 +1,8 @@
 """Private keys on disk.
 
 In: a path, and a passphrase or none. Out: a key object. One key a file, mode 0600: under a passphrase
-(`gateway.locked`), or plain PKCS#8 in PEM (RFC 5958, RFC 7468 section 10, RFC 8410). Which of the two is the caller's
+(`gateway.locked`), or plain: PKCS#8 in PEM (RFC 5958, RFC 7468 section 10, RFC 8410), and of a target key the form of
+`gateway.target_keys`. Which of the two is the caller's
 choice, never the file's: with a passphrase a plain file is refused, so that nobody can put one in the place of a
 locked one. Refuses files that anybody but their owner may touch, and keys of another type: a sealing key cannot be
 used to sign by mistaking one path for another. No message carries a byte of any file.
@@ -25,16 +26,19 @@ from cryptography.hazmat.primitives.serialization import (
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
-from gateway import locked, private_files
+from gateway import locked, private_files, target_keys
 from gateway.errors import Refusal
 from gateway.hidden import HiddenSealingKey, HiddenSigningKey, Passphrase
 from gateway.locked import Cost
 from gateway.private_files import refusal
+from gateway.target_keys import TargetKey
 
 MAX_KEY_FILE_BYTES: Final = 4096
 """The largest file written here, of a locked P-256 key, has about 800 bytes; above this it is surely something else."""
 
 AnyKey: TypeAlias = Ed25519PrivateKey | X25519PrivateKey | EllipticCurvePrivateKey
+
+KeyInFile: TypeAlias = AnyKey | TargetKey
 
 _PKCS8: Final = b"-----BEGIN PRIVATE KEY-----"
 
@@ -45,8 +49,8 @@ class Listed:
 
     Args:
         algorithm: one of `locked.ALGORITHMS`.
-        public: the public half: 32 bytes, or of P-256 the compressed point. Of a locked file a claim, until it is
-            opened.
+        public: the public half: 32 bytes, or of P-256 the compressed point; of a target key, which has none, its id.
+            Of a locked file a claim, until it is opened.
         encrypted: whether it is under a passphrase.
     """
 
@@ -116,6 +120,21 @@ def load_tls_key(path: Path, passphrase: Passphrase | None = None) -> EllipticCu
     return key
 
 
+def save_target_key(
+    path: Path, key: TargetKey, passphrase: Passphrase | None = None, cost: Cost = locked.DEFAULT
+) -> None:
+    """Write a target key to a new file `path`; see `save_signing_key`."""
+    _create(path, key, passphrase, cost)
+
+
+def load_target_key(path: Path, passphrase: Passphrase | None = None) -> TargetKey:
+    """Read a target key; refuses as `load_signing_key` does."""
+    key = _load(path, passphrase)
+    if not isinstance(key, TargetKey):
+        raise refusal(path, "not a target key")
+    return key
+
+
 def pem(key: AnyKey) -> bytes:
     """Return `key` as unencrypted PKCS#8 PEM. For key files and for gRPC, which takes nothing else."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -150,12 +169,12 @@ def check(path: Path, passphrase: Passphrase) -> None:
     _load(path, passphrase)
 
 
-def _create(path: Path, key: AnyKey, passphrase: Passphrase | None, cost: Cost) -> None:
-    private_files.create(path, pem(key) if passphrase is None else _lock(key, passphrase, cost))
+def _create(path: Path, key: KeyInFile, passphrase: Passphrase | None, cost: Cost) -> None:
+    private_files.create(path, _plain(key) if passphrase is None else _lock(key, passphrase, cost))
 
 
-def _lock(key: AnyKey, passphrase: Passphrase, cost: Cost) -> bytes:
-    plain = pem(key)
+def _lock(key: KeyInFile, passphrase: Passphrase, cost: Cost) -> bytes:
+    plain = _plain(key)
     content = locked.lock(plain, *_public(key), passphrase, cost).dump()
     # Before the only other copy goes: a key that cannot be opened again is lost.
     if locked.unlock(locked.read(content), passphrase) != plain:
@@ -163,11 +182,11 @@ def _lock(key: AnyKey, passphrase: Passphrase, cost: Cost) -> bytes:
     return content
 
 
-def _load(path: Path, passphrase: Passphrase | None) -> AnyKey:
+def _load(path: Path, passphrase: Passphrase | None) -> KeyInFile:
     content = private_files.read(path, MAX_KEY_FILE_BYTES)
     if passphrase is None:
         return _parse(path, content)
-    if content.startswith(_PKCS8):
+    if content.startswith(_PKCS8) or target_keys.is_target_key(content):
         raise refusal(path, "not encrypted, though the settings demand it; see `rogatory keys encrypt`")
     found = _read(path, content)
     try:
@@ -186,9 +205,14 @@ def _read(path: Path, content: bytes) -> locked.Locked:
         raise refusal(path, error.detail) from None
 
 
-def _parse(path: Path, content: bytes) -> AnyKey:
+def _parse(path: Path, content: bytes) -> KeyInFile:
     if locked.is_locked(content):
         raise refusal(path, "encrypted, and there is no passphrase for it")
+    if target_keys.is_target_key(content):
+        try:
+            return target_keys.read(content)
+        except Refusal as error:
+            raise refusal(path, error.detail) from None
     if not content.startswith(_PKCS8):
         raise refusal(path, "not an unencrypted PKCS#8 PEM file")
     try:
@@ -203,8 +227,15 @@ def _parse(path: Path, content: bytes) -> AnyKey:
     raise refusal(path, "neither an Ed25519, nor an X25519, nor a P-256 key")
 
 
-def _public(key: AnyKey) -> tuple[str, bytes]:
-    """Return algorithm and public half."""
+def _plain(key: KeyInFile) -> bytes:
+    """Return the content of a plain file."""
+    return key.dump() if isinstance(key, TargetKey) else pem(key)
+
+
+def _public(key: KeyInFile) -> tuple[str, bytes]:
+    """Return algorithm and public half; of a target key, its id."""
+    if isinstance(key, TargetKey):
+        return target_keys.ALGORITHM, key.id
     if isinstance(key, EllipticCurvePrivateKey):
         return "P-256", key.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
     return "Ed25519" if isinstance(key, Ed25519PrivateKey) else "X25519", key.public_key().public_bytes_raw()

@@ -1,14 +1,14 @@
 """A private key under a passphrase.
 
-In: a key's PKCS#8 PEM and a passphrase; or the content of a file and the passphrase. Out: the same the other way
-round. Pure: `gateway.keys` reads and writes the files. Refuses with KEY_FILE a wrong passphrase, any changed byte, and
-costs beyond bounds before a byte of memory is taken for them.
+In: a key as its plain file has it (PKCS#8 PEM, or a target key's own form) and a passphrase; or the content of a file
+and the passphrase. Out: the same the other way round. Pure: `gateway.keys` reads and writes the files. Refuses with
+KEY_FILE a wrong passphrase, any changed byte, and costs beyond bounds before a byte of memory is taken for them.
 
 The file is JSON of exactly the form that `Locked.dump` writes:
 
     {"format": "rogatory-locked-key-1",   this
-     "algorithm": "Ed25519",              of the key inside: Ed25519, X25519 or P-256
-     "public": "8f1c...",                 its public half, hex; so it can be listed without the passphrase
+     "algorithm": "Ed25519",              of the key inside: Ed25519, X25519, P-256, or of a target key HMAC-SHA-256
+     "public": "8f1c...",                 its public half, hex, or its id; so it can be listed without the passphrase
      "kdf": "argon2id", "passes": 3, "memory": 268435456,      memory in bytes; one lane
      "salt": "...", "nonce": "...",       hex, 16 and 24 bytes
      "sealed": "..."}                     base64: XChaCha20-Poly1305 of the PKCS#8 PEM
@@ -30,12 +30,13 @@ import nacl.utils
 from nacl import pwhash
 from nacl.secret import Aead
 
+from gateway import target_keys
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.hidden import Passphrase
 
 FORMAT: Final = "rogatory-locked-key-1"
 KDF: Final = "argon2id"
-ALGORITHMS: Final = ("Ed25519", "X25519", "P-256")
+ALGORITHMS: Final = ("Ed25519", "X25519", "P-256", target_keys.ALGORITHM)
 _SIGN: Final = b'{"format": "rogatory-locked-key-'
 
 

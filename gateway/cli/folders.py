@@ -19,9 +19,11 @@ from gateway import keys, locked, passphrase
 from gateway.hidden import Passphrase
 from gateway.identity import Address, Role
 from gateway.locked import Cost
+from gateway.target_keys import TargetKey
 from gateway.trust import development
 
 COST: Final = locked.DEFAULT
+TARGET_KEY: Final = "target.key"
 NODE_SETTINGS: Final = "node.toml"
 PARTICIPANT_SETTINGS: Final = "participant.toml"
 
@@ -49,10 +51,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A participant's keys for envelopes."""
+    """A participant's keys for envelopes; of an authority, the target key too."""
 
     signing: SigningKey = field(repr=False)
     sealing: PrivateKey = field(repr=False)
+    target: TargetKey | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,10 @@ class AtRest:
     def save_sealing_key(self, path: Path, key: PrivateKey) -> None:
         """Write a sealing key."""
         keys.save_sealing_key(path, key, self.passphrase, self.cost)
+
+    def save_target_key(self, path: Path, key: TargetKey) -> None:
+        """Write a target key."""
+        keys.save_target_key(path, key, self.passphrase, self.cost)
 
     def save_holder(self, holder: Holder, folder: Path, name: str) -> None:
         """Write a certificate and its key, as `Holder.write` does."""
@@ -159,6 +166,9 @@ def write_participant(
         at_rest.save_signing_key(folder / "signing.key", owned.signing)
         at_rest.save_sealing_key(folder / "sealing.key", owned.sealing)
         settings |= {"signing_keys": ["signing.key"], "sealing_keys": ["sealing.key"]}
+        if owned.target is not None:
+            at_rest.save_target_key(folder / TARGET_KEY, owned.target)
+            settings |= {"target_keys": [TARGET_KEY]}
     participant.config.write_text(toml(settings, {}))
 
 

@@ -45,6 +45,7 @@ from gateway.cli.folders import (
     NODE_SETTINGS,
     PARTICIPANT_SETTINGS,
     PLAIN,
+    TARGET_KEY,
     AtRest,
     Extras,
     Member,
@@ -57,6 +58,7 @@ from gateway.config import DirectorySource
 from gateway.directory import FederationList, NodeEntry, ParticipantList
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
+from gateway.target_keys import TargetKey
 from gateway.trust import development
 from gateway.trust.fetch import GRPCS, HTTPS
 from gateway.trust.lists import SignedList
@@ -97,7 +99,7 @@ def join(
         raise Refusal(ErrorCode.BAD_INPUT, f"{code} is there already", "code")
     pki, signing = _pki(folder / "pki", federation.federation, now, at_rest), SigningKey.generate()
     people = cast_of([code])
-    owned = new_keys(people)
+    owned = new_keys(people, _target_key(folder, at_rest))
     enrolment = {} if enrolment_port is None else {code: f"{HOST}:{enrolment_port}"}
     summary = summary_of(folder, federation.federation, {code: f"{HOST}:{port}"}, enrolment)
     node = summary.nodes[0]
@@ -182,6 +184,12 @@ def make(
     except OSError as error:
         raise Refusal(ErrorCode.BAD_INPUT, f"cannot make {folder}: {error.strerror}", "folder") from error
     return proposal
+
+
+def _target_key(folder: Path, at_rest: AtRest) -> TargetKey | None:
+    """Return the key that the authorities of a federation for development share; none if it has none."""
+    found = next(folder.glob(f"*/*/{TARGET_KEY}"), None)
+    return None if found is None else keys.load_target_key(found, at_rest.passphrase)
 
 
 def _registry(node: Member) -> dict[str, dict[str, object]]:

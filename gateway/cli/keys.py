@@ -15,7 +15,7 @@ from typing import Final
 import click
 
 from gateway import config, keys, locked, passphrase, signature
-from gateway.cli import check_config, output, passphrases, rotation
+from gateway.cli import check_config, output, passphrases, rotation, target_keys
 from gateway.cli.check_config import is_node
 from gateway.clock import system_clock
 from gateway.config import NodeConfig, ParticipantConfig
@@ -24,6 +24,7 @@ from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.hidden import Passphrase
 from gateway.hsm import LEAST_PIN_CHARACTERS
 from gateway.identity import Address
+from gateway.target_keys import ALGORITHM
 from gateway.trust import client
 
 COST: Final = locked.DEFAULT
@@ -42,7 +43,7 @@ class Finding:
         setting: what names it.
         file: where it lies.
         algorithm: of a key, e.g. `Ed25519`; `PKCS#11` of one in a token.
-        key_id: of a key, as the directory has it.
+        key_id: of a key, as the directory has it; of a target key, by what authorities compare it.
         encrypted: of a key file.
         mode: permissions, octal; empty if there is no file.
         listed: of a key for envelopes or receipts, what the directory says of it; None if it does not list it.
@@ -67,6 +68,7 @@ def command() -> None:
 
 
 command.add_command(rotation.rotate)
+command.add_command(target_keys.command)
 
 
 @command.command(epilog="\b\nExample:\n  rogatory keys encrypt fed/ee/*.key --passphrase-file /run/secrets/ee")
@@ -192,6 +194,8 @@ def _findings(settings: NodeConfig | ParticipantConfig) -> Iterator[Finding]:
     if isinstance(settings, ParticipantConfig):
         for position, path in enumerate(settings.sealing_keys):
             yield _key(f"sealing_keys[{position}]", path, demanded)
+        for position, path in enumerate(settings.target_keys):
+            yield _key(f"target_keys[{position}]", path, demanded)
     elif settings.hsm is not None:
         # Its id is not asked for: that would take the PIN.
         yield Finding("hsm", settings.hsm.module, "PKCS#11")
@@ -210,7 +214,8 @@ def _key(setting: str, path: Path, demanded: bool) -> Finding:
     if listed.encrypted != demanded:
         said = "encrypted, the settings say plain" if listed.encrypted else "plain, the settings demand encrypted"
         wrong = Refusal(ErrorCode.KEY_FILE, said, str(path))
-    key_id = signature.key_id(listed.public).hex()
+    is_target = listed.algorithm == ALGORITHM
+    key_id = (listed.public if is_target else signature.key_id(listed.public)).hex()
     return Finding(setting, path, listed.algorithm, key_id, listed.encrypted, _mode(path), error=wrong)
 
 
