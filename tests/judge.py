@@ -40,6 +40,10 @@ def judge(store: Path, node: str, directory: Directory, *, all_final: bool = Tru
         receipts = connection.execute("SELECT seq, sender, id, statement, signature FROM receipts").fetchall()
         log = connection.execute("SELECT leaf_hash, envelope_seq, receipt_seq FROM log_entries").fetchall()
         states = connection.execute("SELECT envelope_seq, receipt_seq, state FROM deliveries").fetchall()
+        moved = connection.execute(
+            "SELECT sender, id FROM moves UNION SELECT cause_sender, cause_id FROM moves WHERE cause_id <> ''"
+            " UNION SELECT sender, id FROM clocks"
+        ).fetchall()
     finally:
         connection.close()
     me = f"{node}/node"
@@ -62,13 +66,16 @@ def judge(store: Path, node: str, directory: Directory, *, all_final: bool = Tru
     assert len(log) == len(leaves), "something is logged twice"
     assert len({sha256(raw).digest() for _, _, _, raw, _ in receipts}) == len(receipts), "a receipt is kept twice"
 
+    # What follows from an envelope is there together with it, or not at all.
+    recorded = {(sender, id_) for _, sender, id_, _, _ in envelopes}
+    assert recorded >= set(moved), "a matter was moved, or a time limit runs, by what is not recorded"
+
     # Promise 4: every accepted envelope has its way, and ends once.
     assert {e for e, _, _ in states if e is not None} == {seq for seq, *_ in envelopes}, "an envelope has no delivery"
     if all_final:
         open_ = [state for *_, state in states if state not in ("delivered", "refused", "expired")]
         assert not open_, f"still on the way: {Counter(open_)}"
     final = {pb.MILESTONE_DELIVERED, pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED}
-    recorded = {(sender, id_) for _, sender, id_, _, _ in envelopes}
     ends = Counter(
         (s.envelope.sender, s.envelope.id)
         for s in said

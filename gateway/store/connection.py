@@ -79,4 +79,4 @@ def migrate(engine: Engine) -> None:
             command.upgrade(config, "head")
 
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"

@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
 from sqlalchemy import Connection, Engine, func, or_, select, text
 
+from gateway import rules
 from gateway.lifecycle import State
+from gateway.store.matters import ClockRow, MatterView, MoveRow
 from gateway.store.registry import RegistryView
-from gateway.store.schema import PENDING_SQL, deliveries, envelopes, events, receipts
+from gateway.store.schema import PENDING_SQL, citations, deliveries, envelopes, events, receipts
 
 T = TypeVar("T")
 MAX_TRACED = 64
 MAX_ROWS_A_TRACE = 1000
+MAX_OF_A_CASE = 500
 # As text: bound as parameters, the states would not lead to the index.
 _PENDING = text(f"deliveries.state IN {PENDING_SQL}")
 
@@ -56,6 +60,26 @@ class TraceRow:
     copies: tuple[CopyRow, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class MatterRow:
+    """An envelope of a case, how it came to stand where it stands, and every time limit that it had."""
+
+    header: bytes
+    fingerprint: bytes
+    recorded_at_us: int
+    moves: tuple[MoveRow, ...]
+    clocks: tuple[ClockRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRow:
+    """What was stated of an envelope, without the envelope."""
+
+    fingerprint: bytes
+    receipts: tuple[pb.Receipt, ...]
+    cited: bool  # by the grievance
+
+
 class Reader:
     """Answers questions on connections of its own."""
 
@@ -65,6 +89,27 @@ class Reader:
     async def trace(self, key: str) -> list[TraceRow]:
         """Return what is recorded of the envelopes with that id, or of that case; at most MAX_TRACED."""
         return await self._run(lambda connection: _trace(connection, key))
+
+    async def case(self, key: str) -> list[MatterRow]:
+        """Return the envelopes of that case, or with that id, oldest first; at most MAX_OF_A_CASE."""
+        return await self._run(lambda connection: _ask_matters(connection, lambda view: _case(connection, view, key)))
+
+    async def complained_of(self, grievance: ids.EnvelopeRef, to: str) -> list[SeenRow]:
+        """Return what was stated of every envelope of the matter that a grievance to somebody is about.
+
+        Empty if no such grievance to them is recorded here; of at most MAX_OF_A_CASE envelopes.
+        """
+        return await self._run(
+            lambda connection: _ask_matters(connection, lambda view: _complained_of(connection, view, grievance, to))
+        )
+
+    async def overdue(self, limit: int) -> list[ClockRow]:
+        """Return time limits that have run out while the duty remains, the longest overdue first."""
+        return await self._run(lambda connection: _ask_matters(connection, lambda view: view.overdue(limit)))
+
+    async def open_matters_count(self) -> dict[rules.State, int]:
+        """Count the matters that are not at their end, by where they stand."""
+        return await self._run(lambda connection: _ask_matters(connection, MatterView.open_matters_count))
 
     async def next_attempt_us(self, destination: str) -> int | None:
         """Return when the next copy for a destination is due, or None."""
@@ -106,6 +151,73 @@ class Reader:
 def _ask_registry(connection: Connection, ask: Callable[[RegistryView], T]) -> T:
     with connection.begin():
         return ask(RegistryView(connection.connection.driver_connection))
+
+
+def _ask_matters(connection: Connection, ask: Callable[[MatterView], T]) -> T:
+    with connection.begin():
+        return ask(MatterView(connection.connection.driver_connection))
+
+
+def _case(connection: Connection, view: MatterView, key: str) -> list[MatterRow]:
+    found = connection.execute(
+        select(
+            envelopes.c.sender,
+            envelopes.c.id,
+            envelopes.c.header,
+            envelopes.c.fingerprint,
+            envelopes.c.recorded_at_us,
+        )
+        .where(or_(envelopes.c.id == key, envelopes.c.case_id == key))
+        .order_by(envelopes.c.seq)
+        .limit(MAX_OF_A_CASE)
+    ).all()
+    refs = [ids.EnvelopeRef(sender=row.sender, id=row.id) for row in found]
+    return [
+        MatterRow(row.header, row.fingerprint, row.recorded_at_us, tuple(view.moves(ref)), tuple(view.all_clocks(ref)))
+        for row, ref in zip(found, refs, strict=True)
+    ]
+
+
+def _complained_of(connection: Connection, view: MatterView, grievance: ids.EnvelopeRef, to: str) -> list[SeenRow]:
+    # One query, whatever the answer: how long it takes must not tell whether that envelope exists.
+    cited = connection.execute(
+        select(citations.c.cited_sender, citations.c.cited_id)
+        .join_from(citations, envelopes, citations.c.envelope_seq == envelopes.c.seq)
+        .where(
+            envelopes.c.sender == grievance.sender,
+            envelopes.c.id == grievance.id,
+            envelopes.c.kind == ids.KIND_GRIEVANCE,
+            envelopes.c.recipient == to,
+        )
+    ).first()
+    if cited is None:
+        return []
+    chain = view.chain(ids.EnvelopeRef(sender=cited.cited_sender, id=cited.cited_id))
+    matter = next(header for header, state in chain if state is not None or header is chain[-1][0])
+    # Whatever cites it, or cites what cites it, is about it; but what others complain of is theirs to tell.
+    names = [(matter.sender, matter.id)]
+    for name in names:
+        below = connection.execute(
+            select(envelopes.c.sender, envelopes.c.id)
+            .join_from(citations, envelopes, citations.c.envelope_seq == envelopes.c.seq)
+            .where(
+                citations.c.cited_sender == name[0],
+                citations.c.cited_id == name[1],
+                citations.c.kind != ids.KIND_GRIEVANCE,
+            )
+            .order_by(envelopes.c.seq)
+        )
+        names += [(row.sender, row.id) for row in below][: MAX_OF_A_CASE - len(names)]
+    return [
+        SeenRow(
+            connection.scalars(
+                select(envelopes.c.fingerprint).where(envelopes.c.sender == sender, envelopes.c.id == id_)
+            ).one(),
+            _receipts(connection, sender, id_),
+            (sender, id_) == tuple(cited),
+        )
+        for sender, id_ in names
+    ]
 
 
 def _trace(connection: Connection, key: str) -> list[TraceRow]:

@@ -1,7 +1,8 @@
 """The tables as they are now. The migrations are how they came to be; a test holds the two together.
 
-Append-only: envelopes, citations, receipts, log_entries, events, and of the registry node_lists, decisions,
-certificates, renewals, revocations. Rows of deliveries, invitations and applications alone are updated.
+Append-only: envelopes, citations, receipts, log_entries, events, moves, targets, and of the registry node_lists,
+decisions, certificates, renewals, revocations. Rows of deliveries, clocks, invitations and applications alone are
+updated.
 """
 
 from typing import Final
@@ -20,7 +21,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from gateway import rules
 from gateway.lifecycle import FINAL, State
+from gateway.store.matters import OPEN_STAGES, Stage
 
 # SQLite gives a row its number by itself only in a column of exactly this type.
 Serial = BigInteger().with_variant(Integer, "sqlite")
@@ -28,6 +31,9 @@ Serial = BigInteger().with_variant(Integer, "sqlite")
 metadata = MetaData()
 
 _ALL = ", ".join(f"'{state.value}'" for state in State)
+_OF_MATTERS = ", ".join(f"'{state.value}'" for state in rules.State)
+_STAGES = ", ".join(f"'{stage.value}'" for stage in Stage)
+_OPEN = [stage.value for stage in OPEN_STAGES]
 _PENDING = [state.value for state in State if state not in FINAL]
 # SQLite takes the index on pending deliveries only if a query says `state IN` this very list.
 PENDING_SQL: Final = "(" + ", ".join(f"'{state}'" for state in _PENDING) + ")"
@@ -155,6 +161,79 @@ events = Table(
     # Stages passed and the microseconds each took, e.g. "envelope.received:12 envelope.verified:95".
     Column("stages", Text, nullable=False),
     Index("events_of", "envelope_id"),
+)
+
+# Where matters stand, see rules.py. A matter is named by its envelope.
+
+moves = Table(
+    "moves",
+    metadata,
+    # The last row of a matter is where it stands.
+    Column("seq", Serial, primary_key=True),
+    Column("sender", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    # The envelope that moved it; empty: a time limit or another node's statement did.
+    Column("cause_sender", Text, nullable=False),
+    Column("cause_id", Text, nullable=False),
+    # The rule of that time limit; 0: none.
+    Column("clock_rule", Integer, nullable=False),
+    CheckConstraint(f"state IN ({_OF_MATTERS})", name="a_state_of_a_matter"),
+    Index("moves_of", "sender", "id", "seq"),
+    Index("moves_by", "cause_sender", "cause_id"),
+)
+
+clocks = Table(
+    "clocks",
+    metadata,
+    Column("seq", Serial, primary_key=True),
+    Column("sender", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("rule", Integer, nullable=False),
+    Column("started_at_us", BigInteger, nullable=False),
+    # The first instant that is too late.
+    Column("due_at_us", BigInteger, nullable=False),
+    # When this node has something to say, a warning or the end; NULL: never. A pause moves it with the end.
+    Column("next_at_us", BigInteger),
+    Column("paused_at_us", BigInteger),
+    Column("stage", Text, nullable=False),
+    Column("ended_at_us", BigInteger),
+    # The envelope that changed it last, and how, so that this can be undone if the envelope is not taken in the end.
+    Column("by_sender", Text, nullable=False),
+    Column("by_id", Text, nullable=False),
+    Column("change", Text, nullable=False),
+    CheckConstraint("change IN ('', 'started', 'ended', 'paused', 'resumed')", name="a_change_of_a_clock"),
+    CheckConstraint(f"stage IN ({_STAGES})", name="a_stage_of_a_clock"),
+    CheckConstraint("next_at_us IS NULL OR stage IN ('running', 'paused')", name="only_what_runs_speaks"),
+    CheckConstraint("next_at_us <= due_at_us", name="nothing_to_say_after_the_end"),
+    CheckConstraint("(stage = 'paused') = (paused_at_us IS NOT NULL)", name="paused_at_some_time"),
+    CheckConstraint("(stage IN ('running', 'paused', 'overdue')) = (ended_at_us IS NULL)", name="ended_at_some_time"),
+    Index("clocks_of", "sender", "id"),
+    Index("clocks_by", "by_sender", "by_id"),
+    Index(
+        "one_open_clock_a_rule",
+        "sender",
+        "id",
+        "rule",
+        unique=True,
+        sqlite_where=Column("stage").in_(_OPEN),
+        postgresql_where=Column("stage").in_(_OPEN),
+    ),
+    Index(
+        "clocks_running",
+        "next_at_us",
+        sqlite_where=Column("stage") == Stage.RUNNING.value,
+        postgresql_where=Column("stage") == Stage.RUNNING.value,
+    ),
+)
+
+targets = Table(
+    "targets",
+    metadata,
+    # See gateway/targets.py: equal tokens are equal targets, and no node can tell which.
+    Column("token", LargeBinary, primary_key=True),
+    Column("envelope_seq", BigInteger, ForeignKey("envelopes.seq"), primary_key=True),
 )
 
 # The registry of a node that enrols its own participants. What was signed stays as it came: it is evidence.

@@ -17,6 +17,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from gateway import codec, lifecycle, merkle
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.lifecycle import Event, State
+from gateway.store.matters import MatterRecord
 from gateway.store.registry import RegistryRecord
 from gateway.store.schema import PENDING_SQL
 
@@ -84,11 +85,15 @@ class DeliveryRow:
 
 
 class Transaction:
-    """What one job may read and write. Not for use outside the writer's thread."""
+    """What one job may read and write. Not for use outside the writer's thread.
+
+    `matters` is where matters stand, in this transaction.
+    """
 
     def __init__(self, connection: Any, now_us: int, issuer: str) -> None:  # noqa: ANN401  pysqlite3 has no types
         self.now_us = now_us
         self.wake: set[str] = set()
+        self.matters = MatterRecord(connection, now_us)
         self._sql = connection
         self._issuer = issuer
         self._pending: list[Pending] = []
@@ -98,7 +103,7 @@ class Transaction:
         """What the registry keeps, in this transaction."""
         return RegistryRecord(self._sql, self.now_us)
 
-    # What is recorded (a procedure.Register).
+    # What is recorded (with `matters`, a procedure.Register).
 
     def find(self, ref: ids.EnvelopeRef) -> pb.Header | None:
         """Return the header of a recorded envelope."""
@@ -149,7 +154,7 @@ class Transaction:
     # What is added.
 
     def add_envelope(self, signed: pb.SignedEnvelope, header: pb.Header, fingerprint: bytes) -> int:
-        """Record an envelope, its citations and its log entry; return its number."""
+        """Record an envelope, its citations, its targets and its log entry; return its number."""
         proof = pb.SignedEnvelope(signatures=signed.signatures, slots=signed.slots).SerializeToString()
         cursor = self._sql.execute(
             "INSERT INTO envelopes (sender, id, recipient, kind, case_id, recorded_at_us, fingerprint, header, proof,"
@@ -173,6 +178,7 @@ class Transaction:
                 "INSERT INTO citations (envelope_seq, position, cited_sender, cited_id, kind) VALUES (?, ?, ?, ?, ?)",
                 (seq, position, cited.sender, cited.id, header.kind),
             )
+        self.matters.add_targets(seq, header)
         self._log(merkle.leaf_hash(fingerprint), envelope_seq=seq)
         return seq
 

@@ -1,0 +1,288 @@
+"""What a rule of procedure can say: states of a matter, and the columns of the table in steps.py.
+
+A *matter* is an envelope that asks for something and therefore has a state: a draft, a request to another State, a
+referral to a court, an order to an exchange. Whatever cites it, or cites what cites it, is about it. The same words for
+states serve every hop: what a State asks of a State, a ministry of its court and a court of an exchange.
+
+Pure words, no I/O. Source: the articles are at the states they come from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from itertools import chain
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as clocks
+
+from gateway.identity import Role
+
+Kind: TypeAlias = ids.Kind.ValueType
+Outcome: TypeAlias = ids.Outcome.ValueType
+Ground: TypeAlias = ids.Ground.ValueType
+Measure: TypeAlias = ids.Measure.ValueType
+DataClass: TypeAlias = ids.DataClass.ValueType
+Urgency: TypeAlias = ids.Urgency.ValueType
+ClockRule: TypeAlias = clocks.ClockRule.ValueType
+
+
+class Where(Enum):
+    """Whether sender and recipient are of the same country."""
+
+    HOME = "at home"
+    ABROAD = "abroad"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who may send what to whom."""
+
+    kind: Kind
+    sender: Role
+    recipient: Role
+    where: Where
+
+    def __str__(self) -> str:
+        return f"{word(self.kind)} from {self.sender.value} to {self.recipient.value} {self.where.value}"
+
+
+class State(Enum):
+    """Where a matter stands. `ACTS_NEXT` says whose turn it is."""
+
+    ASKED = "asked"
+    ACKNOWLEDGED = "acknowledged"
+    CLARIFYING = "clarifying"
+    OBJECTED = "objected"
+    POSTPONED = "postponed"
+    GRANTED = "granted"
+    PARTLY_GRANTED = "partly granted"
+    EXECUTED = "executed"
+    PARTLY_EXECUTED = "partly executed"
+    UNAVAILABLE = "unavailable"  # it could not be executed, and may be later (2018/1805 Art. 13(3)(b), (d), (e))
+    CONFIRMED = "confirmed"  # what was provisional stands
+    LIMITING = "limiting"  # the issuer is asked to limit it (Art. 12(2))
+    SUSPENDED = "suspended"  # by a remedy (Art. 33)
+    UNBOUND = "unbound"  # the executing side is no longer obliged (Art. 12(2)), or a claim was upheld
+    DISPOSED = "disposed"  # what was recovered is where it belongs (Art. 30)
+    WITHDRAWN = "withdrawn"  # whoever was asked ends the measures and confirms (Art. 27)
+    RELEASING = "releasing"  # the exchange lifts it and confirms
+    TO_DELETE = "to delete"  # what came is deleted or restricted (2023/1543 Art. 4(5), 12(1))
+    # Final:
+    COUNTERSIGNED = "countersigned"
+    RETURNED = "returned"
+    REFUSED = "refused"
+    IMPOSSIBLE = "impossible"  # for good (2018/1805 Art. 13(3)(a), (c))
+    FORWARDED = "forwarded"
+    LAPSED = "lapsed"
+    RELEASED = "released"
+    CLOSED = "closed"
+    UNDELIVERED = "undelivered"  # another node refused it, or it expired on the way
+    TOLD = "told"  # it asked for nothing
+
+
+class Turn(Enum):
+    """Who acts next in a matter."""
+
+    SENDER = "whoever asked"
+    RECIPIENT = "whoever was asked"
+    NOBODY = "nobody"
+
+
+ACTS_NEXT: Final[Mapping[State, Turn]] = MappingProxyType(
+    {
+        State.ASKED: Turn.RECIPIENT,
+        State.ACKNOWLEDGED: Turn.RECIPIENT,
+        State.CLARIFYING: Turn.SENDER,
+        State.OBJECTED: Turn.SENDER,
+        State.POSTPONED: Turn.RECIPIENT,
+        State.GRANTED: Turn.RECIPIENT,
+        State.PARTLY_GRANTED: Turn.RECIPIENT,
+        State.EXECUTED: Turn.SENDER,
+        State.PARTLY_EXECUTED: Turn.SENDER,
+        State.UNAVAILABLE: Turn.SENDER,
+        State.CONFIRMED: Turn.SENDER,
+        State.LIMITING: Turn.SENDER,
+        State.SUSPENDED: Turn.RECIPIENT,
+        State.UNBOUND: Turn.RECIPIENT,
+        State.DISPOSED: Turn.SENDER,
+        State.WITHDRAWN: Turn.RECIPIENT,
+        State.RELEASING: Turn.RECIPIENT,
+        State.TO_DELETE: Turn.SENDER,
+        **dict.fromkeys(
+            (
+                State.COUNTERSIGNED,
+                State.RETURNED,
+                State.REFUSED,
+                State.IMPOSSIBLE,
+                State.FORWARDED,
+                State.LAPSED,
+                State.RELEASED,
+                State.CLOSED,
+                State.UNDELIVERED,
+                State.TOLD,
+            ),
+            Turn.NOBODY,
+        ),
+    }
+)
+FINAL: Final = frozenset(state for state, turn in ACTS_NEXT.items() if turn is Turn.NOBODY)
+OPEN: Final = frozenset(State) - FINAL
+
+UNANSWERED: Final = frozenset({State.ASKED, State.ACKNOWLEDGED})
+UNDECIDED: Final = UNANSWERED | {State.CLARIFYING, State.POSTPONED}
+ALLOWED: Final = frozenset({State.GRANTED, State.PARTLY_GRANTED})
+DONE: Final = frozenset({State.EXECUTED, State.PARTLY_EXECUTED})
+STANDING: Final = DONE | {State.CONFIRMED, State.LIMITING, State.SUSPENDED, State.UNBOUND}
+ENDING: Final = frozenset({State.WITHDRAWN, State.RELEASING, State.TO_DELETE})
+"""Nothing new is asked, ordered or handed over any more."""
+
+
+class Link(Enum):
+    """How the parties of a step fit the envelope that it cites."""
+
+    ANSWERS = "answers"  # its recipient answers its sender
+    PASSES_ON = "passes on"  # its recipient turns to somebody else
+    FOLLOWS_UP = "follows up"  # its sender goes on, towards somebody else
+    REPORTS_ON = "reports on"  # its sender goes on, towards the same recipient
+    COMPLAINS = "complains of"  # either of its parties, to a third
+
+
+class CaseRule(Enum):
+    """How the case id of a step fits that of the envelope that it cites."""
+
+    SAME = "the same case"
+    OWN = "a case of its own"  # differs all the way up: an exchange must not learn which case an order comes from
+    FREE = "any case"
+
+
+ANY_OUTCOME: Final = frozenset(ids.Outcome.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """From these states, on these outcomes (and grounds, if any are named), to that state; None: it stays.
+
+    Args:
+        holds: only if the matter asks that assets be held or taken; False: only if it does not; None: either way.
+    """
+
+    at: frozenset[State]
+    to: State | None = None
+    on: frozenset[Outcome] = ANY_OUTCOME
+    grounds: frozenset[Ground] = frozenset()
+    holds: bool | None = None
+
+    def fits(self, state: State, outcome: Outcome, ground: Ground, *, holds: bool) -> bool:
+        """Whether this is what follows."""
+        return (
+            state in self.at
+            and outcome in self.on
+            and (not self.grounds or ground in self.grounds)
+            and self.holds in (None, holds)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A time limit that begins to run, if the envelope is that urgent and has that outcome; empty: any."""
+
+    rule: ClockRule
+    urgency: frozenset[Urgency] = frozenset()
+    on: frozenset[Outcome] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What happens to the time limits of a matter."""
+
+    starts: tuple[Start, ...] = ()
+    stops: frozenset[ClockRule] = frozenset()
+    pauses: frozenset[ClockRule] = frozenset()
+    resumes: frozenset[ClockRule] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One row: what makes one envelope the lawful next step, and what follows from it."""
+
+    rule: Rule
+    law: str
+    cites: frozenset[Kind] = frozenset()  # it cites one envelope of one of these kinds; empty: none
+    link: Link = Link.ANSWERS
+    case: CaseRule = CaseRule.FREE
+    opens: State | None = None  # it is a matter itself, which begins so
+    moves: tuple[Move, ...] = ()  # of the matter that it is about
+    crosses: frozenset[State] = frozenset()  # from abroad, it may have crossed with what led there; see `late`
+    countersigned_by: Role | None = None  # a participant of the sender's own country with this role
+    countersigned_unless: Urgency | None = None
+    needs_live: bool = False  # no matter above has ended or is ending
+    needs_open: ClockRule | None = None  # only while this limit runs
+    outcomes: frozenset[Outcome] = frozenset({ids.OUTCOME_UNSPECIFIED})
+    grounds: frozenset[Ground] = frozenset()  # only these; empty: those that grounds.py has for it
+    ground_optional: bool = False  # a refusal without one, e.g. of a claim
+    reviews: bool = False  # says how dual criminality was answered
+    measures: frozenset[Measure] = frozenset()  # at most these
+    data_classes: frozenset[DataClass] = frozenset()
+    emergency_classes: frozenset[DataClass] | None = None  # at most these, in an emergency
+    asks: bool = False  # for something: a measure or a class at least
+    needs_measure: bool = False  # a measure at least
+    within: bool = True  # no more than what it cites
+    grants: bool = False  # something, if what it cites asked for something, unless it refuses
+    targets: bool = False  # may carry target tokens
+    amounts: bool = False  # may carry sums
+    may_end: bool = False  # may say until when it stands
+    clocks: Effect = Effect()
+    above: Effect = Effect()  # the same, for the matter above
+    inherits: bool = False  # its matter ends when the matter above does
+    # Down from the cited envelope, kind by kind, to what must be recorded before; seen by the sender's node only.
+    rests_on: tuple[frozenset[Kind], ...] = ()
+    rests_above: bool = False  # down from what the matter cites, instead
+    same_outcome: bool = False  # as what it rests on
+    all_ended: bool = False  # no order below is in force any more
+    is_test: bool = False  # nothing follows from it, and nothing but a test can travel as one
+    most_payload: int | None = None  # bytes, sealed
+    # Milestones it sets: how many citations up, and which.
+    marks: tuple[tuple[int, pb.Milestone.ValueType], ...] = ()
+
+    @cached_property
+    def at(self) -> frozenset[State]:
+        """The states of the matter in which it is lawful."""
+        return frozenset(chain.from_iterable(move.at for move in self.moves))
+
+    def then(self, state: State, outcome: Outcome, ground: Ground, *, holds: bool) -> State | None:
+        """Return the state that follows, `state` itself if it stays, or None if the step is not lawful then."""
+        for move in self.moves:
+            if move.fits(state, outcome, ground, holds=holds):
+                return move.to or state
+        return None
+
+    def late(self, state: State, outcome: Outcome, ground: Ground, *, holds: bool) -> State | None:
+        """Return what follows at the recipient's node, if it may have crossed with what led to `state`; or None.
+
+        Both nodes then agree in the end: what would have ended the matter ends it, and anything else changes nothing.
+        """
+        if state not in self.crosses:
+            return None
+        ends = {self.then(before, outcome, ground, holds=holds) for before in self.at}
+        return state if state in FINAL else next((end for end in ends if end in FINAL), state)
+
+
+@dataclass(frozen=True, slots=True)
+class RunsOut:
+    """What follows when a time limit on a matter of these kinds runs out in one of these states."""
+
+    rule: ClockRule
+    kinds: frozenset[Kind]
+    at: frozenset[State]
+    to: State
+    law: str
+    elsewhere: frozenset[State] = frozenset()  # at the other node, which hears of it later
+
+
+def word(kind: Kind) -> str:
+    """Return the name of a kind as people write it, e.g. freeze-request."""
+    return ids.Kind.Name(kind).removeprefix("KIND_").lower().replace("_", "-")

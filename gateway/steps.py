@@ -1,0 +1,1304 @@
+"""The table: every lawful step, and the article that it comes from.
+
+A row says: this kind, from this role to that one, at home or abroad, citing one of these kinds, is lawful while the
+matter that it is about is in one of these states, and puts it into that one. `authorise` reads who may send what to
+whom, `procedure` the rest; `rogatory procedure` and docs/procedure.md are printed from here. What the columns mean is
+in rules.py.
+
+Nothing from abroad reaches an exchange, and an exchange begins nothing: orders of its own country's court reach it, and
+those provisional ones that its country's law lets an FIU or contact point give; it answers.
+
+Sources: Regulation (EU) 2018/1805, Regulation (EU) 2023/1543, Directive (EU) 2024/1260, Budapest Convention, UNCAC, at
+each row; "house" marks what no text says and we demand.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as clocks
+
+from gateway.formats import grounds
+from gateway.identity import Role
+from gateway.rules import (
+    ALLOWED,
+    DONE,
+    ENDING,
+    FINAL,
+    OPEN,
+    STANDING,
+    UNANSWERED,
+    UNDECIDED,
+    CaseRule,
+    ClockRule,
+    DataClass,
+    Effect,
+    Kind,
+    Link,
+    Measure,
+    Move,
+    Rule,
+    RunsOut,
+    Start,
+    State,
+    Step,
+    Where,
+    word,
+)
+
+MAX_TEST_ORDER_BYTES: Final = 1 << 10
+"""Sealed; three times what a test order takes. Registrars and exchanges have no other business with each other."""
+
+# Short names, for the table only.
+_I, _M, _C = Role.INVESTIGATOR, Role.CENTRAL_AUTHORITY, Role.COURT
+_F, _P, _X = Role.FIU, Role.CONTACT_POINT, Role.EXCHANGE
+_HOME, _ABROAD = Where.HOME, Where.ABROAD
+
+_GRANTED, _PARTLY = frozenset({ids.OUTCOME_GRANTED}), frozenset({ids.OUTCOME_PARTLY_GRANTED})
+_REFUSED, _POSTPONED = frozenset({ids.OUTCOME_REFUSED}), frozenset({ids.OUTCOME_POSTPONED})
+_NONE = frozenset({ids.OUTCOME_UNSPECIFIED})
+_RESULTS = _GRANTED | _PARTLY | _REFUSED
+_DECISIONS = _RESULTS | _POSTPONED
+
+FREEZING: Final[frozenset[Measure]] = frozenset(
+    {ids.MEASURE_BLOCK_WITHDRAWAL, ids.MEASURE_BLOCK_CONVERSION, ids.MEASURE_HOLD_INCOMING}
+)
+TAKING: Final[frozenset[Measure]] = frozenset({ids.MEASURE_CONFISCATE, ids.MEASURE_TRANSFER})
+_TAKE_DOWN: Final[frozenset[Measure]] = frozenset({ids.MEASURE_TAKE_DOWN})
+_ALL_MEASURES = FREEZING | TAKING | _TAKE_DOWN
+_CLASSES: Final = frozenset(ids.DataClass.values()) - {ids.DATA_CLASS_UNSPECIFIED}
+_IDENTITY: Final[frozenset[DataClass]] = frozenset({ids.DATA_CLASS_SUBSCRIBER, ids.DATA_CLASS_IDENTIFICATION})
+
+REQUESTS: Final[frozenset[Kind]] = frozenset(
+    {
+        ids.KIND_FREEZE_REQUEST,
+        ids.KIND_CONFISCATION_REQUEST,
+        ids.KIND_EVIDENCE_REQUEST,
+        ids.KIND_TAKEDOWN_NOTICE,
+        ids.KIND_RESTITUTION_DECISION,
+        ids.KIND_ENFORCEMENT_REQUEST,
+    }
+)
+"""What one State asks another in due form, from an investigator, countersigned, to a central authority."""
+PROVISIONAL: Final[frozenset[Kind]] = frozenset({ids.KIND_PROVISIONAL_FREEZE, ids.KIND_PRESERVATION_REQUEST})
+"""What is asked before that, between FIUs or contact points; it lapses unless confirmed."""
+FREEZES: Final[frozenset[Kind]] = frozenset({ids.KIND_FREEZE_REQUEST, ids.KIND_CONFISCATION_REQUEST})
+ORDERS: Final[frozenset[Kind]] = frozenset(
+    {ids.KIND_DOMESTIC_ORDER, ids.KIND_PROVISIONAL_ORDER, ids.KIND_TAKEDOWN_NOTICE, ids.KIND_TRANSFER_ORDER}
+)
+"""What reaches an exchange and asks for something."""
+INTELLIGENCE: Final[frozenset[Kind]] = frozenset({ids.KIND_SPONTANEOUS_INFORMATION, ids.KIND_WATCHLIST_NOTICE})
+"""No row cites these: nothing can rest on them (UNCAC Art. 46(4)-(5); Egmont principles)."""
+
+LAPSING: Final[frozenset[ClockRule]] = frozenset(
+    {clocks.CLOCK_RULE_PROVISIONAL, clocks.CLOCK_RULE_PRESERVATION, clocks.CLOCK_RULE_PRESERVATION_EXTENSION}
+)
+_DECIDING: Final[frozenset[ClockRule]] = frozenset(
+    {
+        clocks.CLOCK_RULE_URGENT_DECISION,
+        clocks.CLOCK_RULE_ORDINARY_DECISION,
+        clocks.CLOCK_RULE_CONFISCATION_DECISION,
+        clocks.CLOCK_RULE_ENFORCEMENT_RECOGNITION,
+    }
+)
+_PRODUCING: Final[frozenset[ClockRule]] = frozenset(
+    {clocks.CLOCK_RULE_PRODUCTION, clocks.CLOCK_RULE_EMERGENCY_PRODUCTION}
+)
+_URGENT, _EMERGENCY = frozenset({ids.URGENCY_URGENT}), frozenset({ids.URGENCY_EMERGENCY})
+_NOT_URGENT, _NOT_EMERGENCY = frozenset({ids.URGENCY_ORDINARY}), frozenset({ids.URGENCY_ORDINARY, ids.URGENCY_URGENT})
+
+_BY_FREEZE = (
+    Start(clocks.CLOCK_RULE_URGENT_DECISION, urgency=_URGENT | _EMERGENCY),
+    Start(clocks.CLOCK_RULE_ORDINARY_DECISION, urgency=_NOT_URGENT),
+)
+_UNTIL = Start(clocks.CLOCK_RULE_SET_BY_ORDER)  # only if the header says until when
+# Answers of the executing side that may have crossed with a withdrawal, a closure or the end of a limit.
+_ANSWERS_CROSS = frozenset({State.WITHDRAWN, State.TO_DELETE, State.CLOSED, State.UNDELIVERED, State.LAPSED})
+# Messages of the issuing side that may have crossed with an end set by the executing one.
+_ISSUER_CROSSES = FINAL | {State.TO_DELETE, State.UNBOUND, State.DISPOSED}
+
+
+def _executed(before: frozenset[State]) -> tuple[Move, ...]:
+    """Return what follows from a report; it may be mended, and what was not there may be found (Art. 13(3))."""
+    again = before | DONE | {State.UNAVAILABLE}
+    return (
+        Move(again, State.EXECUTED, _GRANTED),
+        Move(again, State.PARTLY_EXECUTED, _PARTLY),
+        Move(
+            before | {State.UNAVAILABLE},
+            State.IMPOSSIBLE,
+            _REFUSED,
+            frozenset({ids.GROUND_ALREADY_CONFISCATED, ids.GROUND_DESTROYED}),
+        ),
+        Move(again, State.UNAVAILABLE, _REFUSED),
+        Move(frozenset({State.CONFIRMED, State.SUSPENDED, State.UNBOUND})),
+    )
+
+
+_DECIDED = (
+    Move(UNDECIDED, State.GRANTED, _GRANTED),
+    Move(UNDECIDED, State.PARTLY_GRANTED, _PARTLY),
+    Move(UNDECIDED, State.REFUSED, _REFUSED),
+    Move(UNDECIDED, State.POSTPONED, _POSTPONED),
+)
+
+
+_STAYS = Move(OPEN)
+_FOUND = ALLOWED | DONE | {State.UNAVAILABLE}
+
+_BEFORE_IT_LEAVES: Final = (
+    *(
+        Step(
+            rule=Rule(ids.KIND_DRAFT, author, _M, _HOME),
+            law="2018/1805 Art. 2(8)(a)(ii): validation before transmission",
+            opens=State.ASKED,
+            measures=_ALL_MEASURES,
+            data_classes=_CLASSES,
+            amounts=True,
+            may_end=True,
+        )
+        for author in (_I, _C, _F, _P)
+    ),
+    *(
+        Step(
+            rule=Rule(ids.KIND_COUNTERSIGNATURE, _M, author, _HOME),
+            law="2018/1805 Art. 2(8)(a)(ii)",
+            cites=frozenset({ids.KIND_DRAFT}),
+            case=CaseRule.SAME,
+            moves=(
+                Move(frozenset({State.ASKED}), State.COUNTERSIGNED, _GRANTED),
+                Move(frozenset({State.ASKED}), State.RETURNED, _REFUSED),
+            ),
+            outcomes=_GRANTED | _REFUSED,
+            measures=_ALL_MEASURES,
+            data_classes=_CLASSES,
+            marks=((1, pb.MILESTONE_DECIDED),),
+        )
+        for author in (_I, _C, _F, _P)
+    ),
+    *(
+        Step(
+            rule=Rule(ids.KIND_WITHDRAWAL, author, _M, _HOME),
+            law="house: an author takes its draft back",
+            cites=frozenset({ids.KIND_DRAFT}),
+            link=Link.REPORTS_ON,
+            case=CaseRule.SAME,
+            moves=(Move(frozenset({State.ASKED}), State.CLOSED),),
+        )
+        for author in (_I, _C, _F, _P)
+    ),
+)
+
+_BETWEEN_STATES: Final = (
+    # What is asked in due form.
+    *(
+        Step(
+            rule=Rule(ids.KIND_FREEZE_REQUEST, _I, _M, _ABROAD),
+            law="2018/1805 Art. 4(1), 2(8)(a)(ii)",
+            cites=cites,
+            # It came to an authority that was not competent, and is made anew to the one that is.
+            link=Link.FOLLOWS_UP,
+            moves=(Move(frozenset({State.FORWARDED})),) if cites else (),
+            opens=State.ASKED,
+            countersigned_by=_M,
+            measures=FREEZING | {ids.MEASURE_TRANSFER},
+            data_classes=_CLASSES,
+            needs_measure=True,
+            within=False,
+            targets=True,
+            may_end=True,
+            clocks=Effect(starts=_BY_FREEZE),
+        )
+        for cites in (frozenset[Kind](), frozenset[Kind]({ids.KIND_FREEZE_REQUEST}))
+    ),
+    *(
+        Step(
+            rule=Rule(ids.KIND_CONFISCATION_REQUEST, _I, _M, _ABROAD),
+            law="2018/1805 Art. 14(1), 16",
+            cites=cites,
+            link=link,
+            moves=moves,
+            opens=State.ASKED,
+            countersigned_by=_M,
+            measures=FREEZING | TAKING,
+            data_classes=_CLASSES,
+            needs_measure=True,
+            within=False,
+            targets=True,
+            amounts=True,
+            clocks=Effect(starts=(Start(clocks.CLOCK_RULE_CONFISCATION_DECISION),)),
+        )
+        for cites, link, moves in (
+            (frozenset[Kind](), Link.REPORTS_ON, ()),
+            # What was frozen at the same authority is to be confiscated.
+            (frozenset[Kind]({ids.KIND_FREEZE_REQUEST}), Link.REPORTS_ON, (Move(ALLOWED | STANDING),)),
+            # Another State executes the same order (Art. 16): the first request to confiscate is cited.
+            (frozenset[Kind]({ids.KIND_CONFISCATION_REQUEST}), Link.FOLLOWS_UP, (Move(frozenset(State)),)),
+        )
+    ),
+    Step(
+        rule=Rule(ids.KIND_EVIDENCE_REQUEST, _I, _M, _ABROAD),
+        law="UNCAC Art. 46(13), 46(15); 2023/1543 Art. 4(1)-(5): in an emergency validated afterwards",
+        opens=State.ASKED,
+        countersigned_by=_M,
+        countersigned_unless=ids.URGENCY_EMERGENCY,
+        data_classes=_CLASSES,
+        emergency_classes=_IDENTITY,
+        asks=True,
+        clocks=Effect(
+            starts=(
+                Start(clocks.CLOCK_RULE_PRODUCTION, urgency=_NOT_EMERGENCY),
+                Start(clocks.CLOCK_RULE_EMERGENCY_PRODUCTION, urgency=_EMERGENCY),
+                Start(clocks.CLOCK_RULE_EX_POST_VALIDATION, urgency=_EMERGENCY),
+                Start(clocks.CLOCK_RULE_ENFORCING_OBJECTION, urgency=_EMERGENCY),
+            )
+        ),
+    ),
+    Step(
+        rule=Rule(ids.KIND_TAKEDOWN_NOTICE, _I, _M, _ABROAD),
+        law="2022/2065 Art. 9; 2021/784 Art. 3-4",
+        opens=State.ASKED,
+        countersigned_by=_M,
+        measures=_TAKE_DOWN,
+        asks=True,
+        clocks=Effect(starts=_BY_FREEZE),
+    ),
+    Step(
+        rule=Rule(ids.KIND_RESTITUTION_DECISION, _I, _M, _ABROAD),
+        law="2018/1805 Art. 29(1)",
+        cites=FREEZES,
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(Move(STANDING),),
+        opens=State.ASKED,
+        countersigned_by=_M,
+        within=False,
+        amounts=True,
+        clocks=Effect(starts=(Start(clocks.CLOCK_RULE_ORDINARY_DECISION),)),
+    ),
+    Step(
+        rule=Rule(ids.KIND_ENFORCEMENT_REQUEST, _I, _M, _ABROAD),
+        law="2023/1543 Art. 16(1)",
+        cites=frozenset({ids.KIND_EVIDENCE_REQUEST}),
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(Move(ALLOWED | DONE | {State.UNAVAILABLE}),),
+        opens=State.ASKED,
+        countersigned_by=_M,
+        data_classes=_CLASSES,
+        asks=True,
+        clocks=Effect(starts=(Start(clocks.CLOCK_RULE_ENFORCEMENT_RECOGNITION),)),
+    ),
+    # What is answered.
+    Step(
+        rule=Rule(ids.KIND_ACKNOWLEDGEMENT, _M, _I, _ABROAD),
+        law="Directive 2014/41 Art. 16(1)",
+        cites=REQUESTS,
+        case=CaseRule.SAME,
+        moves=(Move(frozenset({State.ASKED}), State.ACKNOWLEDGED),),
+        crosses=_ANSWERS_CROSS,
+    ),
+    *(
+        Step(
+            rule=Rule(ids.KIND_CLARIFICATION_REQUEST, _M, _I, _ABROAD),
+            law=law,
+            cites=cites,
+            case=CaseRule.SAME,
+            moves=(
+                Move(UNANSWERED | {State.POSTPONED}, State.CLARIFYING),
+                Move(ALLOWED | STANDING | {State.UNAVAILABLE}),
+            ),
+            crosses=_ANSWERS_CROSS,
+            grounds=grounds.CONSULTED,
+            clocks=effect,
+        )
+        for cites, law, effect in (
+            (
+                REQUESTS - {ids.KIND_EVIDENCE_REQUEST, ids.KIND_ENFORCEMENT_REQUEST},
+                "2018/1805 Art. 8(2), 19(2): consultation before any refusal",
+                Effect(),
+            ),
+            (
+                frozenset[Kind]({ids.KIND_EVIDENCE_REQUEST}),
+                "2023/1543 Art. 10(6): the duty to produce rests until it is answered",
+                Effect(starts=(Start(clocks.CLOCK_RULE_CLARIFICATION),), pauses=_PRODUCING),
+            ),
+            (
+                frozenset[Kind]({ids.KIND_ENFORCEMENT_REQUEST}),
+                "2023/1543 Art. 16(7)",
+                Effect(starts=(Start(clocks.CLOCK_RULE_ENFORCEMENT_INFORMATION),)),
+            ),
+        )
+    ),
+    Step(
+        rule=Rule(ids.KIND_CLARIFICATION, _I, _M, _ABROAD),
+        law="2018/1805 Art. 8(2); 2023/1543 Art. 10(6)",
+        cites=frozenset({ids.KIND_CLARIFICATION_REQUEST}),
+        case=CaseRule.SAME,
+        moves=(
+            Move(frozenset({State.CLARIFYING}), State.ACKNOWLEDGED),
+            Move(ALLOWED | STANDING | {State.ACKNOWLEDGED, State.POSTPONED, State.UNAVAILABLE}),
+        ),
+        crosses=_ISSUER_CROSSES,
+        clocks=Effect(
+            stops=frozenset({clocks.CLOCK_RULE_CLARIFICATION, clocks.CLOCK_RULE_ENFORCEMENT_INFORMATION}),
+            resumes=_PRODUCING,
+        ),
+    ),
+    Step(
+        rule=Rule(ids.KIND_DELAY_NOTICE, _M, _I, _ABROAD),
+        law="2018/1805 Art. 9(5)-(6): the duty remains",
+        cites=REQUESTS,
+        case=CaseRule.SAME,
+        moves=(Move(UNDECIDED | ALLOWED),),
+        crosses=_ANSWERS_CROSS,
+    ),
+    Step(
+        rule=Rule(ids.KIND_FORWARDING, _M, _I, _ABROAD),
+        law="2018/1805 Art. 4(9): the issuer is told",
+        cites=REQUESTS,
+        case=CaseRule.SAME,
+        moves=(Move(UNANSWERED, State.FORWARDED),),
+        crosses=_ANSWERS_CROSS,
+    ),
+    Step(
+        rule=Rule(ids.KIND_REVIEW_DECISION, _M, _I, _ABROAD),
+        law="2018/1805 Art. 7(1), 8, 10, 18-21; UNCAC Art. 46(21)-(25)",
+        cites=REQUESTS,
+        case=CaseRule.SAME,
+        moves=_DECIDED,
+        crosses=_ANSWERS_CROSS,
+        outcomes=_DECISIONS,
+        reviews=True,
+        measures=_ALL_MEASURES,
+        data_classes=_CLASSES,
+        grants=True,
+        rests_on=(frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KIND_REVIEW_DECISION})),
+        same_outcome=True,
+    ),
+    Step(
+        rule=Rule(ids.KIND_EXECUTION_REPORT, _M, _I, _ABROAD),
+        law="2018/1805 Art. 7(2), 13, 18(4)",
+        cites=REQUESTS,
+        case=CaseRule.SAME,
+        moves=_executed(ALLOWED),
+        crosses=_ANSWERS_CROSS,
+        outcomes=_RESULTS,
+        measures=_ALL_MEASURES,
+        data_classes=_CLASSES,
+        amounts=True,
+        clocks=Effect(stops=_PRODUCING | {clocks.CLOCK_RULE_URGENT_EXECUTION}),
+        rests_on=(
+            frozenset({ids.KIND_REVIEW_REFERRAL}),
+            frozenset({ids.KIND_REVIEW_DECISION}),
+            frozenset({ids.KIND_EXECUTION_REPORT}),
+        ),
+        marks=((1, pb.MILESTONE_EXECUTED),),
+    ),
+    Step(
+        rule=Rule(ids.KIND_DISCLOSURE, _M, _I, _ABROAD),
+        law="UNCAC Art. 46(3)(f); 2023/1543 Art. 10(1)",
+        cites=frozenset({ids.KIND_EVIDENCE_REQUEST, ids.KIND_ENFORCEMENT_REQUEST, ids.KIND_FREEZE_REQUEST}),
+        case=CaseRule.SAME,
+        moves=(Move(_FOUND),),
+        crosses=_ANSWERS_CROSS,
+        data_classes=_CLASSES,
+        asks=True,
+        clocks=Effect(stops=_PRODUCING),
+        rests_on=(
+            frozenset({ids.KIND_REVIEW_REFERRAL}),
+            frozenset({ids.KIND_REVIEW_DECISION}),
+            frozenset({ids.KIND_DISCLOSURE}),
+        ),
+    ),
+    # What comes later.
+    Step(
+        rule=Rule(ids.KIND_WITHDRAWAL, _I, _M, _ABROAD),
+        law="2018/1805 Art. 27(1)-(2)",
+        cites=REQUESTS,
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(
+            Move(OPEN - {State.WITHDRAWN, State.TO_DELETE}, State.WITHDRAWN, _NONE),
+            Move(OPEN - {State.WITHDRAWN, State.TO_DELETE}, None, _PARTLY),
+        ),
+        crosses=FINAL | {State.TO_DELETE},
+        outcomes=_NONE | _PARTLY,
+    ),
+    Step(
+        rule=Rule(ids.KIND_RELEASE, _M, _I, _ABROAD),
+        law="2018/1805 Art. 27(3), 12(2): measures are ended, and that is confirmed",
+        cites=REQUESTS,
+        case=CaseRule.SAME,
+        moves=(
+            Move(frozenset({State.WITHDRAWN}), State.RELEASED, _GRANTED),
+            Move(ALLOWED | STANDING | {State.UNAVAILABLE}, State.RELEASED, _GRANTED, holds=True),
+            Move(STANDING, None, _PARTLY, holds=True),
+        ),
+        crosses=_ANSWERS_CROSS,
+        outcomes=_GRANTED | _PARTLY,
+        all_ended=True,
+    ),
+    Step(
+        rule=Rule(ids.KIND_EXTENSION, _I, _M, _ABROAD),
+        law="2018/1805 Art. 12(1)",
+        cites=FREEZES,
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(Move(ALLOWED | STANDING),),
+        crosses=_ISSUER_CROSSES,
+        countersigned_by=_M,
+        may_end=True,
+        clocks=Effect(starts=(_UNTIL,)),
+    ),
+    Step(
+        rule=Rule(ids.KIND_LIMITATION_REQUEST, _M, _I, _ABROAD),
+        law="2018/1805 Art. 12(2)",
+        cites=FREEZES,
+        case=CaseRule.SAME,
+        moves=(Move(DONE, State.LIMITING),),
+        crosses=_ANSWERS_CROSS,
+        may_end=True,
+        clocks=Effect(starts=(Start(clocks.CLOCK_RULE_LIMITATION_ANSWER),)),
+    ),
+    Step(
+        rule=Rule(ids.KIND_LIMITATION_ANSWER, _I, _M, _ABROAD),
+        law="2018/1805 Art. 12(2)",
+        cites=frozenset({ids.KIND_LIMITATION_REQUEST}),
+        case=CaseRule.SAME,
+        moves=(Move(frozenset({State.LIMITING}), State.EXECUTED),),
+        crosses=_ISSUER_CROSSES | {State.SUSPENDED},
+        outcomes=_GRANTED | _REFUSED,
+        ground_optional=True,
+        clocks=Effect(stops=frozenset({clocks.CLOCK_RULE_LIMITATION_ANSWER})),
+    ),
+    Step(
+        rule=Rule(ids.KIND_LIMITATION, _M, _I, _ABROAD),
+        law="2018/1805 Art. 12(2): the issuer is told that it is limited",
+        cites=FREEZES,
+        case=CaseRule.SAME,
+        moves=(Move(DONE | {State.UNBOUND}),),
+        crosses=_ANSWERS_CROSS,
+        may_end=True,
+        clocks=Effect(starts=(_UNTIL,)),
+    ),
+    Step(
+        rule=Rule(ids.KIND_CLAIM, _M, _I, _ABROAD),
+        law="2018/1805 Art. 33(4): the issuing authority is told of any remedy",
+        cites=FREEZES,
+        case=CaseRule.SAME,
+        moves=(
+            Move(DONE, State.SUSPENDED, _POSTPONED),
+            Move(ALLOWED | STANDING, None, _NONE),
+        ),
+        crosses=_ANSWERS_CROSS,
+        outcomes=_NONE | _POSTPONED,
+        grounds=frozenset({ids.GROUND_REMEDY_INVOKED}),
+        rests_on=(
+            frozenset({ids.KIND_REVIEW_REFERRAL}),
+            frozenset({ids.KIND_REVIEW_DECISION}),
+            frozenset({ids.KIND_CLAIM}),
+        ),
+        same_outcome=True,
+    ),
+    Step(
+        rule=Rule(ids.KIND_CLAIM_DECISION, _M, _I, _ABROAD),
+        law="2018/1805 Art. 33(4)",
+        cites=frozenset({ids.KIND_CLAIM}),
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(
+            Move(frozenset({State.SUSPENDED}), State.UNBOUND, _GRANTED),
+            Move(frozenset({State.SUSPENDED}), State.EXECUTED, _PARTLY | _REFUSED),
+            Move(ALLOWED | STANDING),
+        ),
+        crosses=_ANSWERS_CROSS,
+        outcomes=_RESULTS,
+        ground_optional=True,
+    ),
+    Step(
+        rule=Rule(ids.KIND_PRIORITY_DECISION, _M, _I, _ABROAD),
+        law="2018/1805 Art. 26",
+        cites=FREEZES,
+        case=CaseRule.SAME,
+        moves=(
+            Move(UNDECIDED | ALLOWED, State.POSTPONED, _REFUSED),
+            Move(UNDECIDED | ALLOWED | STANDING, None, _GRANTED),
+        ),
+        crosses=_ANSWERS_CROSS,
+        outcomes=_GRANTED | _REFUSED,
+        grounds=grounds.PRIORITY,
+        rests_on=(frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KIND_PRIORITY_DECISION})),
+        same_outcome=True,
+    ),
+    Step(
+        rule=Rule(ids.KIND_PRIORITY_DISPUTE, _I, _M, _ABROAD),
+        law="2018/1805 Art. 26(1)",
+        cites=frozenset({ids.KIND_PRIORITY_DECISION}),
+        case=CaseRule.SAME,
+        moves=(_STAYS,),
+        crosses=_ISSUER_CROSSES,
+    ),
+    Step(
+        rule=Rule(ids.KIND_SHARING_STATEMENT, _M, _I, _ABROAD),
+        law="2018/1805 Art. 30(7); UNCAC Art. 57",
+        cites=frozenset({ids.KIND_CONFISCATION_REQUEST}),
+        case=CaseRule.SAME,
+        moves=(Move(DONE | {State.DISPOSED}),),
+        crosses=_ANSWERS_CROSS,
+        amounts=True,
+    ),
+    Step(
+        rule=Rule(ids.KIND_FINAL_REPORT, _M, _I, _ABROAD),
+        law="2018/1805 Art. 30(6)",
+        cites=FREEZES | {ids.KIND_RESTITUTION_DECISION},
+        case=CaseRule.SAME,
+        moves=(Move(DONE | {State.UNBOUND}, State.DISPOSED),),
+        crosses=_ANSWERS_CROSS,
+        amounts=True,
+    ),
+    Step(
+        rule=Rule(ids.KIND_CLOSURE, _I, _M, _ABROAD),
+        law="house: a matter ends when whoever asked says so; what holds assets is released or disposed of first",
+        cites=REQUESTS,
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(
+            Move(frozenset({State.DISPOSED, State.TO_DELETE}), State.CLOSED),
+            Move(DONE | {State.UNAVAILABLE}, State.CLOSED, holds=False),
+        ),
+        crosses=FINAL,
+    ),
+    Step(
+        rule=Rule(ids.KIND_VALIDATION, _I, _M, _ABROAD),
+        law="2023/1543 Art. 4(5): within 48 hours, else it is withdrawn and the data are deleted",
+        cites=frozenset({ids.KIND_EVIDENCE_REQUEST}),
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(Move(OPEN - ENDING),),
+        crosses=_ISSUER_CROSSES,
+        countersigned_by=_M,
+        data_classes=_CLASSES,
+        clocks=Effect(stops=frozenset({clocks.CLOCK_RULE_EX_POST_VALIDATION})),
+    ),
+    Step(
+        rule=Rule(ids.KIND_OBJECTION, _M, _I, _ABROAD),
+        law="2023/1543 Art. 12(1), 10(4): within 96 hours of an emergency request; what was sent is deleted",
+        cites=frozenset({ids.KIND_EVIDENCE_REQUEST}),
+        case=CaseRule.SAME,
+        moves=(Move(OPEN - {State.TO_DELETE}, State.TO_DELETE),),
+        crosses=FINAL | {State.TO_DELETE},
+        needs_open=clocks.CLOCK_RULE_ENFORCING_OBJECTION,
+        clocks=Effect(stops=_PRODUCING | {clocks.CLOCK_RULE_ENFORCING_OBJECTION, clocks.CLOCK_RULE_EX_POST_VALIDATION}),
+    ),
+    Step(
+        rule=Rule(ids.KIND_CUSTODY_EVENT, _M, _I, _ABROAD),
+        law="ISO/IEC 27037 clause 6.1",
+        cites=frozenset({ids.KIND_DISCLOSURE}),
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(_STAYS,),
+        crosses=_ANSWERS_CROSS,
+    ),
+)
+
+_BEFORE_THE_COURT: Final = (
+    Step(
+        rule=Rule(ids.KIND_FORWARDING, _M, _M, _HOME),
+        law="2018/1805 Art. 4(9)",
+        cites=REQUESTS,
+        link=Link.PASSES_ON,
+        moves=(Move(UNANSWERED | {State.FORWARDED}),),
+    ),
+    *(
+        Step(
+            rule=Rule(ids.KIND_REVIEW_REFERRAL, asker, _C, _HOME),
+            law=law,
+            cites=cites,
+            link=Link.PASSES_ON,
+            moves=(Move(at),),
+            opens=State.ASKED,
+            measures=_ALL_MEASURES,
+            data_classes=_CLASSES,
+            grants=True,
+            amounts=True,
+            may_end=True,
+        )
+        for asker, cites, at, law in (
+            (_M, REQUESTS, UNDECIDED, "2018/1805 Art. 7(1); UNCAC Art. 46(17): executed under domestic law"),
+            (_F, PROVISIONAL, UNDECIDED | DONE, "2024/1260: what is provisional is put before a judge"),
+            (_P, PROVISIONAL, UNDECIDED | DONE, "2024/1260: what is provisional is put before a judge"),
+        )
+    ),
+    *(
+        step
+        for asker in (_M, _F, _P)
+        for step in (
+            Step(
+                rule=Rule(ids.KIND_CLARIFICATION_REQUEST, _C, asker, _HOME),
+                law="house: a court asks before it decides",
+                cites=frozenset({ids.KIND_REVIEW_REFERRAL}),
+                case=CaseRule.SAME,
+                moves=(Move(UNANSWERED | {State.POSTPONED}, State.CLARIFYING),),
+            ),
+            Step(
+                rule=Rule(ids.KIND_CLARIFICATION, asker, _C, _HOME),
+                law="house: a court asks before it decides",
+                cites=frozenset({ids.KIND_CLARIFICATION_REQUEST}),
+                case=CaseRule.SAME,
+                moves=(Move(frozenset({State.CLARIFYING}), State.ACKNOWLEDGED),),
+            ),
+            Step(
+                rule=Rule(ids.KIND_REVIEW_DECISION, _C, asker, _HOME),
+                law="2018/1805 Art. 3, 7, 8, 10, 18-21; 2024/1260",
+                cites=frozenset({ids.KIND_REVIEW_REFERRAL}),
+                case=CaseRule.SAME,
+                moves=_DECIDED,
+                outcomes=_DECISIONS,
+                reviews=True,
+                measures=_ALL_MEASURES,
+                data_classes=_CLASSES,
+                grants=True,
+                may_end=True,
+                above=Effect(
+                    stops=_DECIDING,
+                    starts=(
+                        Start(clocks.CLOCK_RULE_URGENT_EXECUTION, urgency=_URGENT | _EMERGENCY, on=_GRANTED | _PARTLY),
+                    ),
+                ),
+                marks=((1, pb.MILESTONE_DECIDED), (2, pb.MILESTONE_DECIDED)),
+            ),
+            Step(
+                rule=Rule(ids.KIND_WITHDRAWAL, asker, _C, _HOME),
+                law="2018/1805 Art. 27(2)",
+                cites=frozenset({ids.KIND_REVIEW_REFERRAL}),
+                link=Link.REPORTS_ON,
+                case=CaseRule.SAME,
+                moves=(Move(OPEN, State.CLOSED),),
+            ),
+            Step(
+                rule=Rule(ids.KIND_EXECUTION_REPORT, _C, asker, _HOME),
+                law="2018/1805 Art. 7(2), 13",
+                cites=frozenset({ids.KIND_REVIEW_DECISION}),
+                link=Link.REPORTS_ON,
+                case=CaseRule.SAME,
+                moves=_executed(ALLOWED),
+                outcomes=_RESULTS,
+                measures=_ALL_MEASURES,
+                data_classes=_CLASSES,
+                amounts=True,
+                rests_on=(ORDERS, frozenset({ids.KIND_EXECUTION_REPORT})),
+            ),
+        )
+    ),
+    Step(
+        rule=Rule(ids.KIND_DISCLOSURE, _C, _M, _HOME),
+        law="UNCAC Art. 46(3)(f): the court passes on what it granted, and no more",
+        cites=frozenset({ids.KIND_REVIEW_DECISION}),
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(Move(_FOUND),),
+        needs_live=True,
+        data_classes=_CLASSES,
+        asks=True,
+        rests_on=(frozenset({ids.KIND_DOMESTIC_ORDER}), frozenset({ids.KIND_DISCLOSURE})),
+    ),
+    Step(
+        rule=Rule(ids.KIND_CUSTODY_EVENT, _C, _M, _HOME),
+        law="ISO/IEC 27037 clause 6.1",
+        cites=frozenset({ids.KIND_DISCLOSURE}),
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(_STAYS,),
+    ),
+    Step(
+        rule=Rule(ids.KIND_CLAIM, _C, _M, _HOME),
+        law="2018/1805 Art. 33(1): a remedy before the courts of the executing State",
+        cites=frozenset({ids.KIND_REVIEW_DECISION}),
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(
+            Move(ALLOWED | DONE, State.SUSPENDED, _POSTPONED),
+            Move(ALLOWED | STANDING, None, _NONE),
+        ),
+        outcomes=_NONE | _POSTPONED,
+        grounds=frozenset({ids.GROUND_REMEDY_INVOKED}),
+    ),
+    Step(
+        rule=Rule(ids.KIND_CLAIM_DECISION, _C, _M, _HOME),
+        law="2018/1805 Art. 33",
+        cites=frozenset({ids.KIND_CLAIM}),
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(
+            Move(frozenset({State.SUSPENDED}), State.UNBOUND, _GRANTED),
+            Move(frozenset({State.SUSPENDED}), State.EXECUTED, _PARTLY | _REFUSED),
+            Move(ALLOWED | STANDING),
+        ),
+        outcomes=_RESULTS,
+        ground_optional=True,
+    ),
+    Step(
+        rule=Rule(ids.KIND_PRIORITY_DECISION, _C, _M, _HOME),
+        law="2018/1805 Art. 26",
+        cites=frozenset({ids.KIND_REVIEW_REFERRAL}),
+        case=CaseRule.SAME,
+        moves=(_STAYS,),
+        outcomes=_GRANTED | _REFUSED,
+        grounds=grounds.PRIORITY,
+    ),
+    Step(
+        rule=Rule(ids.KIND_RELEASE, _C, _M, _HOME),
+        law="2018/1805 Art. 27(3)",
+        cites=frozenset({ids.KIND_REVIEW_DECISION}),
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(
+            Move(ALLOWED | STANDING | {State.UNAVAILABLE}, State.RELEASED, _GRANTED, holds=True),
+            Move(STANDING, None, _PARTLY, holds=True),
+        ),
+        outcomes=_GRANTED | _PARTLY,
+        all_ended=True,
+    ),
+    Step(
+        rule=Rule(ids.KIND_EXTENSION, _M, _C, _HOME),
+        law="2018/1805 Art. 12(1)",
+        cites=frozenset({ids.KIND_REVIEW_REFERRAL}),
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(Move(ALLOWED | STANDING),),
+        may_end=True,
+    ),
+    Step(
+        rule=Rule(ids.KIND_CLOSURE, _M, _C, _HOME),
+        law="house: a matter ends when whoever asked says so; what holds assets is released or disposed of first",
+        cites=frozenset({ids.KIND_REVIEW_REFERRAL}),
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(Move(ALLOWED | DONE | {State.UNAVAILABLE}, State.CLOSED, holds=False),),
+    ),
+)
+
+_AT_THE_EXCHANGE: Final = (
+    Step(
+        rule=Rule(ids.KIND_DOMESTIC_ORDER, _C, _X, _HOME),
+        law="2018/1805 Art. 23(1): execution is governed by the law of the executing State, by its own court's order",
+        cites=frozenset({ids.KIND_REVIEW_DECISION}),
+        link=Link.FOLLOWS_UP,
+        case=CaseRule.OWN,
+        moves=(Move(_FOUND | STANDING),),
+        opens=State.ASKED,
+        needs_live=True,
+        measures=FREEZING | TAKING,
+        data_classes=_CLASSES,
+        asks=True,
+        may_end=True,
+        clocks=Effect(starts=(Start(clocks.CLOCK_RULE_PROVIDER_OBJECTION), _UNTIL)),
+    ),
+    Step(
+        rule=Rule(ids.KIND_TAKEDOWN_NOTICE, _C, _X, _HOME),
+        law="2022/2065 Art. 9; 2021/784 Art. 3(3): terrorist content within one hour",
+        cites=frozenset({ids.KIND_REVIEW_DECISION}),
+        link=Link.FOLLOWS_UP,
+        case=CaseRule.OWN,
+        moves=(Move(_FOUND),),
+        opens=State.ASKED,
+        needs_live=True,
+        measures=_TAKE_DOWN,
+        asks=True,
+        clocks=Effect(starts=(Start(clocks.CLOCK_RULE_TERRORIST_CONTENT, urgency=_EMERGENCY),)),
+    ),
+    Step(
+        rule=Rule(ids.KIND_TRANSFER_ORDER, _C, _X, _HOME),
+        law="2018/1805 Art. 28, 30(6); house: signed by two persons",
+        cites=frozenset({ids.KIND_DOMESTIC_ORDER}),
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(Move(DONE | {State.UNBOUND}),),
+        opens=State.ASKED,
+        countersigned_by=_M,
+        needs_live=True,
+        measures=TAKING,
+        asks=True,
+    ),
+    *(
+        Step(
+            rule=Rule(ids.KIND_PROVISIONAL_ORDER, giver, _X, _HOME),
+            law="2024/1260; Budapest Convention Art. 16, 29: by whom the country's law names",
+            cites=PROVISIONAL,
+            link=Link.PASSES_ON,
+            case=CaseRule.OWN,
+            moves=(Move(UNANSWERED | DONE | {State.UNAVAILABLE}),),
+            opens=State.ASKED,
+            measures=FREEZING,
+            data_classes=_CLASSES,
+            asks=True,
+            may_end=True,
+            inherits=True,
+            clocks=Effect(starts=(Start(clocks.CLOCK_RULE_PROVIDER_OBJECTION),)),
+        )
+        for giver in (_F, _P)
+    ),
+    *(
+        step
+        for giver, orders in (
+            (_C, ORDERS - {ids.KIND_PROVISIONAL_ORDER}),
+            (_F, frozenset[Kind]({ids.KIND_PROVISIONAL_ORDER})),
+            (_P, frozenset[Kind]({ids.KIND_PROVISIONAL_ORDER})),
+        )
+        for step in (
+            Step(
+                rule=Rule(ids.KIND_ACKNOWLEDGEMENT, _X, giver, _HOME),
+                law="house: served",
+                cites=orders,
+                case=CaseRule.SAME,
+                moves=(Move(frozenset({State.ASKED}), State.ACKNOWLEDGED),),
+            ),
+            Step(
+                rule=Rule(ids.KIND_CLARIFICATION_REQUEST, _X, giver, _HOME),
+                law="2023/1543 Art. 10(6), Annex III section F",
+                cites=orders,
+                case=CaseRule.SAME,
+                moves=(Move(UNANSWERED, State.CLARIFYING),),
+            ),
+            Step(
+                rule=Rule(ids.KIND_CLARIFICATION, giver, _X, _HOME),
+                law="2023/1543 Art. 10(6)",
+                cites=frozenset({ids.KIND_CLARIFICATION_REQUEST}),
+                case=CaseRule.SAME,
+                moves=(Move(frozenset({State.CLARIFYING}), State.ACKNOWLEDGED),),
+            ),
+            Step(
+                rule=Rule(ids.KIND_OBJECTION, _X, giver, _HOME),
+                law="2023/1543 Art. 17(2), Annex III: within ten days; execution rests while it is looked at",
+                cites=orders,
+                case=CaseRule.SAME,
+                moves=(Move(UNANSWERED | {State.CLARIFYING}, State.OBJECTED),),
+                needs_open=clocks.CLOCK_RULE_PROVIDER_OBJECTION,
+                clocks=Effect(
+                    stops=frozenset({clocks.CLOCK_RULE_PROVIDER_OBJECTION}),
+                    pauses=frozenset({clocks.CLOCK_RULE_TERRORIST_CONTENT}),
+                ),
+            ),
+            Step(
+                rule=Rule(ids.KIND_OBJECTION_DECISION, giver, _X, _HOME),
+                law="2023/1543 Art. 17(4)-(6)",
+                cites=frozenset({ids.KIND_OBJECTION}),
+                case=CaseRule.SAME,
+                moves=(
+                    Move(frozenset({State.OBJECTED}), State.CLOSED, _GRANTED),
+                    Move(frozenset({State.OBJECTED}), State.ACKNOWLEDGED, _PARTLY | _REFUSED),
+                ),
+                outcomes=_RESULTS,
+                ground_optional=True,
+                clocks=Effect(resumes=frozenset({clocks.CLOCK_RULE_TERRORIST_CONTENT})),
+            ),
+        )
+    ),
+    Step(
+        rule=Rule(ids.KIND_EXECUTION_REPORT, _X, _C, _HOME),
+        law="2018/1805 Art. 7(2), 13(3)",
+        cites=frozenset({ids.KIND_DOMESTIC_ORDER, ids.KIND_TAKEDOWN_NOTICE}),
+        case=CaseRule.SAME,
+        moves=_executed(UNANSWERED),
+        outcomes=_RESULTS,
+        measures=_ALL_MEASURES,
+        data_classes=_CLASSES,
+        amounts=True,
+        clocks=Effect(stops=frozenset({clocks.CLOCK_RULE_PROVIDER_OBJECTION, clocks.CLOCK_RULE_TERRORIST_CONTENT})),
+        marks=((1, pb.MILESTONE_EXECUTED),),
+    ),
+    *(
+        Step(
+            rule=Rule(ids.KIND_EXECUTION_REPORT, _X, giver, _HOME),
+            law="Budapest Convention Art. 16: kept, and not handed over",
+            cites=frozenset({ids.KIND_PROVISIONAL_ORDER}),
+            case=CaseRule.SAME,
+            moves=_executed(UNANSWERED),
+            outcomes=_RESULTS,
+            measures=FREEZING,
+            clocks=Effect(stops=frozenset({clocks.CLOCK_RULE_PROVIDER_OBJECTION})),
+            marks=((1, pb.MILESTONE_EXECUTED),),
+        )
+        for giver in (_F, _P)
+    ),
+    Step(
+        rule=Rule(ids.KIND_EXECUTION_REPORT, _X, _C, _HOME),
+        law="2018/1805 Art. 30(6)",
+        cites=frozenset({ids.KIND_TRANSFER_ORDER}),
+        case=CaseRule.SAME,
+        moves=(Move(UNANSWERED, State.CLOSED),),
+        outcomes=_RESULTS,
+        measures=TAKING,
+        amounts=True,
+        marks=((1, pb.MILESTONE_EXECUTED),),
+    ),
+    *(
+        Step(
+            rule=Rule(ids.KIND_EXECUTION_REPORT, _X, giver, _HOME),
+            law="2018/1805 Art. 27(3): what was released is confirmed, with balances",
+            cites=frozenset({ids.KIND_RELEASE}),
+            case=CaseRule.SAME,
+            moves=(Move(frozenset({State.RELEASING}), State.RELEASED, _GRANTED), Move(STANDING)),
+            outcomes=_RESULTS,
+        )
+        for giver in (_C, _F, _P)
+    ),
+    Step(
+        rule=Rule(ids.KIND_DISCLOSURE, _X, _C, _HOME),
+        law="2023/1543 Art. 10(1): no more than was ordered",
+        cites=frozenset({ids.KIND_DOMESTIC_ORDER}),
+        case=CaseRule.SAME,
+        moves=(Move(UNANSWERED | DONE | {State.UNAVAILABLE}),),
+        data_classes=_CLASSES,
+        asks=True,
+    ),
+    Step(
+        rule=Rule(ids.KIND_CUSTODY_EVENT, _X, _C, _HOME),
+        law="ISO/IEC 27037 clause 6.1",
+        cites=frozenset({ids.KIND_DISCLOSURE}),
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(_STAYS,),
+    ),
+    *(
+        Step(
+            rule=Rule(ids.KIND_RELEASE, giver, _X, _HOME),
+            law="2018/1805 Art. 27(3), 12",
+            cites=orders,
+            link=Link.REPORTS_ON,
+            case=CaseRule.SAME,
+            moves=(
+                Move(
+                    UNANSWERED | STANDING | {State.CLARIFYING, State.OBJECTED, State.UNAVAILABLE},
+                    State.RELEASING,
+                    _GRANTED,
+                ),
+                Move(STANDING, None, _PARTLY),
+            ),
+            outcomes=_GRANTED | _PARTLY,
+        )
+        for giver, orders in (
+            (_C, frozenset[Kind]({ids.KIND_DOMESTIC_ORDER, ids.KIND_TAKEDOWN_NOTICE, ids.KIND_TRANSFER_ORDER})),
+            (_F, frozenset[Kind]({ids.KIND_PROVISIONAL_ORDER})),
+            (_P, frozenset[Kind]({ids.KIND_PROVISIONAL_ORDER})),
+        )
+    ),
+    *(
+        Step(
+            rule=Rule(kind, _C, _X, _HOME),
+            law="2018/1805 Art. 12",
+            cites=frozenset({ids.KIND_DOMESTIC_ORDER}),
+            link=Link.REPORTS_ON,
+            case=CaseRule.SAME,
+            moves=(Move(UNANSWERED | STANDING),),
+            needs_live=kind == ids.KIND_EXTENSION,
+            may_end=True,
+            clocks=Effect(starts=(_UNTIL,)),
+        )
+        for kind in (ids.KIND_EXTENSION, ids.KIND_LIMITATION)
+    ),
+    Step(
+        rule=Rule(ids.KIND_CLOSURE, _C, _X, _HOME),
+        law="house: a matter ends when whoever asked says so; what holds assets is released or disposed of first",
+        cites=frozenset({ids.KIND_DOMESTIC_ORDER, ids.KIND_TAKEDOWN_NOTICE}),
+        link=Link.REPORTS_ON,
+        case=CaseRule.SAME,
+        moves=(Move(DONE | {State.UNAVAILABLE}, State.CLOSED, holds=False),),
+    ),
+    *(
+        step
+        for giver in (_F, _P)
+        for step in (
+            Step(
+                rule=Rule(ids.KIND_CONFIRMATION, giver, _X, _HOME),
+                law="2024/1260: only what a judge has confirmed stands",
+                cites=frozenset({ids.KIND_PROVISIONAL_ORDER}),
+                link=Link.REPORTS_ON,
+                case=CaseRule.SAME,
+                moves=(Move(UNANSWERED | DONE | {State.UNAVAILABLE}, State.CONFIRMED),),
+                needs_live=True,
+                outcomes=_GRANTED | _PARTLY,
+                measures=FREEZING,
+                data_classes=_CLASSES,
+                grants=True,
+                clocks=Effect(stops=LAPSING),
+                above=Effect(stops=LAPSING),
+                rests_on=(frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KIND_REVIEW_DECISION})),
+                rests_above=True,
+            ),
+            Step(
+                rule=Rule(ids.KIND_EXTENSION, giver, _X, _HOME),
+                law="2023/1543 Art. 11(1): 30 days more, as the request was extended",
+                cites=frozenset({ids.KIND_PROVISIONAL_ORDER}),
+                link=Link.REPORTS_ON,
+                case=CaseRule.SAME,
+                moves=(Move(UNANSWERED | DONE | {State.UNAVAILABLE}),),
+                needs_live=True,
+                may_end=True,
+                inherits=True,
+                rests_on=(frozenset({ids.KIND_EXTENSION}),),
+                rests_above=True,
+            ),
+        )
+    ),
+)
+
+_AT_ONCE: Final = (
+    *(
+        step
+        for role in (_F, _P)
+        for step in (
+            Step(
+                rule=Rule(ids.KIND_PROVISIONAL_FREEZE, role, role, _ABROAD),
+                law="2024/1260; FATF Recommendation 4: quick, and only for so long",
+                opens=State.ASKED,
+                measures=FREEZING,
+                needs_measure=True,
+                targets=True,
+                clocks=Effect(starts=(Start(clocks.CLOCK_RULE_PROVISIONAL),)),
+            ),
+            Step(
+                rule=Rule(ids.KIND_PRESERVATION_REQUEST, role, role, _ABROAD),
+                law="Budapest Convention Art. 29, 35; 2023/1543 Art. 11(1)",
+                opens=State.ASKED,
+                data_classes=_CLASSES,
+                asks=True,
+                clocks=Effect(starts=(Start(clocks.CLOCK_RULE_PRESERVATION),)),
+            ),
+            Step(
+                rule=Rule(ids.KIND_ACKNOWLEDGEMENT, role, role, _ABROAD),
+                law="Budapest Convention Art. 35",
+                cites=PROVISIONAL,
+                case=CaseRule.SAME,
+                moves=(Move(frozenset({State.ASKED}), State.ACKNOWLEDGED),),
+                crosses=_ANSWERS_CROSS,
+            ),
+            Step(
+                rule=Rule(ids.KIND_CLARIFICATION_REQUEST, role, role, _ABROAD),
+                law="2023/1543 Art. 11(5): who stays silent for five days loses the preservation",
+                cites=PROVISIONAL,
+                case=CaseRule.SAME,
+                moves=(Move(UNANSWERED, State.CLARIFYING),),
+                crosses=_ANSWERS_CROSS,
+                clocks=Effect(starts=(Start(clocks.CLOCK_RULE_CLARIFICATION),)),
+            ),
+            Step(
+                rule=Rule(ids.KIND_CLARIFICATION, role, role, _ABROAD),
+                law="2023/1543 Art. 11(5)",
+                cites=frozenset({ids.KIND_CLARIFICATION_REQUEST}),
+                case=CaseRule.SAME,
+                moves=(Move(frozenset({State.CLARIFYING}), State.ACKNOWLEDGED),),
+                crosses=_ISSUER_CROSSES | {State.CONFIRMED},
+                clocks=Effect(stops=frozenset({clocks.CLOCK_RULE_CLARIFICATION})),
+            ),
+            Step(
+                rule=Rule(ids.KIND_REVIEW_DECISION, role, role, _ABROAD),
+                law="Budapest Convention Art. 29(5)-(6): it may refuse, and grants nothing by itself",
+                cites=PROVISIONAL,
+                case=CaseRule.SAME,
+                moves=(Move(UNDECIDED, State.REFUSED),),
+                crosses=_ANSWERS_CROSS,
+                outcomes=_REFUSED,
+                reviews=True,
+                all_ended=True,
+            ),
+            Step(
+                rule=Rule(ids.KIND_EXECUTION_REPORT, role, role, _ABROAD),
+                law="Budapest Convention Art. 16, 29: kept, and not handed over",
+                cites=PROVISIONAL,
+                case=CaseRule.SAME,
+                moves=_executed(UNANSWERED),
+                crosses=_ANSWERS_CROSS,
+                outcomes=_RESULTS,
+                measures=FREEZING,
+                rests_on=(frozenset({ids.KIND_PROVISIONAL_ORDER}), frozenset({ids.KIND_EXECUTION_REPORT})),
+                marks=((1, pb.MILESTONE_EXECUTED),),
+            ),
+            Step(
+                rule=Rule(ids.KIND_CONFIRMATION, role, role, _ABROAD),
+                law="2024/1260; 2023/1543 Art. 11(2)",
+                cites=PROVISIONAL,
+                case=CaseRule.SAME,
+                moves=(Move(UNANSWERED | DONE | {State.CLARIFYING, State.UNAVAILABLE}, State.CONFIRMED),),
+                crosses=_ANSWERS_CROSS,
+                outcomes=_GRANTED | _PARTLY,
+                measures=FREEZING,
+                data_classes=_CLASSES,
+                grants=True,
+                clocks=Effect(stops=LAPSING),
+                rests_on=(frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KIND_REVIEW_DECISION})),
+            ),
+            Step(
+                rule=Rule(ids.KIND_EXTENSION, role, role, _ABROAD),
+                law="2023/1543 Art. 11(1): once, 30 days",
+                cites=frozenset({ids.KIND_PRESERVATION_REQUEST}),
+                link=Link.REPORTS_ON,
+                case=CaseRule.SAME,
+                moves=(Move(UNANSWERED | DONE | {State.UNAVAILABLE}),),
+                crosses=_ISSUER_CROSSES | {State.CONFIRMED, State.CLARIFYING},
+                needs_open=clocks.CLOCK_RULE_PRESERVATION,
+                may_end=True,
+                clocks=Effect(
+                    stops=frozenset({clocks.CLOCK_RULE_PRESERVATION}),
+                    starts=(Start(clocks.CLOCK_RULE_PRESERVATION_EXTENSION),),
+                ),
+            ),
+            Step(
+                rule=Rule(ids.KIND_WITHDRAWAL, role, role, _ABROAD),
+                law="2018/1805 Art. 27; Budapest Convention Art. 29",
+                cites=PROVISIONAL,
+                link=Link.REPORTS_ON,
+                case=CaseRule.SAME,
+                moves=(
+                    Move(OPEN - {State.WITHDRAWN}, State.WITHDRAWN, _NONE),
+                    Move(OPEN - {State.WITHDRAWN}, None, _PARTLY),
+                ),
+                crosses=FINAL,
+                outcomes=_NONE | _PARTLY,
+            ),
+            Step(
+                rule=Rule(ids.KIND_RELEASE, role, role, _ABROAD),
+                law="2018/1805 Art. 27(3)",
+                cites=PROVISIONAL,
+                case=CaseRule.SAME,
+                moves=(Move(UNANSWERED | STANDING | {State.WITHDRAWN, State.UNAVAILABLE}, State.RELEASED, _GRANTED),),
+                crosses=_ANSWERS_CROSS,
+                outcomes=_GRANTED,
+                all_ended=True,
+            ),
+        )
+    ),
+    *(
+        Step(rule=Rule(kind, role, role, _ABROAD), law=law, opens=State.TOLD)
+        for kind, roles, law in (
+            (
+                ids.KIND_SPONTANEOUS_INFORMATION,
+                (_I, _M, _F, _P),
+                "Budapest Convention Art. 26; UNCAC Art. 46(4): unasked, and no basis of any order",
+            ),
+            (ids.KIND_WATCHLIST_NOTICE, (_F, _P), "INTERPOL Silver Notice: intelligence, never a basis of an order"),
+        )
+        for role in roles
+    ),
+)
+
+_COMPLAINTS: Final = tuple(
+    step
+    for role in (_I, _M, _C, _F, _P, _X)
+    for step in (
+        Step(
+            rule=Rule(ids.KIND_GRIEVANCE, role, Role.OMBUDSPERSON, _HOME),
+            law="house: an ombudsperson hears that something happened and when, and never what",
+            cites=frozenset(ids.Kind.values()) - {ids.KIND_UNSPECIFIED, *INTELLIGENCE, ids.KIND_GRIEVANCE_ANSWER},
+            link=Link.COMPLAINS,
+            case=CaseRule.OWN,
+            opens=State.ASKED,
+        ),
+        Step(
+            rule=Rule(ids.KIND_GRIEVANCE_ANSWER, Role.OMBUDSPERSON, role, _HOME),
+            law="house: an ombudsperson answers",
+            cites=frozenset({ids.KIND_GRIEVANCE}),
+            case=CaseRule.SAME,
+            moves=(Move(frozenset({State.ASKED}), State.CLOSED),),
+        ),
+    )
+)
+
+_TRIALS: Final = (
+    Step(
+        rule=Rule(ids.KIND_TEST_ORDER, Role.REGISTRAR, _X, _HOME),
+        law="house: an exchange is tried out before it is relied on",
+        opens=State.ASKED,
+        is_test=True,
+        most_payload=MAX_TEST_ORDER_BYTES,
+    ),
+    Step(
+        # It marks nothing: a test is neither decided nor executed.
+        rule=Rule(ids.KIND_TEST_REPORT, _X, Role.REGISTRAR, _HOME),
+        law="house: an exchange is tried out before it is relied on",
+        cites=frozenset({ids.KIND_TEST_ORDER}),
+        case=CaseRule.SAME,
+        moves=(Move(frozenset({State.ASKED}), State.CLOSED),),
+        is_test=True,
+    ),
+)
+
+STEPS: Final = (
+    *_BEFORE_IT_LEAVES,
+    *_BETWEEN_STATES,
+    *_BEFORE_THE_COURT,
+    *_AT_THE_EXCHANGE,
+    *_AT_ONCE,
+    *_COMPLAINTS,
+    *_TRIALS,
+)
+RULES: Final = tuple(dict.fromkeys(step.rule for step in STEPS))
+
+
+def _by_citation() -> Mapping[tuple[Rule, Kind], Step]:
+    found: dict[tuple[Rule, Kind], Step] = {}
+    for step in STEPS:
+        for kind in step.cites or {ids.KIND_UNSPECIFIED}:
+            if found.setdefault((step.rule, kind), step) is not step:
+                raise AssertionError(f"two rows for {step.rule} citing {word(kind)}")
+    return MappingProxyType(found)
+
+
+BY_CITATION: Final = _by_citation()
+"""The one row for a rule and the kind of envelope cited; KIND_UNSPECIFIED where none is."""
+
+RUNS_OUT: Final = (
+    *(
+        RunsOut(rule, kinds, OPEN - {State.CONFIRMED}, State.LAPSED, law, elsewhere=OPEN - {State.CONFIRMED})
+        for rule, kinds, law in (
+            (
+                clocks.CLOCK_RULE_PROVISIONAL,
+                frozenset[Kind]({ids.KIND_PROVISIONAL_FREEZE, ids.KIND_PROVISIONAL_ORDER}),
+                "2024/1260: it lapses unless a judge confirms it",
+            ),
+            *(
+                (
+                    rule,
+                    frozenset[Kind]({ids.KIND_PRESERVATION_REQUEST, ids.KIND_PROVISIONAL_ORDER}),
+                    "2023/1543 Art. 11(1)",
+                )
+                for rule in (clocks.CLOCK_RULE_PRESERVATION, clocks.CLOCK_RULE_PRESERVATION_EXTENSION)
+            ),
+        )
+    ),
+    RunsOut(
+        clocks.CLOCK_RULE_CLARIFICATION,
+        frozenset({ids.KIND_PRESERVATION_REQUEST}),
+        frozenset({State.CLARIFYING}),
+        State.LAPSED,
+        "2023/1543 Art. 11(5)",
+        elsewhere=OPEN - {State.CONFIRMED},
+    ),
+    RunsOut(
+        clocks.CLOCK_RULE_LIMITATION_ANSWER,
+        FREEZES,
+        frozenset({State.LIMITING}),
+        State.UNBOUND,
+        "2018/1805 Art. 12(2): silent for six weeks",
+        elsewhere=DONE | {State.LIMITING},
+    ),
+    RunsOut(
+        clocks.CLOCK_RULE_EX_POST_VALIDATION,
+        frozenset({ids.KIND_EVIDENCE_REQUEST}),
+        OPEN - {State.TO_DELETE},
+        State.TO_DELETE,
+        "2023/1543 Art. 4(5)",
+        elsewhere=OPEN - {State.TO_DELETE},
+    ),
+)
+
+
+def runs_out(rule: ClockRule, kind: Kind, state: State, *, elsewhere: bool = False) -> RunsOut | None:
+    """Return what follows when a limit on a matter of that kind runs out in that state; None: it is overdue."""
+    for row in RUNS_OUT:
+        if row.rule == rule and kind in row.kinds and state in (row.elsewhere if elsewhere else row.at):
+            return row
+    return None

@@ -1,0 +1,617 @@
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pysqlite3.dbapi2 as sqlite
+import pytest
+from alembic import command
+from alembic.config import Config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as measures
+from sqlalchemy import create_engine
+
+from gateway import deadlines
+from gateway.clock import from_micros, to_micros
+from gateway.errors import ErrorCode, Refusal
+from gateway.rules import FINAL, State
+from gateway.store import Reader, Transaction, connection, matters, open_store, schema
+from gateway.store.matters import MAX_COMPETING, ClockRow, MatterRecord, MatterView, MoveRow, Stage
+from gateway.store.reader import MAX_OF_A_CASE
+from tests import world
+from tests.world import COURT, FOREIGN_CENTRAL, FOREIGN_COURT, INVESTIGATOR, NOW, Sent
+
+Ref: TypeAlias = ids.EnvelopeRef
+
+MINUTE = timedelta(minutes=1)
+MINUTE_US = 60_000_000
+T0 = to_micros(NOW)
+DECISION = measures.CLOCK_RULE_URGENT_DECISION
+PRODUCTION = measures.CLOCK_RULE_PRODUCTION
+LAPSE = measures.CLOCK_RULE_PROVISIONAL
+RULES = (DECISION, PRODUCTION, LAPSE)
+WALLET, OTHER_WALLET = bytes([1] * 32), bytes([2] * 32)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def sql(path: Path) -> Iterator[Any]:
+    connect, engine = open_store(path)
+    engine.dispose()
+    with closing(connect()) as opened:
+        yield opened
+
+
+def ref(number: int = 1, sender: str = INVESTIGATOR) -> Ref:
+    return ids.EnvelopeRef(sender=sender, id=f"matter-{number}")
+
+
+def cause(number: int) -> Ref:
+    return ids.EnvelopeRef(sender=FOREIGN_CENTRAL, id=f"step-{number}")
+
+
+def record(sql: Any, sent: Sent, *states: State) -> Sent:
+    with world.transaction(sql) as txn:
+        txn.add_envelope(sent.envelope, sent.header, sent.fingerprint)
+        for state in states:
+            txn.matters.add_move(sent.ref, state, sent.ref)
+    return sent
+
+
+def do(sql: Any, job: Callable[[MatterRecord], object], at: datetime = NOW) -> Any:
+    with world.transaction(sql, at) as txn:
+        return job(txn.matters)
+
+
+def move(
+    sql: Any,
+    matter: Ref,
+    state: State,
+    by: Ref | None,
+    rule: measures.ClockRule.ValueType = measures.CLOCK_RULE_UNSPECIFIED,
+    at: datetime = NOW,
+) -> None:
+    do(sql, lambda kept: kept.add_move(matter, state, by, rule), at)
+
+
+def say(sql: Any, clock: ClockRow, stage: str, next_at_us: int | None = None, at: datetime = NOW) -> Any:
+    return do(sql, lambda kept: kept.set_clock(clock.seq, stage, next_at_us), at)
+
+
+def due(sql: Any, at: datetime, limit: int = 10) -> list[int]:
+    return seqs(do(sql, lambda kept: kept.due_clocks(limit), at))
+
+
+def start(
+    sql: Any, rule: measures.ClockRule.ValueType = DECISION, due: timedelta = 10 * MINUTE, warn: timedelta = 8 * MINUTE
+) -> ClockRow:
+    do(sql, lambda kept: kept.start_clock(ref(), rule, T0, to_micros(NOW + due), to_micros(NOW + warn)))
+    return the_clock(sql, rule)
+
+
+def the_clock(sql: Any, rule: measures.ClockRule.ValueType = DECISION) -> ClockRow:
+    return [clock for clock in MatterView(sql).all_clocks(ref()) if clock.rule == rule][-1]
+
+
+def seqs(clocks: list[ClockRow]) -> list[int]:
+    return [clock.seq for clock in clocks]
+
+
+# The store of before.
+
+
+def test_what_was_recorded_before_there_were_matters_is_kept_and_is_none(path: Path) -> None:
+    sent = world.freeze_request()
+    config = Config()
+    config.set_main_option("script_location", str(Path(connection.__file__).parent / "migrations"))
+    engine = create_engine(f"sqlite:///{path}", module=sqlite)
+    with engine.begin() as opened:
+        config.attributes["connection"] = opened
+        command.upgrade(config, "0003")
+        opened.exec_driver_sql(
+            "INSERT INTO envelopes (sender, id, recipient, kind, case_id, recorded_at_us, fingerprint, header, proof)"
+            " VALUES (?, ?, ?, ?, 'EE-1', 1, ?, ?, X'')",
+            (sent.header.sender, sent.header.id, FOREIGN_CENTRAL, 1, sent.fingerprint, sent.envelope.header),
+        )
+    engine.dispose()
+    connect, engine = open_store(path)
+    engine.dispose()
+    with closing(connect()) as migrated:
+        view = MatterView(migrated)
+        assert view.chain(sent.ref) == [(sent.header, None)]
+        assert (view.state(sent.ref), view.moves(sent.ref), view.clocks(sent.ref)) == (None, [], [])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE moves SET state = 'lost'",
+        "UPDATE clocks SET stage = 'lost'",
+        "UPDATE clocks SET next_at_us = due_at_us + 1",
+        "UPDATE clocks SET stage = 'overdue'",
+        "UPDATE clocks SET stage = 'paused'",
+        "UPDATE clocks SET paused_at_us = 1",
+        "UPDATE clocks SET stage = 'met', next_at_us = NULL",
+        "UPDATE clocks SET ended_at_us = 1",
+        (
+            "INSERT INTO clocks (sender, id, rule, started_at_us, due_at_us, stage)"
+            " SELECT sender, id, rule, started_at_us, due_at_us, 'overdue' FROM clocks"
+        ),
+        "INSERT INTO targets VALUES (x'00', 99)",
+    ],
+    ids=[
+        "unknown state",
+        "unknown stage",
+        "something to say after the end",
+        "something to say of what has run out",
+        "pause without a beginning",
+        "pause of what runs",
+        "end without a time",
+        "end of what runs",
+        "second open clock of a rule",
+        "target of nothing",
+    ],
+)
+def test_database_itself_refuses_what_no_matter_can_be(sql: Any, statement: str) -> None:
+    move(sql, ref(), State.ASKED, ref())
+    start(sql)
+    with pytest.raises(sqlite.IntegrityError):
+        sql.execute(statement)
+
+
+def test_every_state_and_stage_can_be_kept(sql: Any) -> None:
+    for state in State:
+        move(sql, ref(), state, None)
+    assert [move.state for move in MatterView(sql).moves(ref())] == list(State)
+    start(sql)
+    for stage in Stage:
+        if stage is not Stage.PAUSED:
+            clock = start(sql)
+            assert say(sql, clock, stage) is True
+            assert the_clock(sql).stage is stage
+
+
+# States.
+
+
+def test_matter_stands_where_it_was_moved_last_and_tells_how_it_came_there(sql: Any) -> None:
+    move(sql, ref(), State.ASKED, ref())
+    move(sql, ref(2), State.TOLD, ref(2))
+    move(sql, ref(), State.GRANTED, cause(1), at=NOW + MINUTE)
+    move(sql, ref(), State.LAPSED, None, LAPSE, at=NOW + 2 * MINUTE)
+    view = MatterView(sql)
+    assert view.state(ref()) is State.LAPSED
+    assert view.moves(ref()) == [
+        MoveRow(State.ASKED, T0, ref()),
+        MoveRow(State.GRANTED, T0 + MINUTE_US, cause(1)),
+        MoveRow(State.LAPSED, T0 + 2 * MINUTE_US, None, LAPSE),
+    ]
+
+
+def test_matter_of_the_same_id_from_another_sender_is_another_matter(sql: Any) -> None:
+    move(sql, ref(), State.ASKED, ref())
+    start(sql)
+    stranger = ref(sender="ee/investigator-2")
+    view = MatterView(sql)
+    assert (view.state(stranger), view.moves(stranger), view.clocks(stranger)) == (None, [], [])
+    do(sql, lambda kept: kept.end_clocks(stranger, None, "stopped"))
+    assert len(view.clocks(ref())) == 1
+
+
+def test_chain_goes_up_by_what_is_cited_first_with_the_state_of_each(sql: Any) -> None:
+    request = record(sql, world.freeze_request(), State.ASKED, State.GRANTED)
+    other = record(sql, world.freeze_request(), State.ASKED)
+    referral = record(
+        sql,
+        world.send(ids.KIND_REVIEW_REFERRAL, FOREIGN_CENTRAL, FOREIGN_COURT, cites=[request.ref, other.ref]),
+        State.ASKED,
+    )
+    decision = record(sql, world.send(ids.KIND_REVIEW_DECISION, FOREIGN_COURT, FOREIGN_CENTRAL, cites=[referral.ref]))
+    view = MatterView(sql)
+    whole = [(decision.header, None), (referral.header, State.ASKED), (request.header, State.GRANTED)]
+    assert view.chain(decision.ref) == whole
+    assert view.chain(decision.ref, limit=2) == whole[:2]
+    assert view.chain(ref()) == []
+
+
+def test_chain_ends_where_nothing_is_recorded_here(sql: Any) -> None:
+    unknown = world.freeze_request()
+    referral = record(sql, world.send(ids.KIND_REVIEW_REFERRAL, FOREIGN_CENTRAL, FOREIGN_COURT, cites=[unknown.ref]))
+    assert MatterView(sql).chain(referral.ref) == [(referral.header, None)]
+
+
+# What is undone.
+
+
+def test_move_of_an_envelope_that_was_not_taken_is_moved_back(sql: Any) -> None:
+    for state, by in ((State.ASKED, ref()), (State.ACKNOWLEDGED, cause(1)), (State.GRANTED, cause(2))):
+        move(sql, ref(), state, by)
+    assert do(sql, lambda kept: kept.undo_moves(cause(2))) == [ref()]
+    view = MatterView(sql)
+    assert view.moves(ref())[-1] == MoveRow(State.ACKNOWLEDGED, T0, None)
+    assert do(sql, lambda kept: kept.undo_moves(cause(2))) == []
+    assert len(view.moves(ref())) == 4
+
+
+def test_every_matter_that_one_envelope_moved_is_moved_back_to_where_it_stood_before_all_of_it(sql: Any) -> None:
+    for number in (1, 2):
+        move(sql, ref(number), State.EXECUTED, ref(number))
+        for state in (State.WITHDRAWN, State.RELEASED)[:number]:
+            move(sql, ref(number), state, cause(1))
+    assert do(sql, lambda kept: kept.undo_moves(cause(1))) == [ref(1), ref(2)]
+    assert [MatterView(sql).state(ref(number)) for number in (1, 2)] == [State.EXECUTED] * 2
+
+
+def test_matter_that_was_moved_on_since_stays_where_it_is(sql: Any) -> None:
+    for state, by in ((State.ASKED, ref()), (State.GRANTED, cause(1)), (State.EXECUTED, cause(2))):
+        move(sql, ref(), state, by)
+    assert do(sql, lambda kept: kept.undo_moves(cause(1))) == []
+    assert MatterView(sql).state(ref()) is State.EXECUTED
+
+
+def test_what_an_envelope_opened_is_not_undone_with_it(sql: Any) -> None:
+    move(sql, ref(), State.ASKED, ref())
+    assert do(sql, lambda kept: kept.undo_moves(ref())) == []
+    assert MatterView(sql).state(ref()) is State.ASKED
+
+
+# Time limits.
+
+
+def test_time_limit_that_starts_runs_until_it_is_due(sql: Any) -> None:
+    clock = start(sql)
+    assert clock == ClockRow(1, ref(), DECISION, T0, T0 + 10 * MINUTE_US, T0 + 8 * MINUTE_US, None, Stage.RUNNING, None)
+    assert MatterView(sql).clocks(ref()) == [clock]
+
+
+def test_time_limit_that_starts_anew_stops_the_old_one_and_no_other(sql: Any) -> None:
+    old, beside = start(sql), start(sql, PRODUCTION)
+    new = start(sql, due=20 * MINUTE)
+    view = MatterView(sql)
+    assert seqs(view.clocks(ref())) == [beside.seq, new.seq]
+    assert [(clock.seq, clock.stage) for clock in view.all_clocks(ref())] == [
+        (old.seq, Stage.STOPPED),
+        (beside.seq, Stage.RUNNING),
+        (new.seq, Stage.RUNNING),
+    ]
+
+
+@pytest.mark.parametrize("open_stage", [Stage.RUNNING, Stage.PAUSED, Stage.OVERDUE])
+@pytest.mark.parametrize("end", [Stage.MET, Stage.STOPPED, Stage.RAN_OUT])
+def test_open_time_limit_ends_once_and_speaks_no_more(sql: Any, open_stage: Stage, end: Stage) -> None:
+    clock = start(sql)
+    if open_stage is Stage.PAUSED:
+        do(sql, lambda kept: kept.pause_clocks(ref(), {DECISION}))
+    elif open_stage is Stage.OVERDUE:
+        say(sql, clock, Stage.OVERDUE)
+    do(sql, lambda kept: kept.end_clocks(ref(), {DECISION}, end), NOW + MINUTE)
+    do(sql, lambda kept: kept.end_clocks(ref(), None, Stage.STOPPED), NOW + 2 * MINUTE)
+    do(sql, lambda kept: kept.resume_clocks(ref(), {DECISION}), NOW + 2 * MINUTE)
+    ended = the_clock(sql)
+    assert (ended.stage, ended.next_at_us, ended.paused_at_us, ended.ended_at_us) == (end, None, None, T0 + MINUTE_US)
+    assert MatterView(sql).clocks(ref()) == []
+    assert due(sql, NOW + 60 * MINUTE) == []
+
+
+def test_only_time_limits_of_the_named_rules_end(sql: Any) -> None:
+    kept_on = start(sql)
+    start(sql, PRODUCTION)
+    start(sql, LAPSE)
+    do(sql, lambda kept: kept.end_clocks(ref(), set(), "met"))
+    assert len(MatterView(sql).clocks(ref())) == 3
+    do(sql, lambda kept: kept.end_clocks(ref(), {PRODUCTION, LAPSE}, "met"))
+    assert seqs(MatterView(sql).clocks(ref())) == [kept_on.seq]
+
+
+def test_pause_moves_the_end_and_the_warning_by_exactly_its_length(sql: Any) -> None:
+    started, beside = start(sql), start(sql, PRODUCTION)
+    paused_at, resumed_at = NOW + MINUTE, NOW + 31 * MINUTE + timedelta(microseconds=7)
+    do(sql, lambda kept: kept.pause_clocks(ref(), {DECISION}), paused_at)
+    do(sql, lambda kept: kept.pause_clocks(ref(), {DECISION}), NOW + 2 * MINUTE)  # rests already
+    assert the_clock(sql).paused_at_us == to_micros(paused_at)
+    assert due(sql, NOW + 30 * MINUTE) == [beside.seq]
+    for _ in range(2):  # runs already
+        do(sql, lambda kept: kept.resume_clocks(ref(), {DECISION}), resumed_at)
+    clock = the_clock(sql)
+    assert (clock.stage, clock.paused_at_us) == (Stage.RUNNING, None)
+    expected = deadlines.paused(from_micros(started.due_at_us), paused_at, resumed_at)
+    assert clock.due_at_us == to_micros(expected)
+    assert clock.next_at_us is not None
+    assert clock.due_at_us - clock.next_at_us == 2 * MINUTE_US
+    assert the_clock(sql, PRODUCTION) == beside
+
+
+@pytest.mark.parametrize("late", [timedelta(), MINUTE])
+def test_time_limit_that_has_run_out_cannot_be_paused_before_it_is_said(sql: Any, late: timedelta) -> None:
+    clock = start(sql)
+    do(sql, lambda kept: kept.pause_clocks(ref(), {DECISION}), NOW + 10 * MINUTE + late)
+    assert the_clock(sql) == clock
+
+
+def test_clock_that_was_put_back_during_a_pause_makes_nothing_due_earlier(sql: Any) -> None:
+    clock = start(sql)
+    do(sql, lambda kept: kept.pause_clocks(ref(), {DECISION}), NOW + 5 * MINUTE)
+    do(sql, lambda kept: kept.resume_clocks(ref(), {DECISION}), NOW + MINUTE)
+    assert the_clock(sql) == clock
+
+
+def test_overdue_time_limit_is_not_paused(sql: Any) -> None:
+    clock = start(sql)
+    say(sql, clock, Stage.OVERDUE)
+    do(sql, lambda kept: kept.pause_clocks(ref(), {DECISION}))
+    assert the_clock(sql).stage is Stage.OVERDUE
+
+
+def test_time_limits_speak_at_their_time_the_oldest_first_and_no_more_than_asked_for(sql: Any) -> None:
+    late, soon = start(sql, warn=8 * MINUTE), start(sql, PRODUCTION, warn=MINUTE)
+    start(sql, LAPSE, warn=9 * MINUTE)
+    do(sql, lambda kept: kept.start_clock(ref(2), LAPSE, T0, T0 + 1, None))  # another node's
+    for at, limit, expected in (
+        (MINUTE - timedelta(microseconds=1), 10, []),
+        (MINUTE, 10, [soon.seq]),
+        (8 * MINUTE, 10, [soon.seq, late.seq]),
+        (8 * MINUTE, 1, [soon.seq]),
+    ):
+        assert due(sql, NOW + at, limit) == expected
+
+
+def test_time_limit_of_which_something_was_said_speaks_next_when_it_was_told_to(sql: Any) -> None:
+    clock = start(sql)
+    assert say(sql, clock, clock.stage, clock.due_at_us) is True
+    assert due(sql, NOW + 9 * MINUTE) == []
+    assert due(sql, NOW + 10 * MINUTE) == [clock.seq]
+    assert say(sql, clock, "overdue", at=NOW + 10 * MINUTE) is True
+    assert due(sql, NOW + 99 * MINUTE) == []
+    assert [each.stage for each in MatterView(sql).clocks(ref())] == [Stage.OVERDUE]
+
+
+def test_time_limit_that_ended_a_moment_ago_is_not_run_out_too(sql: Any) -> None:
+    clock = start(sql)
+    do(sql, lambda kept: kept.end_clocks(ref(), None, Stage.MET), NOW + MINUTE)
+    assert say(sql, clock, "ran out", at=NOW + 2 * MINUTE) is False
+    assert (the_clock(sql).stage, the_clock(sql).ended_at_us) == (Stage.MET, T0 + MINUTE_US)
+
+
+def test_time_limits_and_matters_are_found_again_after_a_restart(path: Path) -> None:
+    for expected in ([], [1]):
+        connect, engine = open_store(path)
+        engine.dispose()
+        with closing(connect()) as opened:
+            assert due(opened, NOW + 60 * MINUTE) == expected
+            if not expected:
+                move(opened, ref(), State.ASKED, ref())
+                start(opened)
+            assert MatterView(opened).state(ref()) is State.ASKED
+
+
+def test_job_that_fails_leaves_no_move_no_clock_and_no_target(sql: Any) -> None:
+    clock = start(sql)
+    sent = world.freeze_request(target_tokens=(WALLET,))
+
+    def fail(txn: Transaction) -> None:
+        with txn.part():
+            txn.add_envelope(sent.envelope, sent.header, sent.fingerprint)
+            txn.matters.add_move(sent.ref, State.ASKED, sent.ref)
+            txn.matters.start_clock(ref(), PRODUCTION, T0, T0 + 1, T0 + 1)
+            txn.matters.pause_clocks(ref(), RULES)
+            assert txn.matters.asking_for([WALLET], ref()) == [sent.header]
+            raise Refusal(ErrorCode.OUT_OF_ORDER, "no")
+
+    with world.transaction(sql) as txn:
+        with pytest.raises(Refusal) as caught:
+            fail(txn)
+        assert caught.value.code is ErrorCode.OUT_OF_ORDER
+        assert txn.matters.state(sent.ref) is None
+        assert txn.matters.clocks(ref()) == [clock]
+        assert txn.matters.asking_for([WALLET], ref()) == []
+    assert sql.execute("SELECT count(*) FROM targets").fetchone() == (0,)
+
+
+MINUTES = st.integers(0, 30)
+OPERATIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["start", "end", "pause", "resume", "ring"]),
+        st.sampled_from(RULES),
+        st.integers(1, 2),
+        MINUTES,
+        MINUTES,
+    ),
+    max_size=25,
+)
+
+
+@given(OPERATIONS)
+@settings(max_examples=150)
+def test_no_sequence_of_events_leaves_a_time_limit_in_an_impossible_state(
+    operations: list[tuple[str, measures.ClockRule.ValueType, int, int, int]],
+) -> None:
+    with closing(sqlite.connect(":memory:", isolation_level=None)) as sql:
+        _make_clocks(sql)
+        ended: dict[int, ClockRow] = {}
+        now = T0
+        for name, rule, number, length, passes in operations:
+            now += passes * MINUTE_US
+            kept, matter = MatterRecord(sql, now), ref(number)
+            before = {clock.seq: clock for clock in _all(kept)}
+            if name == "start":
+                due = now + length * MINUTE_US
+                kept.start_clock(matter, rule, now, due, now + length * MINUTE_US // 2)
+            elif name == "end":
+                kept.end_clocks(matter, None if length > 25 else {rule}, (Stage.MET, Stage.STOPPED)[length % 2])
+            elif name == "pause":
+                kept.pause_clocks(matter, {rule})
+            elif name == "resume":
+                kept.resume_clocks(matter, {rule})
+            else:
+                for clock in kept.due_clocks(length):
+                    over = clock.due_at_us <= now
+                    kept.set_clock(clock.seq, "overdue" if over else "running", None if over else clock.due_at_us)
+            for clock in _all(kept):
+                was = before.get(clock.seq)
+                _assert_possible(clock, was, now)
+                assert ended.get(clock.seq, clock) == clock  # what has ended never runs
+                if clock.ended_at_us is not None:
+                    ended[clock.seq] = clock
+            for each in (1, 2):
+                rules = [clock.rule for clock in kept.clocks(ref(each))]
+                assert len(rules) == len(set(rules))
+
+
+def _assert_possible(clock: ClockRow, was: ClockRow | None, now: int) -> None:
+    assert clock.next_at_us is None or clock.next_at_us <= clock.due_at_us
+    assert (clock.stage is Stage.PAUSED) is (clock.paused_at_us is not None)
+    assert (clock.stage in matters.OPEN_STAGES) is (clock.ended_at_us is None)
+    assert (clock.next_at_us is None) is (clock.stage not in {Stage.RUNNING, Stage.PAUSED})
+    if was is not None:
+        rested = now - was.paused_at_us if was.paused_at_us is not None and clock.stage is Stage.RUNNING else 0
+        assert clock.due_at_us - was.due_at_us == rested
+
+
+def _make_clocks(sql: Any) -> None:
+    # The table alone, in memory: a store on disk for every example would take minutes.
+    engine = create_engine("sqlite://", creator=lambda: sql, module=sqlite)
+    schema.metadata.create_all(engine, [schema.clocks])
+
+
+def _all(kept: MatterView) -> list[ClockRow]:
+    return [clock for number in (1, 2) for clock in kept.all_clocks(ref(number))]
+
+
+# Targets.
+
+
+def test_others_that_ask_for_the_same_target_are_told_oldest_first(sql: Any) -> None:
+    first = record(sql, world.freeze_request(target_tokens=(WALLET, OTHER_WALLET)), State.ASKED)
+    second = record(sql, world.freeze_request(target_tokens=(OTHER_WALLET,)), State.ASKED, State.GRANTED)
+    third = record(sql, world.freeze_request(target_tokens=(WALLET,)), State.ASKED)
+    view = MatterView(sql)
+    assert view.asking_for([WALLET, OTHER_WALLET], third.ref) == [first.header, second.header]
+    assert view.asking_for([WALLET], first.ref) == [third.header]
+    assert view.asking_for([bytes(32)], first.ref) == []
+    assert view.asking_for([], first.ref) == []
+
+
+@pytest.mark.parametrize("state", sorted(FINAL, key=str))
+def test_request_that_is_at_its_end_competes_no_more(sql: Any, state: State) -> None:
+    record(sql, world.freeze_request(target_tokens=(WALLET,)), State.ASKED, state)
+    assert MatterView(sql).asking_for([WALLET], ref()) == []
+
+
+def test_no_more_competing_requests_are_told_than_fit(sql: Any) -> None:
+    sent = [record(sql, world.freeze_request(target_tokens=(WALLET,)), State.ASKED) for _ in range(MAX_COMPETING + 1)]
+    assert MatterView(sql).asking_for([WALLET], ref()) == [one.header for one in sent[:MAX_COMPETING]]
+
+
+def test_targets_of_what_stays_at_home_are_compared_with_nothing(sql: Any) -> None:
+    tokens: dict[str, Any] = {"target_tokens": (WALLET,)}
+    record(sql, world.send(ids.KIND_FREEZE_REQUEST, INVESTIGATOR, COURT, **tokens), State.ASKED)
+    assert sql.execute("SELECT count(*) FROM targets").fetchone() == (0,)
+    assert MatterView(sql).asking_for([WALLET], ref()) == []
+
+
+# Reading.
+
+
+async def test_case_tells_every_envelope_of_it_with_its_moves_and_all_time_limits(path: Path, sql: Any) -> None:
+    first = record(sql, world.freeze_request(case_id="A"), State.ASKED)
+    record(sql, world.freeze_request(case_id="B"), State.ASKED)
+    referral = record(
+        sql, world.send(ids.KIND_REVIEW_REFERRAL, FOREIGN_CENTRAL, FOREIGN_COURT, cites=[first.ref], case_id="A")
+    )
+    with world.transaction(sql) as txn:
+        for _ in range(2):
+            txn.matters.start_clock(first.ref, DECISION, T0, T0 + 2, T0 + 1)
+        txn.matters.add_move(first.ref, State.GRANTED, referral.ref)
+    reader = Reader(open_store(path)[1])
+    rows = await reader.case("A")
+    assert [pb.Header.FromString(row.header) for row in rows] == [first.header, referral.header]
+    assert [row.fingerprint for row in rows] == [first.fingerprint, referral.fingerprint]
+    assert {row.recorded_at_us for row in rows} == {T0}
+    assert [[move.state for move in row.moves] for row in rows] == [[State.ASKED, State.GRANTED], []]
+    assert [[clock.stage for clock in row.clocks] for row in rows] == [[Stage.STOPPED, Stage.RUNNING], []]
+    assert await reader.case(first.header.id) == rows[:1]
+    assert await reader.case("nothing") == []
+    reader.close()
+
+
+async def test_case_without_end_is_told_as_far_as_it_fits(path: Path, sql: Any) -> None:
+    sent = world.freeze_request(case_id="A")
+    with world.transaction(sql) as txn:
+        for number in range(MAX_OF_A_CASE + 1):
+            header = pb.Header()
+            header.CopyFrom(sent.header)
+            header.id = f"{number:036}"
+            txn.add_envelope(sent.envelope, header, sent.fingerprint)
+    reader = Reader(open_store(path)[1])
+    assert len(await reader.case("A")) == MAX_OF_A_CASE
+    reader.close()
+
+
+async def test_operator_sees_what_is_overdue_and_how_many_matters_are_open_in_which_state(path: Path, sql: Any) -> None:
+    move(sql, ref(1), State.ASKED, ref(1))
+    move(sql, ref(2), State.ASKED, ref(2))
+    move(sql, ref(2), State.GRANTED, cause(1))
+    move(sql, ref(3), State.ASKED, ref(3))
+    move(sql, ref(3), State.CLOSED, cause(2))
+    later, sooner = start(sql, due=20 * MINUTE), start(sql, PRODUCTION)
+    start(sql, LAPSE)
+    for clock in (later, sooner):
+        say(sql, clock, Stage.OVERDUE)
+    reader = Reader(open_store(path)[1])
+    assert seqs(await reader.overdue(10)) == [sooner.seq, later.seq]
+    assert seqs(await reader.overdue(1)) == [sooner.seq]
+    assert await reader.open_matters_count() == {State.ASKED: 1, State.GRANTED: 1}
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        (matters._LINK, ("", "")),
+        (matters._COMPETING.format("?"), (b"", "", "", 1)),
+        (matters._CLOCK + matters._DUE, (1, 1)),
+        (matters._CLOCK + matters._OPEN_OF, ("", "")),
+        (matters._CLOCK + matters._OVERDUE, (1,)),
+        (matters._CAUSED, ("", "")),
+    ],
+    ids=["link", "competing", "due", "open", "overdue", "caused"],
+)
+def test_what_has_ended_long_ago_does_not_slow_what_is_open(sql: Any, query: str, values: tuple[object, ...]) -> None:
+    plan = [row[3] for row in sql.execute("EXPLAIN QUERY PLAN " + query, values)]
+    looks = [step for step in plan if step.startswith(("SCAN", "SEARCH"))]
+    assert looks
+    assert [step for step in looks if " INDEX " not in step and "INTEGER PRIMARY KEY" not in step] == []
+
+
+def test_step_that_was_not_taken_leaves_no_time_limit_changed(sql: Any) -> None:
+    start, due = T0, T0 + 10 * MINUTE_US
+
+    def before(it: MatterRecord) -> None:
+        for rule in RULES:
+            it.start_clock(ref(), rule, start, due, due - MINUTE_US)
+
+    def step(it: MatterRecord) -> None:
+        it.pause_clocks(ref(), (PRODUCTION,), cause(1))
+        it.end_clocks(ref(), (DECISION,), Stage.MET, cause(1))
+        it.start_clock(ref(), LAPSE, start, due + MINUTE_US, None, cause(1))
+
+    do(sql, before)
+    do(sql, step)
+    do(sql, lambda it: it.undo_clocks(cause(1)))
+    found = do(sql, lambda it: {clock.rule: (clock.stage, clock.due_at_us) for clock in it.clocks(ref())})
+    assert found == dict.fromkeys(RULES, (Stage.RUNNING, due))
+
+
+def test_time_limit_that_was_changed_again_is_not_undone(sql: Any) -> None:
+    do(sql, lambda it: it.start_clock(ref(), DECISION, T0, T0 + MINUTE_US, None, cause(1)))
+    do(sql, lambda it: it.end_clocks(ref(), (DECISION,), Stage.MET, cause(2)))
+    do(sql, lambda it: it.undo_clocks(cause(1)))
+    assert not do(sql, lambda it: it.clocks(ref()))
