@@ -3,63 +3,20 @@
 In: an authenticated `Peer` and a `Claimed` envelope. Out: a `Permit`. Refuses with NOT_PERMITTED.
 It reads claims only; `verify` then proves them, and what was permitted is exactly what is verified.
 
-Why no row lets anything reach an exchange from abroad, or an exchange begin anything: only a domestic order of its
-own country's court reaches an exchange, and an exchange only answers (formats of Regulation (EU) 2018/1805 go from
-authority to authority, Art. 4 and 7). A registrar of its own country may also try it out, with kinds of their own that
-order and report nothing.
+The rules are the first columns of the table in steps.py.
 """
 
 from dataclasses import dataclass
-from enum import Enum
-from typing import Final
 
-from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway.authenticate import Peer
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
-from gateway.identity import Address, Role
+from gateway.identity import Address
 from gateway.receive import Claimed
-
-
-class Where(Enum):
-    """Whether sender and recipient are of the same country."""
-
-    HOME = "at home"
-    ABROAD = "abroad"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One thing that is allowed."""
-
-    kind: ids.Kind.ValueType
-    sender: Role
-    recipient: Role
-    where: Where
-
-    def __str__(self) -> str:
-        kind = ids.Kind.Name(self.kind).removeprefix("KIND_").lower().replace("_", "-")
-        return f"{kind} from {self.sender.value} to {self.recipient.value} {self.where.value}"
-
-
-# FIU, operator and auditor stand in no row: they send nothing in this procedure.
-RULES: Final = (
-    Rule(ids.KIND_DRAFT, Role.INVESTIGATOR, Role.CENTRAL_AUTHORITY, Where.HOME),
-    Rule(ids.KIND_COUNTERSIGNATURE, Role.CENTRAL_AUTHORITY, Role.INVESTIGATOR, Where.HOME),
-    Rule(ids.KIND_FREEZE_REQUEST, Role.INVESTIGATOR, Role.CENTRAL_AUTHORITY, Where.ABROAD),
-    Rule(ids.KIND_REVIEW_REFERRAL, Role.CENTRAL_AUTHORITY, Role.COURT, Where.HOME),
-    Rule(ids.KIND_REVIEW_DECISION, Role.COURT, Role.CENTRAL_AUTHORITY, Where.HOME),
-    Rule(ids.KIND_REVIEW_DECISION, Role.CENTRAL_AUTHORITY, Role.INVESTIGATOR, Where.ABROAD),
-    Rule(ids.KIND_DOMESTIC_ORDER, Role.COURT, Role.EXCHANGE, Where.HOME),
-    Rule(ids.KIND_EXECUTION_REPORT, Role.EXCHANGE, Role.COURT, Where.HOME),
-    Rule(ids.KIND_EXECUTION_REPORT, Role.COURT, Role.CENTRAL_AUTHORITY, Where.HOME),
-    Rule(ids.KIND_EXECUTION_REPORT, Role.CENTRAL_AUTHORITY, Role.INVESTIGATOR, Where.ABROAD),
-    Rule(ids.KIND_TEST_ORDER, Role.REGISTRAR, Role.EXCHANGE, Where.HOME),
-    Rule(ids.KIND_TEST_REPORT, Role.EXCHANGE, Role.REGISTRAR, Where.HOME),
-)
-_ALLOWED: Final = frozenset(RULES)
+from gateway.row_checks import permitted as permitted  # noqa: PLC0414  a question of this stage too
+from gateway.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +25,7 @@ class Permit:
 
     peer: Peer
     claimed: Claimed
-    rule: Rule
+    rules: tuple[Rule, ...]  # whoever has several roles may have several rules; what is cited tells which
 
 
 def authorise(peer: Peer, claimed: Claimed, directory: Directory, here: str) -> Permit:
@@ -103,20 +60,8 @@ def authorise(peer: Peer, claimed: Claimed, directory: Directory, here: str) -> 
     elif peer.address != sender or sender.node != here:
         raise Refusal(ErrorCode.NOT_PERMITTED, f"{peer.address} may not send in the name of {sender}", "sender")
     # (3)
-    rule = permitted(header, directory)
-    if rule is None:
+    rules = permitted(header, directory)
+    if not rules:
         kind = ids.Kind.Name(header.kind)
         raise Refusal(ErrorCode.NOT_PERMITTED, f"no rule lets {sender} send {kind} to {recipient}", "kind")
-    return Permit(peer, claimed, rule)
-
-
-def permitted(header: pb.Header, directory: Directory) -> Rule | None:
-    """Return the rule that allows this header's sender, kind and recipient, or None."""
-    sender, recipient = header.sender, header.recipients[0]
-    where = Where.HOME if Address.parse(sender).node == Address.parse(recipient).node else Where.ABROAD
-    for sender_role in directory.roles(sender):
-        for recipient_role in directory.roles(recipient):
-            rule = Rule(header.kind, sender_role, recipient_role, where)
-            if rule in _ALLOWED:
-                return rule
-    return None
+    return Permit(peer, claimed, rules)

@@ -234,6 +234,8 @@ class NodeConfig(_Settings):
     # Key files are under the passphrase in this file. False: they are plain, and nobody asks for one.
     encrypted_keys: bool = True
     passphrase_file: Path | None = None
+    # What the country's own law is stricter in than the table, see docs/policy.md. Absent: in nothing.
+    policy: Path | None = None
     limits: Limits = Limits()
     quota: Quota = Quota()
     delivery: Delivery = Delivery()
@@ -277,6 +279,8 @@ class ParticipantConfig(_Settings):
     # Operators and auditors have no keys for envelopes. The newest that the directory lists as valid signs.
     signing_keys: tuple[Path, ...] = ()
     sealing_keys: tuple[Path, ...] = ()
+    # Of an authority alone: by these its requests say what they are aimed at, see `gateway.targets`. Old ones too.
+    target_keys: tuple[Path, ...] = ()
     # As a node's; but without a file, the command line may ask a person for the passphrase.
     encrypted_keys: bool = True
     passphrase_file: Path | None = None

@@ -1,4 +1,4 @@
-"""What a process loads from disk before it starts: its settings, the directory, its keys, its certificate.
+"""What a process loads from disk before it starts: its settings, the directory, its keys, its certificate, its policy.
 
 In: a configuration, or its file, and the time. Out: material that fits together, with warnings. `serve`,
 `check-config` and the clients' libraries all start here, so what one accepts the others accept. Refuses with
@@ -17,7 +17,7 @@ from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
 from gateway import config as configuration
-from gateway import hsm, keys, mirror, passphrase
+from gateway import hsm, keys, mirror, passphrase, target_keys
 from gateway.certificate import NODE_PURPOSES, PARTICIPANT_PURPOSES, Certificate, read_cas
 from gateway.clock import Clock, system_clock
 from gateway.config import DirectorySource, NodeConfig, ParticipantConfig
@@ -29,8 +29,10 @@ from gateway.identity import (
     Role,
     host_name,
 )
+from gateway.policy import Policy
 from gateway.signature import key_id
 from gateway.signer import KeySigner, Signer
+from gateway.target_keys import TargetKey
 from gateway.transport import TlsIdentity
 from gateway.trust import client
 from gateway.trust.client import Trusted
@@ -80,6 +82,11 @@ class NodeMaterial:
     directory_expires: datetime
     warnings: tuple[str, ...]
 
+    @property
+    def policy(self) -> Policy:
+        """The stricter law of its country."""
+        return self.holdings.policy
+
 
 @dataclass(frozen=True, slots=True)
 class ParticipantMaterial:
@@ -95,6 +102,7 @@ class ParticipantMaterial:
         signing_keys: all that it holds; the newest that the directory lists as valid signs. None for operators and
             auditors.
         sealing_keys: those in use and those of the past, which still open old envelopes.
+        target_keys: of an authority, what its requests are compared by.
         identity: certificate and key for TLS.
         expires: when the certificate ends.
         directory_expires: when the directory does, unless a newer one comes.
@@ -109,6 +117,7 @@ class ParticipantMaterial:
     node: NodeEntry
     signing_keys: tuple[SigningKey, ...] = field(repr=False)
     sealing_keys: tuple[PrivateKey, ...] = field(repr=False)
+    target_keys: tuple[TargetKey, ...] = field(repr=False)
     identity: TlsIdentity
     expires: datetime
     directory_expires: datetime
@@ -153,6 +162,7 @@ def check_node(
 
 def hold(config: NodeConfig) -> "Holdings":
     """Load what a node holds itself, whatever the directory says of it; refuses as `check_node` does."""
+    policy = _policy(config)
     phrase = passphrase_of(config, None)
     signers: list[Signer] = [KeySigner(keys.load_signing_key(path, phrase)) for path in config.signing_keys]
     if config.hsm is not None:
@@ -161,7 +171,7 @@ def hold(config: NodeConfig) -> "Holdings":
     if not signers:
         raise _bad("signing_keys", "a key file is wanted, or an hsm")
     certificate = Certificate.load(config.certificate)
-    return Holdings(tuple(signers), certificate, certificate.with_key(config.tls_key, phrase))
+    return Holdings(tuple(signers), certificate, certificate.with_key(config.tls_key, phrase), policy)
 
 
 def fit_node(
@@ -211,6 +221,7 @@ def fit_node(
             *_folder_warnings(config.store.parent, "store"),
             *_key_warnings(listed, now, "signing key"),
             *_end_warnings(certificate.leaf.not_valid_after_utc, now, "certificate"),
+            *_policy_warnings(holdings.policy, directory),
             *trusted.warnings(now),
         ),
     )
@@ -253,6 +264,8 @@ def check_participant(
     phrase = passphrase_of(config, ask)
     signing_keys, warnings = _signing_keys(config, entry.signing_keys, phrase, now)
     sealing_keys, more = _sealing_keys(config, entry.sealing_keys, phrase, now)
+    ring = tuple(keys.load_target_key(path, phrase) for path in config.target_keys)
+    target_keys.check_ring(ring, entry.roles)
     certificate = Certificate.load(config.certificate)
     certificate.check(config.address, directory.federation, node, PARTICIPANT_PURPOSES, now)
     entry.check_certificate(certificate.fingerprint, certificate.leaf.not_valid_before_utc)
@@ -265,6 +278,7 @@ def check_participant(
         node=node,
         signing_keys=signing_keys,
         sealing_keys=sealing_keys,
+        target_keys=ring,
         identity=certificate.with_key(config.tls_key, phrase),
         expires=certificate.leaf.not_valid_after_utc,
         directory_expires=trusted.expires,
@@ -272,6 +286,7 @@ def check_participant(
             *_folder_warnings(config.home, "home"),
             *warnings,
             *more,
+            *_ring_warnings(ring, now),
             *_end_warnings(certificate.leaf.not_valid_after_utc, now, "certificate"),
             *trusted.warnings(now),
         ),
@@ -304,6 +319,7 @@ def refresh_participant(
     entry = trusted.directory.participant(config.address)
     if entry is None or entry.status is Status.REVOKED:
         raise Refusal(ErrorCode.REVOKED, f"{config.address} is no longer in the directory, or revoked", "address")
+    target_keys.check_ring(loaded.target_keys, entry.roles)
     return replace(
         loaded,
         roles=entry.roles,
@@ -322,11 +338,37 @@ class Holdings:
         signers: of receipts; one of them is in use.
         certificate: its certificate.
         identity: the same and its key, for TLS.
+        policy: the stricter law of its country.
     """
 
     signers: tuple[Signer, ...] = field(repr=False)
     certificate: Certificate
     identity: TlsIdentity
+    policy: Policy = field(default_factory=Policy.none)
+
+
+def _policy(config: NodeConfig) -> Policy:
+    if config.policy is None:
+        return Policy.none()
+    try:
+        content = config.policy.read_bytes()
+    except OSError as error:
+        raise _bad("policy", f"cannot read {config.policy}: {error.strerror}") from error
+    policy = Policy.load(content, str(config.policy))
+    if policy.country != config.node:
+        raise _bad("policy", f"{config.policy} is the law of {policy.country}, not of {config.node}")
+    return policy
+
+
+def _policy_warnings(policy: Policy, directory: Directory) -> tuple[str, ...]:
+    """Warn of addresses that are nobody's: misspelt, they restrict somebody else, or nobody."""
+    named = {each.address: Role.EXCHANGE for each in policy.exchange}
+    named |= {court: Role.COURT for each in policy.exchange for court in each.courts}
+    return tuple(
+        f"the policy names {address}, and the directory has no such {role.value}"
+        for address, role in sorted(named.items())
+        if role not in directory.roles(str(address))
+    )
 
 
 def _node_entry(directory: Directory, code: str, where: str) -> NodeEntry:
@@ -433,6 +475,18 @@ def _key_warnings(entry: KeyEntry, now: datetime, what: str) -> tuple[str, ...]:
 
 def _end_warnings(end: datetime, now: datetime, what: str) -> tuple[str, ...]:
     return (f"the {what} ends on {end:%Y-%m-%d %H:%M %Z}",) if end - now < WARN_BEFORE else ()
+
+
+def _ring_warnings(ring: Sequence[TargetKey], now: datetime) -> tuple[str, ...]:
+    """Warn while there is still time for the next epoch to overlap with the last."""
+    if not ring:
+        return ()
+    end = max(key.not_after for key in ring)
+    if not target_keys.in_force(ring, now):
+        return ("no target key is in force: no request is compared with others",)
+    if end - now < target_keys.LEAST_OVERLAP + WARN_BEFORE:
+        return (f"the last target key ends on {end:%Y-%m-%d %H:%M %Z}; the next has to begin before",)
+    return ()
 
 
 # Folders

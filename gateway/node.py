@@ -18,7 +18,7 @@ from rogatory.v1 import directory_pb2_grpc, enrolment_pb2_grpc, mailbox_pb2_grpc
 from rogatory.v1 import trace_pb2 as trace
 
 from gateway import config as configuration
-from gateway import deliver, mirror, settings_file, telemetry, transport
+from gateway import deliver, mirror, settings_file, telemetry, timekeeper, transport
 from gateway.clock import Clock, system_clock
 from gateway.config import NodeConfig, Registry
 from gateway.directory import Directory, Status
@@ -130,7 +130,9 @@ class Node:
         tracer = self._provider.get_tracer("rogatory")
         scribe = Scribe(config.node, lookup)
         entrance = self._entrance = Entrance(lookup, upkeep.know, self.quotas, self._clock)
-        path = Path(config.node, lookup, config.limits, self._clock, writer, tracer, self._watch)
+        path = Path(
+            config.node, lookup, lambda: upkeep.material.policy, config.limits, self._clock, writer, tracer, self._watch
+        )
         self._make_courier = lambda code: Courier(
             str(Address.of_node(code)),
             _Line(code, upkeep, self._clock),
@@ -326,11 +328,12 @@ class Node:
         return await self._couriers[code][0].ask_trace(envelope_id)
 
     async def _sweep(self, writer: Writer, scribe: Scribe) -> None:
-        """Expire and take back, again and again."""
+        """Expire, take back and let time limits ring, again and again."""
 
         def job(txn: Transaction) -> None:
             for settled in deliver.sweep(txn):
                 scribe.expired(settled, txn)
+            timekeeper.ring(scribe, txn)
 
         while True:
             # A store that cannot be written now says so to every caller; the sweep just comes again.

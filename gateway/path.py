@@ -29,6 +29,7 @@ from gateway.dispatch import dispatch
 from gateway.envelope import fingerprint, parse_header, ref_of
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
+from gateway.policy import Policy
 from gateway.procedure import check
 from gateway.receipt import Scribe
 from gateway.receive import Claimed, receive
@@ -87,6 +88,7 @@ class Path:
         self,
         here: str,
         lookup: Lookup,
+        policy: Callable[[], Policy],
         limits: Limits,
         clock: Clock,
         writer: Writer,
@@ -98,6 +100,7 @@ class Path:
         Args:
             here: code of this node.
             lookup: who exists.
+            policy: the stricter law of this node's country.
             limits: what is taken at most.
             clock: time.
             writer: the store's.
@@ -106,6 +109,7 @@ class Path:
         """
         self._here = here
         self._lookup = lookup
+        self._policy = policy
         self._limits = limits
         self._clock = clock
         self._writer = writer
@@ -206,7 +210,7 @@ class Path:
         return self._refuse(journey, peer, txn)
 
     def _enter(self, journey: Journey, verified: VerifiedEnvelope, txn: Transaction, directory: Directory) -> Pending:
-        step = check(verified, txn, directory, self._here)  # (5)
+        step = check(verified, txn, directory, self._here, self._policy())  # (5)
         journey.passed("step.lawful")
         self._watch("lawful")
         recorded = record(step, txn)  # (6)
@@ -218,6 +222,7 @@ class Path:
         self._watch("queued")
         receipt = self._scribe.accepted(recorded, txn)  # (9)
         self._scribe.marked(step, txn)
+        self._scribe.competing(recorded, txn)
         journey.passed("receipt.issued")
         actor = str(verified.peer.address)
         txn.add_event(ref_of(verified.header), "envelope.accepted", actor=actor, stages=journey.log())

@@ -11,23 +11,26 @@ from typing import Final
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import errors_pb2
 from rogatory.v1 import mailbox_pb2 as mailbox
+from rogatory.v1 import measures_pb2 as measures
 
-from gateway import deliver, statement
+from gateway import afterwards, deliver, statement
 from gateway.codec import MAX_DETAIL_CHARS, MAX_FIELD_CHARS
 from gateway.directory import Directory, Lookup
 from gateway.dispatch import way_to_sender
 from gateway.envelope import ref_of
-from gateway.errors import ErrorCode, Refusal
+from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
 from gateway.lifecycle import Event, State
 from gateway.procedure import LawfulStep
 from gateway.receive import Claimed
 from gateway.record import Recorded
 from gateway.store import Leased, Pending, Transaction
+from gateway.store.matters import ClockRow
 from gateway.store.transaction import DeliveryRow
 
 ONCE_AN_ISSUER: Final = (frozenset({pb.MILESTONE_ACCEPTED}), statement.FINAL, statement.BY_RECIPIENT)
 MAX_REPEATS: Final = 64  # decisions and reports on one envelope, of one node
+_NOT_TAKEN: Final = frozenset({pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED, pb.MILESTONE_REJECTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,32 @@ class Scribe:
             made = self._statement(mark.header, fingerprint, mark.milestone, txn)
             made.outcome, made.ground = header.outcome, header.ground
             txn.state(made, way_to_sender(mark.header, self.here))
+
+    def competing(self, recorded: Recorded, txn: Transaction) -> None:
+        """Tell whoever was asked that others ask for the same target (2018/1805 Art. 26); nobody else is told."""
+        header = recorded.header
+        if not header.target_tokens or Address.parse(header.recipients[0]).node != self.here:
+            return
+        others = txn.matters.asking_for(header.target_tokens, ref_of(header))
+        if others:
+            made = self._statement(header, recorded.fingerprint, pb.MILESTONE_COMPETING, txn)
+            made.recipient = header.recipients[0]
+            made.others.extend(ref_of(other) for other in others)
+            txn.state(made, made.recipient)
+            txn.add_event(ref_of(header), _event_name(made.milestone), actor=made.recipient, detail=f"{len(others)}")
+
+    def timed(self, clock: ClockRow, milestone: pb.Milestone.ValueType, header: pb.Header, txn: Transaction) -> None:
+        """Tell both parties of a matter that a time limit is due soon, overdue, or has made it lapse."""
+        fingerprint = txn.fingerprint(clock.ref)
+        if fingerprint is None:
+            raise Failure(ErrorCode.STORE, "a time limit of what is not recorded")
+        # The recipient's copy names the recipient: it goes to its mailbox, the other one the way of receipts.
+        for recipient in ("", header.recipients[0]):
+            made = self._statement(header, fingerprint, milestone, txn)
+            made.clock_rule, made.due_us, made.recipient = clock.rule, clock.due_at_us, recipient
+            txn.state(made, recipient or way_to_sender(header, self.here))
+        name = measures.ClockRule.Name(clock.rule)
+        txn.add_event(clock.ref, _event_name(milestone), actor=str(Address.of_node(self.here)), detail=name)
 
     def refused(self, claimed: Claimed, error: Refusal, txn: Transaction) -> Pending:
         """State that this node does not take it, and by which rule."""
@@ -96,6 +125,8 @@ class Scribe:
                 raise Refusal(ErrorCode.BAD_RECEIPT, "only the recipient can say that it opened", "issuer")
             if _is_news(said, txn) and txn.add_receipt(ack, said, way_to_sender(row.header, self.here)):
                 txn.add_event(ref_of(row.header), _event_name(said.milestone), actor=recipient, code=said.code)
+                if said.milestone == pb.MILESTONE_REJECTED:
+                    afterwards.not_taken(row.header, txn, arrived=True)
 
     def expired(self, settled: deliver.Settled, txn: Transaction) -> None:
         """State that a copy expired before it ever left."""
@@ -131,6 +162,7 @@ class Scribe:
             made.detail = f"{row.destination} refused it: {answer.error.detail}"[:MAX_DETAIL_CHARS]
             txn.state(made, way_to_sender(row.header, self.here))
             txn.add_event(ref, "delivery.refused", destination=row.destination, code=made.code, detail=made.detail)
+            afterwards.not_taken(row.header, txn)
             return
         said = statement.verify(answer.receipt, self.directory.signing_key)
         statement.check_subject(said, row.header, row.fingerprint)
@@ -148,6 +180,8 @@ class Scribe:
             self._ended(row.header, row.fingerprint, pb.MILESTONE_EXPIRED, row.header.recipients[0], txn)
         else:
             txn.add_receipt(answer.receipt, said, way_to_sender(row.header, self.here))
+            if state is State.REFUSED:
+                afterwards.not_taken(row.header, txn)
         txn.add_event(ref, f"delivery.{state.value}", destination=row.destination, code=said.code, detail=said.detail)
 
     def heard(self, receipt: pb.Receipt, peer_node: str, txn: Transaction) -> None:
@@ -166,7 +200,12 @@ class Scribe:
             raise Refusal(ErrorCode.BAD_RECEIPT, f"node {peer_node} may not relay what {said.issuer} says", "issuer")
         if _is_news(said, txn) and txn.add_receipt(receipt, said, header.sender):
             name = _event_name(said.milestone)
-            txn.add_event(said.envelope, name, actor=said.issuer, code=said.code, detail=said.detail)
+            limit = measures.ClockRule.Name(said.clock_rule) if said.clock_rule else ""
+            txn.add_event(said.envelope, name, actor=said.issuer, code=said.code, detail=said.detail or limit)
+            if said.milestone == pb.MILESTONE_LAPSED:
+                afterwards.lapsed_elsewhere(said, header, txn)
+            elif said.milestone in _NOT_TAKEN:
+                afterwards.not_taken(header, txn, arrived=said.milestone != pb.MILESTONE_REFUSED)
 
     def _ended(
         self, header: pb.Header, fingerprint: bytes, milestone: pb.Milestone.ValueType, recipient: str, txn: Transaction
@@ -175,6 +214,7 @@ class Scribe:
         made.recipient = recipient
         if milestone == pb.MILESTONE_EXPIRED:
             made.code, made.detail = errors_pb2.ERROR_CODE_EXPIRED, "it expired before it was delivered"
+            afterwards.not_taken(header, txn, arrived=Address.parse(header.recipients[0]).node == self.here)
         txn.state(made, way_to_sender(header, self.here))
         txn.add_event(ref_of(header), _event_name(milestone), actor=recipient, code=made.code)
 

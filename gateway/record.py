@@ -8,11 +8,14 @@ receipt, other bytes under the same name are a loud conflict.
 from dataclasses import dataclass
 
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
 
+from gateway.effects import Change, Changed, Effects, Started
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
 from gateway.procedure import LawfulStep
 from gateway.store import Pending, Transaction
+from gateway.store.matters import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,27 @@ def recorded_before(header: pb.Header, fingerprint: bytes, txn: Transaction) -> 
 
 
 def record(step: LawfulStep, txn: Transaction) -> Recorded:
-    """Write the envelope, its citations and its log entry."""
+    """Write the envelope, its citations, its log entry, and what follows from it."""
     verified = step.verified
     seq = txn.add_envelope(verified.envelope, verified.header, verified.fingerprint)
+    apply(step.effects, ref_of(verified.header), txn)
     return Recorded(seq, verified.header, verified.fingerprint)
+
+
+def apply(effects: Effects, cause: ids.EnvelopeRef, txn: Transaction) -> None:
+    """Write where matters stand now, and which time limits run, because of an envelope."""
+    matters = txn.matters
+    for move in effects.moves:
+        matters.add_move(move.matter, move.state, cause)
+    for clock in effects.clocks:
+        match clock:
+            case Started():
+                matters.start_clock(clock.matter, clock.rule, clock.start_us, clock.due_us, clock.next_us, cause)
+            case Changed(change=Change.PAUSED):
+                matters.pause_clocks(clock.matter, clock.rules, cause)
+            case Changed(change=Change.RESUMED):
+                matters.resume_clocks(clock.matter, clock.rules, cause)
+            case Changed(change=Change.MET):
+                matters.end_clocks(clock.matter, clock.rules, Stage.MET, cause)
+            case Changed():
+                matters.end_clocks(clock.matter, None, Stage.STOPPED, cause)

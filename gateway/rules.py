@@ -205,6 +205,9 @@ class Effect:
     resumes: frozenset[ClockRule] = frozenset()
 
 
+NO_EFFECT: Final = Effect()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One row: what makes one envelope the lawful next step, and what follows from it."""
@@ -213,6 +216,9 @@ class Step:
     law: str
     cites: frozenset[Kind] = frozenset()  # it cites one envelope of one of these kinds; empty: none
     link: Link = Link.ANSWERS
+    cites_elsewhere: bool = (
+        False  # what it cites may have gone to a third country, so its recipient's node knows it not
+    )
     case: CaseRule = CaseRule.FREE
     opens: State | None = None  # it is a matter itself, which begins so
     moves: tuple[Move, ...] = ()  # of the matter that it is about
@@ -235,14 +241,15 @@ class Step:
     targets: bool = False  # may carry target tokens
     amounts: bool = False  # may carry sums
     may_end: bool = False  # may say until when it stands
-    clocks: Effect = Effect()
-    above: Effect = Effect()  # the same, for the matter above
+    clocks: Effect = NO_EFFECT
+    above: Effect = NO_EFFECT  # the same, for the matter above
     inherits: bool = False  # its matter ends when the matter above does
     # Down from the cited envelope, kind by kind, to what must be recorded before; seen by the sender's node only.
     rests_on: tuple[frozenset[Kind], ...] = ()
     rests_above: bool = False  # down from what the matter cites, instead
     same_outcome: bool = False  # as what it rests on
-    all_ended: bool = False  # no order below is in force any more
+    all_ended_on: frozenset[Outcome] = frozenset()  # on these, only if no order below holds anything any more
+    never_below: frozenset[Kind] = frozenset()  # no matter above is one of these
     is_test: bool = False  # nothing follows from it, and nothing but a test can travel as one
     most_payload: int | None = None  # bytes, sealed
     # Milestones it sets: how many citations up, and which.

@@ -18,7 +18,11 @@ from gateway.signature import Domain
 from gateway.signer import Signer
 
 BY_RECIPIENT = frozenset({pb.MILESTONE_OPENED, pb.MILESTONE_REJECTED})
-BY_RECIPIENTS_NODE = frozenset({pb.MILESTONE_DELIVERED, pb.MILESTONE_DECIDED, pb.MILESTONE_EXECUTED})
+OF_TIME = frozenset({pb.MILESTONE_DUE_SOON, pb.MILESTONE_OVERDUE, pb.MILESTONE_LAPSED})
+"""Of a time limit: told to both parties, by the node that keeps it."""
+TO_RECIPIENT = OF_TIME | {pb.MILESTONE_COMPETING}
+"""What a node tells whoever was asked, too."""
+BY_RECIPIENTS_NODE = TO_RECIPIENT | {pb.MILESTONE_DELIVERED, pb.MILESTONE_DECIDED, pb.MILESTONE_EXECUTED}
 OF_ONE_COPY = BY_RECIPIENT | {pb.MILESTONE_DELIVERED, pb.MILESTONE_EXPIRED}
 FINAL = frozenset({pb.MILESTONE_DELIVERED, pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED})
 

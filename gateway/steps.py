@@ -127,7 +127,7 @@ def _executed(before: frozenset[State]) -> tuple[Move, ...]:
         Move(again, State.EXECUTED, _GRANTED),
         Move(again, State.PARTLY_EXECUTED, _PARTLY),
         Move(
-            before | {State.UNAVAILABLE},
+            again | {State.CONFIRMED, State.SUSPENDED, State.UNBOUND},
             State.IMPOSSIBLE,
             _REFUSED,
             frozenset({ids.GROUND_ALREADY_CONFISCATED, ids.GROUND_DESTROYED}),
@@ -219,6 +219,7 @@ _BETWEEN_STATES: Final = (
             law="2018/1805 Art. 14(1), 16",
             cites=cites,
             link=link,
+            cites_elsewhere=ids.KIND_CONFISCATION_REQUEST in cites,
             moves=moves,
             opens=State.ASKED,
             countersigned_by=_M,
@@ -275,6 +276,9 @@ _BETWEEN_STATES: Final = (
         opens=State.ASKED,
         countersigned_by=_M,
         within=False,
+        measures=frozenset({ids.MEASURE_TRANSFER}),
+        needs_measure=True,
+        asks=True,
         amounts=True,
         clocks=Effect(starts=(Start(clocks.CLOCK_RULE_ORDINARY_DECISION),)),
     ),
@@ -307,8 +311,8 @@ _BETWEEN_STATES: Final = (
             cites=cites,
             case=CaseRule.SAME,
             moves=(
-                Move(UNANSWERED | {State.POSTPONED}, State.CLARIFYING),
-                Move(ALLOWED | STANDING | {State.UNAVAILABLE}),
+                Move(UNANSWERED, State.CLARIFYING),
+                Move(ALLOWED | STANDING | {State.UNAVAILABLE, State.POSTPONED}),
             ),
             crosses=_ANSWERS_CROSS,
             grounds=grounds.CONSULTED,
@@ -339,7 +343,8 @@ _BETWEEN_STATES: Final = (
         case=CaseRule.SAME,
         moves=(
             Move(frozenset({State.CLARIFYING}), State.ACKNOWLEDGED),
-            Move(ALLOWED | STANDING | {State.ACKNOWLEDGED, State.POSTPONED, State.UNAVAILABLE}),
+            # Not once it is acknowledged again: an old question answered twice would cross with a new one.
+            Move(ALLOWED | STANDING | {State.POSTPONED, State.UNAVAILABLE}),
         ),
         crosses=_ISSUER_CROSSES,
         clocks=Effect(
@@ -361,7 +366,7 @@ _BETWEEN_STATES: Final = (
         cites=REQUESTS,
         case=CaseRule.SAME,
         moves=(Move(UNANSWERED, State.FORWARDED),),
-        crosses=_ANSWERS_CROSS,
+        crosses=_ANSWERS_CROSS | {State.CLARIFYING},
     ),
     Step(
         rule=Rule(ids.KIND_REVIEW_DECISION, _M, _I, _ABROAD),
@@ -376,6 +381,7 @@ _BETWEEN_STATES: Final = (
         data_classes=_CLASSES,
         grants=True,
         rests_on=(frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KIND_REVIEW_DECISION})),
+        all_ended_on=_REFUSED,  # no order given on another referral may go on
         same_outcome=True,
     ),
     Step(
@@ -404,6 +410,7 @@ _BETWEEN_STATES: Final = (
         case=CaseRule.SAME,
         moves=(Move(_FOUND),),
         crosses=_ANSWERS_CROSS,
+        never_below=PROVISIONAL,  # what is only to be kept is handed over to nobody (Budapest Convention Art. 16)
         data_classes=_CLASSES,
         asks=True,
         clocks=Effect(stops=_PRODUCING),
@@ -435,11 +442,12 @@ _BETWEEN_STATES: Final = (
         moves=(
             Move(frozenset({State.WITHDRAWN}), State.RELEASED, _GRANTED),
             Move(ALLOWED | STANDING | {State.UNAVAILABLE}, State.RELEASED, _GRANTED, holds=True),
+            Move(frozenset({State.UNBOUND}), State.RELEASED, _GRANTED),
             Move(STANDING, None, _PARTLY, holds=True),
         ),
         crosses=_ANSWERS_CROSS,
         outcomes=_GRANTED | _PARTLY,
-        all_ended=True,
+        all_ended_on=_GRANTED,
     ),
     Step(
         rule=Rule(ids.KIND_EXTENSION, _I, _M, _ABROAD),
@@ -569,7 +577,7 @@ _BETWEEN_STATES: Final = (
             Move(frozenset({State.DISPOSED, State.TO_DELETE}), State.CLOSED),
             Move(DONE | {State.UNAVAILABLE}, State.CLOSED, holds=False),
         ),
-        crosses=FINAL,
+        crosses=FINAL | {State.LIMITING, State.SUSPENDED, State.UNBOUND},
     ),
     Step(
         rule=Rule(ids.KIND_VALIDATION, _I, _M, _ABROAD),
@@ -627,7 +635,7 @@ _BEFORE_THE_COURT: Final = (
             may_end=True,
         )
         for asker, cites, at, law in (
-            (_M, REQUESTS, UNDECIDED, "2018/1805 Art. 7(1); UNCAC Art. 46(17): executed under domestic law"),
+            (_M, REQUESTS, UNDECIDED | ALLOWED, "2018/1805 Art. 7(1); UNCAC Art. 46(17): executed under domestic law"),
             (_F, PROVISIONAL, UNDECIDED | DONE, "2024/1260: what is provisional is put before a judge"),
             (_P, PROVISIONAL, UNDECIDED | DONE, "2024/1260: what is provisional is put before a judge"),
         )
@@ -671,12 +679,26 @@ _BEFORE_THE_COURT: Final = (
                 marks=((1, pb.MILESTONE_DECIDED), (2, pb.MILESTONE_DECIDED)),
             ),
             Step(
+                rule=Rule(ids.KIND_CLOSURE, _C, asker, _HOME),
+                law="house: a court is done when nothing stands any more that it ordered",
+                cites=frozenset({ids.KIND_REVIEW_DECISION}),
+                link=Link.REPORTS_ON,
+                case=CaseRule.SAME,
+                moves=(Move(ALLOWED | STANDING | {State.UNAVAILABLE, State.WITHDRAWN}, State.CLOSED),),
+                all_ended_on=_NONE,
+            ),
+            Step(
                 rule=Rule(ids.KIND_WITHDRAWAL, asker, _C, _HOME),
                 law="2018/1805 Art. 27(2)",
                 cites=frozenset({ids.KIND_REVIEW_REFERRAL}),
                 link=Link.REPORTS_ON,
                 case=CaseRule.SAME,
-                moves=(Move(OPEN, State.CLOSED),),
+                moves=(
+                    Move(UNDECIDED, State.CLOSED),
+                    # The court ends what it ordered, and says so.
+                    Move(OPEN - UNDECIDED - {State.WITHDRAWN}, State.WITHDRAWN, holds=True),
+                    Move(OPEN - UNDECIDED - {State.WITHDRAWN}, State.CLOSED, holds=False),
+                ),
             ),
             Step(
                 rule=Rule(ids.KIND_EXECUTION_REPORT, _C, asker, _HOME),
@@ -701,6 +723,7 @@ _BEFORE_THE_COURT: Final = (
         case=CaseRule.SAME,
         moves=(Move(_FOUND),),
         needs_live=True,
+        never_below=PROVISIONAL,  # what is only to be kept is handed over to nobody (Budapest Convention Art. 16)
         data_classes=_CLASSES,
         asks=True,
         rests_on=(frozenset({ids.KIND_DOMESTIC_ORDER}), frozenset({ids.KIND_DISCLOSURE})),
@@ -720,7 +743,7 @@ _BEFORE_THE_COURT: Final = (
         link=Link.REPORTS_ON,
         case=CaseRule.SAME,
         moves=(
-            Move(ALLOWED | DONE, State.SUSPENDED, _POSTPONED),
+            Move(DONE, State.SUSPENDED, _POSTPONED),
             Move(ALLOWED | STANDING, None, _NONE),
         ),
         outcomes=_NONE | _POSTPONED,
@@ -756,11 +779,13 @@ _BEFORE_THE_COURT: Final = (
         link=Link.REPORTS_ON,
         case=CaseRule.SAME,
         moves=(
+            Move(frozenset({State.WITHDRAWN}), State.RELEASED, _GRANTED),
             Move(ALLOWED | STANDING | {State.UNAVAILABLE}, State.RELEASED, _GRANTED, holds=True),
+            Move(frozenset({State.UNBOUND}), State.RELEASED, _GRANTED),
             Move(STANDING, None, _PARTLY, holds=True),
         ),
         outcomes=_GRANTED | _PARTLY,
-        all_ended=True,
+        all_ended_on=_GRANTED,
     ),
     Step(
         rule=Rule(ids.KIND_EXTENSION, _M, _C, _HOME),
@@ -769,6 +794,7 @@ _BEFORE_THE_COURT: Final = (
         link=Link.REPORTS_ON,
         case=CaseRule.SAME,
         moves=(Move(ALLOWED | STANDING),),
+        needs_live=True,  # not after the request was withdrawn
         may_end=True,
     ),
     Step(
@@ -808,7 +834,12 @@ _AT_THE_EXCHANGE: Final = (
         needs_live=True,
         measures=_TAKE_DOWN,
         asks=True,
-        clocks=Effect(starts=(Start(clocks.CLOCK_RULE_TERRORIST_CONTENT, urgency=_EMERGENCY),)),
+        clocks=Effect(
+            starts=(
+                Start(clocks.CLOCK_RULE_TERRORIST_CONTENT, urgency=_EMERGENCY),
+                Start(clocks.CLOCK_RULE_PROVIDER_OBJECTION),
+            )
+        ),
     ),
     Step(
         rule=Rule(ids.KIND_TRANSFER_ORDER, _C, _X, _HOME),
@@ -822,6 +853,7 @@ _AT_THE_EXCHANGE: Final = (
         needs_live=True,
         measures=TAKING,
         asks=True,
+        clocks=Effect(starts=(Start(clocks.CLOCK_RULE_PROVIDER_OBJECTION),)),
     ),
     *(
         Step(
@@ -941,7 +973,10 @@ _AT_THE_EXCHANGE: Final = (
             law="2018/1805 Art. 27(3): what was released is confirmed, with balances",
             cites=frozenset({ids.KIND_RELEASE}),
             case=CaseRule.SAME,
-            moves=(Move(frozenset({State.RELEASING}), State.RELEASED, _GRANTED), Move(STANDING)),
+            moves=(
+                Move(frozenset({State.RELEASING}), State.RELEASED, _GRANTED),
+                Move(STANDING | {State.RELEASING}),  # a part was released, or it could not be yet
+            ),
             outcomes=_RESULTS,
         )
         for giver in (_C, _F, _P)
@@ -952,6 +987,7 @@ _AT_THE_EXCHANGE: Final = (
         cites=frozenset({ids.KIND_DOMESTIC_ORDER}),
         case=CaseRule.SAME,
         moves=(Move(UNANSWERED | DONE | {State.UNAVAILABLE}),),
+        never_below=PROVISIONAL,  # what is only to be kept is handed over to nobody (Budapest Convention Art. 16)
         data_classes=_CLASSES,
         asks=True,
     ),
@@ -1103,7 +1139,7 @@ _AT_ONCE: Final = (
                 crosses=_ANSWERS_CROSS,
                 outcomes=_REFUSED,
                 reviews=True,
-                all_ended=True,
+                all_ended_on=_REFUSED,
             ),
             Step(
                 rule=Rule(ids.KIND_EXECUTION_REPORT, role, role, _ABROAD),
@@ -1167,7 +1203,7 @@ _AT_ONCE: Final = (
                 moves=(Move(UNANSWERED | STANDING | {State.WITHDRAWN, State.UNAVAILABLE}, State.RELEASED, _GRANTED),),
                 crosses=_ANSWERS_CROSS,
                 outcomes=_GRANTED,
-                all_ended=True,
+                all_ended_on=_GRANTED,
             ),
         )
     ),

@@ -1,4 +1,4 @@
-"""Keeps up to date what a node started from: the directory, its own keys and certificate.
+"""Keeps up to date what a node started from: the directory, its own keys and certificate, its country's policy.
 
 In: what it started with, the files that this came from, and the node's own list if it has one. Out: the material in
 force, and word to whoever rests on it. Nothing that does not fit takes the place of what does: a file that is refused
@@ -167,7 +167,7 @@ class Upkeep:
         return fitting
 
     def _read_holdings(self, path: Path | None) -> None:
-        """Read settings, keys and certificate again if a file has changed: opening keys takes its time."""
+        """Read settings, keys, certificate and policy again if a file has changed: opening keys takes its time."""
         settings = _look_at(path)
         if (settings, _stamps(self._config)) == self._stamps:
             return
@@ -234,7 +234,7 @@ def survived(what: str) -> Iterator[None]:
 
 def _stamps(config: NodeConfig) -> tuple[Stamp, ...]:
     """Return the stamps of the files that settings name."""
-    named = [config.certificate, config.tls_key, config.passphrase_file, *config.signing_keys]
+    named = [config.certificate, config.tls_key, config.passphrase_file, config.policy, *config.signing_keys]
     return tuple(map(_look_at, [*named, config.hsm.pin_file if config.hsm is not None else None]))
 
 

@@ -13,11 +13,12 @@ from rogatory.v1 import envelope_pb2 as pb
 
 from gateway import envelope
 from gateway.authenticate import Peer
-from gateway.authorise import Permit, Rule
+from gateway.authorise import Permit
 from gateway.clock import from_micros
 from gateway.config import Limits
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
+from gateway.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class VerifiedEnvelope:
     """An envelope that is what it says. Made by `verify` alone."""
 
     peer: Peer
-    rule: Rule
+    rules: tuple[Rule, ...]
     envelope: pb.SignedEnvelope = field(repr=False)
     header: pb.Header
     fingerprint: bytes
@@ -62,4 +63,4 @@ def verify(permit: Permit, directory: Directory, limits: Limits, now: datetime) 
     # (4)
     if not permit.peer.address.is_node:
         directory.check_not_revoked(header.sender, header.sender_key_id, now)
-    return VerifiedEnvelope(permit.peer, permit.rule, claimed.envelope, header, claimed.fingerprint)
+    return VerifiedEnvelope(permit.peer, permit.rules, claimed.envelope, header, claimed.fingerprint)

@@ -11,11 +11,14 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
 
+import pysqlite3.dbapi2 as sqlite
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 from nacl.utils import random
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
+from sqlalchemy import create_engine
+from sqlalchemy.pool import StaticPool
 
 from gateway import envelope, statement
 from gateway.authenticate import Peer
@@ -25,7 +28,7 @@ from gateway.config import Limits
 from gateway.directory import Directory, Instrument, KeyEntry, NodeEntry, ParticipantEntry, Status
 from gateway.identity import Address, Role
 from gateway.receive import receive
-from gateway.store import Transaction
+from gateway.store import Transaction, schema
 from gateway.verify import VerifiedEnvelope, verify
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -86,6 +89,7 @@ def instrument(name: str, *between: str, **changes: Any) -> Instrument:
         "title": name,
         "between": frozenset(between),
         "kinds": frozenset({"freeze-request"}),
+        "no_dual_criminality": frozenset({"the listed offences"}),
         "in_force_from": datetime(2020, 12, 19, tzinfo=UTC),
     }
     return Instrument(**fields | changes)
@@ -193,6 +197,14 @@ def permit(sent: Sent, here: str, directory: Directory = DIRECTORY) -> Permit:
 def verified(sent: Sent, here: str, directory: Directory = DIRECTORY, now: datetime = NOW) -> VerifiedEnvelope:
     """Bring an envelope as far as `verify`."""
     return verify(permit(sent, here, directory), directory, Limits(), now)
+
+
+def memory_store() -> Any:
+    """Return a connection to an empty store that is nowhere but in memory."""
+    connection = sqlite.connect(":memory:", isolation_level=None)
+    engine = create_engine("sqlite://", creator=lambda: connection, module=sqlite, poolclass=StaticPool)
+    schema.metadata.create_all(engine)
+    return connection
 
 
 @contextmanager

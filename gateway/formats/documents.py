@@ -30,6 +30,7 @@ Request: TypeAlias = (
     | certificates.ConfiscationRequest
     | assistance.EvidenceRequest
     | assistance.PreservationRequest
+    | assistance.ProvisionalFreeze
     | assistance.TakedownNotice
     | followups.RestitutionDecision
     | followups.Extension
@@ -52,7 +53,6 @@ Document: TypeAlias = (
     | followups.Claim
     | followups.SharingStatement
     | followups.CustodyEvent
-    | assistance.ProvisionalFreeze
     | assistance.SpontaneousInformation
     | notices.ObjectionNotice
     | notices.PriorityDecision
@@ -67,6 +67,7 @@ REQUESTS: Final[MappingProxyType[ids.Kind.ValueType, type[Request]]] = MappingPr
         ids.KIND_CONFISCATION_REQUEST: certificates.ConfiscationRequest,
         ids.KIND_EVIDENCE_REQUEST: assistance.EvidenceRequest,
         ids.KIND_PRESERVATION_REQUEST: assistance.PreservationRequest,
+        ids.KIND_PROVISIONAL_FREEZE: assistance.ProvisionalFreeze,
         ids.KIND_TAKEDOWN_NOTICE: assistance.TakedownNotice,
         ids.KIND_RESTITUTION_DECISION: followups.RestitutionDecision,
         ids.KIND_ENFORCEMENT_REQUEST: notices.Notice,
@@ -75,7 +76,8 @@ REQUESTS: Final[MappingProxyType[ids.Kind.ValueType, type[Request]]] = MappingPr
         ids.KIND_TRANSFER_ORDER: followups.TransferOrder,
     }
 )
-"""What somebody else of the sender's country must sign too: a draft carries one of these."""
+"""What somebody else of the sender's country must sign too, by the table or by the country's own law: a draft carries
+one of these."""
 
 BODIES: Final[MappingProxyType[ids.Kind.ValueType, type[Document]]] = MappingProxyType(
     {
@@ -103,7 +105,6 @@ BODIES: Final[MappingProxyType[ids.Kind.ValueType, type[Document]]] = MappingPro
         ids.KIND_OBJECTION_DECISION: notices.Notice,
         ids.KIND_DELAY_NOTICE: notices.Notice,
         ids.KIND_FORWARDING: notices.Notice,
-        ids.KIND_PROVISIONAL_FREEZE: assistance.ProvisionalFreeze,
         ids.KIND_PROVISIONAL_ORDER: orders.DomesticOrder,
         ids.KIND_CONFIRMATION: notices.Notice,
         ids.KIND_CLOSURE: notices.Notice,

@@ -92,6 +92,8 @@ def of(kind: Kind, document: Message) -> pb.Header:
     )
     if isinstance(document, assistance.TakedownNotice):
         said.measures.append(ids.MEASURE_TAKE_DOWN)
+    if isinstance(document, followups.RestitutionDecision):
+        said.measures.append(ids.MEASURE_TRANSFER)
     if isinstance(document, orders.ReviewDecision):
         said.dual_criminality = document.dual_criminality
     return said

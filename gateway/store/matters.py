@@ -4,10 +4,11 @@ In: a connection: the writer's inside a transaction, or a reader's. Out: headers
 which step moves a matter is `rules`' to say, and how long a limit is `deadlines`'. A matter is named by its envelope.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import dropwhile
+from types import MappingProxyType
 from typing import Any, Final
 
 from rogatory.v1 import envelope_pb2 as pb
@@ -44,6 +45,10 @@ _NONE_OPEN: Final = f"""
     NOT EXISTS (SELECT 1 FROM clocks x WHERE x.sender = clocks.sender AND x.id = clocks.id AND x.rule = clocks.rule
                 AND x.{OPEN_SQL})
 """  # noqa: S608  our own words
+_STATES: Final[Mapping[str | None, State | None]] = MappingProxyType(
+    {None: None, **{each.value: each for each in State}}
+)
+"""By their names in the store, which has none for what is no matter."""
 _FINAL_SQL: Final = "(" + ", ".join(f"'{state.value}'" for state in State if state in FINAL) + ")"
 
 _CLOCK: Final = (
@@ -110,10 +115,11 @@ class MatterView:
         # One query a link: a recursive one measures the same for five links and slower for fewer.
         while len(links) < limit and (row := self._one(_LINK, ref.sender, ref.id)) is not None:
             header = pb.Header.FromString(row[0])
-            links.append((header, None if row[1] is None else State(row[1])))
-            if not header.cites:
+            links.append((header, _STATES[row[1]]))
+            cites = header.cites
+            if not cites:
                 break
-            ref = header.cites[0]
+            ref = cites[0]
         return links
 
     def state(self, ref: ids.EnvelopeRef) -> State | None:
@@ -121,7 +127,7 @@ class MatterView:
         row = self._one(
             "SELECT state FROM moves WHERE sender = ? AND id = ? ORDER BY seq DESC LIMIT 1", ref.sender, ref.id
         )
-        return None if row is None else State(row[0])
+        return None if row is None else _STATES[row[0]]
 
     def moves(self, ref: ids.EnvelopeRef) -> list[MoveRow]:
         """Return how a matter came to stand there, oldest first."""

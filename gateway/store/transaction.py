@@ -4,10 +4,12 @@ Only the writer makes one. Statements that a job wants signed are gathered, sign
 written in the same transaction, so no receipt leaves before it and what it is about are on disk.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
+from itertools import chain
 from typing import Any, Final
 
 import pysqlite3.dbapi2 as sqlite
@@ -48,6 +50,19 @@ _EXPIRED: Final = f"""
     SELECT seq FROM deliveries WHERE state IN {PENDING_SQL} AND state = 'queued' AND expires_at_us <= ?
     ORDER BY destination, seq LIMIT ?
 """  # noqa: S608  as above
+
+
+@cache
+def _below(*counts: int) -> str:
+    """Return one query for a whole way down, with so many kinds at each step."""
+    last = len(counts) - 1
+    # CROSS: in this order, from the top.
+    tables = " CROSS JOIN ".join(f"citations c{n} CROSS JOIN envelopes e{n}" for n in range(last + 1))
+    terms = ["c0.cited_sender = ? AND c0.cited_id = ?"]
+    terms += [f"c{n}.kind IN ({', '.join('?' * count)})" for n, count in enumerate(counts)]
+    terms += [f"e{n}.seq = c{n}.envelope_seq" for n in range(last + 1)]
+    terms += [f"c{n}.cited_sender = e{n - 1}.sender AND c{n}.cited_id = e{n - 1}.id" for n in range(1, last + 1)]
+    return f"SELECT e{last}.header FROM {tables} WHERE {' AND '.join(terms)} ORDER BY c{last}.envelope_seq"  # noqa: S608
 
 
 @dataclass(slots=True)
@@ -110,13 +125,18 @@ class Transaction:
         row = self._one("SELECT header FROM envelopes WHERE sender = ? AND id = ?", ref.sender, ref.id)
         return None if row is None else pb.Header.FromString(row[0])
 
-    def citing(self, ref: ids.EnvelopeRef, kind: ids.Kind.ValueType) -> Sequence[pb.Header]:
-        """Return the headers of that kind which cite an envelope, oldest first."""
-        rows = self._sql.execute(
-            "SELECT e.header FROM citations c JOIN envelopes e ON e.seq = c.envelope_seq"
-            " WHERE c.cited_sender = ? AND c.cited_id = ? AND c.kind = ? ORDER BY c.envelope_seq",
-            (ref.sender, ref.id, kind),
-        )
+    def citing(self, ref: ids.EnvelopeRef, *kinds: ids.Kind.ValueType) -> Sequence[pb.Header]:
+        """Return the headers of those kinds which cite an envelope, oldest first."""
+        return self.below(ref, (kinds,))
+
+    def below(self, ref: ids.EnvelopeRef, way: Sequence[Collection[ids.Kind.ValueType]]) -> Sequence[pb.Header]:
+        """Return the headers at the end of a way down from an envelope, oldest first.
+
+        Args:
+            ref: the envelope.
+            way: of which kinds what cites it is, then what cites that, and so on.
+        """
+        rows = self._sql.execute(_below(*map(len, way)), (ref.sender, ref.id, *chain.from_iterable(way)))
         return [pb.Header.FromString(row[0]) for row in rows]
 
     def fingerprint(self, ref: ids.EnvelopeRef) -> bytes | None:

@@ -63,6 +63,13 @@ def test_every_path_of_a_participant_is_absolute_and_a_missing_one_stays_missing
     assert str(config.address) == "ee/prosecutor"
 
 
+def test_a_policy_is_taken_from_the_files_own_folder_and_a_missing_one_stays_missing(tmp_path: Path) -> None:
+    path = written(tmp_path, toml(NODE))
+    assert load(NodeConfig, path).policy is None
+    path.write_text(toml(NODE | {"policy": '"law/policy.toml"'}))
+    assert load(NodeConfig, path).policy == path.parent / "law" / "policy.toml"
+
+
 def test_limits_have_defaults_and_can_be_set_one_by_one(tmp_path: Path) -> None:
     config = load(NodeConfig, written(tmp_path, toml(NODE, "[limits]", "max_age_days = 3")))
     assert config.limits == Limits(max_age_days=3)
@@ -135,6 +142,8 @@ def test_quota_that_holds_for_nobody_or_lets_no_frame_through_is_refused(
         pytest.param(toml(NODE, "[limts]", "max_age_days = 1"), "limts", id="misspelt table"),
         pytest.param(toml({k: v for k, v in NODE.items() if k != "store"}), "store", id="missing field"),
         pytest.param(toml(NODE | {"store": "7"}), "store", id="number for a path"),
+        pytest.param(toml(NODE | {"policy": "7"}), "policy", id="number for a policy"),
+        pytest.param(toml(NODE, "[policy]", 'country = "ee"'), "policy", id="policy among the settings"),
         pytest.param(toml(NODE | {"node": '"EE"'}), "node", id="node in capitals"),
         pytest.param(toml(NODE | {"node": '"ee\\n"'}), "node", id="line end after the node"),
         pytest.param(toml(NODE | {"listen": '"localhost"'}), "listen", id="no port"),

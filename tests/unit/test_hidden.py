@@ -7,6 +7,7 @@ import logging
 import pickle
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,13 @@ from gateway.cli.serve import JsonLines
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.hidden import HiddenSealingKey, HiddenSigningKey, Passphrase
 from gateway.signer import KeySigner
+from gateway.target_keys import TargetKey
 from gateway.transport import TlsIdentity
 
 SEED = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")  # RFC 8032 section 7.1
 P256 = ec.derive_private_key(int.from_bytes(SEED), ec.SECP256R1())
 PHRASE = Passphrase(SEED.hex())
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Holder:
 SECRETS = {
     "signing key": HiddenSigningKey(SEED),
     "sealing key": HiddenSealingKey(SEED),
+    "target key": TargetKey(1, NOW, NOW + timedelta(days=1), SEED),
     "passphrase": PHRASE,
     "signer": KeySigner(SigningKey(SEED)),
     "P-256 key": P256,

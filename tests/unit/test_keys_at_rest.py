@@ -52,7 +52,7 @@ def config_of(fed: Path, who: str) -> Path:
 
 def key_files(fed: Path, who: str) -> list[Path]:
     folder = config_of(fed, who).parent
-    names = ("sealing.key", "signing.key", "tls.key")  # all that the settings name
+    names = ("sealing.key", "signing.key", "tls.key", "target.key")  # all that the settings name
     return [folder / name for name in names if (folder / name).exists()]
 
 
@@ -193,7 +193,7 @@ def test_a_changed_passphrase_opens_all_files_and_the_old_one_none(fed: Path) ->
     shutil.copy2(secret(fed, OTHER), path.parent / "new")
     files = key_files(fed, "prosecutor")
     old_and_new = ("--passphrase-file", path.parent / "secret", "--new-passphrase-file", path.parent / "new", "--json")
-    assert results(run("change-passphrase", *files, *old_and_new)) == ["encrypted"] * 3
+    assert results(run("change-passphrase", *files, *old_and_new)) == ["encrypted"] * 4
     assert refused(path)[0] is ErrorCode.KEY_FILE
     secret(path.parent, OTHER)
     load(path)
@@ -205,7 +205,12 @@ def test_an_interrupted_change_is_finished_by_running_it_again(fed: Path) -> Non
     files = key_files(fed, "prosecutor")
     keys.change_passphrase(files[1], Passphrase(PHRASE), Passphrase(OTHER), locked.LEAST)
     old_and_new = ("--passphrase-file", path.parent / "secret", "--new-passphrase-file", path.parent / "new", "--json")
-    assert results(run("change-passphrase", *files, *old_and_new)) == ["encrypted", "unchanged", "encrypted"]
+    assert results(run("change-passphrase", *files, *old_and_new)) == [
+        "encrypted",
+        "unchanged",
+        "encrypted",
+        "encrypted",
+    ]
     for file in files:
         keys.check(file, Passphrase(OTHER))
 
@@ -266,28 +271,30 @@ def test_the_status_shows_every_key_by_id_and_mode_without_a_passphrase(fed: Pat
     assert [(each["setting"], each["algorithm"]) for each in plain] == [
         ("signing_keys[0]", "Ed25519"),
         ("sealing_keys[0]", "X25519"),
+        ("target_keys[0]", "HMAC-SHA-256"),
         ("tls_key", "P-256"),
     ]
     assert {(each["encrypted"], each["mode"]) for each in plain} == {(False, "0600")}
     encrypted(fed, "prosecutor")
     code, sealed = status(path)
     assert code == 0
-    assert [each["key_id"] for each in sealed[:3]] == [each["key_id"] for each in plain]
-    assert all(each["encrypted"] for each in sealed[:3])
-    assert sealed[3]["setting"] == "passphrase_file"
+    assert [each["key_id"] for each in sealed[:4]] == [each["key_id"] for each in plain]
+    assert all(each["encrypted"] for each in sealed[:4])
+    assert sealed[4]["setting"] == "passphrase_file"
 
 
 def test_the_status_tells_of_each_file_that_a_start_would_refuse(fed: Path) -> None:
     path = encrypted(fed, "prosecutor")
-    sealing, signing, tls = key_files(fed, "prosecutor")
+    sealing, signing, tls, target = key_files(fed, "prosecutor")
     signing.chmod(0o644)
     sealing.unlink()
     tls.write_bytes(b"none")
+    target.write_bytes(b"none")
     (path.parent / "secret").chmod(0o640)
     code, found = status(path)
     assert code == 2
-    assert [each["error"]["code"] for each in found] == ["KEY_FILE"] * 4
-    assert [each["mode"] for each in found] == ["0644", "", "0600", "0640"]
+    assert [each["error"]["code"] for each in found] == ["KEY_FILE"] * 5
+    assert [each["mode"] for each in found] == ["0644", "", "0600", "0600", "0640"]
 
 
 def test_the_status_tells_of_plain_keys_where_encrypted_ones_are_demanded(fed: Path) -> None:

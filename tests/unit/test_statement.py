@@ -59,6 +59,10 @@ LAWFUL = [
     say(pb.MILESTONE_REJECTED, FOREIGN_CENTRAL, FOREIGN_CENTRAL),
     say(pb.MILESTONE_DECIDED, THERE),
     say(pb.MILESTONE_EXECUTED, THERE),
+    say(pb.MILESTONE_DUE_SOON, THERE),
+    say(pb.MILESTONE_OVERDUE, THERE),
+    say(pb.MILESTONE_LAPSED, THERE),
+    say(pb.MILESTONE_COMPETING, THERE, FOREIGN_CENTRAL),
 ]
 UNLAWFUL = [
     pytest.param(say(pb.MILESTONE_ACCEPTED, INVESTIGATOR), id="a participant says that a node accepted it"),
@@ -76,6 +80,8 @@ UNLAWFUL = [
     pytest.param(say(pb.MILESTONE_DELIVERED, HERE, FOREIGN_CENTRAL), id="the sender's node says DELIVERED abroad"),
     pytest.param(say(pb.MILESTONE_DECIDED, HERE), id="the sender's node says that a foreign court decided"),
     pytest.param(say(pb.MILESTONE_EXECUTED, HERE), id="the sender's node says that it was executed abroad"),
+    pytest.param(say(pb.MILESTONE_LAPSED, HERE), id="the sender's node says that it lapsed abroad"),
+    pytest.param(say(pb.MILESTONE_OVERDUE, "fr/node"), id="a stranger's node says that it is overdue"),
     pytest.param(say(pb.MILESTONE_ACCEPTED, THERE, about=OTHER), id="about another envelope"),
 ]
 

@@ -58,7 +58,7 @@ def test_what_was_permitted_is_what_is_verified() -> None:
     proven = verify(permit, DIRECTORY, LIMITS, NOW)
     assert proven.header is permit.claimed.header
     assert proven.envelope is permit.claimed.envelope
-    assert (proven.rule, proven.peer) == (permit.rule, permit.peer)
+    assert (proven.rules, proven.peer) == (permit.rules, permit.peer)
 
 
 def test_forged_signature_is_refused_by_the_stage() -> None:

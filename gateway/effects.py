@@ -1,0 +1,256 @@
+"""What follows from a lawful step: where matters stand then, and which time limits run.
+
+In: a step of the table, the matters it is about, and what runs for them. Out: `Effects`, which `record` writes in the
+same transaction. Time limits are kept by the node of whoever was asked, so that one clock counts; the other node hears
+of them in signed words.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Final, Protocol
+
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as measures
+
+from gateway import deadlines
+from gateway.clock import from_micros, to_micros
+from gateway.deadlines import Acts
+from gateway.envelope import ref_of
+from gateway.identity import Address
+from gateway.policy import Policy
+from gateway.rules import FINAL, NO_EFFECT, ClockRule, Effect, Start, State, Step
+from gateway.steps import LAPSING
+
+
+class OpenClock(Protocol):
+    """A time limit that has not ended."""
+
+    @property
+    def rule(self) -> ClockRule:
+        """Which."""
+        ...
+
+    @property
+    def due_at_us(self) -> int:
+        """When it runs out; microseconds."""
+        ...
+
+    @property
+    def paused_at_us(self) -> int | None:
+        """Since when it rests; None if it runs."""
+        ...
+
+
+class Matters(Protocol):
+    """Where to look up what runs."""
+
+    def clocks(self, ref: ids.EnvelopeRef) -> Sequence[OpenClock]:
+        """Return the time limits of a matter that have not ended."""
+        ...
+
+
+class Register(Protocol):
+    """What is recorded at this node."""
+
+    @property
+    def now_us(self) -> int:
+        """The time now; microseconds."""
+        ...
+
+    @property
+    def matters(self) -> Matters:
+        """Where matters stand."""
+        ...
+
+
+class Change(Enum):
+    """What happens to a time limit."""
+
+    MET = "met"
+    ENDED = "ended with its matter"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A matter is in that state from now on."""
+
+    matter: ids.EnvelopeRef
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A time limit begins to run; one of the same rule gives way to it. Times in microseconds."""
+
+    matter: ids.EnvelopeRef
+    rule: ClockRule
+    start_us: int
+    due_us: int
+    next_us: int  # when there is something to say of it: a warning, or that it has run out
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Time limits end or rest; empty `rules`: all of the matter."""
+
+    matter: ids.EnvelopeRef
+    rules: frozenset[ClockRule]
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """What becomes of the matter that a step is about.
+
+    Args:
+        state: from now on; None if it is about none.
+        late: it crossed with what led there, and changes nothing else.
+    """
+
+    state: State | None = None
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """All that follows from one step."""
+
+    moves: tuple[Moved, ...] = ()
+    clocks: tuple[Started | Changed, ...] = ()
+
+
+def follow(
+    header: pb.Header,
+    step: Step,
+    matters: Sequence[tuple[pb.Header, State]],
+    then: Then,
+    register: Register,
+    here: str,
+    policy: Policy,
+) -> Effects:
+    """Return what follows.
+
+    Args:
+        header: of the envelope.
+        step: its row.
+        matters: what it is about, and what is above that; with their states until now.
+        then: what becomes of the first of them.
+        register: what runs.
+        here: code of this node.
+        policy: shorter limits of its country.
+    """
+    moves: list[Moved] = []
+    clocks: list[Started | Changed] = []
+    about = [header] if step.opens is not None else []
+    if step.opens is not None:
+        moves.append(Moved(ref_of(header), step.opens))
+    state = then.state
+    if matters and state is not None:
+        matter, before = matters[0]
+        if state is not before:
+            moves.append(Moved(ref_of(matter), state))
+        if state in FINAL and state is not before and keeps_clocks(matter, here):
+            clocks.append(Changed(ref_of(matter), frozenset(), Change.ENDED))
+        # Of a row that opens a matter of its own, the time limits are that one's.
+        if step.opens is None and state not in FINAL and not then.late:
+            about = [matter]
+    over = matters[0 if step.opens is not None else 1 :]
+    above = [matter for matter, _ in over]
+    writer = _Clocks(header, register, here, policy)
+    for matter in about:
+        clocks += writer.of(matter, step.clocks)
+        if step.inherits and above:
+            clocks += writer.inherited(matter, above[0])
+    # A court may decide on what has ended above it meanwhile: no duty begins to run there.
+    if above and not then.late and over[0][1] not in FINAL:
+        clocks += writer.of(above[0], step.above)
+    return Effects(tuple(moves), tuple(clocks))
+
+
+def is_over(clock: OpenClock, now_us: int) -> bool:
+    """Whether a time limit has run out; one that rests has not."""
+    return clock.paused_at_us is None and clock.due_at_us <= now_us
+
+
+def next_word(rule: ClockRule, start: datetime, due: datetime, now: datetime) -> datetime:
+    """Return when there is something to say next of a time limit that runs."""
+    return next((at for at in deadlines.warnings(rule, start, due) if at > now), due)
+
+
+def keeps_clocks(matter: pb.Header, here: str) -> bool:
+    """Whether this node keeps the time limits of a matter: the node of whoever was asked does."""
+    return Address.parse(matter.recipients[0]).node == here
+
+
+_UNTIL: Final = frozenset({measures.CLOCK_RULE_SET_BY_ORDER})
+
+
+@dataclass(frozen=True, slots=True)
+class _Clocks:
+    """Words what one envelope does to time limits."""
+
+    header: pb.Header
+    register: Register
+    here: str
+    policy: Policy
+
+    def of(self, matter: pb.Header, effect: Effect) -> Iterator[Started | Changed]:
+        """Yield the changes of one matter's time limits."""
+        if effect is NO_EFFECT or not keeps_clocks(matter, self.here):
+            return
+        ref = ref_of(matter)
+        starts = [start for start in effect.starts if self._applies(start)]
+        due = {start.rule: self._due(start.rule, matter) for start in starts}  # before what it continues is stopped
+        if effect.stops:
+            yield Changed(ref, effect.stops, Change.MET)
+        if effect.pauses:
+            yield Changed(ref, effect.pauses, Change.PAUSED)
+        if effect.resumes:
+            yield Changed(ref, effect.resumes, Change.RESUMED)
+        for start in starts:
+            yield self._started(ref, start.rule, due[start.rule])
+
+    def inherited(self, matter: pb.Header, above: pb.Header) -> Iterator[Started | Changed]:
+        """Yield the lapse of the matter above as this one's: it does not outlive that."""
+        if not keeps_clocks(matter, self.here):
+            return
+        yield Changed(ref_of(matter), LAPSING, Change.MET)
+        for clock in self.register.matters.clocks(ref_of(above)):
+            if clock.rule in LAPSING:
+                due_us = clock.due_at_us
+                if self.header.HasField("in_force_until_us"):
+                    due_us = min(due_us, self.header.in_force_until_us)
+                yield self._started(ref_of(matter), clock.rule, from_micros(due_us))
+
+    def _applies(self, start: Start) -> bool:
+        return (
+            (not start.urgency or self.header.urgency in start.urgency)
+            and (not start.on or self.header.outcome in start.on)
+            and (start.rule not in _UNTIL or self.header.HasField("in_force_until_us"))
+        )
+
+    def _country(self, rule: ClockRule, matter: pb.Header) -> str:
+        """Return where the action is to be taken, whose calendar counts (Reg. 1182/71 Art. 2(1))."""
+        if deadlines.LIMITS[rule].acts is Acts.SENDER:
+            return Address.parse(matter.sender).node
+        return Address.parse(matter.recipients[0]).node
+
+    def _due(self, rule: ClockRule, matter: pb.Header) -> datetime:
+        if deadlines.LIMITS[rule].continues:
+            for clock in self.register.matters.clocks(ref_of(matter)):
+                if clock.rule in LAPSING:
+                    return deadlines.extended(rule, from_micros(clock.due_at_us), self._country(rule, matter))
+        until = from_micros(self.header.in_force_until_us) if rule in _UNTIL else None
+        now = from_micros(self.register.now_us)
+        length = self.policy.length(rule) if until is None else None
+        return deadlines.due(rule, now, self._country(rule, matter), length=length, until=until)
+
+    def _started(self, ref: ids.EnvelopeRef, rule: ClockRule, due: datetime) -> Started:
+        now = from_micros(self.register.now_us)
+        soon = next_word(rule, now, due, now)
+        return Started(ref, rule, self.register.now_us, to_micros(due), to_micros(soon))

@@ -1,0 +1,405 @@
+"""What a row of the table asks of a header by itself and of the headers that it cites, with no register at hand.
+
+In: a header, its row, and what it cites as far as that is known. Refuses with OUT_OF_ORDER, NOT_COUNTERSIGNED,
+NO_LEGAL_BASIS and EXCEEDS_GRANT. Pure, no I/O.
+
+Both ends run these rules: `procedure` on what came, with everything above it; the clients' library before it signs,
+with what it remembers of that. So what is refused early is refused with the node's own words and codes.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import Final
+
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import evidence_pb2 as evidence
+from rogatory.v1 import identifiers_pb2 as ids
+
+from gateway.clock import from_micros
+from gateway.directory import Directory
+from gateway.errors import ErrorCode, Refusal
+from gateway.formats import grounds
+from gateway.identity import Address, Role
+from gateway.rules import CaseRule, DataClass, Kind, Link, Measure, Rule, Step, Where, word
+from gateway.steps import BY_CITATION, ORDERS, PROVISIONAL, REQUESTS, RULES, STEPS
+
+NEVER_REQUIRED: Final = "*"
+"""In an instrument's `no_dual_criminality`: it asks for it for no offence at all."""
+
+_RULES: Final = frozenset(RULES)
+_REMEMBERED_QUESTIONS: Final = 1024
+"""Which rules fit which roles: more than are asked, unless every participant has other roles."""
+_ASKED: Final = REQUESTS | PROVISIONAL | ORDERS | {ids.KIND_DRAFT}
+"""What can be refused, postponed or impossible on a ground."""
+_TEST_CASE: Final = re.compile(r"TEST-[0-9a-f]{32}", re.ASCII)
+"""Nobody mistakes it for a case, and as it is random nothing was made for it before."""
+_GRANTS: Final = frozenset({ids.OUTCOME_GRANTED, ids.OUTCOME_PARTLY_GRANTED})
+_GRANTS_NOTHING: Final = frozenset({ids.OUTCOME_REFUSED, ids.OUTCOME_POSTPONED})
+_ALLOWING: Final = _GRANTS | {ids.OUTCOME_UNSPECIFIED}
+_DUAL: Final = "dual_criminality"
+_DUALLY_CRIMINAL: Final = frozenset(
+    {
+        ids.DUAL_CRIMINALITY_LISTED_OFFENCE,
+        ids.DUAL_CRIMINALITY_CONDUCT_VERIFIED,
+        ids.DUAL_CRIMINALITY_NOT_REQUIRED,
+        ids.DUAL_CRIMINALITY_WAIVED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A header, its row, and what it cites.
+
+    Args:
+        header: of the envelope.
+        rule: by which it may be sent.
+        step: its row.
+        above: what it cites, what that cites, and so on, as far as it is known here.
+    """
+
+    header: pb.Header
+    rule: Rule
+    step: Step
+    above: tuple[pb.Header, ...]
+
+    @property
+    def cited(self) -> pb.Header | None:
+        """What it cites; None if that is nothing, or not known here."""
+        return self.above[0] if self.above else None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that is above it is known here; at a node it always is."""
+        return not (self.above[-1] if self.above else self.header).cites
+
+    def refused(self, code: ErrorCode, detail: str, where: str) -> Refusal:
+        """Return a refusal that names the law of the row."""
+        return Refusal(code, f"{detail} ({self.step.law})", where)
+
+    def out_of_order(self, detail: str, where: str) -> Refusal:
+        """Return a refusal with OUT_OF_ORDER."""
+        return self.refused(ErrorCode.OUT_OF_ORDER, detail, where)
+
+
+def permitted(header: pb.Header, directory: Directory) -> tuple[Rule, ...]:
+    """Return the rules that allow this header's sender, kind and recipient; none if it is not allowed."""
+    sender, recipient = header.sender, header.recipients[0]
+    where = Where.HOME if Address.parse(sender).node == Address.parse(recipient).node else Where.ABROAD
+    return _rules(header.kind, directory.roles(sender), directory.roles(recipient), where)
+
+
+@lru_cache(maxsize=_REMEMBERED_QUESTIONS)
+def _rules(kind: Kind, senders: frozenset[Role], recipients: frozenset[Role], where: Where) -> tuple[Rule, ...]:
+    asked = (
+        Rule(kind, sender, recipient, where)
+        for sender in sorted(senders, key=str)
+        for recipient in sorted(recipients, key=str)
+    )
+    return tuple(rule for rule in asked if rule in _RULES)
+
+
+def place(header: pb.Header, rules: Sequence[Rule], above: Sequence[pb.Header]) -> Placed:
+    """Find the row of a header by what it cites.
+
+    Args:
+        header: of the envelope.
+        rules: that permit it, one at least.
+        above: what it cites, what that cites, and so on.
+
+    Raises:
+        Refusal: OUT_OF_ORDER, no rule of these lets it cite that, or it cites several.
+    """
+    cited_kind = above[0].kind if above else ids.KIND_UNSPECIFIED
+    for rule in rules:
+        step = BY_CITATION.get((rule, cited_kind))
+        if step is not None:
+            if len(header.cites) > 1:
+                raise Refusal(ErrorCode.OUT_OF_ORDER, f"{rule} cites one envelope ({step.law})", "cites")
+            return Placed(header, rule, step, tuple(above))
+    rule = rules[0]
+    if not above:
+        raise Refusal(ErrorCode.OUT_OF_ORDER, f"{rule} cites {_citable(rule)}", "cites")
+    raise Refusal(ErrorCode.OUT_OF_ORDER, f"{rule} cites {_citable(rule)}, and no {word(cited_kind)}", "cites[0]")
+
+
+def may_cite_elsewhere(rules: Sequence[Rule]) -> bool:
+    """Whether what an envelope from abroad cites may be unknown here, because it went to a third country."""
+    return any(rule in _ELSEWHERE for rule in rules)
+
+
+_ELSEWHERE: Final = frozenset(step.rule for step in STEPS if step.cites_elsewhere)
+
+
+def rows(rule: Rule) -> tuple[Step, ...]:
+    """Return the rows of a rule, which differ in what they cite; one at least."""
+    return tuple(step for step in STEPS if step.rule == rule)
+
+
+def _citable(rule: Rule) -> str:
+    kinds = sorted(kind for each, kind in BY_CITATION if each == rule)
+    return " or ".join("nothing" if kind == ids.KIND_UNSPECIFIED else word(kind) for kind in kinds)
+
+
+def check_countersigned(
+    placed: Placed,
+    signatures: Iterable[pb.Signature],
+    directory: Directory,
+    also: frozenset[Role] = frozenset(),
+) -> None:
+    """Check that it bears the signatures that it needs besides the sender's, of the sender's own country.
+
+    Args:
+        placed: the header in its row.
+        signatures: the countersignatures.
+        directory: who has which roles.
+        also: whose the country's own law wants besides the table's.
+
+    Raises:
+        Refusal: NOT_COUNTERSIGNED.
+    """
+    wanted, step = also, placed.step
+    if step.countersigned_by is not None and placed.header.urgency != step.countersigned_unless:
+        wanted |= {step.countersigned_by}
+    if not wanted:
+        return
+    home = Address.parse(placed.header.sender).node
+    roles = {
+        role
+        for signed in signatures
+        if Address.parse(signed.signer, allow_node=True).node == home
+        for role in directory.roles(signed.signer)
+    }
+    for role in wanted:
+        if role not in roles:
+            detail = f"the countersignature of a {role.value} of {home} is missing"
+            raise placed.refused(ErrorCode.NOT_COUNTERSIGNED, detail, "signatures")
+
+
+def check(placed: Placed, directory: Directory) -> None:
+    """Check a header by its row and by what it cites.
+
+    1. Abroad: an instrument binds both States for this kind. At home: no instrument is named.
+    2. Parties and case fit the cited envelope.
+    3. Its own outcome, ground, measures, classes and sums fit the row and each other; a test has none of them.
+
+    Raises:
+        Refusal: NO_LEGAL_BASIS, OUT_OF_ORDER or EXCEEDS_GRANT.
+    """
+    check_instrument(placed, directory)  # (1)
+    if placed.cited is not None:
+        _check_link(placed, placed.cited)  # (2)
+    check_content(placed, directory)  # (3)
+
+
+def check_instrument(placed: Placed, directory: Directory) -> None:
+    """Rule 1 of `check`."""
+    header, cited = placed.header, placed.cited
+    if placed.rule.where is Where.HOME:
+        if header.instrument:
+            raise Refusal(ErrorCode.NO_LEGAL_BASIS, "a domestic step names no instrument", "instrument")
+    elif header.cites and placed.step.opens is None:
+        # An answer is owed under the instrument of the question, even if that has ended since.
+        if cited is not None and header.instrument != cited.instrument:
+            raise Refusal(ErrorCode.NO_LEGAL_BASIS, "another instrument than that of the request", "instrument")
+    else:
+        states = frozenset({Address.parse(a).node for a in (header.sender, *header.recipients)})
+        if not directory.in_force(header.instrument, states, word(header.kind), from_micros(header.created_at_us)):
+            detail = f"no instrument {header.instrument!r} is in force between {' and '.join(sorted(states))} for it"
+            raise Refusal(ErrorCode.NO_LEGAL_BASIS, detail, "instrument")
+
+
+def _complains(new: pb.Header, old: pb.Header) -> bool:
+    parties = (old.sender, *old.recipients)
+    return new.sender in parties and new.recipients[0] not in parties
+
+
+_LINKS: Final[dict[Link, Callable[[pb.Header, pb.Header], bool]]] = {
+    Link.ANSWERS: lambda new, old: new.sender in old.recipients and new.recipients[:] == [old.sender],
+    Link.PASSES_ON: lambda new, old: new.sender in old.recipients and old.sender not in new.recipients,
+    Link.FOLLOWS_UP: lambda new, old: new.sender == old.sender and new.recipients[:] != old.recipients[:],
+    Link.REPORTS_ON: lambda new, old: new.sender == old.sender and new.recipients[:] == old.recipients[:],
+    Link.COMPLAINS: _complains,
+}
+
+
+def _check_link(placed: Placed, cited: pb.Header) -> None:
+    header, step = placed.header, placed.step
+    if not _LINKS[step.link](header, cited):
+        raise placed.out_of_order(f"its parties do not fit: it {step.link.value} what it cites", "recipients")
+    if step.case is CaseRule.SAME and header.case_id != cited.case_id:
+        raise placed.out_of_order("it belongs to the same case as what it cites", "case_id")
+    if step.case is CaseRule.OWN and header.case_id in {above.case_id for above in placed.above}:
+        raise placed.out_of_order("it needs a case id of its own", "case_id")
+
+
+def check_content(placed: Placed, directory: Directory) -> None:
+    """Rule 3 of `check`."""
+    header, step = placed.header, placed.step
+    if step.is_test:
+        _check_test(header)
+    _check_outcome(placed)
+    _check_dual_criminality(placed, directory)
+    _check_scope(placed)
+    if not step.targets and header.target_tokens:
+        raise placed.out_of_order(_CANNOT_SAY, "target_tokens")
+    if not step.amounts and header.HasField("amount"):
+        raise placed.out_of_order(_CANNOT_SAY, "amount")
+    if not step.amounts and header.HasField("order_total"):
+        raise placed.out_of_order(_CANNOT_SAY, "order_total")
+    if not step.may_end and header.HasField("in_force_until_us"):
+        raise placed.out_of_order(_CANNOT_SAY, "in_force_until_us")
+
+
+_CANNOT_SAY: Final = "this kind of envelope cannot say that"
+
+
+def _check_test(header: pb.Header) -> None:
+    if not _TEST_CASE.fullmatch(header.case_id):
+        raise Refusal(ErrorCode.OUT_OF_ORDER, "the case of a test is TEST- and 32 hexadecimal digits", "case_id")
+    if header.measures or header.data_classes:
+        raise Refusal(ErrorCode.EXCEEDS_GRANT, "a test orders and reports nothing", "measures")
+    if header.attachments_digest:
+        raise Refusal(ErrorCode.EXCEEDS_GRANT, "a test has no attachments", "attachments_digest")
+
+
+def _check_outcome(placed: Placed) -> None:
+    header, step = placed.header, placed.step
+    if header.outcome not in step.outcomes:
+        raise placed.out_of_order("this kind of envelope cannot have that outcome", "outcome")
+    refuses = header.outcome == ids.OUTCOME_REFUSED
+    needs_ground = header.outcome == ids.OUTCOME_POSTPONED or (refuses and not step.ground_optional)
+    # Art. 8(1) may be applied to a part.
+    may_have_ground = (
+        needs_ground or refuses or header.outcome == ids.OUTCOME_PARTLY_GRANTED or step.grounds == grounds.CONSULTED
+    )
+    if (needs_ground and not header.ground) or (header.ground and not may_have_ground):
+        detail = "a ground belongs to what is refused, wholly or in part, or postponed, and that needs one"
+        raise placed.out_of_order(detail, "ground")
+    if header.ground and not _ground_fits(placed):
+        raise placed.out_of_order(f"{ids.Ground.Name(header.ground)} is no ground for that", "ground")
+    if header.outcome in _GRANTS_NOTHING and (header.measures or header.data_classes):
+        raise Refusal(ErrorCode.EXCEEDS_GRANT, "what is refused or postponed grants nothing", "measures")
+
+
+def _ground_fits(placed: Placed) -> bool:
+    header = placed.header
+    if placed.step.grounds:
+        return header.ground in placed.step.grounds
+    # The nearest: a request to confiscate may cite one to freeze, and has grounds of its own.
+    asked: Kind | None = next((above.kind for above in placed.above if above.kind in _ASKED), None)
+    report = header.kind == ids.KIND_EXECUTION_REPORT
+    return grounds.fits(header.ground, header.outcome, report=report, asked=asked)
+
+
+def _check_dual_criminality(placed: Placed, directory: Directory) -> None:
+    """2018/1805 Art. 3: a grant says why the act is criminal here too, or why nobody asks."""
+    header = placed.header
+    said = header.dual_criminality
+    if not placed.step.reviews:
+        if said:
+            raise placed.out_of_order("only a decision on a request says how dual criminality was answered", _DUAL)
+        return
+    if not said:
+        raise placed.out_of_order("a decision says how dual criminality was answered (2018/1805 Art. 3)", _DUAL)
+    absent = said == ids.DUAL_CRIMINALITY_ABSENT
+    if absent != (header.ground == ids.GROUND_NO_DUAL_CRIMINALITY):
+        raise placed.out_of_order("absent dual criminality is its own ground, and no other's (Art. 8(1)(e))", _DUAL)
+    if header.outcome in _GRANTS and not absent and said not in _DUALLY_CRIMINAL:
+        raise placed.out_of_order("what is granted is criminal here too, or that need not be asked (Art. 3)", _DUAL)
+    if said in (ids.DUAL_CRIMINALITY_LISTED_OFFENCE, ids.DUAL_CRIMINALITY_NOT_REQUIRED):
+        relied_on = next((above.instrument for above in placed.above if above.instrument), "")
+        if not relied_on and not placed.is_whole:
+            return  # the request is not known here
+        listed = directory.no_dual_criminality(relied_on)
+        if not listed or (said == ids.DUAL_CRIMINALITY_NOT_REQUIRED and NEVER_REQUIRED not in listed):
+            detail = f"the instrument {relied_on!r} does not say so: test it on the conduct (Art. 3(2))"
+            raise Refusal(ErrorCode.NO_LEGAL_BASIS, detail, _DUAL)
+
+
+def _check_scope(placed: Placed) -> None:
+    """Measures and classes are such as this kind may name, and some are named where something is asked or granted."""
+    header, step, cited = placed.header, placed.step, placed.cited
+    classes = step.data_classes
+    if header.urgency == ids.URGENCY_EMERGENCY and step.emergency_classes is not None:
+        classes = step.emergency_classes
+    if not _names_only(header, step.measures, classes):
+        raise _beyond(placed, step.measures, classes, f"is nothing that {placed.rule} may name")
+    if header.measures or (header.data_classes and not step.needs_measure):
+        return
+    asked = cited is not None and bool(cited.measures or cited.data_classes)
+    grants = step.grants and asked and header.outcome in _ALLOWING
+    if step.needs_measure or step.asks or grants:
+        raise placed.out_of_order("it names no measure and no class of data", "measures")
+
+
+def _names_only(header: pb.Header, measures: AbstractSet[Measure], classes: AbstractSet[DataClass]) -> bool:
+    # A copy of a repeated field is read in half the time of the field.
+    return measures >= {*header.measures[:]} and classes >= {*header.data_classes[:]}
+
+
+def _beyond(placed: Placed, measures: AbstractSet[Measure], classes: AbstractSet[DataClass], why: str) -> Refusal:
+    """Return a refusal of the first measure or class that is none of these."""
+    header = placed.header
+    names = [
+        *(("measures", at, ids.Measure.Name(each)) for at, each in enumerate(header.measures) if each not in measures),
+        *(
+            ("data_classes", at, ids.DataClass.Name(each))
+            for at, each in enumerate(header.data_classes)
+            if each not in classes
+        ),
+    ]
+    where, position, name = names[0]
+    return placed.refused(ErrorCode.EXCEEDS_GRANT, f"{name} {why}", f"{where}[{position}]")
+
+
+def check_within_cited(placed: Placed) -> None:
+    """Check that it asks, grants, orders or reports no more than the cited envelope did, where the row says so.
+
+    Raises:
+        Refusal: EXCEEDS_GRANT.
+    """
+    header, cited = placed.header, placed.cited
+    capped = cited is not None and cited.kind == ids.KIND_CONFISCATION_REQUEST and cited.HasField("amount")
+    reports = header.kind == ids.KIND_EXECUTION_REPORT and header.outcome in _GRANTS
+    if capped and reports and not header.HasField("amount"):
+        raise placed.out_of_order("it does not say how much was recovered, which others deduct (Art. 18(4))", "amount")
+    if cited is not None and placed.step.within:
+        check_within(placed, (cited,), "what it cites")
+
+
+def check_within(placed: Placed, allowing: Sequence[pb.Header], what: str) -> None:
+    """Check that measures, data classes and sums are among those that `allowing` allowed together.
+
+    Raises:
+        Refusal: EXCEEDS_GRANT.
+    """
+    header = placed.header
+    if not header.measures and not header.data_classes and not header.HasField("amount"):
+        return
+    measures = {measure for allowed in allowing for measure in allowed.measures[:]}
+    data_classes = {data_class for allowed in allowing for data_class in allowed.data_classes[:]}
+    if not _names_only(header, measures, data_classes):
+        raise _beyond(placed, measures, data_classes, f"goes beyond {what}")
+    if header.HasField("amount"):
+        for above in placed.above:
+            if above.HasField("amount") and above.kind != ids.KIND_EXECUTION_REPORT:
+                check_sum(placed, header.amount, above.amount)
+            if above.kind in REQUESTS:
+                break  # what a request cites is another State's part of the same order
+
+
+def check_sum(placed: Placed, amount: evidence.Money, most: evidence.Money) -> None:
+    """Check that a sum is no more than another, in the same currency.
+
+    Raises:
+        Refusal: EXCEEDS_GRANT.
+    """
+    if amount.currency != most.currency:
+        raise placed.refused(ErrorCode.EXCEEDS_GRANT, f"it is in another currency than {most.currency}", "amount")
+    if Decimal(amount.amount) > Decimal(most.amount):
+        raise placed.refused(ErrorCode.EXCEEDS_GRANT, f"more than {most.amount} {most.currency}", "amount")

@@ -1,0 +1,54 @@
+"""Time limits ring: both parties and the operator are told, and what is only provisional lapses.
+
+In: limits that have something to say by now. Out: signed statements, and moves. A limit rings by itself, on the
+writer's clock, also after a restart: what is due is read from the store.
+"""
+
+from typing import Final
+
+from rogatory.v1 import envelope_pb2 as pb
+
+from gateway.clock import from_micros, to_micros
+from gateway.deadlines import LIMITS, Ends
+from gateway.effects import next_word
+from gateway.receipt import Scribe
+from gateway.rules import FINAL, State
+from gateway.steps import runs_out
+from gateway.store import Transaction
+from gateway.store.matters import ClockRow, Stage
+
+MOST_AT_ONCE: Final = 256
+"""In one transaction: years of limits may ring at once when a node was down."""
+
+
+def ring(scribe: Scribe, txn: Transaction) -> int:
+    """Let the limits ring that have something to say; return how many: as many as fit, so there may be more."""
+    rung = txn.matters.due_clocks(MOST_AT_ONCE)
+    for clock in rung:
+        header, state = txn.find(clock.ref), txn.matters.state(clock.ref)
+        if header is None or state is None or state in FINAL:
+            txn.matters.set_clock(clock.seq, Stage.STOPPED, None)
+        elif txn.now_us < clock.due_at_us:
+            scribe.timed(clock, pb.MILESTONE_DUE_SOON, header, txn)
+            start, due, now = map(from_micros, (clock.started_at_us, clock.due_at_us, txn.now_us))
+            txn.matters.set_clock(clock.seq, clock.stage, to_micros(next_word(clock.rule, start, due, now)))
+        else:
+            _run_out(clock, header, state, scribe, txn)
+    return len(rung)
+
+
+def _run_out(clock: ClockRow, header: pb.Header, state: State, scribe: Scribe, txn: Transaction) -> None:
+    row = runs_out(clock.rule, header.kind, state)
+    if row is not None:
+        txn.matters.set_clock(clock.seq, Stage.RAN_OUT, None)
+        txn.matters.add_move(clock.ref, row.to, None, clock.rule)
+        if row.to in FINAL:
+            txn.matters.end_clocks(clock.ref, None, Stage.STOPPED)
+        scribe.timed(clock, pb.MILESTONE_LAPSED, header, txn)
+    elif LIMITS[clock.rule].ends is Ends.ENDS_RIGHT:
+        # Who might have acted may do so no more: nobody owes anything.
+        txn.matters.set_clock(clock.seq, Stage.RAN_OUT, None)
+    else:
+        # The duty remains (2018/1805 Art. 9(6)).
+        txn.matters.set_clock(clock.seq, Stage.OVERDUE, None)
+        scribe.timed(clock, pb.MILESTONE_OVERDUE, header, txn)

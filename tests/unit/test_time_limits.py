@@ -1,0 +1,553 @@
+"""One test for each row of the clock tables: Regulation (EU) 2018/1805 and Regulation (EU) 2023/1543.
+
+Years pass in seconds: two nodes, their stores and their clocks are real, the time is not.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as measures
+
+from gateway.clock import from_micros, to_micros
+from gateway.errors import ErrorCode, Refusal
+from gateway.policy import Policy
+from gateway.rules import State
+from tests.law import NOON, Countries, countries
+
+INVESTIGATOR, CENTRAL = "ee/investigator", "ee/central-authority"
+THEIR_CENTRAL, THEIR_COURT, THEIR_EXCHANGE = "de/central-authority", "de/court", "de/exchange"
+BLOCK = (ids.MEASURE_BLOCK_WITHDRAWAL,)
+WHO = (ids.DATA_CLASS_SUBSCRIBER,)
+VERIFIED = ids.DUAL_CRIMINALITY_CONDUCT_VERIFIED
+GRANTED, REFUSED = ids.OUTCOME_GRANTED, ids.OUTCOME_REFUSED
+DUE_SOON, OVERDUE, LAPSED = pb.MILESTONE_DUE_SOON, pb.MILESTONE_OVERDUE, pb.MILESTONE_LAPSED
+URGENT, EMERGENCY = ids.URGENCY_URGENT, ids.URGENCY_EMERGENCY
+
+HOUR_AFTER = NOON + timedelta(hours=1)
+"""The hour in which something happens does not count (Reg. 1182/71 Art. 3(1))."""
+
+
+@pytest.fixture
+def law(tmp_path: Path) -> Countries:
+    return countries(tmp_path)
+
+
+def ask(law: Countries, kind: ids.Kind.ValueType = ids.KIND_FREEZE_REQUEST, **fields: Any) -> ids.EnvelopeRef:
+    scope = {"measures": BLOCK} if kind == ids.KIND_FREEZE_REQUEST else {"data_classes": WHO}
+    if kind == ids.KIND_CONFISCATION_REQUEST:
+        scope = {"measures": (ids.MEASURE_CONFISCATE,)}
+    ref = law.send(kind, INVESTIGATOR, THEIR_CENTRAL, **{"countersigned_by": (CENTRAL,), **scope, **fields})
+    law.arrive()
+    return ref
+
+
+def decide(law: Countries, request: ids.EnvelopeRef, **fields: Any) -> tuple[ids.EnvelopeRef, ids.EnvelopeRef]:
+    """Refer a request to the court, which grants it; return the referral and the decision."""
+    scope = {"measures": BLOCK, **fields}
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, THEIR_CENTRAL, THEIR_COURT, cites=request, case_id="DE-1", **scope)
+    decision = law.send(
+        ids.KIND_REVIEW_DECISION,
+        THEIR_COURT,
+        THEIR_CENTRAL,
+        cites=referral,
+        case_id="DE-1",
+        outcome=GRANTED,
+        dual_criminality=VERIFIED,
+        **scope,
+    )
+    return referral, decision
+
+
+def notify(law: Countries, request: ids.EnvelopeRef, **fields: Any) -> ids.EnvelopeRef:
+    scope = {"measures": BLOCK, **fields}
+    ref = law.send(
+        ids.KIND_REVIEW_DECISION,
+        THEIR_CENTRAL,
+        INVESTIGATOR,
+        cites=request,
+        outcome=GRANTED,
+        dual_criminality=VERIFIED,
+        **scope,
+    )
+    law.arrive()
+    return ref
+
+
+def execute(law: Countries, request: ids.EnvelopeRef, decision: ids.EnvelopeRef, **fields: Any) -> ids.EnvelopeRef:
+    """Order the exchange, and let all three reports travel back; return the order."""
+    scope = {"measures": BLOCK, **fields}
+    order = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-1", **scope)
+    report: dict[str, Any] = {"outcome": GRANTED, **scope}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **report)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **report)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, INVESTIGATOR, cites=request, **report)
+    law.arrive()
+    return order
+
+
+def frozen(law: Countries) -> tuple[ids.EnvelopeRef, ids.EnvelopeRef]:
+    """Return a request whose assets are frozen, and the order that froze them."""
+    request = ask(law)
+    _, decision = decide(law, request)
+    notify(law, request)
+    return request, execute(law, request, decision)
+
+
+def running(law: Countries, ref: ids.EnvelopeRef) -> dict[measures.ClockRule.ValueType, datetime]:
+    return {clock.rule: from_micros(clock.due_at_us) for clock in law.clocks("de", ref)}
+
+
+def told(law: Countries, milestone: pb.Milestone.ValueType, ref: ids.EnvelopeRef) -> set[str]:
+    return {to for to, _ in law.said(milestone, ref)}
+
+
+BOTH = {"ee/node", THEIR_CENTRAL}
+
+
+# Regulation (EU) 2018/1805.
+
+
+def test_ordinary_freeze_is_decided_as_fast_as_a_domestic_one(law: Countries) -> None:  # Art. 9(1)
+    request = ask(law)
+    assert set(running(law, request)) == {measures.CLOCK_RULE_ORDINARY_DECISION}
+    law.wait(days=12)
+    assert told(law, OVERDUE, request) == BOTH
+    decide(law, request)
+    assert not running(law, request)
+
+
+def test_urgent_freeze_has_48_hours_to_decide(law: Countries) -> None:  # Art. 9(3)
+    law.now = NOON + timedelta(minutes=20)
+    request = ask(law, urgency=URGENT)
+    # Counted from the next full hour (Reg. 1182/71 Art. 3(1)).
+    assert running(law, request) == {measures.CLOCK_RULE_URGENT_DECISION: HOUR_AFTER + timedelta(hours=48)}
+    law.wait(hours=48, minutes=39)
+    assert told(law, DUE_SOON, request) == BOTH
+    assert not told(law, OVERDUE, request)
+    law.wait(minutes=2)
+    assert told(law, OVERDUE, request) == BOTH
+
+
+def test_urgent_freeze_has_48_hours_from_the_decision_to_execute(law: Countries) -> None:  # Art. 9(3)
+    request = ask(law, urgency=URGENT)
+    law.wait(hours=30)
+    _, decision = decide(law, request, urgency=URGENT)
+    assert running(law, request) == {measures.CLOCK_RULE_URGENT_EXECUTION: HOUR_AFTER + timedelta(hours=78)}
+    notify(law, request, urgency=URGENT)
+    law.wait(hours=47)
+    execute(law, request, decision, urgency=URGENT)
+    law.wait(days=30)
+    assert not law.said(OVERDUE, request)
+
+
+def test_who_cannot_keep_48_hours_says_so_and_the_duty_remains(law: Countries) -> None:  # Art. 9(5)-(6)
+    request = ask(law, urgency=URGENT)
+    law.send(ids.KIND_DELAY_NOTICE, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    assert law.state("ee", request) is State.ASKED
+    law.wait(hours=49)
+    assert told(law, OVERDUE, request) == BOTH
+    decide(law, request, urgency=URGENT)
+
+
+def test_issuer_silent_for_six_weeks_binds_nobody_any_more(law: Countries) -> None:  # Art. 12(2)
+    request, _ = frozen(law)
+    law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.LIMITING
+    # Six weeks, by the calendar of the State that has to answer: to the end of Monday, 13 April, in Tallinn.
+    assert running(law, request) == {measures.CLOCK_RULE_LIMITATION_ANSWER: datetime(2026, 4, 13, 21, 0, tzinfo=UTC)}
+    law.wait(days=43)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.UNBOUND
+    assert told(law, LAPSED, request) == BOTH
+
+
+def test_issuer_that_answers_in_six_weeks_keeps_the_freeze(law: Countries) -> None:  # Art. 12(2)
+    request, _ = frozen(law)
+    asked = law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    law.wait(days=41)
+    law.send(ids.KIND_LIMITATION_ANSWER, INVESTIGATOR, THEIR_CENTRAL, cites=asked, outcome=REFUSED)
+    law.arrive()
+    law.wait(days=400)
+    assert law.state("ee", request) is law.state("de", request) is State.EXECUTED
+
+
+def test_confiscation_is_decided_in_45_days(law: Countries) -> None:  # Art. 20(1)
+    request = ask(law, ids.KIND_CONFISCATION_REQUEST)
+    # 16 April in Berlin, where it is summer by then.
+    assert running(law, request) == {
+        measures.CLOCK_RULE_CONFISCATION_DECISION: datetime(2026, 4, 16, 22, 0, tzinfo=UTC)
+    }
+    law.wait(days=46)
+    assert told(law, OVERDUE, request) == BOTH
+
+
+def test_execution_is_reported_after_the_order_was_executed_and_marks_the_request(law: Countries) -> None:  # Art. 7(2)
+    request, _ = frozen(law)
+    assert law.state("ee", request) is law.state("de", request) is State.EXECUTED
+    assert (INVESTIGATOR[:2] + "/node") in told(law, pb.MILESTONE_EXECUTED, request)
+
+
+def test_withdrawal_ends_the_measures_and_that_is_confirmed(law: Countries) -> None:  # Art. 27
+    request, order = frozen(law)
+    law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=request)
+    law.arrive()
+    confirm: dict[str, Any] = {"cites": request, "outcome": GRANTED}
+    with pytest.raises(Refusal) as caught:
+        law.send(ids.KIND_RELEASE, THEIR_CENTRAL, INVESTIGATOR, **confirm)
+    assert caught.value.code is ErrorCode.OUT_OF_ORDER  # the exchange still holds the assets
+    release = law.send(ids.KIND_RELEASE, THEIR_COURT, THEIR_EXCHANGE, cites=order, case_id="ORDER-1", outcome=GRANTED)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=release, case_id="ORDER-1", outcome=GRANTED)
+    law.send(ids.KIND_RELEASE, THEIR_CENTRAL, INVESTIGATOR, **confirm)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.RELEASED
+
+
+def test_who_is_not_competent_forwards_at_once_and_tells_the_issuer(law: Countries) -> None:  # Art. 4(9)
+    request = ask(law)
+    law.send(ids.KIND_FORWARDING, THEIR_CENTRAL, "de/central-authority-2", cites=request)
+    law.send(ids.KIND_FORWARDING, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.FORWARDED
+    anew = law.send(
+        ids.KIND_FREEZE_REQUEST,
+        INVESTIGATOR,
+        "de/central-authority-2",
+        cites=request,
+        countersigned_by=(CENTRAL,),
+        measures=BLOCK,
+    )
+    law.arrive()
+    assert law.state("de", anew) is State.ASKED
+
+
+# Regulation (EU) 2023/1543.
+
+
+def produced(law: Countries, request: ids.EnvelopeRef, urgency: ids.Urgency.ValueType = ids.URGENCY_ORDINARY) -> None:
+    """Grant a request for evidence, order the exchange, and hand over what it discloses."""
+    scope: dict[str, Any] = {"measures": (), "data_classes": WHO, "urgency": urgency}
+    _, decision = decide(law, request, **scope)
+    notify(law, request, **scope)
+    order = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-1", **scope)
+    law.send(ids.KIND_DISCLOSURE, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **scope)
+    law.send(ids.KIND_DISCLOSURE, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **scope)
+    law.send(ids.KIND_DISCLOSURE, THEIR_CENTRAL, INVESTIGATOR, cites=request, **scope)
+    law.arrive()
+
+
+def test_data_are_produced_in_10_days(law: Countries) -> None:  # Art. 10(2)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST)
+    assert running(law, request) == {measures.CLOCK_RULE_PRODUCTION: datetime(2026, 3, 12, 23, 0, tzinfo=UTC)}
+    law.wait(days=9)
+    produced(law, request)
+    law.wait(days=60)
+    assert not law.said(OVERDUE, request)
+
+
+def test_data_are_produced_in_8_hours_in_an_emergency(law: Countries) -> None:  # Art. 10(4)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY)
+    assert running(law, request)[measures.CLOCK_RULE_EMERGENCY_PRODUCTION] == HOUR_AFTER + timedelta(hours=8)
+    law.wait(hours=7)
+    produced(law, request, EMERGENCY)
+    law.wait(hours=2)
+    assert not law.said(OVERDUE, request)
+
+
+def test_enforcing_authority_objects_within_96_hours_and_the_data_are_deleted(law: Countries) -> None:  # Art. 12(1)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY)
+    produced(law, request, EMERGENCY)
+    law.send(ids.KIND_VALIDATION, INVESTIGATOR, THEIR_CENTRAL, cites=request, countersigned_by=(CENTRAL,))
+    law.arrive()
+    law.wait(hours=95)
+    law.send(ids.KIND_OBJECTION, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.TO_DELETE
+    law.send(ids.KIND_CLOSURE, INVESTIGATOR, THEIR_CENTRAL, cites=request)  # deleted
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.CLOSED
+
+
+def test_objection_after_96_hours_is_too_late(law: Countries) -> None:  # Art. 12(1)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY)
+    law.send(ids.KIND_VALIDATION, INVESTIGATOR, THEIR_CENTRAL, cites=request, countersigned_by=(CENTRAL,))
+    law.arrive()
+    law.wait(hours=97)
+    with pytest.raises(Refusal) as caught:
+        law.send(ids.KIND_OBJECTION, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    assert caught.value.code is ErrorCode.OUT_OF_ORDER
+
+
+def preserve(law: Countries) -> tuple[ids.EnvelopeRef, ids.EnvelopeRef]:
+    request = law.send(ids.KIND_PRESERVATION_REQUEST, "ee/contact-point", "de/contact-point", data_classes=WHO)
+    law.arrive()
+    order = law.send(
+        ids.KIND_PROVISIONAL_ORDER,
+        "de/contact-point",
+        THEIR_EXCHANGE,
+        cites=request,
+        case_id="KEEP-1",
+        data_classes=WHO,
+    )
+    return request, order
+
+
+def test_preservation_lapses_after_60_days_with_the_order_that_rests_on_it(law: Countries) -> None:  # Art. 11(1)
+    request, order = preserve(law)
+    # To the end of Friday, 1 May: a holiday, so to the end of Monday (Reg. 1182/71 Art. 3(4)).
+    assert running(law, request) == {measures.CLOCK_RULE_PRESERVATION: datetime(2026, 5, 4, 21, 0, tzinfo=UTC)}
+    assert running(law, order)[measures.CLOCK_RULE_PRESERVATION] == datetime(2026, 5, 4, 21, 0, tzinfo=UTC)
+    law.wait(days=64)
+    law.arrive()
+    assert {law.state("ee", request), law.state("de", request), law.state("de", order)} == {State.LAPSED}
+    assert told(law, DUE_SOON, order) >= {"de/contact-point", THEIR_EXCHANGE}
+    assert told(law, LAPSED, order) == {"de/contact-point", THEIR_EXCHANGE}
+
+
+def test_preservation_is_extended_once_by_30_days(law: Countries) -> None:  # Art. 11(1)
+    request, order = preserve(law)
+    law.wait(days=50)
+    extend: dict[str, Any] = {"cites": request}
+    law.send(ids.KIND_EXTENSION, "ee/contact-point", "de/contact-point", **extend)
+    law.arrive()
+    law.send(ids.KIND_EXTENSION, "de/contact-point", THEIR_EXCHANGE, cites=order, case_id="KEEP-1")
+    end = {measures.CLOCK_RULE_PRESERVATION_EXTENSION: datetime(2026, 6, 3, 21, 0, tzinfo=UTC)}
+    assert running(law, request) == end
+    assert (
+        running(law, order)[measures.CLOCK_RULE_PRESERVATION_EXTENSION]
+        == end[measures.CLOCK_RULE_PRESERVATION_EXTENSION]
+    )
+    law.send(ids.KIND_EXTENSION, "ee/contact-point", "de/contact-point", **extend)
+    law.arrive()
+    assert [refusal.code for _, refusal in law.refused] == [ErrorCode.OUT_OF_ORDER]
+    law.wait(days=60)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.LAPSED
+
+
+def test_preservation_lasts_as_long_as_needed_once_it_is_confirmed(law: Countries) -> None:  # Art. 11(2), Annex V
+    request, order = preserve(law)
+    scope: dict[str, Any] = {"case_id": "DE-1", "data_classes": WHO}
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/contact-point", THEIR_COURT, cites=request, **scope)
+    granted: dict[str, Any] = {"outcome": GRANTED, "data_classes": WHO}
+    law.send(
+        ids.KIND_REVIEW_DECISION,
+        THEIR_COURT,
+        "de/contact-point",
+        cites=referral,
+        case_id="DE-1",
+        dual_criminality=VERIFIED,
+        **granted,
+    )
+    law.send(ids.KIND_CONFIRMATION, "de/contact-point", THEIR_EXCHANGE, cites=order, case_id="KEEP-1", **granted)
+    law.send(ids.KIND_CONFIRMATION, "de/contact-point", "ee/contact-point", cites=request, **granted)
+    law.arrive()
+    law.wait(days=1000)
+    assert {law.state("ee", request), law.state("de", request), law.state("de", order)} == {State.CONFIRMED}
+
+
+def test_what_is_not_validated_in_48_hours_is_withdrawn_and_deleted(law: Countries) -> None:  # Art. 4(5)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY, countersigned_by=())
+    assert running(law, request)[measures.CLOCK_RULE_EX_POST_VALIDATION] == HOUR_AFTER + timedelta(hours=48)
+    produced(law, request, EMERGENCY)
+    law.wait(hours=49)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.TO_DELETE
+    assert told(law, LAPSED, request) == BOTH
+
+
+def test_what_is_validated_in_48_hours_stands(law: Countries) -> None:  # Art. 4(5)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY, countersigned_by=())
+    law.wait(hours=47)
+    validate: dict[str, Any] = {"cites": request, "data_classes": WHO}
+    with pytest.raises(Refusal) as caught:
+        law.send(ids.KIND_VALIDATION, INVESTIGATOR, THEIR_CENTRAL, **validate)
+    assert caught.value.code is ErrorCode.NOT_COUNTERSIGNED
+    law.send(ids.KIND_VALIDATION, INVESTIGATOR, THEIR_CENTRAL, countersigned_by=(CENTRAL,), **validate)
+    law.arrive()
+    law.wait(days=5)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.ASKED
+
+
+def test_only_who_somebody_is_can_be_had_unvalidated_in_an_emergency(law: Countries) -> None:  # Art. 4(5)
+    with pytest.raises(Refusal) as caught:
+        ask(
+            law,
+            ids.KIND_EVIDENCE_REQUEST,
+            urgency=EMERGENCY,
+            countersigned_by=(),
+            data_classes=(ids.DATA_CLASS_TRANSACTIONAL,),
+        )
+    assert (caught.value.code, caught.value.field) == (ErrorCode.EXCEEDS_GRANT, "data_classes[0]")
+
+
+def test_issuer_has_5_days_to_clarify_and_the_duty_to_produce_rests(law: Countries) -> None:  # Art. 10(6)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST)
+    due = running(law, request)[measures.CLOCK_RULE_PRODUCTION]
+    law.wait(days=4)
+    asked = law.send(ids.KIND_CLARIFICATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    assert running(law, request)[measures.CLOCK_RULE_CLARIFICATION] == datetime(2026, 3, 11, 22, 0, tzinfo=UTC)
+    law.wait(days=20)
+    assert {word.clock_rule for _, word in law.said(OVERDUE, request)} == {measures.CLOCK_RULE_CLARIFICATION}
+    law.send(ids.KIND_CLARIFICATION, INVESTIGATOR, THEIR_CENTRAL, cites=asked)
+    law.arrive()
+    assert running(law, request) == {measures.CLOCK_RULE_PRODUCTION: due + timedelta(days=20)}
+
+
+def test_preservation_falls_away_if_the_issuer_stays_silent_for_5_days(law: Countries) -> None:  # Art. 11(5)
+    request, _ = preserve(law)
+    law.send(ids.KIND_CLARIFICATION_REQUEST, "de/contact-point", "ee/contact-point", cites=request)
+    law.arrive()
+    law.wait(days=9)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.LAPSED
+
+
+def unanswered(law: Countries) -> ids.EnvelopeRef:
+    """Return a request for evidence that was granted, and whose enforcement is asked for."""
+    evidence = ask(law, ids.KIND_EVIDENCE_REQUEST)
+    produced(law, evidence)
+    return ask(law, ids.KIND_ENFORCEMENT_REQUEST, cites=evidence)
+
+
+def test_enforcement_is_recognised_in_5_working_days(law: Countries) -> None:  # Art. 16(2)
+    request = unanswered(law)
+    # Asked on Monday: to the end of the next Monday.
+    assert running(law, request) == {
+        measures.CLOCK_RULE_ENFORCEMENT_RECOGNITION: datetime(2026, 3, 9, 23, 0, tzinfo=UTC)
+    }
+    law.wait(days=8)
+    assert told(law, OVERDUE, request) == BOTH
+
+
+def test_enforcing_authority_is_informed_in_5_working_days(law: Countries) -> None:  # Art. 16(7)
+    request = unanswered(law)
+    law.send(ids.KIND_CLARIFICATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    assert running(law, request)[measures.CLOCK_RULE_ENFORCEMENT_INFORMATION] == datetime(2026, 3, 9, 22, 0, tzinfo=UTC)
+
+
+def objection(law: Countries, **delay: float) -> Callable[[], ids.EnvelopeRef]:
+    request = ask(law)
+    _, decision = decide(law, request)
+    order = law.send(
+        ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-1", measures=BLOCK
+    )
+    law.wait(**delay)
+    return lambda: law.send(ids.KIND_OBJECTION, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1")
+
+
+def test_provider_objects_within_10_days_and_execution_rests_meanwhile(law: Countries) -> None:  # Art. 17(2)
+    made = objection(law, days=10)()
+    with law._transaction(law.nodes["de"]) as txn:
+        order = txn.matters.chain(made)[1][0]
+    report: dict[str, Any] = {"cites": ids.EnvelopeRef(sender=order.sender, id=order.id), "case_id": "ORDER-1"}
+    with pytest.raises(Refusal) as caught:
+        law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, outcome=GRANTED, measures=BLOCK, **report)
+    assert caught.value.code is ErrorCode.OUT_OF_ORDER
+    law.send(ids.KIND_OBJECTION_DECISION, THEIR_COURT, THEIR_EXCHANGE, cites=made, case_id="ORDER-1", outcome=REFUSED)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, outcome=GRANTED, measures=BLOCK, **report)
+
+
+def test_provider_that_objects_after_10_days_is_too_late(law: Countries) -> None:  # Art. 17(2)
+    late = objection(law, days=11)
+    with pytest.raises(Refusal) as caught:
+        late()
+    assert caught.value.code is ErrorCode.OUT_OF_ORDER
+
+
+# What the table of formats does not have, and the fast lane needs.
+
+
+def provisional(law: Countries) -> tuple[ids.EnvelopeRef, ids.EnvelopeRef]:
+    request = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
+    law.arrive()
+    order = law.send(
+        ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, cites=request, case_id="HOLD-1", measures=BLOCK
+    )
+    return request, order
+
+
+def test_provisional_freeze_that_nobody_confirms_lapses_with_warnings_before(law: Countries) -> None:  # 2024/1260
+    request, order = provisional(law)
+    law.wait(days=9)
+    law.arrive()
+    assert {law.state("ee", request), law.state("de", request), law.state("de", order)} == {State.LAPSED}
+    said = [word.milestone for to, word in law.told if to == THEIR_EXCHANGE and word.clock_rule]
+    lapse = [m for m in said if m in (DUE_SOON, LAPSED)]
+    assert lapse[-1] == LAPSED
+    assert DUE_SOON in lapse[:-1]
+
+
+def test_country_may_let_what_is_provisional_lapse_sooner(tmp_path: Path) -> None:
+    sooner = Policy.load(b'country = "de"\n[provisional]\nlapse_hours = 24\nlaw = "StPO 111e"\n', "policy")
+    law = countries(tmp_path, de=sooner)
+    request, order = provisional(law)
+    law.wait(hours=25)
+    law.arrive()
+    assert {law.state("ee", request), law.state("de", request), law.state("de", order)} == {State.LAPSED}
+
+
+def test_freeze_with_an_end_is_raised_to_the_court_and_not_released_by_itself(law: Countries) -> None:
+    request = ask(law)
+    _, decision = decide(law, request)
+    notify(law, request)
+    order = law.send(
+        ids.KIND_DOMESTIC_ORDER,
+        THEIR_COURT,
+        THEIR_EXCHANGE,
+        cites=decision,
+        case_id="ORDER-1",
+        measures=BLOCK,
+        in_force_until_us=to_micros(NOON + timedelta(days=90)),
+    )
+    law.send(
+        ids.KIND_EXECUTION_REPORT,
+        THEIR_EXCHANGE,
+        THEIR_COURT,
+        cites=order,
+        case_id="ORDER-1",
+        measures=BLOCK,
+        outcome=GRANTED,
+    )
+    law.wait(days=91)
+    warned = [word for to, word in law.said(DUE_SOON, order) if to == THEIR_COURT]
+    assert len(warned) == 3  # two weeks, one week and two days before
+    assert told(law, OVERDUE, order) == {THEIR_COURT, THEIR_EXCHANGE}
+    assert law.state("de", order) is State.EXECUTED
+
+
+def test_extension_moves_the_end(law: Countries) -> None:
+    request = ask(law)
+    _, decision = decide(law, request)
+    until = to_micros(NOON + timedelta(days=90))
+    order = law.send(
+        ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-1", measures=BLOCK,
+        in_force_until_us=until,
+    )  # fmt: skip
+    later = to_micros(NOON + timedelta(days=180))
+    law.send(ids.KIND_EXTENSION, THEIR_COURT, THEIR_EXCHANGE, cites=order, case_id="ORDER-1", in_force_until_us=later)
+    assert running(law, order)[measures.CLOCK_RULE_SET_BY_ORDER] == from_micros(later)
+    law.wait(days=100)
+    assert not law.said(OVERDUE, order)
+
+
+def test_time_limits_survive_a_restart(tmp_path: Path) -> None:
+    law = countries(tmp_path)
+    request = ask(law, urgency=URGENT)
+    now = law.now
+    for node in law.nodes.values():
+        node.connection.close()
+    law = countries(tmp_path)
+    law.now = now
+    law.wait(hours=49)
+    assert told(law, OVERDUE, request) == BOTH
