@@ -1,196 +1,241 @@
 """`rogatory procedure`: the law's order of steps, as the nodes enforce it.
 
-In: nothing, or a kind and two roles. Out: the rule table as a table, as a page, or a yes or no with the reasons. All of
-it is read off `authorise.RULES` and `procedure.STEPS`: what a node does and what is shown here cannot differ.
+In: nothing, or a kind and two roles. Out: the table of steps.py as a table, as a page, or a yes or no with the reasons
+and what follows. All of it is read off that table: what a node does and what is shown here cannot differ.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import click
-from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from gateway.authorise import Rule, Where
 from gateway.cli import output
-from gateway.cli.home import word
+from gateway.cli import procedure_words as words
+from gateway.cli.procedure_page import page
+from gateway.errors import ErrorCode
 from gateway.identity import Role
-from gateway.procedure import STEPS, CaseRule, Link, Step
+from gateway.rules import ACTS_NEXT, Kind, Rule, State, Step, Turn, Where, word
+from gateway.steps import INTELLIGENCE, RULES, STEPS
 
-_KINDS: Final = {word(ids.Kind.DESCRIPTOR, value): value for value in ids.Kind.values() if value}
-_SENDERS: Final = [role.value for role in Role if role is not Role.NODE]
-
-_LINKS: Final = {
-    Link.ANSWERS: "to its sender, by its recipient",
-    Link.PASSES_ON: "by its recipient, to somebody else than its sender",
-    Link.FOLLOWS_UP: "by its sender, to somebody else than its recipient",
-    Link.REPORTS_ON: "by its sender, to its recipient",
-}
-_ABOVE: Final = {1: "what it cites", 2: "what that cites"}
-_CASES: Final = {
-    CaseRule.SAME: "in the same case",
-    CaseRule.OWN: "in a case of its own, which tells nothing of the one above",
-    CaseRule.FREE: "in any case",
-}
-
-
-def conditions(rule: Rule, step: Step) -> Iterator[str]:
-    """Yield what makes this envelope the lawful next step, a sentence each."""
-    yield from _ground(rule, step)
-    yield from _content(step)
-    yield from _effect(step)
-
-
-def _ground(rule: Rule, step: Step) -> Iterator[str]:
-    """What it rests on."""
-    if step.countersigned_by is not None:
-        role = step.countersigned_by.value
-        yield f"countersigned by a {role} of the sender's country (2018/1805 Art. 2(8)(a)(ii))"
-    if not step.cites:
-        yield "cites nothing"
-    else:
-        yield f"cites one {_kind(step.cites)}: {_LINKS[step.link]}, {_CASES[step.case]}"
-    if step.cited_outcomes:
-        yield f"what it cites was {_outcomes(step.cited_outcomes)}"
-    if step.rests_on:
-        chain = ", then ".join(_kind(kind) for kind in step.rests_on)
-        same = " of the same outcome and ground" if step.same_outcome else ""
-        yield f"at the sender's node there is recorded, down from what it cites: {chain}{same}"
-    if rule.where is Where.HOME:
-        yield "names no instrument: it is domestic"
-    else:
-        yield (
-            "names the instrument of what it cites" if step.cites else "an instrument in force binds both States for it"
-        )
-
-
-def _content(step: Step) -> Iterator[str]:
-    """What its header may say."""
-    decides = [outcome for outcome in step.outcomes if outcome]
-    yield f"its outcome: {_outcomes(decides)}" if decides else "it carries no outcome"
-    if step.most_payload is not None:
-        yield f"its sealed payload has at most {step.most_payload} bytes"
-    if step.is_test:
-        yield "names no measure and no class of data, in a case that says TEST: nothing follows from it in law"
-        return
-    if step.grants:
-        yield "names a measure, unless it refuses"
-    if step.cites:
-        yield "its measures and classes of data are among those of what it cites and rests on"
-
-
-def _effect(step: Step) -> Iterator[str]:
-    """What it does to those before it."""
-    if step.once:
-        yield "the first one, and the only one"
-    for up, milestone in step.marks:
-        marked = pb.Milestone.Name(milestone).removeprefix("MILESTONE_").lower()
-        yield f"it makes {_ABOVE[up]} {marked}"
-
-
-def page() -> str:
-    """Return the procedure as a page of Markdown; `docs/procedure.md` is this page."""
-    head = """# The procedure
-
-Made by `rogatory procedure --markdown` from the table that every node enforces, on signed headers alone. What no row
-allows is refused.
-"""
-    arrows = [f"    {_box(step.cites)} -- {_way(rule)} --> {_box(rule.kind)}" for rule, step in STEPS.items()]
-    diagram = "\n".join(["```mermaid", "flowchart TD", *arrows, "```"])
-    rows = [
-        f"## {rule}\n\n" + "\n".join(f"- {each}" for each in conditions(rule, step)) for rule, step in STEPS.items()
-    ]
-    return "\n\n".join([head.rstrip(), diagram, *rows]) + "\n"
-
-
-def _way(rule: Rule) -> str:
-    return f'"{rule.sender.value} to {rule.recipient.value}, {rule.where.value}"'
-
-
-def _box(kind: ids.Kind.ValueType) -> str:
-    name = _kind(kind) or "begin"
-    return f'{name.replace("-", "_")}["{name}"]'
-
-
-def _kind(kind: ids.Kind.ValueType) -> str:
-    return word(ids.Kind.DESCRIPTOR, kind)
+_KINDS: Final = {word(value): value for value in ids.Kind.values() if value}
+_ROLES: Final = [role.value for role in Role if role is not Role.NODE]
+_NOTHING: Final = "nothing"
 
 
 @click.group(
     invoke_without_command=True,
     epilog="\b\nExample:\n  rogatory procedure explain domestic-order --from court --to exchange",
 )
-@click.option("--markdown", is_flag=True, help="As a page with a diagram.")
+@click.option("--markdown", is_flag=True, help="As a page with diagrams.")
+@click.option("--kind", type=click.Choice(sorted(_KINDS)), help="Only rows of this kind.")
+@click.option("--role", type=click.Choice(_ROLES), help="Only rows from or to this role.")
 @output.json_option
 @click.pass_context
-def command(ctx: click.Context, markdown: bool, as_json: bool) -> None:
+def command(ctx: click.Context, markdown: bool, kind: str | None, role: str | None, as_json: bool) -> None:
     """Show the order of steps that the nodes enforce: who may send what to whom, resting on what."""
     if ctx.invoked_subcommand is not None:
         return
     if markdown:
         click.echo(page(), nl=False)
-    elif as_json:
-        output.emit_json({"steps": [_as_object(rule, step) for rule, step in STEPS.items()]})
+        return
+    steps = [
+        step
+        for step in STEPS
+        if kind in (None, word(step.rule.kind)) and role in (None, step.rule.sender.value, step.rule.recipient.value)
+    ]
+    if as_json:
+        output.emit_json({"steps": [_as_object(step) for step in steps]})
     else:
-        columns = ("kind", "from", "to", "where", "cites", "outcome", "countersigned by")
-        output.emit_table(columns, [_row(rule, step) for rule, step in STEPS.items()])
+        _show(steps)
 
 
-@command.command(epilog="\b\nExample:\n  rogatory procedure explain freeze-request --from investigator --to exchange")
+def _show(steps: Sequence[Step]) -> None:
+    columns = ("kind", "from", "to", "while", "then", "cites")
+    shown = 0
+    for hop in words.HOPS:
+        rows = [_row(step) for step in steps if words.hop(step) == hop]
+        if rows:
+            click.echo(("\n" if shown else "") + hop)
+            output.emit_table(columns, rows)
+            shown += len(rows)
+    click.echo(f"\n{shown} rows. {_glossary()}")
+
+
+def _glossary() -> str:
+    return "; ".join(f"{name}: {words.listed(members)}" for name, members in words.SETS) + "."
+
+
+def _row(step: Step) -> tuple[str, ...]:
+    rule = step.rule
+    while_ = words.states(step.at) if step.moves else ""
+    return (word(rule.kind), rule.sender.value, rule.recipient.value, while_, words.then(step), words.cites(step))
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Whether somebody may send that now; None: whatever it is.
+
+    Args:
+        kind: of the envelope.
+        sender: role of who sends it.
+        recipient: role of whom it is for.
+        where: at home or abroad.
+        citing: kind of what it cites; KIND_UNSPECIFIED: nothing.
+        state: of the matter that it is about.
+    """
+
+    kind: Kind
+    sender: Role
+    recipient: Role
+    where: Where | None = None
+    citing: Kind | None = None
+    state: State | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Yes or no.
+
+    Args:
+        steps: the rows that allow it.
+        code: with which a node refuses it; None if it does not.
+        reasons: why not, and what there is instead.
+    """
+
+    steps: tuple[Step, ...]
+    code: ErrorCode | None = None
+    reasons: tuple[str, ...] = ()
+
+
+def answer(asked: Question) -> Answer:
+    """Return what the table says, in the order in which a node asks it: roles, what is cited, the state."""
+    wheres = [asked.where] if asked.where is not None else Where
+    rules = (Rule(asked.kind, asked.sender, asked.recipient, where) for where in wheres)
+    rows = tuple(chain.from_iterable(_ROWS.get(rule, ()) for rule in rules))
+    if not rows:
+        return Answer((), ErrorCode.NOT_PERMITTED, tuple(_why_not_permitted(asked)))
+    fitting = tuple(step for step in rows if asked.citing is None or asked.citing in (step.cites or {_NO_KIND}))
+    if not fitting:
+        return Answer((), ErrorCode.OUT_OF_ORDER, tuple(_why_not_cited(asked, rows)))
+    lawful = tuple(step for step in fitting if asked.state is None or not step.moves or asked.state in step.at)
+    if not lawful:
+        return Answer((), ErrorCode.OUT_OF_ORDER, tuple(_why_not_now(asked.state, fitting)))
+    return Answer(lawful)
+
+
+_NO_KIND: Final = ids.KIND_UNSPECIFIED
+_ROWS: Final = {rule: tuple(step for step in STEPS if step.rule == rule) for rule in RULES}
+
+
+def _why_not_permitted(asked: Question) -> Iterator[str]:
+    where = f" {asked.where.value}" if asked.where else ", at home or abroad"
+    yield f"No row lets {asked.sender.value} send {word(asked.kind)} to {asked.recipient.value}{where}."
+    if asked.recipient is Role.EXCHANGE and asked.where is not Where.HOME:
+        yield "Nothing from abroad reaches an exchange: execution is governed by its own State (2018/1805 Art. 23(1))."
+    if asked.sender is Role.EXCHANGE:
+        yield "An exchange begins nothing: it answers whoever ordered, and may complain at home."
+    there_is = {step.rule: step.law for step in STEPS if step.rule.kind == asked.kind}
+    for rule, law in there_is.items():
+        yield f"There is: {rule} ({law})"
+    if not there_is:
+        yield "No node takes this kind at all."
+
+
+def _why_not_cited(asked: Question, rows: Sequence[Step]) -> Iterator[str]:
+    named = f"a {word(asked.citing)}" if asked.citing else _NOTHING
+    yield f"It does not cite {named}."
+    if asked.citing in INTELLIGENCE:
+        yield "Nothing rests on intelligence (UNCAC Art. 46(4)-(5); INTERPOL Silver Notice)."
+    for step in rows:
+        yield f"{step.rule} cites {words.cites(step)} ({step.law})"
+
+
+def _why_not_now(state: State | None, rows: Sequence[Step]) -> Iterator[str]:
+    if state is not None:
+        turn = ACTS_NEXT[state]
+        yield f"The matter is {state.value}: " + (
+            "it has ended." if turn is Turn.NOBODY else f"{turn.value} acts next."
+        )
+    for step in rows:
+        yield f"{step.rule} is lawful while it is {words.listed(step.at)} ({step.law})"
+        if state in step.crosses:
+            yield "From another node it is still taken then, for it may have crossed; its own node refuses to send it."
+
+
+@command.command(
+    epilog="\b\nExample:\n  rogatory procedure explain closure --from investigator --to central-authority --state asked"
+)
 @click.argument("kind", type=click.Choice(sorted(_KINDS)))
-@click.option("--from", "sender", required=True, type=click.Choice(_SENDERS), help="Role of the sender.")
-@click.option("--to", "recipient", required=True, type=click.Choice(_SENDERS), help="Role of the recipient.")
+@click.option("--from", "sender", required=True, type=click.Choice(_ROLES), help="Role of the sender.")
+@click.option("--to", "recipient", required=True, type=click.Choice(_ROLES), help="Role of the recipient.")
+@click.option("--at-home", "where", flag_value=Where.HOME.value, help="Within one country.")
+@click.option("--abroad", "where", flag_value=Where.ABROAD.value, help="From one country to another.")
+@click.option("--citing", type=click.Choice([_NOTHING, *sorted(_KINDS)]), help="Kind of what it cites.")
+@click.option("--state", type=click.Choice([state.value for state in State]), help="State of the matter.")
 @output.json_option
 @click.pass_context
-def explain(ctx: click.Context, kind: str, sender: str, recipient: str, as_json: bool) -> None:
-    """Say whether somebody may send KIND to somebody, at home or abroad, and on which conditions, or why not."""
-    asked = [Rule(_KINDS[kind], Role(sender), Role(recipient), where) for where in Where]
-    allowed = [rule for rule in asked if rule in STEPS]
-    others = [rule for rule in STEPS if rule.kind == _KINDS[kind]]
+def explain(
+    ctx: click.Context,
+    kind: str,
+    sender: str,
+    recipient: str,
+    where: str | None,
+    citing: str | None,
+    state: str | None,
+    as_json: bool,
+) -> None:
+    """Say whether somebody may send KIND to somebody, on which conditions and what follows; or why not."""
+    asked = Question(
+        _KINDS[kind],
+        Role(sender),
+        Role(recipient),
+        Where(where) if where else None,
+        _KINDS.get(citing, _NO_KIND) if citing else None,
+        State(state) if state else None,
+    )
+    found = answer(asked)
     if as_json:
         output.emit_json(
             {
-                "allowed": bool(allowed),
-                "steps": [_as_object(rule, STEPS[rule]) for rule in allowed],
-                "rows_of_this_kind": [str(rule) for rule in others],
+                "allowed": bool(found.steps),
+                "code": found.code.name if found.code is not None else "",
+                "reasons": [*found.reasons],
+                "steps": [_as_object(step, asked.state) for step in found.steps],
             }
         )
     else:
-        for rule in allowed:
-            click.echo(f"Yes: {rule}, if it")
-            for each in conditions(rule, STEPS[rule]):
-                click.echo(f"  - {each}")
-        if not allowed:
-            click.echo(f"No: no rule lets {sender} send {kind} to {recipient}, at home or abroad.")
-            for rule in others:
-                click.echo(f"  There is: {rule}")
-            if not others:
-                click.echo("  No node takes this kind at all.")
-    if not allowed:
+        for line in _told(found, asked.state):
+            click.echo(line)
+    if not found.steps:
         ctx.exit(output.REFUSED)
 
 
-def _row(rule: Rule, step: Step) -> tuple[str, ...]:
-    return (
-        _kind(rule.kind),
-        rule.sender.value,
-        rule.recipient.value,
-        rule.where.value,
-        _kind(step.cites),
-        _outcomes(outcome for outcome in step.outcomes if outcome),
-        step.countersigned_by.value if step.countersigned_by is not None else "",
-    )
+def _told(found: Answer, state: State | None) -> Iterator[str]:
+    for step in found.steps:
+        yield f"Yes: {step.rule}, if it fits ({step.law}):"
+        yield from (f"  - {each}" for each in words.conditions(step))
+        yield "  What follows:"
+        yield from (f"  - {each}" for each in [*words.consequences(step, state)] or ["nothing"])
+    if found.code is not None:
+        first, *others = found.reasons
+        yield f"No ({found.code.name}): {first}"
+        yield from (f"  {each}" for each in others)
 
 
-def _as_object(rule: Rule, step: Step) -> dict[str, object]:
+def _as_object(step: Step, state: State | None = None) -> dict[str, object]:
     return {
-        "kind": _kind(rule.kind),
-        "from": rule.sender.value,
-        "to": rule.recipient.value,
-        "where": rule.where.value,
-        "conditions": [*conditions(rule, step)],
+        "part": words.hop(step),
+        "kind": word(step.rule.kind),
+        "from": step.rule.sender.value,
+        "to": step.rule.recipient.value,
+        "where": step.rule.where.value,
+        "law": step.law,
+        "cites": [word(kind) for kind in sorted(step.cites)],
+        "begins": step.opens.value if step.opens is not None else "",
+        "while": [each.value for each in State if each in step.at],
+        "conditions": [*words.conditions(step)],
+        "follows": [*words.consequences(step, state)],
     }
-
-
-def _outcomes(found: Iterable[ids.Outcome.ValueType]) -> str:
-    return ", ".join(word(ids.Outcome.DESCRIPTOR, value) for value in sorted(found))
