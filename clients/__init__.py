@@ -3,7 +3,7 @@
 It seals and signs, hands in, collects, opens, answers with signed statements, and keeps everything on its own disk. It
 uses the words of the gateway (envelope, statement, directory) and no stage of a node's path.
 
-    from clients.authority import CentralAuthority
+    from clients.central_authority import CentralAuthority
     from clients.participant import Participant
     from gateway import material
 

@@ -1,28 +1,32 @@
-"""The restricted client: an exchange receives orders of its own country's courts and answers them, nothing else.
+"""The restricted client: an exchange receives orders of its own country's authorities and answers them, nothing else.
 
-In: an order, and what was done. Out: the report to the court. Whoever holds an `Exchange` can compose no other
-envelope; the node would refuse it all the same.
+In: an order, and what was done. Out: composed answers; see `clients.actor` for what is refused. Whoever holds an
+`Exchange` can compose no other envelope but a complaint; the node would refuse it all the same.
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import evidence_pb2 as evidence
+from rogatory.v1 import followups_pb2 as followups
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import notices_pb2 as notices
 from rogatory.v1 import orders_pb2 as orders
 
+from clients.actor import Addressee, Cited, DataClasses, Ground
 from clients.intake import Item, Received
-from clients.participant import TIMEOUT_SECONDS, Participant
-from gateway.envelope import Composed, Letter
+from clients.participant import TIMEOUT_SECONDS
+from gateway.envelope import Composed
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import documents
+from gateway.identity import Role
 
 
-class Exchange:
+class Exchange(Addressee):
     """An exchange's face to its own node; the participant behind it must be entered (`async with`)."""
 
-    def __init__(self, participant: Participant) -> None:
-        self._participant = participant
+    role: ClassVar[Role] = Role.EXCHANGE
 
     def answer(
         self,
@@ -30,21 +34,21 @@ class Exchange:
         results: Sequence[orders.FreezeResult],
         transactions: Sequence[evidence.TransactionRecord] = (),
         *,
-        data_classes: Sequence[ids.DataClass.ValueType] | None = None,
+        data_classes: DataClasses | None = None,
         remarks: str = "",
     ) -> Composed:
-        """Report to the court that gave the order.
+        """Report to whoever gave an order to freeze.
 
         The outcome follows from the results: granted if every wallet is wholly frozen, refused as impossible (2018/1805
         Art. 13(3)) if nothing was frozen and nothing is supplied, else partly granted. The measures are those ordered,
         unless nothing was frozen.
 
         Args:
-            order: what was ordered.
+            order: what was ordered, by a court or provisionally.
             results: one for each wallet of the order, in its order.
             transactions: records, if that class of data was ordered.
             data_classes: classes supplied; by default TRANSACTIONAL if there are transactions.
-            remarks: for the court.
+            remarks: for whoever ordered it.
 
         Raises:
             Refusal: OUT_OF_ORDER, it is no order; CONTENT_MISMATCH, results for other wallets than those ordered, or
@@ -52,7 +56,7 @@ class Exchange:
         """
         ordered = order.document
         if not isinstance(ordered, orders.DomesticOrder):
-            raise Refusal(ErrorCode.OUT_OF_ORDER, "an exchange answers orders, and nothing else", "kind")
+            raise Refusal(ErrorCode.OUT_OF_ORDER, "wallets are frozen on an order, and on nothing else", "kind")
         if data_classes is None:
             data_classes = (ids.DATA_CLASS_TRANSACTIONAL,) if transactions else ()
         statuses = {result.status for result in results}
@@ -67,19 +71,31 @@ class Exchange:
         )
         documents.check_answers_order(ordered, report)
         refused = report.outcome == ids.OUTCOME_REFUSED
-        letter = Letter(
-            kind=ids.KIND_EXECUTION_REPORT,
-            sender=self._participant.address,
-            recipients=(order.header.sender,),
-            case_id=order.header.case_id,
-            cites=(order.ref,),
-            outcome=report.outcome,
-            ground=ids.GROUND_IMPOSSIBLE if refused else ids.GROUND_UNSPECIFIED,
-            measures=tuple(report.measures),
-            data_classes=tuple(report.data_classes),
-            urgency=order.header.urgency,
-        )
-        return self._participant.compose(letter, report)
+        return self.report(order, report, ground=ids.GROUND_IMPOSSIBLE if refused else ids.GROUND_UNSPECIFIED)
+
+    def report(
+        self, ordered: Received, report: orders.ExecutionReport, *, ground: Ground = ids.GROUND_UNSPECIFIED
+    ) -> Composed:
+        """Report what was done on any order, takedown, transfer or release.
+
+        Args:
+            ordered: what was ordered.
+            report: what was done.
+            ground: why not, unless everything was executed (2018/1805 Art. 13(3)).
+        """
+        return self._compose(ids.KIND_EXECUTION_REPORT, report, ordered, ground=ground)
+
+    def object_to(self, order: Received, objection: notices.ObjectionNotice) -> Composed:
+        """Object to an order within ten days (2023/1543 Art. 17(2), Annex III)."""
+        return self._compose(ids.KIND_OBJECTION, objection, order)
+
+    def disclose(self, order: Received, disclosure: orders.Disclosure) -> Composed:
+        """Hand over the data that a court ordered, and no more (2023/1543 Art. 10(1))."""
+        return self._compose(ids.KIND_DISCLOSURE, disclosure, order)
+
+    def record_custody(self, disclosure: Cited, event: followups.CustodyEvent) -> Composed:
+        """Tell what happened to what we disclosed (ISO/IEC 27037)."""
+        return self._compose(ids.KIND_CUSTODY_EVENT, event, disclosure)
 
     async def submit(self, report: Composed, within: float = TIMEOUT_SECONDS) -> pb.Receipt:
         """Hand a report in; see `Participant.submit`."""

@@ -14,9 +14,9 @@ An envelope goes through these steps:
 6. It is acknowledged with that word.
 
 A receipt is kept if its signature holds and it is about an envelope of ours, or our own node tells us of a time limit
-on, or a rival of, what we were sent; where this memory still has that envelope, about these very bytes. Any other receipt is shown as `Faulty` and not acknowledged: we cannot say that we hold a proof
-which proves nothing. The node offers it again in a later stream, when our directory may know a key that is new today.
-
+on, or a rival of, what we were sent; where this memory still has that envelope, about these very bytes. Any other
+receipt is shown as `Faulty` and not acknowledged: we cannot say that we hold a proof which proves nothing. The node
+offers it again in a later stream, when our directory may know a key that is new today.
 A probe is answered by what is on the disk.
 """
 

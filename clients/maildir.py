@@ -23,7 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeVar
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
@@ -34,6 +34,14 @@ from gateway.private_files import sync_folder
 M = TypeVar("M", bound=Message)
 
 LOCK: Final = "collecting"
+_HEADER_TAG: Final = b"\x0a"
+"""Field 1 of a SignedEnvelope, which a serialiser writes first."""
+_NEARLY_ALL: Final = 1 << 13
+"""Bytes at the beginning of a file that hold nearly every header whole."""
+_MAX_HEADER: Final = 1 << 16
+"""As in envelope.proto."""
+_CONTINUES: Final = 0x80
+"""Set in every byte of a varint but its last."""
 ASIDE: Final = "tmp"
 
 
@@ -55,6 +63,23 @@ class Kept:
 
     path: Path
     envelope: pb.SignedEnvelope
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What can be said of an envelope in the memory without reading its payload.
+
+    Args:
+        name: how it lies here: of a request in drafts/, the name of its draft.
+        header: as it was when it was put here.
+        at_us: when it was put here; microseconds.
+        fingerprint: of what was collected.
+    """
+
+    name: ids.EnvelopeRef
+    header: pb.Header
+    at_us: int
+    fingerprint: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +226,28 @@ class Maildir:
             found = sorted((entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(self._receipts(ref)))
             return [_parse(pb.Receipt, Path(path).read_bytes()) for _, path in found]
 
+    def glimpses(self, folder: Folder) -> Iterator[Glimpse]:
+        """Yield what was collected into a folder, in no order. It was checked when it came, and is not again."""
+        yield from self._glimpses(folder.value)
+
+    def glimpses_of_sent(self) -> Iterator[Glimpse]:
+        """Yield what was handed in from here, in no order."""
+        yield from self._glimpses("sent")
+
+    def glimpses_of_drafts(self) -> Iterator[Glimpse]:
+        """Yield the requests that drafts carried, in no order."""
+        yield from self._glimpses("drafts")
+
+    def statements(self, ref: ids.EnvelopeRef) -> list[tuple[int, pb.Statement]]:
+        """Return what was said of an envelope and when it came here, in that order; microseconds."""
+        with _store_errors():
+            try:
+                found = sorted((entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(self._receipts(ref)))
+            except FileNotFoundError:
+                return []
+            receipts = [(at, _read_back(pb.Receipt, Path(path).read_bytes())) for at, path in found]
+        return [(at // 1000, _read_back(pb.Statement, receipt.statement)) for at, receipt in receipts]
+
     def folder(self, folder: Folder) -> Path:
         """Return the path of a folder."""
         return self._home / folder.value
@@ -213,6 +260,19 @@ class Maildir:
                 self._write(path, each.envelope.SerializeToString(deterministic=True))
             for folder in {each.folder for each in arrivals}:
                 sync_folder(self.folder(folder))
+
+    def _glimpses(self, folder: str) -> Iterator[Glimpse]:
+        with _store_errors():
+            names = [entry.name for entry in os.scandir(self._home / folder)]
+        for name in names:
+            with _store_errors():
+                try:
+                    header, at_ns = _read_header(self._home / folder / name)
+                except FileNotFoundError:
+                    continue  # somebody dealt with it meanwhile
+            node, sender, envelope_id, *fingerprint = name.split(".")
+            ref = ids.EnvelopeRef(sender=f"{node}/{sender}", id=envelope_id)
+            yield Glimpse(ref, header, at_ns // 1000, bytes.fromhex("".join(fingerprint)))
 
     def _receipts(self, ref: ids.EnvelopeRef) -> Path:
         return self._home / "receipts" / name_of(ref)
@@ -315,6 +375,33 @@ def _parse(kind: type[M], raw: bytes) -> M:
         return codec.parse(kind, raw)
     except Refusal as error:
         raise DiskFailure(ErrorCode.STORE, f"a file is damaged: {error.detail}") from error
+
+
+def _read_header(path: Path) -> tuple[pb.Header, int]:
+    """Return the header of an envelope in a file, and when that was written, ns; the payload behind it is not read."""
+    with path.open("rb") as file:
+        written_ns = os.fstat(file.fileno()).st_mtime_ns
+        begin = file.read(_NEARLY_ALL)
+        start, size = len(_HEADER_TAG), 0
+        for shift, byte in enumerate(begin[start : start + 3]):
+            size |= (byte & ~_CONTINUES) << 7 * shift
+            start += 1
+            if byte < _CONTINUES:
+                break
+        raw = begin[start : start + size]
+        if len(raw) < size <= _MAX_HEADER:
+            raw += file.read(size - len(raw))
+    if not begin.startswith(_HEADER_TAG) or len(raw) != size:
+        raise DiskFailure(ErrorCode.STORE, f"{path} is damaged")
+    return _read_back(pb.Header, raw), written_ns
+
+
+def _read_back(kind: type[M], raw: bytes) -> M:
+    """Parse what was checked before it was put here."""
+    try:
+        return kind.FromString(raw)
+    except DecodeError as error:
+        raise DiskFailure(ErrorCode.STORE, "a file is damaged: it cannot be parsed") from error
 
 
 @contextmanager

@@ -123,13 +123,14 @@ class Participant:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
-    def of(cls, loaded: ParticipantMaterial, ask: Ask | None = None) -> Self:
+    def of(cls, loaded: ParticipantMaterial, ask: Ask | None = None, clock: Clock = system_clock) -> Self:
         """Make a participant of what `gateway.material.load_participant` loaded from its configuration.
 
         Args:
             loaded: all of it.
             ask: returns the passphrase of its keys once more, where its settings name no file that holds it. Without
                 it, such a participant takes no new keys while it runs, and renews no certificate.
+            clock: time.
 
         Raises:
             DiskFailure: its home cannot be used.
@@ -146,9 +147,10 @@ class Participant:
             signing_keys=loaded.signing_keys,
             sealing_keys=loaded.sealing_keys,
             target_keys=loaded.target_keys,
+            clock=clock,
             tracer=tracer,
         )
-        return cls(parts, Upkeep(loaded, ask))
+        return cls(parts, Upkeep(loaded, ask, clock))
 
     async def __aenter__(self) -> Self:
         self._connection = Connection(self.parts.directory, self.parts.address, self.parts.tls)

@@ -3,8 +3,8 @@
 In: a participant's settings, files in protobuf JSON, ids of envelopes that lie in the participant's home. Out: one
 envelope, handed in, and the node's proven receipt; with `--dry-run` the envelope is composed and checked, and neither
 kept nor sent. Refuses with NOT_PERMITTED, before anything else, a step that is not for the participant's role; with
-BAD_INPUT and the field what a file must not say; and as `clients.authority` and `clients.exchange` refuse. A node's
-signed refusal is shown as it is.
+BAD_INPUT and the field what a file must not say; and as `clients.actor` refuses. A node's signed refusal is shown as it
+is.
 """
 
 import asyncio
@@ -23,9 +23,11 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import orders_pb2 as orders
 from rogatory.v1.certificates_pb2 import FreezeRequest
 
-from clients.authority import CentralAuthority, Court, Investigator
+from clients.central_authority import CentralAuthority
+from clients.court import Court
 from clients.exchange import Exchange
 from clients.intake import Received
+from clients.investigator import Investigator
 from clients.participant import Participant
 from gateway import codec, envelope
 from gateway.cli import document, home, output

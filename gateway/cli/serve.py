@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from gateway import config, material
-from gateway.clock import system_clock
+from gateway.clock import Clock, system_clock
 from gateway.config import NodeConfig
 from gateway.errors import ErrorCode, Refusal
 from gateway.node import Node
@@ -47,14 +47,19 @@ class JsonLines(logging.Formatter):
 )
 def command(path: Path) -> None:
     """Run a gateway process of a node until SIGTERM or SIGINT."""
+    write_diagnostics()
+    loaded = _load(path)
+    for warning in loaded.warnings:
+        logging.getLogger("gateway").warning(warning)
+    asyncio.run(serve(loaded))
+
+
+def write_diagnostics() -> None:
+    """Write diagnostics to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("gateway").setLevel(logging.INFO)
-    loaded = _load(path)
-    for warning in loaded.warnings:
-        logging.getLogger("gateway").warning(warning)
-    asyncio.run(_serve(loaded))
 
 
 def _load(path: Path) -> material.NodeMaterial:
@@ -69,8 +74,9 @@ def _load(path: Path) -> material.NodeMaterial:
     return material.check_node(settings, path=path)
 
 
-async def _serve(loaded: material.NodeMaterial) -> None:
-    node = Node(loaded.config, loaded)
+async def serve(loaded: material.NodeMaterial, clock: Clock = system_clock) -> None:
+    """Run a node until SIGTERM or SIGINT, and say when it takes calls."""
+    node = Node(loaded.config, loaded, clock=clock)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

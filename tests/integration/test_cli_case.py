@@ -152,7 +152,7 @@ async def test_whole_freeze_by_the_command_line_alone(tmp_path: Path) -> None:
         assert outcome["cites"] == [{"sender": "ee/prosecutor", "id": asked["id"]}]
         status, traced = await at.run("trace", asked["id"], *at.config("ee/operator"))
         (story,) = traced["envelopes"]
-        assert (status, story["situation"]) == (0, "executed and reported; nobody acts next")
+        assert (status, story["situation"]) == (0, "executed and reported; ee/prosecutor acts next")
         assert not [receipt for receipt in story["receipts"] if not receipt["verified"]]
 
         for text in at.printed:

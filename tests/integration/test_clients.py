@@ -481,7 +481,7 @@ async def test_participant_without_signing_key_collects_nothing(node: FakeNode) 
     assert caught.value.code is ErrorCode.BAD_CONFIG
 
 
-async def test_exchange_has_no_way_to_compose_anything_but_an_answer(node: FakeNode) -> None:
+async def test_exchange_has_no_way_to_compose_anything_but_answers_and_complaints(node: FakeNode) -> None:
     me = await node.participant(world.EXCHANGE)
     made = order()
     node.hand_out(made.envelope)
@@ -493,7 +493,8 @@ async def test_exchange_has_no_way_to_compose_anything_but_an_answer(node: FakeN
     assert (answer.header.case_id, list(answer.header.cites)) == (made.header.case_id, [made.ref])
     await exchange.submit(answer)
     public = {name for name in dir(exchange) if not name.startswith("_")}
-    assert public == {"answer", "submit", "collect_available", "unhandled", "done"}
+    answers = {"acknowledge", "ask_clarification", "object_to", "answer", "report", "disclose", "record_custody"}
+    assert public == answers | {"complain", "role", "submit", "collect_available", "unhandled", "done"}
 
 
 def test_synchronous_face_does_the_same(tmp_path: Path) -> None:

@@ -307,6 +307,8 @@ def test_words_of_enums_are_those_of_the_contract() -> None:
         "block-conversion": 2,
         "hold-incoming": 3,
         "confiscate": 4,
+        "transfer": 5,
+        "take-down": 6,
     }
     assert home.word(ids.Outcome.DESCRIPTOR, 0) == ""
 

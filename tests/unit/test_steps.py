@@ -1,6 +1,6 @@
-"""What the clients' library refuses to sign, before any node is asked."""
+"""What the clients' library refuses to sign, before any node is asked; see also test_every_step.py."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,27 +9,32 @@ from typing import Any
 import pytest
 from nacl.utils import random
 from opentelemetry.sdk.trace import TracerProvider
+from rogatory.v1 import assistance_pb2 as assistance
 from rogatory.v1 import certificates_pb2 as certificates
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import orders_pb2 as orders
 
 from clients.auditor import Auditor
-from clients.authority import CentralAuthority, Court, Drafted, Investigator
+from clients.central_authority import CentralAuthority
+from clients.court import Court
+from clients.drafting import Drafted
 from clients.exchange import Exchange
 from clients.intake import Received
+from clients.investigator import Investigator
 from clients.participant import Participant, Parts
 from gateway import envelope
-from gateway.envelope import Letter
+from gateway.envelope import Composed, Letter
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import documents
 from gateway.identity import Address
 from gateway.transport import TlsIdentity
-from tests import paperwork, world
+from tests import paperwork, samples, world
 
 REFUSED = {"outcome": ids.OUTCOME_REFUSED, "measures": [], "data_classes": []}
+ACKNOWLEDGED: Any = samples.complete(ids.KIND_ACKNOWLEDGEMENT)
 HOLD = ids.MEASURE_HOLD_INCOMING
-CONTENT = ids.DATA_CLASS_CONTENT
+CONTENT, WHO = ids.DATA_CLASS_CONTENT, ids.DATA_CLASS_SUBSCRIBER
 
 
 class Cast:
@@ -86,6 +91,15 @@ class Cast:
     def decision(self, **changes: Any) -> Received:
         made = Court(self[world.FOREIGN_COURT]).decide(self.referral(), paperwork.decision(**changes))
         return self.receive(made.envelope)
+
+    def in_emergency(self, data_classes: Sequence[ids.DataClass.ValueType] = (WHO,), **changes: Any) -> Composed:
+        request: Any = samples.complete(ids.KIND_EVIDENCE_REQUEST)
+        request.data_classes[:] = data_classes
+        for name, value in changes.items():
+            setattr(request, name, value)
+        return Investigator(self[world.INVESTIGATOR]).ask_in_emergency(
+            request, to=world.FOREIGN_CENTRAL, case_id="EE-1", instrument="other-kind"
+        )
 
     def order(self, **changes: Any) -> Received:
         fields: dict[str, Any] = {"exchange": world.FOREIGN_EXCHANGE, "case_id": "DE-7", **changes}
@@ -265,7 +279,33 @@ STEPS: dict[str, tuple[Callable[[Cast], object], ErrorCode]] = {
         ErrorCode.EXCEEDS_GRANT,
     ),
     "a grant with a ground": (lambda c: c.decision(ground=ids.GROUND_NE_BIS_IN_IDEM), ErrorCode.OUT_OF_ORDER),
-    "a grant of nothing": (lambda c: c.decision(measures=[]), ErrorCode.OUT_OF_ORDER),
+    "a grant of nothing": (lambda c: c.decision(measures=[], data_classes=[]), ErrorCode.OUT_OF_ORDER),
+    "a grant that does not say why it is a crime here": (
+        lambda c: c.decision(dual_criminality=ids.DUAL_CRIMINALITY_UNSPECIFIED),
+        ErrorCode.OUT_OF_ORDER,
+    ),
+    "a grant of what is no crime here": (
+        lambda c: c.decision(dual_criminality=ids.DUAL_CRIMINALITY_ABSENT),
+        ErrorCode.OUT_OF_ORDER,
+    ),
+    "a notice of what the treaty does not leave untested": (
+        lambda c: CentralAuthority(c[world.FOREIGN_CENTRAL]).notify_decision(
+            c.request(), c.decision(dual_criminality=ids.DUAL_CRIMINALITY_NOT_REQUIRED)
+        ),
+        ErrorCode.NO_LEGAL_BASIS,
+    ),
+    "a request for evidence that nobody countersigns, in no emergency": (
+        lambda c: c.in_emergency(emergency=assistance.EMERGENCY_THREAT_UNSPECIFIED),
+        ErrorCode.NOT_COUNTERSIGNED,
+    ),
+    "an emergency request for more than who somebody is": (
+        lambda c: c.in_emergency(data_classes=[CONTENT]),
+        ErrorCode.EXCEEDS_GRANT,
+    ),
+    "an acknowledgement by another authority than was asked": (
+        lambda c: CentralAuthority(c["de/central-authority-2"]).acknowledge(c.request(), ACKNOWLEDGED),
+        ErrorCode.OUT_OF_ORDER,
+    ),
     "an order in the foreign case": (lambda c: c.order(case_id="EE-1"), ErrorCode.OUT_OF_ORDER),
     "an order to an exchange abroad": (lambda c: c.order(exchange=world.EXCHANGE), ErrorCode.NOT_PERMITTED),
     "an order beyond the decision": (
@@ -273,7 +313,7 @@ STEPS: dict[str, tuple[Callable[[Cast], object], ErrorCode]] = {
         ErrorCode.EXCEEDS_GRANT,
     ),
     "an order for nothing": (
-        lambda c: c.order(document=paperwork.order(measures=[])),
+        lambda c: c.order(document=paperwork.order(measures=[], data_classes=[])),
         ErrorCode.OUT_OF_ORDER,
     ),
     "an order on somebody else's decision": (

@@ -1,0 +1,160 @@
+"""A financial intelligence unit or 24/7 contact point: asks its colleagues abroad for what cannot wait.
+
+In: documents, and what came. Out: composed envelopes; see `clients.actor` for what is refused. What is provisional
+lapses unless a judge confirms it (Directive (EU) 2024/1260; Budapest Convention Art. 29, 35; (EU) 2023/1543 Art. 11).
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rogatory.v1 import assistance_pb2 as assistance
+from rogatory.v1 import followups_pb2 as followups
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import notices_pb2 as notices
+from rogatory.v1 import orders_pb2 as orders
+
+from clients.actor import Cited, Ground, Referrer, Urgency, check_role, check_told
+from clients.drafting import Author, Drafted
+from clients.intake import Received
+from gateway.envelope import Composed
+from gateway.identity import Role
+
+
+class Contact(Referrer, Author):
+    """What both may do: ask, be asked, order provisionally, and put it before a judge.
+
+    Where its own country's law wants a central authority's signature under what it asks, it drafts that.
+    """
+
+    # Of colleagues abroad.
+
+    def ask_freeze(
+        self,
+        request: assistance.ProvisionalFreeze,
+        *,
+        to: str,
+        case_id: str,
+        instrument: str,
+        urgency: Urgency = ids.URGENCY_URGENT,
+    ) -> Composed:
+        """Ask a colleague abroad to hold assets at once; a request in due form must follow."""
+        return self._compose(
+            ids.KIND_PROVISIONAL_FREEZE, request, to=to, case_id=case_id, instrument=instrument, urgency=urgency
+        )
+
+    def ask_preservation(
+        self, request: assistance.PreservationRequest, *, to: str, case_id: str, instrument: str
+    ) -> Composed:
+        """Ask a colleague abroad to have data kept; a request for them must follow (Budapest Convention Art. 29)."""
+        return self._compose(ids.KIND_PRESERVATION_REQUEST, request, to=to, case_id=case_id, instrument=instrument)
+
+    def draft_freeze(
+        self,
+        request: assistance.ProvisionalFreeze,
+        *,
+        to: str,
+        via: str,
+        case_id: str,
+        instrument: str,
+        urgency: Urgency = ids.URGENCY_URGENT,
+    ) -> Drafted:
+        """As `ask_freeze`, where `via`, our central authority, must sign it too."""
+        return self._draft(
+            ids.KIND_PROVISIONAL_FREEZE, request, via, to=to, case_id=case_id, instrument=instrument, urgency=urgency
+        )
+
+    def draft_preservation(
+        self, request: assistance.PreservationRequest, *, to: str, via: str, case_id: str, instrument: str
+    ) -> Drafted:
+        """As `ask_preservation`, where `via`, our central authority, must sign it too."""
+        return self._draft(ids.KIND_PRESERVATION_REQUEST, request, via, to=to, case_id=case_id, instrument=instrument)
+
+    def extend(self, request: Cited, extension: followups.Extension) -> Composed:
+        """Ask for thirty days more, once (2023/1543 Art. 11(1))."""
+        return self._compose(ids.KIND_EXTENSION, extension, request)
+
+    def withdraw(self, request: Cited, withdrawal: followups.Withdrawal) -> Composed:
+        """Withdraw what we asked."""
+        return self._compose(ids.KIND_WITHDRAWAL, withdrawal, request)
+
+    def warn(
+        self, information: assistance.SpontaneousInformation, *, to: str, case_id: str, instrument: str
+    ) -> Composed:
+        """Tell a colleague abroad which wallets to look out for: intelligence, never a basis of an order."""
+        return self._compose(ids.KIND_WATCHLIST_NOTICE, information, to=to, case_id=case_id, instrument=instrument)
+
+    # To colleagues abroad, who asked.
+
+    def refuse(self, request: Received, decision: orders.ReviewDecision) -> Composed:
+        """Refuse what was asked (Budapest Convention Art. 29(5)); what is granted is ordered instead."""
+        return self._compose(ids.KIND_REVIEW_DECISION, decision, request)
+
+    def report_abroad(
+        self,
+        request: Received,
+        report: orders.ExecutionReport,
+        *,
+        rests_on: Sequence[Received],
+        ground: Ground = ids.GROUND_UNSPECIFIED,
+    ) -> Composed:
+        """Report to the colleague that asked what was held or kept.
+
+        Args:
+            request: what it asked.
+            report: what we tell; it may leave out, and never add. What was kept is not handed over.
+            rests_on: the reports of our exchanges.
+            ground: why not, unless everything was executed.
+        """
+        for each in rests_on:
+            check_role(self._participant, each.header.sender, Role.EXCHANGE)
+        check_told(report, rests_on)
+        return self._compose(ids.KIND_EXECUTION_REPORT, report, request, ground=ground)
+
+    def confirm(self, request: Received, notice: notices.Notice) -> Composed:
+        """Tell the colleague that asked that a judge has confirmed it."""
+        return self._compose(ids.KIND_CONFIRMATION, notice, request)
+
+    def confirm_release(self, request: Received, release: followups.Release) -> Composed:
+        """Tell the colleague that asked that measures have ended (2018/1805 Art. 27(3))."""
+        return self._compose(ids.KIND_RELEASE, release, request)
+
+    # To exchanges.
+
+    def order(self, request: Received, order: orders.DomesticOrder, *, exchange: str, case_id: str) -> Composed:
+        """Order an exchange of our own country, provisionally, to do what is asked.
+
+        Args:
+            request: what a colleague asks.
+            order: what to do, and nothing of the foreign case.
+            exchange: address of the exchange.
+            case_id: of its own, so that it tells nothing of the case behind it.
+        """
+        return self._compose(ids.KIND_PROVISIONAL_ORDER, order, request, to=exchange, case_id=case_id)
+
+    def decide_objection(self, objection: Received, decision: notices.Notice) -> Composed:
+        """Decide on what an exchange objected (2023/1543 Art. 17(4)-(6))."""
+        return self._compose(ids.KIND_OBJECTION_DECISION, decision, objection)
+
+    def confirm_order(self, order: Cited, notice: notices.Notice) -> Composed:
+        """Tell an exchange that a judge has confirmed an order of ours."""
+        return self._compose(ids.KIND_CONFIRMATION, notice, order)
+
+    def extend_order(self, order: Cited, extension: followups.Extension) -> Composed:
+        """Tell an exchange until when an order of ours stands, as the request was extended."""
+        return self._compose(ids.KIND_EXTENSION, extension, order)
+
+    def release(self, order: Cited, release: followups.Release) -> Composed:
+        """Release what an order of ours holds."""
+        return self._compose(ids.KIND_RELEASE, release, order)
+
+
+class FinancialIntelligenceUnit(Contact):
+    """Of its country, among those of the Egmont Group."""
+
+    role: ClassVar[Role] = Role.FIU
+
+
+class ContactPoint(Contact):
+    """Of its country, at any hour (Budapest Convention Art. 35)."""
+
+    role: ClassVar[Role] = Role.CONTACT_POINT
