@@ -8,7 +8,7 @@ production: one process has seen every private key.
     DIR/root.json repository/ founders/1/founder.key publisher/publisher.key
     DIR/pki/root.* ee/ca.*
     DIR/ee/node.toml signing.key directory.key tls.* store/
-    DIR/ee/prosecutor/participant.toml signing.key sealing.key tls.* home/
+    DIR/ee/prosecutor/participant.toml signing.key sealing.key target.key tls.* home/
 """
 
 import itertools
@@ -21,13 +21,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import nacl.utils
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
-from rogatory.v1 import identifiers_pb2 as ids
 
 from certs.pki import DevelopmentPki
 from certs.profiles import BACKDATED
-from gateway.authorise import RULES, Where
 from gateway.cli.folders import (
     NODE_SETTINGS,
     PARTICIPANT_SETTINGS,
@@ -43,6 +42,9 @@ from gateway.config import Delivery, Limits
 from gateway.directory import Directory, Instrument, KeyEntry, NodeEntry, ParticipantEntry
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
+from gateway.rules import Where, word
+from gateway.steps import STEPS
+from gateway.target_keys import EPOCH, HOLDERS, SECRET_BYTES, TargetKey
 from gateway.trust import development
 
 HOST: Final = "127.0.0.1"
@@ -85,9 +87,11 @@ CAST: Final = (
     Part("central-authority", Role.CENTRAL_AUTHORITY),
     Part("court", Role.COURT),
     Part("fiu", Role.FIU),
+    Part("contact-point", Role.CONTACT_POINT),
     Part("exchange", Role.EXCHANGE),
     Part("operator", Role.OPERATOR, has_envelope_keys=False),
     Part("auditor", Role.AUDITOR, has_envelope_keys=False),
+    Part("ombudsperson", Role.OMBUDSPERSON),
     # Two, because no exchange gets in by one of them alone.
     Part("registrar", Role.REGISTRAR),
     Part("registrar-2", Role.REGISTRAR),
@@ -168,7 +172,7 @@ def init_federation(
     publishes = enrolment_ports is not None if publisher is None else publisher
     signing = {code: SigningKey.generate() for code in nodes}
     people = cast_of(nodes)
-    owned = new_keys(people)
+    owned = new_keys(people, new_target_key(now))
     pki = DevelopmentPki(federation, now)
     endpoints = {code: f"{HOST}:{port}" for code, port in zip(nodes, ports, strict=True)}
     enrolment = {code: f"{HOST}:{port}" for code, port in zip(nodes, enrolment_ports or (), strict=False)}
@@ -287,9 +291,19 @@ def cast_of(nodes: Sequence[str]) -> list[tuple[Address, Part]]:
     return [(Address(code, part.name), part) for code in nodes for part in CAST]
 
 
-def new_keys(people: Sequence[tuple[Address, Part]]) -> dict[Address, Keys]:
-    """Return keys for those who sign and open envelopes."""
-    return {a: Keys(SigningKey.generate(), PrivateKey.generate()) for a, part in people if part.has_envelope_keys}
+def new_keys(people: Sequence[tuple[Address, Part]], target: TargetKey | None = None) -> dict[Address, Keys]:
+    """Return keys for those who sign and open envelopes; the authorities among them share the target key."""
+    return {
+        a: Keys(SigningKey.generate(), PrivateKey.generate(), target if part.role in HOLDERS else None)
+        for a, part in people
+        if part.has_envelope_keys
+    }
+
+
+def new_target_key(now: datetime) -> TargetKey:
+    """Return the key of the first epoch."""
+    start = (now - BACKDATED).replace(microsecond=0)
+    return TargetKey(1, start, start + EPOCH, nacl.utils.random(SECRET_BYTES))
 
 
 def key_entries(public: bytes, now: datetime) -> tuple[KeyEntry, ...]:
@@ -309,14 +323,15 @@ def participant_entry(address: Address, role: Role, owned: Keys | None, now: dat
 
 def instrument(nodes: Sequence[str]) -> Instrument:
     """Return the one instrument that binds these nodes."""
-    # Whatever may cross a border, by the rules themselves.
-    kinds = (ids.Kind.Name(rule.kind) for rule in RULES if rule.where is Where.ABROAD)
+    # Whatever may be asked across a border, by the rules themselves. An answer is owed under the question's instrument.
+    kinds = {step.rule.kind for step in STEPS if step.opens is not None and step.rule.where is Where.ABROAD}
     return Instrument(
         id=INSTRUMENT,
         title="Regulation (EU) 2018/1805",
         between=frozenset(nodes),
-        kinds=frozenset(kind.removeprefix("KIND_").lower().replace("_", "-") for kind in kinds),
+        kinds=frozenset(map(word, kinds)),
         in_force_from=_IN_FORCE_FROM,
+        no_dual_criminality=frozenset({"listed in Art. 3(1), and punishable by three years or more"}),
     )
 
 

@@ -1,14 +1,15 @@
-"""`rogatory trace`: where is it, why, and who acts next; one timeline across both nodes.
+"""`rogatory trace`: where is it, why, and who acts next; one timeline across both nodes; and what is overdue.
 
 In: an operator's settings and an envelope's or a case's id. Out: what happened at each node, in the order of time, and
 every signed statement checked here with the directory's public keys: a node's word about itself is shown, another's is
-believed only if its signature holds.
+believed only if its signature holds. Where a matter stands is the own node's word.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import click
 import grpc.aio
@@ -16,6 +17,7 @@ from google.protobuf.message import DecodeError
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import errors_pb2
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as measures
 from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.trace_pb2_grpc import TraceStub
 
@@ -27,6 +29,7 @@ from gateway.errors import ErrorCode, Refusal
 from gateway.lifecycle import FINAL, State
 from gateway.trust.client import load_for_verification
 
+T = TypeVar("T")
 TIMEOUT_SECONDS = 15.0
 
 
@@ -67,13 +70,24 @@ class Story:
                     )
         if self.header is None:
             return "never accepted; the sender acts next"
-        for milestone, sentence in _AFTERWARDS:
+        for milestone, sentence, then in _AFTERWARDS:
             found = [proof for proof in self.proofs if proof.said.milestone == milestone and self._believes(proof)]
             if found:
-                return sentence.format(
-                    recipient=self.header.recipients[0], sender=self.header.sender, code=_code(found[-1].said.code)
-                )
+                parties = {"recipient": self.header.recipients[0], "sender": self.header.sender}
+                acts = self._acts_next(milestone) or then.format(**parties)
+                said = sentence.format(**parties, code=_code(found[-1].said.code))
+                return f"{said}, which acts next" if said.endswith(acts) else f"{said}; {acts} acts next"
         return "accepted, and nobody has told what followed; ask the other node"
+
+    @property
+    def matter(self) -> trace.EnvelopeTrace | None:
+        """Return who tells where the matter stands that it opened; None if nobody does."""
+        return next((told for told in self.nodes if told.state), None)
+
+    def _acts_next(self, milestone: pb.Milestone.ValueType) -> str:
+        """Return who acts next in the matter; empty if nobody tells, or there is something else to do first."""
+        matter = self.matter
+        return "" if matter is None or milestone in _NOT_TAKEN else matter.acts_next_in_matter
 
     def _believes(self, proof: Proven) -> bool:
         """Whether a statement holds, and is about the bytes recorded: others under that name may have been refused."""
@@ -81,30 +95,41 @@ class Story:
         return not proof.error and proof.said.fingerprint == recorded
 
 
-# The furthest first. {code} only where there is one.
+# The furthest first: what is said, and who acts next, unless the matter's own state says otherwise.
 _AFTERWARDS = (
-    (pb.MILESTONE_EXECUTED, "executed and reported; nobody acts next"),
-    (pb.MILESTONE_EXPIRED, "expired undelivered; {sender} acts next"),
-    (pb.MILESTONE_REJECTED, "rejected by {recipient} as {code}; {sender} acts next"),
-    (pb.MILESTONE_DECIDED, "decided; {recipient} acts next"),
-    (pb.MILESTONE_OPENED, "opened by {recipient}, which acts next"),
-    (pb.MILESTONE_DELIVERED, "delivered to {recipient}, which acts next"),
-    (pb.MILESTONE_REFUSED, "refused as {code}; {sender} acts next"),
+    (pb.MILESTONE_EXECUTED, "executed and reported", "nobody"),
+    (pb.MILESTONE_EXPIRED, "expired undelivered", "{sender}"),
+    (pb.MILESTONE_REJECTED, "rejected by {recipient} as {code}", "{sender}"),
+    (pb.MILESTONE_DECIDED, "decided", "{recipient}"),
+    (pb.MILESTONE_OPENED, "opened by {recipient}", "{recipient}"),
+    (pb.MILESTONE_DELIVERED, "delivered to {recipient}", "{recipient}"),
+    (pb.MILESTONE_REFUSED, "refused as {code}", "{sender}"),
 )
+# The matter has ended with it, and whoever sent it has to send something else.
+_NOT_TAKEN = frozenset({pb.MILESTONE_EXPIRED, pb.MILESTONE_REJECTED, pb.MILESTONE_REFUSED})
 
 
-@click.command(epilog="\b\nExample:\n  rogatory trace EE-2026-1 --config fed/ee/operator/participant.toml")
-@click.argument("key", metavar="ID")
+@click.command(
+    epilog="\b\nExample:\n  rogatory trace EE-2026-1 --config fed/ee/operator/participant.toml"
+    "\n  rogatory trace --overdue --config fed/ee/operator/participant.toml"
+)
+@click.argument("key", metavar="[ID]", required=False)
 @click.option(
     "--config", "path", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The operator's settings."
 )
 @click.option("--here-only", is_flag=True, help="Do not ask the other nodes.")
+@click.option("--overdue", is_flag=True, help="Instead of ID: what is overdue at this node, and where matters stand.")
 @output.json_option
-def command(key: str, path: Path, here_only: bool, as_json: bool) -> None:
+def command(key: str | None, path: Path, here_only: bool, overdue: bool, as_json: bool) -> None:
     """Show the way of the envelope ID, or of every envelope of the case ID, at both nodes."""
+    if (key is None) is not overdue:
+        raise Refusal(ErrorCode.BAD_INPUT, "an id is wanted, or --overdue", "ID")
     loaded = material.load_participant(path, ask=passphrases.ask, find=load_for_verification)
     for warning in loaded.warnings:
         click.echo(f"warning {output.printable(warning)}", err=True)
+    if key is None:
+        _show_overdue(asyncio.run(fetch_overdue(loaded)), as_json=as_json)
+        return
     response = asyncio.run(fetch(loaded, key, ask_others=not here_only))
     stories = tell(response.traces, loaded.directory)
     if as_json:
@@ -118,16 +143,30 @@ def command(key: str, path: Path, here_only: bool, as_json: bool) -> None:
 
 
 async def fetch(loaded: material.ParticipantMaterial, key: str, *, ask_others: bool) -> trace.GetTraceResponse:
-    """Ask the operator's node.
+    """Ask the operator's node for an envelope or a case.
 
     Raises:
         Refusal: what the node refused.
         Failure: UNAVAILABLE, it does not answer.
     """
+    request = trace.GetTraceRequest(key=key, ask_others=ask_others)
+    return await _ask(loaded, lambda stub: stub.GetTrace(request, timeout=TIMEOUT_SECONDS))
+
+
+async def fetch_overdue(loaded: material.ParticipantMaterial) -> trace.GetOverdueResponse:
+    """Ask the operator's node what is overdue.
+
+    Raises:
+        Refusal: what the node refused.
+        Failure: UNAVAILABLE, it does not answer.
+    """
+    return await _ask(loaded, lambda stub: stub.GetOverdue(trace.GetOverdueRequest(), timeout=TIMEOUT_SECONDS))
+
+
+async def _ask(loaded: material.ParticipantMaterial, call: Callable[[TraceStub], Awaitable[T]]) -> T:
     channel = transport.channel_to(loaded.node, loaded.directory.federation, loaded.identity)
     try:
-        request = trace.GetTraceRequest(key=key, ask_others=ask_others)
-        return await TraceStub(channel).GetTrace(request, timeout=TIMEOUT_SECONDS)
+        return await call(TraceStub(channel))
     except grpc.aio.AioRpcError as error:
         raise transport.error_of(error) from error
     finally:
@@ -192,6 +231,7 @@ def _as_object(story: Story) -> dict[str, object]:
         "recipients": [] if story.header is None else [*story.header.recipients],
         "case_id": "" if story.header is None else story.header.case_id,
         "situation": story.situation,
+        "matter": None if story.matter is None else _matter(story.matter),
         "timeline": [
             {
                 "at": _time(event.at_us),
@@ -212,6 +252,7 @@ def _as_object(story: Story) -> dict[str, object]:
                 "issuer": proof.said.issuer,
                 "recipient": proof.said.recipient,
                 "code": _code(proof.said.code),
+                "clock_rule": _rule(proof.said.clock_rule),
                 "held_by": [*proof.held_by],
                 "verified": not proof.error,
                 "error": proof.error,
@@ -233,6 +274,33 @@ def _as_object(story: Story) -> dict[str, object]:
     }
 
 
+def _matter(told: trace.EnvelopeTrace) -> dict[str, object]:
+    return {
+        "state": told.state,
+        "acts_next": told.acts_next_in_matter,
+        "clocks": [{"rule": _rule(c.rule), "due": _time(c.due_us), "stage": c.stage} for c in told.clocks],
+    }
+
+
+def _show_overdue(response: trace.GetOverdueResponse, *, as_json: bool) -> None:
+    if as_json:
+        clocks = [
+            {"sender": c.matter.sender, "id": c.matter.id, "rule": _rule(c.rule), "due": _time(c.due_us)}
+            for c in response.clocks
+        ]
+        counts = {each.state: each.count for each in response.open_matters}
+        output.emit_json({"overdue": clocks, "more": response.more, "open_matters": counts})
+        return
+    output.emit_table(
+        ("due", "limit", "of", "from"),
+        [(_time(c.due_us), _rule(c.rule), c.matter.id, c.matter.sender) for c in response.clocks],
+    )
+    if response.more:
+        click.echo("and more")
+    click.echo()
+    output.emit_table(("state", "open matters"), [(each.state, each.count) for each in response.open_matters])
+
+
 def _timeline(story: Story) -> list[tuple[trace.EnvelopeTrace, trace.TraceEvent]]:
     pairs = [(told, event) for told in story.nodes for event in told.events]
     # Clocks of two nodes may differ; within a node the order is the node's own.
@@ -243,7 +311,10 @@ def _show(story: Story) -> None:
     to = "" if story.header is None else f" -> {', '.join(story.header.recipients)}"
     case = "" if story.header is None else f"  case {story.header.case_id}"
     click.echo(f"{_kind(story.header)} {story.ref.id}  {story.ref.sender}{to}{case}")
-    click.echo(f"  {output.printable(story.situation)}\n")
+    click.echo(f"  {output.printable(story.situation)}")
+    if story.matter is not None:
+        click.echo(f"  {output.printable(_standing(story.matter))}")
+    click.echo()
     rows = [
         (_time(event.at_us), told.node, event.name, event.actor or event.destination, _why(event))
         for told, event in _timeline(story)
@@ -255,7 +326,7 @@ def _show(story: Story) -> None:
             _time(proof.said.at_us),
             proof.name,
             proof.said.issuer,
-            _code(proof.said.code),
+            _code(proof.said.code) or _rule(proof.said.clock_rule),
             "verified" if not proof.error else f"DOES NOT HOLD: {proof.error}",
             ", ".join(proof.held_by),
         )
@@ -263,6 +334,11 @@ def _show(story: Story) -> None:
     ]
     output.emit_table(("at", "receipt", "signed by", "code", "signature", "held by"), proofs)
     click.echo()
+
+
+def _standing(told: trace.EnvelopeTrace) -> str:
+    limits = [f"{_rule(c.rule)} {c.stage}, due {_time(c.due_us)}" for c in told.clocks]
+    return "; ".join((f"matter {told.state}", f"{told.acts_next_in_matter} acts next", *limits))
 
 
 def _why(event: trace.TraceEvent) -> str:
@@ -274,6 +350,12 @@ def _kind(header: pb.Header | None) -> str:
     if header is None:
         return "envelope"
     return ids.Kind.Name(header.kind).removeprefix("KIND_").lower().replace("_", "-")
+
+
+def _rule(rule: measures.ClockRule.ValueType) -> str:
+    if rule not in measures.ClockRule.values():
+        return str(rule)  # another node may be of a newer version
+    return "" if not rule else measures.ClockRule.Name(rule).removeprefix("CLOCK_RULE_").lower().replace("_", "-")
 
 
 def _code(code: errors_pb2.ErrorCode.ValueType) -> str:

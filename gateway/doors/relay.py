@@ -18,7 +18,7 @@ from gateway.config import Limits
 from gateway.directory import KeyName, not_known_yet
 from gateway.doors.entrance import Context, Entrance, in_flight
 from gateway.doors.mailbox import check_frame, signatures_of
-from gateway.doors.trace import between, envelope_trace
+from gateway.doors.trace import between, shared_trace
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.path import Path, Turn
 from gateway.quota import Cost
@@ -95,7 +95,7 @@ class RelayDoor(RelayServicer):
             here = self._scribe.here
             shared = [row for row in rows if between(row.header, here, other)]
             return relay.TraceBetweenResponse(
-                traces=[envelope_trace(row, here, self._scribe.directory) for row in shared]
+                traces=[shared_trace(row, here, self._scribe.directory) for row in shared]
             )
 
     def _check(self, request: relay.RelayRequest) -> None:

@@ -1,20 +1,26 @@
-"""The Trace door: an operator asks where an envelope is, and reads none.
+"""The Trace door: an operator asks where an envelope is, and reads none; an ombudsperson asks that and when, not what.
 
-What this node recorded, and, if asked, what the nodes at the envelope's other end tell of it, live. The statements of
-both sides come with their signatures, so that the operator's own program can check them.
+An operator is told what this node recorded, and, if asked, what the nodes at the envelope's other end tell of it, live.
+The statements of both sides come with their signatures, so that the operator's own program can check them. Where
+matters stand, a node tells its own operator alone: the other node hears of it in signed words.
+
+An ombudsperson is told of the matters of which somebody complained to it, and gets no header and no statement: those
+say who, whom and what. Refuses with NOT_PERMITTED and, whether it exists or not, NOT_FOUND.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
+from google.protobuf.message import DecodeError
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import errors_pb2
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.trace_pb2_grpc import TraceServicer
 
-from gateway import codec
+from gateway import codec, rules
+from gateway.authenticate import Peer
 from gateway.codec import error_message
 from gateway.directory import Directory, Lookup, Status
 from gateway.doors.entrance import Context, Entrance
@@ -22,7 +28,9 @@ from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address, Role
 from gateway.lifecycle import ACTS_NEXT, FINAL, State
 from gateway.quota import Cost
-from gateway.store.reader import EventRow, Reader, TraceRow
+from gateway.rules import Turn
+from gateway.store.matters import OPEN_STAGES, ClockRow
+from gateway.store.reader import EventRow, MatterRow, Reader, SeenRow, TraceRow
 
 AskNode = Callable[[str, str], Awaitable[list[trace.EnvelopeTrace]]]
 
@@ -31,10 +39,15 @@ AskNode = Callable[[str, str], Awaitable[list[trace.EnvelopeTrace]]]
 ASK_SECONDS: Final = 10.0
 # Between two questions of which the first was one too many: a node must not make us ask in a hot loop.
 LEAST_PAUSE_SECONDS: Final = 0.05
+MAX_OVERDUE: Final = 256
+"""Time limits that are told of at once: more than one person deals with before asking again."""
+
+HIDDEN: Final = frozenset({pb.MILESTONE_COMPETING})
+"""Said to the recipient of an envelope alone: who else asks for the same is no news for whoever asked."""
 
 
 class TraceDoor(TraceServicer):
-    """Serves the operators of one node."""
+    """Serves the operators and ombudspersons of one node."""
 
     def __init__(self, here: str, lookup: Lookup, entrance: Entrance, reader: Reader, ask_node: AskNode) -> None:
         """Prepare the door; `ask_node(node, envelope id)` asks another node for what it knows."""
@@ -48,19 +61,58 @@ class TraceDoor(TraceServicer):
         """Follow an envelope, or every envelope of a case."""
         # Also by an expired directory: it lets nobody in who was not in, and who looks for what is stuck must see.
         async with self._entrance.call(context, expired_too=True) as call:
-            peer = call.peer
-            if Role.OPERATOR not in peer.roles or peer.node != self._here:
-                raise Refusal(ErrorCode.NOT_PERMITTED, "only an operator of this node may trace")
-            self._entrance.quotas.charge(peer.address, Cost(queries=1))
+            self._let_in(call.peer, Role.OPERATOR)
             codec.check(request)
             rows = await self._reader.trace(request.key)
             if not rows:
                 raise Refusal(ErrorCode.NOT_FOUND, f"no envelope or case {request.key!r} at node {self._here}")
             directory = self._lookup()
             response = trace.GetTraceResponse(traces=[envelope_trace(row, self._here, directory) for row in rows])
+            _add_matters(response.traces, await self._reader.case(request.key))
             if request.ask_others:
                 await self._ask_others(rows, response)
             return response
+
+    async def GetOverdue(self, request: trace.GetOverdueRequest, context: Context) -> trace.GetOverdueResponse:
+        """Tell what is late, and how much is open."""
+        async with self._entrance.call(context, expired_too=True) as call:
+            self._let_in(call.peer, Role.OPERATOR)
+            codec.check(request)
+            late = await self._reader.overdue(MAX_OVERDUE + 1)
+            counts = await self._reader.open_matters_count()
+            return trace.GetOverdueResponse(
+                clocks=map(_open_clock, late[:MAX_OVERDUE]),
+                more=len(late) > MAX_OVERDUE,
+                open_matters=[
+                    trace.StateCount(state=state.value, count=counts[state]) for state in rules.State if state in counts
+                ],
+            )
+
+    async def GetHappenings(self, request: trace.GetHappeningsRequest, context: Context) -> trace.GetHappeningsResponse:
+        """Tell what became of a matter of which somebody complained: that something happened, and when."""
+        async with self._entrance.call(context) as call:
+            peer = call.peer
+            self._let_in(peer, Role.OMBUDSPERSON)
+            codec.check(request)
+            rows = await self._reader.complained_of(request.grievance, str(peer.address))
+            if not rows:
+                # In the same words for what is not there, is no grievance, or is a grievance to somebody else.
+                raise Refusal(ErrorCode.NOT_FOUND, "no such grievance to you is recorded here", "grievance")
+            told = [happenings(row, self._here) for row in rows]
+            # By time, as whoever knows the times could sort them: what cites what is not told.
+            told.sort(key=lambda each: (min((one.at_us for one in each.happenings), default=0), each.handle))
+            return trace.GetHappeningsResponse(envelopes=told)
+
+    def _let_in(self, peer: Peer, role: Role) -> None:
+        """Let those of this node with that role ask; each question costs one query.
+
+        Raises:
+            Refusal: NOT_PERMITTED.
+            Failure: OVERLOADED.
+        """
+        if role not in peer.roles or peer.node != self._here:
+            raise Refusal(ErrorCode.NOT_PERMITTED, f"only an {role.value} of this node may ask that")
+        self._entrance.quotas.charge(peer.address, Cost(queries=1))
 
     async def _ask_others(self, rows: Iterable[TraceRow], response: trace.GetTraceResponse) -> None:
         asked: dict[str, list[TraceRow]] = {}
@@ -133,6 +185,77 @@ def envelope_trace(row: TraceRow, here: str, directory: Directory) -> trace.Enve
             for copy in row.copies
         ],
     )
+
+
+def shared_trace(row: TraceRow, here: str, directory: Directory) -> trace.EnvelopeTrace:
+    """Return the same for the node at the other end, without what is for the recipient alone."""
+    told = envelope_trace(row, here, directory)
+    said = [each for each in told.receipts if _said(each).milestone not in HIDDEN]
+    happened = [each for each in told.events if _MILESTONES.get(each.name) not in HIDDEN]
+    del told.receipts[:], told.events[:]
+    told.receipts.extend(said)
+    told.events.extend(happened)
+    return told
+
+
+def happenings(row: SeenRow, here: str) -> trace.Happenings:
+    """Return that something happened to an envelope, and when.
+
+    Of the statements about these very bytes it keeps milestone, time and code. That another node accepted it too is
+    left out, as it would tell that it went abroad.
+    """
+    seen = set[tuple[int, pb.Milestone.ValueType, errors_pb2.ErrorCode.ValueType]]()
+    node = str(Address.of_node(here))
+    for receipt in row.receipts:
+        said = _said(receipt)
+        elsewhere = said.milestone == pb.MILESTONE_ACCEPTED and said.issuer != node
+        if said.fingerprint == row.fingerprint and said.milestone not in HIDDEN and not elsewhere:
+            # A time limit is told of to two parties, in two statements.
+            seen.add((said.at_us, said.milestone, said.code))
+    return trace.Happenings(
+        handle=row.fingerprint,
+        cited=row.cited,
+        happenings=[
+            trace.Happening(at_us=at_us, milestone=milestone, code=code) for at_us, milestone, code in sorted(seen)
+        ],
+    )
+
+
+def _said(receipt: pb.Receipt) -> pb.Statement:
+    """Return a stored statement; an empty one if the store has something else there: that must hide nothing beside."""
+    try:
+        return pb.Statement.FromString(receipt.statement)
+    except DecodeError:
+        return pb.Statement()
+
+
+_MILESTONES: Final = {
+    "envelope." + name.removeprefix("MILESTONE_").lower(): milestone for name, milestone in pb.Milestone.items()
+}
+
+
+def _add_matters(traces: Iterable[trace.EnvelopeTrace], rows: Iterable[MatterRow]) -> None:
+    matters = {row.fingerprint: row for row in rows if row.moves}
+    for told in traces:
+        row = matters.get(told.fingerprint)
+        if row is not None:
+            state, header = row.moves[-1].state, pb.Header.FromString(row.header)
+            told.state, told.acts_next_in_matter = state.value, _turn(state, header)
+            told.clocks.extend(_open_clock(clock) for clock in row.clocks if clock.stage in OPEN_STAGES)
+
+
+def _turn(state: rules.State, header: pb.Header) -> str:
+    match rules.ACTS_NEXT[state]:
+        case Turn.SENDER:
+            return header.sender
+        case Turn.RECIPIENT:
+            return header.recipients[0]
+        case Turn.NOBODY:
+            return Turn.NOBODY.value
+
+
+def _open_clock(clock: ClockRow) -> trace.OpenClock:
+    return trace.OpenClock(matter=clock.ref, rule=clock.rule, due_us=clock.due_at_us, stage=clock.stage.value)
 
 
 def _acts_next(destination: str, state: State, directory: Directory) -> str:

@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import pysqlite3.dbapi2 as sqlite
@@ -11,13 +13,15 @@ import pytest
 from nacl.signing import SigningKey
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as measures
 from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.relay_pb2_grpc import RelayStub
 from rogatory.v1.trace_pb2_grpc import TraceStub
 
 from gateway import material, transport
-from gateway.cli.trace import Story, fetch, tell
+from gateway.cli.trace import Story, fetch, fetch_overdue, tell
+from gateway.clock import system_clock
 from gateway.config import Limits
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity import Address
@@ -298,3 +302,160 @@ async def test_command_that_is_refused_says_so_as_json_and_with_status_2(fed: Fe
     status, out, _ = await finished("trace", "EE-none", "--config", str(fed.summary.config("ee/operator")), "--json")
     assert status == 2
     assert json.loads(out)["error"]["code"] == ErrorCode.NOT_FOUND.name
+
+
+async def test_case_shows_where_each_matter_stands_who_acts_next_and_until_when(fed: Federation) -> None:
+    made = fed.request(urgency=ids.URGENCY_URGENT)
+    await crossed(fed, made)
+    referral = fed.actor("de/central-authority").compose(
+        ids.KIND_REVIEW_REFERRAL, "de/court", cites=(ref(made),), measures=BLOCK, case_id="DE-1"
+    )
+    assert (await fed.actor("de/central-authority").submit(referral)).milestone == pb.MILESTONE_ACCEPTED
+    (ours,) = (await asked(fed, id_of(made), operator="de/operator", ask_others=False)).traces
+    assert (ours.state, ours.acts_next_in_matter) == ("asked", "de/central-authority")
+    (clock,) = ours.clocks
+    assert (clock.matter, clock.rule, clock.stage) == (ref(made), measures.CLOCK_RULE_URGENT_DECISION, "running")
+    (below,) = (await asked(fed, "DE-1", operator="de/operator", ask_others=False)).traces
+    assert (below.state, below.acts_next_in_matter) == ("asked", "de/court")
+
+
+async def test_limit_that_was_kept_is_no_longer_shown(fed: Federation) -> None:
+    urgent: dict[str, Any] = {"measures": BLOCK, "urgency": ids.URGENCY_URGENT}
+    granted: dict[str, Any] = {
+        "outcome": ids.OUTCOME_GRANTED,
+        "dual_criminality": ids.DUAL_CRIMINALITY_CONDUCT_VERIFIED,
+    }
+    authority, court = fed.actor("de/central-authority"), fed.actor("de/court")
+    made = fed.request(**urgent)
+    await crossed(fed, made)
+    referral = authority.compose(ids.KIND_REVIEW_REFERRAL, court.address, cites=(ref(made),), case_id="DE-1", **urgent)
+    decision = court.compose(
+        ids.KIND_REVIEW_DECISION, authority.address, cites=(ref(referral),), case_id="DE-1", **urgent, **granted
+    )
+    notice = authority.compose(
+        ids.KIND_REVIEW_DECISION,
+        "ee/prosecutor",
+        cites=(ref(made),),
+        case_id="EE-1",
+        instrument="eu-2018-1805",
+        **urgent,
+        **granted,
+    )
+    for actor, step in ((authority, referral), (court, decision), (authority, notice)):
+        assert (await actor.submit(step)).milestone == pb.MILESTONE_ACCEPTED
+    told_of = (await asked(fed, id_of(made), operator="de/operator", ask_others=False)).traces[0]
+    assert told_of.state == "granted"
+    assert [clock.rule for clock in told_of.clocks] == [measures.CLOCK_RULE_URGENT_EXECUTION]
+
+
+async def test_what_opens_no_matter_has_no_state(fed: Federation) -> None:
+    made = fed.request(instrument="a-treaty-of-dreams")
+    await fed.actor("ee/prosecutor").submit(made)
+    (refused,) = (await asked(fed, id_of(made), ask_others=False)).traces
+    assert (refused.state, refused.acts_next_in_matter, list(refused.clocks)) == ("", "", [])
+
+
+async def test_other_node_does_not_tell_where_its_own_matters_stand(fed: Federation) -> None:
+    made = fed.request(urgency=ids.URGENCY_URGENT)
+    await crossed(fed, made)
+    here, there = (await asked(fed, id_of(made))).traces
+    assert (here.node, here.state) == ("ee", "asked")
+    assert (there.node, there.state, list(there.clocks)) == ("de", "", [])
+
+
+async def test_other_node_does_not_tell_who_else_asks_for_the_same_target(fed: Federation) -> None:
+    """It is said to the recipient alone (2018/1805 Art. 26): the word names the requests of others."""
+    token = bytes(range(32))
+    first, second = (fed.request(case_id=f"EE-{n}", target_tokens=(token,)) for n in range(2))
+    for made in (first, second):
+        await fed.actor("ee/prosecutor").submit(made)
+    await fed.actor("de/central-authority").collect(3)
+    (at_home,) = (await asked(fed, id_of(second), operator="de/operator", ask_others=False)).traces
+    competing = {pb.Statement.FromString(each.statement).milestone for each in at_home.receipts}
+    assert pb.MILESTONE_COMPETING in competing
+    assert "envelope.competing" in {event.name for event in at_home.events}
+    asked_abroad = relay.TraceBetweenRequest(envelope_id=id_of(second))
+    (abroad,) = (await fed.node_relay("ee", "de").TraceBetween(asked_abroad, timeout=10)).traces
+    assert id_of(first).encode() not in abroad.SerializeToString()
+    assert "envelope.competing" not in {event.name for event in abroad.events}
+    assert abroad.events
+
+
+async def test_garbage_in_the_store_does_not_keep_the_other_node_from_telling(fed: Federation) -> None:
+    made = fed.request()
+    await crossed(fed, made)
+    connection = sqlite.connect(str(fed.store("de")))
+    connection.execute("UPDATE receipts SET statement = ? WHERE milestone = ?", (b"\xff", pb.MILESTONE_DELIVERED))
+    connection.commit()
+    connection.close()
+    assert [one.node for one in (await asked(fed, id_of(made))).traces] == ["ee", "de"]
+
+
+async def test_test_order_that_was_reported_on_waits_for_nobody(fed: Federation) -> None:
+    case_id = f"TEST-{0:032x}"
+    registrar, exchange = fed.actor("de/registrar"), fed.actor("de/exchange")
+    order = registrar.compose(ids.KIND_TEST_ORDER, "de/exchange", case_id=case_id)
+    assert (await registrar.submit(order)).milestone == pb.MILESTONE_ACCEPTED
+    await exchange.collect(1)
+    waits = tell((await asked(fed, id_of(order), operator="de/operator")).traces, fed.directory)[0]
+    assert waits.situation == "delivered to de/exchange, which acts next"
+    report = exchange.compose(ids.KIND_TEST_REPORT, "de/registrar", cites=(ref(order),), case_id=case_id)
+    assert (await exchange.submit(report)).milestone == pb.MILESTONE_ACCEPTED
+    done = tell((await asked(fed, id_of(order), operator="de/operator")).traces, fed.directory)[0]
+    assert done.situation == "delivered to de/exchange; nobody acts next"
+    assert done.matter is not None
+    assert done.matter.state == "closed"
+
+
+class Ahead:
+    """Time that goes on by itself, and that a test moves ahead."""
+
+    def __init__(self) -> None:
+        self.by = timedelta()
+
+    def __call__(self) -> datetime:
+        return system_clock() + self.by
+
+
+async def test_what_is_overdue_is_shown_oldest_first_with_what_is_open(tmp_path: Path) -> None:
+    clock = Ahead()
+    async with federation(tmp_path / "fed", clock=clock) as fed:
+        operator = material.load_participant(fed.summary.config("de/operator"))
+        before = await fetch_overdue(operator)
+        assert (list(before.clocks), list(before.open_matters)) == ([], [])
+        for number in range(2):
+            made = fed.request(urgency=ids.URGENCY_URGENT, case_id=f"EE-{number}")
+            await fed.actor("ee/prosecutor").submit(made)
+        await fed.actor("de/central-authority").collect(2)
+        assert not (await fetch_overdue(operator)).clocks
+        clock.by = timedelta(days=5)
+        await fed.actor("de/central-authority").collect(2)  # whoever was asked is told of each
+        late = await fetch_overdue(operator)
+        assert [one.stage for one in late.clocks] == ["overdue", "overdue"]
+        assert [one.due_us for one in late.clocks] == sorted(one.due_us for one in late.clocks)
+        assert [(one.state, one.count) for one in late.open_matters] == [("asked", 2)]
+        assert not late.more
+        status, out, err = await finished(
+            "trace", "--overdue", "--config", str(fed.summary.config("de/operator")), "--json"
+        )
+        assert (status, err) == (0, "")
+        shown = json.loads(out)
+        assert shown["open_matters"] == {"asked": 2}
+        assert {one["rule"] for one in shown["overdue"]} == {"urgent-decision"}
+
+
+@pytest.mark.parametrize("who", ["ee/exchange", "ee/auditor", "ee/court", "de/operator"])
+async def test_nobody_but_an_operator_of_the_node_hears_what_is_overdue(fed: Federation, who: str) -> None:
+    identity = material.load_participant(fed.summary.config(who)).identity
+    async with transport.channel_to(fed.directory.node("ee"), fed.directory.federation, identity) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await TraceStub(channel).GetOverdue(trace.GetOverdueRequest(), timeout=10)
+    assert transport.error_of(caught.value).code is ErrorCode.NOT_PERMITTED
+
+
+async def test_command_wants_an_id_or_overdue_and_not_both(fed: Federation) -> None:
+    for arguments in ((), ("EE-1", "--overdue")):
+        config = str(fed.summary.config("ee/operator"))
+        status, out, _ = await finished("trace", *arguments, "--config", config, "--json")
+        assert status == 2
+        assert json.loads(out)["error"]["code"] == ErrorCode.BAD_INPUT.name

@@ -20,6 +20,7 @@ from gateway.directory import KeyEntry
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address, Role
 from gateway.publisher import Publisher
+from gateway.target_keys import HOLDERS
 from gateway.trust import development
 from gateway.trust.repository import Repository
 from tests.federation import directory_of
@@ -95,7 +96,8 @@ def test_the_instrument_binds_all_nodes_for_all_that_may_cross_a_border(made: Su
         assert directory.in_force(INSTRUMENT, frozenset(pair), "freeze-request", start)
         assert not directory.in_force(INSTRUMENT, frozenset(pair), "freeze-request", start - timedelta(seconds=1))
     (instrument,) = directory.instruments
-    assert instrument.kinds == {"freeze-request", "review-decision", "execution-report"}
+    assert {"freeze-request", "evidence-request", "provisional-freeze", "watchlist-notice"} <= instrument.kinds
+    assert "review-decision" not in instrument.kinds  # an answer is owed under the instrument of the question
 
 
 def test_only_the_owner_can_enter_a_folder_or_read_a_key_whatever_the_umask(tmp_path: Path) -> None:
@@ -108,15 +110,19 @@ def test_only_the_owner_can_enter_a_folder_or_read_a_key_whatever_the_umask(tmp_
     assert {stat.S_IMODE(each.stat().st_mode) for each in everything if each.is_dir()} == {0o700}
     private = [each for each in everything if each.suffix == ".key"]
     # Three founders, the publisher; root, CA; the node's three; a certificate's key for each participant, two more for
-    # who signs and opens.
-    assert len(private) == 3 + 1 + 2 + 3 + len(CAST) + 2 * sum(part.has_envelope_keys for part in CAST)
+    # who signs and opens, and the one of targets for each authority.
+    envelopes, targets = (
+        sum(part.has_envelope_keys for part in CAST),
+        sum(part.role in HOLDERS for part in CAST),
+    )
+    assert len(private) == 3 + 1 + 2 + 3 + len(CAST) + 2 * envelopes + targets
     assert {stat.S_IMODE(each.stat().st_mode) for each in private} == {0o600}
     public = [each for each in everything if each.is_file() and each not in private]
     assert not any(b"PRIVATE" in each.read_bytes() for each in public)
 
 
-def test_no_two_keys_are_the_same(made: Summary) -> None:
-    private = [each.read_bytes() for each in made.folder.rglob("*.key")]
+def test_no_two_keys_are_the_same_but_the_one_that_authorities_share(made: Summary) -> None:
+    private = [each.read_bytes() for each in made.folder.rglob("*.key") if each.name != folders.TARGET_KEY]
     assert len(set(private)) == len(private)
 
 
