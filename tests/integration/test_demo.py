@@ -12,10 +12,20 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+from gateway import target_keys
+
 pytestmark = pytest.mark.integration
 
 OFAC = Path(__file__).parents[1] / "data" / "ofac_addresses.json"
 MUST_BE_REFUSED = {
+    "request whose draft was returned, with our library": "NOT_COUNTERSIGNED",
+    "disclosure beyond the grant, with our library": "EXCEEDS_GRANT",
+    "disclosure beyond the grant": "EXCEEDS_GRANT",
+    "report beyond the order": "EXCEEDS_GRANT",
+    "release confirmed while assets are held": "OUT_OF_ORDER",
+    "order without a granted decision, with our library": "OUT_OF_ORDER",
+    "emergency for more than identities, with our library": "EXCEEDS_GRANT",
+    "confirmation of what has lapsed": "OUT_OF_ORDER",
     "exchange starting a request": "NOT_PERMITTED",
     "foreign order straight to an exchange": "NOT_PERMITTED",
     "order without a granted decision": "OUT_OF_ORDER",
@@ -23,6 +33,9 @@ MUST_BE_REFUSED = {
     "altered header": "BAD_SIGNATURE",
     "replay with other bytes": "ID_CONFLICT",
 }
+
+
+INVESTIGATOR, AUTHORITY = "ee/prosecutor", "de/central-authority"
 
 
 def demo(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -33,17 +46,72 @@ def demo(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_freeze_of_a_real_sanctions_list_crosses_two_countries(tmp_path: Path) -> None:
+def standing(state: str, *parties: str) -> dict[str, str]:
+    """The same state, by the word of each party's node and of each party."""
+    nodes = [f"{party[:2]}/node" for party in parties]
+    return dict.fromkeys([*dict.fromkeys(nodes), *parties], state)
+
+
+def test_all_of_due_process_happens_between_two_countries(tmp_path: Path) -> None:
     done = demo("--wallets", str(OFAC), "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     summary: dict[str, Any] = json.loads(done.stdout)
     assert summary["ok"]
+    assert summary["problems"] == []
+    check_what_was_carried(summary)
+    scenes = summary["scenes"]
+    check_freeze(scenes["freeze"])
+    assert scenes["refusal"] == {
+        "consulted_on": "no-dual-criminality",
+        "ground": "no-dual-criminality",
+        "order": ["OUT_OF_ORDER", "OUT_OF_ORDER"],
+        "request": standing("refused", INVESTIGATOR, AUTHORITY),
+    }
+    assert scenes["emergency"] == {
+        "more_than_identities": "EXCEEDS_GRANT",
+        "disclosed": ["subscriber"],
+        "limits_ended": ["ex-post-validation"],
+        "request": standing("granted", INVESTIGATOR, AUTHORITY),
+    }
+    heard = ["due-soon", "lapsed"]
+    assert scenes["lapse"] == {
+        # The German unit is a party to both: it was asked, and it ordered.
+        "told": {"ee/fiu": heard, "de/fiu": sorted(heard * 2), "de/exchange": heard},
+        "request": standing("lapsed", "ee/fiu", "de/fiu"),
+        "order": standing("lapsed", "de/fiu", "de/exchange"),
+        "confirmed_too_late": "OUT_OF_ORDER",
+    }
+    assert scenes["confirmation"] == {
+        "told": [],
+        "request": standing("confirmed", "ee/fiu", "de/fiu"),
+        "order": standing("confirmed", "de/fiu", "de/exchange"),
+    }
+
+
+def check_freeze(freeze: dict[str, Any]) -> None:
+    assert freeze["returned"] == standing("returned", INVESTIGATOR, "ee/central-authority")
+    assert (freeze["outcome"], freeze["dual_criminality"]) == ("partly-granted", "listed-offence")
+    assert freeze["objection"] == "refused"
+    assert freeze["executed"] == standing("partly executed", INVESTIGATOR, AUTHORITY)
+    assert freeze["beyond_the_grant"] == ["EXCEEDS_GRANT", "EXCEEDS_GRANT"]
+    assert freeze["disclosed"] == ["transactional"]
+    assert freeze["case"]["state"] == "partly executed"
+    assert "withdrawal" in freeze["case"]["next"]
+    assert freeze["confirmed_too_early"] == "OUT_OF_ORDER"
+    assert freeze["order"] == standing("released", "de/court", "de/exchange")
+    assert freeze["request"] == standing("released", INVESTIGATOR, AUTHORITY)
+
+
+def check_what_was_carried(summary: dict[str, Any]) -> None:
     wallets = len(json.loads(OFAC.read_bytes()))
     assert [summary["wallets"][key] for key in ("asked", "carried", "verified")] == [wallets] * 3
     refused = {each["attack"]: each["code"] for each in summary["refusals"]}
     assert MUST_BE_REFUSED.items() <= refused.items()
     assert summary["nodes_killed"] == 1
     assert {"accepted", "delivered", "opened", "decided", "executed"} <= summary["milestones"].keys()
+    # Two matters, two parties each.
+    assert (summary["milestones"]["due_soon"], summary["milestones"]["lapsed"]) == (4, 4)
+    assert "overdue" not in summary["milestones"]
     assert summary["receipts_verified"] == sum(summary["milestones"].values())
 
 
@@ -52,6 +120,14 @@ def test_list_longer_than_one_request_is_carried_whole(tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text(json.dumps(entries))
     done = demo("--wallets", "list.json", "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["wallets"]["verified"] == len(entries)
+
+
+def test_list_of_which_nothing_can_be_frozen_goes_the_whole_way_too(tmp_path: Path) -> None:
+    (tmp_path / "list.json").write_text('[{"chain": "Beam", "address": "3b1c7f0a9de24cb78f6d"}]')
+    done = demo("--wallets", "list.json", "--json", cwd=tmp_path)
+    summary = json.loads(done.stdout)
+    assert (summary["problems"], done.returncode) == ([], 0)
+    assert summary["scenes"]["freeze"]["executed"] == standing("unavailable", INVESTIGATOR, AUTHORITY)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +160,12 @@ def test_no_payload_and_no_key_is_in_any_output_and_what_is_kept_can_be_stopped(
 
 def forms(path: Path) -> list[str]:
     """How a key might be printed."""
-    key = load_pem_private_key(path.read_bytes(), None)
-    der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    secret = der[-32:]  # RFC 8410 section 7: the last 32 bytes, for Ed25519 and X25519
+    content = path.read_bytes()
+    if target_keys.is_target_key(content):
+        secret = target_keys.read(content).reveal()
+    else:
+        key = load_pem_private_key(content, None)
+        der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        secret = der[-32:]  # RFC 8410 section 7: the last 32 bytes, for Ed25519 and X25519
     body = "".join(path.read_text().splitlines()[1:-1])
     return [secret.hex(), base64.b64encode(secret).decode(), repr(secret)[2:-1], body[-40:]]

@@ -1,7 +1,8 @@
-"""`rogatory demo`: a freeze order crosses two countries, end to end, with real processes, real TLS and real keys.
+"""`rogatory demo`: two countries and all of due process between them, with real processes, real TLS and real keys.
 
-In: nothing, or a list of wallets. Out: a story told step by step, every refusal shown with its code, every milestone
-with its signed receipt; with `--json` one summary. Exit code 0 only if all of it went as it must.
+In: nothing, or a list of wallets. Out: a story told step by step: a freeze from draft to release, a refusal, an
+emergency, a freeze that a judge confirms and one that lapses; every refusal shown with its code, every milestone with
+its signed receipt; with `--json` one summary. Exit code 0 only if all of it went as it must.
 """
 
 import asyncio
@@ -10,13 +11,15 @@ import shlex
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from gateway.cli import output
 from gateway.cli.demo import papers
-from gateway.cli.demo.story import Report, run
+from gateway.cli.demo.play import Report
+from gateway.cli.demo.story import run
 from gateway.cli.development import Summary
 
 
@@ -30,7 +33,7 @@ from gateway.cli.development import Summary
 @click.option("--keep", is_flag=True, help="Leave the federation running, and say how to talk to it.")
 @output.json_option
 def command(path: Path | None, keep: bool, as_json: bool) -> None:
-    """Watch a freeze order travel from Estonia to a German exchange, and the answer back."""
+    """Watch freezes travel from Estonia to a German exchange, with all that the law puts between."""
     wallets = papers.read_wallets(path)
     # The desks lose their node when it is killed, as they must; that is told in the story, not on standard error.
     logging.getLogger("clients").setLevel(logging.ERROR)
@@ -67,13 +70,20 @@ def _show(report: Report) -> None:
     )
     click.echo("\nMilestones, each a signed receipt, each checked with public keys alone:\n")
     output.emit_table(("milestone", "receipts"), sorted(report.milestones.items()))
+    click.echo("\nHow it ended, by the word of both nodes and all parties:\n")
+    output.emit_table(("scene", "request"), [(name, _ended(facts)) for name, facts in report.scenes.items()])
     click.echo(
         f"\n{'OK' if report.ok else 'NOT OK'}: {report.wallets_verified} of {report.wallets_asked} wallets carried and"
-        f" verified, {report.frozen} frozen, {report.envelopes} envelopes, {len(report.refusals)} attacks refused,"
+        f" verified, {report.frozen} frozen, {report.envelopes} envelopes, {len(report.refusals)} attempts refused,"
         f" {report.receipts_verified} receipts verified, {report.seconds:.1f} s"
     )
     for problem in report.problems:
         click.echo(f"  {problem}")
+
+
+def _ended(facts: Mapping[str, object]) -> str:
+    found = facts.get("request")
+    return ", ".join(dict.fromkeys(found.values())) if isinstance(found, dict) else "not at all"
 
 
 def _show_how_to_talk(report: Report) -> None:

@@ -3,7 +3,7 @@
 Each attack goes to a real node, and what is noted is the code that the node signed or answered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc.aio
@@ -15,15 +15,13 @@ from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 from rogatory.v1.relay_pb2_grpc import RelayStub
 
-from clients.intake import Received
 from gateway import codec, envelope, material, signature, statement, transport
 from gateway.cli.demo import papers
 from gateway.cli.demo.desks import Desk
 from gateway.cli.development import INSTRUMENT, Summary
-from gateway.clock import system_clock
 from gateway.directory import Directory
 from gateway.envelope import Letter
-from gateway.errors import ErrorCode
+from gateway.errors import ErrorCode, Refusal
 from gateway.signature import Domain
 
 TIMEOUT_SECONDS = 15.0
@@ -44,8 +42,6 @@ class Loot:
 
     accepted: pb.SignedEnvelope  # the freeze request, countersigned, accepted before
     draft: pb.SignedEnvelope  # another request, without countersignature
-    refused_decision: pb.Header  # of the German court
-    order: Received  # as the exchange has it
 
 
 class Succeeded(Exception):
@@ -54,7 +50,8 @@ class Succeeded(Exception):
 
 def forge(desk: Desk, kind: ids.Kind.ValueType, to: str, body: bytes = b"\x00", **fields: object) -> pb.SignedEnvelope:
     """Compose what the library would not: any kind to anybody, signed and sealed with the desk's real keys."""
-    participant, now = desk.participant, system_clock()
+    participant = desk.participant
+    now = participant.parts.clock()
     settings: dict[str, object] = {"sender": desk.address, "case_id": "forged", "measures": papers.MEASURES, **fields}
     letter = Letter(kind=kind, recipients=(to,), **settings)  # type: ignore[arg-type]  # as of Letter
     keys = participant.directory.sealing_keys(to, now)
@@ -62,7 +59,20 @@ def forge(desk: Desk, kind: ids.Kind.ValueType, to: str, body: bytes = b"\x00", 
     return made.envelope
 
 
-async def mount_all(desks: dict[str, Desk], loot: Loot, summary: Summary) -> list[Refused]:
+def composed(attack: str, desk: Desk, compose: Callable[[], object]) -> Refused:
+    """Try to compose it with the library, which refuses before anything is signed.
+
+    Raises:
+        Succeeded: it did not.
+    """
+    try:
+        compose()
+    except Refusal as error:
+        return Refused(f"{attack}, with our library", error.code, desk.address)
+    raise Succeeded(attack)
+
+
+async def mount_all(desks: Mapping[str, Desk], loot: Loot, summary: Summary) -> list[Refused]:
     """Try every attack.
 
     Raises:
@@ -71,18 +81,8 @@ async def mount_all(desks: dict[str, Desk], loot: Loot, summary: Summary) -> lis
     prosecutor, court, exchange = desks["ee/prosecutor"], desks["de/court"], desks["de/exchange"]
     request_by_exchange = forge(exchange, ids.KIND_FREEZE_REQUEST, "ee/central-authority", instrument=INSTRUMENT)
     foreign_order = forge(desks["ee/court"], ids.KIND_DOMESTIC_ORDER, "de/exchange")
-    refused = envelope.ref_of(loot.refused_decision)
     invented = ids.EnvelopeRef(sender="de/court", id="0193b7a0-0000-7000-8000-000000000000")
     in_name_of_ministry = forge(prosecutor, ids.KIND_COUNTERSIGNATURE, "ee/prosecutor", sender="ee/central-authority")
-    exceeding = forge(
-        exchange,
-        ids.KIND_EXECUTION_REPORT,
-        "de/court",
-        case_id=loot.order.header.case_id,
-        cites=(loot.order.ref,),
-        outcome=ids.OUTCOME_GRANTED,
-        data_classes=(ids.DATA_CLASS_CONTENT,),
-    )
     second_answer = forge(
         desks["de/central-authority"],
         ids.KIND_EXECUTION_REPORT,
@@ -97,11 +97,6 @@ async def mount_all(desks: dict[str, Desk], loot: Loot, summary: Summary) -> lis
         await submitted("foreign order straight to an exchange", desks["ee/court"], foreign_order),
         await relayed("foreign order straight to an exchange, through a rogue node", summary, foreign_order),
         await submitted(
-            "order without a granted decision",
-            court,
-            forge(court, ids.KIND_DOMESTIC_ORDER, "de/exchange", cites=(refused,), case_id="forged-1"),
-        ),
-        await submitted(
             "order citing what does not exist",
             court,
             forge(court, ids.KIND_DOMESTIC_ORDER, "de/exchange", cites=(invented,), case_id="forged-2"),
@@ -110,7 +105,6 @@ async def mount_all(desks: dict[str, Desk], loot: Loot, summary: Summary) -> lis
         await submitted("altered header", prosecutor, altered(loot.accepted)),
         await submitted("replay with other bytes", prosecutor, replayed(loot.accepted, prosecutor, desks)),
         await submitted("forged sender", prosecutor, in_name_of_ministry),
-        await submitted("report beyond the order", exchange, exceeding),
         await submitted("answer to a request that never came", desks["de/central-authority"], second_answer),
         await contradicting(prosecutor, desks["de/central-authority"], desks["ee/central-authority"]),
     ]
@@ -170,7 +164,7 @@ def altered(signed: pb.SignedEnvelope) -> pb.SignedEnvelope:
     return copy
 
 
-def replayed(signed: pb.SignedEnvelope, sender: Desk, desks: dict[str, Desk]) -> pb.SignedEnvelope:
+def replayed(signed: pb.SignedEnvelope, sender: Desk, desks: Mapping[str, Desk]) -> pb.SignedEnvelope:
     """Return other bytes under the same name, rightly signed and countersigned."""
     ministry = desks["ee/central-authority"]
     copy = altered(signed)

@@ -15,6 +15,7 @@ from clients.intake import Faulty, Received, Told
 from clients.participant import Participant
 from gateway import material
 from gateway.cli.development import Summary
+from gateway.clock import Clock, system_clock
 from gateway.errors import ErrorCode, Failure
 
 T = TypeVar("T")
@@ -24,8 +25,10 @@ DESKS: Final = (
     "ee/prosecutor",
     "ee/central-authority",
     "ee/court",
+    "ee/fiu",
     "de/central-authority",
     "de/court",
+    "de/fiu",
     "de/exchange",
 )
 
@@ -66,8 +69,19 @@ class Desk:
         self.participant.done(found)
         return found
 
+    async def take(self, ref: ids.EnvelopeRef) -> Received:
+        """Wait for one envelope by its name, and take it off the desk."""
+
+        def there() -> Received | None:
+            return next((r for r in self._received if r.ref == ref), None)
+
+        found = await self._wait(there, f"envelope {ref.id} of {ref.sender}")
+        self._received.remove(found)
+        self.participant.done(found)
+        return found
+
     async def told(self, ref: ids.EnvelopeRef, milestone: pb.Milestone.ValueType) -> pb.Statement:
-        """Wait for a milestone of an envelope that was sent from here."""
+        """Wait for a milestone of an envelope that was sent from here, or came here and has a time limit."""
 
         def there() -> pb.Statement | None:
             said = (told.statement for told in self.receipts)
@@ -86,13 +100,15 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desks(summary: Summary, addresses: Sequence[str]) -> AsyncIterator[dict[str, Desk]]:
+async def open_desks(
+    summary: Summary, addresses: Sequence[str], clock: Clock = system_clock
+) -> AsyncIterator[dict[str, Desk]]:
     """Open desks; all are closed, and what they acknowledged is settled, at the end."""
     async with AsyncExitStack() as stack:
         desks = {}
         for address in addresses:
-            loaded = material.load_participant(summary.config(address))
-            desks[address] = Desk(await stack.enter_async_context(Participant.of(loaded)))
+            loaded = material.load_participant(summary.config(address), clock)
+            desks[address] = Desk(await stack.enter_async_context(Participant.of(loaded, clock=clock)))
         tasks = [asyncio.create_task(desk.collect()) for desk in desks.values()]
         try:
             yield desks

@@ -22,6 +22,49 @@ from gateway.formats import chains, reading, transactions, wallets
 
 MEASURES: Final = (ids.MEASURE_BLOCK_WITHDRAWAL, ids.MEASURE_BLOCK_CONVERSION)
 DATA_CLASSES: Final = (ids.DATA_CLASS_TRANSACTIONAL, ids.DATA_CLASS_BALANCE)
+GRANTED_CLASSES: Final = (ids.DATA_CLASS_TRANSACTIONAL,)
+"""The court grants the freeze and the transactions, and leaves the balances out."""
+COURT: Final = parties.Authority(
+    name="Landgericht Frankfurt am Main", file_number="5/12 Qs 1/26", official="Dr. B. Vogel"
+)
+ORDERING: Final = parties.Authority(name="Landgericht Frankfurt am Main", file_number="5/12 Gs 88/26")
+"""The same court as an exchange sees it: with the number of its order, and not that of the file on the request."""
+PROSECUTOR: Final = parties.CompetentAuthority(
+    name="Riigiprokuratuur",
+    file_number="KrMS-1",
+    official="A. Tamm",
+    post="prosecutor",
+    country="EE",
+    type=parties.AUTHORITY_TYPE_PROSECUTOR,
+    languages=["et", "en"],
+    signed_on="2026-11-20",
+)
+JUDGE: Final = parties.CompetentAuthority(
+    name="Harju Maakohus",
+    file_number="1-26-1044",
+    official="M. Lepp",
+    post="judge in charge of preliminary investigations",
+    country="EE",
+    type=parties.AUTHORITY_TYPE_INVESTIGATING_JUDGE,
+    signed_on="2026-11-20",
+)
+"""Validates: a prosecutor alone may not ask for traffic data ((EU) 2023/1543 Art. 4(2))."""
+MINISTRY: Final = parties.CompetentAuthority(
+    name="Justiitsministeerium",
+    file_number="JM-7",
+    official="K. Saar",
+    country="EE",
+    type=parties.AUTHORITY_TYPE_CENTRAL,
+)
+OFFENCE: Final = certificates.Offence(
+    facts="Proceeds of a fraud against pensioners were moved through the wallets listed.",
+    provisions="KarS § 209, § 394",
+    listed=[certificates.LISTED_OFFENCE_FRAUD, certificates.LISTED_OFFENCE_LAUNDERING],
+    maximum_sentence_months=120,
+    stage="Pre-trial investigation.",
+)
+ORDER_REFERENCE: Final = "KrMS-1-A"
+MISTAKEN_ORDER: Final = "KrMS-7-C"
 WALLETS_A_REQUEST: Final = 500
 CUSTOMER_EVERY: Final = 3
 MAX_LIST_BYTES: Final = 64 << 20
@@ -58,15 +101,11 @@ def read_transactions() -> list[evidence.TransactionRecord]:
     return [*transactions.records(reading.load((_DATA / "transactions.json").read_bytes())).read]
 
 
-def request(asked: Sequence[evidence.WalletIdentifier], *, listed: bool = True) -> certificates.FreezeRequest:
+def request(
+    asked: Sequence[evidence.WalletIdentifier], *, listed: bool = True, reference: str = ORDER_REFERENCE
+) -> certificates.FreezeRequest:
     """Return the certificate of an Estonian prosecutor; unlisted, its offence is one that Germany does not know."""
-    offence = certificates.Offence(
-        facts="Proceeds of a fraud against pensioners were moved through the wallets listed.",
-        provisions="KarS § 209, § 394",
-        listed=[certificates.LISTED_OFFENCE_FRAUD, certificates.LISTED_OFFENCE_LAUNDERING],
-        maximum_sentence_months=120,
-        stage="Pre-trial investigation.",
-    )
+    offence = OFFENCE
     if not listed:
         offence = certificates.Offence(
             facts="Failure to file quarterly statements on time, four times in a row.",
@@ -76,35 +115,11 @@ def request(asked: Sequence[evidence.WalletIdentifier], *, listed: bool = True) 
     return certificates.FreezeRequest(
         issuing_state="EE",
         executing_state="DE",
-        issuing_authority=parties.CompetentAuthority(
-            name="Riigiprokuratuur",
-            file_number="KrMS-1",
-            official="A. Tamm",
-            post="prosecutor",
-            country="EE",
-            type=parties.AUTHORITY_TYPE_PROSECUTOR,
-            languages=["et", "en"],
-            signed_on="2026-11-20",
-        ),
-        # A prosecutor alone may not ask for traffic data ((EU) 2023/1543 Art. 4(2)).
-        validating_authority=parties.CompetentAuthority(
-            name="Harju Maakohus",
-            file_number="1-26-1044",
-            official="M. Lepp",
-            post="judge in charge of preliminary investigations",
-            country="EE",
-            type=parties.AUTHORITY_TYPE_INVESTIGATING_JUDGE,
-            signed_on="2026-11-20",
-        ),
+        issuing_authority=PROSECUTOR,
+        validating_authority=JUDGE,
         main_contact=certificates.INFORMING_AUTHORITY_ISSUING,
-        central_authority=parties.CompetentAuthority(
-            name="Justiitsministeerium",
-            file_number="JM-7",
-            official="K. Saar",
-            country="EE",
-            type=parties.AUTHORITY_TYPE_CENTRAL,
-        ),
-        order_reference="KrMS-1-A",
+        central_authority=MINISTRY,
+        order_reference=reference,
         order_date="2026-11-20",
         urgency=certificates.UrgencyRequest(
             grounds=[certificates.URGENCY_GROUND_REMOVAL_OR_DESTRUCTION],
@@ -132,34 +147,40 @@ def request(asked: Sequence[evidence.WalletIdentifier], *, listed: bool = True) 
     )
 
 
-def decision(*, granted: bool) -> orders.ReviewDecision:
-    """Return the decision of a German court."""
-    court = parties.Authority(name="Landgericht Frankfurt am Main", file_number="5/12 Qs 1/26", official="Dr. B. Vogel")
-    if granted:
-        return orders.ReviewDecision(
-            outcome=ids.OUTCOME_GRANTED,
-            court=court,
-            dual_criminality=orders.DUAL_CRIMINALITY_LISTED_OFFENCE,
-            listed_offence=certificates.LISTED_OFFENCE_LAUNDERING,
-            maximum_sentence_months=120,
-            domestic_provision="§ 261 StGB",
-            reasons="Laundering of proceeds is a listed offence with a maximum of ten years in the issuing State.",
-            proportionality="The suspicion is grave and no milder measure would keep the assets in place.",
-            measures=MEASURES,
-            data_classes=DATA_CLASSES,
-        )
+def decision(
+    granted: Sequence[ids.Measure.ValueType],
+    data_classes: Sequence[ids.DataClass.ValueType],
+    outcome: ids.Outcome.ValueType = ids.OUTCOME_GRANTED,
+) -> orders.ReviewDecision:
+    """Return the decision of a German court that grants, wholly or in part, on a listed offence."""
+    return orders.ReviewDecision(
+        outcome=outcome,
+        court=COURT,
+        dual_criminality=ids.DUAL_CRIMINALITY_LISTED_OFFENCE,
+        listed_offence=certificates.LISTED_OFFENCE_LAUNDERING,
+        maximum_sentence_months=120,
+        domestic_provision="§ 261 StGB",
+        reasons="Laundering of proceeds is a listed offence with a maximum of ten years in the issuing State.",
+        proportionality="The suspicion is grave. What the measure needs is granted, and no data beyond that.",
+        measures=granted,
+        data_classes=data_classes,
+    )
+
+
+def refusal() -> orders.ReviewDecision:
+    """Return the decision of a German court that the conduct is no offence in Germany."""
     return orders.ReviewDecision(
         outcome=ids.OUTCOME_REFUSED,
         ground=ids.GROUND_NO_DUAL_CRIMINALITY,
-        court=court,
-        dual_criminality=orders.DUAL_CRIMINALITY_ABSENT,
+        court=COURT,
+        dual_criminality=ids.DUAL_CRIMINALITY_ABSENT,
         conduct="A quarterly statement was not filed on time.",
         considered=[
             orders.GroundConsidered(
                 ground=ids.GROUND_NO_DUAL_CRIMINALITY, applies=True, reasons="No provision of German law covers it."
             )
         ],
-        consultation="The issuing authority was heard by e-mail on 20 November 2026 and had nothing to add.",
+        consultation="The issuing authority was asked and has answered; both are in the file.",
         reasons="The conduct described is no offence under German law.",
     )
 
@@ -167,11 +188,11 @@ def decision(*, granted: bool) -> orders.ReviewDecision:
 def order(asked: Sequence[evidence.WalletIdentifier]) -> orders.DomesticOrder:
     """Return the court's order to an exchange: German law, German reference, nothing else."""
     return orders.DomesticOrder(
-        court=parties.Authority(name="Landgericht Frankfurt am Main", file_number="5/12 Gs 88/26"),
+        court=ORDERING,
         legal_basis="§ 111b, § 111e StPO",
         wallets=[wallets.without_origin(wallet) for wallet in asked],
         measures=MEASURES,
-        data_classes=DATA_CLASSES,
+        data_classes=GRANTED_CLASSES,
         remedies="Beschwerde to this court, § 304 StPO.",
         confidentiality=measures.Confidentiality(level=measures.CONFIDENTIALITY_LEVEL_NO_TIPPING_OFF),
         scope=measures.FreezeScope(
