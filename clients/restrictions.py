@@ -2,13 +2,15 @@
 
 In: a directory, an exchange, the table of those who may send what. Out: trials. No network, no disk, no key.
 
-What is to be tried is not listed here, so that nothing can be forgotten: whatever no row of the table allows is tried,
-for each kind and each role at home and abroad; and of the contract's procedures, whatever is not `OPEN` is called.
+What is to be tried is not listed here, so that nothing can be forgotten: each kind, each role at home and abroad, each
+row of the table in the name of whom it is for; and of the contract's procedures, whatever is not `OPEN` is called. Not
+each kind goes to each role, see `trials`: the report holds every attempt, and must fit into one envelope.
 The table itself belongs to the node's path, which no client reaches; so whoever tests passes it in.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import cycle, islice, product
 from typing import Final, Protocol
 
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
@@ -68,8 +70,8 @@ class Ban:
 
     def __str__(self) -> str:
         where = "abroad" if self.abroad else "at home"
-        name = "" if self.sender is None else f"{word(self.kind)} in the name of a {self.sender.value} "
-        return f"{name}to a {self.recipient.value} {where}"
+        name = "" if self.sender is None else f"{word(self.kind)} in the name of {with_article(self.sender.value)} "
+        return f"{name}to {with_article(self.recipient.value)} {where}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +96,22 @@ def word(kind: ids.Kind.ValueType) -> str:
     return ids.Kind.Name(kind).removeprefix("KIND_").lower().replace("_", "-")
 
 
+def with_article(noun: str) -> str:
+    """Return a noun after its article, e.g. `an auditor`."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def trials(directory: Directory, exchange: Address, allowed: Allowed) -> tuple[Trial, ...]:
     """Return what an exchange tries to hand in: one envelope for each ban, to the first participant that fits.
 
-    1. In its own name: each kind to each role at home and abroad. Where a row allows the kind, as an answer to what was
-       never asked.
-    2. In another's name: whatever a row allows to a colleague at home.
+    1. In its own name, a kind that a row lets it send to somebody: to each role at home and abroad; where the row
+       allows it, as an answer to what was never asked.
+    2. In its own name, a kind that it may send to nobody: to one role at home and to one abroad. The roles take turns
+       over these kinds, so that each is written to.
+    3. In another's name: whatever a row allows to a colleague at home.
 
-    A role that nobody else has makes no trial. A kind that another of the recipient's roles allows is none either.
+    A role that nobody else has makes no trial; its turn is the next one's. A kind that another of the recipient's roles
+    allows is none either. Whoever has the same table and directory gets the same trials.
 
     Args:
         directory: who exists.
@@ -109,12 +119,15 @@ def trials(directory: Directory, exchange: Address, allowed: Allowed) -> tuple[T
         allowed: the table.
     """
     people = _People(directory, exchange)
+    turns = cycle(range(len(ROLES)))
     made: list[Trial] = []
     for kind in KINDS:
+        sends = any(allowed(kind, Role.EXCHANGE, role, abroad=abroad) for role in ROLES for abroad in (False, True))
+        turn = 0 if sends else next(turns)
         for abroad in (False, True):
-            for recipient in ROLES:
-                made += _own(kind, recipient, people, allowed, abroad=abroad)  # (1)
-                made += _borrowed(kind, recipient, people, allowed, abroad=abroad)  # (2)
+            own = _own(kind, (*ROLES[turn:], *ROLES[:turn]), people, allowed, abroad=abroad)
+            made += own if sends else islice(own, 1)  # (1), (2)
+            made += _borrowed(kind, people, allowed, abroad=abroad)  # (3)
     return tuple(made)
 
 
@@ -135,29 +148,31 @@ class _People:
         }
 
 
-def is_abroad(one: Address, other: Address) -> bool:
+def is_abroad(address: Address, other: Address) -> bool:
     """Whether two participants are of different countries."""
-    return one.node != other.node
+    return address.node != other.node
 
 
 def _own(
-    kind: ids.Kind.ValueType, recipient: Role, people: _People, allowed: Allowed, *, abroad: bool
+    kind: ids.Kind.ValueType, recipients: Iterable[Role], people: _People, allowed: Allowed, *, abroad: bool
 ) -> Iterator[Trial]:
-    answers = allowed(kind, Role.EXCHANGE, recipient, abroad=abroad)
-    for each in people.of[recipient, abroad]:
-        fits = answers or not any(allowed(kind, Role.EXCHANGE, role, abroad=abroad) for role in each.roles)
-        if each.address != people.exchange and fits:
+    lawful = {role for role in ROLES if allowed(kind, Role.EXCHANGE, role, abroad=abroad)}
+    for recipient in recipients:
+        answers = recipient in lawful
+        readers = (
+            each
+            for each in people.of[recipient, abroad]
+            if each.address != people.exchange and (answers or not lawful & each.roles)
+        )
+        if reader := next(readers, None):
             code = ErrorCode.UNKNOWN_CITATION if answers else ErrorCode.NOT_PERMITTED
-            yield Trial(Ban(kind, None, recipient, abroad), str(people.exchange), str(each.address), code)
-            return
+            yield Trial(Ban(kind, None, recipient, abroad), str(people.exchange), str(reader.address), code)
 
 
-def _borrowed(
-    kind: ids.Kind.ValueType, recipient: Role, people: _People, allowed: Allowed, *, abroad: bool
-) -> Iterator[Trial]:
-    # To itself where it can: should the node let it through, it troubles nobody else.
-    readers = sorted(people.of[recipient, abroad], key=lambda each: each.address != people.exchange)
-    for sender in ROLES:
+def _borrowed(kind: ids.Kind.ValueType, people: _People, allowed: Allowed, *, abroad: bool) -> Iterator[Trial]:
+    for recipient, sender in product(ROLES, ROLES):
+        # To itself where it can: should the node let it through, it troubles nobody else.
+        readers = sorted(people.of[recipient, abroad], key=lambda each: each.address != people.exchange)
         names = [each for each in people.of[sender, False] if each.address != people.exchange]
         if names and readers and allowed(kind, sender, recipient, abroad=abroad):
             ban = Ban(kind, sender, recipient, abroad)

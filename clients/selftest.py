@@ -3,7 +3,7 @@
 In: an exchange's address and a registrar, or a test order and an exchange. Out: envelopes, calls, a `Verdict`.
 
 A registrar of the same country sends a test order over the way that real orders take. The exchange opens it, then tries
-all that it must not be able to do (`clients.restrictions`), keeps its node's signed refusals, and answers with them.
+what it must not be able to do (`clients.restrictions`), keeps its node's signed refusals, and answers with them.
 Then both judge the same report by the same rules (`clients.verdict`), so that both know.
 
 What is tried could succeed, where something is broken. So it is harmless: it is named a test in its case and its body,
@@ -117,7 +117,7 @@ async def answer(exchange: Participant, order: Received, allowed: Allowed, withi
 
     1. It is a test order, by a registrar of our own country.
     2. If the directory gives us another role than that of an exchange, nothing is tried: some of it could succeed.
-    3. Everything that must be refused is tried.
+    3. Each trial is made, and each closed procedure called.
     4. The report goes to the registrar, and is judged here as it will be there.
 
     Args:

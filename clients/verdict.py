@@ -24,6 +24,7 @@ from clients.restrictions import (
     is_abroad,
     is_restricted,
     trials,
+    with_article,
     word,
 )
 from gateway import codec, envelope, statement
@@ -64,7 +65,7 @@ def judge(order: pb.Header, report: selftest.TestReport, directory: Directory, a
     1. The exchange has no other role: it is a restricted client.
     2. It received and opened the order: it knows what the order commits to.
     3. It answered: this is the answer.
-    4. For each kind: whatever it must not send was tried in this test, and its node says so, signed.
+    4. For each kind: its trials were made in this test, and its node says, signed, that it refused them.
     5. It tried to write in the name of others, and to call what is closed. That these were refused it says itself: a
        node signs nothing for a stranger to an envelope, nor about a call.
 
@@ -184,8 +185,7 @@ def _of_kind(kind: ids.Kind.ValueType, wanted: Sequence[Trial], found: _Found) -
     wrong = [why for of, borrowed, why in found.wrong if of == kind and not borrowed]
     wrong += [why for trial in own if (why := found.check(trial))]
     unasked = any(trial.code is ErrorCode.UNKNOWN_CITATION for trial in own)
-    article = "an" if word(kind)[0] in "aeiou" else "a"
-    name = f"cannot send {article} {word(kind)}{', but as an answer' if unasked else ''}"
+    name = f"cannot send {with_article(word(kind))}{', but as an answer' if unasked else ''}"
     return _check(name, wrong, f"refused {len(own)} times, signed by its node")
 
 

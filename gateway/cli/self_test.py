@@ -2,7 +2,7 @@
 
 In: the settings of an exchange, or those of a registrar and an exchange's address. Out: the same list of checks on both
 sides; the exit code is 0 only if all of them passed, and 2 if one did not. See `clients.selftest`. The table by which
-each side knows what must be refused is that of its own program (`gateway.authorise`).
+each side knows what must be refused is that of its own program (`gateway.steps`).
 """
 
 import asyncio
@@ -21,11 +21,12 @@ from clients.maildir import Folder
 from clients.participant import Participant
 from clients.selftest import Verdict
 from gateway import envelope
-from gateway.authorise import RULES, Rule, Where
 from gateway.cli import home, output
 from gateway.cli.home import Home
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Role
+from gateway.rules import Rule, Where
+from gateway.steps import RULES
 
 MAX_WAIT_SECONDS: Final = 24 * 3600.0
 ANSWER_SECONDS: Final = 300.0
@@ -56,8 +57,9 @@ def allowed(kind: ids.Kind.ValueType, sender: Role, recipient: Role, *, abroad: 
 def command(path: Path, wait: float, within: float, as_json: bool) -> None:
     """Answer a registrar's test order, and show that this exchange can do nothing else.
 
-    The registrar begins: `rogatory registrar self-test ADDRESS`. Then everything that an exchange must not be able to
-    do is tried with harmless content, some hundreds of envelopes, and must be refused.
+    The registrar begins: `rogatory registrar self-test ADDRESS`. Then some hundreds of harmless envelopes are tried and
+    must be refused: what it may answer with, to every role, unasked; each other kind, to one role at home and to one
+    abroad; what others may send, in their name.
     """
     at = _home(path, Role.EXCHANGE)
     orders = asyncio.run(_collect(at, wait, within, lambda: _test_orders(at)))

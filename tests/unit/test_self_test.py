@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -16,13 +17,19 @@ from rogatory.v1 import selftest_pb2 as selftest
 
 from clients import restrictions
 from clients.restrictions import FILES, KINDS, OPEN, ROLES, Ban, Trial, closed_methods, full_name, trials
-from clients.verdict import Check, body_of, judge
-from gateway import envelope, statement
-from gateway.authorise import RULES, Rule, Where
+from clients.selftest import ATTEMPT_LASTS, CASE, CASE_RANDOM_BYTES
+from clients.verdict import TEXT, Check, body_of, judge
+from gateway import codec, envelope, statement
 from gateway.cli.self_test import allowed
+from gateway.codec import MAX_DETAIL_CHARS, MAX_FIELD_CHARS
+from gateway.config import Limits
 from gateway.directory import Directory, Status
 from gateway.errors import ErrorCode
 from gateway.identity import Address, Role
+from gateway.receive import receive
+from gateway.rules import Rule, Where
+from gateway.steps import RULES
+from gateway.store.writer import MAX_JOBS_A_BATCH
 from tests import world
 from tests.world import DIRECTORY, EXCHANGE, NOW, Sent
 
@@ -80,24 +87,56 @@ def failed(made: selftest.TestReport, directory: Directory = DIRECTORY) -> list[
 
 # What is tried
 
+SENDS = {rule.kind for rule in RULES if rule.sender is Role.EXCHANGE}
 
-def test_what_no_rule_allows_is_tried_with_each_kind_to_each_role_at_home_and_abroad() -> None:
-    tried = {trial.ban: trial.code for trial in TRIALS if trial.ban.sender is None}
+
+def tried_in_its_own_name() -> dict[Ban, ErrorCode]:
+    return {trial.ban: trial.code for trial in TRIALS if trial.ban.sender is None}
+
+
+def test_kind_that_an_exchange_may_send_to_somebody_is_tried_to_each_role_at_home_and_abroad() -> None:
+    tried = {ban: code for ban, code in tried_in_its_own_name().items() if ban.kind in SENDS}
     wanted = {
         Ban(kind, None, role, abroad): ErrorCode.UNKNOWN_CITATION
         if Rule(kind, Role.EXCHANGE, role, Where.ABROAD if abroad else Where.HOME) in RULES
         else ErrorCode.NOT_PERMITTED
-        for kind in KINDS
+        for kind in SENDS
         for role in ROLES
         for abroad in (False, True)
     }
     assert tried == wanted
 
 
-def test_what_others_may_send_is_tried_in_their_name() -> None:
-    tried = {(trial.ban.kind, trial.ban.sender, trial.ban.recipient, trial.ban.abroad) for trial in TRIALS}
-    wanted = {(rule.kind, rule.sender, rule.recipient, rule.where is Where.ABROAD) for rule in RULES}
-    assert {ban for ban in tried if ban[1] is not None} == wanted
+def test_kind_that_an_exchange_may_send_to_nobody_is_tried_once_at_home_and_once_abroad() -> None:
+    tried = [ban for ban in tried_in_its_own_name() if ban.kind not in SENDS]
+    wanted = [(kind, abroad) for kind in KINDS if kind not in SENDS for abroad in (False, True)]
+    assert [(ban.kind, ban.abroad) for ban in tried] == wanted
+    assert {tried_in_its_own_name()[ban] for ban in tried} == {ErrorCode.NOT_PERMITTED}
+
+
+def test_no_kind_no_role_and_no_row_is_forgotten() -> None:
+    own = list(tried_in_its_own_name())
+    assert {(ban.kind, ban.abroad) for ban in own} == {(kind, abroad) for kind in KINDS for abroad in (False, True)}
+    # By turns alone, too: as often as the next one, if not once less.
+    turns = Counter((ban.recipient, ban.abroad) for ban in own if ban.kind not in SENDS)
+    assert set(turns) == {(role, abroad) for role in ROLES for abroad in (False, True)}
+    assert max(turns.values()) - min(turns.values()) <= 1
+    forged = {(trial.ban.kind, trial.ban.sender, trial.ban.recipient, trial.ban.abroad) for trial in TRIALS}
+    rows = {(rule.kind, rule.sender, rule.recipient, rule.where is Where.ABROAD) for rule in RULES}
+    assert {each for each in forged if each[1] is not None} == rows
+
+
+def test_turn_of_a_role_that_nobody_has_is_the_next_ones() -> None:
+    few = [each for each in world.everybody().values() if each.roles <= {Role.COURT, Role.EXCHANGE, Role.REGISTRAR}]
+    made = trials(world.make_directory(few), HERE, allowed)
+    own = [trial.ban for trial in made if trial.ban.sender is None and trial.ban.kind not in SENDS]
+    wanted = [(kind, abroad) for kind in KINDS if kind not in SENDS for abroad in (False, True)]
+    assert [(ban.kind, ban.abroad) for ban in own] == wanted
+
+
+def test_both_sides_come_to_the_same_trials_whatever_the_order_of_their_directory() -> None:
+    turned = world.make_directory(reversed(world.everybody().values()))
+    assert trials(turned, HERE, allowed) == TRIALS
 
 
 def test_trial_fits_what_it_tries() -> None:
@@ -148,6 +187,60 @@ def test_every_procedure_of_the_contract_is_open_to_an_exchange_or_tried() -> No
     assert {full_name(method) for method in closed_methods()} == known - OPEN
     assert "rogatory.v1.Trace/GetTrace" in known - OPEN
     assert "rogatory.v1.Registry/Invite" in known - OPEN
+
+
+# How large it gets
+
+NAME_CHARACTERS = 63
+MANY_NODES = ("at", "be", "bg", "cz", "de", "ee", "es", "fi", "fr", "it", "nl", "pl")
+
+
+def longest(address: str) -> str:
+    """Make a name as long as it can be."""
+    return f"{address}-".ljust(len("ee/") + NAME_CHARACTERS, "x")
+
+
+def test_report_of_a_large_federation_with_the_longest_names_and_refusals_fits_into_an_envelope() -> None:
+    cast = {longest(f"{node}/{role.value}{twin}"): role for node in MANY_NODES for role in ROLES for twin in ("", "-2")}
+    exchange, registrar = longest(EXCHANGE), longest(REGISTRAR)
+    directory = world.make_directory(
+        [world.participant(address, role) for address, role in cast.items()], map(world.node_entry, MANY_NODES)
+    )
+    made = trials(directory, Address.parse(exchange), allowed)
+    sent = [
+        world.send(
+            trial.ban.kind,
+            trial.sender,
+            trial.recipient,
+            body=TEXT.encode(),
+            case_id=CASE + bytes(CASE_RANDOM_BYTES).hex(),
+            cites=[ORDER.ref] * (trial.code is ErrorCode.UNKNOWN_CITATION),
+            expires_at=NOW + ATTEMPT_LASTS,
+        )
+        for trial in made
+    ]
+    refused = {"detail": "x" * MAX_DETAIL_CHARS, "field": "x" * MAX_FIELD_CHARS}
+    said = [world.say(pb.MILESTONE_REFUSED, each, code=NOT_PERMITTED, **refused) for each in sent]
+    receipts: list[pb.Receipt] = []
+    for first in range(0, len(said), MAX_JOBS_A_BATCH):
+        receipts += statement.issue(
+            said[first : first + MAX_JOBS_A_BATCH], Address.of_node("ee"), world.signing_key("ee/node")
+        )
+    attempts = [
+        selftest.TestAttempt(
+            kind=trial.ban.kind,
+            sender=trial.sender,
+            recipient=trial.recipient,
+            code=NOT_PERMITTED,
+            envelope=each.envelope.SerializeToString(deterministic=True),
+            receipt=b"" if trial.ban.sender else receipt.SerializeToString(deterministic=True),
+        )
+        for trial, each, receipt in zip(made, sent, receipts, strict=True)
+    ]
+    answer = selftest.TestReport(challenge=CHALLENGE, salt=ORDER.salt, attempts=attempts, calls=CALLS)
+    codec.check(answer)
+    body = answer.SerializeToString(deterministic=True)
+    receive(world.send(ids.KIND_TEST_REPORT, exchange, registrar, body=body).envelope, Limits())
 
 
 # What a report proves
@@ -371,7 +464,9 @@ def test_registrar_whose_directory_is_newer_asks_for_what_is_new() -> None:
     del made.attempts[:]
     made.attempts.extend(attempt(trial) for trial in trials(old, HERE, allowed))
     assert failed(made, old) == []
-    assert len(failed(made)) == len(KINDS)
+    new = {trial.ban.kind for trial in TRIALS if trial.ban.recipient is Role.AUDITOR}
+    assert new > SENDS
+    assert len(failed(made)) == len(new)
 
 
 def test_key_of_a_node_that_was_not_valid_then_proves_nothing() -> None:
