@@ -14,6 +14,7 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import measures_pb2 as measures
 
 from gateway import afterwards, deliver, statement
+from gateway.clock import from_micros
 from gateway.codec import MAX_DETAIL_CHARS, MAX_FIELD_CHARS
 from gateway.directory import Directory, Lookup
 from gateway.dispatch import way_to_sender
@@ -21,9 +22,11 @@ from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
 from gateway.lifecycle import Event, State
+from gateway.priority import Candidate, rank
 from gateway.procedure import LawfulStep
 from gateway.receive import Claimed
 from gateway.record import Recorded
+from gateway.rules import STANDING
 from gateway.store import Leased, Pending, Transaction
 from gateway.store.matters import ClockRow
 from gateway.store.transaction import DeliveryRow
@@ -61,17 +64,27 @@ class Scribe:
             txn.state(made, way_to_sender(mark.header, self.here))
 
     def competing(self, recorded: Recorded, txn: Transaction) -> None:
-        """Tell whoever was asked that others ask for the same target (2018/1805 Art. 26); nobody else is told."""
+        """Tell whoever was asked that others ask for the same target, and how they rank; nobody else is told.
+
+        As far as headers and states tell (2018/1805 Art. 26): the court decides, by what no node reads.
+        """
         header = recorded.header
         if not header.target_tokens or Address.parse(header.recipients[0]).node != self.here:
             return
         others = txn.matters.asking_for(header.target_tokens, ref_of(header))
-        if others:
-            made = self._statement(header, recorded.fingerprint, pb.MILESTONE_COMPETING, txn)
-            made.recipient = header.recipients[0]
-            made.others.extend(ref_of(other) for other in others)
-            txn.state(made, made.recipient)
-            txn.add_event(ref_of(header), _event_name(made.milestone), actor=made.recipient, detail=f"{len(others)}")
+        if not others:
+            return
+        ranked = rank(_candidate(each, txn) for each in (header, *others))
+        (ours,) = [each for each in ranked if each.candidate.ref == ref_of(header)]
+        made = self._statement(header, recorded.fingerprint, pb.MILESTONE_COMPETING, txn)
+        made.recipient = header.recipients[0]
+        made.others.extend(each.candidate.ref for each in ranked if each is not ours)
+        why = "" if ours.decided_by is None else f" by {ours.decided_by.name.lower().replace('_', ' ')}"
+        made.detail = (
+            f"place {ours.place} of {len(ranked)}{why}; victims, seriousness and place of the offence not weighed"
+        )
+        txn.state(made, made.recipient)
+        txn.add_event(ref_of(header), _event_name(made.milestone), actor=made.recipient, detail=made.detail)
 
     def timed(self, clock: ClockRow, milestone: pb.Milestone.ValueType, header: pb.Header, txn: Transaction) -> None:
         """Tell both parties of a matter that a time limit is due soon, overdue, or has made it lapse."""
@@ -228,6 +241,16 @@ class Scribe:
             issuer=str(Address.of_node(self.here)),
             at_us=txn.now_us,
         )
+
+
+def _candidate(header: pb.Header, txn: Transaction) -> Candidate:
+    moves = txn.matters.moves(ref_of(header))
+    return Candidate(
+        ref_of(header),
+        is_frozen=moves[-1].state in STANDING,
+        created_at=from_micros(header.created_at_us),
+        recorded_at=from_micros(moves[0].at_us),
+    )
 
 
 def _is_news(said: pb.Statement, txn: Transaction) -> bool:

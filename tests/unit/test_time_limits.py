@@ -551,3 +551,26 @@ def test_time_limits_survive_a_restart(tmp_path: Path) -> None:
     law.now = now
     law.wait(hours=49)
     assert told(law, OVERDUE, request) == BOTH
+
+
+# Several for one target (2018/1805 Art. 26).
+
+
+def test_who_is_asked_is_told_of_rivals_and_their_rank_and_nobody_else_is(law: Countries) -> None:
+    target = (bytes([7] * 32),)
+    first = ask(law, target_tokens=target)
+    _, decision = decide(law, first)
+    notify(law, first)
+    execute(law, first, decision)
+    law.wait(hours=1)
+    second = ask(law, target_tokens=target, case_id="EE-2")
+    ((to, said),) = law.said(pb.MILESTONE_COMPETING, second)
+    assert (to, list(said.others)) == (THEIR_CENTRAL, [first])
+    assert said.detail.startswith("place 2 of 2 by already frozen")
+    assert not law.said(pb.MILESTONE_COMPETING, first)
+
+
+def test_requests_for_other_targets_are_no_rivals(law: Countries) -> None:
+    ask(law, target_tokens=(bytes([7] * 32),))
+    second = ask(law, target_tokens=(bytes([8] * 32),), case_id="EE-2")
+    assert not law.said(pb.MILESTONE_COMPETING, second)

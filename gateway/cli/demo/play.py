@@ -15,7 +15,8 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1.measures_pb2 import ClockRule
 
-from clients.cases import Memory, key_of
+from clients.cases import key_of
+from clients.known_cases import KnownCases
 from clients.central_authority import CentralAuthority
 from clients.contact import FinancialIntelligenceUnit
 from clients.court import Court
@@ -183,8 +184,8 @@ class Play:
             found[f"{code}/node"] = next((part.state for part in told.traces if part.state), "")
         for party in parties:
             participant = self.desks[party].participant
-            memory = Memory(participant.maildir, participant.directory, party)
-            known = memory.case(matter.case_id).matter(key_of(matter))
+            cases = KnownCases(participant.maildir, participant.directory, party)
+            known = cases.case(matter.case_id).matter(key_of(matter))
             found[party] = known.state.value if known is not None and known.state is not None else ""
         return found
 

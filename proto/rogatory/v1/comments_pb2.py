@@ -1395,7 +1395,7 @@ COMMENTS: Final = MappingProxyType(
         'Statement.ground': 'The ground of that decision, if it is not a full grant.',
         'Statement.issuer': 'Who says so: "de/node", or the recipient\'s own address.',
         'Statement.milestone': 'What happened.',
-        'Statement.others': 'In a COMPETING: the envelopes that ask for the same target.',
+        'Statement.others': 'In a COMPETING: the envelopes that ask for the same target, first who comes first by headers and states.',
         'Statement.outcome': 'The decision, in a DECIDED or EXECUTED.',
         'Statement.recipient': "Which recipient's copy it is about; empty where it is about the whole envelope.",
         'Statement.rule': 'Name of the rule of a format that was broken, in a REJECTED; empty if it was none.',

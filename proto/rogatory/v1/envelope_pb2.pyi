@@ -487,7 +487,7 @@ class Statement(_message.Message):
 
     @_builtins.property
     def others(self) -> _containers.RepeatedCompositeFieldContainer[_identifiers_pb2.EnvelopeRef]:
-        """In a COMPETING: the envelopes that ask for the same target."""
+        """In a COMPETING: the envelopes that ask for the same target, first who comes first by headers and states."""
 
     def __init__(
         self,
