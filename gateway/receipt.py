@@ -10,6 +10,7 @@ from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import errors_pb2
+from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import measures_pb2 as measures
 
@@ -136,6 +137,8 @@ class Scribe:
             statement.check_subject(said, row.header, row.fingerprint)
             if said.issuer != recipient or said.milestone not in statement.BY_RECIPIENT:
                 raise Refusal(ErrorCode.BAD_RECEIPT, "only the recipient can say that it opened", "issuer")
+            if said.milestone == pb.MILESTONE_REJECTED and _answered(row.header, recipient, txn):
+                raise Refusal(ErrorCode.BAD_RECEIPT, "who has answered it could read it", "milestone")
             if _is_news(said, txn) and txn.add_receipt(ack, said, way_to_sender(row.header, self.here)):
                 txn.add_event(ref_of(row.header), _event_name(said.milestone), actor=recipient, code=said.code)
                 if said.milestone == pb.MILESTONE_REJECTED:
@@ -251,6 +254,11 @@ def _candidate(header: pb.Header, txn: Transaction) -> Candidate:
         created_at=from_micros(header.created_at_us),
         recorded_at=from_micros(moves[0].at_us),
     )
+
+
+def _answered(header: pb.Header, recipient: str, txn: Transaction) -> bool:
+    """Whether the recipient of an envelope has acted on it."""
+    return any(answer.sender == recipient for answer in txn.citing(ref_of(header), *ids.Kind.values()))
 
 
 def _is_news(said: pb.Statement, txn: Transaction) -> bool:

@@ -1137,3 +1137,20 @@ def test_a_node_that_leaves_a_rule_out_is_found_out(
     monkeypatch.setattr(module, name, lambda *_, **__: None)
     with pytest.raises(AssertionError):
         walks(tmp_path, range(40), 400)
+
+
+def test_who_has_answered_cannot_say_any_more_that_it_could_not_be_read(tmp_path: Path) -> None:
+    countries = law.countries(tmp_path)
+    fields: dict[str, Any] = {
+        "countersigned_by": ("ee/central-authority",),
+        "measures": (ids.MEASURE_BLOCK_WITHDRAWAL,),
+    }
+    request = countries.send(ids.KIND_FREEZE_REQUEST, "ee/investigator", "de/central-authority", **fields)
+    countries.arrive()
+    countries.collect(request)
+    countries.send(ids.KIND_ACKNOWLEDGEMENT, "de/central-authority", "ee/investigator", cites=request)
+    countries.arrive()
+    with pytest.raises(Refusal) as caught:
+        countries.reject(request)
+    assert caught.value.code is ErrorCode.BAD_RECEIPT
+    assert countries.state("ee", request) is countries.state("de", request) is State.ACKNOWLEDGED
