@@ -391,9 +391,10 @@ def _read_header(path: Path) -> tuple[pb.Header, int]:
         raw = begin[start : start + size]
         if len(raw) < size <= _MAX_HEADER:
             raw += file.read(size - len(raw))
-    if not begin.startswith(_HEADER_TAG) or len(raw) != size:
+    header = _read_back(pb.Header, raw)
+    if not begin.startswith(_HEADER_TAG) or len(raw) != size or not header.recipients:
         raise DiskFailure(ErrorCode.STORE, f"{path} is damaged")
-    return _read_back(pb.Header, raw), written_ns
+    return header, written_ns
 
 
 def _read_back(kind: type[M], raw: bytes) -> M:
