@@ -13,7 +13,7 @@ def system_clock() -> datetime:
 
 def to_micros(moment: datetime) -> int:
     """Return `moment` as whole microseconds since 1970-01-01T00:00:00Z, exactly (no float on the way)."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:
@@ -22,3 +22,4 @@ def from_micros(micros: int) -> datetime:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, unique
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final, Self
 
@@ -21,6 +22,9 @@ NODE_NAME: Final = "node"
 
 MAX_SPIFFE_ID_BYTES: Final = 2048
 """SPIFFE-ID section 2.3."""
+
+REMEMBERED_ADDRESSES: Final = 4096
+"""Of some 70 bytes each; more than write to a busy node at a time."""
 
 # A name is one DNS label without the rule on its last character, 63 bytes at most (RFC 1035 section 2.3.4).
 _NODE: Final = re.compile(r"[a-z]{2}")
@@ -51,6 +55,9 @@ class Role(Enum):
     REGISTRAR = "registrar"
     OMBUDSPERSON = "ombudsperson"
     NODE = "node"
+
+    # One object a role, so that its own hash will do; Enum's is of its name, and four times slower.
+    __hash__ = object.__hash__
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -91,8 +98,10 @@ class Address:
         """
         return cls(node, NODE_NAME)
 
-    @classmethod
-    def parse(cls, text: str, *, allow_node: bool = False) -> Self:
+    # Every stage reads the same few addresses again. What is refused is not remembered.
+    @staticmethod
+    @lru_cache(maxsize=REMEMBERED_ADDRESSES)
+    def parse(text: str, *, allow_node: bool = False) -> "Address":
         """Return the address that `text` spells.
 
         Args:
@@ -103,7 +112,7 @@ class Address:
             Refusal: MALFORMED, any other spelling, or a node where only a participant will do.
         """
         node, _, name = text.partition("/")
-        address = cls(node, name)
+        address = Address(node, name)
         if address.is_node and not allow_node:
             raise Refusal(ErrorCode.MALFORMED, "the node itself is not a participant", "name")
         return address

@@ -1,6 +1,6 @@
 """`rogatory bench`: what things cost, as ratios taken in one run.
 
-In: nothing. Out: a table, or JSON; always also a file, so that runs can be compared. Machines are noisy: each round
+In: nothing. Out: tables, or JSON; always also a file, so that runs can be compared. Machines are noisy: each round
 measures everything once, in turn, and what is told is the median over the rounds. A figure in microseconds is good for
 this machine and this minute; a ratio to the bare Ed25519 verification of the same run is what can be compared.
 """
@@ -9,13 +9,15 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 import click
 from nacl.signing import SigningKey
 
 from gateway.cli import output
+from gateway.cli.bench_procedure import Bench
 from gateway.formats import addresses, chains
 
 ROUNDS: Final = 21
@@ -27,6 +29,10 @@ PAYLOAD_BYTES: Final = 1024
 MICROSECONDS: Final = 1e6
 TARGET_RATIO: Final = 1.5
 """What checking a wallet may cost, as a ratio to one Ed25519 verification (about 42 microseconds)."""
+PROCEDURE_TARGET_RATIO: Final = 1.0
+"""What authorisation and procedure may cost together."""
+CASES: Final = 100_000
+QUICK_CASES: Final = 2_000
 
 WALLETS: Final[Mapping[str, Sequence[str]]] = {
     "bitcoin": (
@@ -46,7 +52,11 @@ WALLETS: Final[Mapping[str, Sequence[str]]] = {
 
 
 @click.command(epilog="\b\nExample:\n  rogatory bench --quick")
-@click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} rounds instead of {ROUNDS}.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help=f"{QUICK_ROUNDS} rounds instead of {ROUNDS}, and {QUICK_CASES} cases instead of {CASES}.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -57,8 +67,10 @@ WALLETS: Final[Mapping[str, Sequence[str]]] = {
 @output.json_option
 def command(quick: bool, out: Path, as_json: bool) -> None:
     """Measure what things cost, as ratios taken in one run."""
-    figures = measure(QUICK_ROUNDS if quick else ROUNDS)
+    rounds = QUICK_ROUNDS if quick else ROUNDS
+    figures: dict[str, Any] = measure(rounds)
     out.parent.mkdir(parents=True, exist_ok=True)
+    figures["procedure"] = measure_procedure(out.parent, QUICK_CASES if quick else CASES, rounds)
     out.write_text(json.dumps(figures, indent=2) + "\n")
     if as_json:
         output.emit_json(figures)
@@ -72,6 +84,8 @@ def command(quick: bool, out: Path, as_json: bool) -> None:
         ],
     )
     click.echo(f"one Ed25519 verification of {PAYLOAD_BYTES} bytes: {verify:.1f} us; target: below {TARGET_RATIO}")
+    click.echo()
+    _show_procedure(figures["procedure"])
     click.echo(f"written to {out}")
 
 
@@ -89,6 +103,34 @@ def measure(rounds: int) -> dict[str, float]:
         # Of medians of one run, not a median of ratios: one slow verification would flatter a whole round.
         figures[f"wallet_{name}_ratio"] = figures[f"wallet_{name}_us"] / figures["ed25519_verify_us"]
     return figures | {"rounds": float(rounds)}
+
+
+def measure_procedure(folder: Path, cases: int, rounds: int) -> dict[str, Any]:
+    """Return what authorisation and procedure cost, with so many open cases in a store in that folder."""
+    with TemporaryDirectory(dir=folder) as temporary:
+        click.echo(f"makes a store of {cases} open cases", err=True)
+        bench = Bench(Path(temporary), cases, lambda text: click.echo(f"  {text}", err=True))
+        try:
+            return bench.measure(rounds, _verification())
+        finally:
+            bench.close()
+
+
+def _show_procedure(figures: Mapping[str, Any]) -> None:
+    columns = ("authorise_us", "check_us", "us", "again_us", "record_us")
+    verify = figures["verify_us"]
+    output.emit_table(
+        ("step", "authorise", "procedure", "both, us", "again", "record", "both to one verification"),
+        [
+            (name, *(f"{each[column]:.1f}" for column in columns), f"{each['us'] / verify:.2f}")
+            for name, each in figures["per_kind"].items()
+        ],
+    )
+    click.echo(
+        f"mean with {figures['cases']} open cases: {figures['mean_us']:.1f} us, again {figures['again_us']:.1f};"
+        f" one Ed25519 verification: {verify:.1f} us;"
+        f" ratio {figures['ratio']:.2f}, again {figures['again_ratio']:.2f}; target: below {PROCEDURE_TARGET_RATIO}"
+    )
 
 
 def _time(job: Callable[[], None]) -> float:

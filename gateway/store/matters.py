@@ -108,6 +108,7 @@ class MatterView:
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401  pysqlite3 has no types
         self._sql = connection
+        self._cursor = connection.cursor()  # for one row; to make one takes a fifth of a query
 
     def chain(self, ref: ids.EnvelopeRef, limit: int = MAX_CHAIN) -> list[tuple[pb.Header, State | None]]:
         """Return an envelope, what it cites first, what that cites first and so on, as far as recorded; with states."""
@@ -177,7 +178,7 @@ class MatterView:
         ]
 
     def _one(self, sql: str, *values: object) -> Any:  # noqa: ANN401  pysqlite3 has no types
-        return self._sql.execute(sql, values).fetchone()
+        return self._cursor.execute(sql, values).fetchone()
 
 
 class MatterRecord(MatterView):
