@@ -5,7 +5,7 @@ what is refused. An exchange learns nothing of the case behind an order: orders 
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from rogatory.v1 import assistance_pb2 as assistance
 from rogatory.v1 import followups_pb2 as followups
@@ -19,8 +19,7 @@ from clients.intake import Received
 from gateway.envelope import Composed
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Role
-
-_GRANTS: Final = frozenset({ids.OUTCOME_GRANTED, ids.OUTCOME_PARTLY_GRANTED})
+from gateway.rules import GRANTS
 
 
 class Court(Author):
@@ -166,5 +165,5 @@ class Court(Author):
         """The node knows by the state of the referral what we know by the decision itself."""
         header = header_of(decision)
         me = self._participant.address
-        if header.kind != ids.KIND_REVIEW_DECISION or header.sender != me or header.outcome not in _GRANTS:
+        if header.kind != ids.KIND_REVIEW_DECISION or header.sender != me or header.outcome not in GRANTS:
             raise Refusal(ErrorCode.OUT_OF_ORDER, "this step goes on from our own decision that grants", "cites[0]")

@@ -20,6 +20,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from gateway.directory import Directory, Status
 from gateway.errors import ErrorCode
 from gateway.identity import Address, Role
+from gateway.rules import word
 
 ROLES: Final[tuple[Role, ...]] = tuple(role for role in Role if role is not Role.NODE)
 KINDS: Final[tuple[ids.Kind.ValueType, ...]] = tuple(kind for kind in ids.Kind.values() if kind)
@@ -89,11 +90,6 @@ class Trial:
     sender: str
     recipient: str
     code: ErrorCode
-
-
-def word(kind: ids.Kind.ValueType) -> str:
-    """Return the word for a kind, e.g. `freeze-request`."""
-    return ids.Kind.Name(kind).removeprefix("KIND_").lower().replace("_", "-")
 
 
 def with_article(noun: str) -> str:

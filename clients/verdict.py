@@ -25,12 +25,12 @@ from clients.restrictions import (
     is_restricted,
     trials,
     with_article,
-    word,
 )
 from gateway import codec, envelope, statement
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
+from gateway.rules import word
 
 TEXT: Final = "This is a test. Nothing is ordered."
 """What every test order says, and the one thing that it can say."""

@@ -5,9 +5,11 @@ is not asked, and what it moved is moved back.
 """
 
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as clocks
 
 from gateway.envelope import ref_of
-from gateway.rules import FINAL, State
+from gateway.rules import FINAL, ClockRule, State
 from gateway.steps import runs_out
 from gateway.store import Transaction
 from gateway.store.matters import Stage
@@ -44,5 +46,16 @@ def lapsed_elsewhere(said: pb.Statement, header: pb.Header, txn: Transaction) ->
     matters = txn.matters
     state = matters.state(said.envelope)
     row = None if state is None else runs_out(said.clock_rule, header.kind, state, elsewhere=True)
-    if row is not None:
+    if row is not None and _could_run(said.clock_rule, header, txn):
         matters.add_move(said.envelope, row.to, None, said.clock_rule)
+
+
+def _could_run(rule: ClockRule, header: pb.Header, txn: Transaction) -> bool:
+    """Whether the other node can have kept that limit, as far as it is known here."""
+    match rule:
+        case clocks.CLOCK_RULE_EX_POST_VALIDATION:
+            return header.urgency == ids.URGENCY_EMERGENCY
+        case clocks.CLOCK_RULE_LIMITATION_ANSWER:
+            return bool(txn.citing(ref_of(header), ids.KIND_LIMITATION_REQUEST))
+        case _:
+            return True

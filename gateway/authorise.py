@@ -15,7 +15,7 @@ from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 from gateway.receive import Claimed
-from gateway.row_checks import permitted as permitted  # noqa: PLC0414  a question of this stage too
+from gateway.row_checks import permitted
 from gateway.rules import Rule
 
 

@@ -160,15 +160,14 @@ def follow(
         if step.opens is None and state not in FINAL and not then.late:
             about = [matter]
     over = matters[0 if step.opens is not None else 1 :]
-    above = [matter for matter, _ in over]
     writer = _Clocks(header, register, here, policy)
     for matter in about:
         clocks += writer.of(matter, step.clocks)
-        if step.inherits and above:
-            clocks += writer.inherited(matter, above[0])
+        if step.inherits and over:
+            clocks += writer.inherited(matter, over[0][0])
     # A court may decide on what has ended above it meanwhile: no duty begins to run there.
-    if above and not then.late and over[0][1] not in FINAL:
-        clocks += writer.of(above[0], step.above)
+    if over and not then.late and over[0][1] not in FINAL:
+        clocks += writer.of(over[0][0], step.above)
     return Effects(tuple(moves), tuple(clocks))
 
 
@@ -204,9 +203,9 @@ class _Clocks:
         if effect is NO_EFFECT or not keeps_clocks(matter, self.here):
             return
         ref = ref_of(matter)
-        starts = [start for start in effect.starts if self._applies(start)]
+        starts = [start for start in effect.starts if self._applies(start, matter)] if effect.starts else ()
         due = {start.rule: self._due(start.rule, matter) for start in starts}  # before what it continues is stopped
-        if effect.stops:
+        if effect.stops and self.header.outcome in effect.stops_on:
             yield Changed(ref, effect.stops, Change.MET)
         if effect.pauses:
             yield Changed(ref, effect.pauses, Change.PAUSED)
@@ -227,9 +226,9 @@ class _Clocks:
                     due_us = min(due_us, self.header.in_force_until_us)
                 yield self._started(ref_of(matter), clock.rule, from_micros(due_us))
 
-    def _applies(self, start: Start) -> bool:
+    def _applies(self, start: Start, matter: pb.Header) -> bool:
         return (
-            (not start.urgency or self.header.urgency in start.urgency)
+            (not start.urgency or matter.urgency in start.urgency)
             and (not start.on or self.header.outcome in start.on)
             and (start.rule not in _UNTIL or self.header.HasField("in_force_until_us"))
         )
@@ -252,5 +251,5 @@ class _Clocks:
 
     def _started(self, ref: ids.EnvelopeRef, rule: ClockRule, due: datetime) -> Started:
         now = from_micros(self.register.now_us)
-        soon = next_word(rule, now, due, now)
+        soon = next(iter(deadlines.warnings(rule, now, due)), due)
         return Started(ref, rule, self.register.now_us, to_micros(due), to_micros(soon))

@@ -2,10 +2,10 @@
 
 In: a path, and a passphrase or none. Out: a key object. One key a file, mode 0600: under a passphrase
 (`gateway.locked`), or plain: PKCS#8 in PEM (RFC 5958, RFC 7468 section 10, RFC 8410), and of a target key the form of
-`gateway.target_keys`. Which of the two is the caller's
-choice, never the file's: with a passphrase a plain file is refused, so that nobody can put one in the place of a
-locked one. Refuses files that anybody but their owner may touch, and keys of another type: a sealing key cannot be
-used to sign by mistaking one path for another. No message carries a byte of any file.
+`gateway.target_keys`. Which of the two is the caller's choice, never the file's: with a passphrase a plain file is
+refused, so that nobody can put one in the place of a locked one. Refuses files that anybody but their owner may touch,
+and keys of another type: a sealing key cannot be used to sign by mistaking one path for another. No message carries a
+byte of any file.
 """
 
 from dataclasses import dataclass

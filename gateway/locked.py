@@ -11,7 +11,7 @@ The file is JSON of exactly the form that `Locked.dump` writes:
      "public": "8f1c...",                 its public half, hex, or its id; so it can be listed without the passphrase
      "kdf": "argon2id", "passes": 3, "memory": 268435456,      memory in bytes; one lane
      "salt": "...", "nonce": "...",       hex, 16 and 24 bytes
-     "sealed": "..."}                     base64: XChaCha20-Poly1305 of the PKCS#8 PEM
+     "sealed": "..."}                     base64: XChaCha20-Poly1305 of the plain file
 
 The associated data of `sealed` is the file with an empty `sealed`: nothing else in it can be exchanged. Why no
 standard: PKCS#8 as `cryptography` writes it has PBKDF2 alone, which costs an attacker with graphics cards next to
@@ -96,11 +96,11 @@ def is_locked(content: bytes) -> bool:
     return content.startswith(_SIGN)
 
 
-def lock(pem: bytes, algorithm: str, public: bytes, passphrase: Passphrase, cost: Cost = DEFAULT) -> Locked:
+def lock(plain: bytes, algorithm: str, public: bytes, passphrase: Passphrase, cost: Cost = DEFAULT) -> Locked:
     """Put a key under a passphrase.
 
     Args:
-        pem: the private key, PKCS#8 PEM.
+        plain: the private key, as its plain file has it.
         algorithm: one of `ALGORITHMS`.
         public: the public half.
         passphrase: opens it again.
@@ -111,7 +111,7 @@ def lock(pem: bytes, algorithm: str, public: bytes, passphrase: Passphrase, cost
     """
     salt, nonce = nacl.utils.random(pwhash.argon2id.SALTBYTES), nacl.utils.random(Aead.NONCE_SIZE)
     empty = Locked(algorithm, public, cost, salt, nonce, b"")
-    return empty.with_sealed(_box(empty, passphrase).encrypt(pem, empty.dump(), nonce).ciphertext)
+    return empty.with_sealed(_box(empty, passphrase).encrypt(plain, empty.dump(), nonce).ciphertext)
 
 
 def read(content: bytes) -> Locked:
@@ -132,7 +132,7 @@ def read(content: bytes) -> Locked:
 
 
 def unlock(locked: Locked, passphrase: Passphrase) -> bytes:
-    """Return the key's PKCS#8 PEM.
+    """Return the key, as its plain file has it.
 
     Raises:
         Refusal: KEY_FILE, the passphrase is wrong, or the file was changed: nobody can tell which.

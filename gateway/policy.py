@@ -322,14 +322,12 @@ class Policy(_Table):
         """
         return next(self._restrictions(header, rule, here), None)
 
-    def countersigners(self, rule: Rule) -> frozenset[Role]:
-        """Return whose countersignatures our country wants besides the table's, under what its participants send."""
-        return frozenset([each.by for each in self.countersign if each.kind == rule.kind and _adds(each.by, rule)])
+    def countersigners(self, rule: Rule) -> dict[Role, str]:
+        """Return whose countersignatures our country wants besides the table's, under what its participants send.
 
-    def law_of(self, rule: Rule, by: Role) -> str | None:
-        """Return by which law of ours somebody countersigns that; None if only the table wants it, or nobody."""
-        wanted = (each for each in self.countersign if each.kind == rule.kind and _adds(each.by, rule))
-        return next((each.law for each in wanted if each.by is by), None)
+        Each with the law that wants it, in the country's own words.
+        """
+        return {each.by: each.law for each in self.countersign if each.kind == rule.kind and _adds(each.by, rule)}
 
     def length(self, rule: ClockRule) -> Length | None:
         """Return a shorter length of a time limit; None: the table's."""

@@ -13,26 +13,26 @@ border, and each checks what it sees.
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Final, Protocol
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from gateway import row_checks
+from gateway import effects, row_checks
 from gateway.directory import Directory
-from gateway.effects import Effects, OpenClock, Then, follow, is_over, keeps_clocks
+from gateway.effects import Effects, Then, follow, is_over, keeps_clocks
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
-from gateway.identity import Address, Role
+from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.row_checks import Placed
-from gateway.rules import ENDING, FINAL, Kind, Outcome, State, Step, Where, word
-from gateway.steps import FREEZING, LAPSING, ORDERS, PROVISIONAL, REQUESTS, TAKING
+from gateway.rules import ENDING, FINAL, GRANTS, Kind, Outcome, State, Step, Where, word
+from gateway.steps import HOLDING, LAPSING, ORDERS, PROVISIONAL, REQUESTS, RUNS_OUT, runs_out
 from gateway.verify import VerifiedEnvelope
 
 
-class Matters(Protocol):
+class Matters(effects.Matters, Protocol):
     """Where the matters stand that are recorded at this node."""
 
     def chain(self, ref: ids.EnvelopeRef) -> Sequence[tuple[pb.Header, State | None]]:
@@ -43,22 +43,17 @@ class Matters(Protocol):
         """Return the state of a matter; None if that envelope is none."""
         ...
 
-    def clocks(self, ref: ids.EnvelopeRef) -> Sequence[OpenClock]:
-        """Return the time limits that run for a matter, paused and overdue ones too."""
-        ...
 
-
-class Register(Protocol):
+class Register(effects.Register, Protocol):
     """What is recorded at this node."""
-
-    @property
-    def now_us(self) -> int:
-        """The time now, microseconds."""
-        ...
 
     @property
     def matters(self) -> Matters:
         """Where matters stand."""
+        ...
+
+    def of_case(self, case_id: str, kind: Kind) -> Sequence[pb.Header]:
+        """Return the headers of that kind in a case, oldest first."""
         ...
 
     def citing(self, ref: ids.EnvelopeRef, *kinds: Kind) -> Sequence[pb.Header]:
@@ -73,9 +68,16 @@ class Register(Protocol):
 _MOST_LINKS: Final = 15
 """From an envelope up to the first; the longest way of the table has eight, unless somebody forwards in a circle."""
 
+_LONGEST: Final = 8
+_DIGITS: Final = 60
+"""Of sums: the longest amount of the contract has 48."""
 _ENDED: Final = FINAL | ENDING
+_DISPUTED: Final = frozenset({State.SUSPENDED, State.UNBOUND})
+_TAKEN_BACK: Final = ENDING | {State.CLOSED, State.RELEASED, State.UNDELIVERED}
+_REFERRALS: Final = frozenset({ids.KIND_REVIEW_REFERRAL})
+_DECISIONS: Final = frozenset({ids.KIND_REVIEW_DECISION})
+_RUNNING_OUT: Final = frozenset().union(*(row.kinds for row in RUNS_OUT))
 _FIRST: Final = REQUESTS | PROVISIONAL
-_HOLDING: Final = FREEZING | TAKING
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def check(
     """
     case = _case(verified, register, here)  # (1)
     header, step = case.header, case.step
-    also = policy.countersigners(case.rule) if case.from_here else frozenset[Role]()
+    also = policy.countersigners(case.rule) if case.from_here else {}
     row_checks.check_countersigned(case, verified.envelope.signatures[1:], directory, also)  # (2)
     _check_policy(case, policy)
     row_checks.check(case, directory)  # (3) to (5)
@@ -161,7 +163,8 @@ def _case(verified: VerifiedEnvelope, register: Register, here: str) -> _Case:
     known = chain and _was_party(header.sender, chain[0][0])
     if header.cites and not known and (chain or from_here or not row_checks.may_cite_elsewhere(verified.rules)):
         raise Refusal(ErrorCode.UNKNOWN_CITATION, "it cites what is not known here", "cites[0]")
-    if len(chain) > _MOST_LINKS:
+    # What begins anew must leave room for all that can follow, a release not least.
+    if len(chain) > (_MOST_LINKS - _LONGEST if header.kind in REQUESTS else _MOST_LINKS):
         raise Refusal(ErrorCode.OUT_OF_ORDER, f"more than {_MOST_LINKS} envelopes rest on each other", "cites[0]")
     placed = row_checks.place(header, verified.rules, [above for above, _ in chain])
     matters = tuple([(above, state) for above, state in chain if state is not None])
@@ -193,43 +196,93 @@ def _check_state(case: _Case) -> Then:
     if not case.matters:
         raise case.out_of_order("what it cites belongs to no matter here", "cites[0]")
     about, state = case.matters[0]
-    holds = holds_assets(about)
+    holds = _holds_assets(about)
     then = step.then(state, header.outcome, header.ground, holds=holds)
-    if then is None and case.rule.where is Where.ABROAD and not case.from_here:
-        late = step.late(state, header.outcome, header.ground, holds=holds)
-        if late is not None:
-            return Then(late, late=True)
-    if then is None:
-        raise case.out_of_order(f"the {word(about.kind)} is {state.value}: {case.rule} cannot follow now", "cites[0]")
+    if then is None or _has_run_out(case, about, state):
+        return _late(case, about, state, holds=holds)
     _check_above(case)
+    _check_live(case)
+    _check_answers(case)
     if step.needs_open is not None and keeps_clocks(about, case.here):
         running = case.register.matters.clocks(ref_of(about))
         now_us = case.register.now_us
         if not any(clock.rule == step.needs_open and not is_over(clock, now_us) for clock in running):
             raise case.out_of_order("its time limit has run out, or never ran", "created_at_us")
-    return Then(then)
+    lifts = step.lifts and state is State.SUSPENDED and then is not State.UNBOUND
+    return Then(state if lifts and not _was_the_last_claim(case) else then)
+
+
+def _late(case: _Case, about: pb.Header, state: State, *, holds: bool) -> Then:
+    """Return what follows of what is not lawful now, if it may have crossed with what made it so."""
+    if case.rule.where is Where.ABROAD and not case.from_here:
+        if _has_run_out(case, about, state):
+            return Then(state, late=True)  # what follows is said when the limit rings
+        late = case.step.late(state, case.header.outcome, case.header.ground, holds=holds)
+        if late is not None:
+            return Then(late, late=True)
+    raise case.out_of_order(f"the {word(about.kind)} is {state.value}: {case.rule} cannot follow now", "cites[0]")
 
 
 def _check_above(case: _Case) -> None:
     for above in case.above:
         if above.kind in case.step.never_below:
             raise case.out_of_order(f"it rests on a {word(above.kind)}", "cites[0]")
-    if case.step.inherits and case.matters:
-        over = case.matters[0 if case.step.opens is not None else 1]
-        if not any(clock.rule in LAPSING for clock in case.register.matters.clocks(ref_of(over[0]))):
-            raise case.out_of_order(f"the {word(over[0].kind)} above it has no limit to end with", "cites[0]")
+    if case.step.inherits:
+        over, _ = case.matters[0 if case.step.opens is not None else 1]
+        if not any(clock.rule in LAPSING for clock in case.register.matters.clocks(ref_of(over))):
+            raise case.out_of_order(f"the {word(over.kind)} above it has no limit to end with", "cites[0]")
+
+
+def _check_live(case: _Case) -> None:
+    if case.step.undisputed:
+        for matter, standing in case.matters:
+            if standing in _DISPUTED:
+                raise case.out_of_order(f"the {word(matter.kind)} is {standing.value}", "cites[0]")
     if not case.step.needs_live:
         return
     for above, standing in case.matters[1:]:
-        if standing in _ENDED:
+        if standing in _ENDED or _has_run_out(case, above, standing):
             raise case.out_of_order(f"the {word(above.kind)} above it is {standing.value}", "cites[0]")
         if above.kind in _FIRST:
             return  # what a request cites is another matter, e.g. one that was forwarded, and is made anew here
 
 
-def holds_assets(matter: pb.Header) -> bool:
+def _has_run_out(case: _Case, matter: pb.Header, state: State) -> bool:
+    """Whether a limit has ended a matter, though it has not rung yet: the node was down, or has much to say."""
+    if state in FINAL or matter.kind not in _RUNNING_OUT or not keeps_clocks(matter, case.here):
+        return False
+    now_us = case.register.now_us
+    return any(
+        is_over(clock, now_us) and runs_out(clock.rule, matter.kind, state) is not None
+        for clock in case.register.matters.clocks(ref_of(matter))
+    )
+
+
+def _check_answers(case: _Case) -> None:
+    step, register = case.step, case.register
+    if step.once and register.citing(case.header.cites[0], case.header.kind):
+        raise case.out_of_order("it has been answered already", "cites[0]")
+    if step.not_after_refusal:
+        decisions = register.below(case.header.cites[0], (_REFERRALS, _DECISIONS))
+        if any(decision.outcome == ids.OUTCOME_REFUSED for decision in decisions):
+            raise case.out_of_order("a court has refused what it rests on", "cites[0]")
+
+
+def _was_the_last_claim(case: _Case) -> bool:
+    """Whether the claim that is decided is what suspends, and no other suspensive one is undecided."""
+    claim = case.above[0]
+    others = case.register.citing(claim.cites[0], ids.KIND_CLAIM)
+    return claim.outcome == ids.OUTCOME_POSTPONED and all(
+        other.id == claim.id
+        or other.outcome != ids.OUTCOME_POSTPONED
+        or case.register.citing(ref_of(other), ids.KIND_CLAIM_DECISION)
+        for other in others
+    )
+
+
+def _holds_assets(matter: pb.Header) -> bool:
     """Whether a matter asks that assets be held or taken."""
-    return not _HOLDING.isdisjoint(matter.measures[:])
+    return not HOLDING.isdisjoint(matter.measures[:])
 
 
 def _check_rests_on(case: _Case) -> None:
@@ -242,11 +295,16 @@ def _check_rests_on(case: _Case) -> None:
     support = case.register.below(base, step.rests_on)
     if step.same_outcome:
         support = [s for s in support if _decision(s) == _decision(header)]
+    if step.rests_on[-1] == _DECISIONS and header.outcome in GRANTS:
+        # What was taken back from the court is granted no more.
+        support = [s for s in support if case.register.matters.state(s.cites[0]) not in _TAKEN_BACK]
     if not support:
         chain = ", ".join(" or ".join(sorted(map(word, kinds))) for kinds in step.rests_on)
         raise case.out_of_order(f"what it rests on is not recorded: {chain}", "cites[0]")
     if header.outcome and header.outcome not in _outcomes_to_report({s.outcome for s in support}):
         raise case.out_of_order("what it rests on came to another outcome", "outcome")
+    if header.outcome == ids.OUTCOME_REFUSED and header.ground not in {s.ground for s in support}:
+        raise case.out_of_order("what it rests on came to that on another ground", "ground")
     row_checks.check_within(case, support, "what it rests on")
 
 
@@ -267,7 +325,7 @@ def _check_all_ended(case: _Case) -> None:
         return
     for order in _orders_below(case.header.cites[0], case.register):
         state = case.register.matters.state(ref_of(order))
-        if state not in FINAL and holds_assets(order):
+        if state not in FINAL and _holds_assets(order):
             raise case.out_of_order("an order that it rests on still holds assets: release them first", "cites[0]")
 
 
@@ -290,14 +348,18 @@ def _check_total(case: _Case) -> None:
     if not header.HasField("amount"):
         raise case.out_of_order("it names a total, and not what may be recovered here", "amount")
     row_checks.check_sum(case, header.amount, header.order_total)
-    if first is None:
-        return
-    if first.order_total != header.order_total or (
-        len(case.above) > 1 and case.above[1].kind == ids.KIND_CONFISCATION_REQUEST
+    if first is not None and (
+        first.order_total != header.order_total
+        or (len(case.above) > 1 and case.above[1].kind == ids.KIND_CONFISCATION_REQUEST)
     ):
         raise case.out_of_order("it cites the first request on the same order, with the same total", "cites[0]")
-    family = [first, *case.register.citing(ref_of(first), ids.KIND_CONFISCATION_REQUEST)]
-    bound = sum((_bound(each, case.register) for each in family), Decimal(header.amount.amount))
+    same = case.register.of_case(header.case_id, header.kind)
+    family = [each for each in same if each.sender == header.sender and each.order_total == header.order_total]
+    if first is not None:
+        cited = (first, *case.register.citing(ref_of(first), header.kind))
+        family += [each for each in cited if each.case_id != header.case_id]
+    with localcontext(prec=_DIGITS):
+        bound = sum((_bound(each, case.register) for each in family), Decimal(header.amount.amount))
     if bound > Decimal(header.order_total.amount):
         detail = f"all States together could recover {bound}, and the order is {header.order_total.amount}"
         raise case.refused(ErrorCode.EXCEEDS_GRANT, detail, "amount")
@@ -307,7 +369,7 @@ def _bound(request: pb.Header, register: Register) -> Decimal:
     """Return what may still be, or has been, recovered on a request."""
     if register.matters.state(ref_of(request)) not in FINAL:
         return Decimal(request.amount.amount or 0)
-    reports = register.citing(ref_of(request), ids.KIND_EXECUTION_REPORT)
+    reports = register.citing(ref_of(request), ids.KIND_EXECUTION_REPORT, ids.KIND_FINAL_REPORT)
     return max((Decimal(report.amount.amount or 0) for report in reports), default=Decimal(0))
 
 

@@ -33,6 +33,8 @@ from gateway.store.matters import ClockRow
 from gateway.store.transaction import DeliveryRow
 
 ONCE_AN_ISSUER: Final = (frozenset({pb.MILESTONE_ACCEPTED}), statement.FINAL, statement.BY_RECIPIENT)
+MAX_SKEW_US: Final = 300_000_000
+"""Another node's clock may be ahead of ours by five minutes."""
 MAX_REPEATS: Final = 64  # decisions and reports on one envelope, of one node
 _NOT_TAKEN: Final = frozenset({pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED, pb.MILESTONE_REJECTED})
 
@@ -85,7 +87,7 @@ class Scribe:
             f"place {ours.place} of {len(ranked)}{why}; victims, seriousness and place of the offence not weighed"
         )
         txn.state(made, made.recipient)
-        txn.add_event(ref_of(header), _event_name(made.milestone), actor=made.recipient, detail=made.detail)
+        txn.add_event(ref_of(header), event_name(made.milestone), actor=made.recipient, detail=made.detail)
 
     def timed(self, clock: ClockRow, milestone: pb.Milestone.ValueType, header: pb.Header, txn: Transaction) -> None:
         """Tell both parties of a matter that a time limit is due soon, overdue, or has made it lapse."""
@@ -98,7 +100,7 @@ class Scribe:
             made.clock_rule, made.due_us, made.recipient = clock.rule, clock.due_at_us, recipient
             txn.state(made, recipient or way_to_sender(header, self.here))
         name = measures.ClockRule.Name(clock.rule)
-        txn.add_event(clock.ref, _event_name(milestone), actor=str(Address.of_node(self.here)), detail=name)
+        txn.add_event(clock.ref, event_name(milestone), actor=str(Address.of_node(self.here)), detail=name)
 
     def refused(self, claimed: Claimed, error: Refusal, txn: Transaction) -> Pending:
         """State that this node does not take it, and by which rule."""
@@ -127,6 +129,8 @@ class Scribe:
             raise Refusal(
                 ErrorCode.ILLEGAL_TRANSITION, "it has not expired: take it, or leave it unacknowledged", "held"
             )
+        # Who has answered it had it, whatever he says after its time has run out.
+        held = held or (row.header is not None and _answered(row.header, recipient, txn))
         if not deliver.is_final(row):
             txn.move(row, Event.CONFIRM if held else Event.EXPIRE)
             if row.header is not None:
@@ -140,7 +144,7 @@ class Scribe:
             if said.milestone == pb.MILESTONE_REJECTED and _answered(row.header, recipient, txn):
                 raise Refusal(ErrorCode.BAD_RECEIPT, "who has answered it could read it", "milestone")
             if _is_news(said, txn) and txn.add_receipt(ack, said, way_to_sender(row.header, self.here)):
-                txn.add_event(ref_of(row.header), _event_name(said.milestone), actor=recipient, code=said.code)
+                txn.add_event(ref_of(row.header), event_name(said.milestone), actor=recipient, code=said.code)
                 if said.milestone == pb.MILESTONE_REJECTED:
                     afterwards.not_taken(row.header, txn, arrived=True)
 
@@ -214,8 +218,9 @@ class Scribe:
         statement.check_subject(said, header, fingerprint)
         if Address.parse(said.issuer, allow_node=True).node != peer_node:
             raise Refusal(ErrorCode.BAD_RECEIPT, f"node {peer_node} may not relay what {said.issuer} says", "issuer")
+        _check_credible(said, header, txn)
         if _is_news(said, txn) and txn.add_receipt(receipt, said, header.sender):
-            name = _event_name(said.milestone)
+            name = event_name(said.milestone)
             limit = measures.ClockRule.Name(said.clock_rule) if said.clock_rule else ""
             txn.add_event(said.envelope, name, actor=said.issuer, code=said.code, detail=said.detail or limit)
             if said.milestone == pb.MILESTONE_LAPSED:
@@ -232,7 +237,7 @@ class Scribe:
             made.code, made.detail = errors_pb2.ERROR_CODE_EXPIRED, "it expired before it was delivered"
             afterwards.not_taken(header, txn, arrived=Address.parse(header.recipients[0]).node == self.here)
         txn.state(made, way_to_sender(header, self.here))
-        txn.add_event(ref_of(header), _event_name(milestone), actor=recipient, code=made.code)
+        txn.add_event(ref_of(header), event_name(milestone), actor=recipient, code=made.code)
 
     def _statement(
         self, header: pb.Header, fingerprint: bytes, milestone: pb.Milestone.ValueType, txn: Transaction
@@ -254,6 +259,29 @@ def _candidate(header: pb.Header, txn: Transaction) -> Candidate:
         created_at=from_micros(header.created_at_us),
         recorded_at=from_micros(moves[0].at_us),
     )
+
+
+def _check_credible(said: pb.Statement, header: pb.Header, txn: Transaction) -> None:
+    """Take no word of another node, or of its participant, that our own records contradict.
+
+    Raises:
+        Refusal: BAD_RECEIPT: refused after it was accepted; expired before its time; unread, by who has answered;
+            lapsed before it was due; or what is for the recipient alone.
+    """
+    before = txn.words(said.envelope, said.issuer)
+    contradicted = {
+        pb.MILESTONE_REFUSED: pb.MILESTONE_ACCEPTED in before,
+        pb.MILESTONE_EXPIRED: not _expired_by(header, said.at_us) or said.at_us > txn.now_us + MAX_SKEW_US,
+        pb.MILESTONE_REJECTED: _answered(header, said.issuer, txn),
+        pb.MILESTONE_LAPSED: not 0 < said.due_us <= said.at_us,
+        pb.MILESTONE_COMPETING: True,
+    }
+    if contradicted.get(said.milestone, False):
+        raise Refusal(ErrorCode.BAD_RECEIPT, "what is recorded here contradicts it", "milestone")
+
+
+def _expired_by(header: pb.Header, at_us: int) -> bool:
+    return header.HasField("expires_at_us") and header.expires_at_us <= at_us
 
 
 def _answered(header: pb.Header, recipient: str, txn: Transaction) -> bool:
@@ -278,5 +306,6 @@ def _expired(row: DeliveryRow, txn: Transaction) -> bool:
     return header is not None and header.HasField("expires_at_us") and header.expires_at_us <= txn.now_us
 
 
-def _event_name(milestone: pb.Milestone.ValueType) -> str:
+def event_name(milestone: pb.Milestone.ValueType) -> str:
+    """Return the name of the event that stands beside a statement, e.g. envelope.delivered."""
     return "envelope." + pb.Milestone.Name(milestone).removeprefix("MILESTONE_").lower()

@@ -8,11 +8,12 @@ with what it remembers of that. So what is refused early is refused with the nod
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
@@ -24,22 +25,23 @@ from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import grounds
 from gateway.identity import Address, Role
-from gateway.rules import CaseRule, DataClass, Kind, Link, Measure, Rule, Step, Where, word
+from gateway.rules import GRANTS, CaseRule, DataClass, Kind, Link, Measure, Rule, Step, Where, word
 from gateway.steps import BY_CITATION, ORDERS, PROVISIONAL, REQUESTS, RULES, STEPS
 
 NEVER_REQUIRED: Final = "*"
 """In an instrument's `no_dual_criminality`: it asks for it for no offence at all."""
 
 _RULES: Final = frozenset(RULES)
+_ELSEWHERE: Final = frozenset(step.rule for step in STEPS if step.cites_elsewhere)
 _REMEMBERED_QUESTIONS: Final = 1024
 """Which rules fit which roles: more than are asked, unless every participant has other roles."""
 _ASKED: Final = REQUESTS | PROVISIONAL | ORDERS | {ids.KIND_DRAFT}
 """What can be refused, postponed or impossible on a ground."""
 _TEST_CASE: Final = re.compile(r"TEST-[0-9a-f]{32}", re.ASCII)
 """Nobody mistakes it for a case, and as it is random nothing was made for it before."""
-_GRANTS: Final = frozenset({ids.OUTCOME_GRANTED, ids.OUTCOME_PARTLY_GRANTED})
 _GRANTS_NOTHING: Final = frozenset({ids.OUTCOME_REFUSED, ids.OUTCOME_POSTPONED})
-_ALLOWING: Final = _GRANTS | {ids.OUTCOME_UNSPECIFIED}
+_ALLOWING: Final = GRANTS | {ids.OUTCOME_UNSPECIFIED}
+_CANNOT_SAY: Final = "this kind of envelope cannot say that"
 _DUAL: Final = "dual_criminality"
 _DUALLY_CRIMINAL: Final = frozenset(
     {
@@ -74,7 +76,7 @@ class Placed:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that is above it is known here; at a node it always is."""
+        """Whether all that is above it is known here; at a node it is, save where a row cites what went elsewhere."""
         return not (self.above[-1] if self.above else self.header).cites
 
     def refused(self, code: ErrorCode, detail: str, where: str) -> Refusal:
@@ -132,11 +134,8 @@ def may_cite_elsewhere(rules: Sequence[Rule]) -> bool:
     return any(rule in _ELSEWHERE for rule in rules)
 
 
-_ELSEWHERE: Final = frozenset(step.rule for step in STEPS if step.cites_elsewhere)
-
-
 def rows(rule: Rule) -> tuple[Step, ...]:
-    """Return the rows of a rule, which differ in what they cite; one at least."""
+    """Return the rows of a rule, which differ in what they cite; none if the table has no such rule."""
     return tuple(step for step in STEPS if step.rule == rule)
 
 
@@ -149,7 +148,7 @@ def check_countersigned(
     placed: Placed,
     signatures: Iterable[pb.Signature],
     directory: Directory,
-    also: frozenset[Role] = frozenset(),
+    also: Mapping[Role, str] = MappingProxyType({}),
 ) -> None:
     """Check that it bears the signatures that it needs besides the sender's, of the sender's own country.
 
@@ -157,14 +156,14 @@ def check_countersigned(
         placed: the header in its row.
         signatures: the countersignatures.
         directory: who has which roles.
-        also: whose the country's own law wants besides the table's.
+        also: whose the country's own law wants besides the table's, and its words.
 
     Raises:
         Refusal: NOT_COUNTERSIGNED.
     """
-    wanted, step = also, placed.step
+    wanted, step = dict(also), placed.step
     if step.countersigned_by is not None and placed.header.urgency != step.countersigned_unless:
-        wanted |= {step.countersigned_by}
+        wanted[step.countersigned_by] = step.law
     if not wanted:
         return
     home = Address.parse(placed.header.sender).node
@@ -174,10 +173,10 @@ def check_countersigned(
         if Address.parse(signed.signer, allow_node=True).node == home
         for role in directory.roles(signed.signer)
     }
-    for role in wanted:
+    for role, law in wanted.items():
         if role not in roles:
-            detail = f"the countersignature of a {role.value} of {home} is missing"
-            raise placed.refused(ErrorCode.NOT_COUNTERSIGNED, detail, "signatures")
+            detail = f"the countersignature of a {role.value} of {home} is missing ({law})"
+            raise Refusal(ErrorCode.NOT_COUNTERSIGNED, detail, "signatures")
 
 
 def check(placed: Placed, directory: Directory) -> None:
@@ -253,9 +252,8 @@ def check_content(placed: Placed, directory: Directory) -> None:
         raise placed.out_of_order(_CANNOT_SAY, "order_total")
     if not step.may_end and header.HasField("in_force_until_us"):
         raise placed.out_of_order(_CANNOT_SAY, "in_force_until_us")
-
-
-_CANNOT_SAY: Final = "this kind of envelope cannot say that"
+    if header.HasField("in_force_until_us") and header.in_force_until_us <= header.created_at_us:
+        raise placed.out_of_order("it ended before it was made", "in_force_until_us")
 
 
 def _check_test(header: pb.Header) -> None:
@@ -274,9 +272,7 @@ def _check_outcome(placed: Placed) -> None:
     refuses = header.outcome == ids.OUTCOME_REFUSED
     needs_ground = header.outcome == ids.OUTCOME_POSTPONED or (refuses and not step.ground_optional)
     # Art. 8(1) may be applied to a part.
-    may_have_ground = (
-        needs_ground or refuses or header.outcome == ids.OUTCOME_PARTLY_GRANTED or step.grounds == grounds.CONSULTED
-    )
+    may_have_ground = needs_ground or refuses or header.outcome == ids.OUTCOME_PARTLY_GRANTED or step.consults
     if (needs_ground and not header.ground) or (header.ground and not may_have_ground):
         detail = "a ground belongs to what is refused, wholly or in part, or postponed, and that needs one"
         raise placed.out_of_order(detail, "ground")
@@ -309,7 +305,7 @@ def _check_dual_criminality(placed: Placed, directory: Directory) -> None:
     absent = said == ids.DUAL_CRIMINALITY_ABSENT
     if absent != (header.ground == ids.GROUND_NO_DUAL_CRIMINALITY):
         raise placed.out_of_order("absent dual criminality is its own ground, and no other's (Art. 8(1)(e))", _DUAL)
-    if header.outcome in _GRANTS and not absent and said not in _DUALLY_CRIMINAL:
+    if header.outcome in GRANTS and not absent and said not in _DUALLY_CRIMINAL:
         raise placed.out_of_order("what is granted is criminal here too, or that need not be asked (Art. 3)", _DUAL)
     if said in (ids.DUAL_CRIMINALITY_LISTED_OFFENCE, ids.DUAL_CRIMINALITY_NOT_REQUIRED):
         relied_on = next((above.instrument for above in placed.above if above.instrument), "")
@@ -361,11 +357,11 @@ def check_within_cited(placed: Placed) -> None:
     """Check that it asks, grants, orders or reports no more than the cited envelope did, where the row says so.
 
     Raises:
-        Refusal: EXCEEDS_GRANT.
+        Refusal: EXCEEDS_GRANT; OUT_OF_ORDER, a report on what is to be confiscated does not say how much was recovered.
     """
     header, cited = placed.header, placed.cited
     capped = cited is not None and cited.kind == ids.KIND_CONFISCATION_REQUEST and cited.HasField("amount")
-    reports = header.kind == ids.KIND_EXECUTION_REPORT and header.outcome in _GRANTS
+    reports = header.kind == ids.KIND_EXECUTION_REPORT and header.outcome in GRANTS
     if capped and reports and not header.HasField("amount"):
         raise placed.out_of_order("it does not say how much was recovered, which others deduct (Art. 18(4))", "amount")
     if cited is not None and placed.step.within:

@@ -36,6 +36,8 @@ class Where(Enum):
     HOME = "at home"
     ABROAD = "abroad"
 
+    __hash__ = object.__hash__  # see Role
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -82,6 +84,8 @@ class State(Enum):
     CLOSED = "closed"
     UNDELIVERED = "undelivered"  # another node refused it, or it expired on the way
     TOLD = "told"  # it asked for nothing
+
+    __hash__ = object.__hash__  # see Role
 
 
 class Turn(Enum):
@@ -160,6 +164,8 @@ class CaseRule(Enum):
 
 
 ANY_OUTCOME: Final = frozenset(ids.Outcome.values())
+GRANTS: Final = frozenset({ids.OUTCOME_GRANTED, ids.OUTCOME_PARTLY_GRANTED})
+"""Wholly or in part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +207,7 @@ class Effect:
 
     starts: tuple[Start, ...] = ()
     stops: frozenset[ClockRule] = frozenset()
+    stops_on: frozenset[Outcome] = ANY_OUTCOME
     pauses: frozenset[ClockRule] = frozenset()
     resumes: frozenset[ClockRule] = frozenset()
 
@@ -216,9 +223,8 @@ class Step:
     law: str
     cites: frozenset[Kind] = frozenset()  # it cites one envelope of one of these kinds; empty: none
     link: Link = Link.ANSWERS
-    cites_elsewhere: bool = (
-        False  # what it cites may have gone to a third country, so its recipient's node knows it not
-    )
+    # What it cites may have gone to a third country, so its recipient's node knows it not.
+    cites_elsewhere: bool = False
     case: CaseRule = CaseRule.FREE
     opens: State | None = None  # it is a matter itself, which begins so
     moves: tuple[Move, ...] = ()  # of the matter that it is about
@@ -226,10 +232,15 @@ class Step:
     countersigned_by: Role | None = None  # a participant of the sender's own country with this role
     countersigned_unless: Urgency | None = None
     needs_live: bool = False  # no matter above has ended or is ending
+    undisputed: bool = False  # no matter that it is about, or above, is suspended by a claim or lost to one
+    once: bool = False  # only one such answer to what it cites
+    lifts: bool = False  # of a suspension, only the last suspensive claim's own decision; else it stays suspended
+    not_after_refusal: bool = False  # no court has refused what it rests on
     needs_open: ClockRule | None = None  # only while this limit runs
     outcomes: frozenset[Outcome] = frozenset({ids.OUTCOME_UNSPECIFIED})
     grounds: frozenset[Ground] = frozenset()  # only these; empty: those that grounds.py has for it
     ground_optional: bool = False  # a refusal without one, e.g. of a claim
+    consults: bool = False  # it has no outcome, and may name the ground on which one means to refuse
     reviews: bool = False  # says how dual criminality was answered
     measures: frozenset[Measure] = frozenset()  # at most these
     data_classes: frozenset[DataClass] = frozenset()

@@ -27,6 +27,7 @@ from gateway.rules import (
     DONE,
     ENDING,
     FINAL,
+    NO_EFFECT,
     OPEN,
     STANDING,
     UNANSWERED,
@@ -66,8 +67,10 @@ FREEZING: Final[frozenset[Measure]] = frozenset(
     {ids.MEASURE_BLOCK_WITHDRAWAL, ids.MEASURE_BLOCK_CONVERSION, ids.MEASURE_HOLD_INCOMING}
 )
 TAKING: Final[frozenset[Measure]] = frozenset({ids.MEASURE_CONFISCATE, ids.MEASURE_TRANSFER})
+HOLDING: Final = FREEZING | TAKING
+"""What asks that assets be held or taken."""
 _TAKE_DOWN: Final[frozenset[Measure]] = frozenset({ids.MEASURE_TAKE_DOWN})
-_ALL_MEASURES = FREEZING | TAKING | _TAKE_DOWN
+_ALL_MEASURES = HOLDING | _TAKE_DOWN
 _CLASSES: Final = frozenset(ids.DataClass.values()) - {ids.DATA_CLASS_UNSPECIFIED}
 _IDENTITY: Final[frozenset[DataClass]] = frozenset({ids.DATA_CLASS_SUBSCRIBER, ids.DATA_CLASS_IDENTIFICATION})
 
@@ -130,7 +133,7 @@ def _executed(before: frozenset[State]) -> tuple[Move, ...]:
             again | {State.CONFIRMED, State.SUSPENDED, State.UNBOUND},
             State.IMPOSSIBLE,
             _REFUSED,
-            frozenset({ids.GROUND_ALREADY_CONFISCATED, ids.GROUND_DESTROYED}),
+            grounds.FOR_GOOD,
         ),
         Move(again, State.UNAVAILABLE, _REFUSED),
         Move(frozenset({State.CONFIRMED, State.SUSPENDED, State.UNBOUND})),
@@ -143,8 +146,22 @@ _DECIDED = (
     Move(UNDECIDED, State.REFUSED, _REFUSED),
     Move(UNDECIDED, State.POSTPONED, _POSTPONED),
 )
-
-
+_RELEASED = (
+    Move(frozenset({State.WITHDRAWN}), State.RELEASED, _GRANTED),
+    Move(ALLOWED | STANDING | {State.UNAVAILABLE}, State.RELEASED, _GRANTED, holds=True),
+    Move(frozenset({State.UNBOUND}), State.RELEASED, _GRANTED),
+    Move(STANDING, None, _PARTLY, holds=True),
+)
+_CLAIMED = (
+    Move(DONE, State.SUSPENDED, _POSTPONED),
+    Move(ALLOWED | STANDING, None, _NONE),
+)
+_CLAIM_DECIDED = (
+    Move(frozenset({State.SUSPENDED}), State.UNBOUND, _GRANTED),
+    Move(frozenset({State.SUSPENDED}), State.EXECUTED, _PARTLY | _REFUSED),
+    Move(ALLOWED | STANDING, State.UNBOUND, _GRANTED),
+    Move(ALLOWED | STANDING),
+)
 _STAYS = Move(OPEN)
 _FOUND = ALLOWED | DONE | {State.UNAVAILABLE}
 
@@ -209,7 +226,7 @@ _BETWEEN_STATES: Final = (
             within=False,
             targets=True,
             may_end=True,
-            clocks=Effect(starts=_BY_FREEZE),
+            clocks=Effect(starts=(*_BY_FREEZE, _UNTIL)),
         )
         for cites in (frozenset[Kind](), frozenset[Kind]({ids.KIND_FREEZE_REQUEST}))
     ),
@@ -278,7 +295,6 @@ _BETWEEN_STATES: Final = (
         within=False,
         measures=frozenset({ids.MEASURE_TRANSFER}),
         needs_measure=True,
-        asks=True,
         amounts=True,
         clocks=Effect(starts=(Start(clocks.CLOCK_RULE_ORDINARY_DECISION),)),
     ),
@@ -316,13 +332,14 @@ _BETWEEN_STATES: Final = (
             ),
             crosses=_ANSWERS_CROSS,
             grounds=grounds.CONSULTED,
+            consults=True,
             clocks=effect,
         )
         for cites, law, effect in (
             (
                 REQUESTS - {ids.KIND_EVIDENCE_REQUEST, ids.KIND_ENFORCEMENT_REQUEST},
                 "2018/1805 Art. 8(2), 19(2): consultation before any refusal",
-                Effect(),
+                NO_EFFECT,
             ),
             (
                 frozenset[Kind]({ids.KIND_EVIDENCE_REQUEST}),
@@ -380,6 +397,7 @@ _BETWEEN_STATES: Final = (
         measures=_ALL_MEASURES,
         data_classes=_CLASSES,
         grants=True,
+        clocks=Effect(resumes=_PRODUCING),  # whoever decides needs no answer any more
         rests_on=(frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KIND_REVIEW_DECISION})),
         all_ended_on=_REFUSED,  # no order given on another referral may go on
         same_outcome=True,
@@ -439,12 +457,7 @@ _BETWEEN_STATES: Final = (
         law="2018/1805 Art. 27(3), 12(2): measures are ended, and that is confirmed",
         cites=REQUESTS,
         case=CaseRule.SAME,
-        moves=(
-            Move(frozenset({State.WITHDRAWN}), State.RELEASED, _GRANTED),
-            Move(ALLOWED | STANDING | {State.UNAVAILABLE}, State.RELEASED, _GRANTED, holds=True),
-            Move(frozenset({State.UNBOUND}), State.RELEASED, _GRANTED),
-            Move(STANDING, None, _PARTLY, holds=True),
-        ),
+        moves=_RELEASED,
         crosses=_ANSWERS_CROSS,
         outcomes=_GRANTED | _PARTLY,
         all_ended_on=_GRANTED,
@@ -497,10 +510,7 @@ _BETWEEN_STATES: Final = (
         law="2018/1805 Art. 33(4): the issuing authority is told of any remedy",
         cites=FREEZES,
         case=CaseRule.SAME,
-        moves=(
-            Move(DONE, State.SUSPENDED, _POSTPONED),
-            Move(ALLOWED | STANDING, None, _NONE),
-        ),
+        moves=_CLAIMED,
         crosses=_ANSWERS_CROSS,
         outcomes=_NONE | _POSTPONED,
         grounds=frozenset({ids.GROUND_REMEDY_INVOKED}),
@@ -517,14 +527,20 @@ _BETWEEN_STATES: Final = (
         cites=frozenset({ids.KIND_CLAIM}),
         link=Link.REPORTS_ON,
         case=CaseRule.SAME,
-        moves=(
-            Move(frozenset({State.SUSPENDED}), State.UNBOUND, _GRANTED),
-            Move(frozenset({State.SUSPENDED}), State.EXECUTED, _PARTLY | _REFUSED),
-            Move(ALLOWED | STANDING),
-        ),
+        moves=_CLAIM_DECIDED,
         crosses=_ANSWERS_CROSS,
         outcomes=_RESULTS,
         ground_optional=True,
+        once=True,
+        lifts=True,
+        rests_on=(
+            frozenset({ids.KIND_REVIEW_REFERRAL}),
+            frozenset({ids.KIND_REVIEW_DECISION}),
+            frozenset({ids.KIND_CLAIM}),
+            frozenset({ids.KIND_CLAIM_DECISION}),
+        ),
+        rests_above=True,
+        same_outcome=True,
     ),
     Step(
         rule=Rule(ids.KIND_PRIORITY_DECISION, _M, _I, _ABROAD),
@@ -566,6 +582,7 @@ _BETWEEN_STATES: Final = (
         moves=(Move(DONE | {State.UNBOUND}, State.DISPOSED),),
         crosses=_ANSWERS_CROSS,
         amounts=True,
+        all_ended_on=_NONE,  # what was transferred is released, too: as confiscated
     ),
     Step(
         rule=Rule(ids.KIND_CLOSURE, _I, _M, _ABROAD),
@@ -672,6 +689,7 @@ _BEFORE_THE_COURT: Final = (
                 may_end=True,
                 above=Effect(
                     stops=_DECIDING,
+                    stops_on=_RESULTS,  # what is postponed is still to be decided
                     starts=(
                         Start(clocks.CLOCK_RULE_URGENT_EXECUTION, urgency=_URGENT | _EMERGENCY, on=_GRANTED | _PARTLY),
                     ),
@@ -742,10 +760,7 @@ _BEFORE_THE_COURT: Final = (
         cites=frozenset({ids.KIND_REVIEW_DECISION}),
         link=Link.REPORTS_ON,
         case=CaseRule.SAME,
-        moves=(
-            Move(DONE, State.SUSPENDED, _POSTPONED),
-            Move(ALLOWED | STANDING, None, _NONE),
-        ),
+        moves=_CLAIMED,
         outcomes=_NONE | _POSTPONED,
         grounds=frozenset({ids.GROUND_REMEDY_INVOKED}),
     ),
@@ -755,13 +770,11 @@ _BEFORE_THE_COURT: Final = (
         cites=frozenset({ids.KIND_CLAIM}),
         link=Link.REPORTS_ON,
         case=CaseRule.SAME,
-        moves=(
-            Move(frozenset({State.SUSPENDED}), State.UNBOUND, _GRANTED),
-            Move(frozenset({State.SUSPENDED}), State.EXECUTED, _PARTLY | _REFUSED),
-            Move(ALLOWED | STANDING),
-        ),
+        moves=_CLAIM_DECIDED,
         outcomes=_RESULTS,
         ground_optional=True,
+        once=True,
+        lifts=True,
     ),
     Step(
         rule=Rule(ids.KIND_PRIORITY_DECISION, _C, _M, _HOME),
@@ -778,12 +791,7 @@ _BEFORE_THE_COURT: Final = (
         cites=frozenset({ids.KIND_REVIEW_DECISION}),
         link=Link.REPORTS_ON,
         case=CaseRule.SAME,
-        moves=(
-            Move(frozenset({State.WITHDRAWN}), State.RELEASED, _GRANTED),
-            Move(ALLOWED | STANDING | {State.UNAVAILABLE}, State.RELEASED, _GRANTED, holds=True),
-            Move(frozenset({State.UNBOUND}), State.RELEASED, _GRANTED),
-            Move(STANDING, None, _PARTLY, holds=True),
-        ),
+        moves=_RELEASED,
         outcomes=_GRANTED | _PARTLY,
         all_ended_on=_GRANTED,
     ),
@@ -817,6 +825,7 @@ _AT_THE_EXCHANGE: Final = (
         moves=(Move(_FOUND | STANDING),),
         opens=State.ASKED,
         needs_live=True,
+        undisputed=True,
         measures=FREEZING | TAKING,
         data_classes=_CLASSES,
         asks=True,
@@ -851,6 +860,7 @@ _AT_THE_EXCHANGE: Final = (
         opens=State.ASKED,
         countersigned_by=_M,
         needs_live=True,
+        undisputed=True,
         measures=TAKING,
         asks=True,
         clocks=Effect(starts=(Start(clocks.CLOCK_RULE_PROVIDER_OBJECTION),)),
@@ -869,6 +879,7 @@ _AT_THE_EXCHANGE: Final = (
             asks=True,
             may_end=True,
             inherits=True,
+            not_after_refusal=True,
             clocks=Effect(starts=(Start(clocks.CLOCK_RULE_PROVIDER_OBJECTION),)),
         )
         for giver in (_F, _P)

@@ -74,9 +74,8 @@ class TargetKey(Hidden):
     def __init__(self, epoch: int, not_before: datetime, not_after: datetime, secret: bytes) -> None:
         if not 0 < epoch <= MAX_EPOCH or len(secret) != SECRET_BYTES:
             raise _bad("an epoch from 1 and 32 secret bytes are wanted")
-        if not datetime(1970, 1, 1, tzinfo=UTC) <= not_before < not_after or not_before.microsecond:
-            raise _bad("a window in whole seconds that ends after it begins is wanted")
-        if not_after.microsecond:
+        in_order = datetime(1970, 1, 1, tzinfo=UTC) <= not_before < not_after
+        if not in_order or not_before.microsecond or not_after.microsecond:
             raise _bad("a window in whole seconds that ends after it begins is wanted")
         self.epoch: Final = epoch
         self.not_before: Final = not_before

@@ -20,7 +20,6 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway import afterwards, deliver, envelope, statement, timekeeper
-from gateway.authorise import permitted
 from gateway.clock import from_micros, to_micros
 from gateway.directory import Directory
 from gateway.dispatch import dispatch
@@ -33,6 +32,7 @@ from gateway.policy import Policy
 from gateway.procedure import LawfulStep, check
 from gateway.receipt import Scribe
 from gateway.record import record
+from gateway.row_checks import permitted
 from gateway.rules import FINAL, State, Where, word
 from gateway.steps import STEPS
 from gateway.store import Transaction, open_store
@@ -79,6 +79,7 @@ class Countries:
     on_the_way: deque[tuple[str, pb.SignedEnvelope]] = field(default_factory=deque)
     words: deque[tuple[str, pb.Receipt]] = field(default_factory=deque)
     told: list[tuple[str, pb.Statement]] = field(default_factory=list)  # to whom, what
+    unheard: list[pb.Statement] = field(default_factory=list)  # what the other node did not believe
     refused: list[tuple[pb.Header, Refusal]] = field(default_factory=list)  # by the recipient's node
     _made: int = 0
 
@@ -338,8 +339,11 @@ class Countries:
     def _hear(self, here: str, receipt: pb.Receipt) -> None:
         node = self.nodes[here]
         issuer = Address.parse(receipt.signature.signer, allow_node=True).node
-        with self._transaction(node) as txn:
-            node.scribe.heard(receipt, issuer, txn)
+        try:
+            with self._transaction(node) as txn:
+                node.scribe.heard(receipt, issuer, txn)
+        except Refusal:
+            self.unheard.append(pb.Statement.FromString(receipt.statement))
 
     @contextmanager
     def _transaction(self, node: Node) -> Iterator[Transaction]:

@@ -15,7 +15,7 @@ from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import persons_pb2 as persons
 
-from gateway import codec
+from gateway import codec, rules
 from gateway.errors import Refusal
 from gateway.formats import json_form
 from gateway.formats.codes import Code, refuse
@@ -33,7 +33,7 @@ ALONE: Final[Mapping[str, type[Message]]] = MappingProxyType(
 
 KINDS: Final[Mapping[str, type[Message]]] = MappingProxyType(
     {
-        **{ids.Kind.Name(kind).removeprefix("KIND_").lower().replace("_", "-"): body for kind, body in BODIES.items()},
+        **{rules.word(kind): body for kind, body in BODIES.items()},
         **ALONE,
     }
 )

@@ -17,8 +17,9 @@ from gateway.cli import procedure_words as words
 from gateway.cli.procedure_page import page
 from gateway.errors import ErrorCode
 from gateway.identity import Role
+from gateway.row_checks import rows
 from gateway.rules import ACTS_NEXT, Kind, Rule, State, Step, Turn, Where, word
-from gateway.steps import INTELLIGENCE, RULES, STEPS
+from gateway.steps import INTELLIGENCE, STEPS
 
 _KINDS: Final = {word(value): value for value in ids.Kind.values() if value}
 _ROLES: Final = [role.value for role in Role if role is not Role.NODE]
@@ -30,7 +31,7 @@ _NOTHING: Final = "nothing"
     epilog="\b\nExample:\n  rogatory procedure explain domestic-order --from court --to exchange",
 )
 @click.option("--markdown", is_flag=True, help="As a page with diagrams.")
-@click.option("--kind", type=click.Choice(sorted(_KINDS)), help="Only rows of this kind.")
+@click.option("--kind", metavar="KIND", type=click.Choice(sorted(_KINDS)), help="Only rows of this kind.")
 @click.option("--role", type=click.Choice(_ROLES), help="Only rows from or to this role.")
 @output.json_option
 @click.pass_context
@@ -114,12 +115,12 @@ def answer(asked: Question) -> Answer:
     """Return what the table says, in the order in which a node asks it: roles, what is cited, the state."""
     wheres = [asked.where] if asked.where is not None else Where
     rules = (Rule(asked.kind, asked.sender, asked.recipient, where) for where in wheres)
-    rows = tuple(chain.from_iterable(_ROWS.get(rule, ()) for rule in rules))
-    if not rows:
+    found = tuple(chain.from_iterable(map(rows, rules)))
+    if not found:
         return Answer((), ErrorCode.NOT_PERMITTED, tuple(_why_not_permitted(asked)))
-    fitting = tuple(step for step in rows if asked.citing is None or asked.citing in (step.cites or {_NO_KIND}))
+    fitting = tuple(step for step in found if asked.citing is None or asked.citing in (step.cites or {_NO_KIND}))
     if not fitting:
-        return Answer((), ErrorCode.OUT_OF_ORDER, tuple(_why_not_cited(asked, rows)))
+        return Answer((), ErrorCode.OUT_OF_ORDER, tuple(_why_not_cited(asked, found)))
     lawful = tuple(step for step in fitting if asked.state is None or not step.moves or asked.state in step.at)
     if not lawful:
         return Answer((), ErrorCode.OUT_OF_ORDER, tuple(_why_not_now(asked.state, fitting)))
@@ -127,7 +128,6 @@ def answer(asked: Question) -> Answer:
 
 
 _NO_KIND: Final = ids.KIND_UNSPECIFIED
-_ROWS: Final = {rule: tuple(step for step in STEPS if step.rule == rule) for rule in RULES}
 
 
 def _why_not_permitted(asked: Question) -> Iterator[str]:
@@ -144,22 +144,21 @@ def _why_not_permitted(asked: Question) -> Iterator[str]:
         yield "No node takes this kind at all."
 
 
-def _why_not_cited(asked: Question, rows: Sequence[Step]) -> Iterator[str]:
-    named = f"a {word(asked.citing)}" if asked.citing else _NOTHING
-    yield f"It does not cite {named}."
+def _why_not_cited(asked: Question, found: Sequence[Step]) -> Iterator[str]:
+    yield f"It cites no {word(asked.citing)}." if asked.citing else "It has to cite something."
     if asked.citing in INTELLIGENCE:
         yield "Nothing rests on intelligence (UNCAC Art. 46(4)-(5); INTERPOL Silver Notice)."
-    for step in rows:
+    for step in found:
         yield f"{step.rule} cites {words.cites(step)} ({step.law})"
 
 
-def _why_not_now(state: State | None, rows: Sequence[Step]) -> Iterator[str]:
+def _why_not_now(state: State | None, found: Sequence[Step]) -> Iterator[str]:
     if state is not None:
         turn = ACTS_NEXT[state]
         yield f"The matter is {state.value}: " + (
             "it has ended." if turn is Turn.NOBODY else f"{turn.value} acts next."
         )
-    for step in rows:
+    for step in found:
         yield f"{step.rule} is lawful while it is {words.listed(step.at)} ({step.law})"
         if state in step.crosses:
             yield "From another node it is still taken then, for it may have crossed; its own node refuses to send it."
@@ -168,12 +167,17 @@ def _why_not_now(state: State | None, rows: Sequence[Step]) -> Iterator[str]:
 @command.command(
     epilog="\b\nExample:\n  rogatory procedure explain closure --from investigator --to central-authority --state asked"
 )
-@click.argument("kind", type=click.Choice(sorted(_KINDS)))
+@click.argument("kind", metavar="KIND", type=click.Choice(sorted(_KINDS)))
 @click.option("--from", "sender", required=True, type=click.Choice(_ROLES), help="Role of the sender.")
 @click.option("--to", "recipient", required=True, type=click.Choice(_ROLES), help="Role of the recipient.")
 @click.option("--at-home", "where", flag_value=Where.HOME.value, help="Within one country.")
 @click.option("--abroad", "where", flag_value=Where.ABROAD.value, help="From one country to another.")
-@click.option("--citing", type=click.Choice([_NOTHING, *sorted(_KINDS)]), help="Kind of what it cites.")
+@click.option(
+    "--citing",
+    metavar="KIND",
+    type=click.Choice([_NOTHING, *sorted(_KINDS)]),
+    help=f"Kind of what it cites, or: {_NOTHING}.",
+)
 @click.option("--state", type=click.Choice([state.value for state in State]), help="State of the matter.")
 @output.json_option
 @click.pass_context

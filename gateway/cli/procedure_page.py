@@ -88,15 +88,16 @@ def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _states() -> Iterator[str]:
-    yield _table(("state", "who acts next"), ((state.value, ACTS_NEXT[state].value) for state in State))
+    rows = ((state.value, words.MEANINGS[state], ACTS_NEXT[state].value) for state in State)
+    yield _table(("state", "what it means", "who acts next"), rows)
     yield "Several at once:"
     yield "\n".join(f"- *{name}*: {words.listed(members)}" for name, members in words.SETS)
 
 
 def _families() -> Iterator[str]:
     yield (
-        "Drawn: every way of a matter of that family, by what makes it go it. *Several* stands for the states named "
-        "below the diagram."
+        "Each diagram shows every way that a matter of its family can go, and the envelope or the time limit that "
+        "makes it go there. What begins at *several* is lawful in each of the states named below the diagram."
     )
     for family in FAMILIES:
         yield f"### {family.title}"
@@ -127,9 +128,10 @@ def _diagram(family: Family) -> Iterator[str]:
     if several:
         yield "From several:"
         yield "\n".join(several)
-    nothing = [f"{label} ({words.states(at)})" for label, at in stays.items()]
+    nothing = [f"- {label}: while {words.states(at)}" for label, at in stays.items()]
     if nothing:
-        yield f"Changes nothing: {'; '.join(nothing)}."
+        yield "Lawful, and the matter stays where it is:"
+        yield "\n".join(nothing)
 
 
 def _drawn(family: Family, arrows: Mapping[tuple[str, str], Iterable[str]]) -> Iterator[str]:
@@ -192,7 +194,7 @@ _ACTS: Final = {Acts.RECIPIENT: "whoever was asked", Acts.SENDER: "whoever asked
 def _limits() -> Iterator[str]:
     yield (
         "Kept by the node of whoever was asked, which says so in signed words when one is due soon, overdue or has "
-        "run out. Counted by Regulation 1182/71 in the calendar of that country."
+        "run out. Counted by Regulation 1182/71 in the calendar of the country that has to act."
     )
     yield _table(
         ("limit", "length", "who acts", "begins with", "met or stopped by", "rests", "when it runs out", "law"),

@@ -4,7 +4,7 @@ In: a `Step`. Out: sentences, and the ways of a matter from state to state. All 
 `rogatory procedure` and its page: what a node does and what is told of it cannot differ.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -42,7 +42,7 @@ from gateway.rules import (
     Where,
     word,
 )
-from gateway.steps import FREEZING, LAPSING, REQUESTS, RUNS_OUT, STEPS, TAKING
+from gateway.steps import HOLDING, LAPSING, REQUESTS, RUNS_OUT, STEPS
 
 HOPS: Final = (
     "Before it leaves",
@@ -64,6 +64,38 @@ SETS: Final = (
     ("done", DONE),
 )
 """Short words for several states, the widest first."""
+MEANINGS: Final[Mapping[State, str]] = {
+    State.ASKED: "it has been sent, and nobody has answered",
+    State.ACKNOWLEDGED: "it is there, and is dealt with",
+    State.CLARIFYING: "whoever was asked has asked back",
+    State.OBJECTED: "the exchange objects, and does nothing until that is decided",
+    State.POSTPONED: "it will be decided later, on a ground of the law",
+    State.GRANTED: "a court has allowed it",
+    State.PARTLY_GRANTED: "a court has allowed a part of it",
+    State.EXECUTED: "what was allowed is done",
+    State.PARTLY_EXECUTED: "a part of what was allowed is done",
+    State.UNAVAILABLE: "it could not be done, and may be done later",
+    State.CONFIRMED: "a court has confirmed what was provisional",
+    State.LIMITING: "whoever asked is asked to limit it",
+    State.SUSPENDED: "a remedy suspends it",
+    State.UNBOUND: "whoever was asked is no longer obliged",
+    State.DISPOSED: "what was recovered is where it belongs",
+    State.WITHDRAWN: "whoever asked has taken it back, and what was done is to be ended",
+    State.RELEASING: "the exchange is to release what it holds, and to confirm that",
+    State.TO_DELETE: "data that came are to be deleted, or not to be used",
+    State.COUNTERSIGNED: "the central authority has signed it",
+    State.RETURNED: "the central authority has not signed it",
+    State.REFUSED: "it is refused, on a ground of the law",
+    State.IMPOSSIBLE: "it can never be done",
+    State.FORWARDED: "it was passed on to the competent authority, to which it is made anew",
+    State.LAPSED: "a time limit has ended it",
+    State.RELEASED: "what was held is free again",
+    State.CLOSED: "nothing is left to be done",
+    State.UNDELIVERED: "it did not reach its recipient, or could not be read there",
+    State.TOLD: "it asks for nothing",
+}
+"""Where a matter stands, for people."""
+
 _FEW: Final = 4
 """So many states may be named as left out of `open`."""
 _BUT: Final = 2
@@ -162,9 +194,11 @@ class Way:
 
 def may_hold(opened: Step) -> tuple[bool, ...]:
     """Return whether a matter can ask that assets be held or taken, and whether it can ask for something else alone."""
-    holding = FREEZING | TAKING
-    otherwise = not opened.asks or opened.data_classes or opened.measures - holding
-    return (*([True] if opened.measures & holding else []), *([False] if otherwise else []))
+    if opened.needs_measure:
+        otherwise = bool(opened.measures - HOLDING)
+    else:
+        otherwise = not opened.asks or bool(opened.data_classes or opened.measures - HOLDING)
+    return (*([True] if opened.measures & HOLDING else []), *([False] if otherwise else []))
 
 
 def begun(opened: Step) -> frozenset[ClockRule]:
@@ -281,7 +315,9 @@ def _ground(step: Step) -> Iterator[str]:
     if not step.cites:
         yield "cites nothing"
     else:
-        yield f"cites one {kinds(step.cites)}: {_LINKS[step.link]}, {_CASES[step.case]}"
+        named = kinds(step.cites)
+        one = "" if named.startswith("any") else "one "
+        yield f"cites {one}{named}: {_LINKS[step.link]}, {_CASES[step.case]}"
     if step.cites_elsewhere:
         yield "what it cites may have gone to a third country, whose node alone knows it"
     if step.rule.where is Where.HOME:
@@ -318,6 +354,8 @@ def _content(step: Step) -> Iterator[str]:
             yield f"its ground: {_grounds(step.grounds)}"
     else:
         yield "it carries no outcome"
+    if step.consults:
+        yield "it may name the ground on which one means to refuse"
     if step.reviews:
         yield "it says how dual criminality was answered (2018/1805 Art. 3)"
     if step.most_payload is not None:
@@ -350,7 +388,7 @@ def _scope(step: Step) -> Iterator[str]:
     if step.asks:
         yield "it names a measure or a class of data at least"
     if step.needs_measure:
-        yield "it names a measure, unless it refuses"
+        yield "it names a measure"
     if step.grants:
         yield "if what it cites asked for something, it names something too, unless it refuses"
     if step.cites and step.within:
@@ -367,6 +405,14 @@ def _support(step: Step) -> Iterator[str]:
     if step.all_ended_on:
         on = "" if step.all_ended_on == step.outcomes else f" if it is {outcomes(step.all_ended_on)}:"
         yield f"{on} no order below it holds anything any more".lstrip()
+    if step.once:
+        yield "what it cites has no such answer yet"
+    if step.undisputed:
+        yield "no matter that it is about, or above, is suspended by a claim or lost to one"
+    if step.not_after_refusal:
+        yield "no court has refused what it cites"
+    if step.lifts:
+        yield "a suspension ends with the last suspensive claim that is decided, unless a claim is upheld"
     if step.never_below:
         yield f"no {kinds(step.never_below)} is above it"
 

@@ -27,6 +27,7 @@ from gateway.clock import from_micros
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.lifecycle import FINAL, State
+from gateway.rules import word
 from gateway.trust.client import load_for_verification
 
 T = TypeVar("T")
@@ -347,9 +348,7 @@ def _why(event: trace.TraceEvent) -> str:
 
 
 def _kind(header: pb.Header | None) -> str:
-    if header is None:
-        return "envelope"
-    return ids.Kind.Name(header.kind).removeprefix("KIND_").lower().replace("_", "-")
+    return "envelope" if header is None else word(header.kind)
 
 
 def _rule(rule: measures.ClockRule.ValueType) -> str:

@@ -28,6 +28,7 @@ from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address, Role
 from gateway.lifecycle import ACTS_NEXT, FINAL, State
 from gateway.quota import Cost
+from gateway.receipt import event_name
 from gateway.rules import Turn
 from gateway.store.matters import OPEN_STAGES, ClockRow
 from gateway.store.reader import EventRow, MatterRow, Reader, SeenRow, TraceRow
@@ -229,9 +230,7 @@ def _said(receipt: pb.Receipt) -> pb.Statement:
         return pb.Statement()
 
 
-_MILESTONES: Final = {
-    "envelope." + name.removeprefix("MILESTONE_").lower(): milestone for name, milestone in pb.Milestone.items()
-}
+_MILESTONES: Final = {event_name(milestone): milestone for milestone in pb.Milestone.values()}
 
 
 def _add_matters(traces: Iterable[trace.EnvelopeTrace], rows: Iterable[MatterRow]) -> None:

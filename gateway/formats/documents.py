@@ -23,7 +23,6 @@ from gateway import codec, envelope
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import checks, headers, wallets
 from gateway.formats.codes import Code, refuse
-from gateway.formats.headers import request_of as request_of  # noqa: PLC0414  belongs to both
 
 Request: TypeAlias = (
     certificates.FreezeRequest

@@ -139,11 +139,9 @@ GROUNDS: Final[Mapping[Ground, GroundRule]] = MappingProxyType(
     }
 )
 
-LATER: Final[frozenset[Ground]] = frozenset(
-    {ids.GROUND_DISAPPEARED, ids.GROUND_NOT_AT_PLACE, ids.GROUND_PLACE_NOT_PRECISE}
-)
-"""Letters (b), (d) and (e): the certificate may be executed later, once it is checked that it still stands (Art. 13(3),
-22(3)). The other two are for good."""
+FOR_GOOD: Final[frozenset[Ground]] = frozenset({ids.GROUND_ALREADY_CONFISCATED, ids.GROUND_DESTROYED})
+"""Letters (a) and (c). On (b), (d) and (e) the certificate may be executed later, once it is checked that it still
+stands (Art. 13(3), 22(3))."""
 
 PRIORITY: Final[frozenset[Ground]] = frozenset({ids.GROUND_PRIORITY_OF_OTHER_ORDER, ids.GROUND_ALREADY_FROZEN})
 """Why another order goes first (2018/1805 Art. 26): the grounds of a decision on priority that is against this one."""

@@ -139,6 +139,13 @@ class Transaction:
         rows = self._sql.execute(_below(*map(len, way)), (ref.sender, ref.id, *chain.from_iterable(way)))
         return [pb.Header.FromString(row[0]) for row in rows]
 
+    def of_case(self, case_id: str, kind: ids.Kind.ValueType) -> Sequence[pb.Header]:
+        """Return the headers of that kind in a case, oldest first."""
+        rows = self._sql.execute(
+            "SELECT header FROM envelopes WHERE case_id = ? AND kind = ? ORDER BY seq", (case_id, kind)
+        )
+        return [pb.Header.FromString(row[0]) for row in rows]
+
     def fingerprint(self, ref: ids.EnvelopeRef) -> bytes | None:
         """Return the fingerprint of a recorded envelope."""
         row = self._one("SELECT fingerprint FROM envelopes WHERE sender = ? AND id = ?", ref.sender, ref.id)

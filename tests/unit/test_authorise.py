@@ -4,12 +4,13 @@ import pytest
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from gateway.authorise import Permit, authorise, permitted
+from gateway.authorise import Permit, authorise
 from gateway.config import Limits
 from gateway.directory import Directory, Status
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Role
 from gateway.receive import Claimed, receive
+from gateway.row_checks import permitted
 from gateway.rules import Rule, Where
 from gateway.steps import RULES
 from tests import world

@@ -1047,7 +1047,7 @@ def test_no_walk_of_thousands_of_steps_breaks_the_law(tmp_path: Path) -> None:
     codes = {code for walk in done for code in walk.refusals}
     # A promise about states that nobody ever reached is none.
     assert len(states) > len(State) * 3 / 4, sorted(state.name for state in set(State) - states)
-    assert len(rows) > len(STEPS) * 2 / 3, [str(STEPS[row].rule) for row in set(range(len(STEPS))) - rows]
+    assert len(rows) > len(STEPS) * 3 / 5, [str(STEPS[row].rule) for row in set(range(len(STEPS))) - rows]
     assert codes >= {
         ErrorCode.NOT_PERMITTED,
         ErrorCode.OUT_OF_ORDER,

@@ -28,10 +28,10 @@ from clients.investigator import Investigator
 from clients.ombudsperson import Ombudsperson
 from clients.participant import Participant, Parts
 from gateway import envelope, procedure
-from gateway.authorise import permitted
 from gateway.envelope import Composed
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
+from gateway.row_checks import permitted
 from gateway.rules import CaseRule, Kind, Step, word
 from gateway.steps import BY_CITATION, STEPS
 from gateway.transport import TlsIdentity
@@ -364,6 +364,8 @@ def confiscation(play: Play) -> None:
     )
     play.send(play.ministry.report_abroad(request, valued(reported.document), rests_on=[reported]))  # type: ignore[arg-type]
     play.send(play.ministry.share(request, paper(ids.KIND_SHARING_STATEMENT)))
+    released = play.send(play.court.release(ordered.header, paper(ids.KIND_RELEASE, **RELEASED)))  # as confiscated
+    play.send(play.exchange.report(released, told()))
     play.send(play.ministry.report_finally(request, paper(ids.KIND_FINAL_REPORT)))
     play.send(play.prosecutor.close(request.header, paper(ids.KIND_CLOSURE)))
 
@@ -371,9 +373,10 @@ def confiscation(play: Play) -> None:
 def confiscation_elsewhere(play: Play) -> None:
     """The same order is executed by another authority too."""
     document = paper(ids.KIND_CONFISCATION_REQUEST)
-    first = play.countersigned(play.prosecutor, play.prosecutor.draft_confiscation(document, **ABROAD))
+    here = ABROAD | {"case_id": "EE-9"}  # another order than the one before
+    first = play.countersigned(play.prosecutor, play.prosecutor.draft_confiscation(document, **here))
     play.send(play.prosecutor.withdraw(first.header, paper(ids.KIND_WITHDRAWAL, wallets=())))
-    elsewhere = ABROAD | {"to": "de/central-authority-2", "cites": first.header}
+    elsewhere = here | {"to": "de/central-authority-2", "cites": first.header}
     play.countersigned(play.prosecutor, play.prosecutor.draft_confiscation(document, **elsewhere))
 
 

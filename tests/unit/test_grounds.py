@@ -152,7 +152,11 @@ def test_trial_in_absence_is_never_a_ground_against_a_freeze() -> None:
 
 
 def test_what_can_be_done_later_is_what_disappeared_or_was_not_found() -> None:
-    assert set(IMPOSSIBLE.values()) - grounds.LATER == {ids.GROUND_ALREADY_CONFISCATED, ids.GROUND_DESTROYED}
+    assert set(IMPOSSIBLE.values()) - grounds.FOR_GOOD == {
+        ids.GROUND_DISAPPEARED,
+        ids.GROUND_NOT_AT_PLACE,
+        ids.GROUND_PLACE_NOT_PRECISE,
+    }
 
 
 def test_a_grant_needs_no_ground_and_a_refusal_and_a_postponement_do() -> None:

@@ -7,7 +7,6 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway import procedure
-from gateway.authorise import permitted
 from gateway.directory import Directory, Status
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
@@ -15,6 +14,7 @@ from gateway.identity import Role
 from gateway.policy import Policy
 from gateway.procedure import LawfulStep, check
 from gateway.record import record
+from gateway.row_checks import permitted
 from gateway.verify import VerifiedEnvelope
 from tests import world
 from tests.world import CENTRAL, COURT, DIRECTORY, INVESTIGATOR, NOW, TREATY, Sent

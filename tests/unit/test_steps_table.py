@@ -9,6 +9,7 @@ import pytest
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as clocks
 
+from gateway import targets
 from gateway.cli.procedure_words import Way, about, begun, citable, matters, may_hold, ways
 from gateway.deadlines import LIMITS
 from gateway.identity import Role
@@ -282,6 +283,10 @@ def _only_through(step: Step, kind: Kind, sender: Role, seen: frozenset[Step] = 
         (each.rule.kind == kind and each.rule.sender is sender) or _only_through(each, kind, sender, seen | {step})
         for each in above
     )
+
+
+def test_tokens_of_targets_are_carried_by_the_kinds_that_the_library_fills_and_checks() -> None:
+    assert {step.rule.kind for step in STEPS if step.targets} == targets.CARRIERS
 
 
 def test_what_is_ordered_provisionally_only_freezes_or_keeps_and_rests_on_a_request_from_abroad() -> None:

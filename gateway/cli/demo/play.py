@@ -16,13 +16,13 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1.measures_pb2 import ClockRule
 
 from clients.cases import key_of
-from clients.known_cases import KnownCases
 from clients.central_authority import CentralAuthority
 from clients.contact import FinancialIntelligenceUnit
 from clients.court import Court
 from clients.exchange import Exchange
 from clients.intake import Received
 from clients.investigator import Investigator
+from clients.known_cases import KnownCases
 from gateway import envelope
 from gateway.cli import trace
 from gateway.cli.demo.attacks import Refused

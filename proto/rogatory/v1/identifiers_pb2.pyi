@@ -120,7 +120,7 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
     """What an envelope does in a procedure. Who may send which kind to whom, and when, is the
-    table in gateway/rules.py.
+    table in gateway/steps.py.
     """
 
 KIND_UNSPECIFIED: Kind.ValueType  # 0

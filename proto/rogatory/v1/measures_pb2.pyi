@@ -172,7 +172,7 @@ class _ClockRuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClockRule.V
     CLOCK_RULE_SET_BY_ORDER: _ClockRule.ValueType  # 13
     """A limit that the order itself sets."""
     CLOCK_RULE_ORDINARY_DECISION: _ClockRule.ValueType  # 14
-    """Without delay, as in a domestic case (2018/1805 Art. 9(1)): as many days as the node's country sets."""
+    """Without delay, as in a domestic case (2018/1805 Art. 9(1)): ten days, or fewer if the node's country sets so."""
     CLOCK_RULE_PROVISIONAL: _ClockRule.ValueType  # 15
     """What is provisional lapses unless it is confirmed: as the country's law sets, seven days at most (2024/1260)."""
     CLOCK_RULE_ENFORCING_OBJECTION: _ClockRule.ValueType  # 16
@@ -216,7 +216,7 @@ CLOCK_RULE_TERRORIST_CONTENT: ClockRule.ValueType  # 12
 CLOCK_RULE_SET_BY_ORDER: ClockRule.ValueType  # 13
 """A limit that the order itself sets."""
 CLOCK_RULE_ORDINARY_DECISION: ClockRule.ValueType  # 14
-"""Without delay, as in a domestic case (2018/1805 Art. 9(1)): as many days as the node's country sets."""
+"""Without delay, as in a domestic case (2018/1805 Art. 9(1)): ten days, or fewer if the node's country sets so."""
 CLOCK_RULE_PROVISIONAL: ClockRule.ValueType  # 15
 """What is provisional lapses unless it is confirmed: as the country's law sets, seven days at most (2024/1260)."""
 CLOCK_RULE_ENFORCING_OBJECTION: ClockRule.ValueType  # 16
