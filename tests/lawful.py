@@ -1,0 +1,89 @@
+"""Lawful steps between Estonia and Germany, for tests of what is not lawful or comes too late."""
+
+from datetime import datetime
+from typing import Any
+
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as measures
+
+from gateway.clock import from_micros
+from tests.law import Countries
+
+INVESTIGATOR, CENTRAL = "ee/investigator", "ee/central-authority"
+THEIR_CENTRAL, THEIR_COURT, THEIR_EXCHANGE = "de/central-authority", "de/court", "de/exchange"
+BLOCK = (ids.MEASURE_BLOCK_WITHDRAWAL,)
+WHO = (ids.DATA_CLASS_SUBSCRIBER,)
+VERIFIED = ids.DUAL_CRIMINALITY_CONDUCT_VERIFIED
+GRANTED, REFUSED = ids.OUTCOME_GRANTED, ids.OUTCOME_REFUSED
+DUE_SOON, OVERDUE, LAPSED = pb.MILESTONE_DUE_SOON, pb.MILESTONE_OVERDUE, pb.MILESTONE_LAPSED
+URGENT, EMERGENCY = ids.URGENCY_URGENT, ids.URGENCY_EMERGENCY
+
+
+def ask(law: Countries, kind: ids.Kind.ValueType = ids.KIND_FREEZE_REQUEST, **fields: Any) -> ids.EnvelopeRef:
+    scope = {"measures": BLOCK} if kind == ids.KIND_FREEZE_REQUEST else {"data_classes": WHO}
+    if kind == ids.KIND_CONFISCATION_REQUEST:
+        scope = {"measures": (ids.MEASURE_CONFISCATE,)}
+    ref = law.send(kind, INVESTIGATOR, THEIR_CENTRAL, **{"countersigned_by": (CENTRAL,), **scope, **fields})
+    law.arrive()
+    return ref
+
+
+def decide(law: Countries, request: ids.EnvelopeRef, **fields: Any) -> tuple[ids.EnvelopeRef, ids.EnvelopeRef]:
+    """Refer a request to the court, which grants it; return the referral and the decision."""
+    scope = {"measures": BLOCK, **fields}
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, THEIR_CENTRAL, THEIR_COURT, cites=request, case_id="DE-1", **scope)
+    decision = law.send(
+        ids.KIND_REVIEW_DECISION,
+        THEIR_COURT,
+        THEIR_CENTRAL,
+        cites=referral,
+        case_id="DE-1",
+        outcome=GRANTED,
+        dual_criminality=VERIFIED,
+        **scope,
+    )
+    return referral, decision
+
+
+def notify(law: Countries, request: ids.EnvelopeRef, **fields: Any) -> ids.EnvelopeRef:
+    scope = {"measures": BLOCK, **fields}
+    ref = law.send(
+        ids.KIND_REVIEW_DECISION,
+        THEIR_CENTRAL,
+        INVESTIGATOR,
+        cites=request,
+        outcome=GRANTED,
+        dual_criminality=VERIFIED,
+        **scope,
+    )
+    law.arrive()
+    return ref
+
+
+def execute(law: Countries, request: ids.EnvelopeRef, decision: ids.EnvelopeRef, **fields: Any) -> ids.EnvelopeRef:
+    """Order the exchange, and let all three reports travel back; return the order."""
+    scope = {"measures": BLOCK, **fields}
+    order = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-1", **scope)
+    report: dict[str, Any] = {"outcome": GRANTED, **scope}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **report)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **report)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, INVESTIGATOR, cites=request, **report)
+    law.arrive()
+    return order
+
+
+def frozen(law: Countries) -> tuple[ids.EnvelopeRef, ids.EnvelopeRef]:
+    """Return a request whose assets are frozen, and the order that froze them."""
+    request = ask(law)
+    _, decision = decide(law, request)
+    notify(law, request)
+    return request, execute(law, request, decision)
+
+
+def running(law: Countries, ref: ids.EnvelopeRef) -> dict[measures.ClockRule.ValueType, datetime]:
+    return {clock.rule: from_micros(clock.due_at_us) for clock in law.clocks("de", ref)}
+
+
+def told(law: Countries, milestone: pb.Milestone.ValueType, ref: ids.EnvelopeRef) -> set[str]:
+    return {to for to, _ in law.said(milestone, ref)}

@@ -1,0 +1,372 @@
+"""Attacks on due process by those who have a part in it: each held, and named after who tries what."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import evidence_pb2 as evidence
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as measures
+
+from gateway import statement
+from gateway.clock import to_micros
+from gateway.envelope import ref_of
+from gateway.errors import ErrorCode, Refusal
+from gateway.identity import Address
+from gateway.rules import State
+from tests import world
+from tests.law import NOON, Countries, countries
+from tests.lawful import (
+    BLOCK,
+    CENTRAL,
+    EMERGENCY,
+    GRANTED,
+    INVESTIGATOR,
+    OVERDUE,
+    REFUSED,
+    THEIR_CENTRAL,
+    THEIR_COURT,
+    THEIR_EXCHANGE,
+    URGENT,
+    VERIFIED,
+    WHO,
+    ask,
+    decide,
+    execute,
+    frozen,
+    notify,
+    running,
+    told,
+)
+
+POSTPONED, NONE = ids.OUTCOME_POSTPONED, ids.OUTCOME_UNSPECIFIED
+TRANSFER = (ids.MEASURE_TRANSFER,)
+Ref = ids.EnvelopeRef
+
+
+@pytest.fixture
+def law(tmp_path: Path) -> Countries:
+    return countries(tmp_path)
+
+
+def refused(law: Countries, kind: ids.Kind.ValueType, sender: str, recipient: str, **fields: Any) -> ErrorCode:
+    with pytest.raises(Refusal) as caught:
+        law.send(kind, sender, recipient, **fields)
+    return caught.value.code
+
+
+def decision_on(law: Countries) -> Ref:
+    (found,) = [
+        ref_of(each)
+        for each in law.headers("de")
+        if each.kind == ids.KIND_REVIEW_DECISION and each.sender == THEIR_COURT
+    ]
+    return found
+
+
+def referral_on(law: Countries) -> Ref:
+    (found,) = [ref_of(each) for each in law.headers("de") if each.kind == ids.KIND_REVIEW_REFERRAL]
+    return found
+
+
+def claim(law: Countries, request: Ref, outcome: ids.Outcome.ValueType) -> tuple[Ref, Ref]:
+    """File a claim with the court, and tell it abroad; suspensive if it postpones."""
+    fields: dict[str, Any] = {"outcome": outcome}
+    if outcome == POSTPONED:
+        fields["ground"] = ids.GROUND_REMEDY_INVOKED
+    filed = law.send(ids.KIND_CLAIM, THEIR_COURT, THEIR_CENTRAL, cites=decision_on(law), case_id="DE-1", **fields)
+    abroad = law.send(ids.KIND_CLAIM, THEIR_CENTRAL, INVESTIGATOR, cites=request, **fields)
+    law.arrive()
+    return filed, abroad
+
+
+def decide_claim(law: Countries, filed: Ref, outcome: ids.Outcome.ValueType) -> Ref:
+    return law.send(ids.KIND_CLAIM_DECISION, THEIR_COURT, THEIR_CENTRAL, cites=filed, case_id="DE-1", outcome=outcome)
+
+
+# A ministry that hides or invents what its court said.
+
+
+def test_ministry_cannot_invent_its_courts_decision_on_a_claim(law: Countries) -> None:
+    request, _ = frozen(law)
+    _, abroad = claim(law, request, POSTPONED)
+    code = refused(law, ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=abroad, outcome=GRANTED)
+    assert code is ErrorCode.OUT_OF_ORDER
+
+
+def test_ministry_cannot_turn_an_upheld_claim_into_a_dismissed_one(law: Countries) -> None:
+    request, _ = frozen(law)
+    filed, abroad = claim(law, request, POSTPONED)
+    decide_claim(law, filed, GRANTED)
+    code = refused(law, ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=abroad, outcome=REFUSED)
+    assert code is ErrorCode.OUT_OF_ORDER
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=abroad, outcome=GRANTED)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.UNBOUND
+
+
+def test_ministry_cannot_make_for_good_what_its_court_reported_as_not_there_yet(law: Countries) -> None:
+    request = ask(law)
+    _, decision = decide(law, request)
+    notify(law, request)
+    nothing: dict[str, Any] = {"outcome": REFUSED, "ground": ids.GROUND_NOT_AT_PLACE}
+    order = law.send(
+        ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-1", measures=BLOCK
+    )
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **nothing)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **nothing)
+    worse = nothing | {"ground": ids.GROUND_DESTROYED}
+    code = refused(law, ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, INVESTIGATOR, cites=request, **worse)
+    assert code is ErrorCode.OUT_OF_ORDER
+
+
+def test_ministry_cannot_end_a_request_by_a_final_report_while_the_exchange_holds(law: Countries) -> None:
+    request, _ = frozen(law)
+    code = refused(law, ids.KIND_FINAL_REPORT, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    assert code is ErrorCode.OUT_OF_ORDER
+
+
+# A court that goes on while somebody's claim stands.
+
+
+def test_nothing_is_moved_or_newly_ordered_while_a_claim_suspends_or_after_it_was_upheld(law: Countries) -> None:
+    scope: dict[str, Any] = {"measures": BLOCK + TRANSFER}
+    request = ask(law, **scope)
+    _, decision = decide(law, request, **scope)
+    notify(law, request, **scope)
+    order = execute(law, request, decision, **scope)
+    filed, _ = claim(law, request, POSTPONED)
+    transfer: dict[str, Any] = {"case_id": "ORDER-1", "measures": TRANSFER, "countersigned_by": (THEIR_CENTRAL,)}
+    for _ in ("suspended", "upheld"):
+        tried = refused(law, ids.KIND_TRANSFER_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=order, **transfer)
+        assert tried is ErrorCode.OUT_OF_ORDER
+        anew: dict[str, Any] = {"cites": decision, "case_id": "ORDER-2", "measures": BLOCK}
+        assert refused(law, ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, **anew) is ErrorCode.OUT_OF_ORDER
+        if law.state("de", referral_on(law)) is State.SUSPENDED:
+            decide_claim(law, filed, GRANTED)
+    assert law.state("de", referral_on(law)) is State.UNBOUND
+
+
+def test_decision_on_another_claim_does_not_lift_a_suspension(law: Countries) -> None:
+    request, _ = frozen(law)
+    first, _ = claim(law, request, POSTPONED)
+    bogus, _ = claim(law, request, NONE)
+    decide_claim(law, bogus, REFUSED)
+    assert law.state("de", referral_on(law)) is State.SUSPENDED
+    decide_claim(law, first, REFUSED)
+    assert law.state("de", referral_on(law)) is State.EXECUTED
+
+
+def test_claim_is_decided_once(law: Countries) -> None:
+    request, _ = frozen(law)
+    filed, _ = claim(law, request, POSTPONED)
+    decide_claim(law, filed, REFUSED)
+    with pytest.raises(Refusal) as caught:
+        decide_claim(law, filed, GRANTED)
+    assert caught.value.code is ErrorCode.OUT_OF_ORDER
+
+
+def test_claim_that_is_upheld_binds_nobody_any_more_though_it_did_not_suspend(law: Countries) -> None:
+    request, _ = frozen(law)
+    filed, _ = claim(law, request, NONE)
+    decide_claim(law, filed, GRANTED)
+    assert law.state("de", referral_on(law)) is State.UNBOUND
+
+
+def test_order_cannot_end_before_it_was_made(law: Countries) -> None:
+    request = ask(law)
+    _, decision = decide(law, request)
+    fields: dict[str, Any] = {"case_id": "ORDER-1", "measures": BLOCK, "in_force_until_us": to_micros(NOON) - 1}
+    code = refused(law, ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, **fields)
+    assert code is ErrorCode.OUT_OF_ORDER
+
+
+# An FIU that wants to freeze without a judge, or for longer.
+
+
+def held(law: Countries) -> tuple[Ref, Ref]:
+    request = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
+    law.arrive()
+    fields: dict[str, Any] = {"case_id": "HOLD-1", "measures": BLOCK}
+    return request, law.send(ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, cites=request, **fields)
+
+
+def judged(law: Countries, request: Ref, outcome: ids.Outcome.ValueType) -> Ref:
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/fiu", THEIR_COURT, cites=request, case_id="DE-1", measures=BLOCK)
+    fields: dict[str, Any] = {"outcome": outcome, "dual_criminality": VERIFIED, "case_id": "DE-1"}
+    fields |= {"measures": BLOCK} if outcome == GRANTED else {"ground": ids.GROUND_POLITICAL_OFFENCE}
+    law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/fiu", cites=referral, **fields)
+    return referral
+
+
+CONFIRM: dict[str, Any] = {"case_id": "HOLD-1", "outcome": GRANTED, "measures": BLOCK}
+
+
+def test_what_has_run_out_is_not_confirmed_though_its_node_was_down_and_has_not_said_so(law: Countries) -> None:
+    request, order = held(law)
+    judged(law, request, GRANTED)
+    law.now += world.NOW - world.NOW.replace(year=world.NOW.year - 1)  # nobody rang
+    code = refused(law, ids.KIND_CONFIRMATION, "de/fiu", THEIR_EXCHANGE, cites=order, **CONFIRM)
+    assert code is ErrorCode.OUT_OF_ORDER
+    law.wait(seconds=1)
+    assert law.state("de", order) is law.state("de", request) is State.LAPSED
+
+
+def test_what_was_taken_back_from_the_court_confirms_nothing(law: Countries) -> None:
+    request, order = held(law)
+    referral = judged(law, request, GRANTED)
+    law.send(ids.KIND_WITHDRAWAL, "de/fiu", THEIR_COURT, cites=referral, case_id="DE-1")
+    code = refused(law, ids.KIND_CONFIRMATION, "de/fiu", THEIR_EXCHANGE, cites=order, **CONFIRM)
+    assert code is ErrorCode.OUT_OF_ORDER
+
+
+def test_after_a_judges_refusal_nothing_is_held_anew(law: Countries) -> None:
+    request, _ = held(law)
+    judged(law, request, REFUSED)
+    fields: dict[str, Any] = {"cites": request, "case_id": "HOLD-2", "measures": BLOCK}
+    assert refused(law, ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, **fields) is ErrorCode.OUT_OF_ORDER
+
+
+# A State that wants more than the order.
+
+
+def euros(amount: str) -> evidence.Money:
+    return evidence.Money(currency="EUR", amount=amount)
+
+
+def test_whole_order_is_not_asked_twice_though_the_second_request_cites_nothing(law: Countries) -> None:
+    scope: dict[str, Any] = {
+        "countersigned_by": (CENTRAL,),
+        "measures": (ids.MEASURE_CONFISCATE,),
+        "amount": euros("1000000"),
+        "order_total": euros("1000000"),
+    }
+    ask(law, ids.KIND_CONFISCATION_REQUEST, **scope)
+    code = refused(law, ids.KIND_CONFISCATION_REQUEST, INVESTIGATOR, "de/central-authority-2", **scope)
+    assert code is ErrorCode.EXCEEDS_GRANT
+    more = scope | {"amount": euros("1000000." + "0" * 17 + "1"), "case_id": "EE-2"}
+    code = refused(law, ids.KIND_CONFISCATION_REQUEST, INVESTIGATOR, THEIR_CENTRAL, **more)
+    assert code is ErrorCode.EXCEEDS_GRANT  # of 18 digits behind the point none is rounded away
+
+
+def test_request_forwarded_in_a_circle_leaves_room_for_its_release(law: Countries) -> None:
+    here, there = THEIR_CENTRAL, "de/central-authority-2"
+    scope: dict[str, Any] = {"countersigned_by": (CENTRAL,), "measures": BLOCK}
+    request = law.send(ids.KIND_FREEZE_REQUEST, INVESTIGATOR, here, **scope)
+    for again in range(8):
+        law.arrive()
+        law.send(ids.KIND_FORWARDING, here, INVESTIGATOR, cites=request)
+        law.arrive()
+        here, there = there, here
+        anew: dict[str, Any] = {"cites": request, **scope}
+        if again == 7:  # noqa: PLR2004  as many as leave room
+            assert refused(law, ids.KIND_FREEZE_REQUEST, INVESTIGATOR, here, **anew) is ErrorCode.OUT_OF_ORDER
+        else:
+            request = law.send(ids.KIND_FREEZE_REQUEST, INVESTIGATOR, here, **anew)
+
+
+# A duty whose clock somebody wants to stop.
+
+
+def test_urgent_request_stays_urgent_though_the_court_forgets_to_say_so(law: Countries) -> None:
+    request = ask(law, urgency=URGENT)
+    decide(law, request)
+    assert set(running(law, request)) == {measures.CLOCK_RULE_URGENT_EXECUTION}
+
+
+def test_decision_that_is_postponed_is_still_due(law: Countries) -> None:
+    request = ask(law, urgency=URGENT)
+    referral = law.send(
+        ids.KIND_REVIEW_REFERRAL, THEIR_CENTRAL, THEIR_COURT, cites=request, case_id="DE-1", measures=BLOCK
+    )
+    fields: dict[str, Any] = {"outcome": POSTPONED, "ground": ids.GROUND_ONGOING_INVESTIGATION}
+    law.send(
+        ids.KIND_REVIEW_DECISION,
+        THEIR_COURT,
+        THEIR_CENTRAL,
+        cites=referral,
+        case_id="DE-1",
+        dual_criminality=VERIFIED,
+        **fields,
+    )
+    law.wait(days=3)
+    assert told(law, OVERDUE, request) == {"ee/node", THEIR_CENTRAL}
+
+
+def test_duty_to_produce_runs_on_when_it_is_granted_without_an_answer(law: Countries) -> None:
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST)
+    law.send(ids.KIND_CLARIFICATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    scope: dict[str, Any] = {"measures": (), "data_classes": WHO}
+    decide(law, request, **scope)
+    notify(law, request, **scope)
+    law.wait(days=30)
+    assert measures.CLOCK_RULE_PRODUCTION in {said.clock_rule for _, said in law.said(OVERDUE, request)}
+
+
+# A node of another State that contradicts what it has said, or what is recorded here.
+
+
+def say(law: Countries, about: Ref, milestone: pb.Milestone.ValueType, by: str = "de/node", **fields: Any) -> None:
+    with law._transaction(law.nodes["ee"]) as txn:
+        fingerprint = txn.fingerprint(about) or b""
+    said = pb.Statement(
+        envelope=about,
+        fingerprint=fingerprint,
+        milestone=milestone,
+        issuer=by,
+        at_us=to_micros(law.now),
+        **fields,
+    )
+    (receipt,) = statement.issue([said], Address.parse(by, allow_node=True), world.signing_key(by))
+    law.words.append(("ee", receipt))
+    law.arrive()
+
+
+def test_node_that_has_accepted_cannot_refuse_afterwards(law: Countries) -> None:
+    request = ask(law)
+    say(law, request, pb.MILESTONE_ACCEPTED)
+    say(law, request, pb.MILESTONE_REFUSED, code=int(ErrorCode.OUT_OF_ORDER))
+    assert law.state("ee", request) is State.ASKED
+    assert [each.milestone for each in law.unheard] == [pb.MILESTONE_REFUSED]
+
+
+def test_node_cannot_let_expire_what_has_no_end(law: Countries) -> None:
+    request = ask(law)
+    say(law, request, pb.MILESTONE_EXPIRED, recipient=THEIR_CENTRAL)
+    assert law.state("ee", request) is State.ASKED
+
+
+def test_node_cannot_let_lapse_what_is_not_due_or_no_emergency_or_was_not_asked(law: Countries) -> None:
+    request = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
+    law.arrive()
+    due = to_micros(law.now) + 1
+    say(law, request, pb.MILESTONE_LAPSED, clock_rule=measures.CLOCK_RULE_PROVISIONAL, due_us=due)
+    assert law.state("ee", request) is State.ASKED
+    now = to_micros(law.now)
+    other = ask(law, ids.KIND_EVIDENCE_REQUEST)
+    say(law, other, pb.MILESTONE_LAPSED, clock_rule=measures.CLOCK_RULE_EX_POST_VALIDATION, due_us=now)
+    assert law.state("ee", other) is State.ASKED
+    freeze, _ = frozen(law)
+    say(law, freeze, pb.MILESTONE_LAPSED, clock_rule=measures.CLOCK_RULE_LIMITATION_ANSWER, due_us=now)
+    assert law.state("ee", freeze) is State.EXECUTED
+
+
+def test_who_has_answered_cannot_let_it_expire(law: Countries) -> None:
+    expires: dict[str, Any] = {"expires_at_us": to_micros(NOON) + 3_600_000_000}
+    request = ask(law, **expires)
+    law.send(ids.KIND_ACKNOWLEDGEMENT, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    law.wait(hours=2)
+    node, header, seq = law._copy(request)
+    with law._transaction(node) as txn:
+        node.scribe.acknowledged(None, False, seq, header.recipients[0], txn)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.ACKNOWLEDGED
+
+
+def test_emergency_is_no_way_round_the_ministry_for_what_people_did(law: Countries) -> None:
+    fields: dict[str, Any] = {"urgency": EMERGENCY, "data_classes": (ids.DATA_CLASS_CONTENT,)}
+    code = refused(law, ids.KIND_EVIDENCE_REQUEST, INVESTIGATOR, THEIR_CENTRAL, **fields)
+    assert code is ErrorCode.EXCEEDS_GRANT
