@@ -43,6 +43,10 @@ class Matters(effects.Matters, Protocol):
         """Return the state of a matter; None if that envelope is none."""
         ...
 
+    def aimed_at(self, tokens: Sequence[bytes], kind: Kind) -> Sequence[tuple[pb.Header, State | None]]:
+        """Return the envelopes of a kind with any of these target tokens, each with its state."""
+        ...
+
 
 class Register(effects.Register, Protocol):
     """What is recorded at this node."""
@@ -73,6 +77,7 @@ _DIGITS: Final = 60
 """Of sums: the longest amount of the contract has 48."""
 _ENDED: Final = FINAL | ENDING
 _DISPUTED: Final = frozenset({State.SUSPENDED, State.UNBOUND})
+_COUNTS_NOT: Final = frozenset({State.CONFIRMED, State.REFUSED, State.UNDELIVERED})
 _TAKEN_BACK: Final = ENDING | {State.CLOSED, State.RELEASED, State.UNDELIVERED}
 _REFERRALS: Final = frozenset({ids.KIND_REVIEW_REFERRAL})
 _DECISIONS: Final = frozenset({ids.KIND_REVIEW_DECISION})
@@ -146,6 +151,7 @@ def check(
     row_checks.check(case, directory)  # (3) to (5)
     _check_size(verified.envelope, step)
     then = _check_state(case)  # (6)
+    _check_target(case)
     row_checks.check_within_cited(case)  # (7)
     if case.from_here:  # (8)
         _check_rests_on(case)
@@ -210,6 +216,15 @@ def _check_state(case: _Case) -> Then:
             raise case.out_of_order("its time limit has run out, or never ran", "created_at_us")
     lifts = step.lifts and state is State.SUSPENDED and then is not State.UNBOUND
     return Then(state if lifts and not _was_the_last_claim(case) else then)
+
+
+def _check_target(case: _Case) -> None:
+    if not case.step.once_a_target or not case.header.target_tokens:
+        return
+    home = Address.parse(case.header.sender).node
+    for before, state in case.register.matters.aimed_at(case.header.target_tokens, case.header.kind):
+        if Address.parse(before.sender).node == home and state not in _COUNTS_NOT:
+            raise case.out_of_order("its target was held so before: ask in due form", "target_tokens")
 
 
 def _late(case: _Case, about: pb.Header, state: State, *, holds: bool) -> Then:

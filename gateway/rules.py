@@ -250,6 +250,7 @@ class Step:
     within: bool = True  # no more than what it cites
     grants: bool = False  # something, if what it cites asked for something, unless it refuses
     targets: bool = False  # may carry target tokens
+    once_a_target: bool = False  # of the same State, unless the one before was confirmed or never came
     amounts: bool = False  # may carry sums
     may_end: bool = False  # may say until when it stands
     clocks: Effect = NO_EFFECT

@@ -1105,6 +1105,7 @@ _AT_ONCE: Final = (
                 measures=FREEZING,
                 needs_measure=True,
                 targets=True,
+                once_a_target=True,  # or seven days would be as many as one likes
                 clocks=Effect(starts=(Start(clocks.CLOCK_RULE_PROVISIONAL),)),
             ),
             Step(

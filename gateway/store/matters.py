@@ -168,6 +168,16 @@ class MatterView:
         rows = self._sql.execute(_COMPETING.format(_marks(tokens)), (*tokens, but.sender, but.id, MAX_COMPETING))
         return [pb.Header.FromString(row[0]) for row in rows]
 
+    def aimed_at(self, tokens: Sequence[bytes], kind: ids.Kind.ValueType) -> list[tuple[pb.Header, State | None]]:
+        """Return the envelopes of a kind with any of these target tokens, each with its state, oldest first."""
+        rows = self._sql.execute(
+            f"SELECT DISTINCT e.seq, e.header FROM targets t JOIN envelopes e ON e.seq = t.envelope_seq"  # noqa: S608
+            f" WHERE t.token IN ({_marks(tokens)}) AND e.kind = ? ORDER BY e.seq",
+            (*tokens, kind),
+        )
+        headers = [pb.Header.FromString(header) for _, header in rows.fetchall()]
+        return [(header, self.state(ids.EnvelopeRef(sender=header.sender, id=header.id))) for header in headers]
+
     def _clocks(self, which: str, *values: object) -> list[ClockRow]:
         rows = self._sql.execute(_CLOCK + which, values)
         return [

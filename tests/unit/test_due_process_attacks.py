@@ -221,6 +221,20 @@ def test_what_was_taken_back_from_the_court_confirms_nothing(law: Countries) -> 
     assert code is ErrorCode.OUT_OF_ORDER
 
 
+def test_one_provisional_freeze_does_not_follow_another_on_the_same_target(law: Countries) -> None:
+    target: dict[str, Any] = {"measures": BLOCK, "target_tokens": [bytes([7] * 32)]}
+    first = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", **target)
+    law.arrive()
+    for who in ("fiu", "contact-point"):
+        asked = refused(law, ids.KIND_PROVISIONAL_FREEZE, f"ee/{who}", f"de/{who}", **target)
+        assert asked is ErrorCode.OUT_OF_ORDER
+    law.wait(days=9)
+    law.arrive()
+    assert law.state("ee", first) is State.LAPSED
+    assert refused(law, ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", **target) is ErrorCode.OUT_OF_ORDER
+    ask(law, target_tokens=[bytes([7] * 32)])  # in due form it may be asked
+
+
 def test_after_a_judges_refusal_nothing_is_held_anew(law: Countries) -> None:
     request, _ = held(law)
     judged(law, request, REFUSED)
@@ -260,7 +274,7 @@ def test_request_forwarded_in_a_circle_leaves_room_for_its_release(law: Countrie
         law.arrive()
         here, there = there, here
         anew: dict[str, Any] = {"cites": request, **scope}
-        if again == 7:  # noqa: PLR2004  as many as leave room
+        if again == 7:
             assert refused(law, ids.KIND_FREEZE_REQUEST, INVESTIGATOR, here, **anew) is ErrorCode.OUT_OF_ORDER
         else:
             request = law.send(ids.KIND_FREEZE_REQUEST, INVESTIGATOR, here, **anew)
