@@ -352,6 +352,8 @@ class Case:
         if state is not None and about.header is not None and len(rows) == 1:
             (row,) = rows
             after = row.then(state, outcome, ground, holds=about.holds)
+            if row.lifts and state is State.SUSPENDED and after is State.EXECUTED and not self._was_the_last(header):
+                after = state
             if after is not None:
                 return (None if after is state else after), False
             if row.rule.where is Where.ABROAD and not ours:
@@ -366,6 +368,17 @@ class Case:
         # Something is missing here: whatever led to it, there is one state only in which such a step ends.
         ends = {move.to for row in rows for move in row.moves if move.to is not None and _fits(move, header)}
         return (ends.pop() if len(ends) == 1 else None), False
+
+    def _was_the_last(self, decision: pb.Header) -> bool:
+        """Whether the claim that is decided suspends, and no other suspensive one is undecided."""
+        claim = self.papers.get(key_of(decision.cites[0]))
+        if claim is None:
+            return True
+        others = [each for each in self.citing(key_of(claim.header.cites[0])) if _suspends(each.header)]
+        decided = {
+            each.key for each in others for answer in self.citing(each.key) if answer.header.kind == decision.kind
+        }
+        return _suspends(claim.header) and {each.key for each in others} <= decided | {claim.key}
 
     def _hear(self, each: Said) -> None:
         said, key = each.statement, key_of(each.statement.envelope)
@@ -437,6 +450,10 @@ def _by_kind() -> Mapping[Kind, list[Step]]:
 
 
 _BY_KIND: Final = _by_kind()
+
+
+def _suspends(header: pb.Header) -> bool:
+    return header.kind == ids.KIND_CLAIM and header.outcome == ids.OUTCOME_POSTPONED
 
 
 def _fits(move: Move, header: pb.Header) -> bool:

@@ -24,7 +24,7 @@ from gateway.clock import to_micros
 from gateway.errors import Refusal
 from gateway.formats.grounds import GROUNDS
 from gateway.identity import Address, Role
-from gateway.rules import ENDING, FINAL, CaseRule, DataClass, Kind, Link, Measure, Outcome, Step, Where, word
+from gateway.rules import ENDING, FINAL, CaseRule, DataClass, Kind, Link, Measure, Outcome, State, Step, Where, word
 from gateway.steps import LAPSING, ORDERS, PROVISIONAL, REQUESTS, STEPS
 
 T = TypeVar("T", Measure, DataClass)
@@ -250,10 +250,20 @@ class _Search:
                 row_checks.check_within(placed, support, "what it rests on")
         except Refusal:
             return False
+        if paper is not None and self._is_barred(step, paper):
+            return False
         about = self._about(paper)
         if not step.moves or about is None or about.state is None:
             return True
         return step.then(about.state, header.outcome, header.ground, holds=about.holds) is not None
+
+    def _is_barred(self, step: Step, paper: Paper) -> bool:
+        """Whether it was answered already, or a claim stands in the way."""
+        if step.once and any(each.header.kind == step.rule.kind for each in self.case.citing(paper.key)):
+            return True
+        above = {paper.key, *(each.key for each in self.case.above(paper))}
+        disputed = (each for each in self.case.matters if each.state in (State.SUSPENDED, State.UNBOUND))
+        return step.undisputed and any(key_of(each.ref) in above for each in disputed)
 
     @staticmethod
     def _case_id(step: Step, paper: Paper | None) -> str:

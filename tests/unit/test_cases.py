@@ -497,6 +497,25 @@ def test_step_that_its_recipient_cannot_read_stands_and_what_it_asks_for_is_aske
         assert story.matter(me, request).state is State.UNDELIVERED
 
 
+def test_suspension_ends_with_the_claim_that_suspends_alone_and_a_claim_is_decided_once(story: Story) -> None:
+    request = story.requested()
+    decision, order = story.executed(request)
+
+    def filed(**fields: Any) -> ids.EnvelopeRef:
+        return story.go(ids.KIND_CLAIM, THEIR_COURT, THEIR_CENTRAL, decision, **fields)
+
+    first, bogus = filed(outcome=POSTPONED, ground=ids.GROUND_REMEDY_INVOKED), filed()
+    dismissed: dict[str, Any] = {"outcome": REFUSED}
+    story.go(ids.KIND_CLAIM_DECISION, THEIR_COURT, THEIR_CENTRAL, bogus, **dismissed)
+    for me in (THEIR_COURT, THEIR_CENTRAL):
+        assert State.SUSPENDED in {each.state for each in story.case(me).matters}
+    assert ids.KIND_CLAIM_DECISION not in story.kinds(THEIR_COURT, bogus)
+    assert ids.KIND_TRANSFER_ORDER not in story.kinds(THEIR_COURT, order)
+    story.go(ids.KIND_CLAIM_DECISION, THEIR_COURT, THEIR_CENTRAL, first, **dismissed)
+    for me in (THEIR_COURT, THEIR_CENTRAL):
+        assert State.SUSPENDED not in {each.state for each in story.case(me).matters}
+
+
 NOT_ARRIVED = {
     "refused by the other node": (pb.MILESTONE_REFUSED, "de/node", State.ASKED),
     "refused on the way": (pb.MILESTONE_REFUSED, "ee/node", State.ASKED),
