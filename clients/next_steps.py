@@ -24,16 +24,28 @@ from gateway.clock import to_micros
 from gateway.errors import Refusal
 from gateway.formats.grounds import GROUNDS
 from gateway.identity import Address, Role
-from gateway.rules import ENDING, FINAL, CaseRule, DataClass, Kind, Link, Measure, Outcome, State, Step, Where, word
-from gateway.steps import LAPSING, ORDERS, PROVISIONAL, REQUESTS, STEPS
+from gateway.rules import (
+    ENDING,
+    FINAL,
+    GRANTS,
+    CaseRule,
+    DataClass,
+    Kind,
+    Link,
+    Measure,
+    Outcome,
+    State,
+    Step,
+    Where,
+    word,
+)
+from gateway.steps import ASKED_ABROAD, LAPSING, ORDERS, STEPS
 
 T = TypeVar("T", Measure, DataClass)
 
 _Reasons: TypeAlias = tuple[ids.Ground.ValueType, ids.DualCriminality.ValueType]
 
 _TO_ANYBODY: Final = frozenset({Link.PASSES_ON, Link.FOLLOWS_UP, Link.COMPLAINS})
-_GRANTS: Final = frozenset({ids.OUTCOME_GRANTED, ids.OUTCOME_PARTLY_GRANTED})
-_FIRST: Final = REQUESTS | PROVISIONAL
 """Whether they live does not depend on what they cite."""
 _TEST_CASE: Final = f"TEST-{0:032x}"
 _NEW_CASE: Final = "0"
@@ -316,7 +328,7 @@ class _Search:
         if paper is None:
             return
         chain = [paper, *self.case.above(paper)]
-        is_cut = bool(chain[-1].header.cites) and chain[-1].header.kind not in _FIRST
+        is_cut = bool(chain[-1].header.cites) and chain[-1].header.kind not in ASKED_ABROAD
         if step.needs_live and is_cut:
             yield Proviso.ABOVE
         if step.never_below and is_cut:
@@ -332,11 +344,11 @@ class _Search:
         """Whether a court may have given orders, on which it reports and which do not lie here."""
         referrals = (each for each in self.case.citing(paper.key) if each.header.kind == ids.KIND_REVIEW_REFERRAL)
         decisions = (each.header for referral in referrals for each in self.case.citing(referral.key))
-        return any(each.kind == ids.KIND_REVIEW_DECISION and each.outcome in _GRANTS for each in decisions)
+        return any(each.kind == ids.KIND_REVIEW_DECISION and each.outcome in GRANTS for each in decisions)
 
 
 def _up_to_the_request(matters: Sequence[Matter]) -> Sequence[Matter]:
-    end = next((number for number, each in enumerate(matters) if each.kind in _FIRST), len(matters))
+    end = next((number for number, each in enumerate(matters) if each.kind in ASKED_ABROAD), len(matters))
     return matters[: end + 1]
 
 

@@ -28,7 +28,8 @@ from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.row_checks import Placed
 from gateway.rules import ENDING, FINAL, GRANTS, Kind, Outcome, State, Step, Where, word
-from gateway.steps import HOLDING, LAPSING, ORDERS, PROVISIONAL, REQUESTS, RUNS_OUT, runs_out
+from gateway.steps import ASKED_ABROAD, HOLDING, LAPSING, ORDERS, REQUESTS, RUNS_OUT, runs_out
+from gateway.store.matters import MAX_CHAIN
 from gateway.verify import VerifiedEnvelope
 
 
@@ -69,7 +70,7 @@ class Register(effects.Register, Protocol):
         ...
 
 
-_MOST_LINKS: Final = 15
+_MOST_LINKS: Final = MAX_CHAIN - 1
 """From an envelope up to the first; the longest way of the table has eight, unless somebody forwards in a circle."""
 
 _LONGEST: Final = 8
@@ -82,7 +83,6 @@ _TAKEN_BACK: Final = ENDING | {State.CLOSED, State.RELEASED, State.UNDELIVERED}
 _REFERRALS: Final = frozenset({ids.KIND_REVIEW_REFERRAL})
 _DECISIONS: Final = frozenset({ids.KIND_REVIEW_DECISION})
 _RUNNING_OUT: Final = frozenset().union(*(row.kinds for row in RUNS_OUT))
-_FIRST: Final = REQUESTS | PROVISIONAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +258,7 @@ def _check_live(case: _Case) -> None:
     for above, standing in case.matters[1:]:
         if standing in _ENDED or _has_run_out(case, above, standing):
             raise case.out_of_order(f"the {word(above.kind)} above it is {standing.value}", "cites[0]")
-        if above.kind in _FIRST:
+        if above.kind in ASKED_ABROAD:
             return  # what a request cites is another matter, e.g. one that was forwarded, and is made anew here
 
 

@@ -87,6 +87,8 @@ REQUESTS: Final[frozenset[Kind]] = frozenset(
 """What one State asks another in due form, from an investigator, countersigned, to a central authority."""
 PROVISIONAL: Final[frozenset[Kind]] = frozenset({ids.KIND_PROVISIONAL_FREEZE, ids.KIND_PRESERVATION_REQUEST})
 """What is asked before that, between FIUs or contact points; it lapses unless confirmed."""
+ASKED_ABROAD: Final[frozenset[Kind]] = REQUESTS | PROVISIONAL
+"""Where what is about one matter ends upwards: what a request cites is another matter."""
 FREEZES: Final[frozenset[Kind]] = frozenset({ids.KIND_FREEZE_REQUEST, ids.KIND_CONFISCATION_REQUEST})
 ORDERS: Final[frozenset[Kind]] = frozenset(
     {ids.KIND_DOMESTIC_ORDER, ids.KIND_PROVISIONAL_ORDER, ids.KIND_TAKEDOWN_NOTICE, ids.KIND_TRANSFER_ORDER}

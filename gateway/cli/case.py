@@ -28,7 +28,7 @@ _FEW: Final = 3
 
 
 @click.command(epilog="\b\nExample:\n  rogatory case EE-2026-1 --config fed/ee/prosecutor/participant.toml")
-@click.argument("case_id", metavar="CASE", required=False)
+@click.argument("case_id", metavar="[CASE]", required=False)
 @home.config_option
 @output.json_option
 def command(case_id: str | None, path: Path, as_json: bool) -> None:

@@ -415,3 +415,9 @@ def test_what_runs_out_can_have_begun_for_each_of_its_kinds() -> None:
         for kind in row.kinds:
             openers = [step for step in STEPS if step.opens and step.rule.kind == kind]
             assert any(row.rule in begun(step) for step in openers), word(kind)
+
+
+def test_no_row_asks_of_matters_what_nothing_would_look_at() -> None:
+    for step in STEPS:
+        if not step.moves:
+            assert not (step.never_below or step.needs_live or step.undisputed or step.inherits or step.once)
