@@ -82,7 +82,7 @@ _COUNTS_NOT: Final = frozenset({State.CONFIRMED, State.REFUSED, State.UNDELIVERE
 _TAKEN_BACK: Final = ENDING | {State.CLOSED, State.RELEASED, State.UNDELIVERED}
 _REFERRALS: Final = frozenset({ids.KIND_REVIEW_REFERRAL})
 _DECISIONS: Final = frozenset({ids.KIND_REVIEW_DECISION})
-_RUNNING_OUT: Final = frozenset().union(*(row.kinds for row in RUNS_OUT))
+_RUNNING_OUT: Final = frozenset((kind, state) for row in RUNS_OUT for kind in row.kinds for state in row.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +264,7 @@ def _check_live(case: _Case) -> None:
 
 def _has_run_out(case: _Case, matter: pb.Header, state: State) -> bool:
     """Whether a limit has ended a matter, though it has not rung yet: the node was down, or has much to say."""
-    if state in FINAL or matter.kind not in _RUNNING_OUT or not keeps_clocks(matter, case.here):
+    if (matter.kind, state) not in _RUNNING_OUT or not keeps_clocks(matter, case.here):
         return False
     now_us = case.register.now_us
     return any(
