@@ -10,7 +10,6 @@ from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import errors_pb2
-from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import measures_pb2 as measures
 
@@ -130,7 +129,7 @@ class Scribe:
                 ErrorCode.ILLEGAL_TRANSITION, "it has not expired: take it, or leave it unacknowledged", "held"
             )
         # Who has answered it had it, whatever he says after its time has run out.
-        held = held or (row.header is not None and _answered(row.header, recipient, txn))
+        held = held or (row.header is not None and txn.is_cited_by(ref_of(row.header), recipient))
         if not deliver.is_final(row):
             txn.move(row, Event.CONFIRM if held else Event.EXPIRE)
             if row.header is not None:
@@ -141,7 +140,7 @@ class Scribe:
             statement.check_subject(said, row.header, row.fingerprint)
             if said.issuer != recipient or said.milestone not in statement.BY_RECIPIENT:
                 raise Refusal(ErrorCode.BAD_RECEIPT, "only the recipient can say that it opened", "issuer")
-            if said.milestone == pb.MILESTONE_REJECTED and _answered(row.header, recipient, txn):
+            if said.milestone == pb.MILESTONE_REJECTED and txn.is_cited_by(ref_of(row.header), recipient):
                 raise Refusal(ErrorCode.BAD_RECEIPT, "who has answered it could read it", "milestone")
             if _is_news(said, txn) and txn.add_receipt(ack, said, way_to_sender(row.header, self.here)):
                 txn.add_event(ref_of(row.header), event_name(said.milestone), actor=recipient, code=said.code)
@@ -268,25 +267,23 @@ def _check_credible(said: pb.Statement, header: pb.Header, txn: Transaction) -> 
         Refusal: BAD_RECEIPT: refused after it was accepted; expired before its time; unread, by who has answered;
             lapsed before it was due; or what is for the recipient alone.
     """
-    before = txn.words(said.envelope, said.issuer)
-    contradicted = {
-        pb.MILESTONE_REFUSED: pb.MILESTONE_ACCEPTED in before,
-        pb.MILESTONE_EXPIRED: not _expired_by(header, said.at_us) or said.at_us > txn.now_us + MAX_SKEW_US,
-        pb.MILESTONE_REJECTED: _answered(header, said.issuer, txn),
-        pb.MILESTONE_LAPSED: not 0 < said.due_us <= said.at_us,
-        pb.MILESTONE_COMPETING: True,
-    }
-    if contradicted.get(said.milestone, False):
+    match said.milestone:
+        case pb.MILESTONE_REFUSED:
+            contradicted = pb.MILESTONE_ACCEPTED in txn.words(said.envelope, said.issuer)
+        case pb.MILESTONE_EXPIRED:
+            contradicted = not _expired_by(header, said.at_us) or said.at_us > txn.now_us + MAX_SKEW_US
+        case pb.MILESTONE_REJECTED:
+            contradicted = txn.is_cited_by(said.envelope, said.issuer)
+        case pb.MILESTONE_LAPSED:
+            contradicted = not 0 < said.due_us <= said.at_us
+        case milestone:
+            contradicted = milestone == pb.MILESTONE_COMPETING
+    if contradicted:
         raise Refusal(ErrorCode.BAD_RECEIPT, "what is recorded here contradicts it", "milestone")
 
 
 def _expired_by(header: pb.Header, at_us: int) -> bool:
     return header.HasField("expires_at_us") and header.expires_at_us <= at_us
-
-
-def _answered(header: pb.Header, recipient: str, txn: Transaction) -> bool:
-    """Whether the recipient of an envelope has acted on it."""
-    return any(answer.sender == recipient for answer in txn.citing(ref_of(header), *ids.Kind.values()))
 
 
 def _is_news(said: pb.Statement, txn: Transaction) -> bool:
@@ -302,8 +299,7 @@ def _is_news(said: pb.Statement, txn: Transaction) -> bool:
 
 
 def _expired(row: DeliveryRow, txn: Transaction) -> bool:
-    header = row.header
-    return header is not None and header.HasField("expires_at_us") and header.expires_at_us <= txn.now_us
+    return row.header is not None and _expired_by(row.header, txn.now_us)
 
 
 def event_name(milestone: pb.Milestone.ValueType) -> str:

@@ -139,6 +139,17 @@ class Transaction:
         rows = self._sql.execute(_below(*map(len, way)), (ref.sender, ref.id, *chain.from_iterable(way)))
         return [pb.Header.FromString(row[0]) for row in rows]
 
+    def is_cited_by(self, ref: ids.EnvelopeRef, sender: str) -> bool:
+        """Whether a sender has cited an envelope in whatever it sent."""
+        found = self._one(
+            "SELECT 1 FROM citations c JOIN envelopes e ON e.seq = c.envelope_seq"
+            " WHERE c.cited_sender = ? AND c.cited_id = ? AND e.sender = ? LIMIT 1",
+            ref.sender,
+            ref.id,
+            sender,
+        )
+        return found is not None
+
     def of_case(self, case_id: str, kind: ids.Kind.ValueType) -> Sequence[pb.Header]:
         """Return the headers of that kind in a case, oldest first."""
         rows = self._sql.execute(
