@@ -109,7 +109,11 @@ class Actor:
         if "data_classes" in terms:
             header.data_classes[:] = terms["data_classes"]
         header.ground = terms.get("ground", ids.GROUND_UNSPECIFIED) or header.ground
-        if isinstance(document, orders.ExecutionReport) and document.HasField("estimated_value") and _is_capped(cited):
+        if (
+            isinstance(document, orders.ExecutionReport)
+            and document.HasField("estimated_value")
+            and row_checks.caps_recovery(cited)
+        ):
             header.amount.CopyFrom(document.estimated_value)  # what was recovered, which other States deduct
         header.urgency = terms.get("urgency", ids.URGENCY_UNSPECIFIED) or _urgency(document, cited)
         header.created_at_us = to_micros(self._participant.parts.clock())
@@ -325,7 +329,3 @@ def _urgency(document: Document, cited: pb.Header | None) -> Urgency:
             return ids.URGENCY_URGENT
         case _:
             return ids.URGENCY_ORDINARY if cited is None else cited.urgency
-
-
-def _is_capped(cited: pb.Header | None) -> bool:
-    return cited is not None and cited.HasField("amount")

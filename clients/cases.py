@@ -21,7 +21,7 @@ from typing import Final, TypeAlias
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from gateway import statement
+from gateway import row_checks, statement
 from gateway.directory import Directory
 from gateway.identity import Address, Role
 from gateway.rules import ACTS_NEXT, FINAL, ClockRule, Effect, Kind, Move, State, Step, Turn, Where
@@ -370,15 +370,15 @@ class Case:
         return (ends.pop() if len(ends) == 1 else None), False
 
     def _was_the_last(self, decision: pb.Header) -> bool:
-        """Whether the claim that is decided suspends, and no other suspensive one is undecided."""
         claim = self.papers.get(key_of(decision.cites[0]))
         if claim is None:
             return True
-        others = [each for each in self.citing(key_of(claim.header.cites[0])) if _suspends(each.header)]
-        decided = {
-            each.key for each in others for answer in self.citing(each.key) if answer.header.kind == decision.kind
-        }
-        return _suspends(claim.header) and {each.key for each in others} <= decided | {claim.key}
+        beside = self.citing(key_of(claim.header.cites[0]))
+        return row_checks.is_last_suspensive(
+            claim.header,
+            (each.header for each in beside if each.header.kind == claim.header.kind),
+            lambda other: any(answer.header.kind == decision.kind for answer in self.citing(key_of(other))),
+        )
 
     def _hear(self, each: Said) -> None:
         said, key = each.statement, key_of(each.statement.envelope)
@@ -450,10 +450,6 @@ def _by_kind() -> Mapping[Kind, list[Step]]:
 
 
 _BY_KIND: Final = _by_kind()
-
-
-def _suspends(header: pb.Header) -> bool:
-    return header.kind == ids.KIND_CLAIM and header.outcome == ids.OUTCOME_POSTPONED
 
 
 def _fits(move: Move, header: pb.Header) -> bool:

@@ -298,7 +298,7 @@ class _Search:
             same = [each for each in support if each.outcome == outcome]
             for reasons in dict.fromkeys((each.ground, each.dual_criminality) for each in same):
                 yield reasons, [each for each in same if (each.ground, each.dual_criminality) == reasons]
-        elif support and (not outcome or outcome in _to_report({each.outcome for each in support})):
+        elif support and (not outcome or outcome in row_checks.outcomes_to_report({each.outcome for each in support})):
             for reasons in product(grounds, duals):
                 yield reasons, support
 
@@ -353,13 +353,6 @@ def _up_to_the_request(matters: Sequence[Matter]) -> Sequence[Matter]:
 
 
 _LEADS_TO_ORDERS: Final = ORDERS | {ids.KIND_REVIEW_REFERRAL, ids.KIND_REVIEW_DECISION}
-
-
-def _to_report(reported: set[Outcome]) -> set[Outcome]:
-    """Return what may be reported of these: as the node has it, a failure is no success, nor a success a failure."""
-    if len(reported) == 1:
-        return reported
-    return (reported | {ids.OUTCOME_PARTLY_GRANTED}) - {ids.OUTCOME_REFUSED}
 
 
 def _with_nothing(header: pb.Header) -> pb.Header:

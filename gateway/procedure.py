@@ -27,7 +27,7 @@ from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.row_checks import Placed
-from gateway.rules import ENDING, FINAL, GRANTS, Kind, Outcome, State, Step, Where, word
+from gateway.rules import ENDING, FINAL, GRANTS, Kind, State, Step, Where, word
 from gateway.steps import ASKED_ABROAD, HOLDING, LAPSING, ORDERS, REQUESTS, RUNS_OUT, runs_out
 from gateway.store.matters import MAX_CHAIN
 from gateway.verify import VerifiedEnvelope
@@ -284,14 +284,10 @@ def _check_answers(case: _Case) -> None:
 
 
 def _was_the_last_claim(case: _Case) -> bool:
-    """Whether the claim that is decided is what suspends, and no other suspensive one is undecided."""
-    claim = case.above[0]
-    others = case.register.citing(claim.cites[0], ids.KIND_CLAIM)
-    return claim.outcome == ids.OUTCOME_POSTPONED and all(
-        other.id == claim.id
-        or other.outcome != ids.OUTCOME_POSTPONED
-        or case.register.citing(ref_of(other), ids.KIND_CLAIM_DECISION)
-        for other in others
+    claim, register = case.above[0], case.register
+    claims = register.citing(claim.cites[0], ids.KIND_CLAIM)
+    return row_checks.is_last_suspensive(
+        claim, claims, lambda other: bool(register.citing(ref_of(other), ids.KIND_CLAIM_DECISION))
     )
 
 
@@ -316,7 +312,7 @@ def _check_rests_on(case: _Case) -> None:
     if not support:
         chain = ", ".join(" or ".join(sorted(map(word, kinds))) for kinds in step.rests_on)
         raise case.out_of_order(f"what it rests on is not recorded: {chain}", "cites[0]")
-    if header.outcome and header.outcome not in _outcomes_to_report({s.outcome for s in support}):
+    if header.outcome and header.outcome not in row_checks.outcomes_to_report({s.outcome for s in support}):
         raise case.out_of_order("what it rests on came to another outcome", "outcome")
     if header.outcome == ids.OUTCOME_REFUSED and header.ground not in {s.ground for s in support}:
         raise case.out_of_order("what it rests on came to that on another ground", "ground")
@@ -325,13 +321,6 @@ def _check_rests_on(case: _Case) -> None:
 
 def _decision(header: pb.Header) -> tuple[int, int, int]:
     return header.outcome, header.ground, header.dual_criminality
-
-
-def _outcomes_to_report(reported: set[Outcome]) -> set[Outcome]:
-    """Return what may be reported of these: a failure is not passed on as a success, nor a success as a failure."""
-    if len(reported) == 1:
-        return reported
-    return (reported | {ids.OUTCOME_PARTLY_GRANTED}) - {ids.OUTCOME_REFUSED}
 
 
 def _check_all_ended(case: _Case) -> None:

@@ -25,7 +25,7 @@ from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import grounds
 from gateway.identity import Address, Role
-from gateway.rules import GRANTS, CaseRule, DataClass, Kind, Link, Measure, Rule, Step, Where, word
+from gateway.rules import GRANTS, CaseRule, DataClass, Kind, Link, Measure, Outcome, Rule, Step, Where, word
 from gateway.steps import BY_CITATION, ORDERS, PROVISIONAL, REQUESTS, RULES, STEPS
 
 NEVER_REQUIRED: Final = "*"
@@ -360,12 +360,16 @@ def check_within_cited(placed: Placed) -> None:
         Refusal: EXCEEDS_GRANT; OUT_OF_ORDER, a report on what is to be confiscated does not say how much was recovered.
     """
     header, cited = placed.header, placed.cited
-    capped = cited is not None and cited.kind == ids.KIND_CONFISCATION_REQUEST and cited.HasField("amount")
     reports = header.kind == ids.KIND_EXECUTION_REPORT and header.outcome in GRANTS
-    if capped and reports and not header.HasField("amount"):
+    if reports and caps_recovery(cited) and not header.HasField("amount"):
         raise placed.out_of_order("it does not say how much was recovered, which others deduct (Art. 18(4))", "amount")
     if cited is not None and placed.step.within:
         check_within(placed, (cited,), "what it cites")
+
+
+def caps_recovery(cited: pb.Header | None) -> bool:
+    """Whether a report on this says how much was recovered, which other States deduct (2018/1805 Art. 18(4))."""
+    return cited is not None and cited.kind == ids.KIND_CONFISCATION_REQUEST and cited.HasField("amount")
 
 
 def check_within(placed: Placed, allowing: Sequence[pb.Header], what: str) -> None:
@@ -399,3 +403,17 @@ def check_sum(placed: Placed, amount: evidence.Money, most: evidence.Money) -> N
         raise placed.refused(ErrorCode.EXCEEDS_GRANT, f"it is in another currency than {most.currency}", "amount")
     if Decimal(amount.amount) > Decimal(most.amount):
         raise placed.refused(ErrorCode.EXCEEDS_GRANT, f"more than {most.amount} {most.currency}", "amount")
+
+
+def outcomes_to_report(reported: set[Outcome]) -> set[Outcome]:
+    """Return what may be reported of these: a failure is not passed on as a success, nor a success as a failure."""
+    if len(reported) == 1:
+        return reported
+    return (reported | {ids.OUTCOME_PARTLY_GRANTED}) - {ids.OUTCOME_REFUSED}
+
+
+def is_last_suspensive(claim: pb.Header, claims: Iterable[pb.Header], is_decided: Callable[[pb.Header], bool]) -> bool:
+    """Whether a claim suspends, and of all claims on the same freeze no other suspensive one is undecided."""
+    return claim.outcome == ids.OUTCOME_POSTPONED and all(
+        other.id == claim.id or other.outcome != ids.OUTCOME_POSTPONED or is_decided(other) for other in claims
+    )

@@ -6,7 +6,7 @@ import pytest
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from gateway import procedure
+from gateway import row_checks
 from gateway.directory import Directory, Status
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
@@ -471,7 +471,7 @@ def test_failure_is_not_passed_on_as_a_success_nor_a_success_as_a_failure(name: 
     ],
 )
 def test_several_reports_are_passed_on_as_what_they_come_to(reported: set[Any], allowed: set[Any]) -> None:
-    assert procedure._outcomes_to_report(reported) == allowed
+    assert row_checks.outcomes_to_report(reported) == allowed
 
 
 def test_report_abroad_may_join_what_several_courts_reported() -> None:
