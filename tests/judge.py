@@ -41,8 +41,8 @@ def judge(store: Path, node: str, directory: Directory, *, all_final: bool = Tru
         log = connection.execute("SELECT leaf_hash, envelope_seq, receipt_seq FROM log_entries").fetchall()
         states = connection.execute("SELECT envelope_seq, receipt_seq, state FROM deliveries").fetchall()
         moved = connection.execute(
-            "SELECT sender, id FROM moves UNION SELECT cause_sender, cause_id FROM moves WHERE cause_id <> ''"
-            " UNION SELECT sender, id FROM clocks"
+            "SELECT envelope_seq FROM moves UNION SELECT cause_seq FROM moves WHERE cause_seq IS NOT NULL"
+            " UNION SELECT envelope_seq FROM clocks UNION SELECT by_seq FROM clocks WHERE by_seq IS NOT NULL"
         ).fetchall()
     finally:
         connection.close()
@@ -68,7 +68,9 @@ def judge(store: Path, node: str, directory: Directory, *, all_final: bool = Tru
 
     # What follows from an envelope is there together with it, or not at all.
     recorded = {(sender, id_) for _, sender, id_, _, _ in envelopes}
-    assert recorded >= set(moved), "a matter was moved, or a time limit runs, by what is not recorded"
+    assert {seq for seq, *_ in envelopes} >= {seq for (seq,) in moved}, (
+        "a matter was moved, or a time limit runs, by what is not recorded"
+    )
 
     # Promise 4: every accepted envelope has its way, and ends once.
     assert {e for e, _, _ in states if e is not None} == {seq for seq, *_ in envelopes}, "an envelope has no delivery"

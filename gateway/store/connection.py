@@ -78,9 +78,15 @@ def migrate(engine: Engine) -> None:
         # Of processes that start together, one migrates while the others wait. Begun here: alembic by itself commits
         # after each migration, and another process would do the next one too.
         connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        # SQLite changes a table by making it anew, and what names its rows must bear that they are gone for a moment.
+        driver: Any = connection.connection.driver_connection  # before it begins, for afterwards it hears no such word
+        driver.execute("PRAGMA foreign_keys = OFF")
         with connection.begin():
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                raise CommandError("a row would name another that is not there")
+        driver.execute("PRAGMA foreign_keys = ON")
 
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"

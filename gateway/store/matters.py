@@ -1,7 +1,8 @@
 """Matters as they are kept: where each stands, what moved it, its time limits, and what it is aimed at.
 
 In: a connection: the writer's inside a transaction, or a reader's. Out: headers, states and clocks. It decides nothing:
-which step moves a matter is `rules`' to say, and how long a limit is `deadlines`'. A matter is named by its envelope.
+which step moves a matter is `rules`' to say, and how long a limit is `deadlines`'. A matter is named by its envelope,
+and kept under that envelope's number: a name is looked up once a transaction, and numbers are followed from there.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -42,38 +43,55 @@ OPEN_STAGES: Final = (Stage.RUNNING, Stage.PAUSED, Stage.OVERDUE)
 OPEN_SQL: Final = "stage IN (" + ", ".join(f"'{stage}'" for stage in OPEN_STAGES) + ")"
 # Of the rule of the clock that is looked at, on its matter.
 _NONE_OPEN: Final = f"""
-    NOT EXISTS (SELECT 1 FROM clocks x WHERE x.sender = clocks.sender AND x.id = clocks.id AND x.rule = clocks.rule
+    NOT EXISTS (SELECT 1 FROM clocks x WHERE x.envelope_seq = clocks.envelope_seq AND x.rule = clocks.rule
                 AND x.{OPEN_SQL})
 """  # noqa: S608  our own words
 _STATES: Final[Mapping[str | None, State | None]] = MappingProxyType(
     {None: None, **{each.value: each for each in State}}
 )
 """By their names in the store, which has none for what is no matter."""
+_STAGES: Final = MappingProxyType({each.value: each for each in Stage})
 _FINAL_SQL: Final = "(" + ", ".join(f"'{state.value}'" for state in State if state in FINAL) + ")"
 
-_CLOCK: Final = (
-    "SELECT seq, sender, id, rule, started_at_us, due_at_us, next_at_us, paused_at_us, stage, ended_at_us FROM clocks"
-)
-_OPEN_OF: Final = f" WHERE sender = ? AND id = ? AND {OPEN_SQL} ORDER BY seq"
-_DUE: Final = " WHERE stage = 'running' AND next_at_us <= ? ORDER BY next_at_us, seq LIMIT ?"
-_OVERDUE: Final = f" WHERE {OPEN_SQL} AND stage = 'overdue' ORDER BY due_at_us, seq LIMIT ?"
-_CAUSED: Final = (
-    "SELECT sender, id FROM moves WHERE cause_sender = ? AND cause_id = ? GROUP BY sender, id ORDER BY min(seq)"
-)
-_STATE: Final = "SELECT state FROM moves m WHERE m.sender = {0}.sender AND m.id = {0}.id ORDER BY m.seq DESC LIMIT 1"
-_LINK: Final = f"SELECT header, ({_STATE.format('e')}) FROM envelopes e WHERE sender = ? AND id = ?"  # noqa: S608  ours
+_CLOCK: Final = "c.seq, c.rule, c.started_at_us, c.due_at_us, c.next_at_us, c.paused_at_us, c.stage, c.ended_at_us"
+_CLOCKS_OF: Final = f"SELECT {_CLOCK} FROM clocks c WHERE c.envelope_seq = ?"  # noqa: S608  ours
+_OPEN_OF: Final = f"{_CLOCKS_OF} AND {OPEN_SQL} ORDER BY c.seq"
+_ALL_OF: Final = f"{_CLOCKS_OF} ORDER BY c.seq"
+_NAMED: Final = f"SELECT {_CLOCK}, e.sender, e.id FROM clocks c JOIN envelopes e ON e.seq = c.envelope_seq"  # noqa: S608
+_DUE: Final = f"{_NAMED} WHERE c.stage = 'running' AND c.next_at_us <= ? ORDER BY c.next_at_us, c.seq LIMIT ?"
+_OVERDUE: Final = f"{_NAMED} WHERE {OPEN_SQL} AND c.stage = 'overdue' ORDER BY c.due_at_us, c.seq LIMIT ?"
+_STATE: Final = "SELECT state FROM moves m WHERE m.envelope_seq = {0} ORDER BY m.seq DESC LIMIT 1"
+_STATE_OF: Final = _STATE.format("?")
+_MOVES: Final = """
+    SELECT m.state, m.at_us, e.sender, e.id, m.clock_rule FROM moves m LEFT JOIN envelopes e ON e.seq = m.cause_seq
+    WHERE m.envelope_seq = ? ORDER BY m.seq
+"""
+_CHAIN: Final = f"""
+    WITH RECURSIVE link (seq, header, cited_seq, place) AS (
+        SELECT seq, header, cited_seq, 1 FROM envelopes WHERE id = ? AND sender = ?
+        UNION ALL
+        SELECT e.seq, e.header, e.cited_seq, link.place + 1 FROM link JOIN envelopes e ON e.seq = link.cited_seq
+        WHERE link.place < ?
+    )
+    SELECT seq, header, ({_STATE.format("link.seq")}) FROM link
+"""  # noqa: S608  ours
 _COUNT: Final = f"""
     SELECT state, count(*) FROM moves m
     WHERE state NOT IN {_FINAL_SQL}
-      AND NOT EXISTS (SELECT 1 FROM moves x WHERE x.sender = m.sender AND x.id = m.id AND x.seq > m.seq)
+      AND NOT EXISTS (SELECT 1 FROM moves x WHERE x.envelope_seq = m.envelope_seq AND x.seq > m.seq)
     GROUP BY state
 """  # noqa: S608  built from the states of rules.py, nothing from outside
 
 _COMPETING: Final = f"""
     SELECT header FROM envelopes e
     WHERE seq IN (SELECT envelope_seq FROM targets WHERE token IN ({{}}))
-      AND NOT (sender = ? AND id = ?) AND ({_STATE.format("e")}) NOT IN {_FINAL_SQL}
+      AND NOT (sender = ? AND id = ?) AND ({_STATE.format("e.seq")}) NOT IN {_FINAL_SQL}
     ORDER BY seq LIMIT ?
+"""  # noqa: S608  as above
+_AIMED_AT: Final = f"""
+    SELECT DISTINCT e.seq, e.header, ({_STATE.format("e.seq")})
+    FROM targets t JOIN envelopes e ON e.seq = t.envelope_seq
+    WHERE t.token IN ({{}}) AND e.kind = ? ORDER BY e.seq
 """  # noqa: S608  as above
 
 
@@ -109,46 +127,47 @@ class MatterView:
     def __init__(self, connection: Any) -> None:  # noqa: ANN401  pysqlite3 has no types
         self._sql = connection
         self._cursor = connection.cursor()  # for one row; to make one takes a fifth of a query
+        self._numbers: dict[tuple[str, str], int] = {}
 
     def chain(self, ref: ids.EnvelopeRef, limit: int = MAX_CHAIN) -> list[tuple[pb.Header, State | None]]:
-        """Return an envelope, what it cites first, what that cites first and so on, as far as recorded; with states."""
+        """Return an envelope, what it cites, what that cites and so on, as far as recorded; with states."""
         links: list[tuple[pb.Header, State | None]] = []
-        # One query a link: a recursive one measures the same for five links and slower for fewer.
-        while len(links) < limit and (row := self._one(_LINK, ref.sender, ref.id)) is not None:
-            header = pb.Header.FromString(row[0])
-            links.append((header, _STATES[row[1]]))
-            cites = header.cites
-            if not cites:
-                break
-            ref = cites[0]
+        for seq, raw, state in self._sql.execute(_CHAIN, (ref.id, ref.sender, limit)):
+            header = pb.Header.FromString(raw)
+            self._numbers[header.sender, header.id] = seq
+            links.append((header, _STATES[state]))
         return links
 
     def state(self, ref: ids.EnvelopeRef) -> State | None:
         """Return where a matter stands; None: it is none."""
-        row = self._one(
-            "SELECT state FROM moves WHERE sender = ? AND id = ? ORDER BY seq DESC LIMIT 1", ref.sender, ref.id
-        )
+        row = self._one(_STATE_OF, self.number(ref))
         return None if row is None else _STATES[row[0]]
+
+    def number(self, ref: ids.EnvelopeRef) -> int | None:
+        """Return the number of a recorded envelope; None if it is not recorded here."""
+        name = ref.sender, ref.id
+        number = self._numbers.get(name)
+        if number is None:
+            row = self._one("SELECT seq FROM envelopes WHERE id = ? AND sender = ?", ref.id, ref.sender)
+            if row is None:
+                return None
+            number = self._numbers[name] = row[0]
+        return number
 
     def moves(self, ref: ids.EnvelopeRef) -> list[MoveRow]:
         """Return how a matter came to stand there, oldest first."""
-        rows = self._sql.execute(
-            "SELECT state, at_us, cause_sender, cause_id, clock_rule FROM moves WHERE sender = ? AND id = ?"
-            " ORDER BY seq",
-            (ref.sender, ref.id),
-        )
         return [
             MoveRow(State(state), at_us, ids.EnvelopeRef(sender=sender, id=id_) if id_ else None, rule)
-            for state, at_us, sender, id_, rule in rows
+            for state, at_us, sender, id_, rule in self._sql.execute(_MOVES, (self.number(ref),))
         ]
 
     def clocks(self, ref: ids.EnvelopeRef) -> list[ClockRow]:
         """Return the time limits of a matter that are open, oldest first."""
-        return self._clocks(_OPEN_OF, ref.sender, ref.id)
+        return self._clocks_of(_OPEN_OF, ref)
 
     def all_clocks(self, ref: ids.EnvelopeRef) -> list[ClockRow]:
         """Return every time limit that a matter ever had, oldest first."""
-        return self._clocks(" WHERE sender = ? AND id = ? ORDER BY seq", ref.sender, ref.id)
+        return self._clocks_of(_ALL_OF, ref)
 
     def overdue(self, limit: int) -> list[ClockRow]:
         """Return time limits that have run out while the duty remains, the longest overdue first."""
@@ -170,22 +189,16 @@ class MatterView:
 
     def aimed_at(self, tokens: Sequence[bytes], kind: ids.Kind.ValueType) -> list[tuple[pb.Header, State | None]]:
         """Return the envelopes of a kind with any of these target tokens, each with its state, oldest first."""
-        rows = self._sql.execute(
-            f"SELECT DISTINCT e.seq, e.header FROM targets t JOIN envelopes e ON e.seq = t.envelope_seq"  # noqa: S608
-            f" WHERE t.token IN ({_marks(tokens)}) AND e.kind = ? ORDER BY e.seq",
-            (*tokens, kind),
-        )
-        headers = [pb.Header.FromString(header) for _, header in rows.fetchall()]
-        return [(header, self.state(ids.EnvelopeRef(sender=header.sender, id=header.id))) for header in headers]
+        rows = self._sql.execute(_AIMED_AT.format(_marks(tokens)), (*tokens, kind))
+        return [(pb.Header.FromString(header), _STATES[state]) for _, header, state in rows]
 
-    def _clocks(self, which: str, *values: object) -> list[ClockRow]:
-        rows = self._sql.execute(_CLOCK + which, values)
-        return [
-            ClockRow(
-                seq, ids.EnvelopeRef(sender=sender, id=id_), rule, started, due, next_, paused, Stage(stage), ended
-            )
-            for seq, sender, id_, rule, started, due, next_, paused, stage, ended in rows
-        ]
+    def _clocks_of(self, query: str, ref: ids.EnvelopeRef) -> list[ClockRow]:
+        rows = self._sql.execute(query, (self.number(ref),))
+        return [_clock(ref, *row) for row in rows]
+
+    def _clocks(self, query: str, *values: object) -> list[ClockRow]:
+        rows = self._sql.execute(query, values)
+        return [_clock(ids.EnvelopeRef(sender=sender, id=id_), *row) for *row, sender, id_ in rows]
 
     def _one(self, sql: str, *values: object) -> Any:  # noqa: ANN401  pysqlite3 has no types
         return self._cursor.execute(sql, values).fetchone()
@@ -202,6 +215,14 @@ class MatterRecord(MatterView):
     def __init__(self, connection: Any, now_us: int) -> None:  # noqa: ANN401  pysqlite3 has no types
         super().__init__(connection)
         self.now_us = now_us
+
+    def know(self, header: pb.Header, number: int) -> None:
+        """Remember the number of an envelope that has just been recorded."""
+        self._numbers[header.sender, header.id] = number
+
+    def forget(self) -> None:
+        """Remember no numbers any more: what was recorded may have been undone."""
+        self._numbers.clear()
 
     # States.
 
@@ -220,11 +241,9 @@ class MatterRecord(MatterView):
             cause: the envelope that moved it, the matter's own when it begins; None: a time limit or a statement did.
             rule: of the time limit that did; 0 if none.
         """
-        by = cause or ids.EnvelopeRef()
         self._sql.execute(
-            "INSERT INTO moves (sender, id, state, at_us, cause_sender, cause_id, clock_rule)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (ref.sender, ref.id, state.value, self.now_us, by.sender, by.id, rule),
+            "INSERT INTO moves (envelope_seq, state, at_us, cause_seq, clock_rule) VALUES (?, ?, ?, ?, ?)",
+            (self.number(ref), state.value, self.now_us, self._number_of(cause), rule),
         )
 
     def undo_moves(self, cause: ids.EnvelopeRef) -> list[ids.EnvelopeRef]:
@@ -232,10 +251,10 @@ class MatterRecord(MatterView):
 
         What has been moved on since stays where it is, and so does what that very envelope opened.
         """
-        moved = self._sql.execute(_CAUSED, (cause.sender, cause.id)).fetchall()
         undone = []
-        for sender, id_ in moved:
-            ref = ids.EnvelopeRef(sender=sender, id=id_)
+        # It moved nothing but what it rests on.
+        for header, _ in self.chain(cause):
+            ref = ids.EnvelopeRef(sender=header.sender, id=header.id)
             newest_first = self.moves(ref)[::-1]
             before = next(dropwhile(lambda move: move.cause == cause, newest_first), None)
             if before is not None and before is not newest_first[0]:
@@ -265,12 +284,10 @@ class MatterRecord(MatterView):
             cause: the envelope that makes it run.
         """
         self.end_clocks(ref, (rule,), Stage.STOPPED, cause)
-        by = cause or ids.EnvelopeRef()
         self._sql.execute(
-            "INSERT INTO clocks"
-            " (sender, id, rule, started_at_us, due_at_us, next_at_us, stage, by_sender, by_id, change)"
-            " VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?, 'started')",
-            (ref.sender, ref.id, rule, started_at_us, due_at_us, next_at_us, by.sender, by.id),
+            "INSERT INTO clocks (envelope_seq, rule, started_at_us, due_at_us, next_at_us, stage, by_seq, change)"
+            " VALUES (?, ?, ?, ?, ?, 'running', ?, 'started')",
+            (self.number(ref), rule, started_at_us, due_at_us, next_at_us, self._number_of(cause)),
         )
 
     def end_clocks(
@@ -309,8 +326,10 @@ class MatterRecord(MatterView):
 
         What has been changed again since stays as it is. A limit that ended while it rested runs again.
         """
-        by = (cause.sender, cause.id)
-        mine = "by_sender = ? AND by_id = ? AND change = ?"
+        # It changed nothing but what it rests on.
+        rests_on = [self.number(ids.EnvelopeRef(sender=each.sender, id=each.id)) for each, _ in self.chain(cause)]
+        by = (*rests_on, self.number(cause))
+        mine = f"envelope_seq IN ({_marks(rests_on)}) AND by_seq = ? AND change = ?"
         end = "stage = 'stopped', ended_at_us = ?, next_at_us = NULL, paused_at_us = NULL, change = ''"
         run = "stage = 'running', ended_at_us = NULL, paused_at_us = NULL, next_at_us = due_at_us, change = ''"
         rest = "stage = 'paused', paused_at_us = ?, change = ''"
@@ -363,12 +382,28 @@ class MatterRecord(MatterView):
         *more: object,
     ) -> None:
         of_rules = "" if rules is None else f" AND rule IN ({_marks(rules)})"
-        by = cause or ids.EnvelopeRef()
         self._sql.execute(
-            f"UPDATE clocks SET {assignments}, change = ?, by_sender = ?, by_id = ?"  # noqa: S608  our own
-            f" WHERE sender = ? AND id = ? AND {which}{of_rules}",
-            (*values, change, by.sender, by.id, ref.sender, ref.id, *more, *(rules or ())),
+            f"UPDATE clocks SET {assignments}, change = ?, by_seq = ?"  # noqa: S608  our own
+            f" WHERE envelope_seq = ? AND {which}{of_rules}",
+            (*values, change, self._number_of(cause), self.number(ref), *more, *(rules or ())),
         )
+
+    def _number_of(self, cause: ids.EnvelopeRef | None) -> int | None:
+        return None if cause is None else self.number(cause)
+
+
+def _clock(
+    ref: ids.EnvelopeRef,
+    seq: int,
+    rule: ClockRule,
+    started: int,
+    due: int,
+    next_: int | None,
+    paused: int | None,
+    stage: str,
+    ended: int | None,
+) -> ClockRow:
+    return ClockRow(seq, ref, rule, started, due, next_, paused, _STAGES[stage], ended)
 
 
 def _marks(values: Collection[object]) -> str:

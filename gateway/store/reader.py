@@ -13,7 +13,7 @@ from gateway import rules
 from gateway.lifecycle import State
 from gateway.store.matters import ClockRow, MatterView, MoveRow
 from gateway.store.registry import RegistryView
-from gateway.store.schema import PENDING_SQL, citations, deliveries, envelopes, events, receipts
+from gateway.store.schema import PENDING_SQL, deliveries, envelopes, events, receipts
 
 T = TypeVar("T")
 MAX_TRACED = 64
@@ -180,44 +180,35 @@ def _case(connection: Connection, view: MatterView, key: str) -> list[MatterRow]
 
 def _complained_of(connection: Connection, view: MatterView, grievance: ids.EnvelopeRef, to: str) -> list[SeenRow]:
     # One query, whatever the answer: how long it takes must not tell whether that envelope exists.
-    cited = connection.execute(
-        select(citations.c.cited_sender, citations.c.cited_id)
-        .join_from(citations, envelopes, citations.c.envelope_seq == envelopes.c.seq)
-        .where(
+    cited = connection.scalar(
+        select(envelopes.c.cited_seq).where(
             envelopes.c.sender == grievance.sender,
             envelopes.c.id == grievance.id,
             envelopes.c.kind == ids.KIND_GRIEVANCE,
             envelopes.c.recipient == to,
         )
-    ).first()
+    )
     if cited is None:
         return []
-    chain = view.chain(ids.EnvelopeRef(sender=cited.cited_sender, id=cited.cited_id))
+    name = connection.execute(select(envelopes.c.sender, envelopes.c.id).where(envelopes.c.seq == cited)).one()
+    chain = view.chain(ids.EnvelopeRef(sender=name.sender, id=name.id))
     matter = next(header for header, state in chain if state is not None or header is chain[-1][0])
     # Whatever cites it, or cites what cites it, is about it; but what others complain of is theirs to tell.
-    names = [(matter.sender, matter.id)]
-    for name in names:
-        below = connection.execute(
-            select(envelopes.c.sender, envelopes.c.id)
-            .join_from(citations, envelopes, citations.c.envelope_seq == envelopes.c.seq)
-            .where(
-                citations.c.cited_sender == name[0],
-                citations.c.cited_id == name[1],
-                citations.c.kind != ids.KIND_GRIEVANCE,
-            )
+    numbers = [view.number(ids.EnvelopeRef(sender=matter.sender, id=matter.id))]
+    for number in numbers:
+        below = connection.scalars(
+            select(envelopes.c.seq)
+            .where(envelopes.c.cited_seq == number, envelopes.c.kind != ids.KIND_GRIEVANCE)
             .order_by(envelopes.c.seq)
         )
-        names += [(row.sender, row.id) for row in below][: MAX_OF_A_CASE - len(names)]
-    return [
-        SeenRow(
-            connection.scalars(
-                select(envelopes.c.fingerprint).where(envelopes.c.sender == sender, envelopes.c.id == id_)
-            ).one(),
-            _receipts(connection, sender, id_),
-            (sender, id_) == tuple(cited),
-        )
-        for sender, id_ in names
-    ]
+        numbers += list(below)[: MAX_OF_A_CASE - len(numbers)]
+    return [_seen(connection, number, cited) for number in numbers]
+
+
+def _seen(connection: Connection, number: int | None, cited: int) -> SeenRow:
+    columns = select(envelopes.c.sender, envelopes.c.id, envelopes.c.fingerprint)
+    row = connection.execute(columns.where(envelopes.c.seq == number)).one()
+    return SeenRow(row.fingerprint, _receipts(connection, row.sender, row.id), number == cited)
 
 
 def _trace(connection: Connection, key: str) -> list[TraceRow]:

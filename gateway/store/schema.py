@@ -1,6 +1,6 @@
 """The tables as they are now. The migrations are how they came to be; a test holds the two together.
 
-Append-only: envelopes, citations, receipts, log_entries, events, moves, targets, and of the registry node_lists,
+Append-only: envelopes, receipts, log_entries, events, moves, targets, and of the registry node_lists,
 decisions, certificates, renewals, revocations. Rows of deliveries, clocks, invitations and applications alone are
 updated.
 """
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from gateway import rules
@@ -46,6 +47,8 @@ envelopes = Table(
     Column("id", Text, nullable=False),
     Column("recipient", Text, nullable=False),
     Column("kind", Integer, nullable=False),
+    # The number of what it cites; NULL: nothing, or nothing that was recorded here before it.
+    Column("cited_seq", BigInteger),
     Column("case_id", Text, nullable=False),
     Column("recorded_at_us", BigInteger, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),
@@ -54,20 +57,15 @@ envelopes = Table(
     Column("proof", LargeBinary, nullable=False),
     # NULL once purged; header, proof, receipts and log entries stay.
     Column("payload", LargeBinary),
-    UniqueConstraint("sender", "id", name="one_envelope_a_name"),
-    Index("envelopes_by_id", "id"),
+    UniqueConstraint("id", "sender", name="one_envelope_a_name"),
     Index("envelopes_by_case", "case_id"),
-)
-
-citations = Table(
-    "citations",
-    metadata,
-    Column("envelope_seq", BigInteger, ForeignKey("envelopes.seq"), primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("cited_sender", Text, nullable=False),
-    Column("cited_id", Text, nullable=False),
-    Column("kind", Integer, nullable=False),
-    Index("citations_of", "cited_sender", "cited_id", "kind"),
+    Index(
+        "envelopes_citing",
+        "cited_seq",
+        "kind",
+        sqlite_where=text("cited_seq IS NOT NULL"),
+        postgresql_where=text("cited_seq IS NOT NULL"),
+    ),
 )
 
 receipts = Table(
@@ -163,33 +161,30 @@ events = Table(
     Index("events_of", "envelope_id"),
 )
 
-# Where matters stand, see rules.py. A matter is named by its envelope.
+# Where matters stand, see rules.py. A matter has the number of its envelope.
 
 moves = Table(
     "moves",
     metadata,
     # The last row of a matter is where it stands.
     Column("seq", Serial, primary_key=True),
-    Column("sender", Text, nullable=False),
-    Column("id", Text, nullable=False),
+    Column("envelope_seq", BigInteger, ForeignKey("envelopes.seq"), nullable=False),
     Column("state", Text, nullable=False),
     Column("at_us", BigInteger, nullable=False),
-    # The envelope that moved it; empty: a time limit or another node's statement did.
-    Column("cause_sender", Text, nullable=False),
-    Column("cause_id", Text, nullable=False),
+    # The envelope that moved it; NULL: a time limit or another node's statement did.
+    Column("cause_seq", BigInteger),
     # The rule of that time limit; 0: none.
     Column("clock_rule", Integer, nullable=False),
     CheckConstraint(f"state IN ({_OF_MATTERS})", name="a_state_of_a_matter"),
-    Index("moves_of", "sender", "id", "seq"),
-    Index("moves_by", "cause_sender", "cause_id"),
+    # With the state in it: where a matter stands is asked most of all.
+    Index("moves_of", "envelope_seq", "seq", "state"),
 )
 
 clocks = Table(
     "clocks",
     metadata,
     Column("seq", Serial, primary_key=True),
-    Column("sender", Text, nullable=False),
-    Column("id", Text, nullable=False),
+    Column("envelope_seq", BigInteger, ForeignKey("envelopes.seq"), nullable=False),
     Column("rule", Integer, nullable=False),
     Column("started_at_us", BigInteger, nullable=False),
     # The first instant that is too late.
@@ -200,8 +195,7 @@ clocks = Table(
     Column("stage", Text, nullable=False),
     Column("ended_at_us", BigInteger),
     # The envelope that changed it last, and how, so that this can be undone if the envelope is not taken in the end.
-    Column("by_sender", Text, nullable=False),
-    Column("by_id", Text, nullable=False),
+    Column("by_seq", BigInteger),
     Column("change", Text, nullable=False),
     CheckConstraint("change IN ('', 'started', 'ended', 'paused', 'resumed')", name="a_change_of_a_clock"),
     CheckConstraint(f"stage IN ({_STAGES})", name="a_stage_of_a_clock"),
@@ -209,12 +203,10 @@ clocks = Table(
     CheckConstraint("next_at_us <= due_at_us", name="nothing_to_say_after_the_end"),
     CheckConstraint("(stage = 'paused') = (paused_at_us IS NOT NULL)", name="paused_at_some_time"),
     CheckConstraint("(stage IN ('running', 'paused', 'overdue')) = (ended_at_us IS NULL)", name="ended_at_some_time"),
-    Index("clocks_of", "sender", "id"),
-    Index("clocks_by", "by_sender", "by_id"),
+    Index("clocks_of", "envelope_seq"),
     Index(
         "one_open_clock_a_rule",
-        "sender",
-        "id",
+        "envelope_seq",
         "rule",
         unique=True,
         sqlite_where=Column("stage").in_(_OPEN),

@@ -57,12 +57,10 @@ def _below(*counts: int) -> str:
     """Return one query for a whole way down, with so many kinds at each step."""
     last = len(counts) - 1
     # CROSS: in this order, from the top.
-    tables = " CROSS JOIN ".join(f"citations c{n} CROSS JOIN envelopes e{n}" for n in range(last + 1))
-    terms = ["c0.cited_sender = ? AND c0.cited_id = ?"]
-    terms += [f"c{n}.kind IN ({', '.join('?' * count)})" for n, count in enumerate(counts)]
-    terms += [f"e{n}.seq = c{n}.envelope_seq" for n in range(last + 1)]
-    terms += [f"c{n}.cited_sender = e{n - 1}.sender AND c{n}.cited_id = e{n - 1}.id" for n in range(1, last + 1)]
-    return f"SELECT e{last}.header FROM {tables} WHERE {' AND '.join(terms)} ORDER BY c{last}.envelope_seq"  # noqa: S608
+    tables = " CROSS JOIN ".join(f"envelopes e{n}" for n in range(last + 1))
+    terms = ["e0.cited_seq = ?", *(f"e{n}.cited_seq = e{n - 1}.seq" for n in range(1, last + 1))]
+    terms += [f"e{n}.kind IN ({', '.join('?' * count)})" for n, count in enumerate(counts)]
+    return f"SELECT e{last}.header FROM {tables} WHERE {' AND '.join(terms)} ORDER BY e{last}.seq"  # noqa: S608
 
 
 @dataclass(slots=True)
@@ -136,17 +134,14 @@ class Transaction:
             ref: the envelope.
             way: of which kinds what cites it is, then what cites that, and so on.
         """
-        rows = self._sql.execute(_below(*map(len, way)), (ref.sender, ref.id, *chain.from_iterable(way)))
+        number = self.matters.number(ref)
+        rows = self._sql.execute(_below(*map(len, way)), (number, *chain.from_iterable(way)))
         return [pb.Header.FromString(row[0]) for row in rows]
 
     def is_cited_by(self, ref: ids.EnvelopeRef, sender: str) -> bool:
         """Whether a sender has cited an envelope in whatever it sent."""
         found = self._one(
-            "SELECT 1 FROM citations c JOIN envelopes e ON e.seq = c.envelope_seq"
-            " WHERE c.cited_sender = ? AND c.cited_id = ? AND e.sender = ? LIMIT 1",
-            ref.sender,
-            ref.id,
-            sender,
+            "SELECT 1 FROM envelopes WHERE cited_seq = ? AND sender = ? LIMIT 1", self.matters.number(ref), sender
         )
         return found is not None
 
@@ -192,16 +187,17 @@ class Transaction:
     # What is added.
 
     def add_envelope(self, signed: pb.SignedEnvelope, header: pb.Header, fingerprint: bytes) -> int:
-        """Record an envelope, its citations, its targets and its log entry; return its number."""
+        """Record an envelope, what it cites, its targets and its log entry; return its number."""
         proof = pb.SignedEnvelope(signatures=signed.signatures, slots=signed.slots).SerializeToString()
         cursor = self._sql.execute(
-            "INSERT INTO envelopes (sender, id, recipient, kind, case_id, recorded_at_us, fingerprint, header, proof,"
-            " payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO envelopes (sender, id, recipient, kind, cited_seq, case_id, recorded_at_us, fingerprint,"
+            " header, proof, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 header.sender,
                 header.id,
                 header.recipients[0],
                 header.kind,
+                self.matters.number(header.cites[0]) if header.cites else None,
                 header.case_id,
                 self.now_us,
                 fingerprint,
@@ -211,11 +207,7 @@ class Transaction:
             ),
         )
         seq: int = cursor.lastrowid
-        for position, cited in enumerate(header.cites):
-            self._sql.execute(
-                "INSERT INTO citations (envelope_seq, position, cited_sender, cited_id, kind) VALUES (?, ?, ?, ?, ?)",
-                (seq, position, cited.sender, cited.id, header.kind),
-            )
+        self.matters.know(header, seq)
         self.matters.add_targets(seq, header)
         self._log(merkle.leaf_hash(fingerprint), envelope_seq=seq)
         return seq
@@ -378,6 +370,7 @@ class Transaction:
             self._sql.execute("RELEASE part")
             del self._pending[pending:]
             self.wake = wake
+            self.matters.forget()
             raise
         self._sql.execute("RELEASE part")
 

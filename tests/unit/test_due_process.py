@@ -185,6 +185,7 @@ class Judge:
         self.federation, self.here = federation, here
         self.sql = federation.nodes[here].connection
         self.papers: dict[Key, Paper] = {}
+        self._names: dict[int, Key] = {}
         self.not_taken: set[Key] = set()  # the recipient's node does not have it
         self.unread: set[Key] = set()  # nor has the recipient
         self.reached: set[tuple[int, State]] = set()
@@ -204,6 +205,7 @@ class Judge:
             paper = Paper(header, tuple(each.signer for each in signed.signatures), at_us, seq, above)
             assert len(header.cites) == (above is not None), "it cites what is not recorded, or more than one"
             self.papers[paper.key] = paper
+            self._names[seq] = paper.key
             if above is not None:
                 above.below.append(paper)
             new.append(paper)
@@ -221,8 +223,8 @@ class Judge:
         for header, _ in self.federation.refused[self._refused :]:
             self.not_taken.add(key_of(header))
         self._refused = len(self.federation.refused)
-        for _, sender, id_, state, cause in self._rows("moves", "sender, id, state, cause_sender || ' ' || cause_id"):
-            self._moved(self.papers[sender, id_], State(state), cause)
+        for _, number, state, cause in self._rows("moves", "envelope_seq, state, cause_seq"):
+            self._moved(self.papers[self._names[number]], State(state), cause)
         for paper in new:
             for promise in PROMISES:
                 promise(self, paper)
@@ -236,12 +238,12 @@ class Judge:
             self._seen[table] = rows[-1][0]
         return list(rows)
 
-    def _moved(self, paper: Paper, state: State, cause: str) -> None:
+    def _moved(self, paper: Paper, state: State, cause: int | None) -> None:
         self.reached.add((paper.kind, state))
         if paper.state in ENDED:
             # What led there was not taken in the end: then it did not happen.
             undone = any(each.key in self.not_taken for each in paper.down()) or paper.key in self.unread
-            undone = undone and cause == " "
+            undone = undone and cause is None
             assert undone or state is paper.state, f"{paper.told()} was {paper.state} for good and is {state}"
         paper.states.append(state)
 
@@ -277,12 +279,12 @@ class Judge:
 
     def _check_clocks(self, now_us: int) -> None:
         seen = set()
-        for sender, id_, limit, stage, next_us in self.sql.execute(
-            "SELECT sender, id, rule, stage, next_at_us FROM clocks WHERE ended_at_us IS NULL"
+        for number, limit, stage, next_us in self.sql.execute(
+            "SELECT envelope_seq, rule, stage, next_at_us FROM clocks WHERE ended_at_us IS NULL"
         ).fetchall():
-            paper = self.papers[sender, id_]
-            assert (sender, id_, limit) not in seen, f"two clocks {limit} run for {paper.told()}"
-            seen.add((sender, id_, limit))
+            paper = self.papers[self._names[number]]
+            assert (number, limit) not in seen, f"two clocks {limit} run for {paper.told()}"
+            seen.add((number, limit))
             assert paper.is_open, f"{paper.told()} is {paper.state} and clock {limit} is {stage}"
             assert stage != "running" or next_us > now_us, f"clock {limit} of {paper.told()} has not rung"
             assert paper.header.recipients[0][:2] == self.here, "the clock is the other node's"

@@ -179,7 +179,7 @@ def test_constraints_of_migrated_and_declared_schema_are_the_same(path: Path, tm
     def definitions(file: Path) -> dict[str, set[str]]:
         with closing(sqlite.connect(str(file))) as opened:
             rows = opened.execute("SELECT name, sql FROM sqlite_master WHERE name <> 'alembic_version' AND sql <> ''")
-            plain = ((name, text.translate(str.maketrans("", "", "()"))) for name, text in rows)
+            plain = ((name, text.translate(str.maketrans("", "", '()"'))) for name, text in rows)
             return {name: {" ".join(line.split()).rstrip(",") for line in text.split("\n")} for name, text in plain}
 
     open_store(path)[1].dispose()
@@ -266,7 +266,7 @@ def test_what_is_committed_is_synced_to_disk_and_readers_do_not_block_it(path: P
 @pytest.mark.parametrize(
     "statement_",
     [
-        "INSERT INTO citations VALUES (99, 0, 's', 'i', 1)",
+        "INSERT INTO moves (envelope_seq, state, at_us, clock_rule) VALUES (99, 'asked', 1, 0)",
         "UPDATE deliveries SET state = 'lost'",
         "UPDATE deliveries SET envelope_seq = NULL",
         "INSERT INTO log_entries (leaf_hash) VALUES (x'00')",
@@ -275,7 +275,7 @@ def test_what_is_committed_is_synced_to_disk_and_readers_do_not_block_it(path: P
             " SELECT sender, id, recipient, kind, case_id, recorded_at_us, fingerprint, header, proof FROM envelopes"
         ),
     ],
-    ids=["citation by nothing", "unknown state", "delivery of nothing", "log entry of nothing", "name twice"],
+    ids=["move of nothing", "unknown state", "delivery of nothing", "log entry of nothing", "name twice"],
 )
 def test_database_itself_refuses_what_must_never_be(sql: Any, statement_: str) -> None:
     with world.transaction(sql) as txn:
@@ -423,7 +423,7 @@ def _fill_the_disk(txn: Transaction) -> None:
 
 def _dangle(txn: Transaction) -> None:
     txn._sql.execute("PRAGMA defer_foreign_keys = ON")  # so that only the commit itself finds out
-    txn._sql.execute("INSERT INTO citations VALUES (99, 0, 's', 'i', 1)")
+    txn._sql.execute("INSERT INTO moves (envelope_seq, state, at_us, clock_rule) VALUES (99, 'asked', 1, 0)")
 
 
 def _lock_out(txn: Transaction) -> None:
