@@ -13,7 +13,12 @@ def system_clock() -> datetime:
 
 def to_micros(moment: datetime) -> int:
     """Return `moment` as whole microseconds since 1970-01-01T00:00:00Z, exactly (no float on the way)."""
-    return (moment - _EPOCH) // _MICROSECOND
+    return in_micros(moment - _EPOCH)
+
+
+def in_micros(length: timedelta) -> int:
+    """Return a length of time as whole microseconds, exactly."""
+    return length // _MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:

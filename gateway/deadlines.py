@@ -32,8 +32,9 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo
 
-import holidays
 from rogatory.v1 import measures_pb2 as measures
+
+from gateway.clock import from_micros, in_micros, to_micros
 
 Rule: TypeAlias = measures.ClockRule.ValueType
 
@@ -44,6 +45,8 @@ class Unit(Enum):
     HOURS = "hours"
     DAYS = "days"
     WORKING_DAYS = "working days"
+
+    __hash__ = object.__hash__  # see Role
 
 
 class Ends(Enum):
@@ -112,7 +115,10 @@ class TimeLimit:
 
 _DAY: Final = timedelta(days=1)
 _HOUR: Final = timedelta(hours=1)
-_INSTANT: Final = timedelta(microseconds=1)
+_QUARTER_US: Final = 15 * 60 * 1_000_000
+"""Every country's hours and days begin with a quarter of an hour of UTC."""
+_ENDS: Final = 4096
+"""That are kept: of what begins in the same quarter of an hour, one counts for all."""
 _SATURDAY: Final = 5
 _AT_LEAST_WORKED: Final = 2
 """Reg. 1182/71 Art. 3(5): of a period of that many days or more, so many are working days."""
@@ -282,6 +288,7 @@ _ROWS: Final = (
 )
 
 LIMITS: Final[Mapping[Rule, TimeLimit]] = MappingProxyType({limit.rule: limit for limit in _ROWS})
+_WARN_US: Final = MappingProxyType({limit.rule: tuple(map(in_micros, limit.warn)) for limit in _ROWS})
 
 
 def due(
@@ -303,70 +310,51 @@ def due(
         ValueError: a time without a zone; both `length` and `until`, or one of them where the law leaves no choice;
             none of them where only an order can tell.
     """
+    until_us = None if until is None else _micros(until)
+    return from_micros(due_us(rule, _micros(start), country, length=length, until_us=until_us))
+
+
+def due_us(
+    rule: Rule, start_us: int, country: str, *, length: Length | None = None, until_us: int | None = None
+) -> int:
+    """Return the same in whole microseconds since 1970, as the store has them."""
     limit = LIMITS[rule]
-    chosen = length is not None or until is not None
-    if length is not None and until is not None:
+    if length is not None and until_us is not None:
         raise ValueError("an order gives a length or an end")
-    if chosen and not limit.may_be_shorter:
+    if (length is not None or until_us is not None) and not limit.may_be_shorter:
         raise ValueError(f"the length of {measures.ClockRule.Name(rule)} is its law's ({limit.law})")
-    ends = []
-    if limit.length is not None:
-        ends.append(_end(limit, limit.length, start, country))
-    if length is not None:
-        ends.append(_end(limit, length, start, country))
-    if until is not None:
-        ends.append(_utc(until))
+    # What continues begins as the last day of the other ends: that day is the one left out.
+    quarter = (start_us - limit.continues) // _QUARTER_US
+    ends = [_end_us(rule, each, quarter, country) for each in (limit.length, length) if each is not None]
+    if until_us is not None:
+        ends.append(until_us)
     if not ends:
         raise ValueError("the order sets the length: give it")
     return min(ends)
 
 
-def extended(rule: Rule, old_due: datetime, country: str) -> datetime:
-    """Return when what was extended ends: so much longer than the old end, and no day between (2023/1543 Art. 11(1)).
-
-    Raises:
-        ValueError: a rule that continues no other; a time without a zone.
-    """
-    if not LIMITS[rule].continues:
-        raise ValueError(f"{measures.ClockRule.Name(rule)} continues no other time limit")
-    return due(rule, old_due, country)
-
-
-def paused(due: datetime, paused_at: datetime, resumed_at: datetime) -> datetime:
-    """Return the end that a pause moves, by exactly its length (2023/1543 Art. 10(6)).
-
-    A pause that begins when the limit has run out moves nothing: it cannot run again.
-
-    Raises:
-        ValueError: it ends before it begins.
-    """
-    if resumed_at < paused_at:
-        raise ValueError("a pause ends after it begins")
-    return due if paused_at >= due else due + (resumed_at - paused_at)
-
-
-def warnings(rule: Rule, start: datetime, due: datetime) -> tuple[datetime, ...]:
+def warnings_us(rule: Rule, start_us: int, due_us: int) -> list[int]:
     """Return when to say that it is due soon, in order: only after it began, for a short one would be told at once."""
-    return tuple(at for before in LIMITS[rule].warn if (at := due - before) > start)
+    return [due_us - before for before in _WARN_US[rule] if due_us - before > start_us]
 
 
-def _end(limit: TimeLimit, length: Length, start: datetime, country: str) -> datetime:
-    """The rules of the module's docstring, by their numbers."""
+@lru_cache(maxsize=_ENDS)
+def _end_us(rule: Rule, length: Length, quarter: int, country: str) -> int:
+    """The rules of the module's docstring, by their numbers, for what begins in a quarter of an hour since 1970."""
     zone = _zone(country.upper())
-    # What continues begins as the last day of the other ends: that day is the one left out.
-    local = (_utc(start) - (_INSTANT if limit.continues else timedelta())).astimezone(zone)
+    begun = from_micros(quarter * _QUARTER_US)
+    local = begun.astimezone(zone)
     if length.unit is Unit.HOURS:
-        gone = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
         # (1), (2): in UTC, for an hour that a clock is put forward by is no hour that passed.
-        return local.astimezone(UTC) - gone + (length.count + 1) * _HOUR
+        return to_micros(begun - timedelta(minutes=local.minute) + (length.count + 1) * _HOUR)
     if length.unit is Unit.WORKING_DAYS:
         last = _after_working_days(local.date(), length.count, country)  # (3)
     else:
         last = local.date() + length.count * _DAY  # (1), (3)
-        if not limit.at_most:
+        if not LIMITS[rule].at_most:
             last = _moved(local.date(), last, country)
     # Where clocks change at midnight: a midnight that comes twice is the first, one that is skipped its instant.
-    return datetime.combine(last + _DAY, time(), zone).astimezone(UTC)
+    return to_micros(datetime.combine(last + _DAY, time(), zone).astimezone(UTC))
 
 
 def _moved(before: date, last: date, country: str) -> date:
@@ -387,10 +375,10 @@ def _is_worked(day: date, country: str) -> bool:
     return day.weekday() < _SATURDAY and day not in _public_holidays(country.upper(), day.year)
 
 
-def _utc(moment: datetime) -> datetime:
+def _micros(moment: datetime) -> int:
     if moment.tzinfo is None:
         raise ValueError("a time without a zone is no instant")
-    return moment.astimezone(UTC)
+    return to_micros(moment)
 
 
 _CALENDARS: Final = 4096
@@ -430,9 +418,11 @@ def _public_holidays(country: str, year: int) -> frozenset[date]:
     """Return the public holidays of a country in a year; none where they are not known."""
     if country not in _zones():
         return frozenset()
+    import holidays  # noqa: PLC0415  it takes as long to import as the rest of a command, and few commands count days
+
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")  # that a movable feast is not proclaimed for a distant year yet
         try:
             return frozenset(holidays.country_holidays(country, years=year))
-        except NotImplementedError:
+        except NotImplementedError:  # how the library says that it has no such country
             return frozenset()

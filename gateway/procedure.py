@@ -14,6 +14,7 @@ border, and each checks what it sees.
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
+from itertools import islice
 from typing import Final, Protocol
 
 from rogatory.v1 import envelope_pb2 as pb
@@ -22,12 +23,11 @@ from rogatory.v1 import identifiers_pb2 as ids
 from gateway import effects, row_checks
 from gateway.directory import Directory
 from gateway.effects import Effects, Then, follow, is_over, keeps_clocks
-from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.row_checks import Placed
-from gateway.rules import ENDING, FINAL, GRANTS, Kind, State, Step, Where, word
+from gateway.rules import ENDING, FINAL, GRANTS, Kind, Named, State, Step, Where, word
 from gateway.steps import ASKED_ABROAD, HOLDING, LAPSING, ORDERS, REQUESTS, RUNS_OUT, runs_out
 from gateway.store.matters import MAX_CHAIN
 from gateway.verify import VerifiedEnvelope
@@ -36,11 +36,11 @@ from gateway.verify import VerifiedEnvelope
 class Matters(effects.Matters, Protocol):
     """Where the matters stand that are recorded at this node."""
 
-    def chain(self, ref: ids.EnvelopeRef) -> Sequence[tuple[pb.Header, State | None]]:
+    def chain(self, ref: Named) -> Sequence[tuple[pb.Header, State | None]]:
         """Return an envelope, what it cites, what that cites, and so on, each with its state if it is a matter."""
         ...
 
-    def state(self, ref: ids.EnvelopeRef) -> State | None:
+    def state(self, ref: Named) -> State | None:
         """Return the state of a matter; None if that envelope is none."""
         ...
 
@@ -61,11 +61,11 @@ class Register(effects.Register, Protocol):
         """Return the headers of that kind in a case, oldest first."""
         ...
 
-    def citing(self, ref: ids.EnvelopeRef, *kinds: Kind) -> Sequence[pb.Header]:
+    def citing(self, ref: Named, *kinds: Kind) -> Sequence[pb.Header]:
         """Return the headers of those kinds which cite an envelope, oldest first."""
         ...
 
-    def below(self, ref: ids.EnvelopeRef, way: Sequence[Collection[Kind]]) -> Sequence[pb.Header]:
+    def below(self, ref: Named, way: Sequence[Collection[Kind]]) -> Sequence[pb.Header]:
         """Return the headers at the end of a way down, kind by kind, from an envelope; oldest first."""
         ...
 
@@ -146,7 +146,7 @@ def check(
     case = _case(verified, register, here)  # (1)
     header, step = case.header, case.step
     also = policy.countersigners(case.rule) if case.from_here else {}
-    row_checks.check_countersigned(case, verified.envelope.signatures[1:], directory, also)  # (2)
+    row_checks.check_countersigned(case, islice(verified.envelope.signatures, 1, None), directory, also)  # (2)
     _check_policy(case, policy)
     row_checks.check(case, directory)  # (3) to (5)
     _check_size(verified.envelope, step)
@@ -172,9 +172,10 @@ def _case(verified: VerifiedEnvelope, register: Register, here: str) -> _Case:
     # What begins anew must leave room for all that can follow, a release not least.
     if len(chain) > (_MOST_LINKS - _LONGEST if header.kind in REQUESTS else _MOST_LINKS):
         raise Refusal(ErrorCode.OUT_OF_ORDER, f"more than {_MOST_LINKS} envelopes rest on each other", "cites[0]")
-    placed = row_checks.place(header, verified.rules, [above for above, _ in chain])
-    matters = tuple([(above, state) for above, state in chain if state is not None])
-    return _Case(header, placed.rule, placed.step, placed.above, matters, here, from_here, register)
+    above = tuple([each for each, _ in chain])
+    rule, step = row_checks.row(header, verified.rules, above)
+    matters = tuple([(each, state) for each, state in chain if state is not None])
+    return _Case(header, rule, step, above, matters, here, from_here, register)
 
 
 def _was_party(address: str, cited: pb.Header) -> bool:
@@ -210,7 +211,7 @@ def _check_state(case: _Case) -> Then:
     _check_live(case)
     _check_answers(case)
     if step.needs_open is not None and keeps_clocks(about, case.here):
-        running = case.register.matters.clocks(ref_of(about))
+        running = case.register.matters.clocks(about)
         now_us = case.register.now_us
         if not any(clock.rule == step.needs_open and not is_over(clock, now_us) for clock in running):
             raise case.out_of_order("its time limit has run out, or never ran", "created_at_us")
@@ -244,7 +245,7 @@ def _check_above(case: _Case) -> None:
             raise case.out_of_order(f"it rests on a {word(above.kind)}", "cites[0]")
     if case.step.inherits:
         over, _ = case.matters[0 if case.step.opens is not None else 1]
-        if not any(clock.rule in LAPSING for clock in case.register.matters.clocks(ref_of(over))):
+        if not any(clock.rule in LAPSING for clock in case.register.matters.clocks(over)):
             raise case.out_of_order(f"the {word(over.kind)} above it has no limit to end with", "cites[0]")
 
 
@@ -269,7 +270,7 @@ def _has_run_out(case: _Case, matter: pb.Header, state: State) -> bool:
     now_us = case.register.now_us
     return any(
         is_over(clock, now_us) and runs_out(clock.rule, matter.kind, state) is not None
-        for clock in case.register.matters.clocks(ref_of(matter))
+        for clock in case.register.matters.clocks(matter)
     )
 
 
@@ -287,7 +288,7 @@ def _was_the_last_claim(case: _Case) -> bool:
     claim, register = case.above[0], case.register
     claims = register.citing(claim.cites[0], ids.KIND_CLAIM)
     return row_checks.is_last_suspensive(
-        claim, claims, lambda other: bool(register.citing(ref_of(other), ids.KIND_CLAIM_DECISION))
+        claim, claims, lambda other: bool(register.citing(other, ids.KIND_CLAIM_DECISION))
     )
 
 
@@ -328,16 +329,16 @@ def _check_all_ended(case: _Case) -> None:
     if case.header.outcome not in case.step.all_ended_on:
         return
     for order in _orders_below(case.header.cites[0], case.register):
-        state = case.register.matters.state(ref_of(order))
+        state = case.register.matters.state(order)
         if state not in FINAL and _holds_assets(order):
             raise case.out_of_order("an order that it rests on still holds assets: release them first", "cites[0]")
 
 
-def _orders_below(ref: ids.EnvelopeRef, register: Register) -> Iterator[pb.Header]:
+def _orders_below(ref: Named, register: Register) -> Iterator[pb.Header]:
     for child in register.citing(ref, ids.KIND_REVIEW_REFERRAL, ids.KIND_REVIEW_DECISION, *ORDERS):
         if child.kind in ORDERS:
             yield child
-        yield from _orders_below(ref_of(child), register)
+        yield from _orders_below(child, register)
 
 
 def _check_total(case: _Case) -> None:
@@ -360,7 +361,7 @@ def _check_total(case: _Case) -> None:
     same = case.register.of_case(header.case_id, header.kind)
     family = [each for each in same if each.sender == header.sender and each.order_total == header.order_total]
     if first is not None:
-        cited = (first, *case.register.citing(ref_of(first), header.kind))
+        cited = (first, *case.register.citing(first, header.kind))
         family += [each for each in cited if each.case_id != header.case_id]
     with localcontext(prec=_DIGITS):
         bound = sum((_bound(each, case.register) for each in family), Decimal(header.amount.amount))
@@ -371,9 +372,9 @@ def _check_total(case: _Case) -> None:
 
 def _bound(request: pb.Header, register: Register) -> Decimal:
     """Return what may still be, or has been, recovered on a request."""
-    if register.matters.state(ref_of(request)) not in FINAL:
+    if register.matters.state(request) not in FINAL:
         return Decimal(request.amount.amount or 0)
-    reports = register.citing(ref_of(request), ids.KIND_EXECUTION_REPORT, ids.KIND_FINAL_REPORT)
+    reports = register.citing(request, ids.KIND_EXECUTION_REPORT, ids.KIND_FINAL_REPORT)
     return max((Decimal(report.amount.amount or 0) for report in reports), default=Decimal(0))
 
 

@@ -106,7 +106,12 @@ def _rules(kind: Kind, senders: frozenset[Role], recipients: frozenset[Role], wh
 
 
 def place(header: pb.Header, rules: Sequence[Rule], above: Sequence[pb.Header]) -> Placed:
-    """Find the row of a header by what it cites.
+    """Put a header in its row; see `row`."""
+    return Placed(header, *row(header, rules, above), tuple(above))
+
+
+def row(header: pb.Header, rules: Sequence[Rule], above: Sequence[pb.Header]) -> tuple[Rule, Step]:
+    """Find the row of a header by what it cites, and the rule by which it is in that.
 
     Args:
         header: of the envelope.
@@ -122,7 +127,7 @@ def place(header: pb.Header, rules: Sequence[Rule], above: Sequence[pb.Header]) 
         if step is not None:
             if len(header.cites) > 1:
                 raise Refusal(ErrorCode.OUT_OF_ORDER, f"{rule} cites one envelope ({step.law})", "cites")
-            return Placed(header, rule, step, tuple(above))
+            return rule, step
     rule = rules[0]
     if not above:
         raise Refusal(ErrorCode.OUT_OF_ORDER, f"{rule} cites {_citable(rule)}", "cites")
@@ -161,10 +166,10 @@ def check_countersigned(
     Raises:
         Refusal: NOT_COUNTERSIGNED.
     """
-    wanted, step = dict(also), placed.step
+    step = placed.step
     if step.countersigned_by is not None and placed.header.urgency != step.countersigned_unless:
-        wanted[step.countersigned_by] = step.law
-    if not wanted:
+        also = {**also, step.countersigned_by: step.law}
+    if not also:
         return
     home = Address.parse(placed.header.sender).node
     roles = {
@@ -173,7 +178,7 @@ def check_countersigned(
         if Address.parse(signed.signer, allow_node=True).node == home
         for role in directory.roles(signed.signer)
     }
-    for role, law in wanted.items():
+    for role, law in also.items():
         if role not in roles:
             detail = f"the countersignature of a {role.value} of {home} is missing ({law})"
             raise Refusal(ErrorCode.NOT_COUNTERSIGNED, detail, "signatures")
@@ -206,10 +211,15 @@ def check_instrument(placed: Placed, directory: Directory) -> None:
         if cited is not None and header.instrument != cited.instrument:
             raise Refusal(ErrorCode.NO_LEGAL_BASIS, "another instrument than that of the request", "instrument")
     else:
-        states = frozenset({Address.parse(a).node for a in (header.sender, *header.recipients)})
+        states = _states(header.sender, header.recipients[0])
         if not directory.in_force(header.instrument, states, word(header.kind), from_micros(header.created_at_us)):
             detail = f"no instrument {header.instrument!r} is in force between {' and '.join(sorted(states))} for it"
             raise Refusal(ErrorCode.NO_LEGAL_BASIS, detail, "instrument")
+
+
+@lru_cache(maxsize=_REMEMBERED_QUESTIONS)
+def _states(sender: str, recipient: str) -> frozenset[str]:
+    return frozenset({Address.parse(sender).node, Address.parse(recipient).node})
 
 
 def _complains(new: pb.Header, old: pb.Header) -> bool:

@@ -10,7 +10,7 @@ Pure words, no I/O. Source: the articles are at the states they come from.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -28,6 +28,8 @@ Measure: TypeAlias = ids.Measure.ValueType
 DataClass: TypeAlias = ids.DataClass.ValueType
 Urgency: TypeAlias = ids.Urgency.ValueType
 ClockRule: TypeAlias = clocks.ClockRule.ValueType
+Named: TypeAlias = ids.EnvelopeRef | pb.Header
+"""What bears the name of an envelope: a reference to it, or its header."""
 
 
 class Where(Enum):
@@ -302,6 +304,7 @@ class RunsOut:
     elsewhere: frozenset[State] = frozenset()  # at the other node, which hears of it later
 
 
+@cache
 def word(kind: Kind) -> str:
     """Return the name of a kind as people write it, e.g. freeze-request."""
     return ids.Kind.Name(kind).removeprefix("KIND_").lower().replace("_", "-")

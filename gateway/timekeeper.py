@@ -8,9 +8,8 @@ from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
 
-from gateway.clock import from_micros, to_micros
 from gateway.deadlines import LIMITS, Ends
-from gateway.effects import next_word
+from gateway.effects import next_word_us
 from gateway.receipt import Scribe
 from gateway.rules import FINAL, State
 from gateway.steps import runs_out
@@ -30,8 +29,8 @@ def ring(scribe: Scribe, txn: Transaction) -> int:
             txn.matters.set_clock(clock.seq, Stage.STOPPED, None)
         elif txn.now_us < clock.due_at_us:
             scribe.timed(clock, pb.MILESTONE_DUE_SOON, header, txn)
-            start, due, now = map(from_micros, (clock.started_at_us, clock.due_at_us, txn.now_us))
-            txn.matters.set_clock(clock.seq, clock.stage, to_micros(next_word(clock.rule, start, due, now)))
+            next_us = next_word_us(clock.rule, clock.started_at_us, clock.due_at_us, txn.now_us)
+            txn.matters.set_clock(clock.seq, clock.stage, next_us)
         else:
             _run_out(clock, header, state, scribe, txn)
     return len(rung)

@@ -17,7 +17,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
 
 from gateway.identity import Address
-from gateway.rules import FINAL, ClockRule, State
+from gateway.rules import FINAL, ClockRule, Named, State
 
 MAX_CHAIN: Final = 16
 """Links of a chain that are followed at most."""
@@ -129,7 +129,7 @@ class MatterView:
         self._cursor = connection.cursor()  # for one row; to make one takes a fifth of a query
         self._numbers: dict[tuple[str, str], int] = {}
 
-    def chain(self, ref: ids.EnvelopeRef, limit: int = MAX_CHAIN) -> list[tuple[pb.Header, State | None]]:
+    def chain(self, ref: Named, limit: int = MAX_CHAIN) -> list[tuple[pb.Header, State | None]]:
         """Return an envelope, what it cites, what that cites and so on, as far as recorded; with states."""
         links: list[tuple[pb.Header, State | None]] = []
         for seq, raw, state in self._sql.execute(_CHAIN, (ref.id, ref.sender, limit)):
@@ -138,12 +138,12 @@ class MatterView:
             links.append((header, _STATES[state]))
         return links
 
-    def state(self, ref: ids.EnvelopeRef) -> State | None:
+    def state(self, ref: Named) -> State | None:
         """Return where a matter stands; None: it is none."""
         row = self._one(_STATE_OF, self.number(ref))
         return None if row is None else _STATES[row[0]]
 
-    def number(self, ref: ids.EnvelopeRef) -> int | None:
+    def number(self, ref: Named) -> int | None:
         """Return the number of a recorded envelope; None if it is not recorded here."""
         name = ref.sender, ref.id
         number = self._numbers.get(name)
@@ -161,7 +161,7 @@ class MatterView:
             for state, at_us, sender, id_, rule in self._sql.execute(_MOVES, (self.number(ref),))
         ]
 
-    def clocks(self, ref: ids.EnvelopeRef) -> list[ClockRow]:
+    def clocks(self, ref: Named) -> list[ClockRow]:
         """Return the time limits of a matter that are open, oldest first."""
         return self._clocks_of(_OPEN_OF, ref)
 
@@ -192,9 +192,12 @@ class MatterView:
         rows = self._sql.execute(_AIMED_AT.format(_marks(tokens)), (*tokens, kind))
         return [(pb.Header.FromString(header), _STATES[state]) for _, header, state in rows]
 
-    def _clocks_of(self, query: str, ref: ids.EnvelopeRef) -> list[ClockRow]:
-        rows = self._sql.execute(query, (self.number(ref),))
-        return [_clock(ref, *row) for row in rows]
+    def _clocks_of(self, query: str, ref: Named) -> list[ClockRow]:
+        rows = self._sql.execute(query, (self.number(ref),)).fetchall()
+        if not rows:
+            return []
+        name = ids.EnvelopeRef(sender=ref.sender, id=ref.id)
+        return [_clock(name, *row) for row in rows]
 
     def _clocks(self, query: str, *values: object) -> list[ClockRow]:
         rows = self._sql.execute(query, values)
@@ -304,7 +307,7 @@ class MatterRecord(MatterView):
     def pause_clocks(
         self, ref: ids.EnvelopeRef, rules: Collection[ClockRule], cause: ids.EnvelopeRef | None = None
     ) -> None:
-        """Let what runs rest. What has run out already cannot, whether it was said yet or not (`deadlines.paused`)."""
+        """Let what runs rest. What has run out already cannot, whether it was said yet or not."""
         which = "stage = 'running' AND due_at_us > ?"
         set_ = "stage = 'paused', paused_at_us = ?"
         self._change("paused", cause, set_, (self.now_us,), ref, rules, which, self.now_us)

@@ -19,6 +19,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from gateway import codec, lifecycle, merkle
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.lifecycle import Event, State
+from gateway.rules import Named
 from gateway.store.matters import MatterRecord
 from gateway.store.registry import RegistryRecord
 from gateway.store.schema import PENDING_SQL
@@ -123,11 +124,11 @@ class Transaction:
         row = self._one("SELECT header FROM envelopes WHERE sender = ? AND id = ?", ref.sender, ref.id)
         return None if row is None else pb.Header.FromString(row[0])
 
-    def citing(self, ref: ids.EnvelopeRef, *kinds: ids.Kind.ValueType) -> Sequence[pb.Header]:
+    def citing(self, ref: Named, *kinds: ids.Kind.ValueType) -> Sequence[pb.Header]:
         """Return the headers of those kinds which cite an envelope, oldest first."""
         return self.below(ref, (kinds,))
 
-    def below(self, ref: ids.EnvelopeRef, way: Sequence[Collection[ids.Kind.ValueType]]) -> Sequence[pb.Header]:
+    def below(self, ref: Named, way: Sequence[Collection[ids.Kind.ValueType]]) -> Sequence[pb.Header]:
         """Return the headers at the end of a way down from an envelope, oldest first.
 
         Args:

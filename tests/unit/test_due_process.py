@@ -297,7 +297,7 @@ class Judge:
         country = request.header.sender[:2]  # whose papers must follow in time (Reg. 1182/71 Art. 2(1))
         limit = deadlines.due(LAPSES_BY[request.kind], from_micros(request.at_us), country)
         if any(each.kind == ids.KIND_EXTENSION for each in request.below):
-            limit = deadlines.extended(clocks.CLOCK_RULE_PRESERVATION_EXTENSION, limit, country)
+            limit = deadlines.due(clocks.CLOCK_RULE_PRESERVATION_EXTENSION, limit, country)
         confirmed = [each for each in order.below if each.kind == ids.KIND_CONFIRMATION]
         in_time = any(
             each.at_us < to_micros(limit)
