@@ -49,6 +49,10 @@ class Matters(Protocol):
         """Return the time limits of a matter that have not ended."""
         ...
 
+    def some_are_over(self) -> bool:
+        """Whether any time limit that ends something may have run out, and its matter not have ended with it."""
+        ...
+
 
 class Register(Protocol):
     """What is recorded at this node."""

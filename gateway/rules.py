@@ -156,6 +156,8 @@ class Link(Enum):
     REPORTS_ON = "reports on"  # its sender goes on, towards the same recipient
     COMPLAINS = "complains of"  # either of its parties, to a third
 
+    __hash__ = object.__hash__  # see Role
+
 
 class CaseRule(Enum):
     """How the case id of a step fits that of the envelope that it cites."""

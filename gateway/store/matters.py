@@ -18,6 +18,7 @@ from rogatory.v1 import measures_pb2 as measures
 
 from gateway.identity import Address
 from gateway.rules import FINAL, ClockRule, Named, State
+from gateway.steps import RUNS_OUT
 
 MAX_CHAIN: Final = 16
 """Links of a chain that are followed at most."""
@@ -60,6 +61,12 @@ _ALL_OF: Final = f"{_CLOCKS_OF} ORDER BY c.seq"
 _NAMED: Final = f"SELECT {_CLOCK}, e.sender, e.id FROM clocks c JOIN envelopes e ON e.seq = c.envelope_seq"  # noqa: S608
 _DUE: Final = f"{_NAMED} WHERE c.stage = 'running' AND c.next_at_us <= ? ORDER BY c.next_at_us, c.seq LIMIT ?"
 _OVERDUE: Final = f"{_NAMED} WHERE {OPEN_SQL} AND c.stage = 'overdue' ORDER BY c.due_at_us, c.seq LIMIT ?"
+_ENDING: Final = ", ".join(str(rule) for rule in sorted({row.rule for row in RUNS_OUT}))
+# It has not rung yet, or it rang while its matter was in another state.
+_SOME_ARE_OVER: Final = f"""
+    SELECT EXISTS (SELECT 1 FROM clocks WHERE stage = 'running' AND next_at_us <= ?)
+        OR EXISTS (SELECT 1 FROM clocks WHERE stage = 'overdue' AND rule IN ({_ENDING}))
+"""  # noqa: S608  numbers of ours
 _STATE: Final = "SELECT state FROM moves m WHERE m.envelope_seq = {0} ORDER BY m.seq DESC LIMIT 1"
 _STATE_OF: Final = _STATE.format("?")
 _MOVES: Final = """
@@ -218,14 +225,22 @@ class MatterRecord(MatterView):
     def __init__(self, connection: Any, now_us: int) -> None:  # noqa: ANN401  pysqlite3 has no types
         super().__init__(connection)
         self.now_us = now_us
+        self._some_are_over: bool | None = None
+
+    def some_are_over(self) -> bool:
+        """Whether any time limit that ends something may have run out, and its matter not have ended with it."""
+        if self._some_are_over is None:
+            self._some_are_over = bool(self._one(_SOME_ARE_OVER, self.now_us)[0])
+        return self._some_are_over
 
     def know(self, header: pb.Header, number: int) -> None:
         """Remember the number of an envelope that has just been recorded."""
         self._numbers[header.sender, header.id] = number
 
     def forget(self) -> None:
-        """Remember no numbers any more: what was recorded may have been undone."""
+        """Remember nothing any more: what was recorded may have been undone."""
         self._numbers.clear()
+        self._some_are_over = None
 
     # States.
 
@@ -287,6 +302,8 @@ class MatterRecord(MatterView):
             cause: the envelope that makes it run.
         """
         self.end_clocks(ref, (rule,), Stage.STOPPED, cause)
+        if due_at_us <= self.now_us:
+            self._some_are_over = None
         self._sql.execute(
             "INSERT INTO clocks (envelope_seq, rule, started_at_us, due_at_us, next_at_us, stage, by_seq, change)"
             " VALUES (?, ?, ?, ?, ?, 'running', ?, 'started')",
@@ -318,6 +335,7 @@ class MatterRecord(MatterView):
         """Let what rests run again; it is due later by exactly as long as it rested."""
         # A clock that was put back meanwhile must not make it due earlier.
         rested = "CASE WHEN ? > paused_at_us THEN ? - paused_at_us ELSE 0 END"
+        self._some_are_over = None
         set_ = (
             f"stage = 'running', paused_at_us = NULL, due_at_us = due_at_us + {rested},"
             f" next_at_us = next_at_us + {rested}"
@@ -329,6 +347,7 @@ class MatterRecord(MatterView):
 
         What has been changed again since stays as it is. A limit that ended while it rested runs again.
         """
+        self._some_are_over = None
         # It changed nothing but what it rests on.
         rests_on = [self.number(ids.EnvelopeRef(sender=each.sender, id=each.id)) for each, _ in self.chain(cause)]
         by = (*rests_on, self.number(cause))
@@ -352,6 +371,7 @@ class MatterRecord(MatterView):
         Returns:
             Whether it still ran: what ended a moment ago, e.g. with its matter, stays as it ended.
         """
+        self._some_are_over = None
         ended_at_us = None if stage in OPEN_STAGES else self.now_us
         cursor = self._sql.execute(
             "UPDATE clocks SET stage = ?, next_at_us = ?, ended_at_us = ? WHERE seq = ? AND stage = 'running'",

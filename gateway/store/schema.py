@@ -218,6 +218,12 @@ clocks = Table(
         sqlite_where=Column("stage") == Stage.RUNNING.value,
         postgresql_where=Column("stage") == Stage.RUNNING.value,
     ),
+    Index(
+        "clocks_overdue",
+        "rule",
+        sqlite_where=Column("stage") == Stage.OVERDUE.value,
+        postgresql_where=Column("stage") == Stage.OVERDUE.value,
+    ),
 )
 
 targets = Table(

@@ -106,3 +106,5 @@ def _clocks() -> None:
     )
     running = sa.text("stage = 'running'")
     op.create_index("clocks_running", "clocks", ["next_at_us"], sqlite_where=running, postgresql_where=running)
+    overdue = sa.text("stage = 'overdue'")
+    op.create_index("clocks_overdue", "clocks", ["rule"], sqlite_where=overdue, postgresql_where=overdue)
