@@ -15,6 +15,7 @@ from gateway.config import Delivery
 from gateway.dispatch import Route
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, GatewayError, Refusal
+from gateway.lanes import lane_of
 from gateway.lifecycle import FINAL, LEASED, Event, State
 from gateway.store import Leased, Transaction
 from gateway.store.transaction import DeliveryRow
@@ -41,14 +42,26 @@ def enqueue(route: Route, txn: Transaction) -> None:
         route.destination,
         envelope_seq=route.recorded.seq,
         case_id=header.case_id,
+        lane=lane_of(header.urgency),
         expires_at_us=header.expires_at_us if header.HasField("expires_at_us") else None,
     )
 
 
-def lease(txn: Transaction, destination: str, holder: str, limit: int, settings: Delivery) -> list[Leased]:
-    """Take up to `limit` due copies for a destination into the hands of `holder` for a while."""
+def lease(
+    txn: Transaction,
+    destination: str,
+    holder: str,
+    limit: int,
+    settings: Delivery,
+    chance: Chance,
+    max_bytes: int = FRAME_BYTES,
+) -> list[Leased]:
+    """Take up to `limit` due copies for a destination into the hands of `holder` for a while.
+
+    What is urgent goes first, yet no lane starves (`lanes`).
+    """
     until = from_micros(txn.now_us) + timedelta(seconds=settings.lease_seconds)
-    return txn.lease(destination, holder, to_micros(until), limit, FRAME_BYTES)
+    return txn.lease(destination, holder, to_micros(until), limit, max_bytes, chance())
 
 
 def settle(txn: Transaction, seq: int, event: Event) -> Settled:

@@ -89,4 +89,4 @@ def migrate(engine: Engine) -> None:
         driver.execute("PRAGMA foreign_keys = ON")
 
 
-HEAD: Final = "0005"
+HEAD: Final = "0007"

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from gateway import rules
+from gateway.lanes import Lane
 from gateway.lifecycle import FINAL, State
 from gateway.store.matters import OPEN_STAGES, Stage
 
@@ -124,6 +125,8 @@ deliveries = Table(
     Column("lease_holder", Text, nullable=False),
     Column("lease_until_us", BigInteger, nullable=False),
     Column("last_error", Text, nullable=False),
+    # See gateway/lanes.py; a program of before queues without it.
+    Column("lane", Integer, nullable=False, server_default=text(str(Lane.ORDINARY.value))),
     CheckConstraint(f"state IN ({_ALL})", name="a_known_state"),
     CheckConstraint("(envelope_seq IS NULL) <> (receipt_seq IS NULL)", name="one_thing_a_delivery"),
     Index("deliveries_of_envelope", "envelope_seq"),
@@ -138,6 +141,7 @@ deliveries = Table(
     Index(
         "deliveries_pending",
         "destination",
+        "lane",
         "seq",
         sqlite_where=Column("state").in_(_PENDING),
         postgresql_where=Column("state").in_(_PENDING),
@@ -159,6 +163,13 @@ events = Table(
     # Stages passed and the microseconds each took, e.g. "envelope.received:12 envelope.verified:95".
     Column("stages", Text, nullable=False),
     Index("events_of", "envelope_id"),
+)
+
+programs = Table(
+    "programs",
+    metadata,
+    # The newest migration that a program must know to work on this store, in its one row; see connection.py.
+    Column("oldest", Text, primary_key=True),
 )
 
 # Where matters stand, see rules.py. A matter has the number of its envelope.

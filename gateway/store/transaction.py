@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final
 
 import pysqlite3.dbapi2 as sqlite
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from gateway import codec, lifecycle, merkle
+from gateway import codec, lanes, lifecycle, merkle
 from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.lanes import Lane
 from gateway.lifecycle import Event, State
 from gateway.rules import Named
 from gateway.store.matters import MatterRecord
@@ -26,31 +27,47 @@ from gateway.store.schema import PENDING_SQL
 
 _LEASED_SQL: Final = "(" + ", ".join(f"'{state.value}'" for state in sorted(lifecycle.LEASED, key=str)) + ")"
 
-_LEASE: Final = f"""
-    SELECT d.seq, d.state, d.expires_at_us, d.envelope_seq, d.receipt_seq
+_LEASE_OF_LANE: Final = f"""
+    SELECT d.seq, d.state, d.expires_at_us, d.envelope_seq, d.receipt_seq, d.lane
     FROM deliveries d
-    WHERE d.destination = :destination AND d.state IN {PENDING_SQL} AND d.state IN ('queued', 'doubtful')
-      AND d.next_attempt_at_us <= :now
-      AND (d.state = 'doubtful' OR d.expires_at_us IS NULL OR d.expires_at_us > :now)
+    WHERE d.destination = ? AND d.state IN {PENDING_SQL} AND d.state IN ('queued', 'doubtful')
+      AND d.next_attempt_at_us <= ?
+      AND (d.state = 'doubtful' OR d.expires_at_us IS NULL OR d.expires_at_us > ?)
       -- An earlier copy of the same case goes first, unless it goes with us.
       AND NOT EXISTS (
         SELECT 1 FROM deliveries x
         WHERE d.case_id <> '' AND x.destination = d.destination AND x.case_id = d.case_id AND x.seq < d.seq
           AND x.state IN {PENDING_SQL}
-          AND (x.next_attempt_at_us > :now OR (x.state IN {_LEASED_SQL} AND x.lease_holder <> :holder)))
-    ORDER BY d.seq LIMIT :limit
+          AND (x.next_attempt_at_us > ? OR (x.state IN {_LEASED_SQL} AND x.lease_holder <> ?) OR x.lane < d.lane))
+      AND d.lane = ?
+    ORDER BY d.seq LIMIT ?
 """  # noqa: S608  built from the states of lifecycle.py, nothing from outside
+
+# From the first lane down; most of the time all that is due fits.
+_LEASE: Final = _LEASE_OF_LANE.replace("AND d.lane = ?", "").replace("ORDER BY d.seq", "ORDER BY d.lane, d.seq")
 
 # In the order of the index on pending deliveries, so that the planner takes it and never looks at what has ended.
 _LAPSED: Final = f"""
     SELECT seq FROM deliveries WHERE state IN {PENDING_SQL} AND state IN {_LEASED_SQL} AND lease_until_us <= ?
-    ORDER BY destination, seq LIMIT ?
+    ORDER BY destination, lane, seq LIMIT ?
 """  # noqa: S608  as above
 
 _EXPIRED: Final = f"""
     SELECT seq FROM deliveries WHERE state IN {PENDING_SQL} AND state = 'queued' AND expires_at_us <= ?
-    ORDER BY destination, seq LIMIT ?
+    ORDER BY destination, lane, seq LIMIT ?
 """  # noqa: S608  as above
+
+_HURRY: Final = f"""
+    UPDATE deliveries SET lane = ?
+    WHERE destination = ? AND case_id = ? AND state IN {PENDING_SQL} AND lane > ?
+"""  # noqa: S608  as above
+
+_QUEUE_RECEIPT: Final = """
+    INSERT INTO deliveries (receipt_seq, destination, case_id, state, attempts, next_attempt_at_us, lease_holder,
+        lease_until_us, last_error, lane)
+    SELECT ?, ?, '', ?, 0, ?, '', 0, '', coalesce(min(d.lane), ?)
+    FROM envelopes e JOIN deliveries d ON d.envelope_seq = e.seq WHERE e.sender = ? AND e.id = ?
+"""
 
 
 @cache
@@ -217,17 +234,21 @@ class Transaction:
         self,
         destination: str,
         *,
-        envelope_seq: int | None = None,
-        receipt_seq: int | None = None,
+        envelope_seq: int,
         case_id: str = "",
         expires_at_us: int | None = None,
+        lane: Lane = Lane.ORDINARY,
     ) -> None:
-        """Queue one copy for one destination and wake whoever serves that."""
+        """Queue one copy of an envelope for one destination and wake whoever serves that.
+
+        What waits of its case goes before it, so it goes into the same lane, if that is a faster one.
+        """
+        if lane is not Lane.ORDINARY and case_id:
+            self._sql.execute(_HURRY, (lane.value, destination, case_id, lane.value))
         self._sql.execute(
-            "INSERT INTO deliveries (envelope_seq, receipt_seq, destination, case_id, state, attempts,"
-            " next_attempt_at_us, expires_at_us, lease_holder, lease_until_us, last_error)"
-            " VALUES (?, ?, ?, ?, ?, 0, ?, ?, '', 0, '')",
-            (envelope_seq, receipt_seq, destination, case_id, State.QUEUED.value, self.now_us, expires_at_us),
+            "INSERT INTO deliveries (envelope_seq, destination, case_id, state, attempts, next_attempt_at_us,"
+            " expires_at_us, lease_holder, lease_until_us, last_error, lane) VALUES (?, ?, ?, ?, 0, ?, ?, '', 0, '', ?)",
+            (envelope_seq, destination, case_id, State.QUEUED.value, self.now_us, expires_at_us, lane.value),
         )
         self.wake.add(destination)
 
@@ -270,7 +291,11 @@ class Transaction:
         seq = cursor.lastrowid
         self._log(merkle.leaf_hash(receipt.statement), receipt_seq=seq)
         if notify:
-            self.add_delivery(notify, receipt_seq=seq)
+            # In the lane of what it is about.
+            ref = statement.envelope
+            state, ordinary = State.QUEUED.value, Lane.ORDINARY.value
+            self._sql.execute(_QUEUE_RECEIPT, (seq, notify, state, self.now_us, ordinary, ref.sender, ref.id))
+            self.wake.add(notify)
         return True
 
     def add_event(
@@ -293,14 +318,22 @@ class Transaction:
 
     # What is on its way.
 
-    def lease(self, destination: str, holder: str, until_us: int, limit: int, max_bytes: int) -> list[Leased]:
-        """Take due copies for one destination, oldest first: at least one, at most `limit` or `max_bytes` together."""
-        rows = self._sql.execute(
-            _LEASE, {"destination": destination, "now": self.now_us, "holder": holder, "limit": limit}
-        ).fetchall()
+    def lease(
+        self, destination: str, holder: str, until_us: int, limit: int, max_bytes: int, chance: float = 0.0
+    ) -> list[Leased]:
+        """Take due copies for one destination: at least one, at most `limit` or `max_bytes` together.
+
+        Args:
+            destination: whose.
+            holder: into whose hands. Copies of one case are in the hands of one holder at a time.
+            until_us: for how long.
+            limit: how many at most.
+            max_bytes: how much at most, unless the first alone is more.
+            chance: whose turn it is first, see `lanes.in_turn`.
+        """
         leased: list[Leased] = []
         size = 0
-        for seq, was, expires_at_us, envelope_seq, receipt_seq in rows:
+        for seq, was, expires_at_us, envelope_seq, receipt_seq, _ in self._due(destination, holder, limit, chance):
             envelope, fingerprint = (None, b"") if envelope_seq is None else self._envelope(envelope_seq)
             receipt = None if receipt_seq is None else self._receipt(receipt_seq)
             size += (envelope or receipt or pb.Receipt()).ByteSize()
@@ -318,6 +351,19 @@ class Transaction:
             expired = expires_at_us is not None and expires_at_us <= self.now_us
             leased.append(Leased(seq, state, expired, fingerprint, envelope, receipt))
         return leased
+
+    def _due(self, destination: str, holder: str, limit: int, chance: float) -> list[Any]:
+        """Return what may be leased, at most `limit`, lane by lane in turn."""
+        values = destination, self.now_us, self.now_us, self.now_us, holder
+        rows = self._sql.execute(_LEASE, (*values, limit)).fetchall()
+        due: dict[Lane, list[Any]] = {lane: [row for row in rows if row[-1] == lane] for lane in Lane}
+        if len(rows) == limit and rows[0][-1] != Lane.ORDINARY:
+            # The lanes above fill it by themselves; those below have places of their own all the same.
+            for lane in list(Lane)[rows[-1][-1] :]:
+                wanted = max(1, lanes.own_places(lane, limit))
+                if len(due[lane]) < wanted:
+                    due[lane] = self._sql.execute(_LEASE_OF_LANE, (*values, lane.value, wanted)).fetchall()
+        return list(islice(lanes.in_turn(due, chance), limit))
 
     def delivery(self, seq: int) -> DeliveryRow | None:
         """Return one delivery."""

@@ -47,7 +47,7 @@ def enqueue(sql: Any, *, expires_in: timedelta | None = None, **changes: Any) ->
 
 def lease(sql: Any, holder: str = "courier", after: timedelta = timedelta()) -> list[Leased]:
     with world.transaction(sql, NOW + after) as txn:
-        return deliver.lease(txn, "de/node", holder, 10, SETTINGS)
+        return deliver.lease(txn, "de/node", holder, 10, SETTINGS, lambda: 0.0)
 
 
 def fail(sql: Any, seq: int, event: Event, holder: str = "courier", delay: float = 5.0) -> None:
