@@ -113,7 +113,10 @@ class Delivery(_Settings):
     lease_seconds: float = Field(default=30.0, ge=0.2, le=3600)
     backoff_first_seconds: float = Field(default=0.5, ge=0.01, le=60)
     backoff_max_seconds: float = Field(default=60.0, ge=0.05, le=3600)
+    # So long another node may leave all that is in flight unanswered; then it counts as lost.
     attempt_timeout_seconds: float = Field(default=10.0, ge=0.1, le=600)
+    # Frames that may be under way to one other node at once.
+    frames_in_flight: int = Field(default=4, ge=1, le=64)
     sweep_seconds: float = Field(default=1.0, ge=0.05, le=60)
 
 

@@ -24,6 +24,8 @@ SWEEP_ROWS: Final = 256
 FRAME_BYTES: Final = 256 << 10  # larger frames are no faster (design section 6)
 MAX_ERROR_CHARS: Final = 300
 
+FRAME_ITEMS: Final = 64
+SMALLEST_FRAME_BYTES: Final = 4 << 10
 Chance = Callable[[], float]
 
 
@@ -114,3 +116,53 @@ def backoff(failures: int, settings: Delivery, chance: Chance) -> float:
     """
     ceiling = min(settings.backoff_max_seconds, settings.backoff_first_seconds * 2.0 ** min(failures - 1, 30))
     return ceiling * (0.5 + 0.5 * chance())
+
+
+def at_least(error: GatewayError, delay: float, settings: Delivery) -> float:
+    """Return a delay, longer if the other end said when there is room again.
+
+    It is believed up to our own longest pause: its word must not stop what is due to it for weeks.
+    """
+    return max(delay, min(error.retry_after or 0.0, settings.backoff_max_seconds))
+
+
+class Circuit:
+    """Whether a destination is spoken to, and how much: one for each, so that none pays for another.
+
+    Closed, as much goes as the window holds. A failure opens it: for a while, longer with each failure in a row,
+    nothing is even leased. Then one copy is tried, and only when that is answered does it close.
+    """
+
+    def __init__(self, settings: Delivery, chance: Chance) -> None:
+        """Start closed."""
+        self.failures = 0
+        self.frame_bytes = FRAME_BYTES
+        self._settings = settings
+        self._chance = chance
+
+    @property
+    def window(self) -> int:
+        """How many frames may be out at once."""
+        return 1 if self.failures else self._settings.frames_in_flight
+
+    @property
+    def copies(self) -> int:
+        """How many copies the next frame may hold."""
+        return 1 if self.failures else FRAME_ITEMS
+
+    def pause(self, error: GatewayError) -> float:
+        """Return for how many seconds to leave the destination alone after one more failure."""
+        return at_least(error, backoff(self.failures + 1, self._settings, self._chance), self._settings)
+
+    def open(self) -> None:
+        """Note a failure of the destination, or of the way to it."""
+        self.failures += 1
+
+    def close(self) -> None:
+        """Note that it has answered."""
+        self.failures = 0
+        self.frame_bytes = min(FRAME_BYTES, self.frame_bytes + SMALLEST_FRAME_BYTES)
+
+    def shrink(self) -> None:
+        """Make frames smaller: it does not read such large ones. They grow again with every one that is answered."""
+        self.frame_bytes = max(SMALLEST_FRAME_BYTES, self.frame_bytes // 2)

@@ -148,7 +148,9 @@ class Node:
             upkeep.know,
         )
         server = self._server = grpc.aio.server(options=_server_options(config))
-        mailbox = MailboxDoor(entrance, path, writer, scribe, self._bell, config.limits, config.delivery, self._watch)
+        mailbox = MailboxDoor(
+            entrance, path, writer, scribe, self._bell, config.limits, config.delivery, self._watch, self._chance
+        )
         mailbox_pb2_grpc.add_MailboxServicer_to_server(mailbox, server)
         relay_door = RelayDoor(entrance, path, writer, reader, scribe, config.limits)
         relay_pb2_grpc.add_RelayServicer_to_server(relay_door, server)
@@ -182,7 +184,8 @@ class Node:
             self._entrance.close()
             self._bell.ring_all()
             await asyncio.gather(
-                *(server.stop(DRAIN_SECONDS) for server in (self._server, self._enrolment) if server is not None)
+                *(server.stop(DRAIN_SECONDS) for server in (self._server, self._enrolment) if server is not None),
+                self._drain_couriers(),
             )
         if self._office is not None:
             await self._office.close()
@@ -196,6 +199,13 @@ class Node:
         if self._reader is not None:
             self._reader.close()
         await asyncio.to_thread(self._provider.shutdown)
+
+    async def _drain_couriers(self) -> None:
+        """Send no more, and wait for the answers to what is in flight, as long as a drain may take."""
+        for courier, _ in self._couriers.values():
+            courier.drain()
+        if self._couriers:
+            await asyncio.wait([task for _, task in self._couriers.values()], timeout=DRAIN_SECONDS)
 
     async def _open_registry(self, registry: Registry, phrase: Passphrase | None, publisher: Publisher | None) -> None:
         """Let participants be registered here, and keep the node's list and certificate from running out."""

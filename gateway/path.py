@@ -165,6 +165,7 @@ class Path:
             with self._tracer.start_as_current_span("rogatory.verify"):
                 # Signature checks leave the interpreter lock; one job a frame, for a job a check gains nothing.
                 await asyncio.to_thread(self._verify, journeys, directory)
+            _keep_order(journeys)
             await turn.come()
             with self._tracer.start_as_current_span("rogatory.commit"):
                 settled = self._writer.write(lambda txn: [self._settle(j, peer, txn, directory) for j in journeys])
@@ -255,6 +256,20 @@ class Path:
         # Nobody but its owner is told anything signed about an envelope: a stranger who replays it must not make us
         # state REFUSED of what we, or another node, have accepted.
         return self._scribe.refused(claimed, error, txn) if _owns(peer, claimed.header) else error
+
+
+def _keep_order(journeys: Sequence[Journey]) -> None:
+    """Have what follows in its case on something that nobody can judge now wait too, or it would overtake it."""
+    waiting: set[str] = set()
+    for journey in journeys:
+        if journey.claimed is None:
+            continue
+        case_id = journey.claimed.header.case_id
+        if isinstance(journey.error, Failure):
+            waiting.add(case_id)
+        elif journey.error is None and case_id in waiting:
+            journey.verified = None
+            journey.error = Failure(ErrorCode.UNAVAILABLE, "an earlier envelope of its case has to wait")
 
 
 def _accepted_before(raw: pb.SignedEnvelope, peer: Peer, txn: Transaction) -> Pending | pb.Receipt | None:

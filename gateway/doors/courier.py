@@ -1,16 +1,17 @@
 """The courier: carries what is queued for one other node, and brings back its answers.
 
-One courier a destination. It leases a frame, sends it, and settles each copy by the other node's signed answer. Before
-a connection stands, a failure is clean: the other side certainly has nothing. After the frame was sent, only an answer
-tells; until one comes, the same bytes are sent again. After a failure it waits, longer each time, so a dead country
-costs nothing and a reborn one is not trampled.
+One courier a destination, with a circuit of its own: a dead country costs one copy an attempt and slows nobody else.
+It leases frames, sends them over one stream, several in flight, and settles each copy by the other node's signed
+answer. A case is in one frame at a time, so its order stays whatever happens to a frame. Before a connection stands, a
+failure is clean: the other side certainly has nothing. After a frame was sent, only an answer tells; until one comes,
+the same bytes are sent again.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 from uuid import uuid4
 
 import grpc
@@ -22,21 +23,19 @@ from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.relay_pb2_grpc import RelayStub
 
-from gateway import codec, deliver, telemetry, transport
+from gateway import codec, deliver, telemetry
 from gateway.clock import Clock, to_micros
 from gateway.codec import error_message
 from gateway.config import Delivery
-from gateway.deliver import Chance
+from gateway.deliver import Chance, Circuit
 from gateway.directory import KeyName, Know, not_known_yet
 from gateway.doors.entrance import Bell
+from gateway.doors.passage import Frame, Passage, connected, failure_of
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.lifecycle import Event
 from gateway.receipt import Scribe
 from gateway.store import Leased, Reader, Transaction, Writer
 
-Stream: TypeAlias = "grpc.aio.StreamStreamCall[relay.RelayRequest, relay.RelayResponse]"
-
-FRAME_ITEMS: Final = 64
 IDLE_SECONDS: Final = 30.0
 OF_THE_NODE: Final = frozenset({ErrorCode.OVERLOADED, ErrorCode.STORE, ErrorCode.DIRECTORY_EXPIRED})
 """Failures that the next copy would meet too."""
@@ -63,7 +62,10 @@ class Line(Protocol):
 
 
 class Courier:
-    """Serves one destination node."""
+    """Serves one destination node.
+
+    `circuit` tells how it stands with that node.
+    """
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class Courier:
         watch: Callable[[str], None],
         know: Know,
     ) -> None:
+        self.circuit = Circuit(settings, chance)
         self._destination = destination
         self._line = line
         self._writer = writer
@@ -92,39 +95,33 @@ class Courier:
         self._tracer = tracer
         self._watch = watch
         self._know = know
-        self._holder = uuid4().hex
-        self._failures = 0
-        self._frame = 0
         self._wake = asyncio.Event()
-        self._channel: grpc.aio.Channel | None = None
-        self._stream: Stream | None = None
+        self._ending = asyncio.Event()
         self._stale = False
+        self._put_off: GatewayError | None = None
 
     async def run(self) -> None:
-        """Carry until cancelled."""
-        try:
-            with self._bell.listen(self._destination, self._wake):
-                while True:
-                    self._wake.clear()
-                    try:
-                        carried = await self._carry()
-                    except GatewayError as error:
-                        await self._rest(error)
-                        continue
-                    except Exception:  # noqa: BLE001  logged whole
-                        # Whatever another node has made of its answer, this one goes on: its lease runs out by itself.
-                        diagnostics.exception("unforeseen error", extra={"destination": self._destination})
-                        await self._hang_up()
-                        await self._rest(Failure(ErrorCode.INTERNAL, "an unforeseen error"))
-                        continue
-                    if not carried:
-                        await self._wait()
-        finally:
-            await self._hang_up()
+        """Carry until drained or cancelled."""
+        with self._bell.listen(self._destination, self._wake):
+            while not self._ending.is_set():
+                try:
+                    await self._carry()
+                except GatewayError as error:
+                    await self._rest(error)
+                except Exception:  # noqa: BLE001  logged whole
+                    # Whatever another node has made of its answer, this one goes on: its lease runs out by itself.
+                    diagnostics.exception("unforeseen error", extra={"destination": self._destination})
+                    await self._rest(Failure(ErrorCode.INTERNAL, "an unforeseen error"))
 
     def renew(self) -> None:
         """Connect anew before the next frame: the other node's endpoint, or our own certificate, is another by now."""
         self._stale = True
+        self._wake.set()
+
+    def drain(self) -> None:
+        """Take no more; `run` returns as soon as what is in flight is answered."""
+        self._ending.set()
+        self._wake.set()
 
     async def ask_trace(self, envelope_id: str) -> list[trace.EnvelopeTrace]:
         """Ask the other node what happened there to an envelope.
@@ -138,116 +135,188 @@ class Courier:
                 relay.TraceBetweenRequest(envelope_id=envelope_id), timeout=self._settings.attempt_timeout_seconds
             )
         except grpc.aio.AioRpcError as error:
-            raise _unknown(transport.error_of(error)) from error
+            raise failure_of(error) from error
         finally:
             await channel.close()
         return list(response.traces)
 
-    async def _carry(self) -> bool:
-        """Carry one frame; return whether there was one.
+    async def _carry(self) -> None:
+        """Carry what is due over one connection, until that fails or has to be made anew, or the node stops.
 
         Raises:
-            GatewayError: this attempt failed; every copy of it is back in the queue.
+            GatewayError: it failed, or the other node can take nothing now; every copy is back in the queue.
         """
-        leased = await self._lease()
-        if not leased:
-            return False
-        self._watch("leased")
-        event = Event.FAIL_CLEAN
+        frame = await self._next()
+        if frame is None:
+            return
+        passage = await self._reach(frame)
+        self._put_off = None
+        hearing = asyncio.create_task(self._hear(passage))
+        sending = asyncio.create_task(self._send(passage, frame))
+        end: GatewayError = Failure(ErrorCode.UNAVAILABLE, "the connection ended during the attempt")
         try:
-            stream = await self._connected()
-            event = Event.FAIL_UNKNOWN
-            answers = await self._exchange(stream, leased)
-            retry = await self._settle(leased, answers)
+            await asyncio.wait((hearing, sending), return_when=asyncio.FIRST_COMPLETED)
+            for task in (hearing, sending):
+                if task.done():
+                    task.result()
         except GatewayError as error:
-            await self._hang_up()
-            if error.code is ErrorCode.TOO_LARGE and len(leased) == 1:
-                # It will never pass; with others in its frame it would have been tried alone, see `Transaction.lease`.
-                await self._settle(leased, [mailbox.Answer(error=error_message(error))])
-                return True
-            await self._give_back(leased, event, error)
-            raise
-        except asyncio.CancelledError:
-            stopping = Failure(ErrorCode.UNAVAILABLE, "the node stopped during the attempt")
-            # If the store cannot be written either, the lease runs out by itself; we must stop all the same.
+            end = error
+            if not await self._is_too_large(passage, error):
+                raise
+        finally:
+            hearing.cancel()
+            sending.cancel()
+            await asyncio.gather(hearing, sending, return_exceptions=True)
+            await passage.close(end)
+            # If the store cannot be written either, the leases run out by themselves; we must go on all the same.
             with contextlib.suppress(GatewayError):
-                await asyncio.shield(self._give_back(leased, event, stopping))
-            raise
-        if retry is not None:
-            raise retry
-        self._failures = 0
-        return True
+                await asyncio.shield(self._give_back(passage.out, Event.FAIL_UNKNOWN, end))
+        if self._put_off is not None:
+            raise self._put_off
 
-    async def _lease(self) -> list[Leased]:
+    async def _next(self) -> Frame | None:
+        """Take a frame into our hands; if nothing is due, wait until something may be, and return None."""
+        self._wake.clear()
+        frame = await self._lease()
+        if frame is None:
+            await self._wait()
+            return None
+        self._watch("leased")
+        return frame
+
+    async def _lease(self) -> Frame | None:
+        # Of its own for each frame: no case is in two.
+        holder = uuid4().hex
         leasing = self._writer.write(
-            lambda txn: deliver.lease(txn, self._destination, self._holder, FRAME_ITEMS, self._settings)
+            lambda txn: deliver.lease(
+                txn,
+                self._destination,
+                holder,
+                self.circuit.copies,
+                self._settings,
+                self._chance,
+                self.circuit.frame_bytes,
+            )
         )
         try:
-            return await asyncio.shield(leasing)
+            leased = await asyncio.shield(leasing)
         except asyncio.CancelledError:
             # The store goes on with it: what it leased was never sent, and must not look as if it had been.
             with contextlib.suppress(GatewayError):
                 stopping = Failure(ErrorCode.UNAVAILABLE, "the node stopped before the attempt")
-                await asyncio.shield(self._give_back(await leasing, Event.FAIL_CLEAN, stopping))
+                frame = self._frame(holder, await leasing)
+                await asyncio.shield(self._give_back([frame], Event.FAIL_CLEAN, stopping))
+            raise
+        return self._frame(holder, leased) if leased else None
+
+    def _frame(self, holder: str, leased: Sequence[Leased]) -> Frame:
+        # As in the request: envelopes first.
+        ordered = sorted(leased, key=lambda item: item.envelope is None)
+        headers = (pb.Header.FromString(item.envelope.header) for item in ordered if item.envelope is not None)
+        span = telemetry.start_frame(self._tracer, "rogatory.relay", (header.traceparent for header in headers))
+        span.set_attribute("messaging.batch.message_count", len(leased))
+        span.set_attribute("rogatory.destination", self._destination)
+        return Frame(holder, ordered, span)
+
+    async def _reach(self, frame: Frame) -> Passage:
+        """Connect, for a frame that is in our hands.
+
+        Raises:
+            GatewayError: the other node is not reached; the frame is back in the queue.
+        """
+        channel = None
+        error: GatewayError = Failure(ErrorCode.UNAVAILABLE, "the node stopped before the attempt")
+        try:
+            self._line.check()
+            self._stale = False
+            channel = self._line.open_channel()
+            await connected(channel, self._destination, self._settings.attempt_timeout_seconds)
+            return Passage(channel, self._destination, self._settings.attempt_timeout_seconds)
+        except BaseException as reason:
+            if isinstance(reason, GatewayError):
+                error = reason
+            if channel is not None:
+                await channel.close()
+            await self._not_sent(frame, error)
             raise
 
-    async def _connected(self) -> Stream:
-        self._line.check()
-        if self._stale:
-            await self._hang_up()
-        if self._stream is None:
-            self._stale = False
-            self._channel = self._line.open_channel()
-            try:
-                async with asyncio.timeout(self._settings.attempt_timeout_seconds):
-                    await _ready(self._channel)
-            except TimeoutError as error:
-                raise Failure(ErrorCode.UNAVAILABLE, f"no connection to {self._destination}") from error
-            self._stream = RelayStub(self._channel).Relay()
-        return self._stream
+    async def _not_sent(self, frame: Frame, error: GatewayError) -> None:
+        frame.span.end()
+        with contextlib.suppress(GatewayError):
+            await asyncio.shield(self._give_back([frame], Event.FAIL_CLEAN, error))
 
-    async def _exchange(self, stream: Stream, leased: Sequence[Leased]) -> Sequence[mailbox.Answer]:
-        self._frame += 1
-        envelopes = [item.envelope for item in leased if item.envelope is not None]
-        receipts = [item.receipt for item in leased if item.receipt is not None]
-        parents = (pb.Header.FromString(envelope.header).traceparent for envelope in envelopes)
-        span = telemetry.start_frame(self._tracer, "rogatory.relay", parents)
-        with otel.use_span(span, end_on_exit=True):
-            span.set_attribute("messaging.batch.message_count", len(leased))
-            span.set_attribute("rogatory.destination", self._destination)
-            try:
-                async with asyncio.timeout(self._settings.attempt_timeout_seconds):
-                    await stream.write(relay.RelayRequest(frame=self._frame, envelopes=envelopes, receipts=receipts))
-                    self._watch("sent")
-                    response = await stream.read()
-            except grpc.aio.AioRpcError as error:
-                raise _unknown(transport.error_of(error)) from error
-            except (TimeoutError, asyncio.InvalidStateError) as error:
-                raise Failure(ErrorCode.UNAVAILABLE, f"no answer from {self._destination}") from error
-            if not isinstance(response, relay.RelayResponse):
-                raise Failure(ErrorCode.UNAVAILABLE, f"{self._destination} ended the stream")
-            if response.frame != self._frame or len(response.answers) != len(leased):
-                raise Refusal(ErrorCode.MALFORMED, f"{self._destination} answered another frame")
-            self._watch("answered")
-        return response.answers
+    async def _send(self, passage: Passage, frame: Frame | None) -> None:
+        """Send frame after frame as the window has room; return when there shall be no more and all are settled."""
+        while not self._stops():
+            if frame is None:
+                frame = await self._next()
+            elif len(passage.out) >= self.circuit.window:
+                await passage.moved()
+            else:
+                await self._send_one(passage, frame)
+                frame = None
+        if frame is not None:
+            await self._not_sent(frame, Failure(ErrorCode.UNAVAILABLE, "the connection ended before the attempt"))
+        while passage.out:
+            await passage.moved()
 
-    async def _settle(self, leased: Sequence[Leased], answers: Sequence[mailbox.Answer]) -> GatewayError | None:
+    async def _send_one(self, passage: Passage, frame: Frame) -> None:
+        try:
+            self._line.check()
+        except GatewayError as error:
+            await self._not_sent(frame, error)
+            raise
+        await passage.send(frame)
+        self._watch("sent")
+
+    def _stops(self) -> bool:
+        return self._ending.is_set() or self._stale or self._put_off is not None
+
+    async def _hear(self, passage: Passage) -> None:
+        """Settle frames by their answers, side by side, until the other node hangs up with none in flight."""
+        try:
+            async with asyncio.TaskGroup() as settling:
+                while (answered := await passage.answer()) is not None:
+                    self._watch("answered")
+                    settling.create_task(self._settle_frame(passage, *answered))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from group
+
+    async def _settle_frame(self, passage: Passage, frame: Frame, answers: Sequence[mailbox.Answer]) -> None:
+        put_off = await self._settle(frame, answers)
+        if put_off is None:
+            self.circuit.close()
+        else:
+            self._put_off = put_off
+        passage.settled(frame)
+
+    async def _is_too_large(self, passage: Passage, error: GatewayError) -> bool:
+        """Settle a copy that the other node will never read, if it was alone; else see that it will be."""
+        if error.code is not ErrorCode.TOO_LARGE:
+            return False
+        out = passage.out
+        if len(out) != 1 or len(out[0].leased) != 1:
+            self.circuit.shrink()
+            return False
+        await self._settle(out[0], [mailbox.Answer(error=error_message(error))])
+        passage.settled(out[0])
+        return True
+
+    async def _settle(self, frame: Frame, answers: Sequence[mailbox.Answer]) -> GatewayError | None:
         """Settle each copy by its answer; return a failure if the whole node can take nothing now."""
-        # The frame's envelopes come first, as in the request.
-        ordered = sorted(leased, key=lambda item: item.envelope is None)
         signatures = [answer.receipt.signature for answer in answers if answer.WhichOneof("result") == "receipt"]
         too_new = await self._know({(each.signer, each.key_id) for each in signatures})
 
         def job(txn: Transaction) -> list[GatewayError | None]:
-            pairs = zip(ordered, answers, strict=True)
-            return [self._settle_one(item, answer, too_new, txn) for item, answer in pairs]
+            pairs = zip(frame.leased, answers, strict=True)
+            return [self._settle_one(frame.holder, item, answer, too_new, txn) for item, answer in pairs]
 
         failures = await self._writer.write(job)
         self._watch("settled")
         return failures[-1] if all(failures) else None
 
     def _settle_one(
-        self, item: Leased, answer: mailbox.Answer, too_new: frozenset[KeyName], txn: Transaction
+        self, holder: str, item: Leased, answer: mailbox.Answer, too_new: frozenset[KeyName], txn: Transaction
     ) -> GatewayError | None:
         """Settle one copy; return the failure if it is one of the whole node, and not of this copy."""
         result = answer.WhichOneof("result")
@@ -259,47 +328,46 @@ class Courier:
                 retry_after=told.retry_after,
             )
             # Not clean: it had the copy, and only its next answer tells whether it kept it.
-            self._again(item, failure, txn)
+            self._again(holder, item, failure, txn)
             return failure if told.code in OF_THE_NODE else None
         if (answer.receipt.signature.signer, answer.receipt.signature.key_id) in too_new:
-            self._again(item, not_known_yet(), txn)
+            self._again(holder, item, not_known_yet(), txn)
             return None
         try:
             with txn.part():
                 self._scribe.answered(item, answer, txn)
         except Refusal as error:
             # The answer proves nothing: ask again.
-            self._again(item, error, txn)
+            self._again(holder, item, error, txn)
         return None
 
-    def _again(self, item: Leased, error: GatewayError, txn: Transaction) -> None:
-        """Put a copy back; it waits by itself, longer each time, and nothing else waits for it."""
+    def _again(self, holder: str, item: Leased, error: GatewayError, txn: Transaction) -> None:
+        """Put a copy back; it waits by itself, longer each time, and nothing else but its case waits for it."""
         row = txn.delivery(item.seq)
         attempts = row.attempts if row is not None else 1
-        delay = self._at_least(error, deliver.backoff(attempts, self._settings, self._chance))
-        deliver.fail(txn, item.seq, self._holder, Event.FAIL_UNKNOWN, error, delay)
+        delay = deliver.at_least(error, deliver.backoff(attempts, self._settings, self._chance), self._settings)
+        deliver.fail(txn, item.seq, holder, Event.FAIL_UNKNOWN, error, delay)
 
-    async def _give_back(self, leased: Sequence[Leased], event: Event, error: GatewayError) -> None:
-        delay = self._at_least(error, deliver.backoff(self._failures + 1, self._settings, self._chance))
+    async def _give_back(self, frames: Sequence[Frame], event: Event, error: GatewayError) -> None:
+        if not frames:
+            return
+        delay = self.circuit.pause(error)
 
         def job(txn: Transaction) -> None:
-            for item in leased:
-                deliver.fail(txn, item.seq, self._holder, event, error, delay)
+            for frame in frames:
+                for item in frame.leased:
+                    deliver.fail(txn, item.seq, frame.holder, event, error, delay)
 
         await self._writer.write(job)
 
     async def _rest(self, error: GatewayError) -> None:
         """Wait after a failure; news of more to carry does not shorten it."""
-        self._failures += 1
+        seconds = self.circuit.pause(error)
+        self.circuit.open()
         diagnostics.info("attempt failed", extra={"destination": self._destination, "code": error.code.name})
-        await asyncio.sleep(self._at_least(error, deliver.backoff(self._failures, self._settings, self._chance)))
-
-    def _at_least(self, error: GatewayError, delay: float) -> float:
-        """Return a delay, longer if the other node said when there is room again.
-
-        It is believed up to our own longest pause: its word must not stop what is due to it for weeks.
-        """
-        return max(delay, min(error.retry_after or 0.0, self._settings.backoff_max_seconds))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
 
     async def _wait(self) -> None:
         """Wait for news, or until something becomes due."""
@@ -312,31 +380,3 @@ class Courier:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
-
-    async def _hang_up(self) -> None:
-        stream, channel, self._stream, self._channel = self._stream, self._channel, None, None
-        if stream is not None:
-            stream.cancel()
-        if channel is not None:
-            await channel.close()
-
-
-async def _ready(channel: grpc.aio.Channel) -> None:
-    """Wait until the connection stands.
-
-    Raises:
-        Failure: UNAVAILABLE, this attempt to connect has failed.
-    """
-    state = channel.get_state(try_to_connect=True)
-    while state is not grpc.ChannelConnectivity.READY:
-        await channel.wait_for_state_change(state)
-        state = channel.get_state(try_to_connect=True)
-        if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-            raise Failure(ErrorCode.UNAVAILABLE, "the connection was refused or its certificate was not accepted")
-
-
-def _unknown(error: GatewayError) -> GatewayError:
-    """Return a call's error as a failure: an answer about a call is none about the copies it carried, but for size."""
-    if error.code is ErrorCode.TOO_LARGE:
-        return error
-    return Failure(ErrorCode.UNAVAILABLE, f"{error.code.name}: {error.detail}", retry_after=error.retry_after)

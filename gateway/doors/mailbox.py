@@ -45,6 +45,7 @@ class MailboxDoor(MailboxServicer):
         limits: Limits,
         delivery: Delivery,
         watch: Callable[[str], None],
+        chance: deliver.Chance,
     ) -> None:
         self._entrance = entrance
         self._path = path
@@ -54,6 +55,7 @@ class MailboxDoor(MailboxServicer):
         self._limits = limits
         self._delivery = delivery
         self._watch = watch
+        self._chance = chance
 
     async def Submit(self, request: mailbox.SubmitRequest, context: Context) -> mailbox.SubmitResponse:
         """Take one envelope."""
@@ -124,7 +126,9 @@ class MailboxDoor(MailboxServicer):
 
     async def lease(self, recipient: str, holder: str, limit: int) -> list[Leased]:
         """Take due items for a participant."""
-        return await self._writer.write(lambda txn: deliver.lease(txn, recipient, holder, limit, self._delivery))
+        return await self._writer.write(
+            lambda txn: deliver.lease(txn, recipient, holder, limit, self._delivery, self._chance)
+        )
 
     async def settle(
         self, acks: Sequence[mailbox.Acknowledgement], recipient: str, too_new: frozenset[KeyName]

@@ -247,7 +247,8 @@ class Transaction:
             self._sql.execute(_HURRY, (lane.value, destination, case_id, lane.value))
         self._sql.execute(
             "INSERT INTO deliveries (envelope_seq, destination, case_id, state, attempts, next_attempt_at_us,"
-            " expires_at_us, lease_holder, lease_until_us, last_error, lane) VALUES (?, ?, ?, ?, 0, ?, ?, '', 0, '', ?)",
+            " expires_at_us, lease_holder, lease_until_us, last_error, lane)"
+            " VALUES (?, ?, ?, ?, 0, ?, ?, '', 0, '', ?)",
             (envelope_seq, destination, case_id, State.QUEUED.value, self.now_us, expires_at_us, lane.value),
         )
         self.wake.add(destination)

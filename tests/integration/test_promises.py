@@ -335,7 +335,7 @@ async def test_envelope_that_the_other_node_puts_off_is_in_the_way_of_no_other_o
         assert await told(fed, 1) == [(pb.MILESTONE_ACCEPTED, "de/node")]
         assert await states(fed, bad) == [State.DOUBTFUL]
         assert liar.seen.count(bad.SerializeToString(deterministic=True)) == 1
-        assert fed.nodes["ee"]._couriers["de"][0]._failures == 0
+        assert fed.nodes["ee"]._couriers["de"][0].circuit.failures == 0
 
 
 async def test_courier_rests_when_the_other_node_can_take_nothing_now(tmp_path: Path) -> None:
@@ -346,9 +346,9 @@ async def test_courier_rests_when_the_other_node_can_take_nothing_now(tmp_path: 
         await fed.actor("ee/prosecutor").submit_frame(made)
         courier, _ = fed.nodes["ee"]._couriers["de"]
         async with asyncio.timeout(20):
-            while not courier._failures:
+            while not courier.circuit.failures:
                 await asyncio.sleep(0.01)
-        assert courier._failures == 1
+        assert courier.circuit.failures == 1
         assert [await states(fed, each) for each in made] == [[State.DOUBTFUL]] * 3
 
 
