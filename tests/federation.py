@@ -49,6 +49,7 @@ DELIVERY = Delivery(
 
 
 UNTIL_SECONDS = 60.0
+MOST_ACKS = 256  # in one message, as the contract has it
 
 
 class Actor:
@@ -117,7 +118,8 @@ class Actor:
                     keep(item)
             if acknowledge:
                 acks = [mailbox.Acknowledgement(delivery_id=item.delivery_id, held=True) for item in items]
-                await call.write(mailbox.CollectRequest(acknowledgements=acks))
+                for start in range(0, len(acks), MOST_ACKS):
+                    await call.write(mailbox.CollectRequest(acknowledgements=acks[start : start + MOST_ACKS]))
                 settled: list[mailbox.Settled] = []
                 while len(settled) < len(acks):
                     response = await call.read()
@@ -222,17 +224,15 @@ class Federation:
     def countersigned(self, signed: pb.SignedEnvelope) -> pb.SignedEnvelope:
         return self.actor("ee/central-authority").countersign(signed)
 
-    def request(self, **fields: Any) -> pb.SignedEnvelope:
-        """Return a freeze request from ee to de, countersigned, not submitted."""
+    def request(self, to: str = "de/central-authority", **fields: Any) -> pb.SignedEnvelope:
+        """Return a freeze request from ee abroad, countersigned, not submitted."""
         fields = {
             "instrument": "eu-2018-1805",
             "measures": (ids.MEASURE_BLOCK_WITHDRAWAL,),
             "case_id": "EE-1",
             **fields,
         }
-        made = self.actor("ee/prosecutor").compose(
-            ids.KIND_FREEZE_REQUEST, "de/central-authority", b"request", **fields
-        )
+        made = self.actor("ee/prosecutor").compose(ids.KIND_FREEZE_REQUEST, to, b"request", **fields)
         return self.countersigned(made)
 
 
@@ -240,6 +240,7 @@ class Federation:
 async def federation(
     folder: Path,
     *,
+    nodes: Sequence[str] = ("ee", "de"),
     start: Iterable[str] = ("ee", "de"),
     clock: Clock = system_clock,
     delivery: Delivery = DELIVERY,
@@ -248,8 +249,7 @@ async def federation(
     provider: TracerProvider | None = None,
     made_at: datetime | None = None,
 ) -> AsyncIterator[Federation]:
-    """Run a federation of ee and de; everything is stopped at the end."""
-    nodes = ["ee", "de"]
+    """Run a federation, by default of ee and de; everything is stopped at the end."""
     summary = init_federation(folder, nodes, ports(len(nodes)), made_at or clock(), delivery=delivery, limits=limits)
     async with running(Federation(summary, clock, {}, {}, watch, provider), start) as made:
         yield made

@@ -90,13 +90,13 @@ class Weather:
         if self._server is None:
             self._server = await asyncio.start_server(self._take, HOST, self.outside, limit=PIECE_BYTES)
 
-    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a connection is served by a task")
-        link = _Link(task, writer)
+        link = _Link(writer)
+        link.task = asyncio.create_task(self._serve(link, reader, writer))
         self._links.add(link)
+
+    async def _serve(self, link: "_Link", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             # In a black hole it stands, and nobody is behind it; what is said meanwhile is lost.
             while self.black_hole and await reader.read(PIECE_BYTES):
@@ -154,8 +154,9 @@ class Weather:
 class _Link:
     """One connection: its outer end, and its inner one as soon as that stands."""
 
-    def __init__(self, task: "asyncio.Task[None]", outer: asyncio.StreamWriter) -> None:
-        self.task = task
+    task: asyncio.Task[None]
+
+    def __init__(self, outer: asyncio.StreamWriter) -> None:
         self.writers = [outer]
 
     def end(self, *, abruptly: bool) -> None:

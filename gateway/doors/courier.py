@@ -248,10 +248,10 @@ class Courier:
     async def _send(self, passage: Passage, frame: Frame | None) -> None:
         """Send frame after frame as the window has room; return when there shall be no more and all are settled."""
         while not self._stops():
-            if frame is None:
-                frame = await self._next()
-            elif len(passage.out) >= self.circuit.window:
+            if len(passage.out) >= self.circuit.window:
                 await passage.moved()
+            elif frame is None:
+                frame = await self._next()
             else:
                 await self._send_one(passage, frame)
                 frame = None
