@@ -5,17 +5,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import pysqlite3.dbapi2 as sqlite
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from sqlalchemy import Connection, Engine, func, or_, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import rules
+from gateway.errors import ErrorCode, Failure
 from gateway.lifecycle import State
 from gateway.store.matters import ClockRow, MatterView, MoveRow
 from gateway.store.registry import RegistryView
 from gateway.store.schema import PENDING_SQL, deliveries, envelopes, events, receipts
 
 T = TypeVar("T")
+RETRY_SECONDS = 1.0
 MAX_TRACED = 64
 MAX_ROWS_A_TRACE = 1000
 MAX_OF_A_CASE = 500
@@ -135,8 +139,12 @@ class Reader:
 
     async def _run(self, ask: Callable[[Connection], T]) -> T:
         def work() -> T:
-            with self._engine.connect() as connection:
-                return ask(connection)
+            try:
+                with self._engine.connect() as connection:
+                    return ask(connection)
+            except (sqlite.Error, SQLAlchemyError) as error:
+                detail = f"the store could not be read: {error}"
+                raise Failure(ErrorCode.STORE, detail, retry_after=RETRY_SECONDS) from error
 
         asking = asyncio.ensure_future(asyncio.to_thread(work))
         try:

@@ -2,7 +2,8 @@
 
 In: jobs, each a function of a `Transaction`. Out: each job's result, after the commit that holds its work. What
 arrives while one batch is being synced to disk makes the next batch, so batches grow with load by themselves.
-A job that raises is undone alone; a commit that fails fails every job of its batch, and none of them happened.
+A job that raises is undone alone; a commit that fails fails every job of its batch, and none of them happened. The
+next batch tries again with a new connection: when the disk or the database is back, so is the writer.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ import pysqlite3.dbapi2 as sqlite
 from rogatory.v1 import envelope_pb2 as pb
 
 from gateway.clock import Clock, to_micros
-from gateway.errors import ErrorCode, Failure
+from gateway.errors import ErrorCode, Failure, GatewayError
 from gateway.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -101,9 +102,10 @@ class Writer:
     def _run(self, connection: Any) -> None:  # noqa: ANN401  untyped
         try:
             while (batch := self._gather()) is not None:
-                self._commit(connection, batch)
+                connection = self._commit(connection, batch)
         finally:
-            connection.close()
+            if connection is not None:
+                connection.close()
 
     def _gather(self) -> list[tuple[Job, asyncio.Future[Any]]] | None:
         first = self._jobs.get()
@@ -122,25 +124,31 @@ class Writer:
             batch.append(more)
         return batch
 
-    def _commit(self, connection: Any, batch: list[tuple[Job, asyncio.Future[Any]]]) -> None:  # noqa: ANN401  untyped
-        txn = Transaction(connection, to_micros(self._clock()), self._issuer)
+    def _commit(self, connection: Any, batch: list[tuple[Job, asyncio.Future[Any]]]) -> Any:  # noqa: ANN401  untyped
+        """Do a batch; return the connection for the next one, None if that has to be a new one."""
         outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        wake: set[str] = set()
         try:
+            connection = connection or self._connect()
+            txn = Transaction(connection, to_micros(self._clock()), self._issuer)
             connection.execute("BEGIN IMMEDIATE")
+            connection.check()
             for job, future in batch:
                 outcomes.append((future, *_run_alone(txn, job)))
             txn.sign(self._issue)
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  whatever it is, those who wait must hear of it and the thread go on
-            with contextlib.suppress(sqlite.Error):
-                connection.execute("ROLLBACK")
-            failure = Failure(ErrorCode.STORE, f"the store could not be written: {error}", retry_after=RETRY_SECONDS)
+            detail = error.detail if isinstance(error, GatewayError) else str(error)
+            failure = Failure(ErrorCode.STORE, f"the store could not be written: {detail}", retry_after=RETRY_SECONDS)
             outcomes = [(future, None, failure) for _, future in batch]
-            txn.wake.clear()
+            _give_up(connection)
+            connection = None
         else:
+            wake = txn.wake
             self._watch("committed")
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._answer, outcomes, txn.wake)
+            self._loop.call_soon_threadsafe(self._answer, outcomes, wake)
+        return connection
 
     def _answer(self, outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]], wake: set[str]) -> None:
         for future, result, error in outcomes:
@@ -152,6 +160,18 @@ class Writer:
                 future.set_exception(error)
         if wake:
             self._on_commit(wake)
+
+
+def _give_up(connection: Any) -> None:  # noqa: ANN401  untyped
+    """Undo what a connection has begun, and close it: it may have a file open that is no longer the store.
+
+    SQLite sees that too, and then leaves the log beside the database alone: it may be another one's.
+    """
+    if connection is not None:
+        with contextlib.suppress(sqlite.Error):
+            connection.execute("ROLLBACK")
+        with contextlib.suppress(sqlite.Error):
+            connection.close()
 
 
 def _run_alone(txn: Transaction, job: Job) -> tuple[Any, BaseException | None]:

@@ -1,6 +1,7 @@
 """Delivery in all weathers: lines that break, stall or lie silent, peers that are slow, dead or out of date."""
 
 import asyncio
+import resource
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
@@ -16,14 +17,17 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1.relay_pb2_grpc import RelayServicer, add_RelayServicer_to_server
 
-from gateway import envelope, material, transport
+from gateway import codec, envelope, material, transport
 from gateway.clock import system_clock, to_micros
 from gateway.deliver import FRAME_ITEMS
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
 from gateway.statement import issue
-from tests.federation import DELIVERY, Federation, federation, ref, until
+from gateway.store.connection import HEAD
+from gateway.store.schema import PENDING_SQL
+from tests.federation import DELIVERY, Federation, federation, ref, relay_one, until
 from tests.judge import judge
-from tests.processes import processes
+from tests.processes import finished, processes
 from tests.weather import weather_before
 
 pytestmark = pytest.mark.integration
@@ -88,8 +92,8 @@ class HoldingNode(RelayServicer):
 
 
 @asynccontextmanager
-async def holding_node(fed: Federation) -> AsyncIterator[HoldingNode]:
-    there, server = HoldingNode(fed), grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+async def holding_node(fed: Federation, there: HoldingNode | None = None) -> AsyncIterator[HoldingNode]:
+    there, server = there or HoldingNode(fed), grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     add_RelayServicer_to_server(there, server)
     door = transport.DoorTls(there.loaded.identity, tuple(node.ca_pem for node in fed.directory.nodes))
     server.add_secure_port(there.loaded.config.listen, transport.server_credentials(lambda: door))
@@ -274,6 +278,160 @@ async def test_emergency_overtakes_a_backlog_of_ordinary_requests_in_the_mailbox
         # Of any eight places in a row six are the emergency's.
         first = await fed.actor("de/central-authority").collect(8)
         assert urgent in [item.envelope for item in first[:3]]
+
+
+# A store that cannot be written, and then can.
+
+
+def answered(answer: mailbox.Answer) -> GatewayError | None:
+    return codec.error_from(answer.error) if answer.WhichOneof("result") == "error" else None
+
+
+PUT_OFF = "SELECT count(*) FROM events WHERE name = 'delivery.failed' AND detail LIKE '%cannot take it%'"
+
+
+async def test_full_disk_is_said_with_a_code_and_a_time_and_everything_goes_on_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    """Not one byte more may be written to any file: what the system answers is what a full disk answers."""
+    async with processes(tmp_path / "fed") as nodes:
+        fed = nodes.fed
+        before, late = requests(fed, 3), fed.request(case_id="LATE")
+        await submit(fed, before)
+        await fed.actor("de/central-authority").collect(3)
+        for code in ("ee", "de"):
+            pid = nodes.running[code].process.pid
+            _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
+            if code == "ee":
+                error = answered(await fed.actor("ee/prosecutor").answer(late))
+                assert isinstance(error, Failure)
+                assert (error.code, bool(error.retry_after)) == (ErrorCode.STORE, True)
+            else:
+                # The other node has no room: the copy waits, and its sender is told nothing false.
+                assert answered(await fed.actor("ee/prosecutor").answer(late)) is None
+                await until(lambda: counted(fed.store("ee"), PUT_OFF) >= 2)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+        (item,) = await fed.actor("de/central-authority").collect(1)
+        assert item.envelope == late
+        told = await fed.actor("ee/prosecutor").collect(8)
+        assert Counter(fed.actor("ee/prosecutor").said(each).milestone for each in told) == {
+            pb.MILESTONE_ACCEPTED: 4,
+            pb.MILESTONE_DELIVERED: 4,
+        }
+        pending = f"SELECT count(*) FROM deliveries WHERE state IN {PENDING_SQL}"
+        await until(lambda: not any(counted(fed.store(code), pending) for code in ("ee", "de")))
+        assert [status for status, _ in (await nodes.end("ee"), await nodes.end("de"))] == [0, 0]
+        for code in ("ee", "de"):
+            assert judge(fed.store(code), code, fed.directory).envelopes == 4
+
+
+async def test_node_whose_database_is_gone_takes_nothing_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
+    async with federation(tmp_path / "fed") as fed:
+        made, away = fed.request(), tmp_path / "away"
+        fed.store("ee").parent.rename(away)
+        error = answered(await fed.actor("ee/prosecutor").answer(made))
+        assert isinstance(error, Failure)
+        assert (error.code, bool(error.retry_after)) == (ErrorCode.STORE, True)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await fed.actor("ee/prosecutor").waiting()
+        assert transport.error_of(caught.value).code is ErrorCode.STORE
+        away.rename(fed.store("ee").parent)
+        await submit(fed, [made])
+        (item,) = await fed.actor("de/central-authority").collect(1)
+        assert item.envelope == made
+        assert len(await fed.actor("ee/prosecutor").collect(2)) == 2
+
+
+# A rolling upgrade.
+
+
+def migrate_to_tomorrow(store: Path, oldest: str) -> None:
+    """Do what a migration of a later version does while this one runs, and say who may still work on the store."""
+    with closing(sqlite.connect(str(store), timeout=10)) as opened:
+        if "of_tomorrow" not in [row[1] for row in opened.execute("PRAGMA table_info(deliveries)")]:
+            opened.execute("ALTER TABLE deliveries ADD COLUMN of_tomorrow INTEGER NOT NULL DEFAULT 7")
+        opened.execute("UPDATE alembic_version SET version_num = '9999'")
+        opened.execute("UPDATE programs SET oldest = ?", (oldest,))
+        opened.commit()
+
+
+async def test_process_serves_on_beside_a_newer_one_on_its_store_until_that_claims_it(tmp_path: Path) -> None:
+    async with processes(tmp_path / "fed") as nodes:
+        fed = nodes.fed
+        first, second, third = requests(fed, 3)
+        await submit(fed, [first])
+        await asyncio.to_thread(migrate_to_tomorrow, fed.store("ee"), HEAD)
+        await submit(fed, [second])
+        # An older one may also start while the newer one is at work.
+        await nodes.end("ee")
+        await nodes.start("ee")
+        await fed.actor("ee/prosecutor").channel.channel_ready()
+        got = await fed.actor("de/central-authority").collect(2)
+        assert sorted(item.envelope.header for item in got) == sorted(made.header for made in (first, second))
+        await asyncio.to_thread(migrate_to_tomorrow, fed.store("ee"), "9999")
+        error = answered(await fed.actor("ee/prosecutor").answer(third))
+        assert isinstance(error, Failure)
+        assert (error.code, bool(error.retry_after)) == (ErrorCode.STORE, True)
+        assert counted(fed.store("ee"), "SELECT count(*) FROM envelopes") == 2
+        status, _ = await nodes.end("ee")
+        assert status == 0
+        status, out, err = await finished("serve", "--config", str(fed.summary.config("ee/node")))
+        assert (status, out) == (2, "")
+        assert ErrorCode.BAD_CONFIG.name in err
+
+
+TOMORROW = b"\xfa\x3f\x08tomorrow"  # field 1023, of a later version
+
+
+class NodeOfTomorrow(HoldingNode):
+    """Answers with fields and kinds of answer that nobody here knows yet."""
+
+    def __init__(self, fed: Federation) -> None:
+        super().__init__(fed)
+        self.answer(1000)
+        self.unknown_answers = 0
+
+    def _accept(self, made: pb.SignedEnvelope) -> mailbox.Answer:
+        if self.unknown_answers:
+            self.unknown_answers -= 1
+            return mailbox.Answer.FromString(TOMORROW)
+        return mailbox.Answer.FromString(super()._accept(made).SerializeToString() + TOMORROW)
+
+
+async def test_answer_of_a_kind_of_a_later_version_decides_nothing_and_its_unknown_fields_do_no_harm(
+    tmp_path: Path,
+) -> None:
+    async with federation(tmp_path / "fed", start=["ee"], delivery=PATIENT) as fed:
+        async with holding_node(fed, NodeOfTomorrow(fed)) as there:
+            assert isinstance(there, NodeOfTomorrow)
+            there.unknown_answers = 2
+            made = fed.request()
+            await submit(fed, [made])
+            await until(lambda: states(fed.store("ee")) == {"delivered": 1})
+            assert [list(frame) for frame in there.frames] == [[made]] * 3
+        (item,) = await fed.actor("ee/prosecutor").collect(1)
+        assert fed.actor("ee/prosecutor").said(item).milestone == pb.MILESTONE_ACCEPTED
+
+
+async def test_frame_with_fields_of_a_later_version_is_taken_and_a_kind_of_a_later_version_is_refused_alone(
+    tmp_path: Path,
+) -> None:
+    async with federation(tmp_path / "fed", start=["de"]) as fed:
+        good = fed.request(case_id="EE-1")
+        strange = fed.request(case_id="EE-2")
+        header = pb.Header.FromString(strange.header)
+        header.kind = ids.Kind.ValueType(9999)
+        strange.header = header.SerializeToString(deterministic=True)
+        newer = pb.SignedEnvelope.FromString(good.SerializeToString() + TOMORROW)
+        frame = relay.RelayRequest(frame=1, envelopes=[strange, newer]).SerializeToString() + TOMORROW
+        refused, taken = await relay_one(fed.node_relay("ee", "de"), relay.RelayRequest.FromString(frame))
+        error = answered(refused)
+        assert isinstance(error, Refusal)
+        assert error.code is ErrorCode.MALFORMED
+        assert taken.WhichOneof("result") == "receipt"
+        (item,) = await fed.actor("de/central-authority").collect(1)
+        assert item.envelope == good
 
 
 # A drain.

@@ -1,5 +1,6 @@
 import asyncio
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -218,10 +219,87 @@ def test_what_is_no_database_cannot_be_opened(path: Path, what: str) -> None:
     assert caught.value.code is ErrorCode.STORE
 
 
-def test_store_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
+def become_newer(path: Path, oldest: str) -> None:
+    """Do what a migration of a later version does: a table and a column more, and its word on who may still work."""
+    with closing(sqlite.connect(str(path))) as opened:
+        opened.execute("CREATE TABLE IF NOT EXISTS of_tomorrow (n INTEGER)")
+        if "of_tomorrow" not in [row[1] for row in opened.execute("PRAGMA table_info(deliveries)")]:
+            opened.execute("ALTER TABLE deliveries ADD COLUMN of_tomorrow INTEGER NOT NULL DEFAULT 7")
+        opened.execute("UPDATE alembic_version SET version_num = '9999'")
+        opened.execute("UPDATE programs SET oldest = ?", (oldest,))
+        opened.commit()
+
+
+def test_store_that_a_newer_program_has_migrated_is_shared_with_it_as_long_as_that_lets_us(path: Path) -> None:
+    open_store(path)[1].dispose()
+    become_newer(path, connection.HEAD)
+    connect, engine = open_store(path)
+    engine.dispose()
+    with closing(connect()) as opened:
+        with world.transaction(opened) as txn:
+            record(txn, world.freeze_request())
+        assert opened.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
+        assert opened.execute("SELECT of_tomorrow FROM deliveries").fetchall() == [(7,)]
+
+
+async def test_process_that_has_become_too_old_for_its_store_refuses_honestly_and_records_nothing(path: Path) -> None:
+    sent = world.freeze_request()
+    async with running(path) as made:
+        become_newer(path, connection.HEAD)
+        await made.write(lambda txn: record(txn, world.freeze_request()))
+        become_newer(path, "9999")
+        with pytest.raises(Failure) as caught:
+            await made.write(lambda txn: record(txn, sent))
+        assert (caught.value.code, bool(caught.value.retry_after)) == (ErrorCode.STORE, True)
+    with closing(sqlite.connect(str(path))) as opened:
+        assert count(opened, "envelopes") == count(opened, "receipts") == 1
+
+
+def move_store(store: Path, to: Path, how: Callable[[Path, Path], object] = shutil.move) -> None:
+    """Take a database away with the files beside it, or bring it back."""
+    for file in [store, *store.parent.glob(f"{store.name}-*")]:
+        how(file, to / file.name)
+
+
+@pytest.mark.parametrize("how", [shutil.move, shutil.copy], ids=["the same file", "a copy of it"])
+async def test_store_that_is_gone_fails_every_job_and_is_used_again_when_it_is_back(
+    path: Path, tmp_path: Path, how: Callable[[Path, Path], object]
+) -> None:
+    sent, late = world.freeze_request(), world.freeze_request()
+    connect, engine = open_store(path)
+    reader = Reader(engine)
+    async with running(path) as made:
+        await made.write(lambda txn: record(txn, sent))
+        assert await reader.next_attempt_us(BOX) is not None
+        (away := tmp_path / "away").mkdir()
+        move_store(path, away)
+        for _ in range(2):
+            with pytest.raises(Failure) as caught:
+                await made.write(lambda txn: record(txn, late))
+            assert (caught.value.code, bool(caught.value.retry_after)) == (ErrorCode.STORE, True)
+            with pytest.raises(Failure) as caught:
+                await reader.next_attempt_us(BOX)
+            assert caught.value.code is ErrorCode.STORE
+        assert not await asyncio.to_thread(path.exists), "an empty store was made in its place"
+        move_store(away / path.name, path.parent, how)
+        assert await made.write(lambda txn: txn.find(sent.ref) is not None)
+        pending = await made.write(lambda txn: record(txn, late))
+        assert pending.receipt is not None
+        assert await reader.next_attempt_us(BOX) is not None
+    reader.close()
+    with closing(connect()) as opened:
+        assert count(opened, "envelopes") == count(opened, "receipts") == 2
+
+
+@pytest.mark.parametrize("oldest", ["9999", None])
+def test_store_of_a_newer_version_is_refused_and_left_alone(path: Path, oldest: str | None) -> None:
     open_store(path)[1].dispose()
     with closing(sqlite.connect(str(path))) as opened:
         opened.execute("UPDATE alembic_version SET version_num = '9999'")
+        if oldest is None:
+            opened.execute("DROP TABLE programs")
+        else:
+            opened.execute("UPDATE programs SET oldest = ?", (oldest,))
         opened.commit()
     with pytest.raises(Refusal) as caught:
         open_store(path)
@@ -448,12 +526,12 @@ async def test_commit_that_fails_fails_every_job_and_none_has_happened(
         assert {result.code for result in results} == {ErrorCode.STORE}
 
         # When the cause is gone, the writer goes on as if nothing had been.
-        def repair(txn: Transaction) -> list[bool]:
+        def recorded(txn: Transaction) -> list[bool]:
             return [txn.find(one.ref) is not None for one in sent]
 
-        async with running(path) as second:
-            assert await second.write(repair) == [False, False, False]
-            await second.write(lambda txn: record(txn, sent[0]))
+        assert await made.write(recorded) == [False, False, False]
+        await made.write(lambda txn: record(txn, sent[0]))
+        assert await made.write(recorded) == [True, False, False]
 
 
 async def test_statement_that_cannot_be_signed_fails_the_batch_and_not_the_writer(path: Path) -> None:
