@@ -103,6 +103,26 @@ def sweep(txn: Transaction) -> list[Settled]:
     return [settle(txn, seq, Event.EXPIRE) for seq in txn.expired(SWEEP_ROWS)]
 
 
+def set_right(txn: Transaction, settings: Delivery) -> int:
+    """Bring back what was leased or put off by a clock that was ahead; return how many: after the clock was set back.
+
+    Without this it would wait until the clock has caught up. A lease that is taken from somebody who still holds it
+    does no harm: the other end drops what it has already.
+    """
+
+    def latest(seconds: float) -> int:
+        # Twice: another process of this node may have other settings.
+        return to_micros(from_micros(txn.now_us) + timedelta(seconds=2 * seconds))
+
+    stranded = txn.stranded(latest(settings.lease_seconds))
+    for seq in stranded:
+        row = txn.delivery(seq)
+        if row is not None:
+            text = f"{ErrorCode.UNAVAILABLE.name}: the clock was set back while it was under way"
+            txn.move(row, Event.FAIL_UNKNOWN, error=text, next_attempt_at_us=txn.now_us)
+    return len(stranded) + txn.bring_back(latest(settings.backoff_max_seconds))
+
+
 def is_final(row: DeliveryRow) -> bool:
     """Whether nothing can happen to it any more."""
     return row.state in FINAL

@@ -19,7 +19,7 @@ from rogatory.v1 import trace_pb2 as trace
 
 from gateway import config as configuration
 from gateway import deliver, mirror, settings_file, telemetry, timekeeper, transport
-from gateway.clock import Clock, system_clock
+from gateway.clock import Clock, Elapsed, SteadyClock, since_boot, system_clock
 from gateway.config import NodeConfig, Registry
 from gateway.directory import Directory, Status
 from gateway.doors import enrolment
@@ -53,6 +53,7 @@ from gateway.upkeep import Upkeep, survived
 # node's whole list, which is no frame, has to fit by itself.
 WIRE_ALLOWANCE: Final = 6 << 20
 DRAIN_SECONDS: Final = 5.0
+LEAST_STEP_SECONDS: Final = 5.0  # a busy machine may read two clocks a moment apart
 NEWS_SECONDS: Final = 5.0  # no longer than a drain: a stopping node waits for its threads
 
 diagnostics = logging.getLogger("gateway.node")
@@ -75,6 +76,7 @@ class Node:
         watch: Callable[[str], None] = unwatched,
         provider: TracerProvider | None = None,
         pause: Pause = asyncio.sleep,
+        elapsed: Elapsed = since_boot,
     ) -> None:
         """Prepare a node.
 
@@ -86,12 +88,14 @@ class Node:
             watch: told each stage as it is passed; a crash test kills the process there.
             provider: where spans go; by default as configured.
             pause: waits so many seconds for a quota to have room.
+            elapsed: what the clock is compared with, see `SteadyClock`.
         """
         self._config = config
         self.upkeep = Upkeep(material, clock, self._own_list)
         self._office: Office | None = None
         self._enrolment: grpc.aio.Server | None = None
         self._clock = clock
+        self._steady = SteadyClock(clock, elapsed, max(config.limits.max_skew_seconds, LEAST_STEP_SECONDS))
         self._chance = chance
         self._watch = watch
         self._provider = provider or telemetry.tracer_provider(config.telemetry, f"rogatory-node-{config.node}")
@@ -129,7 +133,7 @@ class Node:
         reader = self._reader = Reader(engine)
         tracer = self._provider.get_tracer("rogatory")
         scribe = Scribe(config.node, lookup)
-        entrance = self._entrance = Entrance(lookup, upkeep.know, self.quotas, self._clock)
+        entrance = self._entrance = Entrance(lookup, upkeep.know, self.quotas, self._steady)
         path = Path(
             config.node, lookup, lambda: upkeep.material.policy, config.limits, self._clock, writer, tracer, self._watch
         )
@@ -338,18 +342,27 @@ class Node:
         return await self._couriers[code][0].ask_trace(envelope_id)
 
     async def _sweep(self, writer: Writer, scribe: Scribe) -> None:
-        """Expire, take back and let time limits ring, again and again."""
+        """Expire, take back and let time limits ring, again and again, while the clock can be believed."""
 
         def job(txn: Transaction) -> None:
             for settled in deliver.sweep(txn):
                 scribe.expired(settled, txn)
-            timekeeper.ring(scribe, txn)
 
+        settings, doubts = self._config.delivery, -1
         while True:
             # A store that cannot be written now says so to every caller; the sweep just comes again.
             with contextlib.suppress(GatewayError):
+                self._steady()
+                if doubts != self._steady.doubts:
+                    # At the start too: nobody knows what the clock did meanwhile.
+                    await writer.write(lambda txn: deliver.set_right(txn, settings))
+                    self._bell.ring_all()
+                    doubts = self._steady.doubts
                 await writer.write(job)
-            await asyncio.sleep(self._config.delivery.sweep_seconds)
+                # By itself: what it cannot word must not keep anything from being delivered.
+                with survived("the time limits"):
+                    await writer.write(lambda txn: timekeeper.ring(scribe, txn))
+            await asyncio.sleep(settings.sweep_seconds)
 
 
 class _Line:

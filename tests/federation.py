@@ -28,7 +28,7 @@ from rogatory.v1.relay_pb2_grpc import RelayStub
 
 from gateway import envelope, keys, material, statement, transport
 from gateway.cli.development import QUIET_PORTS, Summary, init_federation, is_free
-from gateway.clock import Clock, system_clock
+from gateway.clock import Clock, Elapsed, system_clock
 from gateway.config import Delivery, DirectorySource, Limits
 from gateway.directory import Directory
 from gateway.doors.quotas import Pause
@@ -187,6 +187,7 @@ class Federation:
     watch: Callable[[str], None] = unwatched
     provider: TracerProvider | None = None
     pause: Pause = asyncio.sleep
+    elapsed: Elapsed | None = None
 
     @property
     def directory(self) -> Directory:
@@ -201,7 +202,16 @@ class Federation:
 
     async def start(self, code: str) -> Node:
         loaded = material.load_node(self.summary.config(f"{code}/node"), self.clock)
-        node = Node(loaded.config, loaded, clock=self.clock, watch=self.watch, provider=self.provider, pause=self.pause)
+        node = Node(
+            loaded.config,
+            loaded,
+            clock=self.clock,
+            watch=self.watch,
+            provider=self.provider,
+            pause=self.pause,
+            # Time that a test lets pass is no step of the clock, unless the test says so.
+            elapsed=self.elapsed or (lambda: self.clock().timestamp()),
+        )
         await node.start()
         self.nodes[code] = node
         return node
@@ -248,10 +258,11 @@ async def federation(
     watch: Callable[[str], None] = unwatched,
     provider: TracerProvider | None = None,
     made_at: datetime | None = None,
+    elapsed: Elapsed | None = None,
 ) -> AsyncIterator[Federation]:
     """Run a federation, by default of ee and de; everything is stopped at the end."""
     summary = init_federation(folder, nodes, ports(len(nodes)), made_at or clock(), delivery=delivery, limits=limits)
-    async with running(Federation(summary, clock, {}, {}, watch, provider), start) as made:
+    async with running(Federation(summary, clock, {}, {}, watch, provider, elapsed=elapsed), start) as made:
         yield made
 
 

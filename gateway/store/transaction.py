@@ -57,6 +57,17 @@ _EXPIRED: Final = f"""
     ORDER BY destination, lane, seq LIMIT ?
 """  # noqa: S608  as above
 
+# What only a clock that has been set back can have put so far ahead.
+_STRANDED: Final = f"""
+    SELECT seq FROM deliveries WHERE state IN {PENDING_SQL} AND state IN {_LEASED_SQL} AND lease_until_us > ?
+    ORDER BY destination, lane, seq
+"""  # noqa: S608  as above
+
+_BRING_BACK: Final = f"""
+    UPDATE deliveries SET next_attempt_at_us = ?
+    WHERE state IN {PENDING_SQL} AND state IN ('queued', 'doubtful') AND next_attempt_at_us > ?
+"""  # noqa: S608  as above
+
 _HURRY: Final = f"""
     UPDATE deliveries SET lane = ?
     WHERE destination = ? AND case_id = ? AND state IN {PENDING_SQL} AND lane > ?
@@ -401,6 +412,15 @@ class Transaction:
     def lapsed(self, limit: int) -> list[int]:
         """Return the numbers of deliveries whose lease has run out."""
         return [row[0] for row in self._sql.execute(_LAPSED, (self.now_us, limit))]
+
+    def stranded(self, latest_us: int) -> list[int]:
+        """Return the numbers of deliveries that are leased for longer than until `latest_us`."""
+        return [row[0] for row in self._sql.execute(_STRANDED, (latest_us,))]
+
+    def bring_back(self, latest_us: int) -> int:
+        """Make due now what is to be tried only after `latest_us`; return how many."""
+        changed: int = self._sql.execute(_BRING_BACK, (self.now_us, latest_us)).rowcount
+        return changed
 
     def expired(self, limit: int) -> list[int]:
         """Return the numbers of deliveries that expired before they ever left."""

@@ -5,6 +5,7 @@ import resource
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1.relay_pb2_grpc import RelayServicer, add_RelayServicer_to_server
 
 from gateway import codec, envelope, material, transport
-from gateway.clock import system_clock, to_micros
+from gateway.clock import SETTLING_SECONDS, system_clock, to_micros
 from gateway.deliver import FRAME_ITEMS
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
@@ -341,6 +342,71 @@ async def test_node_whose_database_is_gone_takes_nothing_and_goes_on_when_it_is_
         (item,) = await fed.actor("de/central-authority").collect(1)
         assert item.envelope == made
         assert len(await fed.actor("ee/prosecutor").collect(2)) == 2
+
+
+# A clock that is set.
+
+
+class SetClock:
+    """Two clocks of one machine, of which somebody sets one."""
+
+    def __init__(self) -> None:
+        self.set_by = timedelta()
+        self.passed = 0.0
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self.passed) + self.set_by
+
+    def elapsed(self) -> float:
+        return datetime.now(UTC).timestamp() + self.passed
+
+
+async def test_clock_that_jumps_ahead_by_mistake_ends_nothing(tmp_path: Path) -> None:
+    clock = SetClock()
+    async with federation(tmp_path / "fed", start=["ee"], clock=clock, elapsed=clock.elapsed) as fed:
+        made = fed.request(expires_at=clock() + timedelta(hours=1))
+        late = fed.request(case_id="LATE")
+        await submit(fed, [made])
+        clock.set_by = timedelta(hours=2)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await fed.actor("ee/prosecutor").answer(late)
+        error = transport.error_of(caught.value)
+        assert (error.code, 0 < (error.retry_after or 0) <= SETTLING_SECONDS) == (ErrorCode.UNAVAILABLE, True)
+        clock.passed = SETTLING_SECONDS - 5
+        await fed.nodes["ee"]._writer.write(lambda txn: None)  # type: ignore[union-attr]
+        assert states(fed.store("ee")) == {"queued": 1}
+        clock.set_by = timedelta()
+        await submit(fed, [late])
+        await fed.start("de")
+        assert len(await fed.actor("de/central-authority").collect(2)) == 2
+
+
+async def test_clock_that_is_set_ahead_rightly_expires_what_is_due_as_soon_as_it_is_believed(tmp_path: Path) -> None:
+    clock = SetClock()
+    async with federation(tmp_path / "fed", start=["ee"], clock=clock, elapsed=clock.elapsed) as fed:
+        await submit(fed, [fed.request(expires_at=clock() + timedelta(hours=1))])
+        clock.set_by = timedelta(hours=2)
+        await until(lambda: fed.nodes["ee"]._steady.doubts == 1)
+        clock.passed = SETTLING_SECONDS
+        await until(lambda: states(fed.store("ee")) == {"expired": 1})
+        (item,) = await fed.actor("ee/prosecutor").collect(1)
+        assert fed.actor("ee/prosecutor").said(item).milestone == pb.MILESTONE_EXPIRED
+
+
+async def test_clock_that_is_set_back_keeps_nothing_waiting_until_it_has_caught_up(tmp_path: Path) -> None:
+    clock = SetClock()
+    async with federation(tmp_path / "fed", start=[], clock=clock, elapsed=clock.elapsed) as fed:
+        sent = requests(fed, 3)
+        clock.set_by = timedelta(hours=3)
+        await fed.start("ee")
+        await submit(fed, sent)
+        # They have been tried, and put off by the clock that is three hours ahead.
+        await until(lambda: fed.nodes["ee"]._couriers["de"][0].circuit.failures >= 2)
+        clock.set_by = timedelta()
+        await until(lambda: fed.nodes["ee"]._steady.doubts == 1)
+        clock.passed = SETTLING_SECONDS
+        await fed.start("de")
+        assert len(await fed.actor("de/central-authority").collect(3)) == 3
 
 
 # A rolling upgrade.

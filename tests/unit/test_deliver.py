@@ -188,6 +188,26 @@ def test_leased_copy_does_not_expire_under_its_holder(sql: Any) -> None:
     assert state(sql, seq) is State.DELIVERING
 
 
+def test_what_a_clock_that_was_ahead_has_leased_or_put_off_comes_back_when_it_is_set_back(sql: Any) -> None:
+    leased, put_off, honest = enqueue(sql, case_id="A"), enqueue(sql, case_id="B"), enqueue(sql, case_id="C")
+    ahead = timedelta(hours=1)
+    with world.transaction(sql, NOW + ahead) as txn:
+        (first,) = deliver.lease(txn, "de/node", "courier", 1, SETTINGS, lambda: 0.0)
+        (second,) = deliver.lease(txn, "de/node", "other", 1, SETTINGS, lambda: 0.0)
+        deliver.fail(txn, second.seq, "other", Event.FAIL_CLEAN, DOWN, 5)
+    assert (first.seq, second.seq) == (leased, put_off)
+    (third,) = lease(sql)
+    assert third.seq == honest
+    fail(sql, honest, Event.FAIL_CLEAN, delay=SETTINGS.backoff_max_seconds)
+    assert lease(sql) == []
+    with world.transaction(sql) as txn:
+        assert deliver.set_right(txn, SETTINGS) == 2
+    assert {one.seq: one.state for one in lease(sql)} == {leased: State.ASKING, put_off: State.DELIVERING}
+    assert state(sql, honest) is State.QUEUED, "what was put off by the clock as it is now keeps its time"
+    with world.transaction(sql) as txn:
+        assert deliver.set_right(txn, SETTINGS) == 0
+
+
 def test_sweep_takes_a_bounded_number_and_the_rest_the_next_time(sql: Any) -> None:
     one = enqueue(sql, expires_in=timedelta(hours=1))
     sql.execute(

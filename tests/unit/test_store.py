@@ -626,6 +626,8 @@ VALUES = {
     "_HURRY": (1, BOX, "A", 1),
     "_LAPSED": (1, 1),
     "_EXPIRED": (1, 1),
+    "_STRANDED": (1,),
+    "_BRING_BACK": (1, 1),
 }
 
 
