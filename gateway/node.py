@@ -401,8 +401,7 @@ def _server_options(config: NodeConfig) -> Sequence[tuple[str, int]]:
         ("grpc.max_concurrent_streams", 1024),
         ("grpc.max_metadata_size", 16 << 10),
         ("grpc.so_reuseport", 0),
-        # A half-open connection is noticed within half a minute.
-        ("grpc.keepalive_time_ms", 20_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        *transport.keepalive(),
+        # Who asks more often than four times as we do is no client of ours.
+        ("grpc.http2.min_ping_interval_without_data_ms", round(transport.KEEPALIVE_SECONDS * 250)),
     ]

@@ -23,9 +23,13 @@ from rogatory.v1 import errors_pb2  # isort: skip
 
 ChannelOptions: TypeAlias = Sequence[tuple[str, str | int]]
 
+KEEPALIVE_SECONDS = 20.0
+"""A connection on which nothing comes for so long is asked whether it is still one; half as long it may take to say so.
+
+So a half-open connection, whose other end has gone without a word, is noticed within half a minute by either end.
+"""
+
 CHANNEL_OPTIONS: Final[ChannelOptions] = (
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
     # One frame, and one envelope of the largest kind at its end.
     ("grpc.max_receive_message_length", 17 << 20),
     # Back-off is ours: the library's own would hide how often, and why, a connection failed.
@@ -152,9 +156,9 @@ def open_channel(
         node: code of the node meant, e.g. `ee`; its certificate must bear `identity.host_name`.
         federation: the federation's domain.
         credentials: from `channel_credentials`, with the CA of that same node.
-        options: gRPC channel options, e.g. keepalive and message sizes; they cannot change the name.
+        options: gRPC channel options beside keepalive, e.g. message sizes; they cannot change the name.
     """
-    kept = [option for option in options if option[0] != _NAME_OVERRIDE]
+    kept = [*keepalive(), *(option for option in options if option[0] != _NAME_OVERRIDE)]
     return grpc.aio.secure_channel(endpoint, credentials, [*kept, (_NAME_OVERRIDE, host_name(node, federation))])
 
 
@@ -176,6 +180,16 @@ def applicant_channel(endpoint: str, node: str, federation: str, ca_pem: bytes) 
     return open_channel(endpoint, node, federation, grpc.ssl_channel_credentials(_anchors([ca_pem])), options)
 
 
+def keepalive() -> Sequence[tuple[str, int]]:
+    """Return the options by which either end of a connection notices that the other has gone."""
+    return (
+        ("grpc.keepalive_time_ms", round(KEEPALIVE_SECONDS * 1000)),
+        ("grpc.keepalive_timeout_ms", round(KEEPALIVE_SECONDS * 500)),
+        # As often as it takes: a stream may stand for days with nothing to say.
+        ("grpc.http2.max_pings_without_data", 0),
+    )
+
+
 def sync_channel(
     endpoint: str,
     node: str,
@@ -184,7 +198,7 @@ def sync_channel(
     options: ChannelOptions = (),
 ) -> grpc.Channel:
     """Return a channel as `open_channel` does, for a thread that has no event loop."""
-    kept = [option for option in options if option[0] != _NAME_OVERRIDE]
+    kept = [*keepalive(), *(option for option in options if option[0] != _NAME_OVERRIDE)]
     return grpc.secure_channel(endpoint, credentials, [*kept, (_NAME_OVERRIDE, host_name(node, federation))])
 
 

@@ -26,6 +26,7 @@ from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 from rogatory.v1.relay_pb2_grpc import RelayStub
 
+from certs.pki import DevelopmentPki, Holder
 from gateway import envelope, keys, material, statement, transport
 from gateway.cli.development import QUIET_PORTS, Summary, init_federation, is_free
 from gateway.clock import Clock, Elapsed, system_clock
@@ -158,6 +159,22 @@ def authority_of(folder: Path, code: str) -> Authority:
     """Return the CA of a node, as its registry has it."""
     ca = folder / "pki" / code / "ca.pem"
     return Authority(x509.load_pem_x509_certificate(ca.read_bytes()), keys.load_tls_key(ca.with_suffix(".key")))
+
+
+def pki(fed: "Federation") -> DevelopmentPki:
+    """Return the federation's PKI, so that its CAs can issue more."""
+    made = DevelopmentPki("rogatory.test", system_clock())
+    for code in ("ee", "de"):
+        folder = fed.summary.folder / "pki" / code
+        certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+        made._cas[code] = Holder(certificate, keys.load_tls_key(folder / "ca.key"))
+    return made
+
+
+def replace_certificate(certificate: Path, key: Path, holder: Holder) -> None:
+    key.unlink()
+    keys.save_tls_key(key, holder.key)
+    certificate.write_bytes(holder.chain_pem)
 
 
 def worker_ports() -> Iterator[int]:

@@ -16,6 +16,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import relay_pb2 as relay
+from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 from rogatory.v1.relay_pb2_grpc import RelayServicer, add_RelayServicer_to_server
 
 from gateway import codec, envelope, material, transport
@@ -26,12 +27,25 @@ from gateway.identity import Address
 from gateway.statement import issue
 from gateway.store.connection import HEAD
 from gateway.store.schema import PENDING_SQL
-from tests.federation import DELIVERY, Federation, federation, ref, relay_one, until
+from tests.federation import (
+    DELIVERY,
+    Federation,
+    federation,
+    pki,
+    ref,
+    relay_one,
+    replace_certificate,
+    until,
+)
 from tests.judge import judge
 from tests.processes import finished, processes
-from tests.weather import weather_before
+from tests.weather import HOST, weather_before
 
 pytestmark = pytest.mark.integration
+
+# Envelopes of 900 kB that the buffers of two ends hold at most: gRPC's windows, which it widens by itself, and what the
+# node has in its hands.
+MOST_UNREAD = 12
 
 # Nobody gives up for want of an answer while a test holds it back.
 PATIENT = DELIVERY.model_copy(update={"attempt_timeout_seconds": 60.0, "lease_seconds": 600.0})
@@ -47,6 +61,7 @@ class HoldingNode(RelayServicer):
 
     def __init__(self, fed: Federation) -> None:
         self.loaded = material.load_node(fed.summary.config("de/node"))
+        self.identity = self.loaded.identity
         self.reading = asyncio.Event()
         self.reading.set()
         self.frames: list[Sequence[pb.SignedEnvelope]] = []
@@ -96,7 +111,7 @@ class HoldingNode(RelayServicer):
 async def holding_node(fed: Federation, there: HoldingNode | None = None) -> AsyncIterator[HoldingNode]:
     there, server = there or HoldingNode(fed), grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     add_RelayServicer_to_server(there, server)
-    door = transport.DoorTls(there.loaded.identity, tuple(node.ca_pem for node in fed.directory.nodes))
+    door = transport.DoorTls(there.identity, tuple(node.ca_pem for node in fed.directory.nodes))
     server.add_secure_port(there.loaded.config.listen, transport.server_credentials(lambda: door))
     await server.start()
     try:
@@ -218,6 +233,152 @@ async def test_doubled_bytes_on_the_line_deliver_nothing_twice(tmp_path: Path) -
         got = await fed.actor("de/central-authority").collect(len(sent))
         assert sorted(item.envelope.header for item in got) == sorted(made.header for made in sent)
         assert await fed.actor("de/central-authority").waiting() == []
+
+
+async def test_line_that_lies_silent_with_frames_in_flight_is_given_up_and_everything_arrives_once(
+    tmp_path: Path,
+) -> None:
+    async with federation(tmp_path / "fed", start=[]) as fed, weather_before(fed, "de") as sky:
+        await fed.start("ee")
+        await fed.start("de")
+        circuit = fed.nodes["ee"]._couriers["de"][0].circuit
+        await submit(fed, requests(fed, 1))
+        await until(lambda: states(fed.store("ee")) == {"delivered": 1})
+        sky.black_hole = True
+        await submit(fed, [fed.request(case_id=f"DARK-{number}") for number in range(FRAME_ITEMS)])
+        # First the connection that stood; then new ones, which stand too and are as silent.
+        await until(lambda: circuit.failures >= 2)
+        assert set(states(fed.store("ee"))) <= {"delivered", "queued", "doubtful", "asking"}
+        sky.black_hole = False
+        got = await fed.actor("de/central-authority").collect(1 + FRAME_ITEMS)
+        assert len({item.envelope.header for item in got}) == 1 + FRAME_ITEMS
+        assert await fed.actor("de/central-authority").waiting() == []
+
+
+async def test_client_that_has_gone_without_a_word_is_noticed_and_what_it_held_is_handed_out_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By keepalive alone: the lease is for an hour, and nobody says anything on that stream."""
+    monkeypatch.setattr(transport, "KEEPALIVE_SECONDS", 1.0)
+    delivery = DELIVERY.model_copy(update={"lease_seconds": 3600.0})
+    async with federation(tmp_path / "fed", start=[], delivery=delivery) as fed, weather_before(fed, "de") as sky:
+        await fed.start("ee")
+        await fed.start("de")
+        made = fed.request()
+        await submit(fed, [made])
+        authority = fed.actor("de/central-authority")
+        call = MailboxStub(authority.channel).Collect()
+        await call.write(mailbox.CollectRequest(credit=5))
+        items: list[mailbox.Item] = []
+        while not items:
+            response = await call.read()
+            assert isinstance(response, mailbox.CollectResponse)
+            items += response.items
+        sky.black_hole = True
+        inside = authority.loaded.node.model_copy(update={"endpoint": f"{HOST}:{sky.inside}"})
+        async with transport.channel_to(inside, fed.directory.federation, authority.loaded.identity) as direct:
+            again = MailboxStub(direct).Collect(timeout=30)
+            await again.write(mailbox.CollectRequest(credit=5))
+            got: list[mailbox.Item] = []
+            while not got:
+                response = await again.read()
+                assert isinstance(response, mailbox.CollectResponse)
+                got += response.items
+            assert got[0].envelope == items[0].envelope == made
+            again.cancel()
+        # And the client has noticed too.
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await read_to_the_end(call)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def read_to_the_end(call: "grpc.aio.StreamStreamCall[mailbox.CollectRequest, mailbox.CollectResponse]") -> None:
+    while isinstance(await call.read(), mailbox.CollectResponse):
+        pass
+
+
+# Slow readers.
+
+
+async def test_client_that_does_not_read_holds_a_bounded_part_of_its_mailbox_and_keeps_nobody_waiting(
+    tmp_path: Path,
+) -> None:
+    delivery = DELIVERY.model_copy(update={"lease_seconds": 3600.0})
+    async with federation(tmp_path / "fed", start=["ee"], delivery=delivery) as fed:
+        prosecutor, authority = fed.actor("ee/prosecutor"), fed.actor("ee/central-authority")
+        size, count = 900_000, 60
+        for number in range(count):
+            draft = prosecutor.compose(
+                ids.KIND_DRAFT,
+                "ee/central-authority",
+                bytes(size),
+                measures=(ids.MEASURE_BLOCK_WITHDRAWAL,),
+                case_id=f"EE-{number}",
+            )
+            assert (await prosecutor.submit(draft)).milestone == pb.MILESTONE_ACCEPTED
+        slow = MailboxStub(authority.channel).Collect()
+        await slow.write(mailbox.CollectRequest(credit=1024))
+        held = "SELECT count(*) FROM deliveries WHERE destination = 'ee/central-authority' AND state = 'delivering'"
+        await until(lambda: counted(fed.store("ee"), held) > 0)
+        # Another system of the same participant gets all that the slow one does not hold, and others are served.
+        await fed.actor("ee/court").waiting()
+        quick = MailboxStub(authority.channel).Collect(timeout=60)
+        await quick.write(mailbox.CollectRequest(credit=1024))
+        items: list[mailbox.Item] = []
+        drained = False
+        while not drained:
+            response = await quick.read()
+            assert isinstance(response, mailbox.CollectResponse)
+            items += response.items
+            drained = response.drained
+        # What the one that does not read has is on its way in the buffers of both ends: a few megabytes, of sixty.
+        assert count - len(items) <= MOST_UNREAD
+        assert counted(fed.store("ee"), held) == count
+        slow.cancel()
+        quick.cancel()
+        await until(lambda: counted(fed.store("ee"), held) == 0)
+
+
+# A certificate that ends.
+
+
+async def test_node_whose_certificate_has_ended_is_sent_nothing_until_it_has_another(tmp_path: Path) -> None:
+    async with federation(tmp_path / "fed", start=["ee"]) as fed:
+        there = HoldingNode(fed)
+        ended = pki(fed).leaf(Address.of_node("de"), issued_at=system_clock() - timedelta(days=60))
+        there.identity = transport.TlsIdentity(ended.key_pem, ended.chain_pem)
+        async with holding_node(fed, there):
+            made = fed.request()
+            await submit(fed, [made])
+            await until(lambda: fed.nodes["ee"]._couriers["de"][0].circuit.failures >= 2)
+            assert not there.frames
+            # Certainly not there: it may still expire, and nobody has to be asked.
+            assert set(states(fed.store("ee"))) <= {"queued", "delivering"}
+        await fed.start("de")
+        (item,) = await fed.actor("de/central-authority").collect(1)
+        assert item.envelope == made
+
+
+async def test_relay_stream_does_not_outlive_its_certificate_and_goes_on_with_the_next(tmp_path: Path) -> None:
+    late = timedelta()
+    async with federation(tmp_path / "fed", start=[], clock=lambda: system_clock() + late) as fed:
+        settings = material.load_node(fed.summary.config("ee/node")).config
+        short = pki(fed).leaf(Address.of_node("ee"), lifetime=timedelta(minutes=10))
+        replace_certificate(settings.certificate, settings.tls_key, short)
+        await fed.start("ee")
+        await fed.start("de")
+        first, second = requests(fed, 2)
+        await submit(fed, [first])
+        await fed.actor("de/central-authority").collect(1)
+        late = timedelta(minutes=11)
+        await submit(fed, [second])
+        circuit = fed.nodes["ee"]._couriers["de"][0].circuit
+        await until(lambda: circuit.failures >= 2)
+        assert await fed.actor("de/central-authority").waiting() == []
+        replace_certificate(settings.certificate, settings.tls_key, pki(fed).leaf(Address.of_node("ee")))
+        await fed.nodes["ee"].upkeep.look()
+        (item,) = await fed.actor("de/central-authority").collect(1)
+        assert item.envelope == second
 
 
 # A circuit for each destination.

@@ -33,7 +33,7 @@ from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 from rogatory.v1.trace_pb2_grpc import TraceStub
 from sqlalchemy.exc import OperationalError
 
-from certs.pki import DevelopmentPki, Holder
+from certs.pki import DevelopmentPki
 from gateway import codec, envelope, keys, material, signature, statement, transport
 from gateway import upkeep as upkeep_module
 from gateway.clock import system_clock, to_micros
@@ -49,7 +49,7 @@ from gateway.trust.fetch import MemoryFetcher, SilentFetcher
 from gateway.trust.problem import Reason
 from gateway.trust.roles import TIMESTAMP
 from tests.enrolling import registering
-from tests.federation import Actor, Federation, code_of, federation, ref, relay_one, until
+from tests.federation import Actor, Federation, code_of, federation, pki, ref, relay_one, replace_certificate, until
 from tests.unit.test_trust_fetch import certificate
 
 pytestmark = pytest.mark.integration
@@ -717,22 +717,6 @@ def in_force(node: Node, directory: Directory) -> None:
     before = node.upkeep.material
     node.upkeep.material = replace(before, directory=Directory.parse(directory.to_json(), "changed"))
     node._changed(before, node.upkeep.material)
-
-
-def pki(fed: Federation) -> DevelopmentPki:
-    """Return the federation's PKI, so that its CAs can issue more."""
-    made = DevelopmentPki("rogatory.test", system_clock())
-    for code in ("ee", "de"):
-        folder = fed.summary.folder / "pki" / code
-        certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
-        made._cas[code] = Holder(certificate, keys.load_tls_key(folder / "ca.key"))
-    return made
-
-
-def replace_certificate(certificate: Path, key: Path, holder: Holder) -> None:
-    key.unlink()
-    keys.save_tls_key(key, holder.key)
-    certificate.write_bytes(holder.chain_pem)
 
 
 def shown(listen: str, fed: Federation) -> bytes:
