@@ -185,6 +185,8 @@ def keepalive() -> Sequence[tuple[str, int]]:
     return (
         ("grpc.keepalive_time_ms", round(KEEPALIVE_SECONDS * 1000)),
         ("grpc.keepalive_timeout_ms", round(KEEPALIVE_SECONDS * 500)),
+        # gRPC 1.85 ends a connection by this one alone; it is a minute unless told.
+        ("grpc.http2.ping_timeout_ms", round(KEEPALIVE_SECONDS * 500)),
         # As often as it takes: a stream may stand for days with nothing to say.
         ("grpc.http2.max_pings_without_data", 0),
     )

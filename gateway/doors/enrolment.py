@@ -199,7 +199,6 @@ _OPTIONS: Final = (
     ("grpc.max_connection_idle_ms", 60_000),
     ("grpc.max_connection_age_ms", 600_000),
     ("grpc.max_connection_age_grace_ms", 10_000),
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    *transport.keepalive(),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 )
