@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gateway import deliver
 from gateway.clock import to_micros
 from gateway.config import Delivery
+from gateway.deliver import Circuit
 from gateway.directory import Status
 from gateway.dispatch import Route, dispatch, way_to_sender
 from gateway.errors import ErrorCode, Failure, Refusal
@@ -237,6 +238,37 @@ def test_backoff_never_shrinks_with_more_failures(failures: int) -> None:
 def test_nodes_that_failed_together_do_not_come_back_together() -> None:
     delays = {deliver.backoff(5, SETTINGS, lambda: tenth / 10) for tenth in range(10)}  # noqa: B023
     assert len(delays) == 10
+
+
+def test_circuit_opens_with_a_failure_tries_one_copy_and_closes_with_an_answer() -> None:
+    circuit = Circuit(SETTINGS, lambda: 0.0)
+    assert (circuit.window, circuit.copies) == (SETTINGS.frames_in_flight, deliver.FRAME_ITEMS)
+    pauses = []
+    for _ in range(10):
+        pauses.append(circuit.pause(DOWN))
+        circuit.open()
+        assert (circuit.window, circuit.copies) == (1, 1)
+    assert pauses == [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    circuit.close()
+    assert (circuit.window, circuit.copies, circuit.pause(DOWN)) == (SETTINGS.frames_in_flight, 64, 0.25)
+
+
+def test_circuit_waits_as_long_as_the_destination_says_but_no_longer_than_our_own_longest_pause() -> None:
+    circuit = Circuit(SETTINGS, lambda: 0.0)
+    assert circuit.pause(Failure(ErrorCode.OVERLOADED, "full", retry_after=7.0)) == 7.0
+    assert circuit.pause(Failure(ErrorCode.OVERLOADED, "full", retry_after=1e9)) == SETTINGS.backoff_max_seconds
+
+
+def test_frames_that_are_not_read_become_smaller_and_grow_again_with_every_one_that_is() -> None:
+    circuit = Circuit(SETTINGS, lambda: 0.0)
+    circuit.shrink()
+    assert circuit.frame_bytes == deliver.FRAME_BYTES // 2
+    for _ in range(20):
+        circuit.shrink()
+    assert circuit.frame_bytes == deliver.SMALLEST_FRAME_BYTES
+    for _ in range(deliver.FRAME_BYTES // deliver.SMALLEST_FRAME_BYTES):
+        circuit.close()
+    assert circuit.frame_bytes == deliver.FRAME_BYTES
 
 
 # Dispatch, which says where a copy goes.
