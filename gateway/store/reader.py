@@ -1,7 +1,8 @@
 """Reading the store: what traces, couriers and the registry need. Never blocks the writer (WAL)."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -130,21 +131,26 @@ class Reader:
 
     def registry_now(self, ask: Callable[[RegistryView], T]) -> T:
         """Ask the same in a thread that may wait."""
-        with self._engine.connect() as connection:
+        with self._open() as connection:
             return _ask_registry(connection, ask)
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
+    @contextmanager
+    def _open(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except (sqlite.Error, SQLAlchemyError) as error:
+            detail = f"the store could not be read: {error}"
+            raise Failure(ErrorCode.STORE, detail, retry_after=RETRY_SECONDS) from error
+
     async def _run(self, ask: Callable[[Connection], T]) -> T:
         def work() -> T:
-            try:
-                with self._engine.connect() as connection:
-                    return ask(connection)
-            except (sqlite.Error, SQLAlchemyError) as error:
-                detail = f"the store could not be read: {error}"
-                raise Failure(ErrorCode.STORE, detail, retry_after=RETRY_SECONDS) from error
+            with self._open() as connection:
+                return ask(connection)
 
         asking = asyncio.ensure_future(asyncio.to_thread(work))
         try:
