@@ -499,6 +499,20 @@ def test_time_limits_survive_a_restart(tmp_path: Path) -> None:
     assert told(law, OVERDUE, request) == BOTH
 
 
+def test_limit_by_a_rule_of_a_later_version_is_left_to_that_and_keeps_no_other_from_ringing(law: Countries) -> None:
+    first = ask(law, urgency=URGENT)
+    second = ask(law, urgency=URGENT, case_id="EE-2")
+    there = law.nodes["de"]
+    there.connection.execute("UPDATE clocks SET rule = 9999 WHERE seq = (SELECT min(seq) FROM clocks)")
+    law.now += timedelta(hours=50)
+    assert law._ring(there) == 1
+    assert told(law, OVERDUE, second) == BOTH
+    assert not told(law, OVERDUE, first)
+    assert law._ring(there) == 0
+    stages = there.connection.execute("SELECT rule, stage FROM clocks ORDER BY seq").fetchall()
+    assert stages == [(9999, "running"), (measures.CLOCK_RULE_URGENT_DECISION, "overdue")]
+
+
 # Several for one target (2018/1805 Art. 26).
 
 
