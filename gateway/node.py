@@ -156,7 +156,7 @@ class Node:
             entrance, path, writer, scribe, self._bell, config.limits, config.delivery, self._watch, self._chance
         )
         mailbox_pb2_grpc.add_MailboxServicer_to_server(mailbox, server)
-        relay_door = RelayDoor(entrance, path, writer, reader, scribe, config.limits)
+        relay_door = RelayDoor(entrance, path, writer, reader, scribe, config.limits, self._watch)
         relay_pb2_grpc.add_RelayServicer_to_server(relay_door, server)
         trace_door = TraceDoor(config.node, lookup, entrance, reader, self._ask_node)
         trace_pb2_grpc.add_TraceServicer_to_server(trace_door, server)
@@ -233,6 +233,7 @@ class Node:
             self._writer,
             self._reader,
             self._clock,
+            watch=self._watch,
         )
         # Whom it put out yesterday is out today, though nothing was published since.
         await upkeep.apply()
@@ -345,8 +346,15 @@ class Node:
         """Expire, take back and let time limits ring, again and again, while the clock can be believed."""
 
         def job(txn: Transaction) -> None:
-            for settled in deliver.sweep(txn):
+            expired = deliver.sweep(txn)
+            for settled in expired:
                 scribe.expired(settled, txn)
+            if expired:
+                self._watch("swept")
+
+        def ring(txn: Transaction) -> None:
+            if timekeeper.ring(scribe, txn):
+                self._watch("rung")
 
         settings, doubts = self._config.delivery, -1
         while True:
@@ -361,7 +369,7 @@ class Node:
                 await writer.write(job)
                 # By itself: what it cannot word must not keep anything from being delivered.
                 with survived("the time limits"):
-                    await writer.write(lambda txn: timekeeper.ring(scribe, txn))
+                    await writer.write(ring)
             await asyncio.sleep(settings.sweep_seconds)
 
 

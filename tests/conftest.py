@@ -4,9 +4,12 @@
 from gateway import tls as _tls  # noqa: F401  # isort: skip
 
 from collections.abc import Generator
+from itertools import chain
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.fault.tally import PROPERTY, told
 
 # A busy machine draws slowly; that says nothing of the code.
 settings.register_profile("rogatory", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -29,7 +32,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say it where nobody overlooks it: a tier that did not run proves nothing."""
+    """Say it where nobody overlooks it: a tier that did not run proves nothing. And what the faults came to."""
+    reports = chain.from_iterable(terminalreporter.stats.values())
+    properties = [value for each in reports for name, value in getattr(each, "user_properties", ()) if name == PROPERTY]
+    if counts := told(properties):
+        terminalreporter.section("faults")
+        terminalreporter.line(counts)
     skipped = [each for each in terminalreporter.getreports("skipped") if "/hsm/" in each.nodeid]
     if skipped:
         terminalreporter.section("TESTS OF HARDWARE TOKENS DID NOT RUN", red=True, bold=True)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final
 
 import pysqlite3.dbapi2 as sqlite
@@ -219,6 +220,16 @@ def transaction(connection: Any, now: datetime = NOW, node: str = "ee") -> Itera
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+@contextmanager
+def record_of(store: Path, node: str = "ee") -> Iterator[Transaction]:
+    """Read a node's store as its writer does, from beside the node."""
+    connection = sqlite.connect(f"file:{store}?mode=ro", uri=True, timeout=10)
+    try:
+        yield Transaction(connection, to_micros(NOW), f"{node}/node")
+    finally:
+        connection.close()
 
 
 def say(milestone: pb.Milestone.ValueType, about: Sent, issuer: str = "ee/node", **fields: Any) -> pb.Statement:

@@ -309,7 +309,9 @@ class Courier:
 
         def job(txn: Transaction) -> list[GatewayError | None]:
             pairs = zip(frame.leased, answers, strict=True)
-            return [self._settle_one(frame.holder, item, answer, too_new, txn) for item, answer in pairs]
+            failures = [self._settle_one(frame.holder, item, answer, too_new, txn) for item, answer in pairs]
+            self._watch("noted")
+            return failures
 
         failures = await self._writer.write(job)
         self._watch("settled")

@@ -126,9 +126,12 @@ class MailboxDoor(MailboxServicer):
 
     async def lease(self, recipient: str, holder: str, limit: int) -> list[Leased]:
         """Take due items for a participant."""
-        return await self._writer.write(
+        leased = await self._writer.write(
             lambda txn: deliver.lease(txn, recipient, holder, limit, self._delivery, self._chance)
         )
+        if leased:
+            self._watch("handed")
+        return leased
 
     async def settle(
         self, acks: Sequence[mailbox.Acknowledgement], recipient: str, too_new: frozenset[KeyName]
@@ -136,7 +139,9 @@ class MailboxDoor(MailboxServicer):
         """Settle acknowledgements; those that are wrong are answered with their error and change nothing."""
 
         def job(txn: Transaction) -> list[mailbox.Settled]:
-            return [self._settle_one(ack, recipient, too_new, txn) for ack in acks]
+            settled = [self._settle_one(ack, recipient, too_new, txn) for ack in acks]
+            self._watch("taken")
+            return settled
 
         settled = await self._writer.write(job)
         self._watch("acknowledged")

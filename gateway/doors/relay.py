@@ -3,7 +3,7 @@
 Every envelope runs the whole path here too: this node trusts nothing that the other one checked.
 """
 
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from rogatory.v1 import envelope_pb2 as pb
@@ -44,6 +44,7 @@ class RelayDoor(RelayServicer):
         reader: Reader,
         scribe: Scribe,
         limits: Limits,
+        watch: Callable[[str], None],
     ) -> None:
         self._entrance = entrance
         self._path = path
@@ -51,6 +52,7 @@ class RelayDoor(RelayServicer):
         self._reader = reader
         self._scribe = scribe
         self._limits = limits
+        self._watch = watch
 
     async def Relay(
         self, request_iterator: AsyncIterator[relay.RelayRequest], context: Context
@@ -111,7 +113,9 @@ class RelayDoor(RelayServicer):
             return []
 
         def job(txn: Transaction) -> list[mailbox.Answer]:
-            return [self._hear_one(receipt, peer, too_new, txn) for receipt in receipts]
+            answers = [self._hear_one(receipt, peer, too_new, txn) for receipt in receipts]
+            self._watch("heard")
+            return answers
 
         try:
             return await self._writer.write(job)

@@ -69,6 +69,7 @@ class Office:
         reader: of the store.
         clock: time.
         random: so many random bytes.
+        watch: told each stage of a change as it is passed; a crash test kills the process there.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Office:
         reader: Reader,
         clock: Clock,
         random: Callable[[int], bytes] = secrets.token_bytes,
+        watch: Callable[[str], None] = lambda _: None,
     ) -> None:
         if config.registry is None:
             raise ValueError("a node without a registry has no office")
@@ -95,6 +97,7 @@ class Office:
         self._reader = reader
         self._clock = clock
         self._random = random
+        self._watch = watch
         self._working: set[asyncio.Task[Any]] = set()
         self._read: _Read | None = None
         # Of the Enrolment door, for invitations.
@@ -242,14 +245,18 @@ class Office:
             record, material = txn.registry, self._material()
             base = self._base(record, material.trusted)
             desk = Desk(record, self._registry, material, self._keys, self._random, base)
-            return rule(desk), desk.signed
+            result = rule(desk)
+            self._watch("changed")
+            return result, desk.signed
 
         return await self._to_its_end(self._write(job))
 
     async def _write(self, job: Callable[[Transaction], tuple[T, SignedList | None]]) -> T:
         result, signed = await self._writer.write(job)
         if signed is not None:
+            self._watch("listed")
             await self._tell(signed)
+            self._watch("offered")
         return result
 
     async def _tell(self, signed: SignedList) -> None:

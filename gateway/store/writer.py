@@ -51,7 +51,7 @@ class Writer:
             clock: time.
             max_waiting: jobs that may wait.
             on_commit: told, on the event loop, which destinations have something new.
-            watch: told, in the writer's thread, that a commit has just returned.
+            watch: told, in the writer's thread, that a batch is signed, and that its commit has just returned.
         """
         self._connect = connect
         self._issue = issue
@@ -136,6 +136,7 @@ class Writer:
             for job, future in batch:
                 outcomes.append((future, *_run_alone(txn, job)))
             txn.sign(self._issue)
+            self._watch("signed")
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  whatever it is, those who wait must hear of it and the thread go on
             detail = error.detail if isinstance(error, GatewayError) else str(error)

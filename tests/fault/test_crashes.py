@@ -1,180 +1,243 @@
-"""SIGKILL at every stage between receive and receipt, on both nodes.
+"""SIGKILL at every numbered point of a node's work, on both nodes.
 
-One node of two real processes kills itself at one numbered point while a request crosses the border. It is started
-again, and everybody retries as he should. Then: nothing that was acknowledged is lost, nothing arrives twice, the
-sender knows the truth, and the judge finds both stores sound.
+A node of real processes kills itself at one point while requests cross the border, time runs out, a step is taken back
+or a participant is let in. It is started again, and everybody retries as he should. Then: nothing that was
+acknowledged is lost, nothing arrives twice, the sender knows the truth, and the judge finds both stores sound.
 """
 
-import asyncio
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+import re
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
-import grpc.aio
-import pysqlite3.dbapi2 as sqlite
 import pytest
 from rogatory.v1 import envelope_pb2 as pb
-from rogatory.v1 import mailbox_pb2 as mailbox
+from rogatory.v1 import followups_pb2 as followups
+from rogatory.v1 import identifiers_pb2 as ids
 
-from gateway import codec, statement
-from gateway.cli.development import Summary, init_federation
+from clients.authority import Investigator
+from clients.registrar import Registrar
+from gateway import envelope
 from gateway.clock import system_clock
 from gateway.errors import Failure
-from gateway.lifecycle import FINAL
-from tests.federation import DELIVERY, Actor, Federation, ports, ref
-from tests.judge import judge
+from gateway.identity import Role
+from gateway.rules import State
+from tests.enrolling import REFRESH_SECONDS, REGISTRARS, REGISTRY, applied, approved, entered, invited, listed
+from tests.fault.nodes import KILLED, Nodes, nodes_of
+from tests.fault.tally import Tally
+from tests.fault.traffic import Name, Traffic, traffic_in
+from tests.federation import ports
+from tests.samples import followups as papers
+from tests.world import record_of
 
 pytestmark = pytest.mark.fault
 
-# (arm, stage): the first stage after `arm` at which the node kills itself; "-" arms it at once.
+T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
+
+# (stage, arm): the node kills itself at the first `stage` after `arm`; "" arms it at once.
 ACCEPTING = [
-    ("-", "authenticated"),
-    ("-", "received"),
-    ("-", "permitted"),
-    ("-", "verified"),
-    ("-", "lawful"),
-    ("-", "recorded"),
-    ("-", "queued"),
-    ("queued", "committed"),
-    ("-", "answering"),
+    ("authenticated", ""),
+    ("received", ""),
+    ("permitted", ""),
+    ("verified", ""),
+    ("lawful", ""),
+    ("recorded", ""),
+    ("queued", ""),
+    ("signed", "queued"),
+    ("committed", "queued"),
+    ("answering", ""),
 ]
 CARRYING = [
-    ("-", "leased"),
-    ("-", "sent"),
-    ("-", "answered"),
-    ("answered", "committed"),
-    ("-", "settled"),
+    ("leased", ""),
+    ("sent", ""),
+    ("answered", ""),
+    ("noted", ""),
+    ("signed", "noted"),
+    ("committed", "noted"),
+    ("settled", ""),
 ]
-HANDING_OUT = [("-", "acknowledged")]
-POINTS = [("ee", *point) for point in (*ACCEPTING, *CARRYING)] + [
-    ("de", *point) for point in (*ACCEPTING, *CARRYING, *HANDING_OUT)
-]
+HEARING = [("heard", ""), ("signed", "heard"), ("committed", "heard")]
+HANDING_OUT = [("handed", ""), ("taken", ""), ("signed", "taken"), ("committed", "taken"), ("acknowledged", "")]
+POINTS = [(code, *point) for code in ("ee", "de") for point in (*ACCEPTING, *CARRYING, *HEARING, *HANDING_OUT)]
+EXPIRING = [("swept", ""), ("signed", "swept"), ("committed", "swept")]
+REFUSED = [("noted", ""), ("signed", "noted"), ("committed", "noted")]
+RINGING = [("rung", ""), ("signed", "rung"), ("committed", "rung")]
+APPLYING = [("changed", ""), ("committed", "changed")]
+LETTING_IN = [("changed", ""), ("committed", "changed"), ("listed", ""), ("offered", "")]
 
 
-@dataclass
-class Processes:
-    """Both nodes as processes of their own; one that dies is started again, this time without a killer."""
-
-    summary: Summary
-    running: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
-    deaths: list[tuple[str, int]] = field(default_factory=list)
-    reborn: asyncio.Event = field(default_factory=asyncio.Event)
-    _tending: list[asyncio.Task[None]] = field(default_factory=list)
-
-    async def start(self, code: str, *killer: str) -> None:
-        config = str(self.summary.config(f"{code}/node"))
-        command = ["-m", "tests.fault.crashing_node", config, *(killer or ("never", "never"))]
-        process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
-        self.running[code] = process
-        assert process.stdout is not None
-        assert (await asyncio.wait_for(process.stdout.readline(), 30)).startswith(b"ready")
-        self._tending.append(asyncio.create_task(self._tend(code, process)))
-
-    async def _tend(self, code: str, process: asyncio.subprocess.Process) -> None:
-        status = await process.wait()
-        self.deaths.append((code, status))
-        await self.start(code)
-        self.reborn.set()
-
-    async def stop(self) -> None:
-        for task in self._tending:
-            task.cancel()
-        await asyncio.gather(*self._tending, return_exceptions=True)
-        for process in self.running.values():
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+def named(points: list[tuple[str, ...]]) -> list[str]:
+    return ["-".join(filter(None, point)) for point in points]
 
 
-@asynccontextmanager
-async def processes(folder: Path) -> AsyncIterator[Processes]:
-    summary = init_federation(folder, ["ee", "de"], ports(2), system_clock(), delivery=DELIVERY)
-    made = Processes(summary)
+def test_every_point_of_a_nodes_work_is_one_at_which_it_is_killed() -> None:
+    told = re.compile(r"self\._watch\(\"(\w+)\"\)")
+    points = {stage for each in (ROOT / "gateway").rglob("*.py") for stage in told.findall(each.read_text())}
+    ours = (*ACCEPTING, *CARRYING, *HEARING, *HANDING_OUT, *EXPIRING, *RINGING, *LETTING_IN)
+    assert points == {stage for stage, _ in ours}
+
+
+def died(nodes: Nodes, code: str, tally: Tally) -> None:
+    """Check that one node died, once, as it was told."""
+    assert nodes.deaths == [(code, KILLED)], "the node did not die where it should"
+    tally.faults["kill"] += 1
+
+
+async def reckoned(nodes: Nodes, traffic: Traffic, tally: Tally) -> None:
+    """Let all come to its end, and have it judged."""
+    await traffic.known()
+    await nodes.settled()
+    traffic.reckon(tally)
+    for code in nodes.running:
+        nodes.judged(code)
+
+
+@pytest.mark.parametrize(("code", "stage", "arm"), POINTS, ids=named([*POINTS]))
+async def test_sigkill_loses_nothing_and_doubles_nothing(
+    tmp_path: Path, code: str, stage: str, arm: str, tally: Tally
+) -> None:
+    async with nodes_of(tmp_path / "fed") as nodes, traffic_in(nodes.fed) as traffic:
+        await nodes.kill_at(code, stage, arm)
+        await traffic.request("ee", "de", "EE-1", 3)
+        await traffic.request("de", "ee", "DE-1", 3)
+        await nodes.reborn()
+        await reckoned(nodes, traffic, tally)
+        died(nodes, code, tally)
+        assert tally.acknowledged == 12, "six requests, and the acknowledgement of each"
+
+
+async def withdraw(traffic: Traffic, request: Name, **terms: timedelta) -> Name:
+    """Have ee withdraw a request."""
+    sender = await traffic.person("ee/prosecutor")
+    document = papers.withdrawal()
+    whole = followups.Withdrawal(
+        authority=document.authority,
+        order_number=document.order_number,
+        reason=document.reason,
+        explanation=document.explanation,
+    )
+    expires_at = {name: system_clock() + after for name, after in terms.items()}
+    made = Investigator(sender.participant)._compose(
+        ids.KIND_WITHDRAWAL,
+        whole,
+        envelope.parse_header(traffic.sent[request]),
+        **expires_at,  # type: ignore[arg-type]  # the one term that is given
+    )
+    (name,) = traffic.hand_in(sender, [made.envelope])
+    return name
+
+
+def state(nodes: Nodes, code: str, name: Name) -> State | None:
+    """Where a matter stands at a node."""
+    with record_of(nodes.fed.store(code)) as txn:
+        return txn.matters.state(ids.EnvelopeRef(sender=name[0], id=name[1]))
+
+
+@pytest.mark.parametrize(("stage", "arm"), EXPIRING, ids=named([*EXPIRING]))
+async def test_sigkill_while_a_step_that_expired_is_taken_back_leaves_it_taken_back_once(
+    tmp_path: Path, stage: str, arm: str, tally: Tally
+) -> None:
+    async with nodes_of(tmp_path / "fed") as nodes, traffic_in(nodes.fed) as traffic:
+        (request,) = await traffic.request("ee", "de", "EE-1")
+        await traffic.known()
+        stood = state(nodes, "ee", request)
+        await nodes.stop("de")
+        # Over a line that stood when de went, nobody could tell whether it arrived; then only de may say that it expired.
+        await nodes.stop("ee")
+        await nodes.start("ee")
+        withdrawal = await withdraw(traffic, request, expires_at=timedelta(minutes=5))
+        await traffic.accepted(len(traffic.sent))
+        assert state(nodes, "ee", request) is not stood
+        await nodes.kill_at("ee", stage, arm)
+        await nodes.set_clock("ee", timedelta(minutes=6))
+        await nodes.reborn()
+        await traffic.known()
+        assert {word.milestone for word in traffic.words[withdrawal]} == {pb.MILESTONE_EXPIRED}
+        await nodes.start("de")
+        await reckoned(nodes, traffic, tally)
+        died(nodes, "ee", tally)
+        assert [state(nodes, code, request) for code in ("ee", "de")] == [stood, stood]
+
+
+@pytest.mark.parametrize(("stage", "arm"), REFUSED, ids=named([*REFUSED]))
+async def test_sigkill_while_a_step_that_was_refused_is_taken_back_leaves_it_taken_back_once(
+    tmp_path: Path, stage: str, arm: str, tally: Tally
+) -> None:
+    async with nodes_of(tmp_path / "fed") as nodes, traffic_in(nodes.fed) as traffic:
+        (request,) = await traffic.request("ee", "de", "EE-1")
+        await traffic.known()
+        await nodes.settled()
+        stood = state(nodes, "ee", request)
+        # To its mind, what is made now is made in the future.
+        await nodes.set_clock("de", timedelta(hours=-1))
+        await nodes.kill_at("ee", stage, arm)
+        withdrawal = await withdraw(traffic, request)
+        await nodes.reborn()
+        await reckoned(nodes, traffic, tally)
+        assert {word.milestone for word in traffic.words[withdrawal]} == {pb.MILESTONE_REFUSED}
+        died(nodes, "ee", tally)
+        assert [state(nodes, code, request) for code in ("ee", "de")] == [stood, stood]
+
+
+@pytest.mark.parametrize(("stage", "arm"), RINGING, ids=named([*RINGING]))
+async def test_sigkill_while_a_time_limit_rings_has_it_ring_once_for_both_parties(
+    tmp_path: Path, stage: str, arm: str, tally: Tally
+) -> None:
+    async with nodes_of(tmp_path / "fed") as nodes, traffic_in(nodes.fed) as traffic:
+        (request,) = await traffic.request("ee", "de", "EE-1")
+        await traffic.known()
+        await nodes.kill_at("de", stage, arm)
+        # The decision is due in ten days.
+        await nodes.set_clock("de", timedelta(days=11))
+        await nodes.reborn()
+        await traffic.told(request, pb.MILESTONE_OVERDUE, 2)
+        await reckoned(nodes, traffic, tally)
+        died(nodes, "de", tally)
+        words = [word.recipient for word in traffic.words[request] if word.milestone == pb.MILESTONE_OVERDUE]
+        assert sorted(words) == ["", "de/central-authority"]
+
+
+async def insist(nodes: Nodes, work: Callable[[], Awaitable[T]]) -> T:
+    """Try what the node's death may cut off; once it is back, again."""
     try:
-        yield made
-    finally:
-        await made.stop()
+        return await work()
+    except Failure:
+        await nodes.reborn()
+        return await work()
 
 
-async def submit_until_known(sender: Actor, envelope: pb.SignedEnvelope) -> pb.Statement:
-    """Send the identical bytes until the node has signed an answer, as the clients' library does."""
-    while True:
-        try:
-            answer = await sender.answer(envelope)
-        except grpc.aio.AioRpcError:
-            # The node is away; wait for the connection, not for a time.
-            await sender.channel.channel_ready()
-            continue
-        if answer.WhichOneof("result") == "receipt":
-            return statement.verify(answer.receipt, sender.loaded.directory.signing_key)
-        assert isinstance(codec.error_from(answer.error), Failure)
+@pytest.mark.parametrize(
+    ("step", "stage", "arm"),
+    [*(("applies", *p) for p in APPLYING), *(("is let in", *p) for p in LETTING_IN)],
+    ids=named([*(("applies", *p) for p in APPLYING), *(("let-in", *p) for p in LETTING_IN)]),
+)
+async def test_sigkill_while_a_participant_is_enrolled_enrols_it_once(
+    tmp_path: Path, step: str, stage: str, arm: str, tally: Tally
+) -> None:
+    options = {"enrolment_ports": ports(2), "registry": REGISTRY, "refresh_seconds": REFRESH_SECONDS}
+    async with nodes_of(tmp_path / "fed", start=["ee"], age=timedelta(), **options) as nodes:
+        fed, folder = nodes.fed, tmp_path / "lhv"
+        invitation = await invited(fed, "ee/exchange-lhv", Role.EXCHANGE)
+        if step == "applies":
+            await nodes.kill_at("ee", stage, arm)
+        applicant = await insist(nodes, lambda: applied(invitation, folder))
+        about = (await insist(nodes, applicant.outcome)).application_id.hex()
+        for each in REGISTRARS:
+            if step == "is let in" and each == REGISTRARS[-1]:
+                await nodes.kill_at("ee", stage, arm)
 
+            async def decide(by: str = each) -> None:
+                async with entered(fed, by) as participant:
+                    registrar = Registrar(participant)
+                    await registrar.decide(await registrar.find(about), approved=True)
 
-async def collect_until(actor: Actor, done: "Counting") -> None:
-    """Collect and acknowledge, over as many connections as it takes, dropping what is there already."""
-    while not done.reached():
-        try:
-            await actor.collect(1, keep=done.take)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, AssertionError):
-            await actor.channel.channel_ready()
-
-
-@dataclass
-class Counting:
-    """What one participant holds: the wire may bring a thing twice, its library keeps it once."""
-
-    wanted: int
-    kept: dict[bytes, mailbox.Item] = field(default_factory=dict)
-
-    def take(self, item: mailbox.Item) -> None:
-        self.kept.setdefault((item.envelope.header or item.receipt.statement), item)
-
-    def reached(self) -> bool:
-        return len(self.kept) >= self.wanted
-
-
-@pytest.mark.parametrize(("code", "arm", "stage"), POINTS, ids=[f"{c}-{s}-after-{a}" for c, a, s in POINTS])
-async def test_sigkill_loses_nothing_and_doubles_nothing(tmp_path: Path, code: str, arm: str, stage: str) -> None:
-    async with processes(tmp_path / "fed") as nodes:
-        for each in ("ee", "de"):
-            await nodes.start(each, *((arm, stage) if each == code else ()))
-        fed = Federation(nodes.summary, system_clock, {}, {})
-        prosecutor, authority = fed.actor("ee/prosecutor"), fed.actor("de/central-authority")
-        made = fed.request()
-        async with asyncio.timeout(60):
-            said = await submit_until_known(prosecutor, made)
-            assert said.milestone == pb.MILESTONE_ACCEPTED
-            letters, receipts = Counting(1), Counting(2)
-            await collect_until(authority, letters)
-            await collect_until(prosecutor, receipts)
-            await nodes.reborn.wait()
-            await settled(fed)
-        assert [status for _, status in nodes.deaths] == [-9], "the node did not die where it should"
-        assert [item.envelope for item in letters.kept.values()] == [made]
-        told = [prosecutor.said(item) for item in receipts.kept.values()]
-        assert {(one.milestone, one.issuer) for one in told} == {
-            (pb.MILESTONE_ACCEPTED, "de/node"),
-            (pb.MILESTONE_DELIVERED, "de/node"),
-        }
-        assert all(one.envelope == ref(made) for one in told)
-        for actor in fed.actors.values():
-            await actor.channel.close()
-        await nodes.stop()
-        for each in ("ee", "de"):
-            verdict = judge(fed.store(each), each, fed.directory)
-            assert verdict.envelopes == 1
-            assert verdict.ends["MILESTONE_DELIVERED"] == 1
-
-
-async def settled(fed: Federation) -> None:
-    """Wait until nothing is on its way any more; the stores are the only ones who know, and they cannot call."""
-    final = ", ".join(f"'{state.value}'" for state in FINAL)
-    for code in ("ee", "de"):
-        connection = sqlite.connect(f"file:{fed.store(code)}?mode=ro", uri=True)
-        try:
-            while connection.execute(f"SELECT count(*) FROM deliveries WHERE state NOT IN ({final})").fetchone()[0]:
-                await asyncio.sleep(0.02)
-        finally:
-            connection.close()
+            await insist(nodes, decide)
+        await nodes.reborn()
+        settings = applicant.finish(await approved(applicant))
+        await listed(settings)
+        died(nodes, "ee", tally)
+        count = "SELECT count(*) FROM certificates WHERE address = 'ee/exchange-lhv'"
+        assert nodes.ask("ee", count) == [(1,)]
+        nodes.judged("ee")
