@@ -180,6 +180,10 @@ class Traffic:
         """Wait until the senders' own nodes have signed for so many."""
         await self._wait(lambda: len(self.acknowledged) + len(self.refused) >= enough)
 
+    async def accepted_all(self, names: Sequence[Name]) -> None:
+        """Wait until their sender's own node has signed for these."""
+        await self._wait(lambda: self.acknowledged.issuperset(names))
+
     async def told(self, name: Name, milestone: pb.Milestone.ValueType, times: int) -> None:
         """Wait until so many people, sender or recipient, have heard something about an envelope."""
         await self._wait(lambda: [word.milestone for word in self.words[name]].count(milestone) >= times)
