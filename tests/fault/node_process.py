@@ -26,13 +26,16 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import TypeAlias
 
-from gateway import config
-from gateway.clock import system_clock
+from gateway import clock, config
+from gateway.clock import since_boot, system_clock
 from gateway.errors import GatewayError
 from gateway.material import check_node
 from gateway.node import Node
 
 START_SECONDS = 30.0
+SETTLING_SECONDS = 0.5
+"""For so long a node does not believe a clock that was set; whoever calls meanwhile is told to come again then."""
+
 CLONE_NEWNET = 0x40000000
 
 _FORKS = multiprocessing.get_context("forkserver")
@@ -49,7 +52,14 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """Let your clock be so far ahead of the machine's, or behind."""
+    """Let your clock be so far ahead of the time, or behind: somebody sets it."""
+
+    by: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Let so much time pass."""
 
     by: timedelta
 
@@ -59,7 +69,7 @@ class Stop:
     """Stop as SIGTERM has you stop."""
 
 
-Order: TypeAlias = Kill | Ahead | Stop
+Order: TypeAlias = Kill | Ahead | Pass | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +78,13 @@ class Place:
 
     Args:
         namespace: name of the network namespace, as `ip netns` lists it; empty for the test's own.
-        ahead: of its clock.
+        ahead: how far its clock is ahead of the time.
+        passed: how much later it is for it than for us.
     """
 
     namespace: str = ""
     ahead: timedelta = timedelta()
+    passed: timedelta = timedelta()
 
 
 class _Obedient:
@@ -80,11 +92,15 @@ class _Obedient:
 
     def __init__(self, place: Place) -> None:
         self._ahead = place.ahead
+        self._passed = place.passed
         self._kill: Kill | None = None
         self._armed = False
 
     def clock(self) -> datetime:
-        return system_clock() + self._ahead
+        return system_clock() + self._ahead + self._passed
+
+    def elapsed(self) -> float:
+        return since_boot() + self._passed.total_seconds()
 
     def watch(self, stage: str) -> None:
         """Die here, if that was ordered: no handler runs, nothing is flushed."""
@@ -102,12 +118,15 @@ class _Obedient:
                 self._armed, self._kill = False, order
             case Ahead(by):
                 self._ahead = by
+            case Pass(by):
+                self._passed += by
 
 
 def run(settings: Path, orders: Connection, place: Place) -> None:
     """Be the node; called in the process that was forked for it."""
     if place.namespace:
         _enter(place.namespace)
+    setattr(clock, "SETTLING_SECONDS", SETTLING_SECONDS)  # noqa: B010  final, and a minute
     try:
         asyncio.run(_serve(settings, orders, _Obedient(place)))
     except GatewayError as error:
@@ -119,7 +138,7 @@ def run(settings: Path, orders: Connection, place: Place) -> None:
 
 async def _serve(settings: Path, orders: Connection, obedient: _Obedient) -> None:
     loaded = config.load(config.NodeConfig, settings)
-    node = Node(loaded, check_node(loaded, obedient.clock, settings), clock=obedient.clock, watch=obedient.watch)
+    node = Node(loaded, check_node(loaded, obedient.clock, settings), clock=obedient.clock, elapsed=obedient.elapsed, watch=obedient.watch)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def listen() -> None:
@@ -186,7 +205,7 @@ class NodeProcess:
         assert self.process.pid is not None
         return self.process.pid
 
-    async def obey(self, order: Kill | Ahead) -> None:
+    async def obey(self, order: Kill | Ahead | Pass) -> None:
         """Give an order; returns when it is in force, or when the process has died of an earlier one."""
         async with self._turn:
             try:

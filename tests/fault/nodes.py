@@ -14,7 +14,7 @@ from gateway.cli.development import init_federation
 from gateway.clock import system_clock
 from gateway.config import Delivery
 from gateway.lifecycle import FINAL
-from tests.fault.node_process import Ahead, Kill, NodeProcess, Place
+from tests.fault.node_process import Ahead, Kill, NodeProcess, Pass, Place
 from tests.federation import Federation, ports
 from tests.judge import Verdict, judge
 
@@ -75,6 +75,12 @@ class Nodes:
         self.places[code] = replace(self.places.get(code, Place()), ahead=ahead)
         if code in self.running:
             await self.running[code].obey(Ahead(ahead))
+
+    async def later(self, code: str, by: timedelta) -> None:
+        """Let time pass for one, as if its machine lived in another day."""
+        place = self.places.get(code, Place())
+        self.places[code] = replace(place, passed=place.passed + by)
+        await self.running[code].obey(Pass(by))
 
     async def stop(self, code: str) -> int:
         """Let one drain and end."""

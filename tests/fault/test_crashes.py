@@ -151,7 +151,7 @@ async def test_sigkill_while_a_step_that_expired_is_taken_back_leaves_it_taken_b
         await traffic.accepted(len(traffic.sent))
         assert state(nodes, "ee", request) is not stood
         await nodes.kill_at("ee", stage, arm)
-        await nodes.set_clock("ee", timedelta(minutes=6))
+        await nodes.later("ee", timedelta(minutes=6))
         await nodes.reborn()
         await traffic.known()
         assert {word.milestone for word in traffic.words[withdrawal]} == {pb.MILESTONE_EXPIRED}
@@ -190,7 +190,7 @@ async def test_sigkill_while_a_time_limit_rings_has_it_ring_once_for_both_partie
         await traffic.known()
         await nodes.kill_at("de", stage, arm)
         # The decision is due in ten days.
-        await nodes.set_clock("de", timedelta(days=11))
+        await nodes.later("de", timedelta(days=11))
         await nodes.reborn()
         await traffic.told(request, pb.MILESTONE_OVERDUE, 2)
         await reckoned(nodes, traffic, tally)
