@@ -63,11 +63,16 @@ class Nodes:
         """Let one die at a point of its path."""
         await self.running[code].obey(Kill(stage, arm))
 
+    async def spare(self, code: str) -> None:
+        """Let one live that was to die, unless it has."""
+        await self.running[code].obey(Kill(""))
+
     async def reborn(self, deaths: int = 1) -> None:
         """Wait until so many have died and everybody runs again."""
         async with asyncio.timeout(60), self._changed:
             await self._changed.wait_for(
-                lambda: len(self.deaths) >= deaths and all(p.process.exitcode is None for p in self.running.values())
+                lambda: len(self.deaths) >= deaths
+                and all(each.ending or each.process.exitcode is None for each in self.running.values())
             )
 
     async def set_clock(self, code: str, ahead: timedelta) -> None:
@@ -84,7 +89,7 @@ class Nodes:
 
     async def stop(self, code: str) -> int:
         """Let one drain and end."""
-        return await self.running.pop(code).stop()
+        return await self.running[code].stop()
 
     async def end(self) -> None:
         """Kill everybody, for good."""

@@ -7,7 +7,7 @@ shown and what each sender was told; `reckon` compares them.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -178,10 +178,6 @@ class Traffic:
 
     # Waiting and reckoning
 
-    async def until(self, enough: int, among: Iterable[Name] | None = None) -> None:
-        """Wait until so many of the envelopes, by default of all, have ended."""
-        await self._wait(lambda: sum(map(self._is_known, among or list(self.sent))) >= enough)
-
     async def accepted(self, enough: int) -> None:
         """Wait until the senders' own nodes have signed for so many."""
         await self._wait(lambda: len(self.acknowledged) + len(self.refused) >= enough)
@@ -193,6 +189,10 @@ class Traffic:
     async def told(self, name: Name, milestone: pb.Milestone.ValueType, times: int) -> None:
         """Wait until so many people, sender or recipient, have heard something about an envelope."""
         await self._wait(lambda: [word.milestone for word in self.words[name]].count(milestone) >= times)
+
+    async def ended(self, names: Sequence[Name]) -> None:
+        """Wait until the sender of each of these knows how it ended."""
+        await self._wait(lambda: all(map(self._is_known, names)))
 
     async def known(self) -> None:
         """Wait until every sender knows how everything ended, acknowledgements of what arrived included."""
