@@ -10,11 +10,11 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --pyth
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-trust test bench check baseline examples clean format lint types layers contract hygiene proto lock
+.PHONY: help demo demo-trust test test-faults bench check baseline examples clean format lint types layers contract hygiene proto lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
-		printf '  make %-10s %s\n' "$$name" "$$text"; done
+		printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 demo: .venv/.runtime ## run two nodes and a case between them
 	@$(BIN)/rogatory demo
@@ -26,6 +26,16 @@ test: .venv/.dev ## run every test
 	@echo "== tests ($(WORKERS) at a time)"
 	@$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS) \
 		&& echo "== all tests passed" || { echo "== TESTS FAILED"; exit 1; }
+
+# By chance, and to be repeated: make test-faults ROGATORY_FAULT_SEED=17 ROGATORY_FAULT_ROUNDS=1
+ROGATORY_FAULT_SEED ?= $(shell date +%s)
+ROGATORY_FAULT_ROUNDS ?= 50
+
+test-faults: .venv/.dev ## run the fault suite with many rounds of faults by chance
+	@seed=$(ROGATORY_FAULT_SEED); echo "== faults: ROGATORY_FAULT_SEED=$$seed ROGATORY_FAULT_ROUNDS=$(ROGATORY_FAULT_ROUNDS)"; \
+		ROGATORY_FAULT_SEED=$$seed ROGATORY_FAULT_ROUNDS=$(ROGATORY_FAULT_ROUNDS) \
+		$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal tests/fault $(ARGS) \
+		&& echo "== every promise held" || { echo "== A PROMISE WAS BROKEN; again with ROGATORY_FAULT_SEED=$$seed"; exit 1; }
 
 bench: .venv/.runtime ## measure speed, as ratios taken in one run
 	@$(BIN)/rogatory bench $(ARGS)

@@ -81,9 +81,14 @@ def _raw(said: Said) -> bytes:
     return said if isinstance(said, bytes) else said.SerializeToString()
 
 
+def _of_another(liar: Liar, made: pb.SignedEnvelope) -> mailbox.Answer:
+    others = [each for name, each in liar.seen.items() if name != ref(made).id]
+    return liar.accepted(others[0]) if others else mailbox.Answer()
+
+
 WRONG: dict[str, Callable[[Liar, pb.SignedEnvelope], mailbox.Answer]] = {
     "of other bytes": lambda liar, made: liar.accepted(made, fingerprint=bytes(32)),
-    "of another envelope": lambda liar, made: _of_another(liar, made),
+    "of another envelope": _of_another,
     "by another key": lambda liar, made: liar.accepted(made, key=SigningKey.generate()),
     "in another's name": lambda liar, made: liar.accepted(made, issuer="ee/node"),
     "of what it cannot know": lambda liar, made: liar.accepted(
@@ -96,11 +101,6 @@ WRONG: dict[str, Callable[[Liar, pb.SignedEnvelope], mailbox.Answer]] = {
         error=errors_pb2.Error(code=errors_pb2.ErrorCode.ValueType(77), detail="no")
     ),
 }
-
-
-def _of_another(liar: Liar, made: pb.SignedEnvelope) -> mailbox.Answer:
-    others = [each for name, each in liar.seen.items() if name != ref(made).id]
-    return liar.accepted(others[0]) if others else mailbox.Answer()
 
 
 async def wrong_receipts(liar: Liar, requests: Frames) -> AsyncIterator[Said]:
@@ -198,7 +198,17 @@ async def huge(liar: Liar, requests: Frames) -> AsyncIterator[Said]:
         yield bytes(HUGE_BYTES)
 
 
-LIES: list[Lie] = [wrong_receipts, swapped_receipts, other_frames, too_few, too_many, endless, garbage, silence, hanging_up]
+LIES: list[Lie] = [
+    wrong_receipts,
+    swapped_receipts,
+    other_frames,
+    too_few,
+    too_many,
+    endless,
+    garbage,
+    silence,
+    hanging_up,
+]
 
 
 @asynccontextmanager

@@ -138,7 +138,13 @@ def run(settings: Path, orders: Connection, place: Place) -> None:
 
 async def _serve(settings: Path, orders: Connection, obedient: _Obedient) -> None:
     loaded = config.load(config.NodeConfig, settings)
-    node = Node(loaded, check_node(loaded, obedient.clock, settings), clock=obedient.clock, elapsed=obedient.elapsed, watch=obedient.watch)
+    node = Node(
+        loaded,
+        check_node(loaded, obedient.clock, settings),
+        clock=obedient.clock,
+        elapsed=obedient.elapsed,
+        watch=obedient.watch,
+    )
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def listen() -> None:

@@ -71,8 +71,10 @@ class Nodes:
         """Wait until so many have died and everybody runs again."""
         async with asyncio.timeout(60), self._changed:
             await self._changed.wait_for(
-                lambda: len(self.deaths) >= deaths
-                and all(each.ending or each.process.exitcode is None for each in self.running.values())
+                lambda: (
+                    len(self.deaths) >= deaths
+                    and all(each.ending or each.process.exitcode is None for each in self.running.values())
+                )
             )
 
     async def set_clock(self, code: str, ahead: timedelta) -> None:

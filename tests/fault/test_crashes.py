@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from rogatory.v1 import envelope_pb2 as pb
@@ -144,7 +144,7 @@ async def test_sigkill_while_a_step_that_expired_is_taken_back_leaves_it_taken_b
         await traffic.known()
         stood = state(nodes, "ee", request)
         await nodes.stop("de")
-        # Over a line that stood when de went, nobody could tell whether it arrived; then only de may say that it expired.
+        # Over a line that stood when de went, nobody could tell whether it arrived: only de may say that it expired.
         await nodes.stop("ee")
         await nodes.start("ee")
         withdrawal = await withdraw(traffic, request, expires_at=timedelta(minutes=5))
@@ -216,7 +216,7 @@ async def insist(nodes: Nodes, work: Callable[[], Awaitable[T]]) -> T:
 async def test_sigkill_while_a_participant_is_enrolled_enrols_it_once(
     tmp_path: Path, step: str, stage: str, arm: str, tally: Tally
 ) -> None:
-    options = {"enrolment_ports": ports(2), "registry": REGISTRY, "refresh_seconds": REFRESH_SECONDS}
+    options: dict[str, Any] = {"enrolment_ports": ports(2), "registry": REGISTRY, "refresh_seconds": REFRESH_SECONDS}
     async with nodes_of(tmp_path / "fed", start=["ee"], age=timedelta(), **options) as nodes:
         fed, folder = nodes.fed, tmp_path / "lhv"
         invitation = await invited(fed, "ee/exchange-lhv", Role.EXCHANGE)

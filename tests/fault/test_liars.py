@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rogatory.v1 import envelope_pb2 as pb
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.fault
 
 LIES_ENOUGH = 3
 MEMORY_BYTES = 64 << 20
-"""That a node may take for a peer that never stops talking: what its frames in flight may hold, and Python's own ways."""
+"""That a node may take for a peer that never stops talking: its frames in flight, and what Python keeps for itself."""
 
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)
@@ -91,7 +92,7 @@ async def test_node_that_states_ends_twice_too_early_and_of_what_it_never_had_is
         async with lying(nodes.fed, hanging_up) as liar:
             names = await traffic.request("ee", "de", "EE-1", 4, reader=False)
             await traffic.accepted_all(names)
-            mine = {"recipient": "de/central-authority"}
+            mine: dict[str, Any] = {"recipient": "de/central-authority"}
             words = []
             for made in (traffic.sent[name] for name in names):
                 later = {**mine, "at_us": pb.Header.FromString(made.header).created_at_us + 1}
@@ -157,7 +158,9 @@ async def test_node_that_never_stops_talking_costs_a_bounded_memory_and_stops_no
         made = next(iter(traffic.sent.values()))
         before = memory(nodes.running["ee"].pid)
         call = nodes.fed.node_relay("de", "ee").Relay()
-        large = relay.RelayRequest(frame=1, envelopes=[pb.SignedEnvelope(header=made.header, sealed_payload=bytes(9000))] * 64)
+        large = relay.RelayRequest(
+            frame=1, envelopes=[pb.SignedEnvelope(header=made.header, sealed_payload=bytes(9000))] * 64
+        )
 
         async def talk() -> None:
             # It reads no answer; what nobody reads must not pile up.

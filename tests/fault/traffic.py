@@ -100,9 +100,7 @@ class Traffic:
 
     # Sending
 
-    async def request(
-        self, origin: str, to: str, case_id: str, count: int = 1, *, reader: bool = True
-    ) -> list[Name]:
+    async def request(self, origin: str, to: str, case_id: str, count: int = 1, *, reader: bool = True) -> list[Name]:
         """Have a country's prosecutor send requests to another's central authority; `known` waits for their ends.
 
         Without `reader`, nobody reads them yet.
@@ -259,9 +257,7 @@ async def traffic_in(fed: Federation, reach: Mapping[str, str] | None = None) ->
         fed: their federation.
         reach: where participants reach their node; by default, where it listens.
     """
-    listen = {
-        node.address.node: config.load(config.NodeConfig, node.config).listen for node in fed.summary.nodes
-    }
+    listen = {node.address.node: config.load(config.NodeConfig, node.config).listen for node in fed.summary.nodes}
     made = Traffic(fed, listen if reach is None else reach)
     try:
         yield made
