@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.test_crashes import LETTING_IN, POINTS, RINGING
 from tests.fault.test_crashes import EXPIRING as SWEEPING
+from tests.fault.test_crashes import LETTING_IN, POINTS, RINGING
 
 pytestmark = pytest.mark.fault
 
