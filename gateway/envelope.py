@@ -244,6 +244,15 @@ def verify(envelope: pb.SignedEnvelope, header: pb.Header, find_key: KeyFinder) 
         raise Refusal(ErrorCode.BAD_SIGNATURE, "the payload is not the one that was signed", "sealed_payload")
     if not hmac.compare_digest(slots_digest(envelope.slots), header.slots_digest):
         raise Refusal(ErrorCode.BAD_SIGNATURE, "the slots are not the ones that were signed", "slots")
+    verify_signatures(envelope, header, find_key)
+
+
+def verify_signatures(envelope: pb.SignedEnvelope, header: pb.Header, find_key: KeyFinder) -> None:
+    """Check steps 2 to 4 of `verify` alone: what can be checked once the payload is no longer kept.
+
+    Raises:
+        Refusal: BAD_SIGNATURE or KEY_REVOKED.
+    """
     # (2)
     first = envelope.signatures[0] if envelope.signatures else pb.Signature()
     if first.signer != header.sender or first.key_id != header.sender_key_id:

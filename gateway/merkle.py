@@ -4,7 +4,7 @@ In: leaves as bytes. Out: 32-byte SHA-256 hashes. Knows nothing of what a leaf m
 A leaf and an inner node are hashed with different prefixes, so neither can be passed off as the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 from gateway.errors import ErrorCode, Refusal
@@ -49,6 +49,27 @@ def tree(leaf_hashes: Sequence[bytes]) -> tuple[bytes, list[list[bytes]]]:
             above.append(level[-1])
         level = above
     return level[0][0], paths
+
+
+def root(leaf_hashes: Iterable[bytes]) -> bytes:
+    """Return the root over many leaves, one after the other, in memory that grows with their number's logarithm.
+
+    Of no leaf, the hash of nothing (RFC 6962 section 2.1).
+    """
+    # Roots of whole subtrees, the largest first, each with the number of its leaves, which is a power of two.
+    whole: list[tuple[int, bytes]] = []
+    for leaf in leaf_hashes:
+        size, hash_ = 1, leaf
+        while whole and whole[-1][0] == size:
+            hash_ = node_hash(whole.pop()[1], hash_)
+            size *= 2
+        whole.append((size, hash_))
+    if not whole:
+        return sha256(b"").digest()
+    _, right = whole.pop()
+    while whole:
+        right = node_hash(whole.pop()[1], right)
+    return right
 
 
 def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:

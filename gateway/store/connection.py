@@ -170,4 +170,4 @@ def _takes_us(connection: Connection) -> bool:
 
 
 # A migration that older programs cannot live with writes its own number into `programs.oldest`; all others leave it.
-HEAD: Final = "0007"
+HEAD: Final = "0008"

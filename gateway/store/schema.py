@@ -1,8 +1,8 @@
 """The tables as they are now. The migrations are how they came to be; a test holds the two together.
 
 Append-only: envelopes, receipts, log_entries, events, moves, targets, and of the registry node_lists,
-decisions, certificates, renewals, revocations. Rows of deliveries, clocks, invitations and applications alone are
-updated.
+decisions, certificates, renewals, revocations. Rows of deliveries, clocks, invitations, applications and restorations
+alone are updated; what policy lets go (docs/retention.md) is an envelope's payload, and rows of events and deliveries.
 """
 
 from typing import Final
@@ -243,6 +243,20 @@ targets = Table(
     # See gateway/targets.py: equal tokens are equal targets, and no node can tell which.
     Column("token", LargeBinary, primary_key=True),
     Column("envelope_seq", BigInteger, ForeignKey("envelopes.seq"), primary_key=True),
+)
+
+restorations = Table(
+    "restorations",
+    metadata,
+    # One for each time that this store was put back from a backup.
+    Column("seq", Serial, primary_key=True),
+    Column("restored_at_us", BigInteger, nullable=False),
+    Column("backup_made_at_us", BigInteger, nullable=False),
+    # Entries of the log that the backup had, and the root over them (RFC 6962). What came after is another log.
+    Column("log_size", BigInteger, nullable=False),
+    Column("log_root", LargeBinary, nullable=False),
+    # When a node began to serve from it; NULL: none has, and none does without an explicit word.
+    Column("taken_up_at_us", BigInteger),
 )
 
 # The registry of a node that enrols its own participants. What was signed stays as it came: it is evidence.

@@ -1,0 +1,64 @@
+"""The judge of a store: is every promise of the design's section 4 kept by what is on disk?
+
+In: a store, or a connection to one; the directory, if signatures are to be verified too. Out: one finding a check,
+numbered for ever, with the first offending rows. Changes nothing. Refuses with BAD_CONFIG what is no store of this
+version. It goes through the store row by row, in memory that does not grow with it, and sees one moment of it, also
+while a node serves.
+
+It shares the words, the table of steps and the hashes with the node, and none of the code that writes. Of promise 6
+(bounded memory) a store can tell nothing.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway.directory import Directory
+from gateway.store.fsck import matters, records, registers, ways
+from gateway.store.fsck.books import Books, opened
+from gateway.store.fsck.findings import Check, Finding, Notes, Result
+
+__all__ = ["Check", "Finding", "Result", "check"]
+
+WITH_KEYS = frozenset({Check.SIGNATURES, Check.STATEMENTS_PROVEN, Check.DECISIONS_PROVEN})
+"""What takes public keys."""
+
+
+def check(
+    store: Any,  # noqa: ANN401  pysqlite3 has no types
+    directory: Directory | None = None,
+    *,
+    node: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Finding]:
+    """Check a store.
+
+    Args:
+        store: the path of a SQLite file, or a connection that is in no transaction.
+        directory: public keys; without it signatures are looked at and not verified.
+        node: code of the node whose store it is; None: whose first acceptance it holds.
+        progress: told how many rows are done, and of how many.
+
+    Returns:
+        One finding for each check, in their order.
+
+    Raises:
+        Refusal: BAD_CONFIG, there is no store, or one of another version.
+    """
+    with opened(store) as connection:
+        notes = Notes(progress)
+        books = Books(connection, directory, node)
+        notes.expect(books.count("envelopes") + books.count("receipts") + books.count("log_entries"))
+        registers.check_database(books, notes)
+        for file in books.envelopes():
+            records.check_envelope(file, books, notes)
+            ways.check_envelope(file, books, notes)
+            matters.check_envelope(file, books, notes)
+            notes.done()
+        records.check_receipts(books, notes)
+        records.check_log(books, notes)
+        records.check_strays(books, notes)
+        ways.check_all(books, notes)
+        matters.check_strays(books, notes)
+        registers.check_registry(books, notes)
+        registers.check_restorations(books, notes)
+    return notes.findings(frozenset() if directory is not None else WITH_KEYS)

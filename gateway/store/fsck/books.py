@@ -1,0 +1,269 @@
+"""Reading a store from outside: in pages, at one moment, with plain SQL of its own.
+
+In: a path or a connection. Out: rows; of each envelope its *file*, all that is kept about it. Rows are asked for by the
+page, not by a cursor that stays open, so that no driver keeps more than a page.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import pysqlite3.dbapi2 as sqlite
+from google.protobuf.message import DecodeError
+from rogatory.v1 import envelope_pb2 as pb
+
+from gateway.directory import Directory
+from gateway.errors import ErrorCode, Refusal
+from gateway.lifecycle import FINAL
+from gateway.store.connection import HEAD
+
+PAGE: Final = 256
+MOST_OFFENDERS: Final = 1000
+"""Rows that one query about strays returns; more are not counted."""
+PURGED_EVENT: Final = "payload.purged"
+PRUNED_EVENT: Final = "history.pruned"
+_ENDED: Final = frozenset(state.value for state in FINAL)
+_ENDS: Final = frozenset({pb.MILESTONE_DELIVERED, pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED})
+_ENVELOPE: Final = (
+    "SELECT seq, sender, id, recipient, kind, case_id, recorded_at_us, fingerprint, header, proof,"
+    " payload IS NOT NULL FROM envelopes"
+)
+_EVENTS: Final = (  
+    "SELECT name, stages FROM events WHERE envelope_id = ? AND sender = ?"
+    f" AND name IN ('envelope.accepted', '{PURGED_EVENT}', '{PRUNED_EVENT}') ORDER BY seq"
+)
+
+
+@contextmanager
+def opened(store: Any) -> Iterator[Any]:  # noqa: ANN401  pysqlite3 has no types
+    """Yield a connection at one moment of a store; nothing can be changed through one that is opened here.
+
+    Raises:
+        Refusal: BAD_CONFIG.
+    """
+    if not isinstance(store, str | Path):
+        with _moment(store):
+            yield store
+        return
+    path = Path(store).resolve()
+    if not path.is_file():
+        raise Refusal(ErrorCode.BAD_CONFIG, f"no store {path}", "store")
+    with closing(sqlite.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
+        try:
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite.DatabaseError as error:
+            raise Refusal(ErrorCode.BAD_CONFIG, f"{path} is no store: {error}", "store") from error
+        if found != (HEAD,):
+            raise Refusal(ErrorCode.BAD_CONFIG, f"{path} is of version {found[0]}, and this program of {HEAD}", "store")
+        with _moment(connection):
+            yield connection
+
+
+@contextmanager
+def _moment(connection: Any) -> Iterator[None]:  # noqa: ANN401  as above
+    """Keep a snapshot (in WAL mode, a transaction sees the moment of its first look)."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A statement about an envelope, and its receipt's number."""
+
+    seq: int
+    said: pb.Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A delivery of an envelope."""
+
+    seq: int
+    destination: str
+    case_id: str
+    state: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can happen to it."""
+        return self.state in _ENDED
+
+
+@dataclass(frozen=True)
+class File:
+    """All that is kept about one envelope, except its payload and its matter."""
+
+    seq: int
+    sender: str
+    id: str
+    recipient: str
+    kind: int
+    case_id: str
+    recorded_at_us: int
+    fingerprint: bytes
+    raw_header: bytes = field(repr=False)
+    proof: bytes = field(repr=False)
+    has_payload: int
+    words: Sequence[Word] = field(repr=False)
+    copies: Sequence[Copy] = field(repr=False)
+    events: Sequence[tuple[str, str]] = field(repr=False)  # name, stages
+
+    def __str__(self) -> str:
+        return f"envelope {self.seq} ({self.sender} {self.id})"
+
+    @cached_property
+    def header(self) -> pb.Header:
+        """The header; an empty one, if these bytes are none."""
+        return header_of(self.raw_header)
+
+    @cached_property
+    def envelope(self) -> pb.SignedEnvelope | None:
+        """Header, signatures and slots; None if they make no sense."""
+        try:
+            envelope = pb.SignedEnvelope.FromString(self.proof)
+        except DecodeError:
+            return None
+        envelope.header = self.raw_header
+        return envelope
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether events and deliveries were removed by policy."""
+        return any(name == PRUNED_EVENT for name, _ in self.events)
+
+    @property
+    def is_purged(self) -> bool:
+        """Whether it was said that the payload was removed."""
+        return any(name == PURGED_EVENT for name, _ in self.events)
+
+    def of(self, milestone: pb.Milestone.ValueType) -> list[Word]:
+        """Return who stated that milestone of these bytes."""
+        return [word for word in self.words if word.said.milestone == milestone]
+
+    def accepted_by(self, issuer: str) -> list[Word]:
+        """Return the acceptances of a node."""
+        return [word for word in self.of(pb.MILESTONE_ACCEPTED) if word.said.issuer == issuer]
+
+    def ends(self, me: str) -> list[Word]:
+        """Return the statements that end it.
+
+        Not what this node refused before it took these bytes after all; nor another node's word that it came too late,
+        where this node states that it expired: that word is its proof.
+        """
+        since = min((word.seq for word in self.accepted_by(me)), default=0)
+        ends = [
+            word
+            for word in self.words
+            if word.said.milestone in _ENDS
+            and not (word.said.milestone == pb.MILESTONE_REFUSED and word.said.issuer == me and word.seq < since)
+        ]
+        if any(word.said.milestone == pb.MILESTONE_EXPIRED and word.said.issuer == me for word in ends):
+            ends = [w for w in ends if w.said.issuer == me or w.said.milestone != pb.MILESTONE_REFUSED]
+        return ends
+
+
+class Books:
+    """One store, at one moment.
+
+    Args:
+        connection: to it.
+        directory: public keys, if there are any.
+        node: code of the node whose it is, if that is known.
+    """
+
+    def __init__(self, connection: Any, directory: Directory | None, node: str | None) -> None:  # noqa: ANN401
+        self._sql = connection
+        self.directory = directory
+        self.here = node or self._whose()
+        self.me = f"{self.here}/node"
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it lies in a SQLite file."""
+        return isinstance(self._sql, sqlite.Connection)
+
+    def rows(self, sql: str, *values: object) -> list[Any]:
+        """Return all rows of a query; the caller knows that they are few."""
+        rows: list[Any] = self._sql.execute(sql, values).fetchall()
+        return rows
+
+    def offenders(self, sql: str) -> list[Any]:
+        """Return the rows of a query, as many as are counted."""
+        return self.rows(f"{sql} LIMIT {MOST_OFFENDERS}")
+
+    def each(self, sql: str) -> Iterator[Any]:
+        """Yield the rows of a query of which most stores have few, and a noisy one many."""
+        yield from self._sql.execute(sql)
+
+    def pages(self, sql: str) -> Iterator[Any]:
+        """Yield the rows of a query that ends in `WHERE seq > ? ORDER BY seq LIMIT ?`, seq first."""
+        last = -1
+        while page := self.rows(sql, last, PAGE):
+            yield from page
+            last = page[-1][0]
+
+    def count(self, table: str) -> int:
+        """Count the rows of a table."""
+        return int(self.rows(f"SELECT count(*) FROM {table}")[0][0])  # noqa: S608  our own word
+
+    def payload(self, seq: int) -> bytes:
+        """Return the payload of an envelope, by itself: it may be large."""
+        return bytes(self.rows("SELECT payload FROM envelopes WHERE seq = ?", seq)[0][0] or b"")
+
+    def header(self, sender: str, id_: str) -> tuple[int, pb.Header] | None:
+        """Return number and header of an envelope."""
+        found = self.rows("SELECT seq, header FROM envelopes WHERE sender = ? AND id = ?", sender, id_)
+        return None if not found else (found[0][0], header_of(found[0][1]))
+
+    def envelopes(self) -> Iterator[File]:
+        """Yield the file of each envelope, in the order of recording."""
+        for row in self.pages(f"{_ENVELOPE} WHERE seq > ? ORDER BY seq LIMIT ?"):
+            yield self._file(row)
+
+    def envelopes_where(self, condition: str, *values: object) -> list[File]:
+        """Return the files of those envelopes; the caller knows that they are few."""
+        return [self._file(row) for row in self.rows(f"{_ENVELOPE} WHERE {condition}", *values)]
+
+    def _file(self, row: Any) -> File:  # noqa: ANN401  pysqlite3 has no types
+        seq, sender, id_, *_ = row
+        fingerprint = row[7]
+        words = self.rows("SELECT seq, statement FROM receipts WHERE id = ? AND sender = ? ORDER BY seq", id_, sender)
+        said = [Word(number, statement_of(raw)) for number, raw in words]
+        copies = self.rows(
+            "SELECT seq, destination, case_id, state FROM deliveries WHERE envelope_seq = ? ORDER BY seq", seq
+        )
+        events = self.rows(_EVENTS, id_, sender)
+        return File(  # type: ignore[call-arg]  # a row of `_ENVELOPE` has as many columns
+            *row,
+            [word for word in said if word.said.fingerprint == fingerprint],
+            [Copy(*copy) for copy in copies],
+            [(name, stages) for name, stages in events],
+        )
+
+    def _whose(self) -> str:
+        first = self.rows(
+            "SELECT issuer FROM receipts WHERE milestone = ? ORDER BY seq LIMIT 1", int(pb.MILESTONE_ACCEPTED)
+        )
+        return str(first[0][0]).partition("/")[0] if first else ""
+
+
+def header_of(raw: bytes) -> pb.Header:
+    """Return a header; an empty one, if these bytes are none."""
+    try:
+        return pb.Header.FromString(raw)
+    except DecodeError:
+        return pb.Header()
+
+
+def statement_of(raw: bytes) -> pb.Statement:
+    """Return a statement; an empty one, if these bytes are none."""
+    try:
+        return pb.Statement.FromString(raw)
+    except DecodeError:
+        return pb.Statement()

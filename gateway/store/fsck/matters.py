@@ -1,0 +1,258 @@
+"""Where matters stand: each move by the table, from where the matter stood; time limits for what is open.
+
+Not the whole history is played again, for the law of the country and the roles of that day are not kept; each move is
+held against the rows that its cause can be, from the state that the move before it led to. So every state is what the
+table makes of the one before, from the first, and no lawful move is missing.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import measures_pb2 as clocks
+
+from gateway.rules import ACTS_NEXT, FINAL, State, Step, Turn, Where
+from gateway.steps import BY_CITATION, HOLDING, LAPSING, RUNS_OUT, runs_out
+from gateway.store.fsck.books import Books, File
+from gateway.store.fsck.findings import Check, Notes
+from gateway.store.matters import MAX_CHAIN, OPEN_STAGES, Stage
+
+_NOT_ARRIVED: Final = frozenset({pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED})
+_NOT_TAKEN: Final = _NOT_ARRIVED | {pb.MILESTONE_REJECTED}
+_STATES: Final = {state.value: state for state in State}
+_OPEN: Final = frozenset(stage.value for stage in OPEN_STAGES)
+_SAID_LATE: Final = {Stage.OVERDUE.value: pb.MILESTONE_OVERDUE}
+_RUNNING_OUT: Final = frozenset(
+    (kind, state) for row in RUNS_OUT for kind in row.kinds for state in row.elsewhere | row.at
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """One move; `cause` is the number of an envelope, 0 none, -1 one that is not recorded."""
+
+    seq: int
+    state: str
+    at_us: int
+    cause: int
+    rule: clocks.ClockRule.ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """One time limit; `by` as `cause`."""
+
+    seq: int
+    rule: clocks.ClockRule.ValueType
+    stage: str
+    by: int
+    change: str
+
+
+def check_envelope(file: File, books: Books, notes: Notes) -> None:
+    """Check the matter that an envelope is, and what it did to the one that it is about."""
+    rows = _rows(file.header, _above(file.header, books))
+    opens = {row.opens for row in rows}
+    moved = _moves(file.seq, books)
+    if None not in opens and rows and not moved:
+        notes.fail(Check.TURNS, str(file), "it asks for something, and has no state")
+    if moved:
+        _check_moves(file, moved, opens, books, notes)
+        _check_turn(file, moved[-1], books, notes)
+    _check_followed(file, rows, books, notes)
+    _check_limits(file, _limits(file.seq, books), moved, books, notes)
+
+
+def _check_moves(file: File, moved: Sequence[_Moved], opens: set[State | None], books: Books, notes: Notes) -> None:
+    first = moved[0]
+    if (first.cause, first.at_us) != (file.seq, file.recorded_at_us) or _STATES.get(first.state) not in opens:
+        notes.fail(Check.MOVES, f"move {first.seq}", f"{file} cannot begin as {first.state}")
+    for position, (before, move) in enumerate(pairwise(moved)):
+        was, now = _STATES.get(before.state), _STATES.get(move.state)
+        if was is None or now is None or not _follows(file, was, now, move, moved[: position + 1], books):
+            notes.fail(Check.MOVES, f"move {move.seq}", f"{file} cannot be {move.state} after {before.state}")
+
+
+def _follows(file: File, was: State, now: State, move: _Moved, history: Sequence[_Moved], books: Books) -> bool:
+    if move.cause:
+        found = books.envelopes_where("seq = ?", move.cause)
+        return bool(found) and found[0].recorded_at_us == move.at_us and now in _leads(found[0], file, was, books)
+    if move.rule:
+        said = any(word.said.clock_rule == move.rule for word in file.of(pb.MILESTONE_LAPSED))
+        rows = (runs_out(move.rule, file.header.kind, was, elsewhere=there) for there in (False, True))
+        return said and any(row is not None and row.to is now for row in rows)
+    if now is State.UNDELIVERED:
+        return any(word.said.milestone in _NOT_TAKEN for word in file.words)
+    # Moved back: there it stood before something moved it that was not taken in the end.
+    return any(
+        before.state == now.value and undone.cause > 0 and _is_not_taken(undone.cause, books)
+        for before, undone in pairwise(history)
+    )
+
+
+def _is_not_taken(seq: int, books: Books) -> bool:
+    return any(
+        word.said.milestone in _NOT_ARRIVED
+        for file in books.envelopes_where("seq = ?", seq)
+        for word in file.ends(books.me)
+    )
+
+
+def _leads(cause: File, matter: File, was: State, books: Books) -> set[State]:
+    """Return where an envelope may lead a matter; its own state too, where it may change nothing."""
+    header = cause.header
+    above = _above(header, books)
+    if matter.seq not in [seq for seq, _ in above]:
+        return set()
+    holds = not HOLDING.isdisjoint(matter.header.measures[:])
+    from_here = header.sender[:2] == books.here
+    found: set[State] = set()
+    for row in _rows(header, above):
+        if not row.moves:
+            found.add(was)
+        then = row.then(was, header.outcome, header.ground, holds=holds)
+        if then is not None:
+            found.add(then)
+            if row.lifts and was is State.SUSPENDED:
+                found.add(was)  # another claim suspends it still
+        if row.rule.where is Where.ABROAD and not from_here:
+            late = row.late(was, header.outcome, header.ground, holds=holds)
+            found |= set() if late is None else {late}
+            if (matter.kind, was) in _RUNNING_OUT:
+                found.add(was)  # its limit had run out, and had not rung yet
+    return found
+
+
+def _check_followed(file: File, rows: Sequence[Step], books: Books, notes: Notes) -> None:
+    """Check that an envelope which moved nothing could change nothing."""
+    if not rows or not all(row.moves for row in rows):
+        return
+    for seq, _ in _above(file.header, books):
+        history = _moves(seq, books)
+        if not history:
+            continue
+        # Of one moment, no order is kept between what came and what moved.
+        earlier = [move for move in history if move.at_us < file.recorded_at_us]
+        stood = [*earlier[-1:], *(move for move in history if move.at_us == file.recorded_at_us)]
+        if any(move.cause == file.seq for move in history):
+            return
+        (matter,) = books.envelopes_where("seq = ?", seq)
+        states = [state for move in stood if (state := _STATES.get(move.state)) is not None]
+        if not any(state in _leads(file, matter, state, books) for state in states):
+            notes.fail(Check.MOVES, str(file), f"it did not move {matter}, and must have")
+        return
+
+
+def _check_turn(file: File, last: _Moved, books: Books, notes: Notes) -> None:
+    state = _STATES.get(last.state)
+    if state is None:
+        notes.fail(Check.TURNS, str(file), f"nobody knows what {last.state!r} is")
+        return
+    if state in FINAL:
+        return
+    header = file.header
+    acts = header.sender if ACTS_NEXT[state] is Turn.SENDER else next(iter(header.recipients), "")
+    listed = books.directory is None or bool(books.directory.roles(acts))
+    if not acts or not listed:
+        notes.fail(Check.TURNS, str(file), f"it is {state.value}, and nobody is {acts!r}")
+    if any(word.said.milestone in _NOT_TAKEN for word in file.ends(books.me)):
+        notes.fail(Check.TURNS, str(file), f"it is {state.value}, and its recipient never got it")
+
+
+def _check_limits(file: File, limits: Sequence[_Limit], moved: Sequence[_Moved], books: Books, notes: Notes) -> None:
+    state = _STATES.get(moved[-1].state) if moved else None
+    for limit in limits:
+        where = f"time limit {limit.seq}"
+        if state is None or file.recipient[:2] != books.here:
+            notes.fail(Check.CLOCKS, where, f"{file} is no matter whose clock this node keeps")
+        elif limit.stage in _OPEN and state in FINAL:
+            notes.fail(Check.CLOCKS, where, f"it is {limit.stage}, and {file} has ended")
+        if limit.change == "started" and not _may_start(limit, books):
+            notes.fail(Check.CLOCKS, where, "by the table, its cause does not make it run")
+        said = _SAID_LATE.get(limit.stage)
+        if said is not None and not any(word.said.clock_rule == limit.rule for word in file.of(said)):
+            notes.fail(Check.CLOCKS, where, "it is overdue, and nobody was told")
+
+
+def _may_start(limit: _Limit, books: Books) -> bool:
+    found = books.envelopes_where("seq = ?", limit.by)
+    if not found:
+        return False
+    rows = _rows(found[0].header, _above(found[0].header, books))
+    return any(
+        limit.rule in {start.rule for effect in (row.clocks, row.above) for start in effect.starts}
+        or (row.inherits and limit.rule in LAPSING)
+        for row in rows
+    )
+
+
+def _rows(header: pb.Header, above: Iterable[tuple[int, pb.Header]]) -> list[Step]:
+    """Return the rows that an envelope can be: who had which role that day is not kept."""
+    if not header.recipients:
+        return []
+    where = Where.HOME if header.sender[:2] == header.recipients[0][:2] else Where.ABROAD
+    cited = next((each.kind for _, each in above), None)
+    found = {
+        id(row): row
+        for (rule, kind), row in BY_CITATION.items()
+        if rule.kind == header.kind
+        and rule.where is where
+        and (kind == cited or (cited is None and _fits(header, row)))
+    }
+    return [*found.values()]
+
+
+def _fits(header: pb.Header, row: Step) -> bool:
+    """Whether a row is of what cites nothing, or nothing that is known here."""
+    return not row.cites if not header.cites else row.cites_elsewhere
+
+
+def _above(header: pb.Header, books: Books) -> list[tuple[int, pb.Header]]:
+    """Return what an envelope cites first, what that cites first and so on, as far as it is recorded."""
+    found: list[tuple[int, pb.Header]] = []
+    while header.cites and len(found) < MAX_CHAIN:
+        cited = books.header(header.cites[0].sender, header.cites[0].id)
+        if cited is None:
+            break
+        found.append(cited)
+        header = cited[1]
+    return found
+
+
+# All that follows knows how moves and time limits name their envelopes.
+
+_CAUSE: Final = "CASE WHEN {0}_id = '' THEN 0 ELSE coalesce(c.seq, -1) END"
+_BY: Final = "LEFT JOIN envelopes c ON c.sender = t.{0}_sender AND c.id = t.{0}_id"
+
+
+def _moves(seq: int, books: Books) -> list[_Moved]:
+    rows = books.rows(
+        f"SELECT t.seq, t.state, t.at_us, {_CAUSE.format('t.cause')}, t.clock_rule"  # noqa: S608  our own words
+        f" FROM envelopes e JOIN moves t ON t.sender = e.sender AND t.id = e.id {_BY.format('cause')}"
+        " WHERE e.seq = ? ORDER BY t.seq",
+        seq,
+    )
+    return [_Moved(*row) for row in rows]
+
+
+def _limits(seq: int, books: Books) -> list[_Limit]:
+    rows = books.rows(
+        f"SELECT t.seq, t.rule, t.stage, {_CAUSE.format('t.by')}, t.change"  # noqa: S608  our own words
+        f" FROM envelopes e JOIN clocks t ON t.sender = e.sender AND t.id = e.id {_BY.format('by')}"
+        " WHERE e.seq = ? ORDER BY t.seq",
+        seq,
+    )
+    return [_Limit(*row) for row in rows]
+
+
+def check_strays(books: Books, notes: Notes) -> None:
+    """Check that what moves or runs is of something that is recorded."""
+    for check, table in ((Check.MOVES, "moves"), (Check.CLOCKS, "clocks")):
+        stray = (
+            f"SELECT t.seq FROM {table} t LEFT JOIN envelopes e ON e.sender = t.sender AND e.id = t.id"  # noqa: S608
+            " WHERE e.seq IS NULL ORDER BY t.seq"
+        )
+        for (seq,) in books.offenders(stray):
+            notes.fail(check, f"{table} {seq}", "of nothing that is recorded")

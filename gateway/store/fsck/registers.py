@@ -1,0 +1,150 @@
+"""The ground under all, and what is kept beside the envelopes: the registry, and from which backups it was restored."""
+
+from hashlib import sha256
+from itertools import islice
+from typing import Any, Final
+
+import pysqlite3.dbapi2 as sqlite
+from cryptography import x509
+from google.protobuf.message import DecodeError
+from rogatory.v1 import enrolment_pb2 as enrolment
+from rogatory.v1 import envelope_pb2 as pb
+
+from gateway import merkle, signature
+from gateway.directory import Directory, ParticipantList
+from gateway.errors import GatewayError, Refusal
+from gateway.identity import Address, certificate_fingerprint
+from gateway.signature import Domain
+from gateway.store.fsck.books import Books
+from gateway.store.fsck.findings import Check, Notes
+from gateway.trust.lists import SignedList
+
+_UNDECIDED: Final = """
+    SELECT a.seq FROM applications a LEFT JOIN decisions d ON d.application_id = a.id
+    WHERE a.state <> 'pending' GROUP BY a.seq HAVING count(d.registrar) = 0 ORDER BY a.seq
+"""
+_UNCERTIFIED: Final = """
+    SELECT a.seq FROM applications a LEFT JOIN certificates c ON c.fingerprint = a.certificate AND c.address = a.address
+    WHERE a.state = 'approved' AND c.fingerprint IS NULL ORDER BY a.seq
+"""
+_NO_APPLICATION: Final = """
+    SELECT i.address FROM invitations i LEFT JOIN applications a ON a.id = i.application_id AND a.address = i.address
+    WHERE i.application_id IS NOT NULL AND a.id IS NULL ORDER BY i.address
+"""
+_NO_LIST: Final = """
+    SELECT r.address FROM revocations r LEFT JOIN node_lists l ON l.version = r.list_version
+    WHERE l.version IS NULL ORDER BY r.address
+"""
+
+
+def check_database(books: Books, notes: Notes) -> None:
+    """Have SQLite look at its own pages; PostgreSQL looks at its own as it reads them (data checksums)."""
+    if not books.is_sqlite:
+        return
+    try:
+        for (said,) in books.rows("PRAGMA integrity_check"):
+            if said != "ok":
+                notes.fail(Check.DATABASE, "integrity_check", said)
+        for table, row, parent, _ in books.rows("PRAGMA foreign_key_check"):
+            notes.fail(Check.DATABASE, f"{table} {row}", f"names what is not in {parent}")
+    except sqlite.DatabaseError as error:
+        notes.fail(Check.DATABASE, "integrity_check", str(error))
+
+
+def check_registry(books: Books, notes: Notes) -> None:
+    """Check who was let in, by whom, and the lists that say so."""
+    _check_lists(books, notes)
+    for query, why in (
+        (_UNDECIDED, "application {}: settled, and nobody decided"),
+        (_UNCERTIFIED, "application {}: approved, without the certificate of its address"),
+        (_NO_APPLICATION, "invitation of {}: used up by no application of his"),
+        (_NO_LIST, "revocation at {}: no version of the list says it"),
+    ):
+        for (name,) in books.offenders(query):
+            where, _, what = why.format(name).partition(": ")
+            notes.fail(Check.REGISTRY, where, what)
+    _check_certificates(books, notes)
+    for seq, name, raw in books.pages(
+        "SELECT seq, id, application FROM applications WHERE seq > ? ORDER BY seq LIMIT ?"
+    ):
+        if sha256(raw).digest() != name:
+            notes.fail(Check.REGISTRY, f"application {seq}", "not the one that its id names")
+    if books.directory is not None:
+        _check_decisions(books.directory, books, notes)
+
+
+def _check_lists(books: Books, notes: Notes) -> None:
+    before: ParticipantList | None = None
+    rows = books.pages("SELECT version, metadata, content FROM node_lists WHERE version > ? ORDER BY version LIMIT ?")
+    for version, metadata, content in rows:
+        where = f"list {version}"
+        try:
+            now = ParticipantList.parse(content, "list")
+            signed = SignedList.read(now.node, metadata, content)
+            if signed.version != version:
+                notes.fail(Check.LISTS, where, f"its metadata says {signed.version}")
+            if before is not None:
+                now.check_continues(before)
+            before = now
+        except Refusal as error:
+            notes.fail(Check.LISTS, where, str(error))
+
+
+def _check_certificates(books: Books, notes: Notes) -> None:
+    last = b""
+    while page := books.rows(
+        "SELECT fingerprint, address, certificate FROM certificates WHERE fingerprint > ?"
+        " ORDER BY fingerprint LIMIT 64",
+        last,
+    ):
+        last = page[-1][0]
+        for fingerprint, address, raw in page:
+            try:
+                same = certificate_fingerprint(x509.load_der_x509_certificate(raw)) == fingerprint
+            except ValueError:
+                same = False
+            if not same:
+                notes.fail(Check.REGISTRY, f"certificate of {address}", "not the one that its fingerprint names")
+
+
+def _check_decisions(directory: Directory, books: Books, notes: Notes) -> None:
+    last: tuple[Any, Any, Any] = (b"", "", b"")
+    # Row values are standard SQL, and both engines find the next page by the primary key.
+    while page := books.rows(
+        "SELECT application_id, registrar, key_id, decision, signature FROM decisions"
+        " WHERE (application_id, registrar, key_id) > (?, ?, ?) ORDER BY application_id, registrar, key_id LIMIT 64",
+        *last,
+    ):
+        last = page[-1][:3]
+        for application_id, registrar, key_id, raw, raw_signature in page:
+            where = f"decision of {registrar}"
+            try:
+                signed = pb.Signature.FromString(raw_signature)
+                said = enrolment.Decision.FromString(raw)
+                public = _listed_key(directory, registrar, key_id)
+                if (signed.signer, signed.key_id) != (registrar, key_id) or said.application_id != application_id:
+                    notes.fail(Check.DECISIONS_PROVEN, where, "of another registrar, key or application")
+                elif public is None:
+                    notes.fail(Check.DECISIONS_PROVEN, where, "the directory lists no such key of his")
+                else:
+                    signature.verify(Domain.DECISION, raw, signed, public)
+            except (DecodeError, GatewayError) as error:
+                notes.fail(Check.DECISIONS_PROVEN, where, str(error))
+
+
+def _listed_key(directory: Directory, registrar: str, key_id: bytes) -> bytes | None:
+    """Return a key whenever it was valid: what was decided with it since is the registry's to judge."""
+    entry = directory.participant(Address.parse(registrar))
+    keys = () if entry is None else entry.signing_keys
+    return next((key.public for key in keys if signature.key_id(key.public) == key_id), None)
+
+
+def check_restorations(books: Books, notes: Notes) -> None:
+    """Check that what a backup had of the log is still how the log begins."""
+    for seq, size, root in books.rows("SELECT seq, log_size, log_root FROM restorations ORDER BY seq"):
+        leaves = books.pages("SELECT position, leaf_hash FROM log_entries WHERE position > ? ORDER BY position LIMIT ?")
+        found = merkle.root(leaf for _, leaf in islice(leaves, size))
+        if books.count("log_entries") < size or found != root:
+            notes.fail(
+                Check.RESTORATIONS, f"restoration {seq}", f"the first {size} entries are not those of the backup"
+            )
