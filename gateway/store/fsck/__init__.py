@@ -12,6 +12,8 @@ It shares the words, the table of steps and the hashes with the node, and none o
 from collections.abc import Callable
 from typing import Any
 
+import pysqlite3.dbapi2 as sqlite
+
 from gateway.directory import Directory
 from gateway.store.fsck import matters, records, registers, ways
 from gateway.store.fsck.books import Books, opened
@@ -44,21 +46,30 @@ def check(
     Raises:
         Refusal: BAD_CONFIG, there is no store, or one of another version.
     """
+    notes = Notes(progress)
+    if directory is None:
+        notes.leave_out(WITH_KEYS)
     with opened(store) as connection:
-        notes = Notes(progress)
-        books = Books(connection, directory, node)
-        notes.expect(books.count("envelopes") + books.count("receipts") + books.count("log_entries"))
-        registers.check_database(books, notes)
-        for file in books.envelopes():
-            records.check_envelope(file, books, notes)
-            ways.check_envelope(file, books, notes)
-            matters.check_envelope(file, books, notes)
-            notes.done()
-        records.check_receipts(books, notes)
-        records.check_log(books, notes)
-        records.check_strays(books, notes)
-        ways.check_all(books, notes)
-        matters.check_strays(books, notes)
-        registers.check_registry(books, notes)
-        registers.check_restorations(books, notes)
-    return notes.findings(frozenset() if directory is not None else WITH_KEYS)
+        try:
+            _check_all(Books(connection, directory, node), notes)
+        except sqlite.DatabaseError as error:
+            notes.fail(Check.DATABASE, "reading", str(error))
+            notes.leave_out(Check)
+    return notes.findings()
+
+
+def _check_all(books: Books, notes: Notes) -> None:
+    notes.expect(books.count("envelopes") + books.count("receipts") + books.count("log_entries"))
+    registers.check_database(books, notes)
+    for file in books.envelopes():
+        records.check_envelope(file, books, notes)
+        ways.check_envelope(file, books, notes)
+        matters.check_envelope(file, books, notes)
+        notes.done()
+    records.check_receipts(books, notes)
+    records.check_log(books, notes)
+    records.check_strays(books, notes)
+    ways.check_all(books, notes)
+    matters.check_strays(books, notes)
+    registers.check_registry(books, notes)
+    registers.check_restorations(books, notes)

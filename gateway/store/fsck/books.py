@@ -31,8 +31,8 @@ _ENVELOPE: Final = (
     "SELECT seq, sender, id, recipient, kind, case_id, recorded_at_us, fingerprint, header, proof,"
     " payload IS NOT NULL FROM envelopes"
 )
-_EVENTS: Final = (  
-    "SELECT name, stages FROM events WHERE envelope_id = ? AND sender = ?"
+_EVENTS: Final = (
+    "SELECT name, stages FROM events WHERE envelope_id = ? AND sender = ?"  # noqa: S608  our own words
     f" AND name IN ('envelope.accepted', '{PURGED_EVENT}', '{PRUNED_EVENT}') ORDER BY seq"
 )
 
@@ -52,6 +52,8 @@ def opened(store: Any) -> Iterator[Any]:  # noqa: ANN401  pysqlite3 has no types
     if not path.is_file():
         raise Refusal(ErrorCode.BAD_CONFIG, f"no store {path}", "store")
     with closing(sqlite.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
+        # What is no UTF-8 where text should be is an offence to be told of, not an end of the telling.
+        connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
         try:
             found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         except sqlite.DatabaseError as error:
@@ -109,7 +111,7 @@ class File:
     fingerprint: bytes
     raw_header: bytes = field(repr=False)
     proof: bytes = field(repr=False)
-    has_payload: int
+    has_payload: bool
     words: Sequence[Word] = field(repr=False)
     copies: Sequence[Copy] = field(repr=False)
     events: Sequence[tuple[str, str]] = field(repr=False)  # name, stages
@@ -214,7 +216,7 @@ class Books:
 
     def payload(self, seq: int) -> bytes:
         """Return the payload of an envelope, by itself: it may be large."""
-        return bytes(self.rows("SELECT payload FROM envelopes WHERE seq = ?", seq)[0][0] or b"")
+        return blob(self.rows("SELECT payload FROM envelopes WHERE seq = ?", seq)[0][0])
 
     def header(self, sender: str, id_: str) -> tuple[int, pb.Header] | None:
         """Return number and header of an envelope."""
@@ -231,16 +233,26 @@ class Books:
         return [self._file(row) for row in self.rows(f"{_ENVELOPE} WHERE {condition}", *values)]
 
     def _file(self, row: Any) -> File:  # noqa: ANN401  pysqlite3 has no types
-        seq, sender, id_, *_ = row
-        fingerprint = row[7]
+        seq, sender, id_, recipient, kind, case_id, recorded_at_us, *blobs, has_payload = row
+        fingerprint, header, proof = map(blob, blobs)
         words = self.rows("SELECT seq, statement FROM receipts WHERE id = ? AND sender = ? ORDER BY seq", id_, sender)
         said = [Word(number, statement_of(raw)) for number, raw in words]
         copies = self.rows(
             "SELECT seq, destination, case_id, state FROM deliveries WHERE envelope_seq = ? ORDER BY seq", seq
         )
         events = self.rows(_EVENTS, id_, sender)
-        return File(  # type: ignore[call-arg]  # a row of `_ENVELOPE` has as many columns
-            *row,
+        return File(
+            seq,
+            sender,
+            id_,
+            recipient,
+            kind,
+            case_id,
+            recorded_at_us,
+            fingerprint,
+            header,
+            proof,
+            bool(has_payload),
             [word for word in said if word.said.fingerprint == fingerprint],
             [Copy(*copy) for copy in copies],
             [(name, stages) for name, stages in events],
@@ -253,17 +265,22 @@ class Books:
         return str(first[0][0]).partition("/")[0] if first else ""
 
 
-def header_of(raw: bytes) -> pb.Header:
+def header_of(raw: object) -> pb.Header:
     """Return a header; an empty one, if these bytes are none."""
     try:
-        return pb.Header.FromString(raw)
+        return pb.Header.FromString(blob(raw))
     except DecodeError:
         return pb.Header()
 
 
-def statement_of(raw: bytes) -> pb.Statement:
+def statement_of(raw: object) -> pb.Statement:
     """Return a statement; an empty one, if these bytes are none."""
     try:
-        return pb.Statement.FromString(raw)
+        return pb.Statement.FromString(blob(raw))
     except DecodeError:
         return pb.Statement()
+
+
+def blob(value: object) -> bytes:
+    """Return what should be bytes: SQLite keeps anything in any column."""
+    return bytes(value) if isinstance(value, bytes | memoryview) else b""

@@ -1,7 +1,7 @@
 """What can be found: the checks by number, and what each came to."""
 
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
@@ -57,7 +57,7 @@ class Result(Enum):
 
     PASSED = "passed"
     FAILED = "failed"
-    NOT_CHECKED = "not checked"  # for want of public keys
+    NOT_CHECKED = "not checked"  # for want of public keys, or of a database that can be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class Notes:
         self._done = 0
         self._failures: Counter[Check] = Counter()
         self._first: dict[Check, list[str]] = {}
+        self._not_checked: set[Check] = set()
 
     def expect(self, rows: int) -> None:
         """Say how many rows there are."""
@@ -97,11 +98,15 @@ class Notes:
         if len(first) < MOST_SHOWN:
             first.append(f"{where}: {why}")
 
-    def findings(self, not_checked: Container[Check]) -> list[Finding]:
+    def leave_out(self, checks: Iterable[Check]) -> None:
+        """Note that nothing can be said of these, unless something has been found already."""
+        self._not_checked.update(checks)
+
+    def findings(self) -> list[Finding]:
         """Return one finding for each check."""
         return [
             Finding(check, Result.NOT_CHECKED)
-            if check in not_checked
+            if check in self._not_checked and not self._failures[check]
             else Finding(
                 check,
                 Result.FAILED if self._failures[check] else Result.PASSED,

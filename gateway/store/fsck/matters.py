@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as clocks
 
 from gateway.rules import ACTS_NEXT, FINAL, State, Step, Turn, Where
@@ -60,6 +61,7 @@ def check_envelope(file: File, books: Books, notes: Notes) -> None:
         notes.fail(Check.TURNS, str(file), "it asks for something, and has no state")
     if moved:
         _check_moves(file, moved, opens, books, notes)
+        _check_ended(file, moved, books, notes)
         _check_turn(file, moved[-1], books, notes)
     _check_followed(file, rows, books, notes)
     _check_limits(file, _limits(file.seq, books), moved, books, notes)
@@ -73,6 +75,32 @@ def _check_moves(file: File, moved: Sequence[_Moved], opens: set[State | None], 
         was, now = _STATES.get(before.state), _STATES.get(move.state)
         if was is None or now is None or not _follows(file, was, now, move, moved[: position + 1], books):
             notes.fail(Check.MOVES, f"move {move.seq}", f"{file} cannot be {move.state} after {before.state}")
+
+
+def _check_ended(file: File, moved: Sequence[_Moved], books: Books, notes: Notes) -> None:
+    """Check that what was stated without an envelope moved the matter: it was not taken, or a limit ran out."""
+    states = {move.state for move in moved}
+    said = {word.said.milestone for word in (*file.ends(books.me), *file.of(pb.MILESTONE_REJECTED))}
+    if said & _NOT_TAKEN and State.UNDELIVERED.value not in states:
+        notes.fail(Check.TURNS, str(file), f"it is {moved[-1].state}, and its recipient never got it")
+    for word in file.of(pb.MILESTONE_LAPSED):
+        rule = word.said.clock_rule
+        if any(move.rule == rule for move in moved):
+            continue
+        # Of what another node says, this one takes what fits where the matter stands here.
+        here = word.said.issuer == books.me
+        if here or all(_must_run_out(file.header, rule, _STATES.get(state)) for state in states):
+            notes.fail(Check.MOVES, str(file), f"a limit of rule {rule} ran out, and it did not move")
+
+
+def _must_run_out(header: pb.Header, rule: clocks.ClockRule.ValueType, state: State | None) -> bool:
+    if rule == clocks.CLOCK_RULE_EX_POST_VALIDATION and header.urgency != ids.URGENCY_EMERGENCY:
+        return False
+    return (
+        state is not None
+        and rule != clocks.CLOCK_RULE_LIMITATION_ANSWER  # which may never have run, as far as is known here
+        and runs_out(rule, header.kind, state, elsewhere=True) is not None
+    )
 
 
 def _follows(file: File, was: State, now: State, move: _Moved, history: Sequence[_Moved], books: Books) -> bool:
@@ -120,7 +148,7 @@ def _leads(cause: File, matter: File, was: State, books: Books) -> set[State]:
         if row.rule.where is Where.ABROAD and not from_here:
             late = row.late(was, header.outcome, header.ground, holds=holds)
             found |= set() if late is None else {late}
-            if (matter.kind, was) in _RUNNING_OUT:
+            if matter.recipient[:2] == books.here and (matter.kind, was) in _RUNNING_OUT:
                 found.add(was)  # its limit had run out, and had not rung yet
     return found
 
@@ -157,8 +185,6 @@ def _check_turn(file: File, last: _Moved, books: Books, notes: Notes) -> None:
     listed = books.directory is None or bool(books.directory.roles(acts))
     if not acts or not listed:
         notes.fail(Check.TURNS, str(file), f"it is {state.value}, and nobody is {acts!r}")
-    if any(word.said.milestone in _NOT_TAKEN for word in file.ends(books.me)):
-        notes.fail(Check.TURNS, str(file), f"it is {state.value}, and its recipient never got it")
 
 
 def _check_limits(file: File, limits: Sequence[_Limit], moved: Sequence[_Moved], books: Books, notes: Notes) -> None:
