@@ -25,9 +25,7 @@ _NOT_TAKEN: Final = _NOT_ARRIVED | {pb.MILESTONE_REJECTED}
 _STATES: Final = {state.value: state for state in State}
 _OPEN: Final = frozenset(stage.value for stage in OPEN_STAGES)
 _SAID_LATE: Final = {Stage.OVERDUE.value: pb.MILESTONE_OVERDUE}
-_RUNNING_OUT: Final = frozenset(
-    (kind, state) for row in RUNS_OUT for kind in row.kinds for state in row.elsewhere | row.at
-)
+_RUNNING_OUT: Final = frozenset((kind, state) for row in RUNS_OUT for kind in row.kinds for state in row.at)
 
 
 @dataclass(frozen=True, slots=True)
