@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pysqlite3.dbapi2 as sqlite
 import pytest
+from rogatory.v1 import envelope_pb2 as pb
 
 from gateway.cli.demo import papers
 from gateway.cli.demo.story import run
@@ -76,7 +77,7 @@ def test_without_public_keys_what_takes_them_is_said_not_to_be_checked(store: Ca
 # By check: whose store, and what is done to it.
 FIRST = "(SELECT min(seq) FROM envelopes)"
 PURGE = f"UPDATE envelopes SET payload = NULL WHERE seq = {FIRST}"
-A_MOVE = "(SELECT max(b.seq) FROM moves b WHERE b.cause_id NOT IN ('', b.id))"
+A_MOVE = "(SELECT max(b.seq) FROM moves b WHERE b.cause_seq <> b.envelope_seq)"
 AN_END = "(SELECT min(seq) FROM receipts WHERE milestone = 2)"
 EMPTY_ROOT = "X'" + "00" * 32 + "'"
 BROKEN: list[tuple[Check, str, tuple[str, ...]]] = [
@@ -96,9 +97,8 @@ BROKEN: list[tuple[Check, str, tuple[str, ...]]] = [
         "ee",
         (f"UPDATE envelopes SET header = header || X'a2060100' WHERE seq = {FIRST}",),
     ),
-    (Check.CITATIONS, "ee", ("DELETE FROM citations WHERE envelope_seq = (SELECT min(envelope_seq) FROM citations)",)),
-    (Check.CITATIONS, "ee", (f"INSERT INTO citations VALUES ({FIRST}, 0, 'ee/court', 'x', 1)",)),
-    (Check.CITATIONS, "ee", ("INSERT INTO citations VALUES (999999, 0, 'ee/court', 'x', 1)",)),
+    (Check.CITATIONS, "ee", ("UPDATE envelopes SET cited_seq = NULL WHERE cited_seq = 1",)),
+    (Check.CITATIONS, "ee", (f"UPDATE envelopes SET cited_seq = 2 WHERE seq = {FIRST}",)),
     (Check.TARGETS, "ee", ("DELETE FROM targets WHERE token = (SELECT min(token) FROM targets)",)),
     (Check.TARGETS, "ee", (f"INSERT INTO targets (token, envelope_seq) VALUES (X'01', {FIRST})",)),
     (Check.LOG_DENSE, "ee", ("UPDATE log_entries SET position = 999999 WHERE position = 5",)),
@@ -169,7 +169,7 @@ BROKEN: list[tuple[Check, str, tuple[str, ...]]] = [
         "de",
         (
             (
-                "UPDATE moves SET cause_sender = '', cause_id = '', clock_rule = 0 WHERE seq ="
+                "UPDATE moves SET cause_seq = NULL, clock_rule = 0 WHERE seq ="
                 " (SELECT max(seq) FROM moves WHERE state = 'executed')"
             ),
         ),
@@ -179,19 +179,19 @@ BROKEN: list[tuple[Check, str, tuple[str, ...]]] = [
         "de",
         (
             (
-                "INSERT INTO moves (sender, id, state, at_us, cause_sender, cause_id, clock_rule)"
-                " SELECT sender, id, 'undelivered', at_us, '', '', 0 FROM moves WHERE seq = 1"
+                "INSERT INTO moves (envelope_seq, state, at_us, clock_rule)"
+                " SELECT envelope_seq, 'undelivered', at_us, 0 FROM moves WHERE seq = 1"
             ),
         ),
     ),
-    (Check.MOVES, "ee", ("INSERT INTO moves VALUES (999999, 'ee/court', 'x', 'asked', 1, 'ee/court', 'x', 0)",)),
+    (Check.MOVES, "ee", ("INSERT INTO moves VALUES (999999, 999999, 'asked', 1, 999999, 0)",)),
     (Check.TURNS, "ee", ("UPDATE moves SET state = 'lost' WHERE seq = (SELECT max(seq) FROM moves)",)),
-    (Check.TURNS, "ee", ("DELETE FROM moves WHERE sender || id = (SELECT sender || id FROM moves WHERE seq = 1)",)),
+    (Check.TURNS, "ee", ("DELETE FROM moves WHERE envelope_seq = (SELECT envelope_seq FROM moves WHERE seq = 1)",)),
     (Check.TURNS, "de", ("DELETE FROM moves WHERE state = 'undelivered'",)),
     (Check.CLOCKS, "de", ("UPDATE clocks SET stage = 'overdue' WHERE stage = 'running'",)),
     (Check.CLOCKS, "de", ("UPDATE clocks SET rule = 1 + rule % 5 WHERE change = 'started' AND rule < 6",)),
     (Check.CLOCKS, "de", ("UPDATE clocks SET stage = 'running', ended_at_us = NULL WHERE stage = 'ran out'",)),
-    (Check.CLOCKS, "de", ("UPDATE clocks SET id = 'x' WHERE seq = 1",)),
+    (Check.CLOCKS, "de", ("UPDATE clocks SET envelope_seq = 999999 WHERE seq = 1",)),
     (Check.PURGED, "ee", (PURGE,)),
     (
         Check.PURGED,
@@ -236,7 +236,7 @@ def test_second_end_of_a_copy_is_found(store: Callable[[str], Path], directory: 
         row = opened.execute("SELECT statement FROM receipts WHERE milestone = 2 AND issuer = 'de/node'").fetchone()
         assert row is not None
         changed = fsck.books.statement_of(row[0])
-        changed.milestone = 3
+        changed.milestone = pb.MILESTONE_REFUSED
         opened.execute(
             "INSERT INTO receipts (sender, id, milestone, issuer, recipient, at_us, digest, statement, signature)"
             " VALUES (?, ?, 3, 'de/node', ?, ?, X'00', ?, X'')",

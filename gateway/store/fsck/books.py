@@ -28,7 +28,7 @@ PRUNED_EVENT: Final = "history.pruned"
 _ENDED: Final = frozenset(state.value for state in FINAL)
 _ENDS: Final = frozenset({pb.MILESTONE_DELIVERED, pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED})
 _ENVELOPE: Final = (
-    "SELECT seq, sender, id, recipient, kind, case_id, recorded_at_us, fingerprint, header, proof,"
+    "SELECT seq, sender, id, recipient, kind, cited_seq, case_id, recorded_at_us, fingerprint, header, proof,"
     " payload IS NOT NULL FROM envelopes"
 )
 _EVENTS: Final = (
@@ -106,6 +106,7 @@ class File:
     id: str
     recipient: str
     kind: int
+    cited_seq: int | None
     case_id: str
     recorded_at_us: int
     fingerprint: bytes
@@ -233,7 +234,7 @@ class Books:
         return [self._file(row) for row in self.rows(f"{_ENVELOPE} WHERE {condition}", *values)]
 
     def _file(self, row: Any) -> File:  # noqa: ANN401  pysqlite3 has no types
-        seq, sender, id_, recipient, kind, case_id, recorded_at_us, *blobs, has_payload = row
+        seq, sender, id_, recipient, kind, cited_seq, case_id, recorded_at_us, *blobs, has_payload = row
         fingerprint, header, proof = map(blob, blobs)
         words = self.rows("SELECT seq, statement FROM receipts WHERE id = ? AND sender = ? ORDER BY seq", id_, sender)
         said = [Word(number, statement_of(raw)) for number, raw in words]
@@ -247,6 +248,7 @@ class Books:
             id_,
             recipient,
             kind,
+            cited_seq,
             case_id,
             recorded_at_us,
             fingerprint,

@@ -21,7 +21,7 @@ class Check(Enum):
     FINGERPRINTS = 3, 7, "header, signatures, slots and payload are the ones that were recorded"
     SIGNED = 4, 2, "the sender signed first, and nobody signed twice"
     SIGNATURES = 5, 2, "each signature of an envelope verifies with a key that was valid then"
-    CITATIONS = 6, 2, "citations are those of the headers"
+    CITATIONS = 6, 2, "an envelope is kept as citing what its header cites"
     TARGETS = 7, 2, "targets are those of the headers"
     LOG_DENSE = 8, 1, "positions of the log follow each other without a gap"
     LOG_LEAVES = 9, 7, "a log entry is the hash of what it is about"

@@ -30,23 +30,23 @@ _RUNNING_OUT: Final = frozenset((kind, state) for row in RUNS_OUT for kind in ro
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """One move; `cause` is the number of an envelope, 0 none, -1 one that is not recorded."""
+    """One move; `cause` is the number of the envelope that did it."""
 
     seq: int
     state: str
     at_us: int
-    cause: int
+    cause: int | None
     rule: clocks.ClockRule.ValueType
 
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """One time limit; `by` as `cause`."""
+    """One time limit; `by` is the number of the envelope that changed it last."""
 
     seq: int
     rule: clocks.ClockRule.ValueType
     stage: str
-    by: int
+    by: int | None
     change: str
 
 
@@ -102,7 +102,7 @@ def _must_run_out(header: pb.Header, rule: clocks.ClockRule.ValueType, state: St
 
 
 def _follows(file: File, was: State, now: State, move: _Moved, history: Sequence[_Moved], books: Books) -> bool:
-    if move.cause:
+    if move.cause is not None:
         found = books.envelopes_where("seq = ?", move.cause)
         return bool(found) and found[0].recorded_at_us == move.at_us and now in _leads(found[0], file, was, books)
     if move.rule:
@@ -113,7 +113,7 @@ def _follows(file: File, was: State, now: State, move: _Moved, history: Sequence
         return any(word.said.milestone in _NOT_TAKEN for word in file.words)
     # Moved back: there it stood before something moved it that was not taken in the end.
     return any(
-        before.state == now.value and undone.cause > 0 and _is_not_taken(undone.cause, books)
+        before.state == now.value and undone.cause is not None and _is_not_taken(undone.cause, books)
         for before, undone in pairwise(history)
     )
 
@@ -245,29 +245,15 @@ def _above(header: pb.Header, books: Books) -> list[tuple[int, pb.Header]]:
     return found
 
 
-# All that follows knows how moves and time limits name their envelopes.
-
-_CAUSE: Final = "CASE WHEN {0}_id = '' THEN 0 ELSE coalesce(c.seq, -1) END"
-_BY: Final = "LEFT JOIN envelopes c ON c.sender = t.{0}_sender AND c.id = t.{0}_id"
-
-
 def _moves(seq: int, books: Books) -> list[_Moved]:
     rows = books.rows(
-        f"SELECT t.seq, t.state, t.at_us, {_CAUSE.format('t.cause')}, t.clock_rule"  # noqa: S608  our own words
-        f" FROM envelopes e JOIN moves t ON t.sender = e.sender AND t.id = e.id {_BY.format('cause')}"
-        " WHERE e.seq = ? ORDER BY t.seq",
-        seq,
+        "SELECT seq, state, at_us, cause_seq, clock_rule FROM moves WHERE envelope_seq = ? ORDER BY seq", seq
     )
     return [_Moved(*row) for row in rows]
 
 
 def _limits(seq: int, books: Books) -> list[_Limit]:
-    rows = books.rows(
-        f"SELECT t.seq, t.rule, t.stage, {_CAUSE.format('t.by')}, t.change"  # noqa: S608  our own words
-        f" FROM envelopes e JOIN clocks t ON t.sender = e.sender AND t.id = e.id {_BY.format('by')}"
-        " WHERE e.seq = ? ORDER BY t.seq",
-        seq,
-    )
+    rows = books.rows("SELECT seq, rule, stage, by_seq, change FROM clocks WHERE envelope_seq = ? ORDER BY seq", seq)
     return [_Limit(*row) for row in rows]
 
 
@@ -275,7 +261,7 @@ def check_strays(books: Books, notes: Notes) -> None:
     """Check that what moves or runs is of something that is recorded."""
     for check, table in ((Check.MOVES, "moves"), (Check.CLOCKS, "clocks")):
         stray = (
-            f"SELECT t.seq FROM {table} t LEFT JOIN envelopes e ON e.sender = t.sender AND e.id = t.id"  # noqa: S608
+            f"SELECT t.seq FROM {table} t LEFT JOIN envelopes e ON e.seq = t.envelope_seq"  # noqa: S608  our own word
             " WHERE e.seq IS NULL ORDER BY t.seq"
         )
         for (seq,) in books.offenders(stray):
