@@ -8,13 +8,15 @@ import re
 import tomllib
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final, Self, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic import ValidationError as PydanticError
+from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
+from gateway.rules import word
 
 # Header, signatures and slots of one envelope, at their largest.
 ENVELOPE_ALLOWANCE: Final = 128 << 10
@@ -118,6 +120,43 @@ class Delivery(_Settings):
     # Frames that may be under way to one other node at once.
     frames_in_flight: int = Field(default=4, ge=1, le=64)
     sweep_seconds: float = Field(default=1.0, ge=0.05, le=60)
+
+
+def _kind(value: object) -> object:
+    kinds = {word(kind): kind for kind in ids.Kind.values() if kind}
+    if isinstance(value, str) and value not in kinds:
+        raise ValueError(f"no kind {value!r}; `rogatory procedure` shows them")
+    return kinds[value] if isinstance(value, str) else value
+
+
+class PayloadRule(_Settings):
+    """When the sealed payload of some envelopes goes: `[[retention.payloads]]`. The first that fits counts."""
+
+    # E.g. "disclosure"; empty: all.
+    kinds: frozenset[Annotated[int, BeforeValidator(_kind)]] = frozenset()
+    urgencies: frozenset[Literal["ordinary", "urgent", "emergency"]] = frozenset()
+    # So long after what: "closed": every copy has ended and no matter of the case, or above it, is open; "opened": its
+    # recipient said that it could read it, or not; "ended": every copy was delivered, refused or has expired.
+    after: Literal["closed", "opened", "ended"] = "closed"
+    days: float = Field(ge=0, le=36500)
+
+
+class Retention(_Settings):
+    """What a node lets go, and when; by default nothing. Headers, signatures, receipts and the log stay for ever."""
+
+    payloads: tuple[PayloadRule, ...] = ()
+    # What was handed over on a request whose answers are to be deleted (2023/1543 Art. 4(5), 12(1)) goes so long after
+    # that, whatever `payloads` says. Absent: not by itself.
+    to_delete_days: float | None = Field(default=None, ge=0, le=36500)
+    # Events and deliveries of an envelope go so long after its case has closed, if its payload has gone before.
+    history_days: float | None = Field(default=None, ge=0, le=36500)
+    # From the end of one look through the store to the beginning of the next.
+    pause_seconds: float = Field(default=3600.0, ge=0.05, le=7 * 86400)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is ever let go."""
+        return bool(self.payloads) or self.to_delete_days is not None or self.history_days is not None
 
 
 class DirectorySource(_Settings):
@@ -242,6 +281,7 @@ class NodeConfig(_Settings):
     limits: Limits = Limits()
     quota: Quota = Quota()
     delivery: Delivery = Delivery()
+    retention: Retention = Retention()
     telemetry: Telemetry = Telemetry()
     registry: Registry | None = None
     publisher: Publisher | None = None

@@ -19,7 +19,7 @@ from rogatory.v1 import trace_pb2 as trace
 
 from gateway import config as configuration
 from gateway import deliver, mirror, settings_file, telemetry, timekeeper, transport
-from gateway.clock import Clock, Elapsed, SteadyClock, since_boot, system_clock
+from gateway.clock import Clock, Elapsed, SteadyClock, since_boot, system_clock, to_micros
 from gateway.config import NodeConfig, Registry
 from gateway.directory import Directory, Status
 from gateway.doors import enrolment
@@ -43,8 +43,9 @@ from gateway.registry import own_certificate
 from gateway.registry.certify import Authority
 from gateway.registry.keys import load_registry_keys
 from gateway.registry.office import Office
+from gateway.retention import Keeper
 from gateway.statement import issue
-from gateway.store import Reader, Transaction, Writer, open_store
+from gateway.store import Reader, Transaction, Writer, open_store, restored
 from gateway.trust.lists import SignedList
 from gateway.trust.roles import TIMESTAMP
 from gateway.upkeep import Upkeep, survived
@@ -77,6 +78,7 @@ class Node:
         provider: TracerProvider | None = None,
         pause: Pause = asyncio.sleep,
         elapsed: Elapsed = since_boot,
+        after_restore: bool = False,
     ) -> None:
         """Prepare a node.
 
@@ -89,6 +91,7 @@ class Node:
             provider: where spans go; by default as configured.
             pause: waits so many seconds for a quota to have room.
             elapsed: what the clock is compared with, see `SteadyClock`.
+            after_restore: whether the operator knows that the store was put back from a backup.
         """
         self._config = config
         self.upkeep = Upkeep(material, clock, self._own_list)
@@ -98,6 +101,7 @@ class Node:
         self._steady = SteadyClock(clock, elapsed, max(config.limits.max_skew_seconds, LEAST_STEP_SECONDS))
         self._chance = chance
         self._watch = watch
+        self._after_restore = after_restore
         self._provider = provider or telemetry.tracer_provider(config.telemetry, f"rogatory-node-{config.node}")
         self.quotas = Quotas(config.quota, config.limits.max_streams_per_peer, clock, telemetry.quota_counter(), pause)
         self._bell = Bell()
@@ -120,6 +124,14 @@ class Node:
         config, upkeep = self._config, self.upkeep
         me, lookup = Address.of_node(config.node), upkeep.directory
         connect, engine = await asyncio.to_thread(open_store, config.store)
+        try:
+            now_us = to_micros(self._clock())
+            doubted = await asyncio.to_thread(restored.take_up, connect, now_us, told=self._after_restore)
+        except Refusal:
+            engine.dispose()
+            raise
+        if doubted is not None:
+            diagnostics.warning("store.restored", extra={"copies_in_doubt": doubted})
         writer = self._writer = Writer(
             connect,
             lambda statements: issue(statements, me, upkeep.material.signing_key),
@@ -180,6 +192,9 @@ class Node:
         self._start(upkeep.run())
         self._start(self._hear_others())
         self._start(self._sweep(writer, scribe))
+        if config.retention.is_on:
+            keeper = Keeper(config.retention, str(me), writer, reader, self._steady, config.delivery.sweep_seconds)
+            self._start(keeper.run())
         return port
 
     async def stop(self) -> None:

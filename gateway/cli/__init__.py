@@ -34,6 +34,10 @@ COMMANDS: Final = {
     "happenings": "Show an ombudsperson that something happened, and when.",
     "procedure": "Show who may send what to whom, resting on what.",
     "check-config": "Check configuration files as a start would.",
+    "backup": "Copy a node's store while it serves.",
+    "restore": "Put a node's store back from a backup.",
+    "compact": "Rewrite a store so that what was purged gives its space back.",
+    "fsck": "Check every promise of a node against its store.",
     "bench": "Measure what things cost, as ratios.",
 }
 """Commands in the order of the help, each with its line there."""

@@ -45,13 +45,14 @@ class JsonLines(logging.Formatter):
 @click.option(
     "--config", "path", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The node's settings."
 )
-def command(path: Path) -> None:
+@click.option("--after-restore", is_flag=True, help="Serve from a store that was restored; see docs/retention.md.")
+def command(path: Path, after_restore: bool) -> None:
     """Run a gateway process of a node until SIGTERM or SIGINT."""
     write_diagnostics()
     loaded = _load(path)
     for warning in loaded.warnings:
         logging.getLogger("gateway").warning(warning)
-    asyncio.run(serve(loaded))
+    asyncio.run(serve(loaded, after_restore=after_restore))
 
 
 def write_diagnostics() -> None:
@@ -74,9 +75,9 @@ def _load(path: Path) -> material.NodeMaterial:
     return material.check_node(settings, path=path)
 
 
-async def serve(loaded: material.NodeMaterial, clock: Clock = system_clock) -> None:
+async def serve(loaded: material.NodeMaterial, clock: Clock = system_clock, *, after_restore: bool = False) -> None:
     """Run a node until SIGTERM or SIGINT, and say when it takes calls."""
-    node = Node(loaded.config, loaded, clock=clock)
+    node = Node(loaded.config, loaded, clock=clock, after_restore=after_restore)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -6,6 +6,7 @@ the oldest that may work on it, and one that is older says so to whoever calls i
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,6 +83,8 @@ class StoreFile:
         try:
             connection.file = self
             connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            # Before the first page is written; of a store that is there, `compact` alone changes it.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
@@ -134,6 +137,28 @@ def _check_out(opened: Any, _record: object, _proxy: object) -> None:  # noqa: A
 def _oldest_program(connection: Any) -> str | None:  # noqa: ANN401  untyped
     row = connection.execute("SELECT oldest FROM programs").fetchone()
     return None if row is None else str(row[0])
+
+
+def compact(path: Path) -> tuple[int, int]:
+    """Rewrite a store without its holes, so that from then on it gives space back; return its bytes before and after.
+
+    Raises:
+        Refusal: BAD_CONFIG, there is none.
+        Failure: STORE, somebody writes to it, or the disk is full. It is as it was.
+    """
+    if not path.is_file():
+        raise Refusal(ErrorCode.BAD_CONFIG, f"no store {path}", "store")
+    before = path.stat().st_size
+    try:
+        with closing(sqlite.connect(str(path), isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite.Error as error:
+        raise Failure(ErrorCode.STORE, f"the store {path} cannot be rewritten now: {error}") from error
+    return before, path.stat().st_size
 
 
 def migrate(engine: Engine) -> None:

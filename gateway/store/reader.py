@@ -9,12 +9,13 @@ from typing import TypeVar
 import pysqlite3.dbapi2 as sqlite
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
-from sqlalchemy import Connection, Engine, func, or_, select, text
+from sqlalchemy import Connection, Engine, func, or_, select, text, union
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import rules
 from gateway.errors import ErrorCode, Failure
 from gateway.lifecycle import State
+from gateway.store.letting_go import LettingGoView
 from gateway.store.matters import ClockRow, MatterView, MoveRow
 from gateway.store.registry import RegistryView
 from gateway.store.schema import PENDING_SQL, deliveries, envelopes, events, receipts
@@ -24,6 +25,7 @@ RETRY_SECONDS = 1.0
 MAX_TRACED = 64
 MAX_ROWS_A_TRACE = 1000
 MAX_OF_A_CASE = 500
+_BY_ID = ((events, events.c.envelope_id), (receipts, receipts.c.id))
 # As text: bound as parameters, the states would not lead to the index.
 _PENDING = text(f"deliveries.state IN {PENDING_SQL}")
 
@@ -133,6 +135,15 @@ class Reader:
         """Ask the same in a thread that may wait."""
         with self._open() as connection:
             return _ask_registry(connection, ask)
+
+    async def letting_go(self, me: str, ask: Callable[[LettingGoView], T]) -> T:
+        """Ask what policy could let go; all of one question sees one moment."""
+
+        def work(connection: Connection) -> T:
+            with connection.begin():
+                return ask(LettingGoView(connection.connection.driver_connection, me))
+
+        return await self._run(work)
 
     def close(self) -> None:
         """Close every connection."""
@@ -246,10 +257,9 @@ def _trace(connection: Connection, key: str) -> list[TraceRow]:
     ]
     if traces:
         return traces
-    # Never recorded, but perhaps refused: the events still tell.
-    senders = connection.scalars(
-        select(events.c.sender).where(events.c.envelope_id == key).distinct().limit(MAX_TRACED)
-    )
+    # Never recorded, but perhaps refused: the events still tell, and once they are pruned the signed refusal does.
+    told = (select(each.c.sender).where(name == key) for each, name in _BY_ID)
+    senders = connection.scalars(union(*told).limit(MAX_TRACED))
     return [
         TraceRow(sender, key, b"", b"", _events(connection, sender, key), _receipts(connection, sender, key), ())
         for sender in senders

@@ -21,6 +21,7 @@ from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.lanes import Lane
 from gateway.lifecycle import Event, State
 from gateway.rules import Named
+from gateway.store.letting_go import LettingGo
 from gateway.store.matters import MatterRecord
 from gateway.store.registry import RegistryRecord
 from gateway.store.schema import PENDING_SQL
@@ -144,6 +145,11 @@ class Transaction:
     def registry(self) -> RegistryRecord:
         """What the registry keeps, in this transaction."""
         return RegistryRecord(self._sql, self.now_us)
+
+    @property
+    def letting_go(self) -> LettingGo:
+        """What policy lets go, in this transaction."""
+        return LettingGo(self._sql, self._issuer)
 
     # What is recorded (with `matters`, a procedure.Register).
 
@@ -465,9 +471,11 @@ class Transaction:
         header, proof, payload, fingerprint = self._one(
             "SELECT header, proof, payload, fingerprint FROM envelopes WHERE seq = ?", seq
         )
+        if payload is None:
+            raise Failure(ErrorCode.STORE, f"the payload of envelope {seq} is purged, and somebody waits for it")
         envelope = pb.SignedEnvelope.FromString(proof)
         envelope.header = header
-        envelope.sealed_payload = payload or b""
+        envelope.sealed_payload = payload
         return envelope, fingerprint
 
     def _receipt(self, seq: int) -> pb.Receipt:

@@ -4,6 +4,7 @@ In: a path or a connection. Out: rows; of each envelope its *file*, all that is 
 page, not by a cursor that stays open, so that no driver keeps more than a page.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -51,7 +52,10 @@ def opened(store: Any) -> Iterator[Any]:  # noqa: ANN401  pysqlite3 has no types
     path = Path(store).resolve()
     if not path.is_file():
         raise Refusal(ErrorCode.BAD_CONFIG, f"no store {path}", "store")
-    with closing(sqlite.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
+    # Who may write to it, opens it so: else the log beside a store would stay there, and look like somebody's work.
+    mode = "rw" if os.access(path, os.W_OK) else "ro"
+    with closing(sqlite.connect(f"{path.as_uri()}?mode={mode}", uri=True, isolation_level=None)) as connection:
+        connection.execute("PRAGMA query_only = ON")
         # What is no UTF-8 where text should be is an offence to be told of, not an end of the telling.
         connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
         try:

@@ -1,0 +1,97 @@
+"""`rogatory fsck`: is every promise kept by what is on disk?
+
+In: a store's file, or a node's settings, which also say where the public keys are. Out: one line for each numbered
+check, with the first offending rows. Exit code 0 if none failed, 1 if one did, 2 if there is nothing to be checked. It
+changes nothing; the node may go on serving meanwhile.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from gateway.cli import output
+from gateway.cli.check_config import aside
+from gateway.clock import system_clock
+from gateway.config import NodeConfig, load
+from gateway.directory import Directory
+from gateway.errors import ErrorCode, Refusal
+from gateway.store import fsck
+from gateway.store.fsck import Finding, Result
+from gateway.trust.client import load_for_verification
+
+
+@click.command(epilog="\b\nExample:\n  rogatory fsck --config fed/ee/node.toml\n  rogatory fsck backup/store.db --json")
+@click.argument("store", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Whose store it is, and by which keys.")
+@output.json_option
+@click.pass_context
+def command(ctx: click.Context, store: Path | None, config: Path | None, as_json: bool) -> None:
+    """Check every promise of a node against its STORE; by default the one that the settings name.
+
+    Without settings there are no public keys, and signatures are said not to be checked.
+    """
+    settings = None if config is None else load(NodeConfig, config)
+    path = store or (None if settings is None else settings.store)
+    if path is None:
+        raise Refusal(ErrorCode.BAD_CONFIG, "name a store, or with --config a node", "STORE")
+    directory = None if settings is None else directory_of(settings)
+    with bar() as tell:
+        findings = fsck.check(path, directory, node=None if settings is None else settings.node, progress=tell)
+    if as_json:
+        output.emit_json({"store": str(path), "ok": is_clean(findings), "checks": [*map(as_object, findings)]})
+    else:
+        show(findings)
+    if not is_clean(findings):
+        ctx.exit(output.FAILED)
+
+
+def directory_of(settings: NodeConfig) -> Directory:
+    """Return who exists, also by a directory that has expired: what was signed before still verifies."""
+    with aside(settings.directory) as source:
+        return load_for_verification(source, system_clock()).directory
+
+
+@contextmanager
+def bar() -> Iterator[Callable[[int, int], None]]:
+    """Yield what shows how much is done, and of how much: a bar on a terminal."""
+    with click.progressbar(length=1, file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
+
+        def tell(done: int, total: int) -> None:
+            shown.length = total
+            shown.update(done - shown.pos)
+
+        yield tell
+
+
+def is_clean(findings: list[Finding]) -> bool:
+    """Whether no check failed."""
+    return all(finding.result is not Result.FAILED for finding in findings)
+
+
+def as_object(finding: Finding) -> dict[str, object]:
+    """Return what `--json` shows of a check."""
+    check = finding.check
+    return {
+        "number": check.number,
+        "name": check.name,
+        "promise": check.promise,
+        "says": check.says,
+        "result": finding.result.value,
+        "failures": finding.failures,
+        "first": [*finding.first],
+    }
+
+
+def show(findings: list[Finding]) -> None:
+    """Print one line a check, and below it what offends."""
+    rows: list[tuple[object, ...]] = []
+    for finding in findings:
+        rows.append((finding.check.number, finding.result.value, finding.failures or "", finding.check.says))
+        rows += [("", "", "", f"  {each}") for each in finding.first]
+    output.emit_table(("check", "result", "failures", "promise"), rows)
+    counts = Counter(finding.result for finding in findings)
+    click.echo(", ".join(f"{counts[result]} {result.value}" for result in Result if counts[result]))

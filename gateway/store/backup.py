@@ -1,0 +1,347 @@
+"""Backups: a node's store as it was at one moment, copied while the node serves; and put back.
+
+In: a node's settings and a folder. Out: a folder with the store, the settings and a manifest of digests, which is
+written last: without it, it is no backup. Keys are not in it; the manifest names the files that must be kept elsewhere.
+Refuses with BAD_CONFIG to write where something is, and with BAD_INPUT a backup that is not what its manifest says, or
+breaks a promise (`fsck`). A manifest is not signed: what proves a store are the signatures in it.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Self
+
+import pysqlite3.dbapi2 as sqlite
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from gateway import private_files
+from gateway.clock import to_micros
+from gateway.config import NodeConfig
+from gateway.directory import Directory
+from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.store import fsck, restored
+from gateway.store.connection import open_store
+from gateway.store.fsck import Finding, Result
+
+MANIFEST: Final = "manifest.json"
+STORE: Final = "store.db"
+SETTINGS: Final = "settings.toml"
+PAGES_AT_ONCE: Final = 1024
+PIECE_BYTES: Final = 1 << 20
+MAX_MANIFEST_BYTES: Final = 1 << 30
+"""A line of some 150 bytes for each file: millions of attachments."""
+_FORMAT: Final = 1
+
+Progress = Callable[[int, int], None]
+"""Told how much is done, and of how much."""
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # From the backup's folder, with slashes.
+    name: str = Field(min_length=1, max_length=4096)
+    size: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Manifest(BaseModel):
+    """What a backup is of, and what is in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = Field(ge=_FORMAT, le=_FORMAT)
+    node: str = Field(pattern=r"^[a-z]{2}$")
+    made_at: AwareDatetime
+    # Of the schema.
+    version: str
+    envelopes: int = Field(ge=0)
+    receipts: int = Field(ge=0)
+    # Entries of the log, and the root over them (RFC 6962).
+    log_size: int = Field(ge=0)
+    log_root: str = Field(pattern=r"^[0-9a-f]{64}$")
+    files: tuple[_Entry, ...]
+    # What a node needs besides, by setting.
+    not_included: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the manifest of a backup.
+
+        Raises:
+            Refusal: BAD_INPUT, there is none, or it makes no sense.
+        """
+        try:
+            with (folder / MANIFEST).open("rb") as file:
+                raw = file.read(MAX_MANIFEST_BYTES + 1)
+            found = cls.model_validate_json(raw)
+        except OSError as error:
+            raise _bad(f"{folder} is no whole backup: {MANIFEST}: {error.strerror}") from error
+        except ValidationError as error:
+            raise _bad(f"{folder / MANIFEST} makes no sense") from error
+        for entry in found.files:
+            parts = PurePosixPath(entry.name).parts
+            if ".." in parts or entry.name.startswith("/"):
+                raise _bad(f"{entry.name!r} is outside of the backup")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A folder that belongs to the store, e.g. of attachments: nothing in it is ever changed, only added or removed.
+
+    Args:
+        name: of the folder in the backup.
+        path: where the node keeps it.
+    """
+
+    name: str
+    path: Path
+
+
+def trees(settings: NodeConfig) -> tuple[Tree, ...]:  # noqa: ARG001  see below
+    """Return the folders that belong to a node's store.
+
+    None yet. Attachments go here: copied after the store, so that whatever the copied store names is there; what is
+    removed meanwhile is named by nothing that waits.
+    """
+    return ()
+
+
+def make(settings: NodeConfig, settings_file: Path, folder: Path, now: datetime, progress: Progress) -> Manifest:
+    """Make a backup, also while the node serves: it is the store at one moment, when copying began.
+
+    Args:
+        settings: the node's.
+        settings_file: where they are.
+        folder: is made; must not be there.
+        now: the time.
+        progress: told pages of the store, as they are copied.
+
+    Raises:
+        Refusal: BAD_CONFIG, there is no store, or `folder` is there or cannot be made.
+        Failure: STORE, it cannot be read now.
+    """
+    if not settings.store.is_file():
+        raise Refusal(ErrorCode.BAD_CONFIG, f"no store {settings.store}", "store")
+    try:
+        folder.mkdir(mode=0o700)
+        _copy_store(settings.store, folder / STORE, progress)
+        entries = [_entry(folder, STORE)]
+        _write(folder / SETTINGS, _pieces(settings_file))
+        entries.append(_entry(folder, SETTINGS))
+        for tree in trees(settings):
+            for path in _files(tree.path):
+                name = PurePosixPath(tree.name, *path.relative_to(tree.path).parts)
+                target = folder / name
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _write(target, _pieces(path))
+                entries.append(_entry(folder, str(name)))
+        manifest = _manifest(settings, folder, now, entries)
+        private_files.swap(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
+    except FileExistsError as error:
+        raise Refusal(ErrorCode.BAD_CONFIG, f"{folder} is there: nothing is overwritten", "out") from error
+    except OSError as error:
+        raise Refusal(ErrorCode.BAD_CONFIG, f"cannot write to {folder}: {error.strerror}", "out") from error
+    except sqlite.Error as error:
+        raise Failure(ErrorCode.STORE, f"the store cannot be copied: {error}") from error
+    return manifest
+
+
+def restore(
+    settings: NodeConfig, folder: Path, directory: Directory | None, now: datetime, progress: Progress
+) -> tuple[Manifest, list[Finding]]:
+    """Put a node's store back from a backup, marked, so that the node starts only with an explicit word.
+
+    Args:
+        settings: the node's, which say where its store was.
+        folder: the backup.
+        directory: public keys; None: signatures are not verified.
+        now: the time.
+        progress: told rows, as they are checked.
+
+    Returns:
+        What was put back, and what each check came to; none has failed.
+
+    Raises:
+        Refusal: BAD_CONFIG, something is there already, or the backup is of another node or a newer version;
+            BAD_INPUT, it is not what its manifest says, or breaks a promise. Nothing is changed.
+    """
+    manifest = Manifest.read(folder)
+    if manifest.node != settings.node:
+        raise Refusal(ErrorCode.BAD_CONFIG, f"a backup of node {manifest.node}, not of {settings.node}", "node")
+    _check_free(settings)
+    for entry in manifest.files:
+        if _entry(folder, entry.name) != entry:
+            raise _bad(f"{entry.name} is not the one that was backed up")
+    with _draft(settings.store) as draft:
+        _write(draft, _pieces(folder / STORE))
+        connect, engine = open_store(draft)
+        engine.dispose()
+        with closing(connect()) as connection:
+            restored.mark(connection, to_micros(manifest.made_at), to_micros(now))
+            # One file again, without a log beside it that the new name would lose.
+            connection.execute("PRAGMA journal_mode = DELETE")
+        findings = fsck.check(draft, directory, node=manifest.node, progress=progress)
+        broken = [finding for finding in findings if finding.result is Result.FAILED]
+        if broken:
+            told = "; ".join(f"check {each.check.number}, {each.first[0]}" for each in broken)
+            raise _bad(f"what was backed up breaks {len(broken)} promises: {told}")
+        for tree in trees(settings):
+            _put_back(folder, tree, manifest)
+        _sync(draft)
+        # A hard link, not a rename, which would silently replace what has come there meanwhile.
+        os.link(draft, settings.store)
+    private_files.sync_folder(settings.store.parent)
+    return manifest, findings
+
+
+def _copy_store(store: Path, target: Path, progress: Progress) -> None:
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, private_files.MODE))
+    with (
+        closing(sqlite.connect(f"{store.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None)) as reading,
+        closing(sqlite.connect(str(target), isolation_level=None)) as writing,
+    ):
+        # A transaction of our own keeps the moment; without it, each write of the node would begin the copy anew.
+        reading.execute("PRAGMA query_only = ON")
+        reading.execute("BEGIN")
+        reading.execute("SELECT count(*) FROM alembic_version").fetchone()
+
+        def tell(_status: int, remaining: int, total: int) -> None:
+            progress(total - remaining, total)
+
+        reading.backup(writing, pages=PAGES_AT_ONCE, progress=tell, sleep=0)
+        writing.execute("PRAGMA journal_mode = DELETE")
+    _sync(target)
+
+
+def _manifest(settings: NodeConfig, folder: Path, now: datetime, entries: Iterable[_Entry]) -> Manifest:
+    with closing(sqlite.connect(f"{(folder / STORE).resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        size, root = restored.log_of(connection)
+        counts = {name: _count(connection, name) for name in ("envelopes", "receipts")}
+        version = connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+    return Manifest(
+        format=_FORMAT,
+        node=settings.node,
+        made_at=now,
+        version=version,
+        log_size=size,
+        log_root=root.hex(),
+        files=tuple(entries),
+        not_included=_not_included(settings),
+        **counts,
+    )
+
+
+def _count(connection: Any, table: str) -> int:  # noqa: ANN401  pysqlite3 has no types
+    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608  our own word
+
+
+def _not_included(settings: NodeConfig) -> dict[str, tuple[str, ...]]:
+    """Name the files that a node needs besides, secret or public: what is in them is none of ours."""
+    named: dict[str, tuple[Path | None, ...]] = {
+        "signing_keys": settings.signing_keys,
+        "certificate": (settings.certificate,),
+        "tls_key": (settings.tls_key,),
+        "passphrase_file": (settings.passphrase_file,),
+        "policy": (settings.policy,),
+        "directory.root": (settings.directory.root,),
+    }
+    if settings.hsm is not None:
+        named["hsm.pin_file"] = (settings.hsm.pin_file,)
+    if settings.registry is not None:
+        named["registry.ca_certificate"] = (settings.registry.ca_certificate,)
+        named["registry.ca_key"] = (settings.registry.ca_key,)
+        named["registry.directory_key"] = (settings.registry.directory_key,)
+    if settings.publisher is not None:
+        named["publisher.key"] = (settings.publisher.key,)
+        named["publisher.repository"] = (settings.publisher.repository,)
+    found = {name: tuple(str(path) for path in paths if path is not None) for name, paths in named.items()}
+    return {name: paths for name, paths in found.items() if paths}
+
+
+def _check_free(settings: NodeConfig) -> None:
+    store = settings.store
+    for path in (store, *(store.with_name(store.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
+        if path.exists():
+            raise Refusal(ErrorCode.BAD_CONFIG, f"{path} is there: nothing is overwritten, move it away", "store")
+    for tree in trees(settings):
+        if tree.path.exists() and any(tree.path.iterdir()):
+            raise Refusal(ErrorCode.BAD_CONFIG, f"{tree.path} is not empty: nothing is overwritten", tree.name)
+    if not store.parent.is_dir():
+        raise Refusal(ErrorCode.BAD_CONFIG, f"no folder {store.parent} for the store", "store")
+
+
+@contextmanager
+def _draft(store: Path) -> Iterator[Path]:
+    """Yield a name beside the store; nothing stays there."""
+    draft = store.with_name(f".{store.name}.{secrets.token_hex(8)}")
+    try:
+        yield draft
+    except OSError as error:
+        raise Refusal(ErrorCode.BAD_CONFIG, f"cannot write {store}: {error.strerror}", "store") from error
+    finally:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+
+
+def _put_back(folder: Path, tree: Tree, manifest: Manifest) -> None:
+    for entry in manifest.files:
+        name = PurePosixPath(entry.name)
+        if name.parts[0] == tree.name:
+            target = tree.path.joinpath(*name.parts[1:])
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(target, _pieces(folder / name))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (Path(parent) / name for parent, _, names in os.walk(folder) for name in sorted(names))
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a new file, its owner's alone."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, private_files.MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _entry(folder: Path, name: str) -> _Entry:
+    """Return name, size and digest of a file as it is.
+
+    Raises:
+        Refusal: BAD_INPUT, it cannot be read.
+    """
+    digest, size = sha256(), 0
+    try:
+        for piece in _pieces(folder / name):
+            digest.update(piece)
+            size += len(piece)
+    except OSError as error:
+        raise _bad(f"{name} cannot be read: {error.strerror}") from error
+    return _Entry(name=name, size=size, sha256=digest.hexdigest())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _bad(detail: str) -> Refusal:
+    return Refusal(ErrorCode.BAD_INPUT, detail, "backup")
