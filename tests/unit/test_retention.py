@@ -1,0 +1,396 @@
+"""What may go and when; and that what goes is gone, while all that proves stays."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+
+from gateway import statement
+from gateway.clock import to_micros
+from gateway.config import Retention
+from gateway.errors import ErrorCode, Failure
+from gateway.identity import Address
+from gateway.lifecycle import Event
+from gateway.record import recorded_before
+from gateway.retention import DAY_US, Keeper, history_goes_at, payload_goes_at
+from gateway.rules import State
+from gateway.store import Reader, Transaction, Writer, fsck, open_store
+from gateway.store.connection import compact
+from gateway.store.fsck import Check, Result
+from gateway.store.letting_go import KEPT_FREE_PAGES, Standing
+from tests import world
+from tests.world import FOREIGN_CENTRAL, NOW, Sent
+
+T = to_micros(NOW)
+DAY = timedelta(days=1)
+DISCLOSURE = ids.KIND_DISCLOSURE
+
+
+def settings(**fields: Any) -> Retention:
+    return Retention.model_validate(fields)
+
+
+def rule(after: str = "closed", days: float = 1, **fields: Any) -> dict[str, Any]:
+    return {"after": after, "days": days, **fields}
+
+
+def standing(**fields: Any) -> Standing:
+    header = pb.Header(kind=fields.pop("kind", DISCLOSURE), urgency=fields.pop("urgency", ids.URGENCY_ORDINARY))
+    usual = {"ended_at_us": T, "opened_at_us": T + 1, "closed_at_us": T + 2, "to_delete_since_us": None}
+    return Standing(1, header, has_payload=True, **{**usual, **fields})
+
+
+# When.
+
+
+@pytest.mark.parametrize(
+    ("fields", "found", "goes"),
+    [
+        ({}, standing(), None),
+        ({"payloads": [rule("closed")]}, standing(), T + 2 + DAY_US),
+        ({"payloads": [rule("closed")]}, standing(closed_at_us=None), None),
+        ({"payloads": [rule("opened")]}, standing(closed_at_us=None), T + 1 + DAY_US),
+        ({"payloads": [rule("opened")]}, standing(opened_at_us=None), None),
+        ({"payloads": [rule("ended", 0.5)]}, standing(closed_at_us=None, opened_at_us=None), T + DAY_US // 2),
+        # Never before every copy has ended, whatever was said of it and whatever the policy says.
+        ({"payloads": [rule("ended", 0)]}, standing(ended_at_us=None), None),
+        ({"payloads": [rule("opened", 0)]}, standing(ended_at_us=None), None),
+        ({"to_delete_days": 0}, standing(ended_at_us=None, to_delete_since_us=T), None),
+        ({"payloads": [rule("opened", 0)]}, standing(ended_at_us=T + 9), T + 9),
+        # By kind and urgency; the first rule that fits counts.
+        ({"payloads": [rule(kinds=["freeze-request"])]}, standing(), None),
+        ({"payloads": [rule(kinds=["disclosure"], days=2), rule(days=1)]}, standing(), T + 2 + 2 * DAY_US),
+        ({"payloads": [rule(urgencies=["emergency"])]}, standing(), None),
+        ({"payloads": [rule(urgencies=["emergency"])]}, standing(urgency=ids.URGENCY_EMERGENCY), T + 2 + DAY_US),
+        # What is to be deleted goes though the case is open; what asked for it does not.
+        ({"to_delete_days": 3}, standing(closed_at_us=None, to_delete_since_us=T + 5), T + 5 + 3 * DAY_US),
+        ({"to_delete_days": 3}, standing(kind=ids.KIND_EVIDENCE_REQUEST, to_delete_since_us=T), None),
+        ({"to_delete_days": 3}, standing(), None),
+        ({"to_delete_days": 0, "payloads": [rule(days=9)]}, standing(to_delete_since_us=T), T),
+    ],
+)
+def test_payload_goes_when_the_policy_says_and_never_before_its_end(
+    fields: dict[str, Any], found: Standing, goes: int | None
+) -> None:
+    assert payload_goes_at(found, settings(**fields)) == goes
+
+
+@pytest.mark.parametrize(
+    ("found", "goes"),
+    [
+        (replace(standing(), has_payload=False), T + 2 + DAY_US),
+        (standing(), None),
+        (replace(standing(closed_at_us=None), has_payload=False), None),
+    ],
+)
+def test_history_goes_after_the_payload_and_the_case(found: Standing, goes: int | None) -> None:
+    assert history_goes_at(found, settings(history_days=1)) == goes
+    assert history_goes_at(found, settings()) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"payloads": [rule(kinds=["no-such-kind"])]},
+        {"payloads": [rule(urgencies=["soon"])]},
+        {"payloads": [rule("sent")]},
+        {"payloads": [rule(days=-1)]},
+        {"payloads": [{"after": "closed"}]},
+        {"to_delete_days": -1},
+    ],
+)
+def test_policy_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        settings(**fields)
+
+
+# What is known.
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def sql(path: Path) -> Iterator[Any]:
+    connect, engine = open_store(path)
+    engine.dispose()
+    with closing(connect()) as opened:
+        yield opened
+
+
+def record(txn: Transaction, sent: Sent, **delivery: Any) -> int:
+    """Do what the path does with a lawful envelope to a mailbox of this node."""
+    seq = txn.add_envelope(sent.envelope, sent.header, sent.fingerprint)
+    txn.add_delivery(sent.header.recipients[0], envelope_seq=seq, case_id=sent.header.case_id, **delivery)
+    txn.state(world.say(pb.MILESTONE_ACCEPTED, sent, "de/node"))
+    txn.add_event(sent.ref, "envelope.accepted", stages=" ".join(f"{s}:1" for s in fsck.records.STAGES))
+    return seq
+
+
+def deliver(txn: Transaction, sent: Sent, *, at: timedelta = timedelta()) -> None:
+    (leased,) = txn.lease(FOREIGN_CENTRAL, "holder", T * 2, 1, 1 << 20)
+    row = txn.delivery(leased.seq)
+    assert row is not None
+    txn.move(row, Event.CONFIRM)
+    said = world.say(pb.MILESTONE_DELIVERED, sent, "de/node", recipient=FOREIGN_CENTRAL, at_us=to_micros(NOW + at))
+    txn.state(said, "ee/node")
+
+
+def told(sql: Any, seq: int) -> Standing:
+    with world.transaction(sql, node="de") as txn:
+        found = txn.letting_go.one(seq)
+    assert found is not None
+    return found
+
+
+def test_it_knows_when_an_envelope_ended_was_opened_and_closed(sql: Any) -> None:
+    sent = world.freeze_request()
+    with world.transaction(sql, node="de") as txn:
+        seq = record(txn, sent)
+        txn.matters.add_move(sent.ref, State.ASKED, sent.ref)
+    assert told(sql, seq) == Standing(seq, sent.header, True, None, None, None, None)
+    with world.transaction(sql, node="de") as txn:
+        deliver(txn, sent, at=DAY)
+    assert told(sql, seq) == Standing(seq, sent.header, True, T + DAY_US, None, None, None)
+    with world.transaction(sql, NOW + 3 * DAY, node="de") as txn:
+        txn.matters.add_move(sent.ref, State.REFUSED, None)
+    assert told(sql, seq) == Standing(seq, sent.header, True, T + DAY_US, None, T + 3 * DAY_US, None)
+
+
+def test_open_matter_of_the_case_or_above_keeps_it_open(sql: Any) -> None:
+    request = world.freeze_request()
+    other = world.freeze_request()
+    below = world.send(DISCLOSURE, "de/exchange", "de/court", cites=[request.ref], case_id="OWN-1")
+    with world.transaction(sql, node="de") as txn:
+        for sent in (request, other, below):
+            record(txn, sent)
+        for sent in (request, other):
+            txn.matters.add_move(sent.ref, State.ASKED, sent.ref)
+        txn._sql.execute("UPDATE deliveries SET state = 'delivered' WHERE envelope_seq IS NOT NULL")
+        for sent in (request, other, below):
+            txn.state(world.say(pb.MILESTONE_DELIVERED, sent, "de/node", recipient=sent.header.recipients[0]))
+
+    def open_ones() -> list[bool]:
+        return [told(sql, seq).closed_at_us is None for seq in (1, 2, 3)]
+
+    assert open_ones() == [True, True, True]
+    with world.transaction(sql, node="de") as txn:
+        txn.matters.add_move(request.ref, State.TO_DELETE, None)
+    assert open_ones() == [True, True, True]
+    assert [told(sql, seq).to_delete_since_us for seq in (1, 2, 3)] == [None, None, T]
+    with world.transaction(sql, node="de") as txn:
+        txn.matters.add_move(request.ref, State.CLOSED, None)
+    assert open_ones() == [True, True, False]
+    assert told(sql, 3).to_delete_since_us == T
+    with world.transaction(sql, node="de") as txn:
+        txn.matters.add_move(other.ref, State.REFUSED, None)
+    assert open_ones() == [False, False, False]
+
+
+def test_refusal_before_it_was_taken_or_of_other_bytes_is_no_end(sql: Any) -> None:
+    sent = world.freeze_request()
+    with world.transaction(sql, node="de") as txn:
+        txn.state(world.say(pb.MILESTONE_REFUSED, sent, "de/node"))
+    with world.transaction(sql, node="de") as txn:
+        seq = record(txn, sent)
+        txn._sql.execute("UPDATE deliveries SET state = 'delivered' WHERE envelope_seq IS NOT NULL")
+    with world.transaction(sql, node="de") as txn:
+        other = world.say(pb.MILESTONE_REFUSED, sent, "de/node")
+        other.fingerprint = bytes(32)
+        txn.state(other)
+    assert told(sql, seq).ended_at_us is None
+
+
+# What goes.
+
+
+async def no_pause(_: float) -> None:
+    await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def keeping(path: Path, policy: Retention, now: timedelta = timedelta()) -> AsyncIterator[Keeper]:
+    connect, engine = open_store(path)
+    writer = Writer(
+        connect,
+        lambda said: statement.issue(said, Address.of_node("de"), world.signing_key("de/node")),
+        issuer="de/node",
+        clock=lambda: NOW + now,
+        max_waiting=100,
+        on_commit=lambda _: None,
+        watch=lambda _: None,
+    )
+    writer.start()
+    reader = Reader(engine)
+    try:
+        yield Keeper(policy, "de/node", writer, reader, lambda: NOW + now, 0.0, no_pause)
+    finally:
+        await writer.close()
+        reader.close()
+
+
+def failed(path: Path) -> list[fsck.Finding]:
+    # MOVES and TURNS: the tests above this table make matters without the documents that would move them.
+    return [
+        finding
+        for finding in fsck.check(path, node="de")
+        if finding.result is Result.FAILED and finding.check not in {Check.MOVES, Check.TURNS}
+    ]
+
+
+async def test_payload_goes_and_all_that_proves_stays(sql: Any, path: Path) -> None:
+    # Larger than a page, so that it lies on pages of its own, which are freed.
+    sent, waits = world.freeze_request(body=b"x" * 20_000), world.freeze_request(case_id="EE-2")
+    with world.transaction(sql, node="de") as txn:
+        seq = record(txn, sent)
+        txn.matters.add_move(sent.ref, State.REFUSED, sent.ref)
+    with world.transaction(sql, node="de") as txn:
+        deliver(txn, sent)
+        record(txn, waits)
+    with world.transaction(sql, node="de") as txn:
+        receipt = txn.acceptance(sent.ref)
+    async with keeping(path, settings(payloads=[rule(days=2)]), now=DAY) as keeper:
+        await keeper.look()
+        assert sql.execute("SELECT count(*) FROM envelopes WHERE payload IS NULL").fetchone() == (0,)
+    async with keeping(path, settings(payloads=[rule(days=2)]), now=2 * DAY) as keeper:
+        await keeper.look()
+        await keeper.look()
+    assert sql.execute("SELECT seq FROM envelopes WHERE payload IS NULL").fetchall() == [(seq,)]
+    purged = "SELECT at_us, actor FROM events WHERE name = 'payload.purged' AND envelope_id = ?"
+    assert sql.execute(purged, (sent.header.id,)).fetchall() == [(T + 2 * DAY_US, "de/node")]
+    assert failed(path) == []
+    with world.transaction(sql, node="de") as txn:
+        # The very receipt again for the same bytes, and a conflict for others.
+        assert recorded_before(sent.header, sent.fingerprint, txn) == receipt
+        # Nobody is handed an envelope without its payload, not even by a store that lies.
+        txn._sql.execute("UPDATE deliveries SET state = 'queued' WHERE envelope_seq = ?", (seq,))
+        with pytest.raises(Failure) as caught:
+            txn.lease(FOREIGN_CENTRAL, "holder", T * 2, 10, 1 << 20)
+        assert caught.value.code is ErrorCode.STORE
+
+
+def found(sql: Any, path: Path, marks: list[bytes]) -> int:
+    sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = path.read_bytes()
+    return sum(mark in content for mark in marks)
+
+
+async def test_purged_bytes_are_nowhere_in_the_file(sql: Any, path: Path) -> None:
+    sent = world.freeze_request(body=b"x" * 20_000)
+    with world.transaction(sql, node="de") as txn:
+        record(txn, sent)
+    with world.transaction(sql, node="de") as txn:
+        deliver(txn, sent)
+    payload = sent.envelope.sealed_payload
+    marks = [payload[start : start + 16] for start in range(0, len(payload), 500)]
+    # Some lie across two pages.
+    assert found(sql, path, marks) > len(marks) * 3 / 4
+    async with keeping(path, settings(payloads=[rule("ended", 0)])) as keeper:
+        await keeper.look()
+    assert found(sql, path, marks) == 0
+
+
+async def test_copy_that_came_on_its_way_meanwhile_keeps_its_payload(sql: Any) -> None:
+    sent = world.freeze_request()
+    with world.transaction(sql, node="de") as txn:
+        seq = record(txn, sent)
+        assert not txn.letting_go.purge(seq)
+    assert sql.execute("SELECT payload IS NULL FROM envelopes").fetchall() == [(0,)]
+
+
+async def test_history_goes_long_after_and_the_trace_still_tells(sql: Any, path: Path) -> None:
+    sent, kept = world.freeze_request(), world.freeze_request(case_id="EE-2")
+    stray = world.freeze_request(case_id="EE-3")
+    for each in (sent, kept):
+        with world.transaction(sql, node="de") as txn:
+            record(txn, each)
+            txn.matters.add_move(each.ref, State.REFUSED if each is sent else State.ASKED, each.ref)
+        with world.transaction(sql, node="de") as txn:
+            deliver(txn, each)
+    with world.transaction(sql, node="de") as txn:
+        txn._sql.execute("UPDATE deliveries SET state = 'delivered', attempts = 1 WHERE receipt_seq IS NOT NULL")
+        txn.state(world.say(pb.MILESTONE_REFUSED, stray, "de/node"))
+        txn.add_event(stray.ref, "envelope.refused")
+    policy = settings(payloads=[rule(days=0)], history_days=10)
+    for days, pruned in ((9, 0), (10, 1), (11, 1)):
+        async with keeping(path, policy, now=days * DAY) as keeper:
+            await keeper.look()
+            await keeper.look()
+        counts = "SELECT count(*) FROM events WHERE name = 'history.pruned'"
+        assert sql.execute(counts).fetchone() == (pruned,)
+    names = "SELECT name FROM events WHERE envelope_id = ? ORDER BY seq"
+    assert sql.execute(names, (sent.header.id,)).fetchall() == [("payload.purged",), ("history.pruned",)]
+    assert sql.execute(names, (kept.header.id,)).fetchall() == [("envelope.accepted",)]
+    assert sql.execute(names, (stray.header.id,)).fetchall() == []
+    # Those of `kept`: its own copy and that of its end.
+    assert sql.execute("SELECT count(*) FROM deliveries").fetchone() == (2,)
+    assert failed(path) == []
+    _, engine = open_store(path)
+    reader = Reader(engine)
+    (row,) = await reader.trace(sent.header.id)
+    assert {statement_of(each).milestone for each in row.receipts} == {pb.MILESTONE_ACCEPTED, pb.MILESTONE_DELIVERED}
+    (row,) = await reader.trace(stray.header.id)
+    assert [statement_of(each).milestone for each in row.receipts] == [pb.MILESTONE_REFUSED]
+    reader.close()
+
+
+def statement_of(receipt: pb.Receipt) -> pb.Statement:
+    return pb.Statement.FromString(receipt.statement)
+
+
+# Space.
+
+
+def size(sql: Any, path: Path) -> int:
+    sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path.stat().st_size
+
+
+def fill(sql: Any, megabytes: int) -> None:
+    with world.transaction(sql, node="de") as txn:
+        for _ in range(megabytes):
+            sent = world.freeze_request(body=bytes(1 << 20))
+            record(txn, sent)
+            txn._sql.execute("UPDATE deliveries SET state = 'delivered', attempts = 1 WHERE envelope_seq IS NOT NULL")
+            txn.state(world.say(pb.MILESTONE_DELIVERED, sent, "de/node", recipient=FOREIGN_CENTRAL), "ee/node")
+
+
+async def test_space_of_what_is_purged_is_given_back_while_the_node_serves(sql: Any, path: Path) -> None:
+    fill(sql, 8)
+    before = size(sql, path)
+    async with keeping(path, settings(payloads=[rule("ended", 0)])) as keeper:
+        await keeper.look()
+    assert size(sql, path) < before - (6 << 20)
+    assert sql.execute("PRAGMA freelist_count").fetchone()[0] <= KEPT_FREE_PAGES
+    assert failed(path) == []
+
+
+async def test_store_of_an_older_version_gives_space_back_once_it_is_compacted(sql: Any, path: Path) -> None:
+    sql.execute("PRAGMA auto_vacuum = NONE")
+    sql.execute("VACUUM")
+    fill(sql, 4)
+    policy = settings(payloads=[rule("ended", 0)])
+    async with keeping(path, policy) as keeper:
+        await keeper.look()
+    assert sql.execute("PRAGMA freelist_count").fetchone()[0] > KEPT_FREE_PAGES
+    size(sql, path)
+    before, after = compact(path)
+    assert after == size(sql, path) < before - (3 << 20)
+    with closing(open_store(path)[0]()) as opened:
+        assert opened.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+    assert failed(path) == []
+
+
+def test_new_store_is_made_to_give_space_back(sql: Any) -> None:
+    assert sql.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+    assert sql.execute("PRAGMA journal_mode").fetchone() == ("wal",)
