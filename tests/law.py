@@ -17,6 +17,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import errors_pb2
 from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway import afterwards, deliver, envelope, statement, timekeeper
@@ -227,6 +228,16 @@ class Countries:
             with self._transaction(home) as txn:
                 if txn.find(ref_of(header)) is not None:
                     self._settle(header, f"{here}/node", Event.REFUSE, txn)
+                    said = pb.Statement(
+                        envelope=ref_of(header),
+                        fingerprint=envelope.fingerprint(signed),
+                        milestone=pb.MILESTONE_REFUSED,
+                        issuer=f"{here}/node",
+                        at_us=txn.now_us,
+                        code=errors_pb2.ErrorCode.ValueType(refusal.code),
+                    )
+                    key = world.signing_key(said.issuer)
+                    txn.add_receipt(statement.issue([said], Address.of_node(here), key)[0], said)
                     afterwards.not_taken(header, txn)
         else:
             with self._transaction(self.nodes[header.sender[:2]]) as txn:

@@ -36,6 +36,7 @@ from gateway.identity import Role
 from gateway.policy import Policy
 from gateway.rules import ACTS_NEXT, CaseRule, Link, State, Step, Turn, Where
 from gateway.steps import STEPS
+from gateway.store import fsck
 from tests import law
 
 Key = tuple[str, str]
@@ -1026,6 +1027,10 @@ law = "always tested"
 """
 
 
+OF_MATTERS: Final = frozenset({fsck.Check.CITATIONS, fsck.Check.MOVES, fsck.Check.TURNS, fsck.Check.CLOCKS})
+"""What fsck can tell of these stores, in which nothing is signed. It shares no code with the judge above."""
+
+
 def walks(folder: Path, seeds: Sequence[int], steps: int, **policies: Policy) -> list[Walk]:
     """Walk at random, once a seed; what goes wrong is told with the way that led there."""
     done = []
@@ -1039,6 +1044,9 @@ def walks(folder: Path, seeds: Sequence[int], steps: int, **policies: Policy) ->
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}\n{walk.told()}") from error
         done.append(walk)
+        for code, node in walk.federation.nodes.items():
+            wrong = [each for each in fsck.check(node.connection, node=code) if each.check in OF_MATTERS and each.first]
+            assert not wrong, f"seed {seed}: {wrong}"
     return done
 
 

@@ -78,6 +78,15 @@ def test_root_is_that_of_the_reference_tree(size: int, root: str) -> None:
 
 
 @given(SIZES)
+def test_root_of_leaves_that_come_one_by_one_is_that_of_the_rfc(size: int) -> None:
+    assert merkle.root(iter(leaves(size))) == recursive_root(leaves(size)) == merkle.tree(leaves(size))[0]
+
+
+def test_root_of_nothing_is_the_hash_of_nothing() -> None:
+    assert merkle.root([]) == sha256(b"").digest()
+
+
+@given(SIZES)
 def test_tree_is_the_recursive_definition(size: int) -> None:
     hashes = leaves(size)
     root, paths = merkle.tree(hashes)

@@ -1,6 +1,7 @@
 """What may go and when; and that what goes is gone, while all that proves stays."""
 
 import asyncio
+import tomllib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
@@ -110,6 +111,16 @@ def test_history_goes_after_the_payload_and_the_case(found: Standing, goes: int 
 def test_policy_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         settings(**fields)
+
+
+def test_the_policy_in_the_documentation_says_what_it_says() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "retention.md").read_text()
+    policy = settings(**tomllib.loads(text.split("```toml\n")[1].split("```")[0])["retention"])
+    assert policy.is_on
+    assert [each.after for each in policy.payloads] == ["opened", "closed"]
+    assert policy.payloads[0].kinds == {DISCLOSURE, ids.KIND_EXECUTION_REPORT}
+    assert (policy.to_delete_days, policy.history_days, policy.pause_seconds) == (7, 3650, 3600)
+    assert not Retention().is_on
 
 
 # What is known.

@@ -91,7 +91,8 @@ def _check_accepted(file: File, books: Books, notes: Notes) -> None:
         notes.fail(Check.ACCEPTED, str(file), f"{accepted} acceptances of {books.me}")
     if file.is_pruned:
         return
-    stages = [passed for name, passed in file.events if name == "envelope.accepted"]
+    # Of the same name, and without stages, is the news that another node accepted it.
+    stages = [passed for name, passed in file.events if name == "envelope.accepted" and passed]
     if [tuple(stage.rpartition(":")[0] for stage in each.split()) for each in stages] != [STAGES]:
         notes.fail(Check.PATH, str(file), "no one event that says it passed each stage once, in order")
 
