@@ -310,6 +310,11 @@ async def test_what_breaks_a_promise_of_the_registry_is_found(
     assert check in failed(fsck.check(path, directory, node="ee"))
 
 
+def test_no_check_is_without_a_store_that_breaks_it() -> None:
+    assert {check for check, *_ in BROKEN} | {check for check, _ in REGISTRY} | {Check.ONE_END} == {*Check}
+    assert [check.number for check in Check] == [*range(1, len(Check) + 1)]
+
+
 # Where, and whether at all.
 
 
