@@ -141,8 +141,9 @@ BROKEN: list[tuple[Check, str, tuple[str, ...]]] = [
         "ee",
         (
             (
-                "INSERT INTO deliveries (receipt_seq, destination, case_id, state, attempts, next_attempt_at_us,"
-                " lease_holder, lease_until_us, last_error) SELECT receipt_seq, destination, case_id, state, attempts,"
+                "INSERT INTO deliveries (receipt_seq, destination, case_id, state, attempts, lane, next_attempt_at_us,"
+                " lease_holder, lease_until_us, last_error)"
+                " SELECT receipt_seq, destination, case_id, state, attempts, lane,"
                 " next_attempt_at_us, lease_holder, lease_until_us, last_error FROM deliveries WHERE seq ="
                 " (SELECT min(seq) FROM deliveries WHERE receipt_seq IS NOT NULL)"
             ),
