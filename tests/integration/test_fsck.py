@@ -25,7 +25,8 @@ from gateway.store.fsck.findings import MOST_SHOWN
 from tests import office, world
 from tests.federation import directory_of
 
-pytestmark = pytest.mark.integration
+# The demonstration is played in the time of the first test.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="session")
