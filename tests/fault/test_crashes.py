@@ -24,7 +24,7 @@ from gateway.errors import Failure
 from gateway.identity import Role
 from gateway.rules import State
 from tests.enrolling import REFRESH_SECONDS, REGISTRARS, REGISTRY, applied, approved, entered, invited, listed
-from tests.fault.nodes import KILLED, Nodes, nodes_of
+from tests.fault.nodes import IMPATIENT, KILLED, Nodes, nodes_of
 from tests.fault.tally import Tally
 from tests.fault.traffic import Name, Traffic, traffic_in
 from tests.federation import ports
@@ -139,9 +139,12 @@ def state(nodes: Nodes, code: str, name: Name) -> State | None:
 async def test_sigkill_while_a_step_that_expired_is_taken_back_leaves_it_taken_back_once(
     tmp_path: Path, stage: str, arm: str, tally: Tally
 ) -> None:
-    async with nodes_of(tmp_path / "fed") as nodes, traffic_in(nodes.fed) as traffic:
+    # No lease runs out while minutes pass: a copy that was leased then would be in doubt, and never expire by itself.
+    delivery = IMPATIENT.model_copy(update={"lease_seconds": 3600.0})
+    async with nodes_of(tmp_path / "fed", delivery=delivery) as nodes, traffic_in(nodes.fed) as traffic:
         (request,) = await traffic.request("ee", "de", "EE-1")
         await traffic.known()
+        await nodes.settled()
         stood = state(nodes, "ee", request)
         await nodes.stop("de")
         # Over a line that stood when de went, nobody could tell whether it arrived: only de may say that it expired.
