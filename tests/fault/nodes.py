@@ -109,6 +109,14 @@ class Nodes:
                 while self.ask(code, query)[0][0]:
                     await asyncio.sleep(0.02)
 
+    def on_the_way(self) -> dict[str, Sequence[tuple[Any, ...]]]:
+        """What is still on its way at each node, to where, how often it was tried, and what it met last."""
+        query = (
+            "SELECT destination, state, count(*), max(attempts), max(last_error), min(next_attempt_at_us),"
+            " max(lease_until_us) FROM deliveries WHERE state NOT IN ('delivered', 'refused', 'expired') GROUP BY 1, 2"
+        )
+        return {code: self.ask(code, query) for code in self.running}
+
     def ask(self, code: str, query: str) -> Sequence[tuple[Any, ...]]:
         """Read a node's store, whatever state the node is in."""
         connection = sqlite.connect(f"file:{self.fed.store(code)}?mode=ro", uri=True, timeout=10)

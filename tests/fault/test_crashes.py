@@ -87,8 +87,12 @@ def died(nodes: Nodes, code: str, tally: Tally) -> None:
 
 async def reckoned(nodes: Nodes, traffic: Traffic, tally: Tally) -> None:
     """Let all come to its end, and have it judged."""
-    await traffic.known()
-    await nodes.settled()
+    try:
+        await traffic.known()
+        await nodes.settled()
+    except (AssertionError, TimeoutError) as error:
+        error.add_note(f"on the way: {nodes.on_the_way()}; died: {nodes.deaths}")
+        raise
     traffic.reckon(tally)
     for code in nodes.running:
         nodes.judged(code)
