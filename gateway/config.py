@@ -10,7 +10,16 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic import ValidationError as PydanticError
 from rogatory.v1 import identifiers_pb2 as ids
 
@@ -23,6 +32,10 @@ ENVELOPE_ALLOWANCE: Final = 128 << 10
 
 # Envelopes and receipts of one frame between nodes, 64 of each.
 MAX_RELAYED_ITEMS: Final = 128
+
+
+DATABASES: Final = ("postgresql://", "postgres://")
+"""How the address of a database begins."""
 
 
 class _Settings(BaseModel):
@@ -83,6 +96,13 @@ class NodeAllowance(Allowance):
     queries_per_second: int = Field(default=200, ge=1, le=1_000_000)
     burst_queries: int = Field(default=2_000, ge=1, le=1_000_000)
     envelopes_at_once: int = Field(default=512, ge=128, le=1 << 16)
+
+
+def _store(value: object) -> object:
+    """Return a store's place: the address of a database as a string, a file as a path."""
+    if not isinstance(value, str | Path):
+        raise ValueError("a file or the address of a database is wanted")  # noqa: TRY004  pydantic's way
+    return value if isinstance(value, str) and value.startswith(DATABASES) else Path(value)
 
 
 def _caller(value: object) -> object:
@@ -266,8 +286,11 @@ class NodeConfig(_Settings):
 
     node: str = Field(pattern=r"^[a-z]{2}$")
     listen: str = Field(pattern=r"^.+:[0-9]{1,5}$")
+    # Processes behind that address, over one store.
+    workers: int = Field(default=1, ge=1, le=64)
     directory: DirectorySource
-    store: Path
+    # A file of SQLite's; or `postgresql://USER@HOST,HOST/DATABASE?passfile=...`, see docs/postgresql.md.
+    store: Annotated[Path | str, PlainValidator(_store)]
     # Of these and the one in the hardware token, the newest that the directory lists as valid signs.
     signing_keys: tuple[Path, ...] = ()
     hsm: Hsm | None = None
@@ -285,6 +308,25 @@ class NodeConfig(_Settings):
     telemetry: Telemetry = Telemetry()
     registry: Registry | None = None
     publisher: Publisher | None = None
+
+    @property
+    def store_file(self) -> Path:
+        """The file of the store.
+
+        Raises:
+            Refusal: BAD_CONFIG, a database server keeps it, and has tools of its own.
+        """
+        if not isinstance(self.store, Path):
+            detail = "this is for a store in a file; of a database server's, see docs/postgresql.md"
+            raise Refusal(ErrorCode.BAD_CONFIG, detail, "store")
+        return self.store
+
+    @model_validator(mode="after")
+    def _one_process_has_an_office(self) -> Self:
+        """Lists and the directory are signed anew by one process; the others of its node have other settings."""
+        if self.workers > 1 and (self.registry is not None or self.publisher is not None):
+            raise ValueError("workers: a process with [registry] or [publisher] is one alone; run others beside it")
+        return self
 
     @model_validator(mode="after")
     def _quotas_are_of_callers(self) -> Self:

@@ -153,7 +153,7 @@ def check_node(
     """
     if not 0 < int(config.listen.rpartition(":")[2]) <= _MAX_PORT:
         raise _bad("listen", f"a port is 1 to {_MAX_PORT}")
-    if config.store.is_dir():
+    if isinstance(config.store, Path) and config.store.is_dir():
         raise _bad("store", f"{config.store} is a folder, not a file")
     now = clock()
     trusted = client.load(config.directory, now)
@@ -218,7 +218,7 @@ def fit_node(
         expires=certificate.leaf.not_valid_after_utc,
         directory_expires=trusted.expires,
         warnings=(
-            *_folder_warnings(config.store.parent, "store"),
+            *(_folder_warnings(config.store.parent, "store") if isinstance(config.store, Path) else ()),
             *_key_warnings(listed, now, "signing key"),
             *_end_warnings(certificate.leaf.not_valid_after_utc, now, "certificate"),
             *_policy_warnings(holdings.policy, directory),

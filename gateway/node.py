@@ -192,10 +192,15 @@ class Node:
         self._start(upkeep.run())
         self._start(self._hear_others())
         self._start(self._sweep(writer, scribe))
-        if config.retention.is_on:
-            keeper = Keeper(config.retention, str(me), writer, reader, self._steady, config.delivery.sweep_seconds)
-            self._start(keeper.run())
+        self._let_go(writer, reader)
+        self._start(connect.listen(self._bell.ring_of_others))
         return port
+
+    def _let_go(self, writer: Writer, reader: Reader) -> None:
+        retention, pause = self._config.retention, self._config.delivery.sweep_seconds
+        if retention.is_on:
+            me = str(Address.of_node(self._config.node))
+            self._start(Keeper(retention, me, writer, reader, self._steady, pause).run())
 
     async def stop(self) -> None:
         """Take no more calls, finish those in work, give back what is leased, close the store."""
@@ -423,7 +428,8 @@ def _server_options(config: NodeConfig) -> Sequence[tuple[str, int]]:
         ("grpc.max_receive_message_length", config.limits.max_frame_bytes + WIRE_ALLOWANCE),
         ("grpc.max_concurrent_streams", 1024),
         ("grpc.max_metadata_size", 16 << 10),
-        ("grpc.so_reuseport", 0),
+        # Otherwise whoever takes our port by mistake would take our callers too.
+        ("grpc.so_reuseport", int(config.workers > 1)),
         *transport.keepalive(),
         # Who asks more often than four times as we do is no client of ours.
         ("grpc.http2.min_ping_interval_without_data_ms", round(transport.KEEPALIVE_SECONDS * 250)),

@@ -168,7 +168,7 @@ class Path:
             _keep_order(journeys)
             await turn.come()
             with self._tracer.start_as_current_span("rogatory.commit"):
-                settled = self._writer.write(lambda txn: [self._settle(j, peer, txn, directory) for j in journeys])
+                settled = self._writer.write(lambda txn: self._settle_all(journeys, peer, txn, directory))
                 turn.end()
                 outcomes = await settled
         self._watch("answering")
@@ -196,6 +196,12 @@ class Path:
                 self._watch("verified")
             except GatewayError as error:
                 journey.error = error
+
+    def _settle_all(
+        self, journeys: Sequence[Journey], peer: Peer, txn: Transaction, directory: Directory
+    ) -> list[Pending | pb.Receipt | GatewayError]:
+        txn.expect(ref_of(journey.verified.header) for journey in journeys if journey.verified is not None)
+        return [self._settle(journey, peer, txn, directory) for journey in journeys]
 
     def _settle(
         self, journey: Journey, peer: Peer, txn: Transaction, directory: Directory

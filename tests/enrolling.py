@@ -19,6 +19,7 @@ from gateway.clock import Clock, system_clock
 from gateway.errors import GatewayError
 from gateway.identity import Address, Role
 from gateway.trust import development
+from tests import stores
 from tests.federation import DELIVERY, Federation, ports, running
 
 LEI = "529900T8BM49AURSDO55"
@@ -46,6 +47,7 @@ async def registering(
         registry=REGISTRY | (registry or {}),
         refresh_seconds=REFRESH_SECONDS,
     )
+    stores.move(summary, ("ee", "de"))
     async with running(Federation(summary, clock, {}, {}), start) as made:
         yield made
 

@@ -38,6 +38,7 @@ from gateway.errors import ErrorCode
 from gateway.node import Node, unwatched
 from gateway.registry.certify import Authority
 from gateway.trust import client, development
+from tests import stores
 
 # As production, but impatient.
 DELIVERY = Delivery(
@@ -214,8 +215,14 @@ class Federation:
         """Publish a changed directory, signed by all who must; who starts from now on has it."""
         development.sign_anew(self.summary.folder, directory, self.clock())
 
-    def store(self, code: str) -> Path:
-        return self.summary.folder / code / "store" / "node.db"
+    def store(self, code: str) -> stores.Place:
+        return stores.of(self.summary.config(f"{code}/node"))
+
+    def file(self, code: str) -> Path:
+        """The store of a node, which must be a file."""
+        store = self.store(code)
+        assert isinstance(store, Path)
+        return store
 
     async def start(self, code: str) -> Node:
         loaded = material.load_node(self.summary.config(f"{code}/node"), self.clock)
@@ -279,6 +286,7 @@ async def federation(
 ) -> AsyncIterator[Federation]:
     """Run a federation, by default of ee and de; everything is stopped at the end."""
     summary = init_federation(folder, nodes, ports(len(nodes)), made_at or clock(), delivery=delivery, limits=limits)
+    stores.move(summary, nodes)
     async with running(Federation(summary, clock, {}, {}, watch, provider, elapsed=elapsed), start) as made:
         yield made
 

@@ -3,12 +3,10 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing
-from pathlib import Path
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc.aio
-import pysqlite3.dbapi2 as sqlite
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import relay_pb2 as relay
@@ -20,6 +18,7 @@ from gateway.deliver import FRAME_ITEMS
 from gateway.errors import GatewayError
 from gateway.identity import Address
 from gateway.statement import issue
+from tests import stores
 from tests.federation import DELIVERY, Federation, ref
 
 # Nobody gives up for want of an answer while a test holds it back.
@@ -95,17 +94,15 @@ async def holding_node(fed: Federation, there: HoldingNode | None = None) -> Asy
         await server.stop(0)
 
 
-def counted(store: Path, query: str, *values: object) -> int:
+def counted(store: stores.Place, query: str) -> int:
     """Ask a store that may be in use."""
-    with closing(sqlite.connect(f"file:{store}?mode=ro", uri=True, timeout=10)) as opened:
-        return int(opened.execute(query, values).fetchone()[0] or 0)
+    return int(stores.rows(store, query)[0][0] or 0)
 
 
-def states(store: Path) -> Counter[str]:
+def states(store: stores.Place) -> Counter[str]:
     """How many deliveries to other nodes are in which state."""
-    with closing(sqlite.connect(f"file:{store}?mode=ro", uri=True, timeout=10)) as opened:
-        rows = opened.execute("SELECT state FROM deliveries WHERE destination LIKE '%/node' AND envelope_seq > 0")
-        return Counter(state for (state,) in rows)
+    query = "SELECT state FROM deliveries WHERE destination LIKE '%/node' AND envelope_seq > 0"
+    return Counter(state for (state,) in stores.rows(store, query))
 
 
 async def submit(fed: Federation, made: Sequence[pb.SignedEnvelope]) -> None:

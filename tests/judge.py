@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-import pysqlite3.dbapi2 as sqlite
 from rogatory.v1 import envelope_pb2 as pb
 
 from gateway import merkle, statement
 from gateway.directory import Directory
+from tests import stores
 
 
 @dataclass(frozen=True)
@@ -24,21 +24,25 @@ class Verdict:
     ends: Counter[str]
 
 
-def judge(store: Path, node: str, directory: Directory, *, all_final: bool = True) -> Verdict:
+def judge(store: stores.Place, node: str, directory: Directory, *, all_final: bool = True) -> Verdict:
     """Check one node's store; AssertionError names the promise that was broken.
 
     Args:
-        store: its database file; the node need not be stopped.
+        store: its file or database; the node need not be stopped.
         node: its code.
         directory: public keys.
         all_final: whether nothing may be on its way any more.
     """
-    connection = sqlite.connect(f"file:{store}?mode=ro", uri=True)
+    connection = stores.connect(store)
     try:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",), "the database is damaged"
+        # All of one moment, while the node goes on.
+        connection.execute("BEGIN" if isinstance(store, Path) else "BEGIN ISOLATION LEVEL REPEATABLE READ")
+        if isinstance(store, Path):
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",), "the database is damaged"
         envelopes = connection.execute("SELECT seq, sender, id, fingerprint, header FROM envelopes").fetchall()
         receipts = connection.execute("SELECT seq, sender, id, statement, signature FROM receipts").fetchall()
         log = connection.execute("SELECT leaf_hash, envelope_seq, receipt_seq FROM log_entries").fetchall()
+        positions = connection.execute("SELECT min(position), max(position), count(*) FROM log_entries").fetchone()
         states = connection.execute("SELECT envelope_seq, receipt_seq, state FROM deliveries").fetchall()
         moved = connection.execute(
             "SELECT envelope_seq FROM moves UNION SELECT cause_seq FROM moves WHERE cause_seq IS NOT NULL"
@@ -64,6 +68,7 @@ def judge(store: Path, node: str, directory: Directory, *, all_final: bool = Tru
     logged = {("e", e) if e is not None else ("r", r): leaf for leaf, e, r in log}
     assert logged == leaves, "the log and the records differ"
     assert len(log) == len(leaves), "something is logged twice"
+    assert positions in {(1, len(log), len(log)), (None, None, 0)}, "the log has a gap"
     assert len({sha256(raw).digest() for _, _, _, raw, _ in receipts}) == len(receipts), "a receipt is kept twice"
 
     # What follows from an envelope is there together with it, or not at all.

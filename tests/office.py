@@ -9,7 +9,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import pysqlite3.dbapi2 as sqlite
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from nacl.public import PrivateKey
@@ -37,7 +36,7 @@ from gateway.transport import TlsIdentity
 from gateway.trust.client import Trusted
 from gateway.trust.lists import SignedList
 from gateway.trust.roles import RoleAge
-from tests import world
+from tests import stores, world
 from tests.world import NOW
 
 FEDERATION = world.DIRECTORY.federation
@@ -241,7 +240,7 @@ class Bench:
 
     def rows(self) -> dict[str, list[Any]]:
         """Return all that the registry keeps, by table."""
-        with closing(sqlite.connect(str(self.folder / "node.db"))) as opened:
+        with closing(stores.connect(self.material.config.store)) as opened:
             return {table: opened.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}
 
     def entry(self, address: str) -> ParticipantEntry:
@@ -289,7 +288,7 @@ def config(folder: Path, **registry: Any) -> NodeConfig:
             "node": "ee",
             "listen": "127.0.0.1:1",
             "directory": {"root": folder / "root.json", "repository": str(folder), "cache": folder / "cache"},
-            "store": folder / "node.db",
+            "store": stores.place(folder / "node.db"),
             "certificate": folder / "node.pem",
             "tls_key": folder / "node.key",
             "registry": {**settings, "listen": "127.0.0.1:2", **registry},

@@ -12,6 +12,7 @@ from pathlib import Path
 from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock
 from gateway.config import Delivery
+from tests import stores
 from tests.federation import DELIVERY, Federation, ports
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +73,11 @@ class Processes:
     running: dict[str, Serving] = field(default_factory=dict)
 
     async def start(self, code: str) -> Serving:
-        process = await rogatory("serve", "--config", str(self.fed.summary.config(f"{code}/node")))
+        return await self.start_with(code, self.fed.summary.config(f"{code}/node"))
+
+    async def start_with(self, code: str, settings: Path) -> Serving:
+        """Start a process with those settings, and know it by that name."""
+        process = await rogatory("serve", "--config", str(settings))
         assert process.stdout is not None
         serving = Serving(process, "")
         serving.reading.append(asyncio.create_task(serving.read_errors()))
@@ -94,6 +99,7 @@ async def processes(
 ) -> AsyncIterator[Processes]:
     """Make ee and de and start them; `settings` is appended to both nodes' files."""
     summary: Summary = init_federation(folder, ["ee", "de"], ports(2), system_clock(), delivery=delivery)
+    stores.move(summary, ("ee", "de"))
     for code in ("ee", "de"):
         with summary.config(f"{code}/node").open("a") as file:
             file.write(settings)

@@ -30,6 +30,7 @@ from gateway.directory import Directory, Instrument, KeyEntry, NodeEntry, Partic
 from gateway.identity import Address, Role
 from gateway.receive import receive
 from gateway.store import Transaction, schema
+from gateway.store.sqlite import SqliteConnection
 from gateway.verify import VerifiedEnvelope, verify
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -202,7 +203,7 @@ def verified(sent: Sent, here: str, directory: Directory = DIRECTORY, now: datet
 
 def memory_store() -> Any:
     """Return a connection to an empty store that is nowhere but in memory."""
-    connection = sqlite.connect(":memory:", isolation_level=None)
+    connection = sqlite.connect(":memory:", isolation_level=None, factory=SqliteConnection)
     engine = create_engine("sqlite://", creator=lambda: connection, module=sqlite, poolclass=StaticPool)
     schema.metadata.create_all(engine)
     return connection
@@ -212,14 +213,14 @@ def memory_store() -> Any:
 def transaction(connection: Any, now: datetime = NOW, node: str = "ee") -> Iterator[Transaction]:
     """Commit one transaction as the writer does."""
     txn = Transaction(connection, to_micros(now), f"{node}/node")
-    connection.execute("BEGIN IMMEDIATE")
+    connection.begin()
     try:
         yield txn
         txn.sign(lambda said: statement.issue(said, Address.of_node(node), signing_key(f"{node}/node")))
     except BaseException:
-        connection.execute("ROLLBACK")
+        connection.abandon()
         raise
-    connection.execute("COMMIT")
+    connection.end(())
 
 
 @contextmanager

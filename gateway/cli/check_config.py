@@ -22,7 +22,7 @@ from gateway import material
 from gateway.cli import output, passphrases
 from gateway.config import DirectorySource, NodeConfig, ParticipantConfig, load
 from gateway.errors import ErrorCode, GatewayError, Refusal
-from gateway.store import open_store
+from gateway.store import open_store, probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,14 @@ def is_node(file: Path) -> bool:
     return "node" in settings
 
 
-def _probe_store(path: Path) -> None:
-    """Open a store beside the one at `path`: proves SQLite's version, the folder and its file system."""
+def _probe_store(path: Path | str) -> None:
+    """Open a store beside the one at `path`: proves SQLite's version, the folder and its file system.
+
+    Of a database, only whether it can be reached and is safe.
+    """
+    if isinstance(path, str):
+        probe(path)
+        return
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
         raise Refusal(ErrorCode.BAD_CONFIG, f"the store {path} cannot be written", "store")
     try:

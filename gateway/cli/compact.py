@@ -10,7 +10,7 @@ import click
 
 from gateway.cli import output
 from gateway.config import NodeConfig, load
-from gateway.store.connection import compact
+from gateway.store.sqlite import compact
 
 
 @click.command(epilog="\b\nExample:\n  rogatory compact --config fed/ee/node.toml")
@@ -18,7 +18,7 @@ from gateway.store.connection import compact
 @output.json_option
 def command(config: Path, as_json: bool) -> None:
     """Rewrite the store of a node that is stopped."""
-    store = load(NodeConfig, config).store
+    store = load(NodeConfig, config).store_file
     before, after = compact(store)
     if as_json:
         output.emit_json({"store": str(store), "before": before, "after": after})

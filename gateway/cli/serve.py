@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from gateway import config, material
+from gateway.cli import workers
 from gateway.clock import Clock, system_clock
 from gateway.config import NodeConfig
 from gateway.errors import ErrorCode, Refusal
@@ -46,13 +47,17 @@ class JsonLines(logging.Formatter):
     "--config", "path", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The node's settings."
 )
 @click.option("--after-restore", is_flag=True, help="Serve from a store that was restored; see docs/retention.md.")
-def command(path: Path, after_restore: bool) -> None:
-    """Run a gateway process of a node until SIGTERM or SIGINT."""
+@click.option("--worker", is_flag=True, hidden=True, help="Be one of `workers`; end with standard input.")
+@click.pass_context
+def command(ctx: click.Context, path: Path, after_restore: bool, worker: bool) -> None:
+    """Run the gateway processes of a node, one or `workers`, until SIGTERM or SIGINT."""
     write_diagnostics()
     loaded = _load(path)
-    for warning in loaded.warnings:
+    for warning in () if worker else loaded.warnings:
         logging.getLogger("gateway").warning(warning)
-    asyncio.run(serve(loaded, after_restore=after_restore))
+    if loaded.config.workers > 1 and not worker:
+        ctx.exit(asyncio.run(workers.run(path, loaded.config, after_restore=after_restore)))
+    asyncio.run(serve(loaded, after_restore=after_restore, with_parent=worker))
 
 
 def write_diagnostics() -> None:
@@ -75,11 +80,19 @@ def _load(path: Path) -> material.NodeMaterial:
     return material.check_node(settings, path=path)
 
 
-async def serve(loaded: material.NodeMaterial, clock: Clock = system_clock, *, after_restore: bool = False) -> None:
-    """Run a node until SIGTERM or SIGINT, and say when it takes calls."""
+async def serve(
+    loaded: material.NodeMaterial,
+    clock: Clock = system_clock,
+    *,
+    after_restore: bool = False,
+    with_parent: bool = False,
+) -> None:
+    """Run a node until SIGTERM or SIGINT, or until its parent is gone, and say when it takes calls."""
     node = Node(loaded.config, loaded, clock=clock, after_restore=after_restore)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    if with_parent:
+        _end_with_parent(loop, stop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
@@ -92,3 +105,13 @@ async def serve(loaded: material.NodeMaterial, clock: Clock = system_clock, *, a
             failed.result()
     finally:
         await node.stop()
+
+
+def _end_with_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Stop when standard input ends: nobody writes there, and it ends when whoever holds its other end is gone."""
+
+    def ended() -> None:
+        loop.remove_reader(sys.stdin.fileno())
+        stop.set()
+
+    loop.add_reader(sys.stdin.fileno(), ended)

@@ -58,6 +58,13 @@ class Bell:
             for event in self._waiting.get(destination, ()):
                 event.set()
 
+    def ring_of_others(self, destinations: set[str] | None) -> None:
+        """Ring for what another process has committed; None: it might be anything."""
+        if destinations is None:
+            self.ring_all()
+        else:
+            self.ring(destinations)
+
     def ring_all(self) -> None:
         """Wake everybody."""
         self.ring(set(self._waiting))

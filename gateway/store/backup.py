@@ -127,11 +127,11 @@ def make(settings: NodeConfig, settings_file: Path, folder: Path, now: datetime,
         Refusal: BAD_CONFIG, there is no store, or `folder` is there or cannot be made.
         Failure: STORE, it cannot be read now.
     """
-    if not settings.store.is_file():
-        raise Refusal(ErrorCode.BAD_CONFIG, f"no store {settings.store}", "store")
+    if not settings.store_file.is_file():
+        raise Refusal(ErrorCode.BAD_CONFIG, f"no store {settings.store_file}", "store")
     try:
         folder.mkdir(mode=0o700)
-        _copy_store(settings.store, folder / STORE, progress)
+        _copy_store(settings.store_file, folder / STORE, progress)
         entries = [_entry(folder, STORE)]
         _write(folder / SETTINGS, _pieces(settings_file))
         entries.append(_entry(folder, SETTINGS))
@@ -179,7 +179,7 @@ def restore(
     for entry in manifest.files:
         if _entry(folder, entry.name) != entry:
             raise _bad(f"{entry.name} is not the one that was backed up")
-    with _draft(settings.store) as draft:
+    with _draft(settings.store_file) as draft:
         _write(draft, _pieces(folder / STORE))
         connect, engine = open_store(draft)
         engine.dispose()
@@ -196,8 +196,8 @@ def restore(
             _put_back(folder, tree, manifest)
         _sync(draft)
         # A hard link, not a rename, which would silently replace what has come there meanwhile.
-        os.link(draft, settings.store)
-    private_files.sync_folder(settings.store.parent)
+        os.link(draft, settings.store_file)
+    private_files.sync_folder(settings.store_file.parent)
     return manifest, findings
 
 
@@ -266,7 +266,7 @@ def _not_included(settings: NodeConfig) -> dict[str, tuple[str, ...]]:
 
 
 def _check_free(settings: NodeConfig) -> None:
-    store = settings.store
+    store = settings.store_file
     for path in (store, *(store.with_name(store.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
         if path.exists():
             raise Refusal(ErrorCode.BAD_CONFIG, f"{path} is there: nothing is overwritten, move it away", "store")

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import pysqlite3.dbapi2 as sqlite
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
@@ -223,7 +222,7 @@ class LettingGo(LettingGoView):
 
         PostgreSQL's autovacuum makes space usable again by itself, and so needs none of this.
         """
-        if not isinstance(self._sql, sqlite.Connection):
+        if not self._sql.is_file:
             return 0
         free = int(self._sql.execute("PRAGMA freelist_count").fetchone()[0])
         if free <= KEPT_FREE_PAGES:
@@ -237,7 +236,7 @@ class _Overwriting:
     """While it lasts, SQLite overwrites what is removed with zeros; PostgreSQL has nothing of the kind."""
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401  pysqlite3 has no types
-        self._sql = connection if isinstance(connection, sqlite.Connection) else None
+        self._sql = connection if connection.is_file else None
 
     def __enter__(self) -> None:
         if self._sql is not None:

@@ -19,6 +19,7 @@ from rogatory.v1 import measures_pb2 as measures
 from gateway.identity import Address
 from gateway.rules import FINAL, ClockRule, Named, State
 from gateway.steps import RUNS_OUT
+from gateway.store.rows import Names, Rows
 
 MAX_CHAIN: Final = 16
 """Links of a chain that are followed at most."""
@@ -38,7 +39,7 @@ class Stage(StrEnum):
     RAN_OUT = "ran out"
 
 
-OPEN_STAGES: Final = (Stage.RUNNING, Stage.PAUSED, Stage.OVERDUE)
+OPEN_STAGES: Final[tuple[Stage, ...]] = (Stage.RUNNING, Stage.PAUSED, Stage.OVERDUE)
 
 # SQLite takes an index with a condition only if a query says that very condition.
 OPEN_SQL: Final = "stage IN (" + ", ".join(f"'{stage}'" for stage in OPEN_STAGES) + ")"
@@ -218,13 +219,17 @@ class MatterRecord(MatterView):
     """What may be asked and changed, inside one transaction of the writer.
 
     Args:
-        connection: the writer's.
-        now_us: the time of the transaction.
+        rows: those of the transaction.
+        names: of what was recorded in it.
+        now_us: its time.
     """
 
-    def __init__(self, connection: Any, now_us: int) -> None:  # noqa: ANN401  pysqlite3 has no types
-        super().__init__(connection)
+    def __init__(self, rows: Rows, names: Names, now_us: int) -> None:
+        super().__init__(rows)
         self.now_us = now_us
+        self._rows = rows
+        self._names = names
+        self._running: set[tuple[int | None, ClockRule]] = set()
         self._some_are_over: bool | None = None
 
     def some_are_over(self) -> bool:
@@ -233,9 +238,10 @@ class MatterRecord(MatterView):
             self._some_are_over = bool(self._one(_SOME_ARE_OVER, self.now_us)[0])
         return self._some_are_over
 
-    def know(self, header: pb.Header, number: int) -> None:
-        """Remember the number of an envelope that has just been recorded."""
-        self._numbers[header.sender, header.id] = number
+    def number(self, ref: Named) -> int | None:
+        """Return the number of a recorded envelope; None if it is not recorded here."""
+        new = self._names.get((ref.sender, ref.id))
+        return super().number(ref) if new is None else new.seq
 
     def forget(self) -> None:
         """Remember nothing any more: what was recorded may have been undone."""
@@ -259,10 +265,7 @@ class MatterRecord(MatterView):
             cause: the envelope that moved it, the matter's own when it begins; None: a time limit or a statement did.
             rule: of the time limit that did; 0 if none.
         """
-        self._sql.execute(
-            "INSERT INTO moves (envelope_seq, state, at_us, cause_seq, clock_rule) VALUES (?, ?, ?, ?, ?)",
-            (self.number(ref), state.value, self.now_us, self._number_of(cause), rule),
-        )
+        self._rows.add("moves", self.number(ref), state.value, self.now_us, self._number_of(cause), rule)
 
     def undo_moves(self, cause: ids.EnvelopeRef) -> list[ids.EnvelopeRef]:
         """Let each matter that an envelope moved last stand where it stood before; return which they are.
@@ -301,14 +304,14 @@ class MatterRecord(MatterView):
             next_at_us: when there is something to say, not after it is due; None: never, another node keeps it.
             cause: the envelope that makes it run.
         """
-        self.end_clocks(ref, (rule,), Stage.STOPPED, cause)
+        number, by = self.number(ref), self._number_of(cause)
+        # What was recorded a moment ago has no other.
+        if (ref.sender, ref.id) not in self._names or (number, rule) in self._running:
+            self.end_clocks(ref, (rule,), Stage.STOPPED, cause)
         if due_at_us <= self.now_us:
             self._some_are_over = None
-        self._sql.execute(
-            "INSERT INTO clocks (envelope_seq, rule, started_at_us, due_at_us, next_at_us, stage, by_seq, change)"
-            " VALUES (?, ?, ?, ?, ?, 'running', ?, 'started')",
-            (self.number(ref), rule, started_at_us, due_at_us, next_at_us, self._number_of(cause)),
-        )
+        self._running.add((number, rule))
+        self._rows.add("clocks", number, rule, started_at_us, due_at_us, next_at_us, "running", by, "started")
 
     def end_clocks(
         self,
@@ -388,10 +391,8 @@ class MatterRecord(MatterView):
         sender, recipient = (Address.parse(each) for each in (header.sender, header.recipients[0]))
         if sender.node == recipient.node:
             return
-        self._sql.executemany(
-            "INSERT INTO targets (token, envelope_seq) VALUES (?, ?)",
-            [(token, envelope_seq) for token in header.target_tokens],
-        )
+        for token in header.target_tokens:
+            self._rows.add("targets", token, envelope_seq)
 
     def _change(
         self,

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-import pysqlite3.dbapi2 as sqlite
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from sqlalchemy import Connection, Engine, func, or_, select, text, union
@@ -15,6 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway import rules
 from gateway.errors import ErrorCode, Failure
 from gateway.lifecycle import State
+from gateway.store.connection import asked
+from gateway.store.driver import TROUBLE
 from gateway.store.letting_go import LettingGoView
 from gateway.store.matters import ClockRow, MatterView, MoveRow
 from gateway.store.registry import RegistryView
@@ -141,7 +142,7 @@ class Reader:
 
         def work(connection: Connection) -> T:
             with connection.begin():
-                return ask(LettingGoView(connection.connection.driver_connection, me))
+                return ask(LettingGoView(asked(connection), me))
 
         return await self._run(work)
 
@@ -154,7 +155,7 @@ class Reader:
         try:
             with self._engine.connect() as connection:
                 yield connection
-        except (sqlite.Error, SQLAlchemyError) as error:
+        except (*TROUBLE, SQLAlchemyError) as error:
             detail = f"the store could not be read: {error}"
             raise Failure(ErrorCode.STORE, detail, retry_after=RETRY_SECONDS) from error
 
@@ -175,12 +176,12 @@ class Reader:
 
 def _ask_registry(connection: Connection, ask: Callable[[RegistryView], T]) -> T:
     with connection.begin():
-        return ask(RegistryView(connection.connection.driver_connection))
+        return ask(RegistryView(asked(connection)))
 
 
 def _ask_matters(connection: Connection, ask: Callable[[MatterView], T]) -> T:
     with connection.begin():
-        return ask(MatterView(connection.connection.driver_connection))
+        return ask(MatterView(asked(connection)))
 
 
 def _case(connection: Connection, view: MatterView, key: str) -> list[MatterRow]:

@@ -66,13 +66,13 @@ def take_up(connect: Callable[[], Any], now_us: int, *, told: bool) -> int | Non
         Refusal: BAD_CONFIG, it was restored and nobody said so.
     """
     with closing(connect()) as connection:
-        connection.execute("BEGIN IMMEDIATE")
+        connection.begin()
         try:
             doubted = _take_up(connection, now_us, told=told)
         except BaseException:
-            connection.execute("ROLLBACK")
+            connection.abandon()
             raise
-        connection.execute("COMMIT")
+        connection.end(())
         return doubted
 
 

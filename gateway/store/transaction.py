@@ -4,7 +4,7 @@ Only the writer makes one. Statements that a job wants signed are gathered, sign
 written in the same transaction, so no receipt leaves before it and what it is about are on disk.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,7 +12,6 @@ from hashlib import sha256
 from itertools import chain, islice
 from typing import Any, Final
 
-import pysqlite3.dbapi2 as sqlite
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
@@ -21,9 +20,11 @@ from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.lanes import Lane
 from gateway.lifecycle import Event, State
 from gateway.rules import Named
+from gateway.store.driver import NOT_TAKEN, Connection
 from gateway.store.letting_go import LettingGo
 from gateway.store.matters import MatterRecord
 from gateway.store.registry import RegistryRecord
+from gateway.store.rows import Names, Recorded, Rows
 from gateway.store.schema import PENDING_SQL
 
 _LEASED_SQL: Final = "(" + ", ".join(f"'{state.value}'" for state in sorted(lifecycle.LEASED, key=str)) + ")"
@@ -74,11 +75,17 @@ _HURRY: Final = f"""
     WHERE destination = ? AND case_id = ? AND state IN {PENDING_SQL} AND lane > ?
 """  # noqa: S608  as above
 
-_QUEUE_RECEIPT: Final = """
-    INSERT INTO deliveries (receipt_seq, destination, case_id, state, attempts, next_attempt_at_us, lease_holder,
-        lease_until_us, last_error, lane)
-    SELECT ?, ?, '', ?, 0, ?, '', 0, '', coalesce(min(d.lane), ?)
-    FROM envelopes e JOIN deliveries d ON d.envelope_seq = e.seq WHERE e.sender = ? AND e.id = ?
+_EXPECTED: Final = 64
+"""As many as one query asks for: a full frame."""
+_PRESENT: Final = f"SELECT sender, id FROM envelopes WHERE id IN ({', '.join('?' * _EXPECTED)})"  # noqa: S608  ours
+_SAID: Final = f"SELECT digest FROM receipts WHERE digest IN ({', '.join('?' * _EXPECTED)})"  # noqa: S608  ours
+_LANES: Final = f"""
+    SELECT e.sender, e.id, min(d.lane) FROM envelopes e JOIN deliveries d ON d.envelope_seq = e.seq
+    WHERE e.id IN ({", ".join("?" * _EXPECTED)}) GROUP BY e.sender, e.id
+"""  # noqa: S608  ours
+_RECEIPT: Final = """
+    INSERT INTO receipts (seq, sender, id, milestone, issuer, recipient, at_us, digest, statement, signature)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING RETURNING seq
 """
 
 
@@ -133,13 +140,19 @@ class Transaction:
     `matters` is where matters stand, in this transaction.
     """
 
-    def __init__(self, connection: Any, now_us: int, issuer: str) -> None:  # noqa: ANN401  pysqlite3 has no types
+    def __init__(self, connection: Connection, now_us: int, issuer: str) -> None:
         self.now_us = now_us
         self.wake: set[str] = set()
-        self.matters = MatterRecord(connection, now_us)
-        self._sql = connection
+        self._names: Names = {}
+        self._absent: set[tuple[str, str]] = set()
+        self._numbers: dict[str, int] = {}
+        # What runs on this may miss a row that waits; what runs on `_sql` may not.
+        self._connection = connection
+        self._sql = self._rows = Rows(connection)
+        self.matters = MatterRecord(self._rows, self._names, now_us)
         self._issuer = issuer
         self._pending: list[Pending] = []
+        self._leaves: list[tuple[bytes, int | None, int | None]] = []
 
     @property
     def registry(self) -> RegistryRecord:
@@ -155,8 +168,8 @@ class Transaction:
 
     def find(self, ref: ids.EnvelopeRef) -> pb.Header | None:
         """Return the header of a recorded envelope."""
-        row = self._one("SELECT header FROM envelopes WHERE sender = ? AND id = ?", ref.sender, ref.id)
-        return None if row is None else pb.Header.FromString(row[0])
+        row = self._named("header", ref)
+        return None if row is None else pb.Header.FromString(row)
 
     def citing(self, ref: Named, *kinds: ids.Kind.ValueType) -> Sequence[pb.Header]:
         """Return the headers of those kinds which cite an envelope, oldest first."""
@@ -189,8 +202,16 @@ class Transaction:
 
     def fingerprint(self, ref: ids.EnvelopeRef) -> bytes | None:
         """Return the fingerprint of a recorded envelope."""
-        row = self._one("SELECT fingerprint FROM envelopes WHERE sender = ? AND id = ?", ref.sender, ref.id)
-        return None if row is None else row[0]
+        return self._named("fingerprint", ref)
+
+    def expect(self, refs: Iterable[ids.EnvelopeRef]) -> None:
+        """Look up at once which of these are recorded: of those that are not, nobody need ask again one by one."""
+        names = [(ref.sender, ref.id) for ref in refs]
+        for start in range(0, len(names), _EXPECTED):
+            some = names[start : start + _EXPECTED]
+            wanted = [id_ for _, id_ in some] + [""] * (_EXPECTED - len(some))
+            found = {(sender, id_) for sender, id_ in self._connection.execute(_PRESENT, wanted)}
+            self._absent.update(name for name in some if name not in found)
 
     def acceptance(self, ref: ids.EnvelopeRef) -> "pb.Receipt | Pending":
         """Return the very receipt that was given when the envelope was recorded, even if that was a moment ago.
@@ -224,25 +245,23 @@ class Transaction:
     def add_envelope(self, signed: pb.SignedEnvelope, header: pb.Header, fingerprint: bytes) -> int:
         """Record an envelope, what it cites, its targets and its log entry; return its number."""
         proof = pb.SignedEnvelope(signatures=signed.signatures, slots=signed.slots).SerializeToString()
-        cursor = self._sql.execute(
-            "INSERT INTO envelopes (sender, id, recipient, kind, cited_seq, case_id, recorded_at_us, fingerprint,"
-            " header, proof, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                header.sender,
-                header.id,
-                header.recipients[0],
-                header.kind,
-                self.matters.number(header.cites[0]) if header.cites else None,
-                header.case_id,
-                self.now_us,
-                fingerprint,
-                signed.header,
-                proof,
-                signed.sealed_payload,
-            ),
+        seq = self._next("envelopes")
+        self._rows.add(
+            "envelopes",
+            seq,
+            header.sender,
+            header.id,
+            header.recipients[0],
+            header.kind,
+            self.matters.number(header.cites[0]) if header.cites else None,
+            header.case_id,
+            self.now_us,
+            fingerprint,
+            signed.header,
+            proof,
+            signed.sealed_payload,
         )
-        seq: int = cursor.lastrowid
-        self.matters.know(header, seq)
+        self._names[header.sender, header.id] = Recorded(seq, fingerprint, signed.header)
         self.matters.add_targets(seq, header)
         self._log(merkle.leaf_hash(fingerprint), envelope_seq=seq)
         return seq
@@ -262,11 +281,32 @@ class Transaction:
         """
         if lane is not Lane.ORDINARY and case_id:
             self._sql.execute(_HURRY, (lane.value, destination, case_id, lane.value))
-        self._sql.execute(
-            "INSERT INTO deliveries (envelope_seq, destination, case_id, state, attempts, next_attempt_at_us,"
-            " expires_at_us, lease_holder, lease_until_us, last_error, lane)"
-            " VALUES (?, ?, ?, ?, 0, ?, ?, '', 0, '', ?)",
-            (envelope_seq, destination, case_id, State.QUEUED.value, self.now_us, expires_at_us, lane.value),
+        self._queue(destination, lane, envelope_seq=envelope_seq, case_id=case_id, expires_at_us=expires_at_us)
+
+    def _queue(
+        self,
+        destination: str,
+        lane: int,
+        *,
+        envelope_seq: int | None = None,
+        receipt_seq: int | None = None,
+        case_id: str = "",
+        expires_at_us: int | None = None,
+    ) -> None:
+        self._rows.add(
+            "deliveries",
+            envelope_seq,
+            receipt_seq,
+            destination,
+            case_id,
+            State.QUEUED.value,
+            0,
+            self.now_us,
+            expires_at_us,
+            "",
+            0,
+            "",
+            lane,
         )
         self.wake.add(destination)
 
@@ -285,35 +325,17 @@ class Transaction:
             Refusal: BAD_RECEIPT, its issuer has stated another end of that copy before.
         """
         try:
-            cursor = self._sql.execute(
-                "INSERT INTO receipts (sender, id, milestone, issuer, recipient, at_us, digest, statement, signature)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING",
-                (
-                    statement.envelope.sender,
-                    statement.envelope.id,
-                    statement.milestone,
-                    statement.issuer,
-                    statement.recipient,
-                    statement.at_us,
-                    sha256(receipt.statement).digest(),
-                    receipt.statement,
-                    receipt.signature.SerializeToString(),
-                ),
-            )
-        except sqlite.IntegrityError as error:
+            row = self._one(_RECEIPT, *_receipt_row(self._next("receipts"), receipt, statement))
+        except NOT_TAKEN as error:
             raise Refusal(
                 ErrorCode.BAD_RECEIPT, f"{statement.issuer} has stated its end before", "milestone"
             ) from error
-        if cursor.rowcount == 0:
+        if row is None:
             return False
-        seq = cursor.lastrowid
-        self._log(merkle.leaf_hash(receipt.statement), receipt_seq=seq)
+        self._log(merkle.leaf_hash(receipt.statement), receipt_seq=row[0])
         if notify:
-            # In the lane of what it is about.
-            ref = statement.envelope
-            state, ordinary = State.QUEUED.value, Lane.ORDINARY.value
-            self._sql.execute(_QUEUE_RECEIPT, (seq, notify, state, self.now_us, ordinary, ref.sender, ref.id))
-            self.wake.add(notify)
+            name = _name(statement.envelope)
+            self._queue(notify, self._lanes([name]).get(name, Lane.ORDINARY), receipt_seq=row[0])
         return True
 
     def add_event(
@@ -328,11 +350,7 @@ class Transaction:
         stages: str = "",
     ) -> None:
         """Record that something happened to an envelope."""
-        self._sql.execute(
-            "INSERT INTO events (at_us, sender, envelope_id, name, actor, destination, code, detail, stages)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (self.now_us, ref.sender, ref.id, name, actor, destination, code, detail, stages),
-        )
+        self._rows.add("events", self.now_us, ref.sender, ref.id, name, actor, destination, code, detail, stages)
 
     # What is on its way.
 
@@ -385,7 +403,8 @@ class Transaction:
 
     def delivery(self, seq: int) -> DeliveryRow | None:
         """Return one delivery."""
-        row = self._one(
+        # Nobody knows the number of one that waits.
+        row = self._known(
             "SELECT d.destination, d.state, d.attempts, d.lease_holder, e.header, e.fingerprint FROM deliveries d"
             " LEFT JOIN envelopes e ON e.seq = d.envelope_seq WHERE d.seq = ?",
             seq,
@@ -435,32 +454,85 @@ class Transaction:
     @contextmanager
     def part(self) -> Iterator[None]:
         """Make what is done inside happen whole or not at all: written, gathered for signing and woken."""
-        pending, wake = len(self._pending), set(self.wake)
-        self._sql.execute("SAVEPOINT part")
+        pending, leaves, names = len(self._pending), len(self._leaves), len(self._names)
+        wake = set(self.wake)
+        self._rows.begin()
         try:
             yield
         except BaseException:
-            self._sql.execute("ROLLBACK TO part")
-            self._sql.execute("RELEASE part")
+            self._rows.undo()
             del self._pending[pending:]
+            del self._leaves[leaves:]
+            for name in list(self._names)[names:]:
+                del self._names[name]
             self.wake = wake
             self.matters.forget()
             raise
-        self._sql.execute("RELEASE part")
+        self._rows.keep()
 
     # For the writer alone.
 
     def sign(self, issue: Callable[[Sequence[pb.Statement]], Sequence[pb.Receipt]]) -> None:
-        """Sign all gathered statements together and record the receipts."""
-        if not self._pending:
-            return
-        receipts = issue([pending.statement for pending in self._pending])
-        for pending, receipt in zip(self._pending, receipts, strict=True):
-            self.add_receipt(receipt, pending.statement, pending.notify)
-            pending.receipt = receipt
+        """Sign all gathered statements together, record the receipts, and give all that is new its place in the log."""
+        if self._pending:
+            receipts = issue([pending.statement for pending in self._pending])
+            for pending, receipt in zip(self._pending, receipts, strict=True):
+                pending.receipt = receipt
+            self._add_own([(pending, receipt) for pending, receipt in zip(self._pending, receipts, strict=True)])
+        self._write_log()
+        self._rows.write()
+
+    def _add_own(self, signed: Sequence[tuple[Pending, pb.Receipt]]) -> None:
+        """Add our own receipts, each once: one that says the same at the same instant is the same."""
+        seen: set[bytes] = set()
+        digests = [sha256(receipt.statement).digest() for _, receipt in signed]
+        for start in range(0, len(digests), _EXPECTED):
+            some = digests[start : start + _EXPECTED]
+            padded = some + [b""] * (_EXPECTED - len(some))
+            seen.update(row[0] for row in self._sql.execute(_SAID, padded))
+        lanes_of = self._lanes([_name(pending.statement.envelope) for pending, _ in signed if pending.notify])
+        for (pending, receipt), digest in zip(signed, digests, strict=True):
+            if digest not in seen:
+                seen.add(digest)
+                seq = self._next("receipts")
+                self._rows.add("receipts", *_receipt_row(seq, receipt, pending.statement))
+                self._log(merkle.leaf_hash(receipt.statement), receipt_seq=seq)
+                if pending.notify:
+                    lane = lanes_of.get(_name(pending.statement.envelope), Lane.ORDINARY)
+                    self._queue(pending.notify, lane, receipt_seq=seq)
+
+    def _lanes(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Return the lanes in which envelopes travel: what is said of one goes in the same."""
+        found: dict[tuple[str, str], int] = {}
+        for start in range(0, len(names), _EXPECTED):
+            some = [id_ for _, id_ in names[start : start + _EXPECTED]]
+            padded = some + [""] * (_EXPECTED - len(some))
+            found.update({(sender, id_): lane for sender, id_, lane in self._sql.execute(_LANES, padded)})
+        return found
+
+    def _next(self, table: str) -> int:
+        """Return the number of the next row of a table: nobody else writes now."""
+        last = self._numbers.get(table)
+        if last is None:
+            (last,) = self._known(f"SELECT coalesce(max(seq), 0) FROM {table}")  # noqa: S608  our own word
+        self._numbers[table] = last + 1
+        return last + 1
+
+    def _named(self, column: str, ref: ids.EnvelopeRef) -> bytes | None:
+        """Return a column of a recorded envelope."""
+        name = ref.sender, ref.id
+        new = self._names.get(name)
+        if new is not None:
+            return new.header if column == "header" else new.fingerprint
+        if name in self._absent:
+            return None
+        row = self._known(f"SELECT {column} FROM envelopes WHERE id = ? AND sender = ?", ref.id, ref.sender)  # noqa: S608
+        return None if row is None else row[0]
 
     def _move(self, seq: int, was: State, state: State, assignments: str, *values: object) -> None:
-        cursor = self._sql.execute(
+        # Nothing that waits refers to it, nor can anybody know the number of one that waits.
+        self._rows.hold()
+        cursor = self._connection.execute(
             f"UPDATE deliveries SET state = ?, {assignments} WHERE seq = ? AND state = ?",  # noqa: S608  our own text
             (state.value, *values, seq, was.value),
         )
@@ -468,7 +540,7 @@ class Transaction:
             raise Failure(ErrorCode.STORE, f"delivery {seq} is no longer {was.value}")
 
     def _envelope(self, seq: int) -> tuple[pb.SignedEnvelope, bytes]:
-        header, proof, payload, fingerprint = self._one(
+        header, proof, payload, fingerprint = self._known(
             "SELECT header, proof, payload, fingerprint FROM envelopes WHERE seq = ?", seq
         )
         if payload is None:
@@ -479,14 +551,43 @@ class Transaction:
         return envelope, fingerprint
 
     def _receipt(self, seq: int) -> pb.Receipt:
-        statement, signature = self._one("SELECT statement, signature FROM receipts WHERE seq = ?", seq)
+        statement, signature = self._known("SELECT statement, signature FROM receipts WHERE seq = ?", seq)
         return pb.Receipt(statement=statement, signature=pb.Signature.FromString(signature))
 
     def _log(self, leaf: bytes, *, envelope_seq: int | None = None, receipt_seq: int | None = None) -> None:
-        self._sql.execute(
-            "INSERT INTO log_entries (leaf_hash, envelope_seq, receipt_seq) VALUES (?, ?, ?)",
-            (leaf, envelope_seq, receipt_seq),
-        )
+        self._leaves.append((leaf, envelope_seq, receipt_seq))
+
+    def _write_log(self) -> None:
+        """Append to the log: without a gap, whatever was undone, and in the order of commits."""
+        if not self._leaves:
+            return
+        (last,) = self._known("SELECT coalesce(max(position), 0) FROM log_entries")
+        for position, leaf in enumerate(self._leaves, last + 1):
+            self._rows.add("log_entries", position, *leaf)
+        self._leaves = []
+
+    def _known(self, sql: str, *values: object) -> Any:  # noqa: ANN401  pysqlite3 has no types
+        """Ask for what no row that waits can change."""
+        return self._connection.execute(sql, values).fetchone()
 
     def _one(self, sql: str, *values: object) -> Any:  # noqa: ANN401  pysqlite3 has no types
         return self._sql.execute(sql, values).fetchone()
+
+
+def _name(ref: ids.EnvelopeRef) -> tuple[str, str]:
+    return ref.sender, ref.id
+
+
+def _receipt_row(seq: int, receipt: pb.Receipt, statement: pb.Statement) -> tuple[Any, ...]:
+    return (
+        seq,
+        statement.envelope.sender,
+        statement.envelope.id,
+        statement.milestone,
+        statement.issuer,
+        statement.recipient,
+        statement.at_us,
+        sha256(receipt.statement).digest(),
+        receipt.statement,
+        receipt.signature.SerializeToString(),
+    )

@@ -3,7 +3,8 @@
 In: jobs, each a function of a `Transaction`. Out: each job's result, after the commit that holds its work. What
 arrives while one batch is being synced to disk makes the next batch, so batches grow with load by themselves.
 A job that raises is undone alone; a commit that fails fails every job of its batch, and none of them happened. The
-next batch tries again with a new connection: when the disk or the database is back, so is the writer.
+next batch tries again with a new connection: when the disk or the database is back, so is the writer. Where rows are
+not taken, the jobs of a batch run again one by one: a job does the same when it runs again.
 """
 
 import asyncio
@@ -14,11 +15,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-import pysqlite3.dbapi2 as sqlite
 from rogatory.v1 import envelope_pb2 as pb
 
 from gateway.clock import Clock, to_micros
 from gateway.errors import ErrorCode, Failure, GatewayError
+from gateway.store.driver import NOT_TAKEN, TROUBLE, Connection
 from gateway.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class Writer:
 
     def __init__(
         self,
-        connect: Callable[[], Any],
+        connect: Callable[[], Connection],
         issue: Callable[[Sequence[pb.Statement]], Sequence[pb.Receipt]],
         *,
         issuer: str,
@@ -99,7 +100,7 @@ class Writer:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
-    def _run(self, connection: Any) -> None:  # noqa: ANN401  untyped
+    def _run(self, connection: Connection | None) -> None:
         try:
             while (batch := self._gather()) is not None:
                 connection = self._commit(connection, batch)
@@ -124,20 +125,30 @@ class Writer:
             batch.append(more)
         return batch
 
-    def _commit(self, connection: Any, batch: list[tuple[Job, asyncio.Future[Any]]]) -> Any:  # noqa: ANN401  untyped
+    def _commit(self, connection: Connection | None, batch: list[tuple[Job, asyncio.Future[Any]]]) -> Connection | None:
         """Do a batch; return the connection for the next one, None if that has to be a new one."""
         outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         wake: set[str] = set()
         try:
             connection = connection or self._connect()
-            txn = Transaction(connection, to_micros(self._clock()), self._issuer)
-            connection.execute("BEGIN IMMEDIATE")
+            connection.begin()
             connection.check()
+            # Here, not before: it may have waited for other processes, and theirs came first.
+            txn = Transaction(connection, to_micros(self._clock()), self._issuer)
             for job, future in batch:
                 outcomes.append((future, *_run_alone(txn, job)))
             txn.sign(self._issue)
             self._watch("signed")
-            connection.execute("COMMIT")
+            connection.end(txn.wake)
+        except NOT_TAKEN as error:
+            _give_up(connection)
+            connection = None
+            if len(batch) > 1:
+                # Rows are written together, so nobody can say whose were not taken: let each job stand alone.
+                for each in batch:
+                    connection = self._commit(connection, [each])
+                return connection
+            outcomes = [(batch[0][1], None, _not_taken(error))]
         except Exception as error:  # noqa: BLE001  whatever it is, those who wait must hear of it and the thread go on
             detail = error.detail if isinstance(error, GatewayError) else str(error)
             failure = Failure(ErrorCode.STORE, f"the store could not be written: {detail}", retry_after=RETRY_SECONDS)
@@ -163,26 +174,30 @@ class Writer:
             self._on_commit(wake)
 
 
-def _give_up(connection: Any) -> None:  # noqa: ANN401  untyped
+def _give_up(connection: Connection | None) -> None:
     """Undo what a connection has begun, and close it: it may have a file open that is no longer the store.
 
     SQLite sees that too, and then leaves the log beside the database alone: it may be another one's.
     """
     if connection is not None:
-        with contextlib.suppress(sqlite.Error):
-            connection.execute("ROLLBACK")
-        with contextlib.suppress(sqlite.Error):
+        with contextlib.suppress(*TROUBLE):
+            connection.abandon()
+        with contextlib.suppress(*TROUBLE):
             connection.close()
+
+
+def _not_taken(error: Exception) -> Failure:
+    return Failure(ErrorCode.STORE, f"the store did not take it: {error}", retry_after=RETRY_SECONDS)
 
 
 def _run_alone(txn: Transaction, job: Job) -> tuple[Any, BaseException | None]:
     try:
         with txn.part():
             return job(txn), None
-    except sqlite.IntegrityError as error:
+    except NOT_TAKEN as error:
         # This job's rows alone were not taken.
-        return None, Failure(ErrorCode.STORE, f"the store did not take it: {error}", retry_after=RETRY_SECONDS)
-    except sqlite.Error:
+        return None, _not_taken(error)
+    except TROUBLE:
         # The database itself is in trouble: let the whole batch fail.
         raise
     except Exception as error:  # noqa: BLE001  whatever a job raises is its caller's to see, and must not stop others

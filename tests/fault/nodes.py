@@ -14,6 +14,7 @@ from gateway.cli.development import init_federation
 from gateway.clock import system_clock
 from gateway.config import Delivery
 from gateway.lifecycle import FINAL
+from gateway.store import fsck
 from tests.fault.node_process import Ahead, Kill, NodeProcess, Pass, Place
 from tests.federation import Federation, ports
 from tests.judge import Verdict, judge
@@ -127,7 +128,10 @@ class Nodes:
 
     def judged(self, code: str, *, all_final: bool = True) -> Verdict:
         """Have the judges look at a node's store: every test of faults ends here."""
-        return judge(self.fed.store(code), code, self.fed.directory, all_final=all_final)
+        store, directory = self.fed.store(code), self.fed.directory
+        broken = [found for found in fsck.check(store, directory, node=code) if found.result is not fsck.Result.PASSED]
+        assert not broken, broken
+        return judge(store, code, directory, all_final=all_final)
 
 
 @asynccontextmanager

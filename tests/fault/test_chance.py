@@ -135,7 +135,7 @@ async def fill_disk(on: Stage) -> None:
     """No file of the node grows any more, until there is room."""
     code = on.code()
     process = on.nodes.running[code]
-    largest = max(each.stat().st_size for each in on.nodes.fed.store(code).parent.iterdir())
+    largest = max(each.stat().st_size for each in on.nodes.fed.file(code).parent.iterdir())
     try:
         process.limit_files(largest + on.chance.randint(1, 1 << 16))
         await on.last()

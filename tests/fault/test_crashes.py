@@ -135,7 +135,7 @@ async def withdraw(traffic: Traffic, request: Name, **terms: timedelta) -> Name:
 
 def state(nodes: Nodes, code: str, name: Name) -> State | None:
     """Where a matter stands at a node."""
-    with record_of(nodes.fed.store(code)) as txn:
+    with record_of(nodes.fed.file(code)) as txn:
         return txn.matters.state(ids.EnvelopeRef(sender=name[0], id=name[1]))
 
 

@@ -37,7 +37,7 @@ class Disk:
 
     @property
     def folder(self) -> Path:
-        return self.nodes.fed.store(self.code).parent
+        return self.nodes.fed.file(self.code).parent
 
     def fill(self) -> None:
         raise NotImplementedError

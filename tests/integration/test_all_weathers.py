@@ -1,5 +1,6 @@
 """Delivery in all weathers: lines that break or lie silent, slow readers, a disk that is full, a clock that is set."""
 
+import asyncio
 import resource
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from gateway.deliver import FRAME_ITEMS
 from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
 from gateway.store.schema import PENDING_SQL
+from tests import stores
 from tests.federation import DELIVERY, federation, pki, replace_certificate, until
 from tests.holding import HoldingNode, answered, counted, holding_node, requests, states, submit
 from tests.judge import judge
@@ -258,15 +260,15 @@ async def test_full_disk_is_said_with_a_code_and_a_time_and_everything_goes_on_w
 
 async def test_node_whose_database_is_gone_takes_nothing_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
     async with federation(tmp_path / "fed") as fed:
-        made, away = fed.request(), tmp_path / "away"
-        fed.store("ee").parent.rename(away)
+        made = fed.request()
+        bring_back = await asyncio.to_thread(stores.take_away, fed.store("ee"))
         error = answered(await fed.actor("ee/prosecutor").answer(made))
         assert isinstance(error, Failure)
         assert (error.code, bool(error.retry_after)) == (ErrorCode.STORE, True)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await fed.actor("ee/prosecutor").waiting()
         assert transport.error_of(caught.value).code is ErrorCode.STORE
-        away.rename(fed.store("ee").parent)
+        await asyncio.to_thread(bring_back)
         await submit(fed, [made])
         (item,) = await fed.actor("de/central-authority").collect(1)
         assert item.envelope == made

@@ -1,9 +1,7 @@
 """Two nodes let payloads go by policy, while they serve: what is purged is said, and nothing else changes."""
 
-from contextlib import closing
 from pathlib import Path
 
-import pysqlite3.dbapi2 as sqlite
 import pytest
 from rogatory.v1 import envelope_pb2 as pb
 
@@ -11,6 +9,7 @@ from gateway import material
 from gateway.cli.trace import fetch
 from gateway.store import fsck
 from gateway.store.fsck import Result
+from tests import stores
 from tests.federation import Federation, federation, ref, until
 
 pytestmark = pytest.mark.integration
@@ -27,8 +26,7 @@ days = 0
 
 
 def purged(fed: Federation, code: str) -> set[str]:
-    with closing(sqlite.connect(str(fed.store(code)))) as opened:
-        return {row[0] for row in opened.execute("SELECT id FROM envelopes WHERE payload IS NULL")}
+    return {id_ for (id_,) in stores.rows(fed.store(code), "SELECT id FROM envelopes WHERE payload IS NULL")}
 
 
 async def test_payload_goes_at_both_nodes_once_it_was_collected_and_the_rest_stays(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
 from gateway.node import DRAIN_SECONDS
 from gateway.transport import TlsIdentity
+from tests import stores
 from tests.federation import DELIVERY, Federation, federation
 from tests.judge import judge
 from tests.processes import Processes, finished, processes
@@ -117,7 +118,12 @@ def no_directory(folder: Path) -> None:
 
 
 def no_store(folder: Path) -> None:
-    (folder / "store" / "node.db").write_bytes(b"this is no database at all" * 100)
+    store = stores.of(folder / "node.toml")
+    if isinstance(store, Path):
+        store.write_bytes(b"this is no database at all" * 100)
+    else:
+        settings = folder / "node.toml"
+        settings.write_text(settings.read_text().replace(store, stores.missing()))
 
 
 @pytest.mark.parametrize(

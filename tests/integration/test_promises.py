@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc.aio
-import pysqlite3.dbapi2 as sqlite
 import pytest
 from nacl.signing import SigningKey
 from rogatory.v1 import envelope_pb2 as pb
@@ -28,7 +27,8 @@ from gateway.identity import Address
 from gateway.lifecycle import State
 from gateway.path import MAX_FRAME_ENVELOPES
 from gateway.statement import issue
-from tests.federation import Federation, code_of, federation, ref, relay_one
+from tests import stores
+from tests.federation import Federation, code_of, federation, ref, relay_one, until
 from tests.judge import judge
 
 pytestmark = pytest.mark.integration
@@ -39,26 +39,13 @@ pytestmark = pytest.mark.integration
 TABLES = ["envelopes", "events", "receipts", "log_entries", "deliveries"]
 
 
-def run_sql(store: Path, statement: str) -> None:
-    connection = sqlite.connect(str(store), timeout=10)
-    try:
-        connection.execute(statement)
-        connection.commit()
-    finally:
-        connection.close()
-
-
-def break_store(store: Path, table: str) -> None:
-    run_sql(store, f"CREATE TRIGGER broken BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'disk on fire'); END")
-
-
 @pytest.mark.parametrize("table", TABLES)
 async def test_store_that_breaks_in_the_middle_gives_a_failure_no_receipt_and_no_trace(
     tmp_path: Path, table: str
 ) -> None:
     async with federation(tmp_path / "fed") as fed:
         prosecutor, made = fed.actor("ee/prosecutor"), fed.request()
-        break_store(fed.store("ee"), table)
+        stores.break_inserts(fed.store("ee"), table)
         answer = await prosecutor.answer(made)
         assert answer.WhichOneof("result") == "error"
         error = codec.error_from(answer.error)
@@ -67,7 +54,7 @@ async def test_store_that_breaks_in_the_middle_gives_a_failure_no_receipt_and_no
         assert error.retry_after
         verdict = judge(fed.store("ee"), "ee", fed.directory)
         assert (verdict.envelopes, verdict.receipts) == (0, 0)
-        run_sql(fed.store("ee"), "DROP TRIGGER broken")
+        stores.mend(fed.store("ee"))
         assert (await prosecutor.submit(made)).milestone == pb.MILESTONE_ACCEPTED
         (item,) = await fed.actor("de/central-authority").collect(1)
         assert item.envelope == made
@@ -76,11 +63,11 @@ async def test_store_that_breaks_in_the_middle_gives_a_failure_no_receipt_and_no
 async def test_other_nodes_store_that_breaks_loses_nothing_and_tells_the_sender_nothing_false(tmp_path: Path) -> None:
     async with federation(tmp_path / "fed") as fed:
         made = fed.request()
-        break_store(fed.store("de"), "log_entries")
+        stores.break_inserts(fed.store("de"), "log_entries")
         await fed.actor("ee/prosecutor").submit(made)
         await failed(fed, 2)
         assert await fed.actor("ee/prosecutor").waiting() == []
-        run_sql(fed.store("de"), "DROP TRIGGER broken")
+        stores.mend(fed.store("de"))
         (item,) = await fed.actor("de/central-authority").collect(1)
         assert item.envelope == made
         assert await told(fed, 2) == [(pb.MILESTONE_ACCEPTED, "de/node"), (pb.MILESTONE_DELIVERED, "de/node")]
@@ -90,27 +77,19 @@ async def test_own_store_that_breaks_while_the_answer_is_noted_ends_as_the_other
     async with federation(tmp_path / "fed", start=["ee"]) as fed:
         made = fed.request()
         await fed.actor("ee/prosecutor").submit(made)
-        break_store(fed.store("ee"), "receipts")
+        stores.break_inserts(fed.store("ee"), "receipts")
         await fed.start("de")
         (item,) = await fed.actor("de/central-authority").collect(1)
         assert item.envelope == made
-        run_sql(fed.store("ee"), "DROP TRIGGER broken")
+        stores.mend(fed.store("ee"))
         assert await told(fed, 2) == [(pb.MILESTONE_ACCEPTED, "de/node"), (pb.MILESTONE_DELIVERED, "de/node")]
         assert await fed.actor("de/central-authority").waiting() == []
 
 
 async def failed(fed: Federation, times: int) -> None:
     """Wait for so many failed attempts; the store is the only one who knows, and it cannot call."""
-    connection = sqlite.connect(f"file:{fed.store('ee')}?mode=ro", uri=True)
-    try:
-        async with asyncio.timeout(20):
-            while True:
-                query = "SELECT count(*) FROM events WHERE name = 'delivery.failed'"
-                if connection.execute(query).fetchone()[0] >= times:
-                    return
-                await asyncio.sleep(0.02)
-    finally:
-        connection.close()
+    query = "SELECT count(*) FROM events WHERE name = 'delivery.failed'"
+    await until(lambda: bool(stores.rows(fed.store("ee"), query)[0][0] >= times))
 
 
 async def told(fed: Federation, wanted: int) -> list[tuple[pb.Milestone.ValueType, str]]:

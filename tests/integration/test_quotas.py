@@ -12,7 +12,6 @@ from pathlib import Path
 
 import grpc
 import grpc.aio
-import pysqlite3.dbapi2 as sqlite
 import pytest
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
@@ -28,6 +27,7 @@ from gateway.clock import system_clock
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
 from gateway.node import unwatched
+from tests import stores
 from tests.federation import Actor, Federation, federation, ref, relay_one, until
 
 pytestmark = pytest.mark.integration
@@ -256,7 +256,7 @@ async def test_honest_node_over_its_quota_comes_again_when_told_and_nothing_is_l
 def errors(fed: Federation) -> str:
     """Return what went wrong last with what is on its way from ee to de."""
     query = "SELECT last_error FROM deliveries WHERE destination = 'de/node'"
-    return " ".join(error for (error,) in rows(fed.store("ee"), query))
+    return " ".join(error for (error,) in stores.rows(fed.store("ee"), query))
 
 
 async def test_flood_of_trace_queries_is_told_when_to_come_again(tmp_path: Path) -> None:
@@ -333,14 +333,6 @@ async def test_greedy_client_that_floods_streams_does_not_come_before_a_modest_o
     assert before <= 2 * at_once
 
 
-def senders(store: Path) -> list[str]:
+def senders(store: stores.Place) -> list[str]:
     """Return who sent what is recorded, in the order of the record."""
-    return [sender for (sender,) in rows(store, "SELECT sender FROM envelopes ORDER BY seq")]
-
-
-def rows(store: Path, query: str) -> list[tuple[str, ...]]:
-    connection = sqlite.connect(f"file:{store}?mode=ro", uri=True)
-    try:
-        return list(connection.execute(query))
-    finally:
-        connection.close()
+    return [sender for (sender,) in stores.rows(store, "SELECT sender FROM envelopes ORDER BY seq")]

@@ -1,10 +1,8 @@
 """A rolling upgrade: programs of two versions on one store, and nodes of two versions on one line."""
 
 import asyncio
-from contextlib import closing
 from pathlib import Path
 
-import pysqlite3.dbapi2 as sqlite
 import pytest
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
@@ -12,7 +10,8 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import relay_pb2 as relay
 
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.store.connection import HEAD
+from gateway.store.driver import HEAD
+from tests import stores
 from tests.federation import Federation, federation, relay_one, until
 from tests.holding import PATIENT, HoldingNode, answered, counted, holding_node, requests, states, submit
 from tests.processes import finished, processes
@@ -23,22 +22,12 @@ pytestmark = pytest.mark.integration
 # A rolling upgrade.
 
 
-def migrate_to_tomorrow(store: Path, oldest: str) -> None:
-    """Do what a migration of a later version does while this one runs, and say who may still work on the store."""
-    with closing(sqlite.connect(str(store), timeout=10)) as opened:
-        if "of_tomorrow" not in [row[1] for row in opened.execute("PRAGMA table_info(deliveries)")]:
-            opened.execute("ALTER TABLE deliveries ADD COLUMN of_tomorrow INTEGER NOT NULL DEFAULT 7")
-        opened.execute("UPDATE alembic_version SET version_num = '9999'")
-        opened.execute("UPDATE programs SET oldest = ?", (oldest,))
-        opened.commit()
-
-
 async def test_process_serves_on_beside_a_newer_one_on_its_store_until_that_claims_it(tmp_path: Path) -> None:
     async with processes(tmp_path / "fed") as nodes:
         fed = nodes.fed
         first, second, third = requests(fed, 3)
         await submit(fed, [first])
-        await asyncio.to_thread(migrate_to_tomorrow, fed.store("ee"), HEAD)
+        await asyncio.to_thread(stores.become_newer, fed.store("ee"), HEAD)
         await submit(fed, [second])
         # An older one may also start while the newer one is at work.
         await nodes.end("ee")
@@ -46,7 +35,7 @@ async def test_process_serves_on_beside_a_newer_one_on_its_store_until_that_clai
         await fed.actor("ee/prosecutor").channel.channel_ready()
         got = await fed.actor("de/central-authority").collect(2)
         assert sorted(item.envelope.header for item in got) == sorted(made.header for made in (first, second))
-        await asyncio.to_thread(migrate_to_tomorrow, fed.store("ee"), "9999")
+        await asyncio.to_thread(stores.become_newer, fed.store("ee"), "9999")
         error = answered(await fed.actor("ee/prosecutor").answer(third))
         assert isinstance(error, Failure)
         assert (error.code, bool(error.retry_after)) == (ErrorCode.STORE, True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
-import pysqlite3.dbapi2 as sqlite
 import pytest
 from nacl.signing import SigningKey
 from rogatory.v1 import envelope_pb2 as pb
@@ -26,6 +25,7 @@ from gateway.config import Limits
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity import Address
 from gateway.statement import issue
+from tests import stores
 from tests.federation import Federation, federation, ref
 from tests.processes import finished
 
@@ -230,7 +230,7 @@ async def test_operator_of_another_country_may_not_ask_this_node(fed: Federation
 
 def forge(fed: Federation, made: pb.SignedEnvelope) -> None:
     """Put into ee's store what de never said, and sign it with a key of one's own."""
-    connection = sqlite.connect(str(fed.store("ee")))
+    connection = stores.connect(fed.store("ee"))
     try:
         (raw, signed), *_ = connection.execute("SELECT statement, signature FROM receipts ORDER BY seq").fetchall()
         said = pb.Statement.FromString(raw)
@@ -252,7 +252,6 @@ def forge(fed: Federation, made: pb.SignedEnvelope) -> None:
                 receipt.signature.SerializeToString(),
             ),
         )
-        connection.commit()
     finally:
         connection.close()
 
@@ -273,9 +272,8 @@ async def test_garbage_for_a_receipt_in_the_store_does_not_blind_the_operator(fe
     made = fed.request()
     await crossed(fed, made)
     forge(fed, made)
-    connection = sqlite.connect(str(fed.store("ee")))
+    connection = stores.connect(fed.store("ee"))
     connection.execute("UPDATE receipts SET statement = ? WHERE digest = ?", (b"\xff\xff\xff", b"any"))
-    connection.commit()
     connection.close()
     (story,) = await told(fed, id_of(made))
     assert len([proof for proof in story.proofs if proof.error]) == 1
@@ -384,9 +382,8 @@ async def test_other_node_does_not_tell_who_else_asks_for_the_same_target(fed: F
 async def test_garbage_in_the_store_does_not_keep_the_other_node_from_telling(fed: Federation) -> None:
     made = fed.request()
     await crossed(fed, made)
-    connection = sqlite.connect(str(fed.store("de")))
+    connection = stores.connect(fed.store("de"))
     connection.execute("UPDATE receipts SET statement = ? WHERE milestone = ?", (b"\xff", pb.MILESTONE_DELIVERED))
-    connection.commit()
     connection.close()
     assert [one.node for one in (await asked(fed, id_of(made))).traces] == ["ee", "de"]
 

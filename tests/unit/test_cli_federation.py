@@ -426,7 +426,7 @@ def test_check_config_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_check_config_refuses_an_unsafe_sqlite(fed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.store.connection.SAFE_SQLITE", (99, 0, 0))
+    monkeypatch.setattr("gateway.store.sqlite.SAFE_SQLITE", (99, 0, 0))
     result = run("check-config", "--json", fed / "ee/node.toml")
     assert (result.exit_code, error_of(result)[0]) == (2, "BAD_CONFIG")
 

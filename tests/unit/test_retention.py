@@ -24,9 +24,9 @@ from gateway.record import recorded_before
 from gateway.retention import DAY_US, Keeper, history_goes_at, payload_goes_at
 from gateway.rules import State
 from gateway.store import Reader, Transaction, Writer, fsck, open_store
-from gateway.store.connection import compact
 from gateway.store.fsck import Check, Result
 from gateway.store.letting_go import KEPT_FREE_PAGES, Standing
+from gateway.store.sqlite import compact
 from tests import world
 from tests.world import FOREIGN_CENTRAL, NOW, Sent
 

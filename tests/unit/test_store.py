@@ -5,11 +5,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pysqlite3.dbapi2 as sqlite
 import pytest
 from alembic import command
@@ -27,9 +28,22 @@ from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
 from gateway.lifecycle import Event, State
 from gateway.record import recorded_before
-from gateway.store import Leased, Pending, Reader, Transaction, Writer, connection, open_store, schema, transaction
+from gateway.store import (
+    Leased,
+    Pending,
+    Reader,
+    Transaction,
+    Writer,
+    connection,
+    driver,
+    open_store,
+    schema,
+    transaction,
+)
+from gateway.store.driver import NOT_TAKEN
 from gateway.store.registry import RegistryView, StoredDecision
-from tests import world
+from gateway.store.sqlite import SAFE_SQLITE
+from tests import stores, world
 from tests.world import DIRECTORY, FOREIGN_CENTRAL, NOW, Sent
 
 BOX = FOREIGN_CENTRAL
@@ -41,9 +55,35 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "store.db"
 
 
+@pytest.fixture(params=stores.ENGINES)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[stores.Place]:
+    """Where a store is or may be made; each test that asks for it runs on both engines."""
+    with stores.using(request.param):
+        yield stores.place(tmp_path / "store.db")
+
+
+@pytest.fixture(params=stores.ENGINES)
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[stores.Place]:
+    """Where nothing is yet."""
+    with stores.using(request.param):
+        yield stores.fresh(tmp_path / "store.db")
+
+
 @pytest.fixture
-def sql(path: Path) -> Iterator[Any]:
-    connect, engine = open_store(path)
+def sql(place: stores.Place) -> Iterator[Any]:
+    with opened_at(place) as opened:
+        yield opened
+
+
+@pytest.fixture
+def file_sql(path: Path) -> Iterator[Any]:
+    with opened_at(path) as opened:
+        yield opened
+
+
+@contextmanager
+def opened_at(place: stores.Place) -> Iterator[Any]:
+    connect, engine = open_store(place)
     engine.dispose()
     with closing(connect()) as opened:
         yield opened
@@ -71,8 +111,8 @@ def answer(number: int) -> Callable[[Transaction], int]:
 class Running:
     """A writer on a real loop, and what it told."""
 
-    def __init__(self, path: Path, sign: Callable[[Any], list[pb.Receipt]], max_waiting: int) -> None:
-        connect, engine = open_store(path)
+    def __init__(self, place: stores.Place, sign: Callable[[Any], list[pb.Receipt]], max_waiting: int) -> None:
+        connect, engine = open_store(place)
         engine.dispose()
         self.commits = 0
         self.woken: list[set[str]] = []
@@ -114,9 +154,9 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    path: Path, sign: Callable[[Any], list[pb.Receipt]] = issue, max_waiting: int = 1000
+    place: stores.Place, sign: Callable[[Any], list[pb.Receipt]] = issue, max_waiting: int = 1000
 ) -> AsyncIterator[Running]:
-    made = Running(path, sign, max_waiting)
+    made = Running(place, sign, max_waiting)
     try:
         yield made
     finally:
@@ -126,9 +166,9 @@ async def running(
 # Opening.
 
 
-def test_fresh_store_is_made_and_opened_again_as_it_was(path: Path) -> None:
+def test_fresh_store_is_made_and_opened_again_as_it_was(fresh: stores.Place) -> None:
     for expected in (0, 1):
-        connect, engine = open_store(path)
+        connect, engine = open_store(fresh)
         with closing(connect()) as opened:
             assert count(opened, "envelopes") == expected
             if not expected:
@@ -140,7 +180,7 @@ def test_fresh_store_is_made_and_opened_again_as_it_was(path: Path) -> None:
 def test_newest_migration_is_the_one_that_the_code_expects() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(connection.__file__).parent / "migrations"))
-    assert ScriptDirectory.from_config(config).get_heads() == [connection.HEAD]
+    assert ScriptDirectory.from_config(config).get_heads() == [driver.HEAD]
 
 
 def test_decisions_of_before_keep_their_word_and_are_known_by_their_key_too(path: Path) -> None:
@@ -168,8 +208,8 @@ def test_decisions_of_before_keep_their_word_and_are_known_by_their_key_too(path
     assert kept == StoredDecision("ee/registrar", bytes(range(16)), raw[0], raw[1].SerializeToString(), 2)
 
 
-def test_migrated_schema_is_the_schema_of_the_tables(path: Path) -> None:
-    _, engine = open_store(path)
+def test_migrated_schema_is_the_schema_of_the_tables(fresh: stores.Place) -> None:
+    _, engine = open_store(fresh)
     with engine.connect() as opened:
         differences = compare_metadata(MigrationContext.configure(opened), schema.metadata)
     engine.dispose()
@@ -194,7 +234,7 @@ def test_constraints_of_migrated_and_declared_schema_are_the_same(path: Path, tm
 
 
 def test_sqlite_with_the_wal_reset_race_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sqlite.sqlite_version_info >= connection.SAFE_SQLITE
+    assert sqlite.sqlite_version_info >= SAFE_SQLITE
     monkeypatch.setattr(sqlite, "sqlite_version_info", (3, 51, 2))
     with pytest.raises(Refusal) as caught:
         open_store(path)
@@ -232,7 +272,7 @@ def become_newer(path: Path, oldest: str) -> None:
 
 def test_store_that_a_newer_program_has_migrated_is_shared_with_it_as_long_as_that_lets_us(path: Path) -> None:
     open_store(path)[1].dispose()
-    become_newer(path, connection.HEAD)
+    become_newer(path, driver.HEAD)
     connect, engine = open_store(path)
     engine.dispose()
     with closing(connect()) as opened:
@@ -245,7 +285,7 @@ def test_store_that_a_newer_program_has_migrated_is_shared_with_it_as_long_as_th
 async def test_process_that_has_become_too_old_for_its_store_refuses_honestly_and_records_nothing(path: Path) -> None:
     sent = world.freeze_request()
     async with running(path) as made:
-        become_newer(path, connection.HEAD)
+        become_newer(path, driver.HEAD)
         await made.write(lambda txn: record(txn, world.freeze_request()))
         become_newer(path, "9999")
         with pytest.raises(Failure) as caught:
@@ -292,23 +332,17 @@ async def test_store_that_is_gone_fails_every_job_and_is_used_again_when_it_is_b
 
 
 @pytest.mark.parametrize("oldest", ["9999", None])
-def test_store_of_a_newer_version_is_refused_and_left_alone(path: Path, oldest: str | None) -> None:
-    open_store(path)[1].dispose()
-    with closing(sqlite.connect(str(path))) as opened:
-        opened.execute("UPDATE alembic_version SET version_num = '9999'")
-        if oldest is None:
-            opened.execute("DROP TABLE programs")
-        else:
-            opened.execute("UPDATE programs SET oldest = ?", (oldest,))
-        opened.commit()
+def test_store_of_a_newer_version_is_refused_and_left_alone(fresh: stores.Place, oldest: str | None) -> None:
+    open_store(fresh)[1].dispose()
+    stores.rows(fresh, "UPDATE alembic_version SET version_num = '9999'")
+    stores.rows(fresh, "DROP TABLE programs" if oldest is None else f"UPDATE programs SET oldest = '{oldest}'")
     with pytest.raises(Refusal) as caught:
-        open_store(path)
+        open_store(fresh)
     assert caught.value.code is ErrorCode.BAD_CONFIG
-    with closing(sqlite.connect(str(path))) as opened:
-        assert opened.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
+    assert stores.rows(fresh, "SELECT version_num FROM alembic_version") == [("9999",)]
 
 
-def test_migrations_of_a_store_are_one_transaction_so_that_no_other_process_comes_between(path: Path) -> None:
+def test_migrations_of_a_store_are_one_transaction_so_that_no_other_process_comes_between(fresh: stores.Place) -> None:
     commits: list[Connection] = []
 
     def committed(opened: Connection) -> None:
@@ -316,23 +350,27 @@ def test_migrations_of_a_store_are_one_transaction_so_that_no_other_process_come
 
     event.listen(Engine, "commit", committed)
     try:
-        open_store(path)[1].dispose()
+        open_store(fresh)[1].dispose()
     finally:
         event.remove(Engine, "commit", committed)
     assert len(commits) == 1
 
 
 @pytest.mark.integration
-def test_processes_that_start_together_make_one_store(path: Path) -> None:
-    code = "import sys, pathlib, gateway.store; sys.stdin.read(); gateway.store.open_store(pathlib.Path(sys.argv[1]))"
-    command = [sys.executable, "-c", code, str(path)]
+def test_processes_that_start_together_make_one_store(fresh: stores.Place) -> None:
+    code = (
+        "import sys, pathlib, gateway.store as s; sys.stdin.read(); p = sys.argv[1];"
+        " s.open_store(p if p.startswith('postgres') else pathlib.Path(p))"
+    )
+    command = [sys.executable, "-c", code, str(fresh)]
     started = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     for process in started:
         assert process.stdin is not None
         process.stdin.close()
         process.stdin = None
-    assert [(process.communicate(timeout=60)[1], process.returncode) for process in started] == [("", 0)] * 4
-    open_store(path)[1].dispose()
+    told = [process.communicate(timeout=60)[1] for process in started]
+    assert [process.returncode for process in started] == [0] * 4, told
+    open_store(fresh)[1].dispose()
 
 
 def test_what_is_committed_is_synced_to_disk_and_readers_do_not_block_it(path: Path) -> None:
@@ -350,7 +388,7 @@ def test_what_is_committed_is_synced_to_disk_and_readers_do_not_block_it(path: P
         "INSERT INTO moves (envelope_seq, state, at_us, clock_rule) VALUES (99, 'asked', 1, 0)",
         "UPDATE deliveries SET state = 'lost'",
         "UPDATE deliveries SET envelope_seq = NULL",
-        "INSERT INTO log_entries (leaf_hash) VALUES (x'00')",
+        "INSERT INTO log_entries (leaf_hash) VALUES ('')",
         (
             "INSERT INTO envelopes (sender, id, recipient, kind, case_id, recorded_at_us, fingerprint, header, proof)"
             " SELECT sender, id, recipient, kind, case_id, recorded_at_us, fingerprint, header, proof FROM envelopes"
@@ -361,7 +399,7 @@ def test_what_is_committed_is_synced_to_disk_and_readers_do_not_block_it(path: P
 def test_database_itself_refuses_what_must_never_be(sql: Any, statement_: str) -> None:
     with world.transaction(sql) as txn:
         record(txn, world.freeze_request())
-    with pytest.raises(sqlite.IntegrityError):
+    with pytest.raises(NOT_TAKEN):
         sql.execute(statement_)
 
 
@@ -419,7 +457,7 @@ def test_copy_that_has_ended_does_not_end_again(sql: Any, second: pb.Milestone.V
     with world.transaction(sql) as txn:
         assert txn.add_receipt(first, said[0])
     with world.transaction(sql) as txn:
-        with pytest.raises(Refusal) as caught:
+        with pytest.raises(Refusal) as caught, txn.part():
             txn.add_receipt(again, said[1])
         assert caught.value.code is ErrorCode.BAD_RECEIPT
     assert count(sql, "receipts") == 1
@@ -463,9 +501,9 @@ def test_same_envelope_twice_in_one_transaction_gets_one_receipt(sql: Any) -> No
 # The writer.
 
 
-async def test_what_waits_together_is_committed_once_and_signed_under_one_root(path: Path) -> None:
+async def test_what_waits_together_is_committed_once_and_signed_under_one_root(place: stores.Place) -> None:
     sent = [world.freeze_request() for _ in range(5)]
-    async with running(path) as made:
+    async with running(place) as made:
         results = await made.together(*[lambda txn, one=one: record(txn, one) for one in sent])
         assert made.commits == 1
         assert made.woken == [{BOX}]
@@ -476,14 +514,14 @@ async def test_what_waits_together_is_committed_once_and_signed_under_one_root(p
         statement.check_subject(said, one.header, one.fingerprint)
 
 
-async def test_job_that_fails_is_undone_alone_and_nothing_of_it_is_signed(path: Path) -> None:
+async def test_job_that_fails_is_undone_alone_and_nothing_of_it_is_signed(place: stores.Place) -> None:
     good, bad, last = (world.freeze_request() for _ in range(3))
 
     def fail(txn: Transaction) -> None:
         record(txn, bad, "de/court")
         raise Refusal(ErrorCode.OUT_OF_ORDER, "no")
 
-    async with running(path) as made:
+    async with running(place) as made:
         results = await made.together(
             lambda txn: record(txn, good), fail, lambda txn: 1 // 0, lambda txn: record(txn, last)
         )
@@ -502,39 +540,121 @@ def _fill_the_disk(txn: Transaction) -> None:
     record(txn, world.freeze_request(body=bytes(1 << 20)))
 
 
-def _dangle(txn: Transaction) -> None:
-    txn._sql.execute("PRAGMA defer_foreign_keys = ON")  # so that only the commit itself finds out
-    txn._sql.execute("INSERT INTO moves (envelope_seq, state, at_us, clock_rule) VALUES (99, 'asked', 1, 0)")
-
-
 def _lock_out(txn: Transaction) -> None:
     txn._sql.execute("PRAGMA query_only = ON")
     txn._sql.execute("DELETE FROM events")
 
 
-@pytest.mark.parametrize("cause", [_fill_the_disk, _dangle, _lock_out])
+def _read_only(txn: Transaction) -> None:
+    txn._sql.execute("SET TRANSACTION READ ONLY")
+    txn._sql.execute("DELETE FROM events")
+
+
+def _cut(txn: Transaction) -> None:
+    txn._sql.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+def _swallowed(txn: Transaction) -> None:
+    # COMMIT of a transaction in which something failed says nothing, and commits nothing.
+    with suppress(psycopg.Error):
+        txn._sql.execute("SELECT 1 / 0")
+
+
+CAUSES = [
+    ("sqlite", _fill_the_disk),
+    ("sqlite", _lock_out),
+    ("postgres", _read_only),
+    ("postgres", _cut),
+    ("postgres", _swallowed),
+]
+
+
+@pytest.mark.parametrize(("name", "cause"), CAUSES, ids=[f"{name}{cause.__name__}" for name, cause in CAUSES])
 async def test_commit_that_fails_fails_every_job_and_none_has_happened(
-    path: Path, cause: Callable[[Transaction], None]
+    tmp_path: Path, name: str, cause: Callable[[Transaction], None]
 ) -> None:
     sent = [world.freeze_request() for _ in range(3)]
-    async with running(path) as made:
-        results = await made.together(
-            lambda txn: record(txn, sent[0]), cause, lambda txn: record(txn, sent[1]), lambda txn: None
-        )
-        assert (made.commits, made.woken) == (0, [])
-        assert [type(result) for result in results] == [Failure] * 4
-        assert {result.code for result in results} == {ErrorCode.STORE}
+    with stores.using(name):
+        place = stores.place(tmp_path / "store.db")
+        async with running(place) as made:
+            results = await made.together(
+                lambda txn: record(txn, sent[0]), cause, lambda txn: record(txn, sent[1]), lambda txn: None
+            )
+            assert (made.commits, made.woken) == (0, [])
+            assert [type(result) for result in results] == [Failure] * 4
+            assert {result.code for result in results} == {ErrorCode.STORE}
 
-        # When the cause is gone, the writer goes on as if nothing had been.
-        def recorded(txn: Transaction) -> list[bool]:
-            return [txn.find(one.ref) is not None for one in sent]
+            # When the cause is gone, the writer goes on as if nothing had been.
+            def recorded(txn: Transaction) -> list[bool]:
+                return [txn.find(one.ref) is not None for one in sent]
 
-        assert await made.write(recorded) == [False, False, False]
-        await made.write(lambda txn: record(txn, sent[0]))
-        assert await made.write(recorded) == [True, False, False]
+            assert await made.write(recorded) == [False, False, False]
+            await made.write(lambda txn: record(txn, sent[0]))
+            assert await made.write(recorded) == [True, False, False]
 
 
-async def test_statement_that_cannot_be_signed_fails_the_batch_and_not_the_writer(path: Path) -> None:
+async def test_job_whose_rows_are_not_taken_fails_alone(place: stores.Place) -> None:
+    good, last = world.freeze_request(), world.freeze_request()
+
+    def dangle(txn: Transaction) -> None:
+        txn._rows.add("moves", 99, "asked", 1, None, 0)
+
+    async with running(place) as made:
+        results = await made.together(lambda txn: record(txn, good), dangle, lambda txn: record(txn, last))
+        found = await made.write(lambda txn: [txn.find(one.ref) is not None for one in (good, last)])
+    assert isinstance(results[1], Failure)
+    assert results[1].code is ErrorCode.STORE
+    assert found == [True, True]
+    assert results[0].receipt is not None
+    assert results[2].receipt is not None
+    positions = [position for (position,) in stores.rows(place, "SELECT position FROM log_entries ORDER BY position")]
+    assert positions == [1, 2, 3, 4]
+
+
+async def test_text_that_a_database_cannot_hold_fails_its_job_alone(tmp_path: Path) -> None:
+    with stores.using("postgres"):
+        place, sent = stores.place(tmp_path), world.freeze_request()
+        async with running(place) as made:
+            bad = lambda txn: txn.add_event(sent.ref, "x", detail="nul \0")  # noqa: E731
+            results = await made.together(lambda txn: record(txn, sent), bad)
+        assert isinstance(results[0], Pending)
+        assert isinstance(results[1], Failure)
+
+
+def test_part_that_is_undone_leaves_what_waited_before_it(sql: Any) -> None:
+    """Whether its rows waited, or were written because somebody looked; in parts of parts too."""
+    names = ["before", "inner", "kept", "outer", "after"]
+    refs = {name: world.freeze_request(case_id=name).ref for name in names}
+
+    def said() -> list[str]:
+        return [name for (name,) in sql.execute("SELECT name FROM events ORDER BY seq")]
+
+    for look in ([], ["outer"], ["inner"], ["inner", "outer"], ["before", "inner"], ["kept", "after"]):
+        sql.execute("DELETE FROM events")
+
+        def add(txn: Transaction, name: str, looks: list[str] = look) -> None:
+            txn.add_event(refs[name], name)
+            if name in looks:
+                txn._sql.execute("SELECT count(*) FROM events")
+
+        with world.transaction(sql) as txn:
+            add(txn, "before")
+            with suppress(ZeroDivisionError), txn.part():
+                add(txn, "outer")
+                with suppress(KeyError), txn.part():
+                    add(txn, "inner")
+                    raise KeyError
+                raise ZeroDivisionError
+            with txn.part():
+                add(txn, "kept")
+                with suppress(KeyError), txn.part():
+                    add(txn, "inner")
+                    raise KeyError
+            add(txn, "after")
+        assert said() == ["before", "kept", "after"], look
+
+
+async def test_statement_that_cannot_be_signed_fails_the_batch_and_not_the_writer(place: stores.Place) -> None:
     failing = True
 
     def sign(said: Any) -> list[pb.Receipt]:
@@ -543,7 +663,7 @@ async def test_statement_that_cannot_be_signed_fails_the_batch_and_not_the_write
         return issue(said)
 
     sent = world.freeze_request()
-    async with running(path, sign) as made:
+    async with running(place, sign) as made:
         results = await made.together(lambda txn: record(txn, sent), lambda txn: None)
         assert {type(result) for result in results} == {Failure}
         failing = False
@@ -552,30 +672,30 @@ async def test_statement_that_cannot_be_signed_fails_the_batch_and_not_the_write
     assert receipt is not None
 
 
-async def test_more_jobs_than_may_wait_are_refused_with_the_limit(path: Path) -> None:
-    async with running(path, max_waiting=2) as made:
+async def test_more_jobs_than_may_wait_are_refused_with_the_limit(place: stores.Place) -> None:
+    async with running(place, max_waiting=2) as made:
         results = await made.together(*[lambda txn: None] * 4)
     errors = [result for result in results if isinstance(result, GatewayError)]
     assert [error.code for error in errors] == [ErrorCode.OVERLOADED] * 2
     assert all(error.retry_after for error in errors)
 
 
-async def test_large_load_is_cut_into_batches_and_answered_whole(path: Path) -> None:
-    async with running(path) as made:
+async def test_large_load_is_cut_into_batches_and_answered_whole(place: stores.Place) -> None:
+    async with running(place) as made:
         results = await made.together(*[answer(number) for number in range(150)])
         assert results == list(range(150))
         assert made.commits == 3
 
 
-async def test_caller_who_gives_up_harms_nobody(path: Path) -> None:
+async def test_caller_who_gives_up_harms_nobody(place: stores.Place) -> None:
     sent = world.freeze_request()
-    async with running(path) as made:
+    async with running(place) as made:
         made.writer.write(lambda txn: record(txn, sent)).cancel()
         assert await made.write(lambda txn: txn.find(sent.ref)) == sent.header
 
 
-async def test_closing_finishes_what_waits_and_takes_nothing_more(path: Path) -> None:
-    made = Running(path, issue, 1000)
+async def test_closing_finishes_what_waits_and_takes_nothing_more(place: stores.Place) -> None:
+    made = Running(place, issue, 1000)
     futures = [made.writer.write(answer(number)) for number in range(100)]
     await made.writer.close()
     assert await asyncio.gather(*futures) == list(range(100))
@@ -584,11 +704,10 @@ async def test_closing_finishes_what_waits_and_takes_nothing_more(path: Path) ->
     assert caught.value.code is ErrorCode.UNAVAILABLE
 
 
-async def test_receipt_is_on_disk_before_its_caller_has_it(path: Path) -> None:
-    async with running(path) as made:
+async def test_receipt_is_on_disk_before_its_caller_has_it(place: stores.Place) -> None:
+    async with running(place) as made:
         pending = await made.write(lambda txn: record(txn, world.freeze_request()))
-        with closing(sqlite.connect(str(path))) as other:
-            (kept,) = other.execute("SELECT statement FROM receipts").fetchone()
+        ((kept,),) = stores.rows(place, "SELECT statement FROM receipts")
     assert kept == pending.receipt.statement
 
 
@@ -632,8 +751,8 @@ VALUES = {
 
 
 @pytest.mark.parametrize(("query", "values"), VALUES.items(), ids=VALUES)
-def test_what_was_delivered_long_ago_does_not_slow_what_is_pending(sql: Any, query: str, values: Any) -> None:
-    plan = [row[3] for row in sql.execute("EXPLAIN QUERY PLAN " + getattr(transaction, query), values)]
+def test_what_was_delivered_long_ago_does_not_slow_what_is_pending(file_sql: Any, query: str, values: Any) -> None:
+    plan = [row[3] for row in file_sql.execute("EXPLAIN QUERY PLAN " + getattr(transaction, query), values)]
     assert_by_index(plan)
 
 
@@ -645,7 +764,7 @@ def assert_by_index(plan: list[str]) -> None:
     assert sorted(looks) == sorted(by_index + by_number)
 
 
-async def test_reader_looks_at_nothing_that_has_ended(path: Path, sql: Any) -> None:
+async def test_reader_looks_at_nothing_that_has_ended(path: Path, file_sql: Any) -> None:
     asked: list[tuple[str, Any]] = []
     _, engine = open_store(path)
     event.listen(engine, "before_cursor_execute", lambda c, cursor, text, values, *_: asked.append((text, values)))
@@ -655,7 +774,7 @@ async def test_reader_looks_at_nothing_that_has_ended(path: Path, sql: Any) -> N
     queries = [(text, values) for text, values in asked if text.startswith("SELECT")]
     assert len(queries) == 1
     for text, values in queries:
-        assert_by_index([row[3] for row in sql.execute("EXPLAIN QUERY PLAN " + text, values)])
+        assert_by_index([row[3] for row in file_sql.execute("EXPLAIN QUERY PLAN " + text, values)])
 
 
 def test_leased_copies_come_oldest_first_and_to_one_holder_only(sql: Any) -> None:
@@ -792,13 +911,13 @@ def test_purged_payload_leaves_all_else_provable(sql: Any) -> None:
 # Reading.
 
 
-async def test_trace_tells_all_by_id_and_by_case(path: Path, sql: Any) -> None:
+async def test_trace_tells_all_by_id_and_by_case(place: stores.Place, sql: Any) -> None:
     (sent, other) = queue(sql, "A", "B")
     with world.transaction(sql) as txn:
         txn.add_event(sent.ref, "envelope.accepted", actor="ee/investigator", stages="x:1")
         txn.add_event(other.ref, "envelope.accepted")
         txn.add_event(sent.ref, "delivery.failed", destination=BOX, code=ErrorCode.UNAVAILABLE, detail="down")
-    _, engine = open_store(path)
+    _, engine = open_store(place)
     reader = Reader(engine)
     for key in (sent.header.id, "A"):
         (trace,) = await reader.trace(key)
@@ -814,20 +933,20 @@ async def test_trace_tells_all_by_id_and_by_case(path: Path, sql: Any) -> None:
     reader.close()
 
 
-async def test_trace_tells_of_an_envelope_that_was_only_refused(path: Path, sql: Any) -> None:
+async def test_trace_tells_of_an_envelope_that_was_only_refused(place: stores.Place, sql: Any) -> None:
     ref = world.freeze_request().ref
     with world.transaction(sql) as txn:
         txn.add_event(ref, "envelope.refused", code=ErrorCode.STALE)
-    reader = Reader(open_store(path)[1])
+    reader = Reader(open_store(place)[1])
     (trace,) = await reader.trace(ref.id)
     assert (trace.header, [event.code for event in trace.events]) == (b"", [ErrorCode.STALE])
     reader.close()
 
 
-async def test_reader_knows_when_the_next_copy_is_due(path: Path, sql: Any) -> None:
+async def test_reader_knows_when_the_next_copy_is_due(place: stores.Place, sql: Any) -> None:
     queue(sql, "A")
     queue(sql, "A", destination="de/node")
-    reader = Reader(open_store(path)[1])
+    reader = Reader(open_store(place)[1])
     assert await reader.next_attempt_us(BOX) == to_micros(NOW)
     (leased,) = lease(sql, "one")
     assert await reader.next_attempt_us(BOX) is None

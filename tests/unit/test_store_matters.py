@@ -21,6 +21,8 @@ from gateway.rules import FINAL, State
 from gateway.store import Reader, Transaction, connection, matters, open_store, schema
 from gateway.store.matters import MAX_COMPETING, ClockRow, MatterRecord, MatterView, MoveRow, Stage
 from gateway.store.reader import MAX_OF_A_CASE
+from gateway.store.rows import Rows
+from gateway.store.sqlite import SqliteConnection
 from tests import world
 from tests.world import COURT, FOREIGN_CENTRAL, FOREIGN_COURT, INVESTIGATOR, NOW, Sent
 
@@ -498,13 +500,13 @@ OPERATIONS = st.lists(
 def test_no_sequence_of_events_leaves_a_time_limit_in_an_impossible_state(
     operations: list[tuple[str, measures.ClockRule.ValueType, int, int, int]],
 ) -> None:
-    with closing(sqlite.connect(":memory:", isolation_level=None)) as sql:
+    with closing(sqlite.connect(":memory:", isolation_level=None, factory=SqliteConnection)) as sql:
         _make_clocks(sql)
         ended: dict[int, ClockRow] = {}
         now = T0
         for name, rule, number, length, passes in operations:
             now += passes * MINUTE_US
-            kept, matter = MatterRecord(sql, now), ref(number)
+            kept, matter = MatterRecord(Rows(sql), {}, now), ref(number)
             before = {clock.seq: clock for clock in _all(kept)}
             if name == "start":
                 due = now + length * MINUTE_US

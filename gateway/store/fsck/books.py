@@ -16,16 +16,19 @@ import pysqlite3.dbapi2 as sqlite
 from google.protobuf.message import DecodeError
 from rogatory.v1 import envelope_pb2 as pb
 
+from gateway.config import DATABASES
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.lifecycle import FINAL
-from gateway.store.connection import HEAD
+from gateway.store.driver import HEAD, TROUBLE
+from gateway.store.postgres import PostgresStore
 
 PAGE: Final = 256
 MOST_OFFENDERS: Final = 1000
 """Rows that one query about strays returns; more are not counted."""
 PURGED_EVENT: Final = "payload.purged"
 PRUNED_EVENT: Final = "history.pruned"
+_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _ENDED: Final = frozenset(state.value for state in FINAL)
 _ENDS: Final = frozenset({pb.MILESTONE_DELIVERED, pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED})
 _ENVELOPE: Final = (
@@ -49,6 +52,12 @@ def opened(store: Any) -> Iterator[Any]:  # noqa: ANN401  pysqlite3 has no types
         with _moment(store):
             yield store
         return
+    if isinstance(store, str) and store.startswith(DATABASES):
+        with closing(PostgresStore(store)()) as connection:
+            _check_version(connection, store)
+            with _moment(connection):
+                yield connection
+        return
     path = Path(store).resolve()
     if not path.is_file():
         raise Refusal(ErrorCode.BAD_CONFIG, f"no store {path}", "store")
@@ -58,20 +67,28 @@ def opened(store: Any) -> Iterator[Any]:  # noqa: ANN401  pysqlite3 has no types
         connection.execute("PRAGMA query_only = ON")
         # What is no UTF-8 where text should be is an offence to be told of, not an end of the telling.
         connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
-        try:
-            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite.DatabaseError as error:
-            raise Refusal(ErrorCode.BAD_CONFIG, f"{path} is no store: {error}", "store") from error
-        if found != (HEAD,):
-            raise Refusal(ErrorCode.BAD_CONFIG, f"{path} is of version {found[0]}, and this program of {HEAD}", "store")
+        _check_version(connection, path)
         with _moment(connection):
             yield connection
+
+
+def _check_version(connection: Any, store: Path | str) -> None:  # noqa: ANN401  as above
+    try:
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except TROUBLE as error:
+        raise Refusal(ErrorCode.BAD_CONFIG, f"{store} is no store: {error}", "store") from error
+    if found != (HEAD,):
+        raise Refusal(ErrorCode.BAD_CONFIG, f"{store} is of version {found[0]}, and this program of {HEAD}", "store")
+
+
+def _is_file(connection: Any) -> bool:  # noqa: ANN401  as above
+    return isinstance(connection, sqlite.Connection)
 
 
 @contextmanager
 def _moment(connection: Any) -> Iterator[None]:  # noqa: ANN401  as above
     """Keep a snapshot (in WAL mode, a transaction sees the moment of its first look)."""
-    connection.execute("BEGIN")
+    connection.execute("BEGIN" if _is_file(connection) else _SNAPSHOT)
     try:
         yield
     finally:
@@ -193,7 +210,7 @@ class Books:
     @property
     def is_sqlite(self) -> bool:
         """Whether it lies in a SQLite file."""
-        return isinstance(self._sql, sqlite.Connection)
+        return _is_file(self._sql)
 
     def rows(self, sql: str, *values: object) -> list[Any]:
         """Return all rows of a query; the caller knows that they are few."""

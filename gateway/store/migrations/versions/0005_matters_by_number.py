@@ -26,8 +26,10 @@ NUMBER = "(SELECT e.seq FROM envelopes e WHERE e.id = {0}id AND e.sender = {0}se
 def upgrade() -> None:
     """Put a number wherever a name was."""
     op.drop_index("envelopes_by_id", "envelopes")
-    with op.batch_alter_table("envelopes", recreate="always") as envelopes:
-        envelopes.add_column(sa.Column("cited_seq", sa.BigInteger()), insert_after="kind")
+    # SQLite alone makes the table anew, and can give a column its place; where it stands means nothing.
+    anew = op.get_bind().dialect.name == "sqlite"
+    with op.batch_alter_table("envelopes", recreate="always" if anew else "never") as envelopes:
+        envelopes.add_column(sa.Column("cited_seq", sa.BigInteger()), insert_after="kind" if anew else None)
         envelopes.drop_constraint("one_envelope_a_name", type_="unique")
         envelopes.create_unique_constraint("one_envelope_a_name", ["id", "sender"])
     op.execute(
@@ -59,7 +61,7 @@ def _moves() -> None:
     op.execute(
         "INSERT INTO moves (seq, envelope_seq, state, at_us, cause_seq, clock_rule)"  # noqa: S608  our own words
         f" SELECT seq, {NUMBER.format('m.')}, state, at_us, {NUMBER.format('m.cause_')}, clock_rule"
-        " FROM named_moves m ORDER BY seq"
+        " FROM named_moves m ORDER BY m.seq"
     )
     op.drop_table("named_moves")
     op.create_index("moves_of", "moves", ["envelope_seq", "seq", "state"])
@@ -92,7 +94,8 @@ def _clocks() -> None:
     kept = "rule, started_at_us, due_at_us, next_at_us, paused_at_us, stage, ended_at_us"
     op.execute(
         f"INSERT INTO clocks (seq, envelope_seq, {kept}, by_seq, change)"  # noqa: S608
-        f" SELECT seq, {NUMBER.format('c.')}, {kept}, {NUMBER.format('c.by_')}, change FROM named_clocks c ORDER BY seq"
+        f" SELECT seq, {NUMBER.format('c.')}, {kept}, {NUMBER.format('c.by_')}, change FROM named_clocks c"
+        " ORDER BY c.seq"
     )
     op.drop_table("named_clocks")
     op.create_index("clocks_of", "clocks", ["envelope_seq"])

@@ -1,0 +1,106 @@
+"""Several gateway processes behind one port, for `rogatory serve` with `workers` in the settings.
+
+In: the settings' path. Out: so many processes of the node, each listening on the same address (SO_REUSEPORT), over one
+store. One that dies is started again. They end when they are told to, or when their parent is gone: each holds the end
+of a pipe.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import click
+
+from gateway.config import NodeConfig
+from gateway.errors import ErrorCode, Refusal
+
+RESTART_SECONDS: Final = 1.0
+"""From the death of one to its successor: what dies at once must not keep a core busy dying."""
+diagnostics = logging.getLogger("gateway.workers")
+
+
+class _Worker:
+    """One place among the processes, and whoever holds it."""
+
+    def __init__(self, path: Path, options: Sequence[str]) -> None:
+        self._path = path
+        self._options = options
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> int | None:
+        """Start a process and wait until it takes calls; return its status if it ended instead."""
+        pipe = asyncio.subprocess.PIPE
+        command = ("-m", "gateway.cli", "serve", "--worker", "--config", str(self._path), *self._options)
+        process = self._process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, stdin=pipe, stdout=pipe
+        )
+        if process.stdout is not None and await process.stdout.readline():
+            return None
+        return await process.wait()
+
+    async def keep(self) -> None:
+        """Start another whenever one has died, until cancelled."""
+        while self._process is not None:
+            status = await self._process.wait()
+            diagnostics.warning("a worker died", extra={"status": status})
+            await asyncio.sleep(RESTART_SECONDS)
+            await self.start()
+
+    async def stop(self) -> int:
+        """Have it drain and end; return its status."""
+        if self._process is None:
+            return 0
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+        status = await self._process.wait()
+        # One that was still starting had nothing to drain.
+        return 0 if status == -signal.SIGTERM else status
+
+
+async def run(path: Path, config: NodeConfig, *, after_restore: bool = False) -> int:
+    """Run the workers until SIGTERM or SIGINT; return the status to end with.
+
+    Raises:
+        Refusal: BAD_CONFIG, somebody else listens there.
+    """
+    _check_free(config.listen)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    # The first alone: it brings the store up to date, and what is wrong is said once.
+    options = ["--after-restore"] if after_restore else []
+    workers = [_Worker(path, options) for _ in range(config.workers)]
+    try:
+        for worker in workers:
+            status = await worker.start()
+            if status is not None:
+                return status or 1
+        click.echo(f"ready {config.node} {config.listen}")
+        sys.stdout.flush()
+        keeping = [asyncio.create_task(worker.keep()) for worker in workers]
+        await stop.wait()
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)
+    finally:
+        statuses = await asyncio.gather(*(worker.stop() for worker in workers))
+    return max(statuses, key=abs)
+
+
+def _check_free(listen: str) -> None:
+    """Check that nobody listens there: with SO_REUSEPORT, two nodes could share a port and not know."""
+    host, _, port = listen.rpartition(":")
+    try:
+        family, *_, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise Refusal(ErrorCode.BAD_CONFIG, f"cannot listen on {listen}", "listen") from error

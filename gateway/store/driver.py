@@ -1,0 +1,108 @@
+"""What the store asks of a database engine; SQLite and PostgreSQL give it.
+
+Both are spoken to in one SQL: `?` for a value, ON CONFLICT, RETURNING, and nothing that only one of them knows. What
+they raise differs; TROUBLE and NOT_TAKEN name it.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol
+
+import psycopg
+import pysqlite3.dbapi2 as sqlite
+from sqlalchemy import Engine
+
+from gateway.errors import ErrorCode, Failure
+
+# A migration that older programs cannot live with writes its own number into `programs.oldest`; all others leave it.
+HEAD: Final = "0008"
+TROUBLE: Final = (sqlite.Error, psycopg.Error)
+"""What a database raises."""
+NOT_TAKEN: Final = (sqlite.IntegrityError, psycopg.IntegrityError, psycopg.DataError)
+"""Of that, what says that these rows alone were not taken."""
+
+
+class Connection(Protocol):
+    """A connection of the writer, used by one thread."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether its store is a file, which this process keeps in shape; a database server does that by itself."""
+        ...
+
+    def check(self) -> None:
+        """Check, in a transaction, that what is written now is written into the store, and may be.
+
+        Raises:
+            Failure: STORE, it is another one by now, or a newer program has claimed it for itself.
+        """
+        ...
+
+    def begin(self) -> None:
+        """Begin to write; no other process does until it ends."""
+        ...
+
+    def end(self, wake: Collection[str]) -> None:
+        """Commit to disk, and tell other processes which destinations have something new."""
+        ...
+
+    def abandon(self) -> None:
+        """Undo what was written since it began."""
+        ...
+
+    def execute(self, text: str, values: Any = ..., /) -> Any:  # noqa: ANN401  rows are tuples of whatever was asked for
+        """Run one statement; return a cursor."""
+        ...
+
+    def executemany(self, text: str, rows: Iterable[Sequence[Any]], /) -> Any:  # noqa: ANN401  as above
+        """Run one statement with each of these rows."""
+        ...
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], /) -> None:
+        """Add rows to a table, in that order."""
+        ...
+
+    def cursor(self) -> Any:  # noqa: ANN401  as above
+        """Return a cursor."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+class Store(Protocol):
+    """Where a node keeps what it keeps. Called, it returns a new connection for a writer."""
+
+    def __call__(self) -> Any:  # noqa: ANN401  a Connection; pysqlite3 has no types
+        """Return a new connection."""
+        ...
+
+    def engine(self) -> Engine:
+        """Return an engine for readers."""
+        ...
+
+    def made(self) -> None:
+        """Take note that it is there: from now on, one that is missing is missing, and no reason to make another."""
+        ...
+
+    def migrating(self, opened: Any, /) -> AbstractContextManager[None]:  # noqa: ANN401  SQLAlchemy's connection
+        """Let what happens inside be one transaction, and let nobody else migrate meanwhile."""
+        ...
+
+    async def listen(self, ring: Callable[[set[str] | None], None]) -> None:
+        """Tell which destinations other processes have something new for (None: all), until cancelled."""
+        ...
+
+
+def check_program(connection: Connection) -> None:
+    """Check that a store lets programs of this version work on it.
+
+    Raises:
+        Failure: STORE, it does not.
+    """
+    row = connection.execute("SELECT oldest FROM programs").fetchone()
+    if row is None or row[0] > HEAD:
+        wanted = "none" if row is None else row[0]
+        detail = f"the store wants programs of version {wanted} or newer, this is {HEAD}: replace this process"
+        raise Failure(ErrorCode.STORE, detail)

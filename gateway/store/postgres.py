@@ -1,0 +1,296 @@
+"""PostgreSQL, the store of a node of many processes on many machines.
+
+In: a `postgresql://` address, of one host or of several that follow each other. Out: connections for the writer, an
+engine for readers, and news of what other processes have committed. Refuses with BAD_CONFIG: a server too old, one that
+does not write to disk, an encoding other than UTF-8.
+
+Processes write one after the other: each transaction of a writer holds one advisory lock from its beginning to its end,
+as SQLite's writers do. So what a step rests on cannot change under it, positions of the log have no gaps and grow in
+the order of commits, and nothing needs to be tried again because two were at it together.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from typing import Any, Final, cast
+from uuid import uuid4
+
+import psycopg
+from psycopg import conninfo, sql
+from psycopg.types.numeric import Int8BinaryDumper
+from sqlalchemy import BigInteger, Engine, Integer, LargeBinary, Text, create_engine
+from sqlalchemy.pool import QueuePool
+
+from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.store.driver import check_program
+from gateway.store.schema import metadata
+
+OLDEST: Final = 150000
+"""PostgreSQL 15: the oldest that its makers still mend."""
+DEFAULTS: Final = {
+    # After a failover, of several hosts the one that takes writes.
+    "target_session_attrs": "read-write",
+    "application_name": "rogatory",
+    "connect_timeout": "5",
+    # A machine that is gone without a word is noticed within some ten seconds.
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+# A process that stands still in the middle of a transaction must not keep all others waiting for ever.
+_SESSION: Final = """
+    SET idle_in_transaction_session_timeout = '15s';
+    SET lock_timeout = '10s';
+    SET client_min_messages = 'warning'
+"""
+_SAFE: Final = (
+    "SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'),"
+    " current_setting('server_encoding'), current_setting('synchronous_commit'),"
+    " current_setting('synchronous_standby_names'), current_schema()"
+)
+LOCK: Final = 0x726F6761
+"""First half of our advisory locks' names; the second tells the schema, and what is locked."""
+_WRITING: Final = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK}, hashtext(current_schema()))"
+_MIGRATING: Final = f"SELECT pg_advisory_xact_lock({LOCK}, hashtext('migration of ' || current_schema()))"
+_MAX_PAYLOAD: Final = 7900
+"""PostgreSQL takes less than 8000 bytes."""
+_EVERYBODY: Final = "*"
+_PREPARED: Final = 500
+_COPIED: Final = 4
+"""So many rows are copied into a table: that takes two round trips and 5 us a row, an INSERT one and 30 us a row."""
+_TYPES: Final = {Text: "text", BigInteger: "int8", Integer: "int4", LargeBinary: "bytea"}
+_NAMED: Final = re.compile(r"(?<!:):([a-z_]+)")
+_FILES: Final = ("passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslcrldir")
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+RECONNECT_SECONDS: Final = 0.5
+diagnostics = logging.getLogger("gateway.store")
+
+
+class _Integer(Int8BinaryDumper):
+    """Every integer as eight bytes: by its size each would be of another type, and each type another prepared query."""
+
+
+class PostgresConnection:
+    """A writing connection that takes SQL with `?` and `:name`; see `driver.Connection`."""
+
+    is_file = False
+
+    def __init__(self, raw: psycopg.Connection[Any], channel: str = "", name: str = "") -> None:
+        self._raw = raw
+        self._channel = channel
+        self._name = name
+        self._warnings: list[str] = []
+
+    def begin(self) -> None:
+        """Begin to write; nobody else does until it ends."""
+        self._raw.execute(_WRITING, prepare=False)
+
+    def end(self, wake: Collection[str]) -> None:
+        """Commit, and tell other processes what is new.
+
+        Raises:
+            psycopg.Error: it did not commit, or nobody can say whether it did.
+        """
+        if wake:
+            said = " ".join([self._name, *sorted(wake)])
+            if len(said.encode()) > _MAX_PAYLOAD:
+                said = f"{self._name} {_EVERYBODY}"
+            self._raw.execute("SELECT pg_notify(%s, %s)", (self._channel, said))
+        self._warnings.clear()
+        done = self._raw.execute("COMMIT", prepare=False)
+        # A transaction in which something failed is rolled back by COMMIT, without an error.
+        if done.statusmessage != "COMMIT":
+            raise psycopg.OperationalError("the transaction had failed and was not committed")
+        # Somebody has ended the wait for the standby: committed here, and perhaps nowhere else.
+        if self._warnings:
+            raise psycopg.OperationalError(f"not known to be safe: {self._warnings[0]}")
+
+    def abandon(self) -> None:
+        """Undo what was written since it began."""
+        self._raw.execute("ROLLBACK", prepare=False)
+
+    def check(self) -> None:
+        """See `driver.Connection`."""
+        check_program(self)
+
+    def execute(self, text: str, values: Any = ()) -> psycopg.Cursor[Any]:  # noqa: ANN401  a sequence or a mapping
+        """Run one statement."""
+        return self._raw.execute(translated(text), values or None, binary=True)
+
+    def executemany(self, text: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement with each of these rows."""
+        self._raw.cursor(binary=True).executemany(translated(text), rows)
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Add rows to a table, in that order."""
+        if len(rows) < _COPIED:
+            for row in rows:
+                self.execute(_insertion(table, tuple(columns)), row)
+            return
+        copied, types = _copy(table, tuple(columns))
+        with self._raw.cursor() as cursor, cursor.copy(copied) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
+
+    def cursor(self) -> "PostgresConnection":
+        """Return what runs statements; here a new cursor costs next to nothing."""
+        return self
+
+    def close(self) -> None:
+        """Close it."""
+        self._raw.close()
+
+    def noticed(self, notice: psycopg.errors.Diagnostic) -> None:
+        """Take note of what the server warns of."""
+        if notice.severity_nonlocalized == "WARNING":
+            self._warnings.append(notice.message_primary or "a warning")
+
+
+class PostgresStore:
+    """One database; see `driver.Store`.
+
+    Args:
+        address: a `postgresql://` address, without a password.
+    """
+
+    def __init__(self, address: str) -> None:
+        try:
+            given = conninfo.conninfo_to_dict(address)
+        except psycopg.Error as error:
+            raise Refusal(ErrorCode.BAD_CONFIG, f"no address of a database: {error}", "store") from error
+        _check_address(given)
+        self._parameters: dict[str, Any] = {**DEFAULTS, **given}
+        self._name = uuid4().hex
+        self._channel = ""
+        self._where = f"{given.get('host', 'localhost')} {given.get('dbname', '')}"
+
+    def __str__(self) -> str:
+        return self._where
+
+    def __call__(self) -> PostgresConnection:
+        """Return a new connection, used by one thread at a time."""
+        raw = self._connect()
+        raw.autocommit = True
+        connection = PostgresConnection(raw, self._channel, self._name)
+        raw.add_notice_handler(connection.noticed)
+        return connection
+
+    def made(self) -> None:
+        """See `driver.Store`: a database is never made by us."""
+
+    def engine(self) -> Engine:
+        """Return an engine for readers: all of one question sees one moment."""
+        return create_engine(
+            "postgresql+psycopg://",
+            creator=self._connect,
+            poolclass=QueuePool,
+            pool_size=4,
+            # A connection from before a failover is found out here, not by whoever asks.
+            pool_pre_ping=True,
+            isolation_level="REPEATABLE READ",
+        )
+
+    @contextmanager
+    def migrating(self, opened: Any) -> Iterator[None]:  # noqa: ANN401  SQLAlchemy's connection
+        """See `driver.Store`."""
+        with opened.begin():
+            # Who has waited must see what the one before has done.
+            opened.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            opened.exec_driver_sql(_MIGRATING)
+            yield
+
+    async def listen(self, ring: Callable[[set[str] | None], None]) -> None:
+        """Tell what other processes have committed, until cancelled."""
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(**self._parameters, autocommit=True) as connection:
+                    await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
+                    # What was committed while nobody listened.
+                    ring(None)
+                    async for note in connection.notifies():
+                        who, *destinations = note.payload.split()
+                        if who != self._name:
+                            ring(None if destinations == [_EVERYBODY] else set(destinations))
+            except psycopg.Error as error:
+                diagnostics.warning("listening to the database failed", extra={"error": str(error)})
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    def check(self) -> None:
+        """Check that what is committed here is safe; warn if it is only on one machine.
+
+        Raises:
+            Refusal: BAD_CONFIG.
+            Failure: STORE, it cannot be reached now.
+        """
+        try:
+            with self._connect() as raw:
+                ((version, fsync, full_pages, encoding, commit, standbys, schema),) = raw.execute(_SAFE).fetchall()
+        except psycopg.Error as error:
+            raise Failure(ErrorCode.STORE, f"cannot open the store {self}: {error}") from error
+        wrong = ""
+        if version < OLDEST:
+            wrong = f"PostgreSQL {version // 10000}; {OLDEST // 10000} or newer is needed"
+        elif (fsync, full_pages) != ("on", "on"):
+            wrong = "fsync and full_page_writes must be on"
+        elif encoding != "UTF8":
+            wrong = f"its encoding is {encoding}, not UTF8"
+        elif commit not in {"on", "remote_apply"}:
+            wrong = f"synchronous_commit is {commit}; it must be on or remote_apply"
+        if wrong:
+            raise Refusal(ErrorCode.BAD_CONFIG, f"the store {self} is unsafe: {wrong}", "store")
+        self._channel = f"rogatory_{schema}"
+        if not standbys:
+            diagnostics.warning("the database has no synchronous standby: what its disk loses is lost")
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        raw: psycopg.Connection[Any] = psycopg.connect(**self._parameters)
+        raw.prepare_threshold = 0
+        raw.prepared_max = _PREPARED
+        raw.adapters.register_dumper(int, _Integer)
+        previous, raw.autocommit = raw.autocommit, True
+        raw.execute(_SESSION, prepare=False)
+        raw.autocommit = previous
+        return raw
+
+
+@cache
+def _insertion(table: str, columns: tuple[str, ...]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  ours
+
+
+@cache
+def _copy(table: str, columns: tuple[str, ...]) -> tuple[Any, list[str]]:
+    """Return the statement that copies rows into a table, and the types of its columns."""
+    known = metadata.tables[table].columns
+    types = [_TYPES[type(known[name].type)] for name in columns]
+    return f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)", types
+
+
+def _check_address(given: dict[str, Any]) -> None:
+    wrong = ""
+    hosts = str(given.get("host", "")).split(",")
+    if "password" in given or "sslpassword" in given:
+        wrong = "a password belongs into a passfile, not here"
+    elif relative := [name for name in _FILES if given.get(name, "/")[0] != "/" and given[name] != "system"]:
+        wrong = f"{relative[0]} must be an absolute path"
+    elif given.get("sslmode") != "verify-full" and any(not _is_local(host) for host in hosts):
+        wrong = "a database on another machine is asked with sslmode=verify-full"
+    elif given.get("target_session_attrs", "read-write") not in {"read-write", "primary"}:
+        wrong = "target_session_attrs must be read-write"
+    if wrong:
+        raise Refusal(ErrorCode.BAD_CONFIG, wrong, "store")
+
+
+def _is_local(host: str) -> bool:
+    return not host or host[0] in "/@" or host in _LOCAL
+
+
+@lru_cache(maxsize=1024)
+def translated(text: str) -> Any:  # noqa: ANN401  psycopg wants literal strings
+    """Return SQL with psycopg's placeholders."""
+    return cast("Any", _NAMED.sub(r"%(\1)s", text).replace("?", "%s"))

@@ -1,0 +1,186 @@
+"""What a transaction has yet to write: rows wait here and go to the store many at a time.
+
+In: rows, in the order in which they were added. Out: the same in the store before anything could miss them: before a
+statement that names their table, and at the end. A row then costs a few microseconds, whether the store is a file or a
+server a millisecond away. What is undone before it was written needs no word to the store at all; a savepoint is made
+only where a part has written something.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from gateway.store.driver import Connection
+
+ORDER: Final = ("envelopes", "receipts", "targets", "moves", "clocks", "deliveries", "events", "log_entries")
+"""Tables whose rows wait, those that others refer to first."""
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "envelopes": (
+            "seq",
+            "sender",
+            "id",
+            "recipient",
+            "kind",
+            "cited_seq",
+            "case_id",
+            "recorded_at_us",
+            "fingerprint",
+            "header",
+            "proof",
+            "payload",
+        ),
+        "receipts": (
+            "seq",
+            "sender",
+            "id",
+            "milestone",
+            "issuer",
+            "recipient",
+            "at_us",
+            "digest",
+            "statement",
+            "signature",
+        ),
+        "targets": ("token", "envelope_seq"),
+        "moves": ("envelope_seq", "state", "at_us", "cause_seq", "clock_rule"),
+        "clocks": (
+            "envelope_seq",
+            "rule",
+            "started_at_us",
+            "due_at_us",
+            "next_at_us",
+            "stage",
+            "by_seq",
+            "change",
+        ),
+        "deliveries": (
+            "envelope_seq",
+            "receipt_seq",
+            "destination",
+            "case_id",
+            "state",
+            "attempts",
+            "next_attempt_at_us",
+            "expires_at_us",
+            "lease_holder",
+            "lease_until_us",
+            "last_error",
+            "lane",
+        ),
+        "events": ("at_us", "sender", "envelope_id", "name", "actor", "destination", "code", "detail", "stages"),
+        "log_entries": ("position", "leaf_hash", "envelope_seq", "receipt_seq"),
+    }
+)
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An envelope that was recorded in this transaction."""
+
+    seq: int
+    fingerprint: bytes
+    header: bytes
+
+
+Names = dict[tuple[str, str], Recorded]
+"""Those, by sender and id."""
+
+
+@dataclass(slots=True)
+class Mark:
+    """Where a part began: how many rows of each table waited, and whether the store was told."""
+
+    waiting: dict[str, int]
+    told: bool = False
+    # Rows from before, written since: undoing the part undoes that, and they wait again.
+    before: dict[str, list[Row]] = field(default_factory=dict)
+
+
+class Rows:
+    """The rows that wait in one transaction. As a connection, it lets no statement miss one.
+
+    Args:
+        connection: the writer's.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.is_file = connection.is_file
+        self._connection = connection
+        self._waiting: dict[str, list[Row]] = {}
+        self._marks: list[Mark] = []
+
+    def add(self, table: str, *row: object) -> None:
+        """Have a row written in time."""
+        self._waiting.setdefault(table, []).append(row)
+
+    def write(self) -> None:
+        """Write what waits."""
+        if not self._waiting:
+            return
+        self.hold()
+        for mark in self._marks:
+            for table, count in mark.waiting.items():
+                mark.before.setdefault(table, []).extend(self._waiting.get(table, [])[:count])
+            mark.waiting = {}
+        waiting, self._waiting = self._waiting, {}
+        for table in ORDER:
+            if table in waiting:
+                self._connection.insert(table, COLUMNS[table], waiting[table])
+
+    # Parts, which happen whole or not at all.
+
+    def begin(self) -> Mark:
+        """Begin a part."""
+        mark = Mark({table: len(rows) for table, rows in self._waiting.items()})
+        self._marks.append(mark)
+        return mark
+
+    def hold(self) -> None:
+        """Let the store know of the parts that have begun: something is about to be written in them."""
+        for depth, mark in enumerate(self._marks):
+            if not mark.told:
+                self._connection.execute(f"SAVEPOINT part{depth}")
+                mark.told = True
+
+    def keep(self) -> None:
+        """End the part that began last: it has happened."""
+        if self._marks.pop().told:
+            self._connection.execute(f"RELEASE part{len(self._marks)}")
+
+    def undo(self) -> None:
+        """End the part that began last: nothing of it has happened."""
+        mark = self._marks.pop()
+        if mark.told:
+            self._connection.execute(f"ROLLBACK TO part{len(self._marks)}")
+            self._connection.execute(f"RELEASE part{len(self._marks)}")
+        old = {table: rows[: mark.waiting.get(table, 0)] for table, rows in self._waiting.items()}
+        for table, rows in mark.before.items():
+            old[table] = rows + old.get(table, [])
+        self._waiting = {table: rows for table, rows in old.items() if rows}
+
+    # As a connection.
+
+    def execute(self, text: str, values: Any = ()) -> Any:  # noqa: ANN401  rows are tuples of whatever was asked for
+        """Run one statement, once it can see all that was added."""
+        self._prepare(text)
+        return self._connection.execute(text, values)
+
+    def executemany(self, text: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement with each of these rows, likewise."""
+        self._prepare(text)
+        self._connection.executemany(text, rows)
+
+    def cursor(self) -> "Rows":
+        """Return what runs statements."""
+        return self
+
+    def _prepare(self, text: str) -> None:
+        reads = text.lstrip().startswith(("SELECT", "WITH"))
+        # What is written may refer to anything that waits.
+        if not reads or any(table in text for table in self._waiting):
+            self.write()
+        if not reads:
+            self.hold()

@@ -1,0 +1,253 @@
+"""Many processes, one store: whatever dies under load, nothing that was acknowledged is lost or comes twice.
+
+Node ee runs as two processes with one identity. Requests of several cases are handed in at both, each case in its
+order. One of the processes, or the primary database under both nodes, is killed with SIGKILL meanwhile.
+"""
+
+import asyncio
+import dataclasses
+import os
+import re
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc.aio
+import pytest
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import mailbox_pb2 as mailbox
+
+from gateway import codec, statement
+from gateway.errors import ErrorCode, Failure
+from tests import postgres, stores
+from tests.federation import DELIVERY, Actor, Federation, ports, until
+from tests.judge import judge
+from tests.processes import Processes, Serving, finished, processes
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
+
+CASES = 8
+A_CASE = 12
+BEFORE_THE_KILL = CASES * A_CASE // 3
+PATIENCE_SECONDS = 150.0
+
+
+@pytest.fixture(params=stores.ENGINES)
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    with stores.using(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def pair() -> Iterator[postgres.Pair]:
+    made = postgres.Pair()
+    try:
+        yield made
+    finally:
+        made.remove()
+
+
+@dataclasses.dataclass
+class Load:
+    """Requests of several cases, each case in its order, handed in at any of the node's processes."""
+
+    fed: Federation
+    doors: Sequence[Actor]
+    accepted: dict[str, list[bytes]] = dataclasses.field(default_factory=dict)
+    count: int = 0
+    enough: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(CASES):
+                group.create_task(self._case(number))
+
+    async def _case(self, number: int) -> None:
+        for turn in range(A_CASE):
+            made = self.fed.request(case_id=f"EE-{number}")
+            await self._hand_in(made, number + turn)
+            self.accepted.setdefault(f"EE-{number}", []).append(made.header)
+            self.count += 1
+            if self.count == BEFORE_THE_KILL:
+                self.enough.set()
+
+    async def _hand_in(self, made: pb.SignedEnvelope, door: int) -> None:
+        """Send the identical bytes, now here, now there, until a node has signed that it has them."""
+        while True:
+            actor = self.doors[door % len(self.doors)]
+            door += 1
+            try:
+                answer = await actor.answer(made)
+            except grpc.aio.AioRpcError:
+                await asyncio.sleep(0.05)  # its retry; what died tells nobody when it is back
+                continue
+            if answer.WhichOneof("result") == "receipt":
+                said = statement.verify(answer.receipt, actor.loaded.directory.signing_key)
+                assert said.milestone == pb.MILESTONE_ACCEPTED, said
+                return
+            error = codec.error_from(answer.error)
+            assert isinstance(error, Failure), error
+            await asyncio.sleep(min(error.retry_after or 0.05, 0.2))
+
+
+@dataclasses.dataclass
+class Held:
+    """What the recipient's library holds: the wire may bring a thing again until it is acknowledged, and not after."""
+
+    actor: Actor
+    kept: list[bytes] = dataclasses.field(default_factory=list)
+    acknowledged: set[bytes] = dataclasses.field(default_factory=set)
+
+    async def collect(self, wanted: int) -> None:
+        while len(self.acknowledged) < wanted:
+            try:
+                items = await self.actor.collect(1, keep=self._keep)
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, AssertionError, TimeoutError):
+                await self.actor.channel.channel_ready()
+                continue
+            self.acknowledged.update(item.envelope.header for item in items)
+
+    def _keep(self, item: mailbox.Item) -> None:
+        assert item.envelope.header not in self.acknowledged, "delivered twice"
+        if item.envelope.header not in self.kept:
+            self.kept.append(item.envelope.header)
+
+
+async def second(nodes: Processes, code: str) -> tuple[Serving, Actor]:
+    """Start another process of a node, with a port and a copy of the directory of its own; return a way to it."""
+    settings = nodes.fed.summary.config(f"{code}/node")
+    (port,) = ports(1)
+    text = re.sub(r'^listen = "(.*):\d+"$', rf'listen = "\1:{port}"', settings.read_text(), flags=re.MULTILINE)
+    other = settings.with_name("other.toml")
+    other.write_text(re.sub(r'^cache = "(.*)"$', r'cache = "\1-other"', text, flags=re.MULTILINE))
+    assert other.read_text() != settings.read_text()
+    serving = await nodes.start_with(f"{code}-other", other)
+    loaded = nodes.fed.actor(f"{code}/prosecutor").loaded
+    there = loaded.node.model_copy(update={"endpoint": f"localhost:{port}"})
+    return serving, Actor(dataclasses.replace(loaded, node=there), nodes.fed.clock)
+
+
+@asynccontextmanager
+async def two_of_ee(nodes: Processes) -> AsyncIterator[list[Actor]]:
+    """Run ee as two processes and de as one; yield the prosecutor's ways into ee."""
+    for code in ("ee", "de"):
+        await nodes.start(code)
+    _, there = await second(nodes, "ee")
+    try:
+        yield [nodes.fed.actor("ee/prosecutor"), there]
+    finally:
+        await there.channel.close()
+
+
+def check_whole(load: Load, held: Held, fed: Federation) -> None:
+    """Nothing acknowledged is lost, nothing is there twice, and each case came in its order."""
+    wanted = {header for headers in load.accepted.values() for header in headers}
+    assert len(wanted) == CASES * A_CASE
+    assert held.acknowledged == wanted
+    assert not [header for header, count in Counter(held.kept).items() if count > 1]
+    for code in ("ee", "de"):
+        assert judge(fed.store(code), code, fed.directory, all_final=False).envelopes == len(wanted)
+    arrived = [bytes(header) for (header,) in stores.rows(fed.store("de"), "SELECT header FROM envelopes ORDER BY seq")]
+    for headers in load.accepted.values():
+        assert [header for header in arrived if header in set(headers)] == headers, "a case came out of its order"
+
+
+@pytest.mark.usefixtures("engine")
+async def test_one_of_two_processes_dies_under_load_and_the_other_carries_on(tmp_path: Path) -> None:
+    async with processes(tmp_path / "fed", start=()) as nodes, two_of_ee(nodes) as doors:
+        load, held = Load(nodes.fed, doors), Held(nodes.fed.actor("de/central-authority"))
+        async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
+            group.create_task(load.run())
+            group.create_task(held.collect(CASES * A_CASE))
+            await load.enough.wait()
+            victim = nodes.running.pop("ee")
+            assert await victim.end(9) == -9
+        check_whole(load, held, nodes.fed)
+
+
+@pytest.mark.usefixtures("engine")
+async def test_both_processes_take_part(tmp_path: Path) -> None:
+    """What is handed in at one is carried and answered by either, at once: they wake each other."""
+    delivery = DELIVERY.model_copy(update={"sweep_seconds": 60.0})
+    async with processes(tmp_path / "fed", start=(), delivery=delivery) as nodes, two_of_ee(nodes) as doors:
+        here, there = doors
+        waiting = asyncio.create_task(there.collect(2))
+        made = nodes.fed.request()
+        await here.submit(made)
+        (item,) = await nodes.fed.actor("de/central-authority").collect(1)
+        assert item.envelope == made
+        told = [there.said(item) for item in await asyncio.wait_for(waiting, 20)]
+        assert {one.milestone for one in told} == {pb.MILESTONE_ACCEPTED, pb.MILESTONE_DELIVERED}
+        # The identical bytes at the other process: the same stored receipt.
+        assert (await here.answer(made)).receipt == (await there.answer(made)).receipt
+
+
+async def test_primary_dies_under_load_and_the_standby_is_promoted(tmp_path: Path, pair: postgres.Pair) -> None:
+    delivery = DELIVERY.model_copy(update={"lease_seconds": 3.0})
+    async with processes(tmp_path / "fed", start=(), delivery=delivery) as nodes:
+        # Both nodes' databases are on the pair.
+        for code in ("ee", "de"):
+            pair.primary.sql(f"CREATE DATABASE {code}")
+            settings = nodes.fed.summary.config(f"{code}/node")
+            settings.write_text(
+                re.sub(r'^store = ".*"$', f'store = "{pair.dsn(code)}"', settings.read_text(), flags=re.MULTILINE)
+            )
+        async with two_of_ee(nodes) as doors:
+            load, held = Load(nodes.fed, doors), Held(nodes.fed.actor("de/central-authority"))
+            async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
+                group.create_task(load.run())
+                group.create_task(held.collect(CASES * A_CASE))
+                await load.enough.wait()
+                pair.primary.kill()
+                await asyncio.to_thread(pair.standby.promote)
+            assert load.count == CASES * A_CASE
+        check_whole(load, held, nodes.fed)
+
+
+def children(of: Serving) -> set[int]:
+    """The processes that a process has started."""
+    pid = of.process.pid
+    return {int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+async def test_workers_share_a_port_are_replaced_when_they_die_and_end_with_their_parent(
+    tmp_path: Path, end: signal.Signals
+) -> None:
+    async with processes(tmp_path / "fed", start=()) as nodes:
+        settings = nodes.fed.summary.config("ee/node")
+        settings.write_text(f"workers = 2\n{settings.read_text()}")
+        serving = await nodes.start("ee")
+        before = children(serving)
+        assert len(before) == 2
+        # So many connections that each of the two has some, but for one run in 2^15.
+        doors = [Actor(nodes.fed.actor("ee/prosecutor").loaded, nodes.fed.clock) for _ in range(16)]
+        load = Load(nodes.fed, doors)
+        async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
+            group.create_task(load.run())
+            await load.enough.wait()
+            os.kill(min(before), signal.SIGKILL)
+        assert load.count == CASES * A_CASE
+        await until(lambda: len(children(serving)) == 2)
+        after = children(serving)
+        assert max(before) in after
+        for door in doors:
+            await door.channel.close()
+        # Its streams end when the last worker has ended; one of them may be starting still.
+        serving.process.send_signal(end)
+        assert await asyncio.wait_for(serving.process.wait(), PATIENCE_SECONDS) == (0 if end is signal.SIGTERM else -9)
+        await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in after))
+        nodes.running.pop("ee")
+        assert judge(nodes.fed.store("ee"), "ee", nodes.fed.directory, all_final=False).envelopes == load.count
+
+
+async def test_workers_do_not_take_a_port_that_another_node_has(tmp_path: Path) -> None:
+    async with processes(tmp_path / "fed", start=("ee",)) as nodes:
+        settings = nodes.fed.summary.config("ee/node")
+        settings.write_text(f"workers = 2\n{settings.read_text()}")
+        status, out, err = await finished("serve", "--config", str(settings))
+        assert (status, out) == (2, "")
+        assert ErrorCode.BAD_CONFIG.name in err

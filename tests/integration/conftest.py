@@ -1,0 +1,23 @@
+"""Every test of this tier runs on both engines, unless no node keeps anything in it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import stores
+
+# They start no node, or one whose store nothing is asked of.
+NO_STORE = {"test_cli_keys", "test_tls"}
+# They are about stores in files: how these are copied, rewritten, and broken byte by byte.
+FILES = {"test_backup", "test_fsck"}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    one = metafunc.module.__name__.rpartition(".")[2] in NO_STORE | FILES
+    metafunc.parametrize("engine", stores.ENGINES[:1] if one else stores.ENGINES, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    with stores.using(request.param):
+        yield request.param

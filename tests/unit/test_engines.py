@@ -1,0 +1,269 @@
+"""What the two engines must do beside SQL: refuse what is not safe, tell each other's processes what is new."""
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from gateway import config
+from gateway.config import NodeConfig
+from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.store import open_store, postgres, probe
+from gateway.store.bells import Bells
+from gateway.store.postgres import PostgresStore, translated
+from tests import postgres as servers
+from tests import stores
+from tests.federation import until
+
+TLS = "sslmode=verify-full&sslrootcert=system"
+
+# Addresses.
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://node@/node",
+        "postgresql://node@/node?host=/run/postgresql",
+        "postgresql://node@127.0.0.1,localhost:5433/node",
+        f"postgresql://node@db1.example,db2.example/node?{TLS}",
+        f"postgres://node@db.example/node?{TLS}&passfile=/etc/rogatory/pgpass&target_session_attrs=primary",
+    ],
+)
+def test_address_that_gives_nothing_away_is_taken(address: str) -> None:
+    PostgresStore(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://node:secret@/node",
+        "postgresql://node@/node?password=secret",
+        "postgresql://node@/node?sslpassword=secret",
+        "postgresql://node@/node?passfile=pgpass",
+        f"postgresql://node@db.example/node?{TLS}&sslkey=db.key",
+        "postgresql://node@db.example/node",
+        "postgresql://node@db.example/node?sslmode=require",
+        "postgresql://node@/node?host=/run/postgresql,db.example",
+        "postgresql://node@/node?target_session_attrs=any",
+        "postgresql://node@/node?target_session_attrs=read-only",
+        "postgresql://node@/node?no_such_thing=1",
+    ],
+)
+def test_address_with_a_secret_or_without_proof_of_who_answers_is_refused_and_not_repeated(address: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        PostgresStore(address)
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_CONFIG, "store")
+    assert "secret" not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("data/node.db", Path), ("postgresql://node@/node", str), ("postgres://node@/node", str)]
+)
+def test_store_is_a_file_or_an_address(text: str, kind: type) -> None:
+    settings: dict[str, Any] = {
+        "node": "ee",
+        "listen": "127.0.0.1:1",
+        "directory": {"root": "r", "repository": "r", "cache": "c"},
+        "certificate": "c",
+        "tls_key": "k",
+    }
+    assert isinstance(NodeConfig.model_validate({**settings, "store": text}).store, kind)
+
+
+def test_only_one_process_may_have_an_office(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(
+        'node = "ee"\nlisten = "127.0.0.1:1"\nworkers = 2\nstore = "s"\ncertificate = "c"\ntls_key = "k"\n'
+        '[directory]\nroot = "r"\nrepository = "r"\ncache = "c"\n[publisher]\nkey = "k"\nrepository = "r"\n'
+    )
+    with pytest.raises(Refusal) as caught:
+        config.load(NodeConfig, file)
+    assert caught.value.code is ErrorCode.BAD_CONFIG
+
+
+def test_placeholders_are_translated_and_nothing_else() -> None:
+    assert translated("SELECT a, 'b' FROM t WHERE c = ? AND d IN (?, ?) AND e = :name") == (
+        "SELECT a, 'b' FROM t WHERE c = %s AND d IN (%s, %s) AND e = %(name)s"
+    )
+
+
+# Safety.
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    with servers.database() as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    "setting", ["synchronous_commit=off", "synchronous_commit=local", "synchronous_commit=remote_write"]
+)
+def test_database_that_commits_before_it_is_safe_is_refused(address: str, setting: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        open_store(f"{address}&options=-c%20{setting}")
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_CONFIG, "store")
+
+
+def test_database_of_another_encoding_or_age_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    servers.server().sql("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    try:
+        with pytest.raises(Refusal) as caught:
+            probe(servers.server().dsn("latin"))
+    finally:
+        servers.server().sql("DROP DATABASE latin")
+    assert caught.value.code is ErrorCode.BAD_CONFIG
+    monkeypatch.setattr(postgres, "OLDEST", 990000)
+    with pytest.raises(Refusal) as caught:
+        probe(address)
+    assert caught.value.code is ErrorCode.BAD_CONFIG
+
+
+def test_server_that_does_not_write_to_disk_is_refused() -> None:
+    careless = servers.Server(fsync="off")
+    try:
+        careless.start()
+        with pytest.raises(Refusal) as caught:
+            probe(careless.dsn())
+    finally:
+        careless.remove()
+    assert caught.value.code is ErrorCode.BAD_CONFIG
+
+
+def test_probe_changes_nothing_and_says_that_there_is_no_standby(
+    address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "gateway.store"):
+        probe(address)
+    assert ["synchronous standby" in record.message for record in caplog.records] == [True]
+    assert stores.rows(address, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+
+
+def test_database_that_is_not_there_is_a_failure() -> None:
+    with pytest.raises(Failure) as caught:
+        probe(stores.missing())
+    assert caught.value.code is ErrorCode.STORE
+
+
+def test_only_one_writes_at_a_time(address: str) -> None:
+    store, engine = open_store(address)
+    engine.dispose()
+    with closing(store()) as one, closing(store()) as other:
+        one.begin()
+        other.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            other.begin()
+        other.abandon()
+        one.end(())
+        other.begin()
+        other.abandon()
+
+
+def cancel_when_it_waits(other: psycopg.Connection[Any], pid: int) -> None:
+    waits = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'SyncRep'"
+    while other.execute(waits, (pid,)).fetchone() is None:
+        time.sleep(0.01)
+    other.execute("SELECT pg_cancel_backend(%s)", (pid,))
+
+
+def test_commit_whose_wait_for_the_standby_somebody_has_ended_is_no_commit() -> None:
+    """PostgreSQL says COMMIT and a warning; it may be on one machine alone."""
+    pair = servers.Pair()
+    try:
+        store, engine = open_store(pair.primary.dsn())
+        engine.dispose()
+        with closing(store()) as connection, pair.primary.connect() as other:
+            pid = connection.execute("SELECT pg_backend_pid()").fetchone()[0]
+            pair.standby.kill()
+            connection.begin()
+            connection.execute("CREATE TABLE more (n integer)")
+            canceller = threading.Thread(target=cancel_when_it_waits, args=(other, pid))
+            canceller.start()
+            with pytest.raises(psycopg.OperationalError):
+                connection.end(())
+            canceller.join()
+    finally:
+        pair.remove()
+
+
+# Bells.
+
+
+@asynccontextmanager
+async def listening(bells: Any) -> AsyncIterator[list[set[str] | None]]:
+    """Listen; yield what is heard, once the first word that anything may be new has come."""
+    heard: list[set[str] | None] = []
+    task = asyncio.create_task(bells.listen(heard.append))
+    try:
+        await until(lambda: heard == [None])
+        heard.clear()
+        yield heard
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("engine", stores.ENGINES)
+async def test_each_process_hears_what_others_commit_and_not_itself(tmp_path: Path, engine: str) -> None:
+    with stores.using(engine):
+        place = stores.place(tmp_path / "node.db")
+        opened = [open_store(place) for _ in range(3)]
+        for _, each in opened:
+            each.dispose()
+        one, two, three = (store for store, _ in opened)
+        async with listening(one) as by_one, listening(two) as by_two, listening(three) as by_three:
+            with closing(one()) as connection:
+                connection.begin()
+                connection.end({"de/node", "ee/court"})
+                connection.begin()
+                connection.end(())
+                connection.begin()
+                connection.end({f"ee/participant-{number}" for number in range(1000)})
+            await until(lambda: len(by_two) == len(by_three) == 2)
+            assert by_two == by_three == [{"de/node", "ee/court"}, None]
+            assert by_one == []
+
+
+async def test_listener_that_was_cut_off_listens_again_and_says_that_anything_may_be_new(address: str) -> None:
+    (store, engine), (other, another) = open_store(address), open_store(address)
+    engine.dispose()
+    another.dispose()
+    async with listening(store) as heard:
+        await asyncio.to_thread(
+            servers.server().sql, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+        )
+        await until(lambda: heard == [None])
+        with closing(other()) as connection:
+            connection.begin()
+            connection.end({"de/node"})
+        await until(lambda: heard == [None, {"de/node"}])
+
+
+async def test_process_that_does_not_listen_delays_nobody_and_hears_that_anything_may_be_new(tmp_path: Path) -> None:
+    one, two = Bells(tmp_path / "node.db"), Bells(tmp_path / "node.db")
+    async with listening(two) as heard:
+        # It has no time to listen, and its socket holds only so many.
+        for number in range(2000):
+            one.ring({f"de/{number}"})
+        await until(lambda: bool(heard))
+        one.ring(())
+        await until(lambda: heard[-1] is None)
+
+
+async def test_process_that_died_is_forgotten(tmp_path: Path) -> None:
+    one, two = Bells(tmp_path / "node.db"), Bells(tmp_path / "node.db")
+    async with listening(two):
+        dead = tmp_path / "node.db-bells" / "dead"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
+            bell.bind(str(dead))
+        one.ring({"de/node"})
+        assert not await asyncio.to_thread(dead.exists)
