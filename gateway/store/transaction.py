@@ -79,6 +79,20 @@ _EXPECTED: Final = 64
 """As many as one query asks for: a full frame."""
 _PRESENT: Final = f"SELECT sender, id FROM envelopes WHERE id IN ({', '.join('?' * _EXPECTED)})"  # noqa: S608  ours
 _SAID: Final = f"SELECT digest FROM receipts WHERE digest IN ({', '.join('?' * _EXPECTED)})"  # noqa: S608  ours
+_SOME: Final = f"seq IN ({', '.join('?' * _EXPECTED)})"
+_SIZES: Final = (
+    f"SELECT seq, length(header) + length(proof) + coalesce(length(payload), 0) FROM envelopes WHERE {_SOME}"  # noqa: S608
+)
+_ENVELOPES: Final = f"SELECT seq, fingerprint, header, proof, payload FROM envelopes WHERE {_SOME}"  # noqa: S608  ours
+_RECEIPTS: Final = f"SELECT seq, statement, signature FROM receipts WHERE {_SOME}"  # noqa: S608  ours
+_TAKE: Final = f"""
+    UPDATE deliveries SET state = ?, attempts = attempts + 1, lease_holder = ?, lease_until_us = ?
+    WHERE state = ? AND {_SOME}
+"""  # noqa: S608  ours
+_MOVE: Final = """
+    UPDATE deliveries SET state = ?, last_error = ?, next_attempt_at_us = ?, lease_holder = '', lease_until_us = 0
+    WHERE seq = ? AND state = ?
+"""
 _LANES: Final = f"""
     SELECT e.sender, e.id, min(d.lane) FROM envelopes e JOIN deliveries d ON d.envelope_seq = e.seq
     WHERE e.id IN ({", ".join("?" * _EXPECTED)}) GROUP BY e.sender, e.id
@@ -367,26 +381,44 @@ class Transaction:
             max_bytes: how much at most, unless the first alone is more.
             chance: whose turn it is first, see `lanes.in_turn`.
         """
-        leased: list[Leased] = []
+        due = self._due(destination, holder, limit, chance)
+        # Sizes first: how much is loaded at once is bounded, whatever waits.
+        sizes = dict(self._by_number(_SIZES, [row[3] for row in due if row[3] is not None]))
+        receipts = {seq: _receipt(*row) for seq, *row in self._by_number(_RECEIPTS, [row[4] for row in due if row[4]])}
+        taken: list[Any] = []
         size = 0
-        for seq, was, expires_at_us, envelope_seq, receipt_seq, _ in self._due(destination, holder, limit, chance):
-            envelope, fingerprint = (None, b"") if envelope_seq is None else self._envelope(envelope_seq)
-            receipt = None if receipt_seq is None else self._receipt(receipt_seq)
-            size += (envelope or receipt or pb.Receipt()).ByteSize()
-            if leased and size > max_bytes:
+        for row in due:
+            size += sizes[row[3]] if row[3] is not None else receipts[row[4]].ByteSize()
+            if taken and size > max_bytes:
                 break
-            state = lifecycle.advance(State(was), Event.LEASE)
-            self._move(
-                seq,
-                State(was),
-                state,
-                "attempts = attempts + 1, lease_holder = ?, lease_until_us = ?",
-                holder,
-                until_us,
-            )
+            taken.append(row)
+        loaded = self._by_number(_ENVELOPES, [row[3] for row in taken if row[3] is not None])
+        envelopes = {seq: (_envelope(*row), fingerprint) for seq, fingerprint, *row in loaded}
+        states = self._take([(row[0], State(row[1])) for row in taken], holder, until_us)
+        leased: list[Leased] = []
+        for seq, _, expires_at_us, envelope_seq, receipt_seq, _ in taken:
+            envelope, fingerprint = envelopes.get(envelope_seq, (None, b""))
             expired = expires_at_us is not None and expires_at_us <= self.now_us
-            leased.append(Leased(seq, state, expired, fingerprint, envelope, receipt))
+            leased.append(Leased(seq, states[seq], expired, fingerprint, envelope, receipts.get(receipt_seq)))
         return leased
+
+    def _take(self, copies: Sequence[tuple[int, State]], holder: str, until_us: int) -> dict[int, State]:
+        """Lease copies of those numbers and states; return the states in which they are then."""
+        states: dict[int, State] = {}
+        for was in {state for _, state in copies}:
+            seqs = [seq for seq, state in copies if state is was]
+            state = lifecycle.advance(was, Event.LEASE)
+            states |= dict.fromkeys(seqs, state)
+            self._rows.hold()
+            for some, padded in _filled(seqs):
+                values = (state.value, holder, until_us, was.value, *padded)
+                if self._connection.execute(_TAKE, values).rowcount != some:
+                    raise Failure(ErrorCode.STORE, f"some of {some} deliveries are no longer {was.value}")
+        return states
+
+    def _by_number(self, query: str, seqs: Sequence[int]) -> list[Any]:
+        """Ask for rows by their numbers, of which none waits."""
+        return [row for _, padded in _filled(seqs) for row in self._connection.execute(query, padded)]
 
     def _due(self, destination: str, holder: str, limit: int, chance: float) -> list[Any]:
         """Return what may be leased, at most `limit`, lane by lane in turn."""
@@ -422,14 +454,11 @@ class Transaction:
             Refusal: ILLEGAL_TRANSITION; nothing has changed.
         """
         state = lifecycle.advance(row.state, event)
-        self._move(
-            row.seq,
-            row.state,
-            state,
-            "last_error = ?, next_attempt_at_us = ?, lease_holder = '', lease_until_us = 0",
-            error,
-            next_attempt_at_us,
-        )
+        # Nothing that waits refers to it, nor can anybody know the number of one that waits.
+        self._rows.hold()
+        values = state.value, error, next_attempt_at_us, row.seq, row.state.value
+        if self._connection.execute(_MOVE, values).rowcount != 1:
+            raise Failure(ErrorCode.STORE, f"delivery {row.seq} is no longer {row.state.value}")
         # Whether it is due again or makes way for the next of its case, somebody may act now.
         self.wake.add(row.destination)
         return state
@@ -529,31 +558,6 @@ class Transaction:
         row = self._known(f"SELECT {column} FROM envelopes WHERE id = ? AND sender = ?", ref.id, ref.sender)  # noqa: S608
         return None if row is None else row[0]
 
-    def _move(self, seq: int, was: State, state: State, assignments: str, *values: object) -> None:
-        # Nothing that waits refers to it, nor can anybody know the number of one that waits.
-        self._rows.hold()
-        cursor = self._connection.execute(
-            f"UPDATE deliveries SET state = ?, {assignments} WHERE seq = ? AND state = ?",  # noqa: S608  our own text
-            (state.value, *values, seq, was.value),
-        )
-        if cursor.rowcount != 1:
-            raise Failure(ErrorCode.STORE, f"delivery {seq} is no longer {was.value}")
-
-    def _envelope(self, seq: int) -> tuple[pb.SignedEnvelope, bytes]:
-        header, proof, payload, fingerprint = self._known(
-            "SELECT header, proof, payload, fingerprint FROM envelopes WHERE seq = ?", seq
-        )
-        if payload is None:
-            raise Failure(ErrorCode.STORE, f"the payload of envelope {seq} is purged, and somebody waits for it")
-        envelope = pb.SignedEnvelope.FromString(proof)
-        envelope.header = header
-        envelope.sealed_payload = payload
-        return envelope, fingerprint
-
-    def _receipt(self, seq: int) -> pb.Receipt:
-        statement, signature = self._known("SELECT statement, signature FROM receipts WHERE seq = ?", seq)
-        return pb.Receipt(statement=statement, signature=pb.Signature.FromString(signature))
-
     def _log(self, leaf: bytes, *, envelope_seq: int | None = None, receipt_seq: int | None = None) -> None:
         self._leaves.append((leaf, envelope_seq, receipt_seq))
 
@@ -591,3 +595,23 @@ def _receipt_row(seq: int, receipt: pb.Receipt, statement: pb.Statement) -> tupl
         receipt.statement,
         receipt.signature.SerializeToString(),
     )
+
+
+def _filled(seqs: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+    """Yield how many numbers there are, and those, filled up with none to as many as one query takes."""
+    for start in range(0, len(seqs), _EXPECTED):
+        some = list(seqs[start : start + _EXPECTED])
+        yield len(some), some + [0] * (_EXPECTED - len(some))
+
+
+def _envelope(header: bytes, proof: bytes, payload: bytes | None) -> pb.SignedEnvelope:
+    if payload is None:
+        raise Failure(ErrorCode.STORE, "the payload of an envelope is purged, and somebody waits for it")
+    envelope = pb.SignedEnvelope.FromString(proof)
+    envelope.header = header
+    envelope.sealed_payload = payload
+    return envelope
+
+
+def _receipt(statement: bytes, signature: bytes) -> pb.Receipt:
+    return pb.Receipt(statement=statement, signature=pb.Signature.FromString(signature))
