@@ -24,6 +24,7 @@ from tests.weather import Weather, weather_before
 pytestmark = pytest.mark.fault
 
 BATCH = 8
+NAMESPACE = "rogatory-"
 
 
 @dataclass
@@ -173,11 +174,19 @@ class Link:
     def theirs(self, line: int) -> str:
         return f"{self.subnet}.{4 * line + 2}"
 
+    # A name of a line has 15 characters at most.
+
+    def out(self, line: int) -> str:
+        return f"rog{self.namespace.removeprefix(NAMESPACE)}o{line}"
+
+    def inner(self, line: int) -> str:
+        return f"rog{self.namespace.removeprefix(NAMESPACE)}i{line}"
+
     def make(self) -> None:
         ip("netns", "add", self.namespace)
         ip("-n", self.namespace, "link", "set", "lo", "up")
         for line in (0, 1):
-            out, inner = f"{self.namespace}o{line}", f"{self.namespace}i{line}"
+            out, inner = self.out(line), self.inner(line)
             ip("link", "add", out, "type", "veth", "peer", "name", inner, "netns", self.namespace)
             ip("addr", "add", f"{self.ours(line)}/30", "dev", out)
             ip("link", "set", out, "up")
@@ -189,11 +198,20 @@ class Link:
         ip("netns", "del", self.namespace)
 
 
+def sweep_up() -> None:
+    """Remove what a run left that was killed: named after its process, which is no more."""
+    for each in Path("/run/netns").glob(f"{NAMESPACE}*"):
+        owner = each.name.removeprefix(NAMESPACE)
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            ip("netns", "del", each.name)
+
+
 @pytest.fixture
 def link() -> Iterator[Link]:
-    # Of one worker's own; 198.18.0.0/15 is for tests of networks (RFC 2544).
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    made = Link(f"rog{os.getpid() % 100_000}", f"198.18.{worker}")
+    # Of this process's own; 198.18.0.0/15 is for tests of networks (RFC 2544).
+    number = os.getpid()
+    made = Link(f"{NAMESPACE}{number}", f"198.{18 + (number >> 8) % 2}.{number % 256}")
+    sweep_up()
     try:
         made.make()
     except (OSError, subprocess.CalledProcessError) as error:
@@ -206,20 +224,20 @@ def link() -> Iterator[Link]:
 
 def silent(link: Link) -> None:
     """Packets vanish, nobody is told: the far end of the line is down."""
-    ip("-n", link.namespace, "link", "set", f"{link.namespace}i0", "down")
+    ip("-n", link.namespace, "link", "set", link.inner(0), "down")
 
 
 def heard(link: Link) -> None:
-    ip("-n", link.namespace, "link", "set", f"{link.namespace}i0", "up")
+    ip("-n", link.namespace, "link", "set", link.inner(0), "up")
 
 
 def moved(link: Link) -> None:
     """The node's address is another's, and comes back: what was connected to it is not any more."""
-    ip("-n", link.namespace, "addr", "del", f"{link.theirs(0)}/30", "dev", f"{link.namespace}i0")
+    ip("-n", link.namespace, "addr", "del", f"{link.theirs(0)}/30", "dev", link.inner(0))
 
 
 def back(link: Link) -> None:
-    ip("-n", link.namespace, "addr", "add", f"{link.theirs(0)}/30", "dev", f"{link.namespace}i0")
+    ip("-n", link.namespace, "addr", "add", f"{link.theirs(0)}/30", "dev", link.inner(0))
 
 
 def unreachable(link: Link) -> None:
