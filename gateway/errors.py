@@ -64,6 +64,8 @@ class ErrorCode(IntEnum):
     INTERNAL = 102
     STORE = 103
     DIRECTORY_EXPIRED = 104
+    ATTACHMENT_MISSING = 105
+    NO_ROOM = 106
 
 
 FIRST_FAILURE: Final = 100

@@ -150,7 +150,7 @@ class Header(_message.Message):
     commitment: _builtins.bytes
     """SHA-256 over salt and plaintext: lets a recipient prove to a court what the sender signed."""
     attachments_digest: _builtins.bytes
-    """SHA-256 over the manifest of attachments; empty if there are none."""
+    """SHA-256 over the serialised Manifest of attachments; empty if there are none."""
     traceparent: _builtins.str
     """W3C Trace Context of the sender, version 00; empty if it does not trace."""
     dual_criminality: _identifiers_pb2.DualCriminality.ValueType
@@ -406,10 +406,13 @@ class SignedEnvelope(_message.Message):
     SIGNATURES_FIELD_NUMBER: _builtins.int
     SEALED_PAYLOAD_FIELD_NUMBER: _builtins.int
     SLOTS_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
     header: _builtins.bytes
     """A serialised Header, kept as it was received."""
     sealed_payload: _builtins.bytes
     """XChaCha20-Poly1305 of a SealedContent: 24 bytes of nonce, then the ciphertext."""
+    attachments: _builtins.bytes
+    """A serialised Manifest, kept as it was received; the header has its digest. Empty: no attachments travel with it."""
     @_builtins.property
     def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signature]:
         """The sender's signature first, then countersignatures over the same bytes."""
@@ -425,14 +428,65 @@ class SignedEnvelope(_message.Message):
         signatures: _abc.Iterable[Global___Signature] | None = ...,
         sealed_payload: _builtins.bytes = ...,
         slots: _abc.Iterable[Global___Slot] | None = ...,
+        attachments: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "sealed_payload", b"sealed_payload", "signatures", b"signatures", "slots", b"slots"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "header", b"header", "sealed_payload", b"sealed_payload", "signatures", b"signatures", "slots", b"slots"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SignedEnvelope: _TypeAlias = SignedEnvelope  # noqa: Y015
+
+@_typing.final
+class Manifest(_message.Message):
+    """The encrypted files that an envelope needs: it is accepted, and delivered, only where all of them are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttachmentRef]:
+        """In the order in which the document names them first."""
+
+    def __init__(
+        self,
+        *,
+        attachments: _abc.Iterable[Global___AttachmentRef] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Manifest: _TypeAlias = Manifest  # noqa: Y015
+
+@_typing.final
+class AttachmentRef(_message.Message):
+    """An encrypted file, named by what it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.bytes
+    """SHA-256 over the ciphertext."""
+    size: _builtins.int
+    """Size of the ciphertext in bytes."""
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.bytes = ...,
+        size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachmentRef: _TypeAlias = AttachmentRef  # noqa: Y015
 
 @_typing.final
 class Statement(_message.Message):

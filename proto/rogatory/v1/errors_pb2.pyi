@@ -95,6 +95,10 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """The store could not be written now."""
     ERROR_CODE_DIRECTORY_EXPIRED: _ErrorCode.ValueType  # 104
     """The callee's directory has expired: until a newer one comes, nobody is let in but operators, to trace."""
+    ERROR_CODE_ATTACHMENT_MISSING: _ErrorCode.ValueType  # 105
+    """An attachment that the envelope names is not there yet: hand it in, then the identical envelope again."""
+    ERROR_CODE_NO_ROOM: _ErrorCode.ValueType  # 106
+    """No room for the attachment now; the detail names the limit and its value."""
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """Names and numbers are those of gateway/errors.py: below 100 a rule said no (do not retry), from 100 on it could not be done now."""
@@ -171,6 +175,10 @@ ERROR_CODE_STORE: ErrorCode.ValueType  # 103
 """The store could not be written now."""
 ERROR_CODE_DIRECTORY_EXPIRED: ErrorCode.ValueType  # 104
 """The callee's directory has expired: until a newer one comes, nobody is let in but operators, to trace."""
+ERROR_CODE_ATTACHMENT_MISSING: ErrorCode.ValueType  # 105
+"""An attachment that the envelope names is not there yet: hand it in, then the identical envelope again."""
+ERROR_CODE_NO_ROOM: ErrorCode.ValueType  # 106
+"""No room for the attachment now; the detail names the limit and its value."""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 @_typing.final

@@ -427,6 +427,7 @@ class Attachment(_message.Message):
     SIZE_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    SEALED_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """Its title."""
     media_type: _builtins.str
@@ -437,6 +438,10 @@ class Attachment(_message.Message):
     """SHA-256 over its bytes."""
     language: _builtins.str
     """Language of it: a BCP 47 tag; empty if it has none."""
+    @_builtins.property
+    def sealed(self) -> Global___SealedFile:
+        """How it travels beside the envelope, and what opens it; absent if the file goes another way."""
+
     def __init__(
         self,
         *,
@@ -445,11 +450,42 @@ class Attachment(_message.Message):
         size: _builtins.int = ...,
         sha256: _builtins.bytes = ...,
         language: _builtins.str = ...,
+        sealed: Global___SealedFile | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sealed", b"sealed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["language", b"language", "media_type", b"media_type", "sha256", b"sha256", "size", b"size", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["language", b"language", "media_type", b"media_type", "sealed", b"sealed", "sha256", b"sha256", "size", b"size", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Attachment: _TypeAlias = Attachment  # noqa: Y015
+
+@_typing.final
+class SealedFile(_message.Message):
+    """A file as it was encrypted by whoever sends it. Nodes hold the ciphertext and its digest, and never the key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.bytes
+    """SHA-256 over the ciphertext; this names it on its way."""
+    size: _builtins.int
+    """Size of the ciphertext in bytes."""
+    key: _builtins.bytes
+    """32 random bytes, fresh for every file: the key of a libsodium secretstream (XChaCha20-Poly1305)."""
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.bytes = ...,
+        size: _builtins.int = ...,
+        key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealedFile: _TypeAlias = SealedFile  # noqa: Y015
