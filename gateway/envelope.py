@@ -122,6 +122,7 @@ def compose(
     reader_keys: Sequence[bytes],
     now: datetime,
     random: Random,
+    attachments: bytes = b"",
 ) -> Composed:
     """Seal `body` to the readers and sign the header.
 
@@ -132,6 +133,7 @@ def compose(
         reader_keys: X25519 public keys, 32 bytes each, one slot a key.
         now: becomes created_at.
         random: source of id, content key, nonce and salt, e.g. `nacl.utils.random`.
+        attachments: the manifest of the files that go with it, see `gateway.manifest`; empty if there are none.
 
     Raises:
         Refusal: MALFORMED, the letter breaks a rule of the header.
@@ -170,6 +172,7 @@ def compose(
         payload_digest=sha256(payload).digest(),
         slots_digest=slots_digest(slots),
         commitment=commitment(salt, body),
+        attachments_digest=sha256(attachments).digest() if attachments else b"",
         traceparent=letter.traceparent,
         dual_criminality=letter.dual_criminality,
         target_tokens=letter.target_tokens,
@@ -184,6 +187,7 @@ def compose(
         signatures=[signature.sign(Domain.ENVELOPE, raw, letter.sender, signing_key)],
         sealed_payload=payload,
         slots=slots,
+        attachments=attachments,
     )
     codec.check(envelope)
     return Composed(envelope, header, salt)
@@ -215,6 +219,8 @@ def fingerprint(envelope: pb.SignedEnvelope) -> bytes:
     """Return the SHA-256 over all of the envelope: equal only for the same bytes in every part."""
     parts = [envelope.header, envelope.sealed_payload, slots_digest(envelope.slots)]
     parts += [signed.SerializeToString(deterministic=True) for signed in envelope.signatures]
+    if envelope.attachments:
+        parts.append(envelope.attachments)
     return sha256(frame(b"rogatory/v1/fingerprint", *parts)).digest()
 
 
@@ -231,7 +237,7 @@ def commitment(salt: bytes, body: bytes) -> bytes:
 def verify(envelope: pb.SignedEnvelope, header: pb.Header, find_key: KeyFinder) -> None:
     """Check that the claimed sender signed this header and that payload and slots are the ones it names.
 
-    1. The digests of payload and slots are those in the header.
+    1. The digests of payload, slots and manifest are those in the header.
     2. The first signature is the sender's, with the key that the header names.
     3. Nobody signs twice.
     4. Every signature, the countersignatures too, is valid, with a key valid when the header was made.
@@ -244,6 +250,9 @@ def verify(envelope: pb.SignedEnvelope, header: pb.Header, find_key: KeyFinder) 
         raise Refusal(ErrorCode.BAD_SIGNATURE, "the payload is not the one that was signed", "sealed_payload")
     if not hmac.compare_digest(slots_digest(envelope.slots), header.slots_digest):
         raise Refusal(ErrorCode.BAD_SIGNATURE, "the slots are not the ones that were signed", "slots")
+    named = sha256(envelope.attachments).digest() if envelope.attachments else b""
+    if not hmac.compare_digest(named, header.attachments_digest):
+        raise Refusal(ErrorCode.BAD_SIGNATURE, "the manifest is not the one that was signed", "attachments")
     verify_signatures(envelope, header, find_key)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from rogatory.v1 import envelope_pb2 as pb
 
-from gateway import codec, envelope
+from gateway import codec, envelope, manifest
 from gateway.config import Limits
 from gateway.errors import ErrorCode, Refusal
 
@@ -29,6 +29,7 @@ def receive(raw: pb.SignedEnvelope, limits: Limits, largest_bytes: int | None = 
        its quota's burst); before anything else is looked at.
     2. The envelope keeps its contract. Fields that this version does not know are dropped: they are not signed.
     3. The header parses, in its shortest encoding, and keeps its contract.
+    4. So does the manifest of its attachments, and they are neither too many nor too large.
 
     Raises:
         Refusal: TOO_LARGE, OVER_QUOTA or MALFORMED.
@@ -45,4 +46,7 @@ def receive(raw: pb.SignedEnvelope, limits: Limits, largest_bytes: int | None = 
     raw.DiscardUnknownFields()
     codec.check(raw)
     # (3)
-    return Claimed(raw, envelope.parse_header(raw), envelope.fingerprint(raw))
+    header = envelope.parse_header(raw)
+    # (4)
+    manifest.check_limits(manifest.parse(raw.attachments), limits.max_attachments, limits.max_attachment_bytes)
+    return Claimed(raw, header, envelope.fingerprint(raw))

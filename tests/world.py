@@ -152,6 +152,7 @@ def send(
     cites: Iterable[ids.EnvelopeRef] = (),
     countersigned_by: Iterable[str] = (),
     now: datetime = NOW,
+    attachments: bytes = b"",
     **letter: Any,
 ) -> Sent:
     """Compose and sign an envelope."""
@@ -162,6 +163,7 @@ def send(
         reader_keys=[bytes(sealing_key(recipient).public_key) for recipient in recipients],
         now=now,
         random=random,
+        attachments=attachments,
     )
     signed = composed.envelope
     for signer in countersigned_by:

@@ -19,7 +19,7 @@ from rogatory.v1 import notices_pb2 as notices
 from rogatory.v1 import orders_pb2 as orders
 from rogatory.v1 import selftest_pb2 as selftest
 
-from gateway import codec, envelope
+from gateway import codec, envelope, manifest
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import checks, headers, wallets
 from gateway.formats.codes import Code, refuse
@@ -301,7 +301,7 @@ def _check_draft(header: pb.Header, draft: orders.Draft) -> None:
             raise _mismatch(Code.DRAFT_DIFFERS, "the draft and its request differ", f"envelope.header.{name}")
     headers.check_repeated(header, request, headers.SUMS)
     envelope.check_commitment(request, draft.salt, draft.body)
-    decode_for(request, draft.body)
+    manifest.check_document(draft.envelope.attachments, decode_for(request, draft.body))
 
 
 def _check_countersignature(answer: orders.Countersignature) -> None:

@@ -15,6 +15,8 @@ from tests import samples
 from tests.samples.__main__ import FOLDER, examples
 
 EXCLUDED = {
+    "Attachment.sealed": "its file would have to be there wherever a sample is sent; see test_manifest.py",
+    "SignedEnvelope.attachments": "as above",
     "SharingStatement.wallet": "it is paid to an account",
     "Countersignature.reason": "it is countersigned",
     "ReviewReferral.confiscation": "it refers a freeze request",

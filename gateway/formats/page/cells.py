@@ -33,8 +33,11 @@ _IN_A_CELL: Final = frozenset(
     {"PostalAddress", "NationalIdentification", "Attribution", "TransferEnd", "BalanceChange", "Signature", "BatchPath"}
     | {"EnvelopeRef", "Slot", "Money", "AssetAmount", "Valuation", "NaturalPersonName", "LegalPersonName"}
 )
-_IN_SHORT: Final = frozenset({"sealed_payload", "envelope", "receipt"})
+_IN_SHORT: Final = frozenset({"sealed_payload", "envelope", "receipt", "attachments"})
 """Bytes of which a page shows how many and their digest: nobody can read them, and a test report has hundreds."""
+
+_NOT_FOR_PAPER: Final = frozenset({"Attachment.sealed"})
+"""It holds the key of a file, and nothing that a reader of the document needs."""
 
 _TOLD_WITH_MEANING: Final = frozenset({"ClockRule", "Ground"})
 """Words of which also a cell of a table says the meaning: they are names of articles."""
@@ -51,7 +54,9 @@ def messages_in(message: Message, field: FieldDescriptor) -> list[Message]:
 
 
 def is_filled(message: Message, field: FieldDescriptor) -> bool:
-    """Whether a field says something. Yes-or-no questions without a third answer always do."""
+    """Whether a field says something to be shown. Yes-or-no questions without a third answer always do."""
+    if full_name(field) in _NOT_FOR_PAPER:
+        return False
     if field.is_repeated:
         return len(getattr(message, field.name)) > 0
     if field.has_presence:
