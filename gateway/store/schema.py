@@ -1,8 +1,9 @@
 """The tables as they are now. The migrations are how they came to be; a test holds the two together.
 
 Append-only: envelopes, receipts, log_entries, events, moves, targets, and of the registry node_lists,
-decisions, certificates, renewals, revocations. Rows of deliveries, clocks, invitations, applications and restorations
-alone are updated; what policy lets go (docs/retention.md) is an envelope's payload, and rows of events and deliveries.
+decisions, certificates, renewals, revocations. Rows of deliveries, clocks, invitations, applications, restorations and
+of sealed files alone are updated. What policy lets go (docs/retention.md) is an envelope's payload, and rows of events
+and deliveries; rows of sealed files go when nobody needs them.
 """
 
 from typing import Final
@@ -54,7 +55,7 @@ envelopes = Table(
     Column("recorded_at_us", BigInteger, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),
     Column("header", LargeBinary, nullable=False),
-    # Signatures and slots, as a SignedEnvelope without header and payload.
+    # Signatures, slots and manifest, as a SignedEnvelope without header and payload.
     Column("proof", LargeBinary, nullable=False),
     # NULL once purged; header, proof, receipts and log entries stay.
     Column("payload", LargeBinary),
@@ -243,6 +244,72 @@ targets = Table(
     # See gateway/targets.py: equal tokens are equal targets, and no node can tell which.
     Column("token", LargeBinary, primary_key=True),
     Column("envelope_seq", BigInteger, ForeignKey("envelopes.seq"), primary_key=True),
+)
+
+# Sealed files that go with envelopes, see attachments.py.
+
+uploads = Table(
+    "uploads",
+    metadata,
+    # Who brought it: a participant's address, or "de/node".
+    Column("owner", Text, primary_key=True),
+    # SHA-256 over the ciphertext.
+    Column("digest", LargeBinary, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    # Where its bytes lie; never used again.
+    Column("place", Text, nullable=False, unique=True),
+    Column("received", BigInteger, nullable=False),
+    # 1: all is there, and has the digest.
+    Column("whole", Integer, nullable=False),
+    Column("touched_at_us", BigInteger, nullable=False),
+    CheckConstraint("whole IN (0, 1)", name="whole_or_not"),
+    CheckConstraint("received <= size", name="no_more_than_announced"),
+    Index("uploads_of_file", "digest"),
+    Index("uploads_by_touch", "touched_at_us"),
+)
+
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("envelope_seq", BigInteger, ForeignKey("envelopes.seq"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    # When every copy of the envelope had ended; NULL: one is on its way.
+    Column("ended_at_us", BigInteger),
+    Index("attachments_naming", "digest"),
+    Index(
+        "attachments_live",
+        "envelope_seq",
+        sqlite_where=Column("ended_at_us").is_(None),
+        postgresql_where=Column("ended_at_us").is_(None),
+    ),
+)
+
+freight = Table(
+    "freight",
+    metadata,
+    Column("delivery_seq", BigInteger, ForeignKey("deliveries.seq", ondelete="CASCADE"), primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("destination", Text, nullable=False),
+    # 1: the other node has it, or has refused it for good.
+    Column("carried", Integer, nullable=False),
+    CheckConstraint("carried IN (0, 1)", name="carried_or_not"),
+    Index(
+        "freight_waiting",
+        "destination",
+        "digest",
+        sqlite_where=Column("carried") == 0,
+        postgresql_where=Column("carried") == 0,
+    ),
+)
+
+discarded = Table(
+    "discarded",
+    metadata,
+    # Where bytes lie that nobody knows any more, until they are deleted.
+    Column("place", Text, primary_key=True),
 )
 
 restorations = Table(

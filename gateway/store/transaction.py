@@ -20,6 +20,7 @@ from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.lanes import Lane
 from gateway.lifecycle import Event, State
 from gateway.rules import Named
+from gateway.store.attachments import HELD_US, AttachmentRecord
 from gateway.store.driver import NOT_TAKEN, Connection
 from gateway.store.letting_go import LettingGo
 from gateway.store.matters import MatterRecord
@@ -68,6 +69,7 @@ _STRANDED: Final = f"""
 _BRING_BACK: Final = f"""
     UPDATE deliveries SET next_attempt_at_us = ?
     WHERE state IN {PENDING_SQL} AND state IN ('queued', 'doubtful') AND next_attempt_at_us > ?
+      AND next_attempt_at_us < {HELD_US} -- what waits for its attachments waits for no time
 """  # noqa: S608  as above
 
 _HURRY: Final = f"""
@@ -174,6 +176,11 @@ class Transaction:
         return RegistryRecord(self._sql, self.now_us)
 
     @property
+    def attachments(self) -> AttachmentRecord:
+        """The sealed files that go with envelopes, in this transaction."""
+        return AttachmentRecord(self._sql, self.now_us)
+
+    @property
     def letting_go(self) -> LettingGo:
         """What policy lets go, in this transaction."""
         return LettingGo(self._sql, self._issuer)
@@ -258,7 +265,9 @@ class Transaction:
 
     def add_envelope(self, signed: pb.SignedEnvelope, header: pb.Header, fingerprint: bytes) -> int:
         """Record an envelope, what it cites, its targets and its log entry; return its number."""
-        proof = pb.SignedEnvelope(signatures=signed.signatures, slots=signed.slots).SerializeToString()
+        proof = pb.SignedEnvelope(
+            signatures=signed.signatures, slots=signed.slots, attachments=signed.attachments
+        ).SerializeToString()
         seq = self._next("envelopes")
         self._rows.add(
             "envelopes",
