@@ -57,6 +57,9 @@ class Limits(_Settings):
     max_skew_seconds: int = Field(default=300, ge=0, le=86400)
     # A request may wait days for its countersignature, and hours for a node that is down.
     max_age_days: int = Field(default=30, ge=1, le=3650)
+    # Of one file that goes with an envelope, as ciphertext; and how many go with one. `[attachments]` has the rest.
+    max_attachment_bytes: int = Field(default=64 << 30, ge=1 << 10, le=1 << 45)
+    max_attachments: int = Field(default=64, ge=0, le=256)
 
     @model_validator(mode="after")
     def _a_frame_holds_an_envelope(self) -> Self:
@@ -140,6 +143,48 @@ class Delivery(_Settings):
     # Frames that may be under way to one other node at once.
     frames_in_flight: int = Field(default=4, ge=1, le=64)
     sweep_seconds: float = Field(default=1.0, ge=0.05, le=60)
+
+
+class S3(_Settings):
+    """A bucket for attachments, for nodes of several machines: `[attachments.s3]`."""
+
+    # "s3://BUCKET" or "s3://BUCKET/PREFIX".
+    url: str = Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-]+)*$")
+    # Of the service, e.g. "https://s3.example.org". Over plain HTTP only where it never leaves the machine.
+    endpoint: str = Field(pattern=r"^(https://[^/\s]+|http://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?)$")
+    region: str = "us-east-1"
+    access_key_id: str = Field(min_length=1)
+    # The first line is the key.
+    secret_key_file: Path
+
+
+class Attachments(_Settings):
+    """What a node keeps of files that go with envelopes, and for how long. It holds ciphertext alone."""
+
+    # Where they lie: a folder, by default beside the store; or a bucket.
+    folder: Path | None = None
+    s3: S3 | None = None
+    # What has been begun counts as if it were whole. One participant, or one other node with all that it brings.
+    max_bytes_of_one: int = Field(default=256 << 30, ge=1 << 10, le=1 << 50)
+    max_count_of_one: int = Field(default=10_000, ge=1, le=1_000_000)
+    max_unfinished_of_one: int = Field(default=64, ge=1, le=10_000)
+    max_bytes_in_all: int = Field(default=2 << 40, ge=1 << 10, le=1 << 60)
+    # Files that come or go at once; each takes some 8 MiB of memory.
+    transfers_of_one: int = Field(default=4, ge=1, le=256)
+    transfers_in_all: int = Field(default=32, ge=1, le=1024)
+    # A transfer ends if nothing comes for so long; it can go on later from where it was.
+    idle_seconds: float = Field(default=30.0, ge=0.1, le=3600)
+    # What no envelope names, or only such as ended long ago, goes after this time without a touch.
+    unnamed_hours: float = Field(default=72.0, ge=0.01, le=24 * 366)
+    # So long after the last copy of an envelope has ended, its recipient can still fetch its attachments.
+    keep_days: float = Field(default=90.0, ge=0, le=3660)
+    collect_seconds: float = Field(default=60.0, ge=0.05, le=86400)
+
+    @model_validator(mode="after")
+    def _in_one_place(self) -> Self:
+        if self.folder is not None and self.s3 is not None:
+            raise ValueError("attachments lie in a folder or in a bucket, not in both")
+        return self
 
 
 def _kind(value: object) -> object:
@@ -303,6 +348,7 @@ class NodeConfig(_Settings):
     policy: Path | None = None
     limits: Limits = Limits()
     quota: Quota = Quota()
+    attachments: Attachments = Attachments()
     delivery: Delivery = Delivery()
     retention: Retention = Retention()
     telemetry: Telemetry = Telemetry()

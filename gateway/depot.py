@@ -1,0 +1,157 @@
+"""Where a node keeps sealed files: a folder, or a bucket of an S3 service.
+
+In: a place, which the store has invented, and the bytes of its parts. Out: the same bytes. A file lies in parts of
+4 MiB, so that an upload which broke off loses at most one, and memory holds one. A part is written once and never
+changed: whoever writes other bytes in its place is told so. Where a file lies says nothing of who brought it; no word
+from the network is ever part of a path. Fails with STORE what the disk or the service does not do.
+"""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, S3Store
+
+from gateway import private_files
+from gateway.config import S3, NodeConfig
+from gateway.errors import ErrorCode, Failure
+
+PART_BYTES: Final = 4 << 20
+PIECE_BYTES: Final = 256 << 10
+"""What is handed on at once."""
+RETRY_SECONDS: Final = 5.0
+_MAX_SECRET_BYTES: Final = 4096
+
+
+class Depot:
+    """The sealed files of one node.
+
+    Args:
+        store: where they lie.
+        folder: the same, if it is a folder of this machine: what is written there has to be brought to the disk.
+    """
+
+    def __init__(self, store: LocalStore | S3Store, folder: Path | None = None) -> None:
+        self._store = store
+        self._folder = folder
+
+    async def put(self, place: str, number: int, part: bytes) -> bool:
+        """Write a part; it is on the disk when this returns. Return False if another one is there.
+
+        Raises:
+            Failure: STORE.
+        """
+        path = _path(place, number)
+        with _store_errors():
+            try:
+                # One request: what is written in several could not be bound to there being nothing.
+                await obstore.put_async(self._store, path, part, mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                # An earlier call wrote it and broke off before it was noted, or another call is quicker than this one.
+                there = await obstore.get_range_async(self._store, path, start=0, end=len(part) + 1)
+                if bytes(there) != part:
+                    return False
+            if self._folder is not None:
+                await asyncio.to_thread(_sync, self._folder / path, self._folder)
+        return True
+
+    async def read(self, place: str, size: int, offset: int = 0) -> AsyncIterator[bytes]:
+        """Yield the bytes of a file from a position on, in pieces.
+
+        Raises:
+            Failure: STORE; a part is missing, or shorter than it was.
+        """
+        while offset < size:
+            number, inside = divmod(offset, PART_BYTES)
+            end = min(PART_BYTES, size - number * PART_BYTES)
+            wanted = end - inside
+            with _store_errors():
+                found = await obstore.get_async(self._store, _path(place, number), options={"range": (inside, end)})
+                async for some in found.stream(PIECE_BYTES):
+                    for start in range(0, len(some), PIECE_BYTES):
+                        piece = bytes(some[start : start + PIECE_BYTES])
+                        wanted -= len(piece)
+                        yield piece
+            if wanted:
+                raise Failure(ErrorCode.STORE, "a part of an attachment is shorter than it was")
+            offset = number * PART_BYTES + end
+
+    async def discard(self, place: str) -> None:
+        """Delete all that lies in a place; nothing, if that is so already.
+
+        Raises:
+            Failure: STORE.
+        """
+        with _store_errors():
+            if self._folder is not None:
+                # With what a crash may have left half written, which no listing shows.
+                await asyncio.to_thread(shutil.rmtree, self._folder / place, ignore_errors=False, onerror=_unless_gone)
+                return
+            async for found in obstore.list(self._store, f"{place}/"):
+                await obstore.delete_async(self._store, [each["path"] for each in found])
+
+
+def open_depot(config: NodeConfig) -> Depot:
+    """Return where a node keeps sealed files, as its settings say.
+
+    Raises:
+        Refusal: KEY_FILE, the key of the bucket.
+        Failure: STORE, the folder cannot be made.
+    """
+    if config.attachments.s3 is not None:
+        return Depot(_bucket(config.attachments.s3))
+    folder = config.attachments.folder or config.store.with_name(f"{config.store.name}.attachments")
+    with _store_errors():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Depot(LocalStore(folder), folder)
+
+
+def _bucket(s3: S3) -> S3Store:
+    secret = private_files.read(s3.secret_key_file, _MAX_SECRET_BYTES).decode(errors="replace").split("\n")[0].strip()
+    bucket, _, prefix = s3.url.removeprefix("s3://").partition("/")
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        endpoint=s3.endpoint,
+        region=s3.region,
+        access_key_id=s3.access_key_id,
+        secret_access_key=secret,
+        virtual_hosted_style_request=False,
+        client_options={"allow_http": s3.endpoint.startswith("http://")},
+    )
+
+
+def _path(place: str, number: int) -> str:
+    return f"{place}/{number:08d}"
+
+
+def _sync(path: Path, folder: Path) -> None:
+    """Return once a file, its name and that of its folder are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    private_files.sync_folder(path.parent)
+    private_files.sync_folder(folder)
+
+
+def _unless_gone(_function: object, _path: object, raised: tuple[type[BaseException], BaseException, object]) -> None:
+    if not isinstance(raised[1], FileNotFoundError):
+        raise raised[1]
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        # The text names paths of our own and the request that failed, never a key.
+        detail = f"attachments cannot be stored or read now: {type(error).__name__}"
+        raise Failure(ErrorCode.STORE, detail, retry_after=RETRY_SECONDS) from error
