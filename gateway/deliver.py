@@ -15,6 +15,7 @@ from gateway.config import Delivery
 from gateway.dispatch import Route
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, GatewayError, Refusal
+from gateway.identity import Address
 from gateway.lanes import lane_of
 from gateway.lifecycle import FINAL, LEASED, Event, State
 from gateway.store import Leased, Transaction
@@ -38,7 +39,7 @@ class Settled:
 
 
 def enqueue(route: Route, txn: Transaction) -> None:
-    """Queue a recorded envelope for its destination."""
+    """Queue a recorded envelope for its destination; for another node, behind the files that it names."""
     header = route.recorded.header
     txn.add_delivery(
         route.destination,
@@ -47,6 +48,8 @@ def enqueue(route: Route, txn: Transaction) -> None:
         lane=lane_of(header.urgency),
         expires_at_us=header.expires_at_us if header.HasField("expires_at_us") else None,
     )
+    if header.attachments_digest and Address.parse(route.destination, allow_node=True).is_node:
+        txn.attachments.hold(route.recorded.seq, route.destination)
 
 
 def lease(

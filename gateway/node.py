@@ -14,18 +14,29 @@ from typing import Final
 
 import grpc.aio
 from opentelemetry.sdk.trace import TracerProvider
-from rogatory.v1 import directory_pb2_grpc, enrolment_pb2_grpc, mailbox_pb2_grpc, relay_pb2_grpc, trace_pb2_grpc
+from rogatory.v1 import (
+    attachments_pb2_grpc,
+    directory_pb2_grpc,
+    enrolment_pb2_grpc,
+    mailbox_pb2_grpc,
+    relay_pb2_grpc,
+    trace_pb2_grpc,
+)
 from rogatory.v1 import trace_pb2 as trace
 
 from gateway import config as configuration
 from gateway import deliver, mirror, settings_file, telemetry, timekeeper, transport
 from gateway.clock import Clock, Elapsed, SteadyClock, since_boot, system_clock, to_micros
 from gateway.config import NodeConfig, Registry
+from gateway.depot import open_depot
 from gateway.directory import Directory, Status
 from gateway.doors import enrolment
+from gateway.doors.attachments import AttachmentsDoor
 from gateway.doors.courier import Courier
 from gateway.doors.directory import DirectoryDoor
 from gateway.doors.entrance import Bell, Entrance
+from gateway.doors.freight import Freighter
+from gateway.doors.housekeeping import keep_house
 from gateway.doors.mailbox import MailboxDoor
 from gateway.doors.quotas import Pause, Quotas
 from gateway.doors.registry import RegistryDoor
@@ -106,10 +117,12 @@ class Node:
         self.quotas = Quotas(config.quota, config.limits.max_streams_per_peer, clock, telemetry.quota_counter(), pause)
         self._bell = Bell()
         self._couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
+        self._freighters: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._make_courier: Callable[[str], Courier]
+        self._make_freighter: Callable[[str], Freighter]
         self._server: grpc.aio.Server | None = None
         self._entrance: Entrance | None = None
         self._writer: Writer | None = None
@@ -170,8 +183,10 @@ class Node:
         mailbox_pb2_grpc.add_MailboxServicer_to_server(mailbox, server)
         relay_door = RelayDoor(entrance, path, writer, reader, scribe, config.limits, self._watch)
         relay_pb2_grpc.add_RelayServicer_to_server(relay_door, server)
-        trace_door = TraceDoor(config.node, lookup, entrance, reader, self._ask_node)
-        trace_pb2_grpc.add_TraceServicer_to_server(trace_door, server)
+        await self._serve_files(server, entrance, writer)
+        trace_pb2_grpc.add_TraceServicer_to_server(
+            TraceDoor(config.node, lookup, entrance, reader, self._ask_node), server
+        )
         phrase = await asyncio.to_thread(passphrase_of, config, None)
         publisher = None
         if config.publisher is not None:
@@ -201,6 +216,23 @@ class Node:
         if retention.is_on:
             me = str(Address.of_node(self._config.node))
             self._start(Keeper(retention, me, writer, reader, self._steady, pause).run())
+
+    async def _serve_files(self, server: grpc.aio.Server, entrance: Entrance, writer: Writer) -> None:
+        """Take in, hand out and pass on the files that go with envelopes, and let go what nobody needs."""
+        config = self._config
+        depot = await asyncio.to_thread(open_depot, config)
+        door = AttachmentsDoor(entrance, writer, depot, config.limits, config.attachments)
+        attachments_pb2_grpc.add_AttachmentsServicer_to_server(door, server)
+        self._make_freighter = lambda code: Freighter(
+            str(Address.of_node(code)),
+            _Line(code, self.upkeep, self._clock),
+            writer,
+            depot,
+            self._bell,
+            config.delivery,
+            self._chance,
+        )
+        self._start(keep_house(writer, depot, config.attachments))
 
     async def stop(self) -> None:
         """Take no more calls, finish those in work, give back what is leased, close the store."""
@@ -346,16 +378,17 @@ class Node:
             self._entrance.reconsider()
 
     def _tend_couriers(self, directory: Directory) -> None:
-        """Have a courier for each other node that is in, and for none that is out."""
+        """Have a courier and its freight for each other node that is in, and for none that is out."""
         wanted = {node.code for node in directory.nodes if node.status is Status.ACTIVE} - {self._config.node}
         for code in self._couriers.keys() - wanted:
-            _, task = self._couriers.pop(code)
-            task.cancel()
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+            for task in (self._couriers.pop(code)[1], self._freighters.pop(code)):
+                task.cancel()
+                self._ending.add(task)
+                task.add_done_callback(self._ending.discard)
         for code in sorted(wanted - self._couriers.keys()):
             courier = self._make_courier(code)
             self._couriers[code] = courier, self._start(courier.run())
+            self._freighters[code] = self._start(self._make_freighter(code).run())
 
     async def _ask_node(self, code: str, envelope_id: str) -> list[trace.EnvelopeTrace]:
         if code not in self._couriers:
@@ -425,6 +458,7 @@ def _door_of(held: NodeMaterial) -> transport.DoorTls:
 
 def _server_options(config: NodeConfig) -> Sequence[tuple[str, int]]:
     return [
+        *transport.FLOW_OPTIONS,
         ("grpc.max_receive_message_length", config.limits.max_frame_bytes + WIRE_ALLOWANCE),
         ("grpc.max_concurrent_streams", 1024),
         ("grpc.max_metadata_size", 16 << 10),

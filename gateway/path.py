@@ -201,7 +201,12 @@ class Path:
         self, journeys: Sequence[Journey], peer: Peer, txn: Transaction, directory: Directory
     ) -> list[Pending | pb.Receipt | GatewayError]:
         txn.expect(ref_of(journey.verified.header) for journey in journeys if journey.verified is not None)
-        return [self._settle(journey, peer, txn, directory) for journey in journeys]
+        outcomes: list[Pending | pb.Receipt | GatewayError] = []
+        for journey in journeys:
+            outcomes.append(self._settle(journey, peer, txn, directory))
+            if isinstance(journey.error, Failure):
+                _keep_order(journeys)
+        return outcomes
 
     def _settle(
         self, journey: Journey, peer: Peer, txn: Transaction, directory: Directory
@@ -212,7 +217,8 @@ class Path:
                 with txn.part():
                     again = recorded_before(journey.verified.header, journey.verified.fingerprint, txn)
                     return again or self._enter(journey, journey.verified, txn, directory)
-            except Refusal as error:
+            except GatewayError as error:
+                # A failure too is this one's alone: what it needs is not there yet, and the rest of the frame goes on.
                 journey.error = error
         return self._refuse(journey, peer, txn)
 

@@ -1,8 +1,9 @@
 """Stage 6, record: what is lawful becomes fact, once.
 
 In: a `LawfulStep` and the writer's transaction. Out: `Recorded`: envelope, citations and log entry are part of that
-transaction. Refuses with ID_CONFLICT. The pair (sender, id) is unique for ever: the same bytes again get the very same
-receipt, other bytes under the same name are a loud conflict.
+transaction. Refuses with ID_CONFLICT; fails with ATTACHMENT_MISSING while a file that the envelope names is not here,
+for what could not be delivered whole is not accepted. The pair (sender, id) is unique for ever: the same bytes again
+get the very same receipt, other bytes under the same name are a loud conflict.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
+from gateway import manifest
 from gateway.effects import Change, Changed, Effects, Started
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
@@ -42,9 +44,17 @@ def recorded_before(header: pb.Header, fingerprint: bytes, txn: Transaction) -> 
 
 
 def record(step: LawfulStep, txn: Transaction) -> Recorded:
-    """Write the envelope, its citations, its log entry, and what follows from it."""
+    """Write the envelope, its citations, its log entry, the files that it names, and what follows from it.
+
+    Raises:
+        Refusal: BAD_SIGNATURE, a file is of another size than it says.
+        Failure: ATTACHMENT_MISSING.
+    """
     verified = step.verified
     seq = txn.add_envelope(verified.envelope, verified.header, verified.fingerprint)
+    named = manifest.parse(verified.envelope.attachments)
+    if named:
+        txn.attachments.name(seq, named, verified.peer.address)
     apply(step.effects, ref_of(verified.header), txn)
     return Recorded(seq, verified.header, verified.fingerprint)
 

@@ -23,6 +23,14 @@ from rogatory.v1 import errors_pb2  # isort: skip
 
 ChannelOptions: TypeAlias = Sequence[tuple[str, str | int]]
 
+FLOW_OPTIONS: Final = (
+    # What one stream may send ahead of its reader. The library would measure the line and let it grow to many times
+    # that, for each stream; a megabyte still carries 50 MB/s over a line of 20 ms.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1 << 20),
+)
+"""Options of both ends: they bound the memory of whoever reads."""
+
 KEEPALIVE_SECONDS = 20.0
 """A connection on which nothing comes for so long is asked whether it is still one; half as long it may take to say so.
 
@@ -30,6 +38,7 @@ So a half-open connection, whose other end has gone without a word, is noticed w
 """
 
 CHANNEL_OPTIONS: Final[ChannelOptions] = (
+    *FLOW_OPTIONS,
     # One frame, and one envelope of the largest kind at its end.
     ("grpc.max_receive_message_length", 17 << 20),
     # Back-off is ours: the library's own would hide how often, and why, a connection failed.

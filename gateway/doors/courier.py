@@ -329,6 +329,8 @@ class Courier:
                 f"{self._destination} cannot take it now: {answer.error.detail}",
                 retry_after=told.retry_after,
             )
+            if told.code is ErrorCode.ATTACHMENT_MISSING:
+                txn.attachments.carry_again(item.seq)
             # Not clean: it had the copy, and only its next answer tells whether it kept it.
             self._again(holder, item, failure, txn)
             return failure if told.code in OF_THE_NODE else None

@@ -39,6 +39,8 @@ STATUS: Final = {
     ErrorCode.OVERLOADED: grpc.StatusCode.UNAVAILABLE,
     ErrorCode.DIRECTORY_EXPIRED: grpc.StatusCode.UNAVAILABLE,
     ErrorCode.STORE: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.ATTACHMENT_MISSING: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.NO_ROOM: grpc.StatusCode.RESOURCE_EXHAUSTED,
     ErrorCode.INTERNAL: grpc.StatusCode.INTERNAL,
 }  # all others: FAILED_PRECONDITION
 
