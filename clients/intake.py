@@ -7,8 +7,9 @@ An envelope goes through these steps:
 1. It has a readable header. Without one it has no name, nothing can be signed about it, and it is not acknowledged.
 2. If the very same is held already, it is acknowledged again with the same signed word, and not shown again.
    Other bytes under the same name are rejected with ID_CONFLICT, and both are kept.
-3. Its signatures hold, by our own directory; it opens; its document is well-formed and fits its header; what the header
-   is aimed at is what the document names, as far as we hold the target key (`gateway.targets`).
+3. Its signatures hold, by our own directory; it opens; its document is well-formed and fits its header; the files that
+   travel with it are those that the document names; what the header is aimed at is what the document names, as far as
+   we hold the target key (`gateway.targets`).
 4. It is on our disk: in new/, or in rejected/ if step 3 refused.
 5. We sign OPENED, or REJECTED with the code, and that is on our disk too.
 6. It is acknowledged with that word.
@@ -32,7 +33,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
 
 from clients.maildir import Arrival, Collector, Folder, Maildir
-from gateway import codec, envelope, statement, targets
+from gateway import codec, envelope, manifest, statement, targets
 from gateway.clock import Clock, to_micros
 from gateway.codec import MAX_DETAIL_CHARS, MAX_FIELD_CHARS
 from gateway.directory import Directory
@@ -110,7 +111,9 @@ class Secrets:
             Refusal: CANNOT_OPEN or CONTENT_MISMATCH.
         """
         opened = envelope.open_envelope(raw, str(self.address), self.sealing_keys)
-        return Received(raw, opened, documents.decode_for(opened.header, opened.body))
+        document = documents.decode_for(opened.header, opened.body)
+        manifest.check_document(raw.attachments, document)
+        return Received(raw, opened, document)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,17 +33,19 @@ from opentelemetry import trace
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
+from rogatory.v1 import parties_pb2 as parties
 from rogatory.v1.enrolment_pb2_grpc import RegistryStub
 from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 
 from clients import collecting, submission, upkeep
+from clients.attachments import Files
 from clients.collecting import Moved, Stream
 from clients.connection import Connection, Pauses
 from clients.intake import Intake, Item, Received, Secrets
 from clients.maildir import Collector, DiskFailure, Maildir
 from clients.submission import SignedRefusal
 from clients.upkeep import Keeper, Upkeep
-from gateway import envelope, signature, target_keys, targets, telemetry
+from gateway import envelope, manifest, signature, target_keys, targets, telemetry
 from gateway.clock import Clock, system_clock, to_micros
 from gateway.directory import Directory
 from gateway.envelope import Composed, Letter, Random
@@ -63,6 +65,9 @@ MAX_RENEWAL_PAUSE_SECONDS: Final = 3600.0
 
 Settle: TypeAlias = Callable[[Sequence[int], Sequence[mailbox.Answer]], None]
 """Takes the answers to the envelopes at some positions."""
+
+Transfer: TypeAlias = Callable[[grpc.aio.Channel, Callable[[int], None]], Awaitable[None]]
+"""Brings or fetches a file over a channel; tells how many of its bytes are done."""
 
 Attempt: TypeAlias = Callable[[Sequence[pb.SignedEnvelope], Sequence[int], Settle, float], Awaitable[None]]
 """Hands in the envelopes at some positions, within so many seconds."""
@@ -116,6 +121,7 @@ class Participant:
     def __init__(self, parts: Parts, kept_up: Upkeep | None = None) -> None:
         self.parts = parts
         self.maildir = Maildir(parts.home)
+        self.files = Files(parts.home, parts.random)
         self._keeper = Keeper(kept_up, self._adopt) if kept_up is not None else None
         self._connection: Connection | None = None
         self._stopped = asyncio.Event()
@@ -216,7 +222,40 @@ class Participant:
             reader_keys=readers,
             now=now,
             random=self.parts.random,
+            attachments=manifest.of(document),
         )
+
+    def attach(self, path: Path, **said: str) -> parties.Attachment:
+        """Seal a file; return what a document has to say of it, key and all. Whoever hands that in brings the file.
+
+        Args:
+            path: the file.
+            said: `title`, `media_type` and `language`, if they are not as the file's name tells.
+
+        Raises:
+            GatewayError: as `Files.seal`.
+        """
+        return self.files.seal(path, self.parts.sealing_keys, **said)
+
+    async def fetch(self, attachment: parties.Attachment, target: Path, within: float = TIMEOUT_SECONDS) -> None:
+        """Fetch a file that a received document names into a new file; it is proven before it is there.
+
+        Args:
+            attachment: as the document has it.
+            target: the new file.
+            within: seconds for which nothing may move; as long as something does, it goes on.
+
+        Raises:
+            Refusal: BAD_INPUT, CANNOT_OPEN or CONTENT_MISMATCH, see `Files.open`; NOT_FOUND, it is not kept (any more),
+                or the document names no file that travels with it.
+            Failure: nothing moved for too long; the next attempt goes on from there.
+        """
+        if not attachment.HasField("sealed"):
+            raise Refusal(ErrorCode.NOT_FOUND, "this file does not travel with its document", "sealed")
+        if await asyncio.to_thread(target.exists):
+            raise Refusal(ErrorCode.BAD_INPUT, f"{target} is there already", "to")
+        await self._persist(partial(self.files.fetch, attachment), within)
+        await asyncio.to_thread(self.files.open, attachment, target)
 
     def _aimed(self, letter: Letter, document: Document, now: datetime) -> Letter:
         """Return a letter whose header will say what it is aimed at, if it must and we hold a key for that."""
@@ -228,11 +267,13 @@ class Participant:
     async def submit(self, raw: pb.SignedEnvelope, within: float = TIMEOUT_SECONDS) -> pb.Receipt:
         """Hand in one envelope; return our node's signed ACCEPTED, which is on our disk too.
 
+        The files that it names are brought first, see `attach`.
+
         Until then, the identical bytes are tried again after every failure, with growing pauses.
 
         Args:
             raw: the envelope, signed by us.
-            within: seconds for all attempts.
+            within: seconds for all attempts; and before, for which nothing of its files may move.
 
         Raises:
             SignedRefusal: the node's rule said no; the proof is its `receipt`, and on our disk.
@@ -444,16 +485,62 @@ class Participant:
 
     # Handing in, collecting
 
+    async def _persist(self, transfer: Transfer, within: float) -> None:
+        """Try a transfer again after every failure, unless nothing has moved for so many seconds."""
+        now = asyncio.get_running_loop().time
+        pauses = Pauses(self.parts.chance)
+        deadline = now() + within
+
+        def moved(_done: int) -> None:
+            nonlocal deadline
+            deadline = now() + within
+            pauses.reset()
+
+        while True:
+            try:
+                with self.channel() as channel:
+                    return await transfer(channel, moved)
+            except DiskFailure:
+                raise
+            except Failure as error:
+                wait = pauses.next(error)
+                if now() + wait >= deadline or self._stopped.is_set():
+                    raise
+                diagnostics.info("transfer.interrupted", extra={"code": error.code.name, "detail": error.detail})
+                await self._pause(wait)
+
+    async def _bring_all(
+        self, envelopes: Sequence[pb.SignedEnvelope], within: float
+    ) -> dict[int, pb.Receipt | GatewayError]:
+        """Bring all files; return, by position, what keeps an envelope from being handed in."""
+        stopped: dict[int, pb.Receipt | GatewayError] = {}
+        for position, raw in enumerate(envelopes):
+            if raw.attachments and (error := await self._bring(raw, within)) is not None:
+                stopped[position] = error
+        return stopped
+
+    async def _bring(self, raw: pb.SignedEnvelope, within: float) -> GatewayError | None:
+        """Bring the files that an envelope names to our node; return what keeps one from getting there."""
+        try:
+            for file in manifest.parse(raw.attachments):
+                await self._persist(partial(self.files.bring, file), within)
+        except Refusal as error:
+            # Of what the node never takes it refuses the envelope as well, and signs that.
+            return None if error.code is ErrorCode.TOO_LARGE else error
+        except Failure as error:
+            return error
+        return None
+
     async def _hand_in(
         self, envelopes: Sequence[pb.SignedEnvelope], within: float, attempt: Attempt
     ) -> list[pb.Receipt | GatewayError]:
         if self.parts.keep_sent:
             await asyncio.to_thread(self.maildir.keep_sent, envelopes)
         now = asyncio.get_running_loop().time
+        outcomes = await self._bring_all(envelopes, within)
         deadline = now() + within
-        outcomes: dict[int, pb.Receipt | GatewayError] = {}
         pauses = Pauses(self.parts.chance)
-        todo = list(range(len(envelopes)))
+        todo = [position for position in range(len(envelopes)) if position not in outcomes]
 
         def settle(positions: Sequence[int], answers: Sequence[mailbox.Answer]) -> None:
             self._settle(envelopes, outcomes, positions, answers)
@@ -501,6 +588,8 @@ class Participant:
                 outcomes[position] = error
                 continue
             proofs.append((envelope.ref_of(envelope.parse_header(raw)), receipt))
+            if raw.attachments and outcomes[position] is receipt:
+                self.files.forget(manifest.parse(raw.attachments))
         if self.parts.keep_sent:
             self.maildir.keep_receipts(proofs)
 

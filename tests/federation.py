@@ -74,6 +74,7 @@ class Actor:
         body: bytes = b"",
         *,
         readers: Sequence[str] = (),
+        attachments: bytes = b"",
         **fields: Any,
     ) -> pb.SignedEnvelope:
         """Compose anything to anybody; by default in the actor's own name and a case of its own."""
@@ -81,7 +82,15 @@ class Actor:
         now = self._clock()
         to_keys = [key for reader in readers or [to] for key in self.loaded.directory.sealing_keys(reader, now)]
         letter = Letter(kind=kind, recipients=(to,), **fields)
-        made = envelope.compose(letter, body, signing_key=self.key, reader_keys=to_keys, now=now, random=random_bytes)
+        made = envelope.compose(
+            letter,
+            body,
+            signing_key=self.key,
+            reader_keys=to_keys,
+            now=now,
+            random=random_bytes,
+            attachments=attachments,
+        )
         return made.envelope
 
     def countersign(self, signed: pb.SignedEnvelope) -> pb.SignedEnvelope:
