@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "compact": "Rewrite a store so that what was purged gives its space back.",
     "fsck": "Check every promise of a node against its store.",
     "bench": "Measure what things cost, as ratios.",
+    "bench-attachment": "Send a large file between two nodes, broken off on the way, and watch memory.",
 }
 """Commands in the order of the help, each with its line there."""
 

@@ -2,7 +2,8 @@
 
 In: a participant's settings. Out: by header alone, the envelopes that nobody has dealt with; the receipts that came
 just now; what was rejected, and why. What is collected is on the participant's disk, proven and acknowledged, before
-it is shown. Content is printed for `--open` only, and to nobody but the one to whom it was sealed.
+it is shown. Content is printed for `--open` only, and to nobody but the one to whom it was sealed. With `--fetch`, the
+files that an envelope names: each appears whole and proven, under a name made here, and replaces nothing.
 """
 
 import asyncio
@@ -18,13 +19,16 @@ from rogatory.v1 import orders_pb2 as orders
 
 from clients.intake import Faulty, Item, Received, Told
 from clients.maildir import Folder
-from gateway import envelope
+from gateway import envelope, manifest
 from gateway.cli import document, home, output
 from gateway.cli.home import Home
-from gateway.errors import Refusal
+from gateway.errors import ErrorCode, Refusal
 from gateway.formats import documents
 
 MAX_WAIT_SECONDS: Final = 24 * 3600.0
+MAX_NAME_BYTES: Final = 200
+"""Of the 255 that file systems take."""
+MAX_SUFFIX_BYTES: Final = 16
 
 
 @dataclass(slots=True)
@@ -55,17 +59,36 @@ class Inbox:
 )
 @click.option("--open", "to_open", metavar="ID", help="Show the collected document ID, content and all.")
 @click.option("--done", "to_do", metavar="ID", help="Note that the envelope ID has been dealt with.")
+@click.option("--fetch", "to_fetch", metavar="ID", help="Fetch the files that go with the collected envelope ID.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path(),
+    help="With --fetch: the folder to put them into; by default the current one.",
+)
 @home.within_option
 @output.json_option
 def command(
-    path: Path, no_collect: bool, wait: float, to_open: str | None, to_do: str | None, within: float, as_json: bool
+    path: Path,
+    no_collect: bool,
+    wait: float,
+    to_open: str | None,
+    to_do: str | None,
+    to_fetch: str | None,
+    folder: Path,
+    within: float,
+    as_json: bool,
 ) -> None:
     """Collect what has come for a participant, and list what is to be dealt with."""
-    if sum((no_collect or wait > 0, to_open is not None, to_do is not None)) > 1 or (no_collect and wait):
-        raise click.UsageError("only one of --no-collect, --wait, --open and --done at a time")
+    wishes = (no_collect or wait > 0, *(each is not None for each in (to_open, to_do, to_fetch)))
+    if sum(wishes) > 1 or (no_collect and wait):
+        raise click.UsageError("only one of --no-collect, --wait, --open, --done and --fetch at a time")
     at = Home(path)
     if to_open is not None:
         _show_document(at.collected(to_open), as_json)
+    elif to_fetch is not None:
+        _show_fetched(asyncio.run(_fetch(at, at.collected(to_fetch), folder, within)), as_json)
     elif to_do is not None:
         ref, fingerprint = at.waiting(to_do)
         at.participant.maildir.done(ref, fingerprint)
@@ -98,6 +121,40 @@ async def collect(at: Home, wait: float, within: float) -> list[Item]:
                 found.append(item)
                 participant.stop()
         return found
+
+
+async def _fetch(at: Home, received: Received, folder: Path, within: float) -> list[dict[str, object]]:
+    document = received.document
+    if isinstance(document, orders.Draft):
+        document = documents.decode(envelope.parse_header(document.envelope).kind, document.body)
+    named = [each for each in manifest.attachments_of(document) if each.HasField("sealed")]
+    if not named:
+        raise Refusal(ErrorCode.NOT_FOUND, "no files travel with this envelope", "fetch")
+    fetched: list[dict[str, object]] = []
+    async with at.participant as participant:
+        with output.progress() as participant.files.watch:
+            for number, attachment in enumerate(named, 1):
+                target = folder / file_name(number, attachment.title)
+                await participant.fetch(attachment, target, within)
+                fetched.append({"file": str(target), "title": attachment.title, "size": attachment.size})
+    return fetched
+
+
+def file_name(number: int, title: str) -> str:
+    """Return a name for the file of that title: one name, no path, nothing hidden, whatever a sender wrote."""
+    kept = "".join(each if each.isalnum() or each in "-_." else "_" for each in title)
+    stem, dot, suffix = kept.rpartition(".")
+    ending = f"{dot}{suffix}" if stem and len(suffix.encode()) <= MAX_SUFFIX_BYTES else ""
+    room = MAX_NAME_BYTES - len(ending.encode())
+    body = kept.removesuffix(ending).encode()[:room].decode(errors="ignore")
+    return f"{number:02d}-{body}{ending}"
+
+
+def _show_fetched(fetched: list[dict[str, object]], as_json: bool) -> None:
+    if as_json:
+        output.emit_json({"fetched": fetched})
+    else:
+        output.emit_table(("file", "title", "bytes"), [tuple(each.values()) for each in fetched])
 
 
 def _sort(items: list[Item]) -> Inbox:

@@ -7,7 +7,8 @@ characters escaped: no refusal of a foreign node may move somebody's cursor.
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Final
 
@@ -89,6 +90,39 @@ def _emit_framed(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> Non
     for row in cells:
         table.add_row(*map(Text, row))  # Text, because a plain string would be read for markup
     Console().print(table)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, str, int, int], None]]:
+    """Show how far files are, one bar for each thing done to one; on a terminal, and elsewhere not at all.
+
+    Yields:
+        What is told the thing done, the file's name, how many of its bytes are done, and how many there are.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _doing, _name, _done, _total: None
+        return
+    # Imported here, as above.
+    from rich import progress as bars  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
+
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.DownloadColumn(binary_units=True),
+        bars.TransferSpeedColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns, console=Console(stderr=True)) as shown:
+        known: dict[tuple[str, str], bars.TaskID] = {}
+
+        def tell(doing: str, name: str, done: int, total: int) -> None:
+            if (doing, name) not in known:
+                known[doing, name] = shown.add_task(escape(f"{doing} {printable(name)}"), total=total)
+            shown.update(known[doing, name], completed=done)
+
+        yield tell
 
 
 def printable(text: str) -> str:

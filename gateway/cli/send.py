@@ -124,9 +124,10 @@ def _step(name: str, role: Role | None, whose: str, example: str) -> Callable[[C
             desk = Desk(Home(path), dry_run)
             if role is not None and role not in desk.home.loaded.roles:
                 raise Refusal(ErrorCode.NOT_PERMITTED, f"`{name}` is for a {role.value}; {_self(desk.home)}")
-            made = compose(desk, **arguments)
-            signed = made.envelope if isinstance(made, Composed) else made
-            receipt = None if dry_run else asyncio.run(_submit(desk.participant, signed, within))
+            with output.progress() as desk.participant.files.watch:
+                made = compose(desk, **arguments)
+                signed = made.envelope if isinstance(made, Composed) else made
+                receipt = None if dry_run else asyncio.run(_submit(desk.participant, signed, within))
             _show(envelope.parse_header(signed), receipt, as_json)
 
         options = (
@@ -178,6 +179,14 @@ def _step(name: str, role: Role | None, whose: str, example: str) -> Callable[[C
     type=click.Choice([*_DATA_CLASSES]),
     help="Instead of those in FILE; repeat it.",
 )
+@click.option(
+    "--attach",
+    "attached",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file that goes with it, encrypted here; repeat it. If it breaks off, the same command goes on from there.",
+)
 def _draft(
     desk: Desk,
     *,
@@ -190,6 +199,7 @@ def _draft(
     list_path: Path | None,
     measures: Sequence[str],
     data_classes: Sequence[str],
+    attached: Sequence[Path],
 ) -> Made:
     """Have a request countersigned.
 
@@ -206,6 +216,7 @@ def _draft(
         asked.data_classes[:] = [ids.DataClass.ValueType(_DATA_CLASSES[each]) for each in data_classes]
     codec.check(asked, ErrorCode.BAD_INPUT)
     with _drafting(desk) as participant:
+        asked.attachments.extend(participant.attach(each) for each in attached)
         drafted = Investigator(participant).draft_freeze(
             asked,
             to=to,

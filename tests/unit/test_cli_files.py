@@ -1,0 +1,56 @@
+"""Names of fetched files are made here: whatever a sender writes as a title, it is one name in one folder."""
+
+import sys
+from pathlib import PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.cli import output
+from gateway.cli.inbox import file_name
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("Kontoauszug.pdf", "01-Kontoauszug.pdf"),
+        ("../../etc/passwd", "01-.._.._etc_passwd"),
+        ("/etc/cron.d/x", "01-_etc_cron.d_x"),
+        (".bashrc", "01-.bashrc"),
+        ("..", "01-.."),
+        ("a\x00b\n.pdf", "01-a_b_.pdf"),
+        ("report\u202efdp.exe", "01-report_fdp.exe"),
+        ("C:\\x", "01-C__x"),
+        ("", "01-"),
+    ],
+)
+def test_title_becomes_one_name(title: str, name: str) -> None:
+    assert file_name(1, title) == name
+
+
+@given(st.integers(1, 256), st.text(max_size=400))
+def test_any_title_becomes_one_name_that_a_file_system_takes(number: int, title: str) -> None:
+    name = file_name(number, title)
+    assert PurePosixPath(name).parts == (name,)
+    assert name[0].isdigit()
+    assert 0 < len(name.encode()) <= 255
+    assert name.isprintable()
+
+
+def test_two_files_of_one_title_have_two_names() -> None:
+    assert file_name(1, "a.pdf") != file_name(2, "a.pdf")
+
+
+def test_progress_is_drawn_on_a_terminal_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with output.progress() as tell:
+        tell("seal", "a.bin", 5, 10)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with output.progress() as tell:
+        tell("seal", "[red]a\x1b[2J", 10, 10)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "seal [red]a\\x1b[2J" in shown.err.replace("\n", "")
