@@ -20,7 +20,7 @@ from obstore.store import LocalStore, S3Store
 
 from gateway import private_files
 from gateway.config import S3, NodeConfig
-from gateway.errors import ErrorCode, Failure
+from gateway.errors import ErrorCode, Failure, Refusal
 
 PART_BYTES: Final = 4 << 20
 PIECE_BYTES: Final = 256 << 10
@@ -101,12 +101,18 @@ def open_depot(config: NodeConfig) -> Depot:
     """Return where a node keeps sealed files, as its settings say.
 
     Raises:
-        Refusal: KEY_FILE, the key of the bucket.
+        Refusal: KEY_FILE, the key of the bucket; BAD_CONFIG, nobody says where.
         Failure: STORE, the folder cannot be made.
     """
     if config.attachments.s3 is not None:
         return Depot(_bucket(config.attachments.s3))
-    folder = config.attachments.folder or config.store.with_name(f"{config.store.name}.attachments")
+    folder = config.attachments.folder
+    if folder is None and not isinstance(config.store, Path):
+        detail = (
+            "a store in a database has no folder beside it: name one that every process of the node sees, or a bucket"
+        )
+        raise Refusal(ErrorCode.BAD_CONFIG, detail, "attachments.folder")
+    folder = folder or config.store_file.with_name(f"{config.store_file.name}.attachments")
     with _store_errors():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Depot(LocalStore(folder), folder)

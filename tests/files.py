@@ -87,14 +87,18 @@ async def cast_of(fed: Federation) -> AsyncIterator[Cast]:
 
 
 def depot_of(fed: Federation, code: str) -> Path:
-    return fed.store(code).with_name("node.db.attachments")
+    store = fed.store(code)
+    beside = fed.summary.config(f"{code}/node").parent / "store"
+    return (store if isinstance(store, Path) else beside / "node.db").with_name("node.db.attachments")
 
 
 def settle_settings(fed: Federation, code: str, **settings: object) -> None:
     """Write a node's `[attachments]`; before it starts."""
     path = fed.summary.config(f"{code}/node")
     lines = "".join(f"{name} = {value!r}\n".replace("'", '"') for name, value in settings.items())
-    path.write_text(f"{path.read_text()}\n[attachments]\n{lines}")
+    head = "\n[attachments]\n"
+    before, _, folder = path.read_text().partition(head)
+    path.write_text(f"{before}{head}{folder}{lines}")
 
 
 async def upload(channel: grpc.aio.Channel, content: bytes, ref: pb.AttachmentRef | None = None) -> pb.AttachmentRef:

@@ -22,6 +22,8 @@ from tests import postgres
 
 Place: TypeAlias = Path | str
 ENGINES = ("sqlite", "postgres")
+DEPOT = '\n[attachments]\nfolder = "store/node.db.attachments"\n'
+"""What a store in a database leaves to be said."""
 _STORE = re.compile(r'^store = ".*"$', re.MULTILINE)
 
 
@@ -70,9 +72,10 @@ def move(summary: Summary, nodes: Iterable[str]) -> None:
     """Have the nodes of a federation that nobody has started yet keep their stores in databases, if that is wanted."""
     for code in nodes:
         settings = summary.config(f"{code}/node")
-        text, found = _STORE.subn(f'store = "{place(Path("store/node.db"))}"', settings.read_text())
+        where = place(Path("store/node.db"))
+        text, found = _STORE.subn(f'store = "{where}"', settings.read_text())
         assert found == 1
-        settings.write_text(text)
+        settings.write_text(text if isinstance(where, Path) else text + DEPOT)
 
 
 def of(settings: Path) -> Place:
