@@ -51,10 +51,8 @@ def parse(kind: type[M], raw: bytes, code: ErrorCode = ErrorCode.MALFORMED) -> M
         message.ParseFromString(raw)
     except DecodeError as error:
         raise Refusal(code, f"not a {kind.__name__}: the bytes do not parse") from error
-    known = kind()
-    known.CopyFrom(message)
-    known.DiscardUnknownFields()
-    if known.SerializeToString(deterministic=True) != raw:
+    message.DiscardUnknownFields()
+    if message.SerializeToString(deterministic=True) != raw:
         raise Refusal(code, f"{kind.__name__} has unknown or repeated fields, or is not in its one encoding")
     check(message, code)
     return message

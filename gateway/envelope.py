@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from nacl.exceptions import CryptoError
@@ -28,14 +28,17 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import identifiers_pb2 as ids
 
-from gateway import codec, signature
+from gateway import codec, ed25519, signature
 from gateway.clock import from_micros, to_micros
+from gateway.ed25519 import Check
 from gateway.errors import ErrorCode, Refusal
 from gateway.signature import Domain, frame
 
 FORMAT_VERSION = 1
 CONTENT_KEY_BYTES = 32
 SALT_BYTES = 32
+MAX_BATCH = 64
+"""Envelopes under one signature: as many as a frame holds. More would make every path longer and save nothing."""
 
 Random = Callable[[int], bytes]
 
@@ -77,12 +80,38 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """What becomes an envelope.
+
+    Args:
+        letter: what the header says.
+        body: the serialised document.
+        reader_keys: X25519 public keys, 32 bytes each, one slot a key.
+        attachments: the manifest of the files that go with it; empty if there are none.
+    """
+
+    letter: Letter
+    body: bytes = field(repr=False)
+    reader_keys: tuple[bytes, ...]
+    attachments: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Composed:
     """A finished envelope, and the salt with which its sender can open the commitment later."""
 
     envelope: pb.SignedEnvelope
     header: pb.Header
     salt: bytes = field(repr=False)
+
+
+class Digests(NamedTuple):
+    """SHA-256 over the payload, the framed slots, the manifest (empty: there is none), and over all: its fingerprint."""
+
+    payload: bytes
+    slots: bytes
+    attachments: bytes
+    whole: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +167,52 @@ def compose(
     Raises:
         Refusal: MALFORMED, the letter breaks a rule of the header.
     """
+    draft = Draft(letter, body, tuple(reader_keys), attachments)
+    (composed,) = compose_many([draft], signing_key=signing_key, now=now, random=random)
+    return composed
+
+
+def compose_many(drafts: Sequence[Draft], *, signing_key: SigningKey, now: datetime, random: Random) -> list[Composed]:
+    """Seal many bodies and sign their headers, every `MAX_BATCH` of them with one Ed25519 operation.
+
+    Args:
+        drafts: all by the same sender.
+        signing_key: the sender's.
+        now: becomes created_at.
+        random: as for `compose`.
+
+    Raises:
+        Refusal: MALFORMED, a letter breaks a rule of the header; or they are by different senders.
+    """
+    if len({draft.letter.sender for draft in drafts}) > 1:
+        raise Refusal(ErrorCode.MALFORMED, "one signature has one signer", "sender")
+    by = signature.key_id(bytes(signing_key.verify_key))
+    sealed = [_seal(draft, by, now, random) for draft in drafts]
+    for first in range(0, len(sealed), MAX_BATCH):
+        _sign(sealed[first : first + MAX_BATCH], signing_key)
+    for composed in sealed:
+        codec.check(composed.envelope)
+    return sealed
+
+
+def _sign(sealed: Sequence[Composed], key: SigningKey) -> None:
+    signer, headers = sealed[0].header.sender, [each.envelope.header for each in sealed]
+    if len(sealed) == 1:
+        signatures = [signature.sign(Domain.ENVELOPE, headers[0], signer, key)]
+    else:
+        signatures = signature.sign_batch(Domain.ENVELOPE, headers, signer, key)
+    for each, signed in zip(sealed, signatures, strict=True):
+        each.envelope.signatures.append(signed)
+
+
+def _seal(draft: Draft, sender_key_id: bytes, now: datetime, random: Random) -> Composed:
+    """Return an envelope that lacks its signature alone."""
+    letter = draft.letter
     envelope_id = new_id(now, random)
     name = ids.EnvelopeRef(sender=letter.sender, id=envelope_id)
     salt = random(SALT_BYTES)
     content = pb.SealedContent(
-        envelope=name, kind=letter.kind, recipients=letter.recipients, salt=salt, body=body
+        envelope=name, kind=letter.kind, recipients=letter.recipients, salt=salt, body=draft.body
     ).SerializeToString()
     content_key = random(CONTENT_KEY_BYTES)
     box = Aead(content_key)
@@ -150,7 +220,7 @@ def compose(
     slot_content = pb.SlotContent(content_key=content_key, envelope=name).SerializeToString()
     slots = [
         pb.Slot(key_id=signature.key_id(key), sealed=SealedBox(PublicKey(key)).encrypt(slot_content))
-        for key in reader_keys
+        for key in draft.reader_keys
     ]
     header = pb.Header(
         version=FORMAT_VERSION,
@@ -168,11 +238,11 @@ def compose(
         urgency=letter.urgency,
         created_at_us=to_micros(now),
         expires_at_us=None if letter.expires_at is None else to_micros(letter.expires_at),
-        sender_key_id=signature.key_id(bytes(signing_key.verify_key)),
+        sender_key_id=sender_key_id,
         payload_digest=sha256(payload).digest(),
         slots_digest=slots_digest(slots),
-        commitment=commitment(salt, body),
-        attachments_digest=sha256(attachments).digest() if attachments else b"",
+        commitment=commitment(salt, draft.body),
+        attachments_digest=sha256(draft.attachments).digest() if draft.attachments else b"",
         traceparent=letter.traceparent,
         dual_criminality=letter.dual_criminality,
         target_tokens=letter.target_tokens,
@@ -181,15 +251,12 @@ def compose(
         in_force_until_us=None if letter.in_force_until is None else to_micros(letter.in_force_until),
     )
     codec.check(header)
-    raw = header.SerializeToString()
     envelope = pb.SignedEnvelope(
-        header=raw,
-        signatures=[signature.sign(Domain.ENVELOPE, raw, letter.sender, signing_key)],
+        header=header.SerializeToString(),
         sealed_payload=payload,
         slots=slots,
-        attachments=attachments,
+        attachments=draft.attachments,
     )
-    codec.check(envelope)
     return Composed(envelope, header, salt)
 
 
@@ -215,18 +282,25 @@ def parse_header(envelope: pb.SignedEnvelope) -> pb.Header:
     return codec.parse(pb.Header, envelope.header)
 
 
+def digests(envelope: pb.SignedEnvelope) -> Digests:
+    """Return the digests of an envelope as it came."""
+    slots = slots_digest(envelope.slots)
+    payload = envelope.sealed_payload
+    signatures = [signed.SerializeToString(deterministic=True) for signed in envelope.signatures]
+    manifest = [envelope.attachments] if envelope.attachments else []
+    whole = frame(b"rogatory/v1/fingerprint", envelope.header, payload, slots, *signatures, *manifest)
+    named = sha256(envelope.attachments).digest() if manifest else b""
+    return Digests(sha256(payload).digest(), slots, named, sha256(whole).digest())
+
+
 def fingerprint(envelope: pb.SignedEnvelope) -> bytes:
     """Return the SHA-256 over all of the envelope: equal only for the same bytes in every part."""
-    parts = [envelope.header, envelope.sealed_payload, slots_digest(envelope.slots)]
-    parts += [signed.SerializeToString(deterministic=True) for signed in envelope.signatures]
-    if envelope.attachments:
-        parts.append(envelope.attachments)
-    return sha256(frame(b"rogatory/v1/fingerprint", *parts)).digest()
+    return digests(envelope).whole
 
 
 def slots_digest(slots: Sequence[pb.Slot]) -> bytes:
     """Return the SHA-256 over the framed slots."""
-    return sha256(frame(*(part for slot in slots for part in (slot.key_id, slot.sealed)))).digest()
+    return sha256(frame(*[part for slot in slots for part in (slot.key_id, slot.sealed)])).digest()
 
 
 def commitment(salt: bytes, body: bytes) -> bytes:
@@ -237,6 +311,15 @@ def commitment(salt: bytes, body: bytes) -> bytes:
 def verify(envelope: pb.SignedEnvelope, header: pb.Header, find_key: KeyFinder) -> None:
     """Check that the claimed sender signed this header and that payload and slots are the ones it names.
 
+    Raises:
+        Refusal: BAD_SIGNATURE or KEY_REVOKED.
+    """
+    conclude(envelope, list(map(ed25519.holds, checks(envelope, header, digests(envelope), find_key))))
+
+
+def checks(envelope: pb.SignedEnvelope, header: pb.Header, found: Digests, find_key: KeyFinder) -> tuple[Check, ...]:
+    """Check all that takes no Ed25519, and return what is left, one check a signature; `conclude` takes the answers.
+
     1. The digests of payload, slots and manifest are those in the header.
     2. The first signature is the sender's, with the key that the header names.
     3. Nobody signs twice.
@@ -246,38 +329,54 @@ def verify(envelope: pb.SignedEnvelope, header: pb.Header, find_key: KeyFinder) 
         Refusal: BAD_SIGNATURE or KEY_REVOKED.
     """
     # (1)
-    if not hmac.compare_digest(sha256(envelope.sealed_payload).digest(), header.payload_digest):
+    if not hmac.compare_digest(found.payload, header.payload_digest):
         raise Refusal(ErrorCode.BAD_SIGNATURE, "the payload is not the one that was signed", "sealed_payload")
-    if not hmac.compare_digest(slots_digest(envelope.slots), header.slots_digest):
+    if not hmac.compare_digest(found.slots, header.slots_digest):
         raise Refusal(ErrorCode.BAD_SIGNATURE, "the slots are not the ones that were signed", "slots")
-    named = sha256(envelope.attachments).digest() if envelope.attachments else b""
-    if not hmac.compare_digest(named, header.attachments_digest):
+    if not hmac.compare_digest(found.attachments, header.attachments_digest):
         raise Refusal(ErrorCode.BAD_SIGNATURE, "the manifest is not the one that was signed", "attachments")
-    verify_signatures(envelope, header, find_key)
+    return _signature_checks(envelope, header, find_key)
 
 
 def verify_signatures(envelope: pb.SignedEnvelope, header: pb.Header, find_key: KeyFinder) -> None:
-    """Check steps 2 to 4 of `verify` alone: what can be checked once the payload is no longer kept.
+    """Check steps 2 to 4 of `checks` alone: what can be checked once the payload is no longer kept.
 
     Raises:
         Refusal: BAD_SIGNATURE or KEY_REVOKED.
     """
+    conclude(envelope, list(map(ed25519.holds, _signature_checks(envelope, header, find_key))))
+
+
+def _signature_checks(envelope: pb.SignedEnvelope, header: pb.Header, find_key: KeyFinder) -> tuple[Check, ...]:
     # (2)
-    first = envelope.signatures[0] if envelope.signatures else pb.Signature()
+    signatures = envelope.signatures
+    first = signatures[0] if signatures else pb.Signature()
     if first.signer != header.sender or first.key_id != header.sender_key_id:
         raise Refusal(ErrorCode.BAD_SIGNATURE, "the first signature is not the sender's", "signatures[0]")
     # (3)
-    signers = [signed.signer for signed in envelope.signatures]
-    if len(set(signers)) != len(signers):
+    if len(signatures) > 1 and len({signed.signer for signed in signatures}) != len(signatures):
         raise Refusal(ErrorCode.BAD_SIGNATURE, "somebody signed twice", "signatures")
     # (4)
     made_at = from_micros(header.created_at_us)
-    for position, signed in enumerate(envelope.signatures):
+    keyed = []
+    for position, signed in enumerate(signatures):
         try:
-            public_key = find_key(signed.signer, signed.key_id, made_at)
-            signature.verify(Domain.ENVELOPE, envelope.header, signed, public_key)
+            keyed.append((signed, find_key(signed.signer, signed.key_id, made_at)))
         except Refusal as error:
             raise Refusal(error.code, error.detail, f"signatures[{position}]") from error
+    return tuple(signature.checks_of(Domain.ENVELOPE, envelope.header, keyed))
+
+
+def conclude(envelope: pb.SignedEnvelope, valid: Sequence[bool]) -> None:
+    """Refuse an envelope if one of its `checks` does not hold.
+
+    Raises:
+        Refusal: BAD_SIGNATURE.
+    """
+    for position, (signed, holds) in enumerate(zip(envelope.signatures, valid, strict=True)):
+        if not holds:
+            error = signature.does_not_fit(signed)
+            raise Refusal(error.code, error.detail, f"signatures[{position}]")
 
 
 def open_envelope(envelope: pb.SignedEnvelope, reader: str, keys: Sequence[PrivateKey]) -> Opened:

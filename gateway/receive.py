@@ -10,6 +10,7 @@ from rogatory.v1 import envelope_pb2 as pb
 
 from gateway import codec, envelope, manifest
 from gateway.config import Limits
+from gateway.envelope import Digests
 from gateway.errors import ErrorCode, Refusal
 
 
@@ -19,7 +20,12 @@ class Claimed:
 
     envelope: pb.SignedEnvelope = field(repr=False)
     header: pb.Header
-    fingerprint: bytes
+    digests: Digests = field(repr=False)
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The SHA-256 over all of the envelope."""
+        return self.digests.whole
 
 
 def receive(raw: pb.SignedEnvelope, limits: Limits, largest_bytes: int | None = None) -> Claimed:
@@ -49,4 +55,4 @@ def receive(raw: pb.SignedEnvelope, limits: Limits, largest_bytes: int | None = 
     header = envelope.parse_header(raw)
     # (4)
     manifest.check_limits(manifest.parse(raw.attachments), limits.max_attachments, limits.max_attachment_bytes)
-    return Claimed(raw, header, envelope.fingerprint(raw))
+    return Claimed(raw, header, envelope.digests(raw))

@@ -36,6 +36,15 @@ def issue(statements: Sequence[pb.Statement], issuer: Address, key: SigningKey |
     """
     for statement in statements:
         codec.check(statement)
+    return sign(statements, issuer, key)
+
+
+def sign(statements: Sequence[pb.Statement], issuer: Address, key: SigningKey | Signer) -> list[pb.Receipt]:
+    """Sign statements that have been checked before, as the store's are when they are stated.
+
+    Raises:
+        Failure: UNAVAILABLE, the key lies in a token that cannot be reached now.
+    """
     raw = [statement.SerializeToString() for statement in statements]
     if len(raw) == 1:
         signatures = [signature.sign(Domain.STATEMENT, raw[0], str(issuer), key)]

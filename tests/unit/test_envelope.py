@@ -1,6 +1,7 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,6 +14,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway import envelope, signature
+from gateway.envelope import Composed, Draft, Letter
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Role
 from gateway.signature import Domain, frame
@@ -430,3 +432,53 @@ def test_secrets_are_not_shown() -> None:
     read = opened(REQUEST.envelope)
     assert "the request" not in repr(read)
     assert repr(read.salt) not in repr(read)
+
+
+# Many at once
+
+
+def drafts(count: int, **changes: Any) -> list[Draft]:
+    fields: dict[str, Any] = {"kind": ids.KIND_DRAFT, "sender": INVESTIGATOR, "recipients": (CENTRAL,)}
+    reader = bytes(world.sealing_key(CENTRAL).public_key)
+    return [
+        Draft(Letter(**{**fields, "case_id": f"EE-{n}", **changes}), b"body %d" % n, (reader,)) for n in range(count)
+    ]
+
+
+def composed(made: Sequence[Draft]) -> list[Composed]:
+    key = world.signing_key(INVESTIGATOR)
+    return envelope.compose_many(made, signing_key=key, now=NOW, random=random)
+
+
+@pytest.mark.parametrize(
+    ("count", "batches"), [(0, []), (1, [0]), (2, [2, 2]), (65, [64] * 64 + [0]), (70, [64] * 64 + [6] * 6)]
+)
+def test_many_are_signed_a_frames_worth_at_a_time_and_each_verifies_alone(count: int, batches: list[int]) -> None:
+    made = composed(drafts(count))
+    assert [each.envelope.signatures[0].batch.size for each in made] == batches
+    assert len({each.envelope.signatures[0].signature for each in made}) == -(-count // 64)
+    for number, each in enumerate(made):
+        alone = pb.SignedEnvelope.FromString(each.envelope.SerializeToString())
+        envelope.verify(alone, envelope.parse_header(alone), DIRECTORY.signing_key)
+        read = opened(alone, CENTRAL)
+        assert (read.body, read.header.case_id) == (b"body %d" % number, f"EE-{number}")
+
+
+def test_one_signature_is_not_put_under_two_senders_names() -> None:
+    with pytest.raises(Refusal) as caught:
+        composed([*drafts(1), *drafts(1, sender=world.COURT)])
+    assert caught.value.code is ErrorCode.MALFORMED
+
+
+def test_one_letter_that_breaks_a_rule_is_signed_with_nobody() -> None:
+    with pytest.raises(Refusal) as caught:
+        composed([*drafts(2), *drafts(1, case_id="no such case")])
+    assert caught.value.code is ErrorCode.MALFORMED
+
+
+def test_signatures_over_one_header_are_checked_over_one_copy_of_it() -> None:
+    signed = world.freeze_request(countersigned_by=(CENTRAL, world.COURT, world.EXCHANGE)).envelope
+    header = envelope.parse_header(signed)
+    left = envelope.checks(signed, header, envelope.digests(signed), DIRECTORY.signing_key)
+    assert len(left) == 4
+    assert len({id(check.message) for check in left}) == 1
