@@ -143,7 +143,7 @@ class MailboxDoor(MailboxServicer):
             self._watch("taken")
             return settled
 
-        settled = await self._writer.write(job)
+        settled = await self._writer.write(job, len(acks))
         self._watch("acknowledged")
         return settled
 

@@ -118,7 +118,7 @@ class RelayDoor(RelayServicer):
             return answers
 
         try:
-            return await self._writer.write(job)
+            return await self._writer.write(job, len(receipts))
         except Failure as failure:
             return [mailbox.Answer(error=error_message(failure)) for _ in receipts]
 

@@ -29,7 +29,7 @@ from gateway.identity import Address, Role
 from gateway.receive import receive
 from gateway.rules import Rule, Where
 from gateway.steps import RULES
-from gateway.store.writer import MAX_JOBS_A_BATCH
+from gateway.store.writer import MAX_WEIGHT_A_BATCH
 from tests import world
 from tests.world import DIRECTORY, EXCHANGE, NOW, Sent
 
@@ -222,9 +222,9 @@ def test_report_of_a_large_federation_with_the_longest_names_and_refusals_fits_i
     refused = {"detail": "x" * MAX_DETAIL_CHARS, "field": "x" * MAX_FIELD_CHARS}
     said = [world.say(pb.MILESTONE_REFUSED, each, code=NOT_PERMITTED, **refused) for each in sent]
     receipts: list[pb.Receipt] = []
-    for first in range(0, len(said), MAX_JOBS_A_BATCH):
+    for first in range(0, len(said), MAX_WEIGHT_A_BATCH):
         receipts += statement.issue(
-            said[first : first + MAX_JOBS_A_BATCH], Address.of_node("ee"), world.signing_key("ee/node")
+            said[first : first + MAX_WEIGHT_A_BATCH], Address.of_node("ee"), world.signing_key("ee/node")
         )
     attempts = [
         selftest.TestAttempt(

@@ -39,6 +39,7 @@ from gateway.store import (
     open_store,
     schema,
     transaction,
+    writer,
 )
 from gateway.store.driver import NOT_TAKEN
 from gateway.store.registry import RegistryView, StoredDecision
@@ -130,10 +131,10 @@ class Running:
     def _watch(self, event: str) -> None:
         self.commits += event == "committed"
 
-    async def write(self, job: Callable[[Transaction], Any]) -> Any:
-        return await asyncio.wait_for(self.writer.write(job), 10)
+    async def write(self, job: Callable[[Transaction], Any], weight: int = 1) -> Any:
+        return await asyncio.wait_for(self.writer.write(job, weight), 10)
 
-    async def together(self, *jobs: Callable[[Transaction], Any]) -> list[Any]:
+    async def together(self, *jobs: Callable[[Transaction], Any], weight: int = 1) -> list[Any]:
         """Have jobs wait until all of them make one batch; return their results and errors."""
         holding, go = threading.Event(), threading.Event()
 
@@ -143,7 +144,7 @@ class Running:
 
         held = self.writer.write(hold)
         assert await asyncio.to_thread(holding.wait, 10)
-        tasks = [asyncio.create_task(self.write(job)) for job in jobs]
+        tasks = [asyncio.create_task(self.write(job, weight)) for job in jobs]
         await asyncio.sleep(0)  # each task starts
         await asyncio.sleep(0)  # and queues its job
         self.commits, self.woken = -1, []  # the batch of the holder alone does not count
@@ -682,9 +683,54 @@ async def test_more_jobs_than_may_wait_are_refused_with_the_limit(place: stores.
 
 async def test_large_load_is_cut_into_batches_and_answered_whole(place: stores.Place) -> None:
     async with running(place) as made:
-        results = await made.together(*[answer(number) for number in range(150)])
-        assert results == list(range(150))
-        assert made.commits == 3
+        results = await made.together(*[answer(number) for number in range(600)])
+        assert results == list(range(600))
+        assert made.commits == 3  # of 256 at most
+
+
+async def test_batch_is_bounded_by_what_its_jobs_are_about_not_by_their_number(place: stores.Place) -> None:
+    async with running(place) as made:
+        await made.together(*[lambda txn: None] * 9, weight=64)
+        assert made.commits == 3  # of 256 envelopes at most: four frames, four, one
+
+
+async def test_small_batch_waits_for_those_who_came_along_with_the_one_before(
+    place: stores.Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(place) as made:
+        await made.together(*map(answer, range(2)))
+        monkeypatch.setattr(writer, "LINGER_SECONDS", 10.0)
+        made.commits = 0
+        first = made.writer.write(answer(1))
+        await asyncio.sleep(0.05)  # it would long be on disk
+        assert not first.done()
+        assert (await made.write(answer(2)), await first) == (2, 1)
+        assert made.commits == 1
+
+
+async def test_small_batch_waits_no_longer_than_a_moment_for_who_does_not_come(place: stores.Place) -> None:
+    async with running(place) as made:
+        await made.together(*map(answer, range(9)))
+        assert await made.write(answer(1)) == 1
+
+
+@pytest.mark.parametrize("company", [1, 200])
+async def test_nobody_waits_for_company_that_cannot_help(
+    place: stores.Place, company: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Who comes alone again and again has none; and a frame is enough to sync for.
+    monkeypatch.setattr(writer, "LINGER_SECONDS", 3600.0)
+    async with running(place) as made:
+        for _ in range(3):
+            assert await asyncio.wait_for(made.writer.write(answer(1), weight=company), 10) == 1
+
+
+async def test_closing_does_not_wait_for_company(place: stores.Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(place) as made:
+        await made.together(*map(answer, range(2)))
+        monkeypatch.setattr(writer, "LINGER_SECONDS", 3600.0)
+        last = made.writer.write(answer(1))
+    assert await last == 1
 
 
 async def test_caller_who_gives_up_harms_nobody(place: stores.Place) -> None:
