@@ -53,6 +53,9 @@ class Limits(_Settings):
     max_streams_per_peer: int = Field(default=16, ge=1, le=1024)
     # Jobs waiting for the writer; beyond it the node answers OVERLOADED.
     max_waiting_jobs: int = Field(default=1024, ge=16, le=65536)
+    # Processes that check signatures beside this one, started when there is work for them. One checks more than this
+    # one passes on; 0: threads check, and everything takes longer.
+    checkers: int = Field(default=1, ge=0, le=64)
     # A sender's clock may be ahead of ours by this much. Five minutes is Kerberos' customary tolerance (RFC 4120 8.2).
     max_skew_seconds: int = Field(default=300, ge=0, le=86400)
     # A request may wait days for its countersignature, and hours for a node that is down.

@@ -106,7 +106,7 @@ class Composed:
 
 
 class Digests(NamedTuple):
-    """SHA-256 over the payload, the framed slots, the manifest (empty if there is none), and over all: the fingerprint."""
+    """SHA-256 over payload, framed slots, manifest (empty: there is none) and the whole envelope: its fingerprint."""
 
     payload: bytes
     slots: bytes

@@ -26,6 +26,7 @@ from rogatory.v1 import trace_pb2 as trace
 
 from gateway import config as configuration
 from gateway import deliver, mirror, settings_file, telemetry, timekeeper, transport
+from gateway.checking import Checking
 from gateway.clock import Clock, Elapsed, SteadyClock, since_boot, system_clock, to_micros
 from gateway.config import NodeConfig, Registry
 from gateway.depot import open_depot
@@ -55,7 +56,7 @@ from gateway.registry.certify import Authority
 from gateway.registry.keys import load_registry_keys
 from gateway.registry.office import Office
 from gateway.retention import Keeper
-from gateway.statement import issue
+from gateway.statement import sign
 from gateway.store import Reader, Transaction, Writer, open_store, restored
 from gateway.trust.lists import SignedList
 from gateway.trust.roles import TIMESTAMP
@@ -116,6 +117,7 @@ class Node:
         self._provider = provider or telemetry.tracer_provider(config.telemetry, f"rogatory-node-{config.node}")
         self.quotas = Quotas(config.quota, config.limits.max_streams_per_peer, clock, telemetry.quota_counter(), pause)
         self._bell = Bell()
+        self._checking = Checking(config.limits.checkers)
         self._couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
         self._freighters: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -147,7 +149,7 @@ class Node:
             diagnostics.warning("store.restored", extra={"copies_in_doubt": doubted})
         writer = self._writer = Writer(
             connect,
-            lambda statements: issue(statements, me, upkeep.material.signing_key),
+            lambda statements: sign(statements, me, upkeep.material.signing_key),
             issuer=str(me),
             clock=self._clock,
             max_waiting=config.limits.max_waiting_jobs,
@@ -160,7 +162,15 @@ class Node:
         scribe = Scribe(config.node, lookup)
         entrance = self._entrance = Entrance(lookup, upkeep.know, self.quotas, self._steady)
         path = Path(
-            config.node, lookup, lambda: upkeep.material.policy, config.limits, self._clock, writer, tracer, self._watch
+            config.node,
+            lookup,
+            lambda: upkeep.material.policy,
+            config.limits,
+            self._clock,
+            writer,
+            self._checking,
+            tracer,
+            self._watch,
         )
         self._make_courier = lambda code: Courier(
             str(Address.of_node(code)),
@@ -250,6 +260,7 @@ class Node:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._checking.close()
         if self._writer is not None:
             await self._writer.close()
         if self._reader is not None:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter_ns
-from typing import Final
+from typing import Final, TypeAlias
 
 from opentelemetry import trace
 from rogatory.v1 import envelope_pb2 as pb
@@ -21,6 +21,7 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from gateway import deliver, telemetry
 from gateway.authenticate import Peer
 from gateway.authorise import Permit, authorise
+from gateway.checking import Checking
 from gateway.clock import Clock
 from gateway.codec import error_message
 from gateway.config import Limits
@@ -30,37 +31,47 @@ from gateway.envelope import fingerprint, parse_header, ref_of
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
 from gateway.policy import Policy
-from gateway.procedure import check
+from gateway.procedure import LawfulStep, check
 from gateway.receipt import Scribe
 from gateway.receive import Claimed, receive
 from gateway.record import record, recorded_before
 from gateway.store import Pending, Transaction, Writer
-from gateway.verify import VerifiedEnvelope, verify
+from gateway.verify import Examined, VerifiedEnvelope, conclude, examine
 
 MAX_FRAME_ENVELOPES: Final = 64
+
+_Outcome: TypeAlias = Pending | pb.Receipt | GatewayError
 
 
 @dataclass(slots=True)
 class Journey:
-    """How far one envelope of a frame has come, and what stopped it."""
+    """How far one envelope of a frame has come, and what stopped it.
+
+    Args:
+        raw: the envelope as it came.
+        stages: those that it has passed, each with the microseconds that it was in it: as long as its frame.
+    """
 
     raw: pb.SignedEnvelope = field(repr=False)
     claimed: Claimed | None = None
     permit: Permit | None = None
+    examined: Examined | None = None
     verified: VerifiedEnvelope | None = None
     error: GatewayError | None = None
-    stages: list[tuple[str, int]] = field(default_factory=list)
-    _since: int = field(default_factory=perf_counter_ns)
+    stages: str = ""
 
-    def passed(self, stage: str) -> None:
-        """Note that a stage is done, and how long it took."""
+
+class _Stopwatch:
+    """Tells how long each stage took, one after the other."""
+
+    def __init__(self) -> None:
+        self._since = perf_counter_ns()
+
+    def passed(self, stage: str) -> str:
+        """Return what is noted of a stage that ends now."""
         now = perf_counter_ns()
-        self.stages.append((stage, (now - self._since) // 1000))
-        self._since = now
-
-    def log(self) -> str:
-        """Return the stages passed and the microseconds each took."""
-        return " ".join(f"{stage}:{took}" for stage, took in self.stages)
+        took, self._since = (now - self._since) // 1000, now
+        return f" {stage}:{took}"
 
 
 class Turn:
@@ -92,6 +103,7 @@ class Path:
         limits: Limits,
         clock: Clock,
         writer: Writer,
+        checking: Checking,
         tracer: trace.Tracer,
         watch: Callable[[str], None],
     ) -> None:
@@ -104,6 +116,7 @@ class Path:
             limits: what is taken at most.
             clock: time.
             writer: the store's.
+            checking: checks signatures.
             tracer: for spans.
             watch: told each stage as it is passed; a crash test kills the process there.
         """
@@ -113,6 +126,7 @@ class Path:
         self._limits = limits
         self._clock = clock
         self._writer = writer
+        self._checking = checking
         self._tracer = tracer
         self._watch = watch
         self._scribe = Scribe(here, lookup)
@@ -150,9 +164,9 @@ class Path:
         self._watch("authenticated")
         journeys = [Journey(raw) for raw in frame]
         # One directory for the whole frame, from the first stage to the last.
-        directory = self._lookup()
-        for journey in journeys:
-            self._claim(journey, peer, largest_bytes, directory)
+        directory, watch = self._lookup(), _Stopwatch()
+        self._claim(journeys, peer, largest_bytes, directory, watch)
+        for journey in journeys if too_new else ():
             if any((each.signer, each.key_id) in too_new for each in journey.raw.signatures):
                 # Not refused, for that would be final: whoever wrote it may know more than we do.
                 journey.permit, journey.error = None, journey.error or not_known_yet()
@@ -162,86 +176,119 @@ class Path:
             span.set_attribute("messaging.batch.message_count", len(frame))
             span.set_attribute("rogatory.node", self._here)
             span.set_attribute("rogatory.peer", str(peer.address))
-            with self._tracer.start_as_current_span("rogatory.verify"):
-                # Signature checks leave the interpreter lock; one job a frame, for a job a check gains nothing.
-                await asyncio.to_thread(self._verify, journeys, directory)
+            with telemetry.stage(self._tracer, span, "rogatory.verify"):
+                await self._verify(journeys, directory, watch)
             _keep_order(journeys)
             await turn.come()
-            with self._tracer.start_as_current_span("rogatory.commit"):
-                settled = self._writer.write(lambda txn: self._settle_all(journeys, peer, txn, directory))
+            with telemetry.stage(self._tracer, span, "rogatory.commit"):
+                settled = self._writer.write(lambda txn: self._settle(journeys, peer, txn, directory), len(journeys))
                 turn.end()
                 outcomes = await settled
         self._watch("answering")
         return [_answer(outcome) for outcome in outcomes]
 
-    def _claim(self, journey: Journey, peer: Peer, largest_bytes: int | None, directory: Directory) -> None:
-        try:
-            journey.claimed = receive(journey.raw, self._limits, largest_bytes)  # (1)
-            journey.passed("envelope.received")
-            self._watch("received")
-            journey.passed("peer.authenticated")  # (2), which the door did for the whole frame; `peer` is the proof
-            journey.permit = authorise(peer, journey.claimed, directory, self._here)  # (3)
-            journey.passed("action.permitted")
-            self._watch("permitted")
-        except Refusal as error:
-            journey.error = error
+    def _claim(
+        self,
+        journeys: Sequence[Journey],
+        peer: Peer,
+        largest_bytes: int | None,
+        directory: Directory,
+        watch: _Stopwatch,
+    ) -> None:
+        for journey in journeys:
+            try:
+                journey.claimed = receive(journey.raw, self._limits, largest_bytes)  # (1)
+            except Refusal as error:
+                journey.error = error
+            else:
+                self._watch("received")
+        received = watch.passed("envelope.received") + watch.passed("peer.authenticated")
+        for journey in journeys:
+            if journey.claimed is None:
+                continue
+            journey.stages = received  # (2) too, which the door did for the whole frame; `peer` is the proof
+            try:
+                journey.permit = authorise(peer, journey.claimed, directory, self._here)  # (3)
+            except Refusal as error:
+                journey.error = error
+            else:
+                self._watch("permitted")
+        permitted = watch.passed("action.permitted")
+        for journey in journeys:
+            if journey.permit is not None:
+                journey.stages += permitted
 
-    def _verify(self, journeys: Sequence[Journey], directory: Directory) -> None:
+    async def _verify(self, journeys: Sequence[Journey], directory: Directory, watch: _Stopwatch) -> None:
+        now = self._clock()
         for journey in journeys:
             if journey.permit is None:
                 continue
             try:
-                journey.verified = verify(journey.permit, directory, self._limits, self._clock())  # (4)
-                journey.passed("envelope.verified")
-                self._watch("verified")
-            except GatewayError as error:
+                journey.examined = examine(journey.permit, directory, self._limits, now)  # (4), its first half
+            except Refusal as error:
                 journey.error = error
-
-    def _settle_all(
-        self, journeys: Sequence[Journey], peer: Peer, txn: Transaction, directory: Directory
-    ) -> list[Pending | pb.Receipt | GatewayError]:
-        txn.expect(ref_of(journey.verified.header) for journey in journeys if journey.verified is not None)
-        outcomes: list[Pending | pb.Receipt | GatewayError] = []
+        examined = [(journey, journey.examined) for journey in journeys if journey.examined is not None]
+        valid = await self._checking.valid(check for _, each in examined for check in each.checks)
+        for journey, each in examined:
+            try:
+                journey.verified = conclude(each, valid)  # (4), its second half
+            except Refusal as error:
+                journey.error = error
+            else:
+                self._watch("verified")
+        verified = watch.passed("envelope.verified")
         for journey in journeys:
-            outcomes.append(self._settle(journey, peer, txn, directory))
+            if journey.verified is not None:
+                journey.stages += verified
+
+    def _settle(
+        self, journeys: Sequence[Journey], peer: Peer, txn: Transaction, directory: Directory
+    ) -> list[_Outcome]:
+        txn.expect(ref_of(journey.verified.header) for journey in journeys if journey.verified is not None)
+        outcomes = []
+        for journey in journeys:
+            outcomes.append(self._settle_one(journey, peer, txn, directory))
             if isinstance(journey.error, Failure):
                 _keep_order(journeys)
         return outcomes
 
-    def _settle(
-        self, journey: Journey, peer: Peer, txn: Transaction, directory: Directory
-    ) -> Pending | pb.Receipt | GatewayError:
+    def _settle_one(self, journey: Journey, peer: Peer, txn: Transaction, directory: Directory) -> _Outcome:
         """Run the stages that need what is recorded; a refusal leaves nothing but its own event and receipt."""
-        if journey.verified is not None:
+        verified, watch = journey.verified, _Stopwatch()
+        if verified is not None and journey.error is None:
             try:
+                again = recorded_before(verified.header, verified.fingerprint, txn)
+                if again is not None:
+                    return again
+                step = check(verified, txn, directory, self._here, self._policy())  # (5)
                 with txn.part():
-                    again = recorded_before(journey.verified.header, journey.verified.fingerprint, txn)
-                    return again or self._enter(journey, journey.verified, txn, directory)
+                    return self._enter(journey, step, txn, directory, watch)
             except GatewayError as error:
                 # A failure too is this one's alone: what it needs is not there yet, and the rest of the frame goes on.
                 journey.error = error
         return self._refuse(journey, peer, txn)
 
-    def _enter(self, journey: Journey, verified: VerifiedEnvelope, txn: Transaction, directory: Directory) -> Pending:
-        step = check(verified, txn, directory, self._here, self._policy())  # (5)
-        journey.passed("step.lawful")
+    def _enter(
+        self, journey: Journey, step: LawfulStep, txn: Transaction, directory: Directory, watch: _Stopwatch
+    ) -> Pending:
+        stages = journey.stages + watch.passed("step.lawful")
         self._watch("lawful")
         recorded = record(step, txn)  # (6)
-        journey.passed("envelope.recorded")
+        stages += watch.passed("envelope.recorded")
         self._watch("recorded")
         for route in dispatch(recorded, directory, self._here):  # (7)
             deliver.enqueue(route, txn)  # (8), which goes on when a courier or the recipient calls
-        journey.passed("delivery.queued")
+        stages += watch.passed("delivery.queued")
         self._watch("queued")
         receipt = self._scribe.accepted(recorded, txn)  # (9)
         self._scribe.marked(step, txn)
         self._scribe.competing(recorded, txn)
-        journey.passed("receipt.issued")
-        actor = str(verified.peer.address)
-        txn.add_event(ref_of(verified.header), "envelope.accepted", actor=actor, stages=journey.log())
+        stages += watch.passed("receipt.issued")
+        actor = str(step.verified.peer.address)
+        txn.add_event(ref_of(recorded.header), "envelope.accepted", actor=actor, stages=stages[1:])
         return receipt
 
-    def _refuse(self, journey: Journey, peer: Peer, txn: Transaction) -> Pending | pb.Receipt | GatewayError:
+    def _refuse(self, journey: Journey, peer: Peer, txn: Transaction) -> _Outcome:
         error, claimed = journey.error, journey.claimed
         if error is None:
             raise Failure(ErrorCode.INTERNAL, "an envelope stopped without a reason")
@@ -263,7 +310,7 @@ class Path:
             actor=str(peer.address),
             code=error.code,
             detail=str(error),
-            stages=journey.log(),
+            stages=journey.stages[1:],
         )
         # Nobody but its owner is told anything signed about an envelope: a stranger who replays it must not make us
         # state REFUSED of what we, or another node, have accepted.
@@ -302,7 +349,7 @@ def _owns(peer: Peer, header: pb.Header) -> bool:
     )
 
 
-def _answer(outcome: Pending | pb.Receipt | GatewayError) -> mailbox.Answer:
+def _answer(outcome: _Outcome) -> mailbox.Answer:
     if isinstance(outcome, GatewayError):
         return mailbox.Answer(error=error_message(outcome))
     if isinstance(outcome, Pending):

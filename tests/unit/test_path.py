@@ -1,11 +1,304 @@
-"""What the path does with a frame as a whole."""
+"""A frame through the whole path of one node, over a real store: each envelope is judged alone."""
 
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path as FilePath
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import mailbox_pb2 as mailbox
+
+from gateway import envelope, merkle, signature, statement
+from gateway.checking import Checking
 from gateway.config import Limits
-from gateway.directory import not_known_yet
+from gateway.directory import Directory, Status, not_known_yet
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.path import Journey, _keep_order
+from gateway.identity import Address
+from gateway.path import Journey, Path, _keep_order
+from gateway.policy import Policy
 from gateway.receive import receive
+from gateway.signature import Domain
+from gateway.store import Writer, open_store
 from tests import world
+from tests.world import CENTRAL, INVESTIGATOR, NOW, Sent
+
+DIRECTORY = Directory(
+    **{
+        **{name: getattr(world.DIRECTORY, name) for name in Directory.model_fields},
+        "nodes": tuple(
+            world.node_entry(code, Status.REVOKED if code == "fr" else Status.ACTIVE) for code in world.NODES
+        ),
+        "instruments": (world.instrument(world.TREATY, "ee", "de", "fr"),),
+    }
+)
+
+
+class OneNode:
+    """The path of ee, over a store of its own."""
+
+    def __init__(self, file: FilePath) -> None:
+        self.connect, engine = open_store(file)
+        engine.dispose()
+        self.commits = 0
+        self.checking = Checking(0)
+        self.writer = Writer(
+            self.connect,
+            lambda said: statement.issue(said, Address.of_node("ee"), world.signing_key("ee/node")),
+            issuer="ee/node",
+            clock=lambda: NOW,
+            max_waiting=100,
+            on_commit=lambda wake: None,
+            watch=self._watch,
+        )
+        self.writer.start()
+        self._path = Path(
+            "ee",
+            lambda: DIRECTORY,
+            Policy.none,
+            Limits(),
+            lambda: NOW,
+            self.writer,
+            self.checking,
+            trace.NoOpTracer(),
+            lambda stage: None,
+        )
+
+    def _watch(self, event: str) -> None:
+        self.commits += event == "committed"
+
+    async def accept(self, *frame: pb.SignedEnvelope, by: str = INVESTIGATOR) -> list[mailbox.Answer]:
+        copies = [pb.SignedEnvelope.FromString(each.SerializeToString()) for each in frame]
+        return await asyncio.wait_for(self._path.accept(world.peer(by, DIRECTORY), copies), 30)
+
+    def rows(self, sql: str) -> list[Any]:
+        connection = self.connect()
+        try:
+            return list(connection.execute(sql))
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+async def node(tmp_path: FilePath) -> AsyncIterator[OneNode]:
+    async with _running(tmp_path / "store.db") as made:
+        yield made
+
+
+@asynccontextmanager
+async def _running(file: FilePath) -> AsyncIterator[OneNode]:
+    made = OneNode(file)
+    try:
+        yield made
+    finally:
+        await made.writer.close()
+        await made.checking.close()
+
+
+def request(number: int = 0, **changes: Any) -> Sent:
+    return world.freeze_request(case_id=f"EE-{number}", **changes)
+
+
+def without_route(number: int) -> Sent:
+    """Return a request that is lawful but for its way: fr is revoked, which is found out last."""
+    return world.send(
+        ids.KIND_FREEZE_REQUEST,
+        INVESTIGATOR,
+        "fr/central-authority",
+        instrument=world.TREATY,
+        measures=world.MEASURES,
+        data_classes=world.DATA,
+        countersigned_by=(CENTRAL,),
+        case_id=f"EE-{number}",
+    )
+
+
+def together(*sent: Sent, key_of: str = INVESTIGATOR, domain: Domain = Domain.ENVELOPE) -> list[pb.SignedEnvelope]:
+    """Return envelopes whose sender signed them as one batch; the countersignature stays direct."""
+    signed = signature.sign_batch(
+        domain, [each.envelope.header for each in sent], INVESTIGATOR, world.signing_key(key_of)
+    )
+    made = []
+    for each, first in zip(sent, signed, strict=True):
+        copy = pb.SignedEnvelope.FromString(each.envelope.SerializeToString())
+        first.key_id = copy.signatures[0].key_id
+        copy.signatures[0].CopyFrom(first)
+        made.append(copy)
+    return made
+
+
+def outcomes(answers: Sequence[mailbox.Answer]) -> list[str]:
+    """Return ACCEPTED, or the code of the signed refusal, for each."""
+    said = [statement.verify(answer.receipt, DIRECTORY.signing_key) for answer in answers]
+    return [ErrorCode(each.code).name if each.code else pb.Milestone.Name(each.milestone)[10:] for each in said]
+
+
+# Signed together by the sender
+
+
+async def test_envelopes_of_a_batch_are_accepted_together_and_each_is_proven_alone(node: OneNode) -> None:
+    frame = together(*map(request, range(5)))
+    assert outcomes(await node.accept(*frame)) == ["ACCEPTED"] * 5
+    assert node.commits == 1
+    for alone in frame:
+        envelope.verify(alone, envelope.parse_header(alone), DIRECTORY.signing_key)
+
+
+async def test_envelope_of_a_batch_is_accepted_without_the_others(node: OneNode) -> None:
+    frame = together(*map(request, range(5)))
+    assert outcomes(await node.accept(frame[3])) == ["ACCEPTED"]
+
+
+def _of_another_leaf(frame: list[pb.SignedEnvelope]) -> None:
+    frame[1].signatures[0].CopyFrom(frame[2].signatures[0])
+
+
+def _without_path(frame: list[pb.SignedEnvelope]) -> None:
+    frame[1].signatures[0].ClearField("batch")
+
+
+def _as_a_leaf_of_one(frame: list[pb.SignedEnvelope]) -> None:
+    frame[1].signatures[0].batch.CopyFrom(pb.BatchPath(size=1))
+
+
+def _other_sibling(frame: list[pb.SignedEnvelope]) -> None:
+    frame[1].signatures[0].batch.path[0] = bytes(32)
+
+
+def _other_bytes(frame: list[pb.SignedEnvelope]) -> None:
+    header = envelope.parse_header(frame[1])
+    header.case_id = "EE-ANOTHER"
+    frame[1].header = header.SerializeToString()
+
+
+def _signature_of_a_stranger(frame: list[pb.SignedEnvelope]) -> None:
+    (stranger,) = together(request(9), key_of=world.EXCHANGE)
+    frame[1].signatures[0].signature = stranger.signatures[0].signature
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        _of_another_leaf,
+        _without_path,
+        _as_a_leaf_of_one,
+        _other_sibling,
+        _other_bytes,
+        _signature_of_a_stranger,
+    ],
+)
+async def test_one_forged_leaf_is_refused_and_the_other_leaves_stand(
+    node: OneNode, attack: Callable[[list[pb.SignedEnvelope]], None]
+) -> None:
+    frame = together(*map(request, range(4)))
+    attack(frame)
+    assert outcomes(await node.accept(*frame)) == ["ACCEPTED", "BAD_SIGNATURE", "ACCEPTED", "ACCEPTED"]
+
+
+async def test_root_that_another_key_signed_proves_none_of_its_leaves(node: OneNode) -> None:
+    frame = together(*map(request, range(3)), key_of=CENTRAL)
+    assert outcomes(await node.accept(*frame)) == ["BAD_SIGNATURE"] * 3
+
+
+@pytest.mark.parametrize("domain", [each for each in Domain if each is not Domain.ENVELOPE])
+async def test_root_signed_for_another_purpose_signs_no_envelope(node: OneNode, domain: Domain) -> None:
+    frame = together(*map(request, range(3)), domain=domain)
+    assert outcomes(await node.accept(*frame)) == ["BAD_SIGNATURE"] * 3
+
+
+async def test_inner_node_of_a_batch_is_not_passed_off_as_its_leaf(node: OneNode) -> None:
+    """Whoever shows a pair of hashes as a header would have a signature over bytes that nobody signed."""
+    frame = together(*map(request, range(4)))
+    first, second = (merkle.leaf_hash(signature.frame(Domain.ENVELOPE.value, each.header)) for each in frame[:2])
+    above = frame[0].signatures[0].batch.path[1]
+    forged = pb.SignedEnvelope.FromString(frame[0].SerializeToString())
+    forged.header = first + second
+    forged.signatures[0].batch.CopyFrom(pb.BatchPath(index=0, size=2, path=[above]))
+    with pytest.raises(Refusal) as caught:
+        signature.verify(
+            Domain.ENVELOPE, forged.header, forged.signatures[0], bytes(world.signing_key(INVESTIGATOR).verify_key)
+        )
+    assert caught.value.code is ErrorCode.BAD_SIGNATURE
+    (answer,) = await node.accept(forged)
+    assert ErrorCode(answer.error.code) is ErrorCode.MALFORMED  # nor is it a header
+    assert node.rows("SELECT count(*) FROM envelopes") == [(0,)]
+
+
+async def test_envelope_twice_in_a_batch_is_recorded_once_and_answered_twice_alike(node: OneNode) -> None:
+    one, other = request(0), request(1)
+    first, again, _ = together(one, one, other)
+    answers = await node.accept(first, first, again)
+    assert answers[0] == answers[1]
+    # The same header at another place of the tree is the same name with other bytes.
+    assert outcomes(answers) == ["ACCEPTED", "ACCEPTED", "ID_CONFLICT"]
+    assert node.rows("SELECT count(*) FROM envelopes") == [(1,)]
+
+
+async def test_batch_costs_one_check_and_direct_signatures_one_each(
+    node: OneNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    valid = node.checking.valid
+
+    async def counting(checks: Any) -> Any:
+        answers = await valid(list(checks))
+        asked.append(len(answers))
+        return answers
+
+    monkeypatch.setattr(node.checking, "valid", counting)
+    assert outcomes(await node.accept(*together(*map(request, range(8))))) == ["ACCEPTED"] * 8
+    assert outcomes(await node.accept(*[request(n).envelope for n in range(8)])) == ["ACCEPTED"] * 8
+    assert asked == [1 + 8, 8 + 8]  # the eight countersignatures are direct in both
+
+
+# Judged alone
+
+
+async def test_envelope_refused_when_it_was_half_written_leaves_nothing_and_the_others_stand(node: OneNode) -> None:
+    lost = without_route(1)
+    answers = await node.accept(request(0).envelope, lost.envelope, request(2).envelope)
+    assert outcomes(answers) == ["ACCEPTED", "NO_ROUTE", "ACCEPTED"]
+    assert node.rows("SELECT case_id FROM envelopes ORDER BY seq") == [("EE-0",), ("EE-2",)]
+    assert node.rows("SELECT destination FROM deliveries ORDER BY seq") == [("de/node",)] * 2
+    assert node.commits == 1
+    # And again, now that it is known: the same refusal, nothing else.
+    assert outcomes(await node.accept(lost.envelope)) == ["NO_ROUTE"]
+
+
+async def test_frame_of_nothing_but_what_has_no_route_is_refused_whole(node: OneNode) -> None:
+    lost = [without_route(number).envelope for number in range(3)]
+    assert outcomes(await node.accept(*lost)) == ["NO_ROUTE"] * 3
+    assert node.rows("SELECT count(*) FROM envelopes") == [(0,)]
+    assert node.rows("SELECT count(*) FROM events WHERE name = 'envelope.refused'") == [(3,)]
+
+
+async def test_stages_that_were_passed_are_told_with_what_became_of_it(node: OneNode) -> None:
+    forged = request(1).envelope
+    forged.signatures[0].signature = bytes(64)
+    await node.accept(request(0).envelope, forged)
+    accepted, refused = (row[0].split() for row in node.rows("SELECT stages FROM events ORDER BY seq"))
+    assert [stage.partition(":")[0] for stage in accepted] == [
+        "envelope.received",
+        "peer.authenticated",
+        "action.permitted",
+        "envelope.verified",
+        "step.lawful",
+        "envelope.recorded",
+        "delivery.queued",
+        "receipt.issued",
+    ]
+    assert all(stage.partition(":")[2].isdecimal() for stage in accepted)
+    assert [stage.partition(":")[0] for stage in refused] == [
+        "envelope.received",
+        "peer.authenticated",
+        "action.permitted",
+    ]
+
+
+# In its case's order
 
 
 def journey(case_id: str) -> Journey:
