@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,40 @@ async def test_those_that_the_node_could_not_take_now_are_tried_again_alone(node
     outcomes = await me.submit_many(raws)
     assert all(isinstance(outcome, pb.Receipt) for outcome in outcomes)
     assert node.door.frames == [3, 1]
+
+
+async def test_what_many_tasks_submit_at_once_travels_in_frames(node: FakeNode) -> None:
+    me = await node.participant(world.INVESTIGATOR)
+    raws = sent(100)
+    receipts = await asyncio.gather(*map(me.submit, raws))
+    assert sorted(node.door.frames) == [36, 64]  # two calls, side by side
+    said = [pb.Statement.FromString(receipt.statement).fingerprint for receipt in receipts]
+    assert said == [envelope.fingerprint(raw) for raw in raws]
+    assert [me.sent(envelope.ref_of(envelope.parse_header(raw))) for raw in raws] == raws
+
+
+async def test_many_orders_are_signed_with_one_signature_and_each_verifies_alone(node: FakeNode) -> None:
+    court = await node.participant(world.COURT)
+    document = paperwork.order()
+    letters = [
+        Letter(
+            ids.KIND_DOMESTIC_ORDER,
+            world.COURT,
+            (world.EXCHANGE,),
+            f"EE-{number}",
+            measures=tuple(document.measures),
+            data_classes=tuple(document.data_classes),
+        )
+        for number in range(3)
+    ]
+    made = court.compose_many([(letter, document) for letter in letters])
+    assert len({each.envelope.signatures[0].signature for each in made}) == 1
+    for each, letter in zip(made, letters, strict=True):
+        envelope.verify(each.envelope, envelope.parse_header(each.envelope), court.directory.signing_key)
+        assert each.header.case_id == letter.case_id
+    with pytest.raises(Refusal) as caught:
+        court.compose_many([(letters[0], document), (replace(letters[1], sender=world.INVESTIGATOR), document)])
+    assert caught.value.code is ErrorCode.NOT_PERMITTED
 
 
 async def test_nothing_to_hand_in_asks_nothing(node: FakeNode) -> None:

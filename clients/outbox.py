@@ -1,0 +1,118 @@
+"""Handing in one by one, sent together: what many tasks of a program submit at once travels in frames.
+
+In: single envelopes, each from a caller that waits. Out: for each its proven ACCEPTED, or why not. Who comes alone is
+sent at once, alone. While as many calls are under way as may be, those who come wait; the next call takes as many of
+them along as a frame holds. So nobody waits for company, and a crowd costs the node no more than one stream does.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from rogatory.v1 import envelope_pb2 as pb
+
+from clients.submission import MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+
+CALLS_AT_ONCE: Final = 8
+"""Half of what a node lets one participant have open, unless it says otherwise."""
+
+HandIn: TypeAlias = Callable[[Sequence[pb.SignedEnvelope], float], Awaitable[list[pb.Receipt | GatewayError]]]
+"""Hands in envelopes together, within so many seconds; returns what became of each."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    """One envelope, and who waits for its answer until when."""
+
+    raw: pb.SignedEnvelope = field(repr=False)
+    deadline: float
+    outcome: asyncio.Future[pb.Receipt]
+
+    def settle(self, outcome: pb.Receipt | BaseException) -> None:
+        if self.outcome.done():
+            return  # the caller has gone
+        if isinstance(outcome, BaseException):
+            self.outcome.set_exception(outcome)
+        else:
+            self.outcome.set_result(outcome)
+
+
+class Outbox:
+    """Gathers what is submitted one by one.
+
+    Args:
+        hand_in: hands in some together.
+        start: runs a task, and ends it when the participant does.
+    """
+
+    def __init__(self, hand_in: HandIn, start: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+        self._hand_in = hand_in
+        self._start = start
+        self._queue: deque[_Waiting] = deque()
+        self._calls = 0
+
+    async def submit(self, raw: pb.SignedEnvelope, within: float) -> pb.Receipt:
+        """Hand in one envelope; see `Participant.submit`."""
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(raw, loop.time() + within, loop.create_future())
+        # Others in its frame may have more time.
+        late = Failure(ErrorCode.UNAVAILABLE, "no answer in time; it may have been accepted")
+        timer = loop.call_at(waiting.deadline, waiting.settle, late)
+        self._queue.append(waiting)
+        if self._calls < CALLS_AT_ONCE:
+            self._calls += 1
+            self._start(self._work())
+        try:
+            return await waiting.outcome
+        finally:
+            timer.cancel()
+
+    async def _work(self) -> None:
+        """Hand in what waits, one call after the other."""
+        batch: list[_Waiting] = []
+        try:
+            while batch := self._next():
+                await self._send(batch)
+        finally:
+            self._calls -= 1
+            if batch:  # the participant is being left
+                left = Failure(ErrorCode.UNAVAILABLE, "left before there was an answer; it may have been accepted")
+                for each in (*batch, *self._queue):
+                    each.settle(left)
+                self._queue.clear()
+
+    def _next(self) -> list[_Waiting]:
+        """Take as many as a frame holds, in their order."""
+        batch: list[_Waiting] = []
+        size = 0
+        while self._queue and len(batch) < MAX_FRAME_ENVELOPES:
+            first = self._queue[0]
+            size += first.raw.ByteSize()
+            if batch and size > MAX_FRAME_BYTES:
+                break
+            self._queue.popleft()
+            if not first.outcome.done():
+                batch.append(first)
+        return batch
+
+    async def _send(self, batch: Sequence[_Waiting]) -> None:
+        within = max(each.deadline for each in batch) - asyncio.get_running_loop().time()
+        try:
+            outcomes = await self._hand_in([each.raw for each in batch], within)
+        except Refusal as error:
+            # Of one of them, before any was sent: nobody suffers for another's.
+            if len(batch) == 1:
+                batch[0].settle(error)
+            else:
+                for each in batch:
+                    await self._send([each])
+            return
+        except Exception as error:  # noqa: BLE001  it is the callers' to see
+            for each in batch:
+                each.settle(error)
+            return
+        for each, outcome in zip(batch, outcomes, strict=True):
+            each.settle(outcome)

@@ -1,0 +1,199 @@
+"""What is submitted one by one is sent together, and nobody notices but the node."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+from rogatory.v1 import envelope_pb2 as pb
+
+from clients import outbox
+from clients.outbox import CALLS_AT_ONCE, Outbox
+from clients.submission import MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+
+LONG = 60.0
+
+
+def raw(number: int, size: int = 10) -> pb.SignedEnvelope:
+    return pb.SignedEnvelope(header=b"%06d" % number, sealed_payload=bytes(size))
+
+
+def proof(envelope: pb.SignedEnvelope) -> pb.Receipt:
+    return pb.Receipt(statement=envelope.header)
+
+
+class Node:
+    """Takes calls, and answers them when it is told to."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[bytes]] = []
+        self.within: list[float] = []
+        self.open = asyncio.Event()
+        self.answer: Callable[[pb.SignedEnvelope], pb.Receipt | GatewayError] = proof
+        self.before: Callable[[Sequence[pb.SignedEnvelope]], None] = lambda envelopes: None
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.outbox = Outbox(self._hand_in, self._start)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self.tasks.add(asyncio.create_task(work))
+
+    async def _hand_in(self, envelopes: Sequence[pb.SignedEnvelope], within: float) -> list[pb.Receipt | GatewayError]:
+        self.before(envelopes)
+        self.calls.append([each.header for each in envelopes])
+        self.within.append(within)
+        await self.open.wait()
+        return [self.answer(each) for each in envelopes]
+
+    def submit(self, number: int, within: float = LONG, size: int = 10) -> "asyncio.Task[pb.Receipt]":
+        return asyncio.create_task(self.outbox.submit(raw(number, size), within))
+
+    async def busy(self) -> list["asyncio.Task[pb.Receipt]"]:
+        """Have as many calls under way as may be, one after the other."""
+        tasks = []
+        for number in range(CALLS_AT_ONCE):
+            tasks.append(self.submit(number))
+            await self.begun()
+        assert [len(call) for call in self.calls] == [1] * CALLS_AT_ONCE
+        return tasks
+
+    async def begun(self) -> None:
+        """Let everything go as far as it can without an answer."""
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+async def test_who_comes_alone_is_sent_at_once_and_alone() -> None:
+    node = Node()
+    node.open.set()
+    for number in range(3):
+        assert await node.submit(number) == proof(raw(number))
+    assert node.calls == [[b"%06d" % number] for number in range(3)]
+
+
+async def test_those_who_come_in_one_moment_travel_together() -> None:
+    node = Node()
+    node.open.set()
+    tasks = [node.submit(number) for number in range(2 * MAX_FRAME_ENVELOPES + 5)]
+    assert await asyncio.gather(*tasks) == [proof(raw(number)) for number in range(len(tasks))]
+    assert [len(call) for call in node.calls] == [MAX_FRAME_ENVELOPES, MAX_FRAME_ENVELOPES, 5]
+    assert [header for call in node.calls for header in call] == [b"%06d" % number for number in range(len(tasks))]
+
+
+async def test_those_who_come_while_all_calls_are_under_way_travel_together_afterwards() -> None:
+    node = Node()
+    tasks = await node.busy()
+    for number in range(100, 170):
+        tasks.append(node.submit(number))
+        await node.begun()
+    assert len(node.calls) == CALLS_AT_ONCE
+    node.open.set()
+    await asyncio.gather(*tasks)
+    assert [len(call) for call in node.calls[CALLS_AT_ONCE:]] == [MAX_FRAME_ENVELOPES, 6]
+
+
+async def test_frame_is_no_larger_than_a_frame_may_be() -> None:
+    node = Node()
+    node.open.set()
+    await asyncio.gather(*[node.submit(number, size=MAX_FRAME_BYTES // 3) for number in range(5)])
+    assert [len(call) for call in node.calls] == [2, 2, 1]
+
+
+async def test_one_that_is_refused_is_refused_alone() -> None:
+    node = Node()
+    no = Refusal(ErrorCode.OUT_OF_ORDER, "no")
+    node.answer = lambda each: no if each.header == b"000010" else proof(each)
+    tasks = [node.submit(number) for number in range(20)]
+    await node.begun()
+    node.open.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [n for n, outcome in enumerate(outcomes) if outcome is no] == [10]
+    assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, BaseException)] == [10]
+
+
+async def test_what_our_own_disk_refuses_of_one_stops_no_other() -> None:
+    node = Node()
+
+    def conflict(envelopes: Sequence[pb.SignedEnvelope]) -> None:
+        if any(each.header == b"000010" for each in envelopes):
+            raise Refusal(ErrorCode.ID_CONFLICT, "other bytes were kept under that name")
+
+    node.before = conflict
+    tasks = [node.submit(number) for number in range(14)]
+    await node.begun()
+    node.open.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    failed = [outcome for outcome in outcomes if isinstance(outcome, GatewayError)]
+    assert [error.code for error in failed] == [ErrorCode.ID_CONFLICT]
+    assert outcomes.index(failed[0]) == 10
+
+
+async def test_whole_call_that_fails_is_told_to_all_who_were_in_it_and_to_nobody_else() -> None:
+    node = Node()
+    stuck = await node.busy()
+
+    def full(envelopes: Sequence[pb.SignedEnvelope]) -> None:
+        raise Failure(ErrorCode.STORE, "our disk is full")
+
+    node.before = full
+    late = [node.submit(number) for number in range(100, 103)]
+    await node.begun()
+    node.open.set()
+    outcomes = await asyncio.gather(*late, return_exceptions=True)
+    assert [getattr(outcome, "code", None) for outcome in outcomes] == [ErrorCode.STORE] * 3
+    assert await asyncio.gather(*stuck) == [proof(raw(number)) for number in range(CALLS_AT_ONCE)]
+
+
+async def test_time_runs_out_for_each_by_its_own_measure() -> None:
+    node = Node()
+    stuck = await node.busy()
+    waits, hurried = node.submit(100), node.submit(101, within=0.05)
+    with pytest.raises(Failure) as caught:
+        await hurried
+    assert caught.value.code is ErrorCode.UNAVAILABLE
+    assert not waits.done()
+    node.open.set()
+    assert await waits == proof(raw(100))
+    await asyncio.gather(*stuck)
+    assert b"000101" not in {header for call in node.calls for header in call}  # nobody waits for that any more
+    assert all(within > LONG / 2 for within in node.within)
+
+
+async def test_caller_who_gives_up_before_it_is_sent_is_not_sent() -> None:
+    node = Node()
+    stuck = await node.busy()
+    gone, stays = node.submit(100), node.submit(101)
+    await node.begun()
+    gone.cancel()
+    await node.begun()
+    node.open.set()
+    assert await stays == proof(raw(101))
+    await asyncio.gather(*stuck)
+    assert b"000100" not in {header for call in node.calls for header in call}
+
+
+async def test_caller_who_gives_up_afterwards_harms_nobody_in_the_same_frame() -> None:
+    node = Node()
+    stuck = await node.busy()
+    gone, stays = node.submit(100), node.submit(101)
+    await node.begun()
+    node.answer = lambda each: (gone.cancel(), proof(each))[1] if each.header == b"000100" else proof(each)
+    node.open.set()
+    assert await stays == proof(raw(101))
+    await asyncio.gather(*stuck)
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+
+
+async def test_whoever_still_waits_when_the_participant_is_left_is_told() -> None:
+    node = Node()
+    tasks = [*await node.busy(), *(node.submit(number) for number in range(100, 103))]
+    await node.begun()
+    for task in node.tasks:
+        task.cancel()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [getattr(outcome, "code", None) for outcome in outcomes] == [ErrorCode.UNAVAILABLE] * len(tasks)
+
+
+def test_calls_leave_room_for_others_of_the_same_participant() -> None:
+    assert outbox.CALLS_AT_ONCE < 16  # max_streams_per_peer, unless a node says otherwise
