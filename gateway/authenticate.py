@@ -9,7 +9,6 @@ tested. No I/O.
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -25,10 +24,7 @@ from gateway.identity import (
     certificate_identity,
     uri_names,
 )
-from gateway.tls import read_leaf
-
-CACHED_LEAVES: Final = 1024
-"""Leaves remembered, 16 KiB each at most. More than a busy node's peers; a miss costs time, nothing else."""
+from gateway.tls import CACHED_LEAVES, read_leaf
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from certs import profiles
 from certs.pki import DevelopmentPki, Holder
 from gateway import authenticate as module
+from gateway import tls
 from gateway.authenticate import Peer, authenticate
 from gateway.directory import Directory, NodeEntry, ParticipantEntry, Status
 from gateway.errors import ErrorCode, Refusal
@@ -156,8 +157,8 @@ def test_while_a_node_changes_its_ca_both_vouch() -> None:
 
 
 def test_many_different_leaves_do_not_fill_the_memory() -> None:
-    for cache in (module._read, module._issuers):
-        assert cache.cache_parameters()["maxsize"] == module.CACHED_LEAVES
+    for cache in (module._read, module._issuers, tls._peer_certificate):
+        assert cache.cache_parameters()["maxsize"] == tls.CACHED_LEAVES
 
 
 LEAF = PKI.leaf(PROSECUTOR)
