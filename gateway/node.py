@@ -186,7 +186,7 @@ class Node:
             self._watch,
             upkeep.know,
         )
-        server = self._server = grpc.aio.server(options=_server_options(config))
+        server = self._server = grpc.aio.server(options=server_options(config))
         mailbox = MailboxDoor(
             entrance, path, writer, scribe, self._bell, config.limits, config.delivery, self._watch, self._chance
         )
@@ -467,7 +467,8 @@ def _door_of(held: NodeMaterial) -> transport.DoorTls:
     return transport.DoorTls(held.identity, _cas(held.directory))
 
 
-def _server_options(config: NodeConfig) -> Sequence[tuple[str, int]]:
+def server_options(config: NodeConfig) -> Sequence[tuple[str, int]]:
+    """Return the gRPC options of a door."""
     return [
         *transport.FLOW_OPTIONS,
         ("grpc.max_receive_message_length", config.limits.max_frame_bytes + WIRE_ALLOWANCE),

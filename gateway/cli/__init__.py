@@ -38,8 +38,7 @@ COMMANDS: Final = {
     "restore": "Put a node's store back from a backup.",
     "compact": "Rewrite a store so that what was purged gives its space back.",
     "fsck": "Check every promise of a node against its store.",
-    "bench": "Measure what things cost, as ratios.",
-    "bench-attachment": "Send a large file between two nodes, broken off on the way, and watch memory.",
+    "bench": "Measure speed, latency and cost, as ratios; or soak two nodes.",
 }
 """Commands in the order of the help, each with its line there."""
 

@@ -1,45 +1,323 @@
-import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import errors_pb2
+from rogatory.v1 import mailbox_pb2 as mailbox
 
-from gateway import cli
-from gateway.cli import bench, bench_procedure
+from gateway import cli, envelope, material, statement
+from gateway.cli.bench import PARTS, charts, nodes, plan, pool, procedure, soak, targets, verify, wallets
+from gateway.cli.bench.figures import Measure, NotMeasured, Series, percentile
+from gateway.cli.bench.growth import Filler, name_of
+from gateway.cli.bench.nodes import HOME, RECIPIENT, SENDER, Nodes
+from gateway.cli.bench.proving import Prover
+from gateway.cli.bench.soak import Window
+from gateway.cli.bench.stages import STAGES, Stages
+from gateway.clock import system_clock
+from gateway.errors import ErrorCode, GatewayError
 from gateway.store import open_store
 from gateway.store.matters import MatterView
 
 
-@pytest.mark.parametrize("option", [[], ["--json"]])
-def test_bench_writes_the_figures_that_it_tells(tmp_path: Path, option: list[str]) -> None:
-    out = tmp_path / "build" / "bench.json"
-    done = CliRunner().invoke(cli.commands, ["bench", "--quick", "--out", str(out), *option])
-    assert done.exit_code == 0, done.output
-    figures = json.loads(out.read_bytes())
-    for name in (*bench.WALLETS, "mean"):
-        assert figures[f"wallet_{name}_ratio"] == figures[f"wallet_{name}_us"] / figures["ed25519_verify_us"]
-    procedure = figures["procedure"]
-    assert procedure["cases"] == bench.QUICK_CASES
-    assert procedure["ratio"] == procedure["mean_us"] / procedure["verify_us"]
-    assert procedure["again_ratio"] == procedure["again_us"] / procedure["verify_us"]
-    assert procedure["mean_us"] == fmean(each["us"] for each in procedure["per_kind"].values())
-    assert [*out.parent.iterdir()] == [out]  # the store is gone
-    if option:
-        assert json.loads(done.stdout) == figures
-    else:
-        assert f"with {bench.QUICK_CASES} open cases" in done.stdout
-        assert all(f"\n{step} " in done.stdout for step in procedure["per_kind"])
+CODES = {
+    pb.MILESTONE_ACCEPTED: errors_pb2.ERROR_CODE_UNSPECIFIED,
+    pb.MILESTONE_REFUSED: errors_pb2.ERROR_CODE_STALE,
+}
 
 
-def test_bench_leaves_its_open_cases_as_they_were(tmp_path: Path) -> None:
+def silent(_: str) -> None:
+    """Tell nobody."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Nodes:
+    return Nodes(tmp_path_factory.mktemp("bench"))
+
+
+# Figures
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [
+        ([7.0], 0.5, 7.0),
+        ([7.0], 0.99, 7.0),
+        ([3.0, 1.0, 2.0, 4.0], 0.5, 2.0),
+        ([3.0, 1.0, 2.0, 4.0], 0.51, 3.0),
+        ([3.0, 1.0, 2.0, 4.0], 1.0, 4.0),
+        ([*map(float, range(100, 0, -1))], 0.99, 99.0),
+        ([*map(float, range(1, 102))], 0.99, 100.0),
+    ],
+)
+def test_percentile_is_the_smallest_value_that_such_a_share_does_not_exceed(
+    values: list[float], share: float, expected: float
+) -> None:
+    assert percentile(values, share) == expected
+    assert sum(value <= expected for value in values) >= share * len(values)
+
+
+def test_percentile_of_nothing_is_an_error_and_not_zero() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        percentile([], 0.5)
+
+
+def test_rounds_are_interleaved_and_what_is_told_is_their_median() -> None:
+    order: list[str] = []
+
+    def take(name: str, values: list[float]) -> Measure:
+        def job(number: int) -> dict[str, float]:
+            order.append(name)
+            return {name: values[number]}
+
+        return Measure((name,), job)
+
+    series = Series()
+    series.run([take("a", [1.0, 9.0, 2.0]), take("b", [4.0, 4.0, 8.0])], 3, silent)
+    assert order == ["a", "b"] * 3
+    assert series.medians == {"a": 2.0, "b": 4.0}
+    assert series.per_round == {"a": [1.0, 9.0, 2.0], "b": [4.0, 4.0, 8.0]}
+    assert series.ratio("a", "b") == 0.5
+
+
+def test_what_cannot_be_measured_is_told_with_its_reason_and_not_tried_again() -> None:
+    tried: list[int] = []
+
+    def take(number: int) -> dict[str, float]:
+        tried.append(number)
+        raise NotMeasured("it is not installed")
+
+    series = Series()
+    series.run([Measure(("a", "b"), take), Measure(("c",), lambda n: {"c": float(n)})], 2, silent)
+    assert tried == [0]
+    assert series.missing == dict.fromkeys(("a", "b"), "it is not installed")
+    assert series.medians == {"a": None, "b": None, "c": 0.5}
+    assert series.ratio("c", "a") is None
+    with pytest.raises(NotMeasured):
+        series.last("a")
+
+
+# Targets
+
+
+def test_target_is_met_at_its_bound_and_not_beyond_and_never_unmeasured() -> None:
+    least, most = targets.Target("t", "a", "b", least=0.5), targets.Target("t", "a", most=2.0)
+    assert [least.is_met(value) for value in (0.5, 0.499, None)] == [True, False, False]
+    assert [most.is_met(value) for value in (2.0, 2.001, None)] == [True, False, False]
+
+
+def test_each_target_is_judged_by_the_ratio_of_medians_or_has_a_reason_why_not() -> None:
+    series = Series()
+    for verify_rate, accepted in ((10.0, 5.0), (10.0, 7.0), (10.0, 8.0)):
+        series.add({"verify_rate": verify_rate, "accept_stream_rate": accepted, "half_load_p99_ms": 30.0})
+    series.miss(["rabbitmq_rate"], "not installed")
+    found = {str(row["name"]): row for row in targets.judge(series)}
+    assert len(found) == len(targets.TARGETS)
+    stream = found["stream, one process, to the bare verify rate"]
+    assert (stream["measured"], stream["met"], stream["wanted"]) == (0.7, True, ">= 0.6")
+    late = found["p99 at half load"]
+    assert (late["measured"], late["met"], late["wanted"]) == (30.0, False, "<= 25.0 ms")
+    rabbit = found["stream, to RabbitMQ quorum queues"]
+    assert (rabbit["measured"], rabbit["met"], rabbit["not_measured"]) == (None, False, "not installed")
+    assert all(row["not_measured"] for row in found.values() if row["measured"] is None)
+
+
+# Envelopes
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_every_envelope_of_a_pool_is_another_and_its_signature_holds(
+    made: Nodes, tmp_path: Path, batches: bool
+) -> None:
+    sender = made.config(SENDER)
+    pool.write(tmp_path / "pool", sender, RECIPIENT, 130, batches=batches)
+    raw = pool.read(tmp_path / "pool", 0, 1000)
+    assert len(raw) == 3 * pool.BATCH
+    assert pool.read(tmp_path / "pool", 100, 20) == raw[100:120]
+    directory = material.load_participant(sender, system_clock).directory
+    headers, tokens = [], set[bytes]()
+    for each in raw:
+        signed = pb.SignedEnvelope.FromString(each)
+        header = envelope.parse_header(signed)
+        envelope.verify(signed, header, directory.signing_key)
+        assert signed.signatures[0].HasField("batch") == batches
+        assert pool.PAYLOAD_BYTES <= len(signed.sealed_payload) <= pool.PAYLOAD_BYTES + 8
+        headers.append(header)
+        tokens.update(header.target_tokens)
+    for field in ("id", "case_id", "traceparent"):
+        assert len({getattr(header, field) for header in headers}) == len(raw)
+    assert len(tokens) == len(raw)  # two of every second
+
+
+def test_a_receipt_counts_only_with_a_signature_and_a_path_that_hold(made: Nodes, tmp_path: Path) -> None:
+    sender = made.config(SENDER)
+    pool.write(tmp_path / "pool", sender, RECIPIENT, 2)
+    raw = pool.read(tmp_path / "pool", 0, 2)
+    loaded = material.load_node(made.config(f"{HOME}/node"), system_clock)
+
+    def said(place: int, milestone: pb.Milestone.ValueType = pb.MILESTONE_ACCEPTED) -> pb.Statement:
+        signed = pb.SignedEnvelope.FromString(raw[place])
+        return pb.Statement(
+            envelope=envelope.ref_of(envelope.parse_header(signed)),
+            fingerprint=envelope.fingerprint(signed),
+            milestone=milestone,
+            issuer=str(loaded.address),
+            at_us=envelope.parse_header(signed).created_at_us,
+            code=CODES[milestone],
+        )
+
+    def answers(*statements: pb.Statement) -> list[mailbox.Answer]:
+        receipts = statement.issue(statements, loaded.address, loaded.signing_key)
+        return [mailbox.Answer(receipt=receipt) for receipt in receipts]
+
+    prover = Prover(loaded.directory.signing_key)
+    good = answers(said(0), said(1))
+    for place, answer in enumerate(good):
+        prover.accepted(raw[place], answer)
+    with pytest.raises(GatewayError) as swapped:
+        prover.accepted(raw[0], good[1])
+    assert swapped.value.code is ErrorCode.BAD_RECEIPT
+    forged = mailbox.Answer()
+    forged.CopyFrom(good[0])
+    forged.receipt.statement = said(1).SerializeToString()  # under a path that is another's
+    with pytest.raises(GatewayError) as unproven:
+        prover.accepted(raw[1], forged)
+    assert unproven.value.code is ErrorCode.BAD_RECEIPT
+    (refused,) = answers(said(0, pb.MILESTONE_REFUSED))
+    with pytest.raises(GatewayError) as no:
+        prover.accepted(raw[0], refused)
+    assert no.value.code is ErrorCode.STALE
+
+
+def test_a_stage_by_stage_run_records_what_it_takes(made: Nodes, tmp_path: Path) -> None:
+    sender = made.config(SENDER)
+    pool.write(tmp_path / "pool", sender, RECIPIENT, 128)
+    stages = Stages(tmp_path, made.config(f"{HOME}/node"), sender)
+    raw = pool.read(tmp_path / "pool", 0, 128)
+    found = stages.measure([raw[:64], raw[64:]])
+    assert {*STAGES, "sum", "commit_wall"} == set(found)
+    assert all(found[stage] > 0 for stage in STAGES)
+    assert found["sum"] == pytest.approx(sum(found[stage] for stage in STAGES))
+    with pytest.raises(RuntimeError, match="twice"):
+        stages.measure([raw[:1]])
+    stages.close()
+
+
+def test_a_filled_store_holds_what_a_node_would(tmp_path: Path) -> None:
+    sizes = replace(plan.QUICK, pool=64)
+    filler = Filler(plan.Plan(tmp_path, sizes))
+    (tmp_path / "store").mkdir()
+    filler.fill(tmp_path / "store", 100)
+    filler.fill(tmp_path / "store", 50)
+    connect, engine = open_store(tmp_path / "store" / "node.db")
+    engine.dispose()
+    connection = connect()
+    rows = {
+        table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        for table in ("envelopes", "receipts", "log_entries", "events", "deliveries", "targets")
+    }
+    assert rows == {
+        "envelopes": 150,
+        "receipts": 150,
+        "log_entries": 300,
+        "events": 150,
+        "deliveries": 150,
+        "targets": 150,
+    }
+    pending = connection.execute("SELECT count(*) FROM deliveries WHERE state NOT IN ('delivered', 'expired')")
+    assert pending.fetchone() == (0,)
+    assert sum(MatterView(connection).open_matters_count().values()) == 75  # the other half was over at once
+
+
+def test_numbers_of_stored_envelopes_have_the_names_that_targets_ask_for() -> None:
+    assert [name_of(stored) for stored in (1_000, 1_000_000, 2_500)] == ["rate_at_1e3", "rate_at_1e6", "rate_at_2500"]
+    wanted = {target.figure for target in targets.TARGETS} | {target.to for target in targets.TARGETS}
+    assert {name_of(plan.FULL.growth[0]), name_of(plan.FULL.growth[-1])} <= wanted
+
+
+def test_a_process_that_ends_is_a_failure_and_not_a_wait(tmp_path: Path) -> None:
+    with pytest.raises(GatewayError) as gone, nodes.helper("gateway.cli.bench.no_such_module", "", tmp_path / "log"):
+        pass
+    assert gone.value.code is ErrorCode.UNAVAILABLE
+    assert "no_such_module" in (tmp_path / "log").read_text()
+
+
+# Soak
+
+
+def windows(**changes: list[float]) -> list[Window]:
+    usual = dict.fromkeys(
+        ("rate", "accept_p99_ms", "deliver_p50_ms", "deliver_p99_ms", "home_mib", "abroad_mib", "store_mib"), 10.0
+    )
+    return [
+        Window(
+            at_seconds=float(number),
+            backlog=int(changes.get("backlog", [0.0] * 6)[number]),
+            **{name: changes.get(name, [value] * 6)[number] for name, value in usual.items()},
+        )
+        for number in range(6)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "broken"),
+    [
+        ({}, None),
+        ({"home_mib": [1.0, 5.0, 10.0, 10.0, 10.5, 10.9]}, None),  # what fills while it warms up does not count
+        ({"home_mib": [10.0, 10.0, 10.0, 10.0, 12.0, 12.0]}, "memory of the sender's node"),
+        ({"deliver_p99_ms": [10.0, 10.0, 10.0, 10.0, 16.0, 16.0]}, "p99 until the recipient has it"),
+        ({"backlog": [0.0, 0.0, 0.0, 201.0, 0.0, 0.0]}, "backlog, in seconds of the rate"),
+    ],
+)
+def test_soak_finds_what_grows(changes: dict[str, list[float]], broken: str | None) -> None:
+    verdicts = soak.judge(windows(**changes), rate=100.0)
+    assert [verdict["name"] for verdict in verdicts if not verdict["met"]] == ([broken] if broken else [])
+
+
+# Pictures and tables
+
+
+def test_pictures_are_well_formed_and_bear_every_number() -> None:
+    svg = charts.bars("A <b> & c", [("one", 10.0, "10/s", 0), ("two", 40.0, "40/s", 1)], mark=20.0)
+    drawn = ET.fromstring(svg)  # noqa: S314  our own
+    texts = [each.text for each in drawn.iter() if each.text and each.text.strip()]
+    assert {"A <b> & c", "one", "10/s", "two", "40/s"} <= set(texts)
+    lengths = [float(each.attrib["width"]) for each in drawn.iter() if each.attrib.get("height") == "18"]
+    assert lengths[1] == pytest.approx(4 * lengths[0])
+    lines = charts.lines("t", "x", "y", {"a": [(1e3, 5.0), (1e6, 2.0)]}, log_x=True)
+    assert len(re.findall("<circle", lines)) == 2
+    ET.fromstring(lines)  # noqa: S314  our own
+
+
+def test_wallets_are_told_as_ratios_of_medians() -> None:
+    figures = wallets.measure(1)
+    for name in (*wallets.WALLETS, "mean"):
+        assert figures[f"{name}_ratio"] == figures[f"{name}_us"] / figures["ed25519_verify_us"]
+
+
+def test_procedure_leaves_its_open_cases_as_they_were(tmp_path: Path) -> None:
     cases = 400
-    measured = bench_procedure.Bench(tmp_path, cases, lambda _: None)
+    measured = procedure.Bench(tmp_path, cases, silent)
     connect, engine = open_store(tmp_path / "bench.db")
     engine.dispose()
     before = MatterView(connect()).open_matters_count()
-    figures = measured.measure(1, lambda: None)
+    figures = measured.measure(1, verify.verification())
     measured.close()
     assert MatterView(connect()).open_matters_count() == before
     assert sum(before.values()) >= cases
     assert (figures["cases"], figures["rounds"]) == (cases, 1)
+    assert figures["ratio"] == figures["mean_us"] / figures["verify_us"]
+    assert figures["again_ratio"] == figures["again_us"] / figures["verify_us"]
+    assert figures["mean_us"] == fmean(each["us"] for each in figures["per_kind"].values())
+
+
+def test_bench_lists_its_parts_and_takes_no_other() -> None:
+    told = CliRunner().invoke(cli.commands, ["bench", "--help"])
+    assert told.exit_code == 0
+    assert "soak" in told.output
+    assert CliRunner().invoke(cli.commands, ["bench", "nonsense"]).exit_code == 2
+    assert set(PARTS) >= {"soak", "attachment"}

@@ -1,0 +1,70 @@
+"""`rogatory bench`: what things cost, as ratios taken in one run.
+
+In: nothing. Out: tables and whether each target is met, or JSON; always also a file and pictures, so that runs can be
+compared. Everything is real: mutual TLS, synced disks, a process for each node and each load. A figure in envelopes a
+second is good for this machine and this minute; a ratio to the bare verification and the bare echo of the same run is
+what can be compared.
+"""
+
+import importlib
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import click
+
+from gateway.cli import output
+
+PARTS: Final[Mapping[str, str]] = {
+    "soak": "gateway.cli.bench.soak",
+    "attachment": "gateway.cli.bench_attachment",
+}
+"""Sub-commands, each with the module whose `command` it is."""
+
+
+class Parts(click.Group):
+    """The sub-commands of `PARTS` that are there; each is imported when it is used and not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Return the names."""
+        return [name for name, module in PARTS.items() if find_spec(module) is not None]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command, or return None if there is no such one."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = importlib.import_module(PARTS[cmd_name]).command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{PARTS[cmd_name]}.command is no click command")
+        return command
+
+
+@click.group(
+    cls=Parts,
+    invoke_without_command=True,
+    epilog="\b\nExample:\n  rogatory bench --quick\n  rogatory bench soak --minutes 10",
+)
+@click.option("--quick", is_flag=True, help="One short round of everything, in less than two minutes.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("build/bench.json"),
+    show_default=True,
+    help="Where to write the figures; pictures go to a folder of that name beside it, and stores are made there.",
+)
+@output.json_option
+@click.pass_context
+def command(ctx: click.Context, quick: bool, out: Path, as_json: bool) -> None:
+    """Measure what things cost, as ratios taken in one run."""
+    if ctx.invoked_subcommand is not None:
+        return
+    # Imported here: gRPC and SQL, for which `--help` does not wait.
+    from gateway.cli.bench import plan, report, suite  # noqa: PLC0415
+
+    figures = suite.measure(out, plan.QUICK if quick else plan.FULL, lambda text: click.echo(text, err=True))
+    if as_json:
+        output.emit_json(figures)
+    else:
+        report.show(figures)
+        click.echo(f"written to {out}")

@@ -1,0 +1,86 @@
+"""From one country to the other: submitted at `ee`, passed on, collected and acknowledged at `de`.
+
+In: a `Plan`. Out: envelopes a second, from the first that is sent to the last whose acknowledgement is on disk at the
+recipient's node; and how long one takes at half of that rate, from when it is due until the recipient has it. Both
+nodes run every stage, and what the recipient's node says of each travels back meanwhile. The sender does not collect.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from rogatory.v1 import envelope_pb2 as pb
+
+from gateway.cli.bench import pool
+from gateway.cli.bench.collect import Collected
+from gateway.cli.bench.figures import Measure, Values, percentile
+from gateway.cli.bench.nodes import ABROAD, HOME, RECIPIENT, Helper, Nodes, helper
+from gateway.cli.bench.plan import Plan
+from gateway.errors import ErrorCode, Failure
+
+DRAIN_SECONDS: Final = 180.0
+"""In which everything that was accepted must have been collected."""
+
+
+def measures(plan: Plan) -> list[Measure]:
+    """Return what is measured with two nodes."""
+    return [Measure(("end_to_end_rate", "end_to_end_half_load_p99_ms"), lambda _: _carry_over(plan))]
+
+
+@contextmanager
+def collector(nodes: Nodes) -> Iterator[Helper]:
+    """Run a process that collects for the recipient."""
+    with helper("gateway.cli.bench.collect", str(nodes.config(RECIPIENT)), nodes.log) as running:
+        yield running
+
+
+def collected(collecting: Helper, at_least: int) -> Collected:
+    """Ask for a report, once so many are settled.
+
+    Raises:
+        Failure: UNAVAILABLE, the collector has ended, or they are not settled in time.
+    """
+    collecting.say(str(at_least))
+    return Collected(**json.loads(collecting.hear(DRAIN_SECONDS)))
+
+
+def ids_of(file: Path, start: int, count: int) -> list[str]:
+    """Return the ids of envelopes of a pool, in its order."""
+    raw = pool.read(file, start, count)
+    return [pb.Header.FromString(pb.SignedEnvelope.FromString(each).header).id for each in raw]
+
+
+def _carry_over(plan: Plan) -> Values:
+    share = plan.sizes.pool // 2
+    with (
+        plan.nodes.running(ABROAD) as abroad,
+        plan.nodes.running(HOME) as home,
+        collector(plan.nodes) as collecting,
+    ):
+        before = home.usage.cpu_seconds + abroad.usage.cpu_seconds
+        taken, _, _ = plan.load(plan.job("stream", count=share), home)
+        found = _wait(collecting, taken.answered, taken.answered)
+        spent = home.usage.cpu_seconds + abroad.usage.cpu_seconds - before
+        rate = taken.answered / (found.last - taken.began)
+        half = plan.job("paced", rate=rate / 2, start=share, count=share)
+        at_half, _, _ = plan.load(half, home)
+        came = _wait(collecting, at_half.answered, taken.answered + at_half.answered).came
+    ids = ids_of(plan.direct, share, at_half.answered)
+    due = {id_: at_half.began + number / half.rate for number, id_ in enumerate(ids)}
+    took = [(at - due[id_]) * 1000 for id_, at in came]
+    return {
+        "end_to_end_rate": rate,
+        "end_to_end_cpu_us": spent / taken.answered * 1e6,
+        "end_to_end_half_load_p50_ms": percentile(took, 0.5),
+        "end_to_end_half_load_p99_ms": percentile(took, 0.99),
+    }
+
+
+def _wait(collecting: Helper, new: int, settled: int) -> Collected:
+    """Wait until all that was accepted is settled, and see that nothing else came."""
+    found = collected(collecting, settled)
+    if found.settled != settled or len(found.came) != new:
+        raise Failure(ErrorCode.UNAVAILABLE, f"{new} were accepted, and {len(found.came)} came")
+    return found

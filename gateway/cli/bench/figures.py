@@ -1,0 +1,123 @@
+"""Figures of one run: many rounds, each of which measures everything once, in turn.
+
+In: values by name, round by round. Out: medians, and why a figure is missing. Machines are noisy, and what else runs on
+them comes and goes: a median over interleaved rounds is what can be told, and a ratio within one run what can be
+compared.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TypeAlias
+
+Values: TypeAlias = Mapping[str, float]
+
+
+class NotMeasured(Exception):
+    """A figure cannot be had here, and why. The bench goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Something that is measured once a round.
+
+    Args:
+        gives: names of the figures.
+        take: measures; the argument is the number of the round, from 0.
+    """
+
+    gives: tuple[str, ...]
+    take: Callable[[int], Values]
+
+
+class Series:
+    """The figures of a run, round by round."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, list[float]] = defaultdict(list)
+        self._missing: dict[str, str] = {}
+
+    def run(self, measures: Sequence[Measure], rounds: int, tell: Callable[[str], None]) -> None:
+        """Measure everything, so many times, in turn. What cannot be had is not tried again.
+
+        Args:
+            measures: what.
+            rounds: how many.
+            tell: told how far it has come.
+        """
+        for number in range(rounds):
+            tell(f"round {number + 1} of {rounds}")
+            for measure in measures:
+                if self._missing.keys() & set(measure.gives):
+                    continue
+                try:
+                    self.add(measure.take(number))
+                except NotMeasured as reason:
+                    self.miss(measure.gives, str(reason))
+                    tell(f"  not measured: {', '.join(measure.gives)}: {reason}")
+
+    def add(self, values: Values) -> None:
+        """Take the figures of one round."""
+        for name, value in values.items():
+            self._taken[name].append(value)
+
+    def miss(self, names: Sequence[str], reason: str) -> None:
+        """Note that figures are not to be had."""
+        self._missing |= dict.fromkeys(names, reason)
+
+    def median(self, name: str) -> float | None:
+        """Return the median of a figure; None if it was not measured."""
+        values = self._taken.get(name)
+        return median(values) if values else None
+
+    def last(self, name: str) -> float:
+        """Return a figure of the round that runs.
+
+        Raises:
+            NotMeasured: there is none.
+        """
+        if not self._taken.get(name):
+            raise NotMeasured(f"it depends on {name}, which was not measured")
+        return self._taken[name][-1]
+
+    def ratio(self, name: str, to: str) -> float | None:
+        """Return the ratio of two medians of this run; None if one of them was not measured.
+
+        Of medians, not a median of ratios: one slow reference would flatter a whole round.
+        """
+        above, below = self.median(name), self.median(to)
+        return None if above is None or not below else above / below
+
+    @property
+    def per_round(self) -> dict[str, list[float]]:
+        """Every figure of every round."""
+        return {name: [*values] for name, values in self._taken.items()}
+
+    @property
+    def medians(self) -> dict[str, float | None]:
+        """All medians; None for what could not be measured."""
+        found: dict[str, float | None] = {name: median(values) for name, values in self._taken.items()}
+        return found | dict.fromkeys(self._missing, None)
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """What could not be measured, and why."""
+        return dict(self._missing)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least such a share of all does not exceed (nearest rank).
+
+    Args:
+        values: at least one; in any order.
+        share: above 0, at most 1.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not values:
+        raise ValueError("there are no values")
+    ordered = sorted(values)
+    rank = -(-len(ordered) * share // 1)  # rounded up
+    return ordered[max(0, int(rank) - 1)]

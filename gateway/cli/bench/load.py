@@ -1,0 +1,265 @@
+"""A process that loads a node, or the echo that it is compared with: `python -m gateway.cli.bench.load`.
+
+In: once it has said `ready`, jobs: a `Job` as one line of JSON, then, once it has said `ready` to that, the line `go`.
+Out: for each a `Taken` as one line of JSON. What it sends was signed and serialised before `go`; what it is answered is
+looked at after the last answer, every receipt of it: an answer that proves nothing ends the process, and so the bench.
+"""
+
+# First of all: gRPC's C core reads its cipher list when grpc is imported, see gateway.tls.
+from gateway import tls  # isort: skip  # noqa: F401
+
+import asyncio
+import json
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import cycle
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import grpc.aio
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import mailbox_pb2 as mailbox
+
+from clients.submission import FRAMES_IN_FLIGHT
+from gateway import material, transport
+from gateway.cli.bench import pool
+from gateway.cli.bench.figures import percentile
+from gateway.cli.bench.nodes import say
+from gateway.cli.bench.proving import Prover
+from gateway.clock import system_clock
+from gateway.errors import ErrorCode, Failure
+
+WARM_SECONDS: Final = 0.3
+WARM_SHARE: Final = 0.2
+"""At the start of a measurement, not counted: the connection's window opens, caches fill. So long, or this share."""
+
+TICK_SECONDS: Final = 0.002
+"""A paced sender sends together what has become due within so long, as a client library does."""
+
+LAST_SECONDS: Final = 30.0
+"""In which the last answers must come."""
+
+SUBMIT: Final = "/rogatory.v1.Mailbox/Submit"
+SUBMIT_FRAMES: Final = "/rogatory.v1.Mailbox/SubmitFrames"
+ECHO: Final = "/rogatory.bench.Echo/Echo"
+ECHO_FRAMES: Final = "/rogatory.bench.Echo/EchoFrames"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to do.
+
+    Args:
+        config: settings of the participant who sends.
+        pool: file of envelopes.
+        start: the first of them.
+        count: how many there are at most; once all are sent, the measurement ends.
+        seconds: how long to send.
+        mode: "unary", "stream", or "paced": a stream on which envelopes come at a rate.
+        in_flight: of unary calls, how many; of a stream, frames, as many as our clients' library by default.
+        rate: envelopes a second, when paced.
+        echo: port of the echo to send to instead of the node.
+    """
+
+    config: str
+    pool: str
+    start: int
+    count: int
+    seconds: float
+    mode: str
+    in_flight: int = FRAMES_IN_FLIGHT
+    rate: float = 0.0
+    echo: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of it.
+
+    Args:
+        rate: envelopes answered a second, after the warm-up.
+        answered: envelopes answered, of all.
+        proven: receipts proven, of all.
+        began: when the first was sent, by the machine's monotonic clock.
+        p50_ms: from when an envelope was sent, or was due, to its answer, after the warm-up; half took no longer.
+        p99_ms: the same; one of a hundred took longer.
+    """
+
+    rate: float
+    answered: int
+    proven: int
+    began: float
+    p50_ms: float
+    p99_ms: float
+
+
+class Load:
+    """One run of a job."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._loaded = material.load_participant(Path(job.config), system_clock)
+        self._raw = pool.read(Path(job.pool), job.start, job.count)
+        size = 1 if job.mode == "unary" else pool.BATCH
+        self._groups = [range(start, min(start + size, len(self._raw))) for start in range(0, len(self._raw), size)]
+        # A paced sender does not know beforehand what comes together.
+        self._requests = [] if job.mode == "paced" else [self._request(n, each) for n, each in enumerate(self._groups)]
+        self._answers: list[tuple[Sequence[int], bytes]] = []
+        self._times: list[tuple[float, float, int]] = []
+
+    async def run(self) -> Taken:
+        """Connect, say so, wait for `go`, send."""
+        node, job = self._loaded.node, self._job
+        endpoint = node.endpoint if job.echo is None else f"127.0.0.1:{job.echo}"
+        credentials = transport.channel_credentials(self._loaded.identity, node.ca_pem)
+        options = [*transport.CHANNEL_OPTIONS, ("grpc.max_send_message_length", 64 << 20)]
+        async with transport.open_channel(
+            endpoint, node.code, self._loaded.directory.federation, credentials, options
+        ) as channel:
+            await channel.channel_ready()
+            say("ready")
+            await asyncio.to_thread(sys.stdin.readline)
+            begin = perf_counter()
+            match job.mode:
+                case "unary":
+                    await self._unary(channel, begin)
+                case "stream":
+                    await self._stream(channel, begin)
+                case _:
+                    await self._paced(channel, begin)
+        return self._taken(begin)
+
+    async def _unary(self, channel: grpc.aio.Channel, begin: float) -> None:
+        call: Any = channel.unary_unary(SUBMIT if self._job.echo is None else ECHO)
+        numbers = self._numbers()
+        until = begin + self._job.seconds
+
+        async def one_after_another() -> None:
+            for number in numbers:
+                sent = perf_counter()
+                if sent >= until:
+                    return
+                answer = await call(self._requests[number], timeout=LAST_SECONDS)
+                self._take(self._groups[number], sent, answer)
+
+        await asyncio.gather(*(one_after_another() for _ in range(self._job.in_flight)))
+
+    async def _stream(self, channel: grpc.aio.Channel, begin: float) -> None:
+        window = asyncio.Semaphore(self._job.in_flight)
+        until = begin + self._job.seconds
+        sent: deque[tuple[int, float]] = deque()
+
+        async def requests() -> AsyncIterator[bytes]:
+            for number in self._numbers():
+                await window.acquire()
+                now = perf_counter()
+                if now >= until:
+                    return
+                sent.append((number, now))
+                yield self._requests[number]
+
+        async for answer in self._frames(channel, requests()):
+            number, when = sent.popleft()
+            self._take(self._groups[number], when, answer)
+            window.release()
+
+    async def _paced(self, channel: grpc.aio.Channel, begin: float) -> None:
+        """Let envelopes come at the rate whatever happens to those before (open loop): nobody waits unseen."""
+        window = asyncio.Semaphore(self._job.in_flight)
+        rate, until = self._job.rate, begin + self._job.seconds
+        groups: list[range] = []
+
+        async def requests() -> AsyncIterator[bytes]:
+            gone = 0
+            while gone < len(self._raw):
+                # First the room, then what is due by then: what waits for room travels together.
+                await window.acquire()
+                due = 0
+                while due <= gone:
+                    now = perf_counter()
+                    if now >= until:
+                        return
+                    due = min(len(self._raw), int((now - begin) * rate), gone + pool.BATCH)
+                    if due <= gone:
+                        await asyncio.sleep(TICK_SECONDS)
+                groups.append(range(gone, due))
+                yield self._request(len(groups), groups[-1])
+                gone = due
+
+        answered = 0
+        async for answer in self._frames(channel, requests()):
+            now = perf_counter()
+            self._answers.append((groups[answered], answer))
+            # Of each from when it was due, not from when there was room for it.
+            self._times += [(begin + number / rate, now, 1) for number in groups[answered]]
+            answered += 1
+            window.release()
+
+    def _frames(self, channel: grpc.aio.Channel, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        method = SUBMIT_FRAMES if self._job.echo is None else ECHO_FRAMES
+        stream: Any = channel.stream_stream(method)
+        return aiter(stream(requests, timeout=self._job.seconds + LAST_SECONDS))
+
+    def _numbers(self) -> Iterator[int]:
+        """Return which requests to send: each once, since a node keeps what it has; to the echo again and again."""
+        every = range(len(self._requests))
+        return iter(every) if self._job.echo is None else cycle(every)
+
+    def _request(self, number: int, group: Sequence[int]) -> bytes:
+        envelopes = [pb.SignedEnvelope.FromString(self._raw[place]) for place in group]
+        if self._job.mode == "unary":
+            return mailbox.SubmitRequest(envelope=envelopes[0]).SerializeToString()
+        return mailbox.SubmitFramesRequest(frame=number, envelopes=envelopes).SerializeToString()
+
+    def _take(self, group: Sequence[int], sent: float, answer: bytes) -> None:
+        self._answers.append((group, answer))
+        self._times.append((sent, perf_counter(), len(group)))
+
+    def _taken(self, begin: float) -> Taken:
+        last = max((answered for _, answered, _ in self._times), default=begin)
+        # What ended early, because all was sent, is measured over the time that it took.
+        until = min(begin + self._job.seconds, last)
+        start = begin + min(WARM_SECONDS, (until - begin) * WARM_SHARE)
+        counted = [each for each in self._times if start <= each[1] <= until]
+        if not counted:
+            raise Failure(ErrorCode.UNAVAILABLE, "nothing was answered in time: the run is too short")
+        took = [(answered - sent) * 1000 for sent, answered, count in counted for _ in range(count)]
+        return Taken(
+            rate=sum(count for _, _, count in counted) / (until - start),
+            answered=sum(count for _, _, count in self._times),
+            proven=self._prove(),
+            began=begin,
+            p50_ms=percentile(took, 0.5),
+            p99_ms=percentile(took, 0.99),
+        )
+
+    def _prove(self) -> int:
+        """Check every answer; return how many receipts were proven."""
+        if self._job.echo is not None:
+            return 0
+        prover, proven = Prover(self._loaded.directory.signing_key), 0
+        for group, answer in self._answers:
+            if self._job.mode == "unary":
+                answers = [mailbox.SubmitResponse.FromString(answer).answer]
+            else:
+                answers = list(mailbox.SubmitFramesResponse.FromString(answer).answers)
+            for place, each in zip(group, answers, strict=True):
+                prover.accepted(self._raw[place], each)
+                proven += 1
+        return proven
+
+
+async def serve() -> None:
+    """Do one job after another, until there are no more."""
+    say("ready")
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        taken = await Load(Job(**json.loads(line))).run()
+        say(json.dumps(asdict(taken)))
+
+
+if __name__ == "__main__":
+    sys.stdin.readline()  # it has no settings of its own
+    asyncio.run(serve())

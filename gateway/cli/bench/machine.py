@@ -1,0 +1,69 @@
+"""The machine that figures come from, as far as it tells.
+
+In: the folder that stores are made in. Out: processor, memory, disk, versions, and what else was running. Without it a
+figure says nothing.
+"""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryFile
+from time import perf_counter
+from typing import Any, Final
+
+LIBRARIES: Final = ("grpcio", "protobuf", "pynacl", "pysqlite3")
+_SYNCS: Final = 50
+_PAGE: Final = bytes(4096)
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """Return what is known of this machine."""
+    return {
+        "processor": _first("/proc/cpuinfo", "model name"),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "file_system": _file_system(folder),
+        "fsync_ms": fsync_seconds(folder) * 1000,
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def load_now() -> float:
+    """Return how many processes wanted to run during the last minute, on average."""
+    return os.getloadavg()[0]
+
+
+def fsync_seconds(folder: Path) -> float:
+    """Return how long it takes until a page is on the disk of a folder, median of some."""
+    taken = []
+    with TemporaryFile(dir=folder) as file:
+        for _ in range(_SYNCS):
+            start = perf_counter()
+            file.write(_PAGE)
+            file.flush()
+            os.fdatasync(file.fileno())
+            taken.append(perf_counter() - start)
+    return median(taken)
+
+
+def _first(path: str, field: str) -> str:
+    for line in Path(path).read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == field:
+            return value.strip()
+    return "unknown"
+
+
+def _file_system(folder: Path) -> str:
+    """Return the type of the file system that a folder is on: of all mounts above it, the nearest."""
+    nearest, found = 0, "unknown"
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, mount, kind, *_ = line.split()
+        if folder.resolve().is_relative_to(mount) and len(mount) > nearest:
+            nearest, found = len(mount), kind
+    return found

@@ -1,0 +1,233 @@
+"""The federation that is measured: real node processes over real stores, mutual TLS, fsync on.
+
+In: a folder on the disk that is to be measured. Out: nodes that were started, what they used of processor, memory and
+disk. All settings are those of production but for quotas, which are there to slow a sender down: see `SETTINGS`.
+Refuses with UNAVAILABLE, a process ended or said nothing. Only processes that were started here are ever signalled.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import IO, Any, Final, Self, cast
+
+from gateway.cli import development
+from gateway.cli.development import Summary
+from gateway.cli.folders import toml
+from gateway.clock import system_clock
+from gateway.errors import ErrorCode, Failure
+
+SENDER: Final = "ee/fiu"
+RECIPIENT: Final = "de/fiu"
+HOME, ABROAD = "ee", "de"
+
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 60.0
+
+_ENDLESS: Final = {
+    "envelopes_per_second": 1_000_000,
+    "burst_envelopes": 10_000_000,
+    "bytes_per_second": 1 << 34,
+    "burst_bytes": 1 << 34,
+}
+SETTINGS: Final[dict[str, dict[str, Any]]] = {
+    "quota.participant": _ENDLESS | {"max_streams": 1024},
+    "quota.node": _ENDLESS,
+    # More than a receiver's start-up leaves time for, in the rounds with a node that is not there.
+    "delivery": {"backoff_first_seconds": 0.5},
+}
+"""What the nodes' settings say beside what all have: no rate is limited, and 1024 calls of one peer may be open."""
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_PROC: Final = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process has used.
+
+    Args:
+        cpu_seconds: of the processor, in the program and in the system for it.
+        own_bytes: memory of its own, which the system could not drop.
+        rss_bytes: all memory, with the pages of the store that it has mapped and read; those are the system's to drop.
+    """
+
+    cpu_seconds: float
+    own_bytes: int
+    rss_bytes: int
+
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        """Ask the system (proc(5), Linux)."""
+        # Behind the name, which may hold anything, in parentheses.
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        status = dict(line.split(":", 1) for line in (_PROC / str(pid) / "status").read_text().splitlines())
+        return cls(
+            (int(fields[11]) + int(fields[12])) / _TICKS,
+            _kibibytes(status["RssAnon"]),
+            _kibibytes(status["VmRSS"]),
+        )
+
+
+def _kibibytes(text: str) -> int:
+    return int(text.split(maxsplit=1)[0]) << 10
+
+
+class Helper:
+    """A process of the bench or of what is measured: it says `ready`, is told what to do on its standard input."""
+
+    def __init__(self, arguments: list[str], diagnostics: Path, *, cwd: Path | None = None) -> None:
+        """Start it.
+
+        Args:
+            arguments: the program and what it is told.
+            diagnostics: where its standard error goes.
+            cwd: the folder it runs in.
+        """
+        self._diagnostics = diagnostics
+        with diagnostics.open("ab") as file:
+            self.process = subprocess.Popen(  # noqa: S603  our own words
+                arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, cwd=cwd, start_new_session=True
+            )
+
+    @property
+    def usage(self) -> Usage:
+        """What it has used so far."""
+        return Usage.of(self.process.pid)
+
+    def say(self, line: str) -> None:
+        """Write a line to it.
+
+        Raises:
+            Failure: UNAVAILABLE, it is gone.
+        """
+        stdin = cast("IO[bytes]", self.process.stdin)
+        try:
+            stdin.write(line.encode() + b"\n")
+            stdin.flush()
+        except BrokenPipeError as error:
+            raise self._gone() from error
+
+    def hear(self, within: float) -> str:
+        """Return the next line that it says.
+
+        Raises:
+            Failure: UNAVAILABLE, it ended, or said nothing for so many seconds.
+        """
+        stdout = cast("IO[bytes]", self.process.stdout)
+        until, line = monotonic() + within, b""
+        while not line.endswith(b"\n"):
+            ready, _, _ = select.select([stdout], [], [], max(0.0, until - monotonic()))
+            more = os.read(stdout.fileno(), 1 << 20) if ready else b""
+            if not more:
+                raise self._gone()
+            line += more
+        return line.decode().rstrip("\n")
+
+    def _gone(self) -> Failure:
+        return Failure(ErrorCode.UNAVAILABLE, f"a process ended or is silent; its words are in {self._diagnostics}")
+
+    def stop(self) -> None:
+        """Ask it to end, then insist."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with suppress(BrokenPipeError):
+                cast("IO[bytes]", pipe).close()
+
+
+@contextmanager
+def helper(module: str, job: str, diagnostics: Path) -> Iterator[Helper]:
+    """Run a module of the bench with one line of settings until it says that it is ready; it ends with the block."""
+    started = Helper([sys.executable, "-m", module], diagnostics)
+    try:
+        started.say(job)
+        started.hear(START_SECONDS)
+        yield started
+    finally:
+        started.stop()
+
+
+def say(line: str) -> None:
+    """Tell whoever started this process, see `Helper.hear`."""
+    print(line, flush=True)
+
+
+class Nodes:
+    """Two countries, and their nodes as they are started and stopped."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the federation in a new folder."""
+        ports = development.free_ports(3)
+        self.folder = folder
+        self.summary: Summary = development.init_federation(
+            folder / "federation", (HOME, ABROAD), ports[:2], system_clock()
+        )
+        self.echo_port = ports[2]
+        for code in (HOME, ABROAD):
+            self._add_settings(code, SETTINGS)
+
+    def config(self, address: str) -> Path:
+        """Return somebody's settings."""
+        return self.summary.config(address)
+
+    def store(self, code: str) -> Path:
+        """Return where a node's store lies by default."""
+        return self.config(f"{code}/node").parent / "store"
+
+    @contextmanager
+    def running(self, code: str, store: Path | None = None, **tables: dict[str, Any]) -> Iterator[Helper]:
+        """Run a node.
+
+        Args:
+            code: which.
+            store: a folder with its store; None: a new one, which is empty.
+            tables: more settings, by table.
+        """
+        settings = self._settings(code, store, tables)
+        node = Helper([sys.executable, "-m", "gateway.cli", "serve", "--config", str(settings)], self.log)
+        try:
+            node.hear(START_SECONDS)
+            yield node
+        finally:
+            node.stop()
+
+    @property
+    def log(self) -> Path:
+        """Where all processes say what went wrong."""
+        return self.folder / "diagnostics.log"
+
+    def _settings(self, code: str, store: Path | None, tables: dict[str, dict[str, Any]]) -> Path:
+        usual = self.config(f"{code}/node")
+        if store is None:
+            store = self.store(code)
+            for file in store.iterdir():
+                file.unlink()
+        text = usual.read_text().replace('store = "store/node.db"', f'store = "{store.resolve() / "node.db"}"')
+        settings = usual.with_name("measured.toml")
+        settings.write_text(text + _tables(tables))
+        return settings
+
+    def _add_settings(self, code: str, tables: dict[str, dict[str, Any]]) -> None:
+        with self.config(f"{code}/node").open("a") as file:
+            file.write(_tables(tables))
+
+
+def _tables(tables: dict[str, dict[str, Any]]) -> str:
+    return "".join(line + "\n" for line in toml({}, tables).splitlines()[1:])
+
+
+def bytes_on_disk(store: Path) -> int:
+    """Return the size of a store, with its write-ahead log."""
+    return sum(file.stat().st_size for file in store.iterdir())

@@ -1,0 +1,127 @@
+"""One whole run: everything measured in turn, round by round, and written down.
+
+In: where to, and how much. Out: all figures, in a file and as pictures beside it. Stores are made in the file's folder,
+so that its disk is what is measured, and removed afterwards.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import Any, Final
+
+from gateway.cli.bench import (
+    accept,
+    as2,
+    brokers,
+    charts,
+    end_to_end,
+    machine,
+    procedure,
+    stages,
+    targets,
+    verify,
+    wallets,
+)
+from gateway.cli.bench.figures import Measure, Series
+from gateway.cli.bench.growth import Growth
+from gateway.cli.bench.nodes import HOME, SENDER, SETTINGS
+from gateway.cli.bench.plan import Plan, Sizes
+
+MIX: Final = (
+    "1 KiB payloads; half KIND_PROVISIONAL_FREEZE with two targets, which opens a matter, half"
+    " KIND_SPONTANEOUS_INFORMATION; ee/fiu to de/fiu; one signature each; signed before the measurement begins"
+)
+KEYS: Final = (
+    "verify_rate",
+    "unary_echo_rate",
+    "stream_echo_rate",
+    "accept_unary_rate",
+    "accept_stream_rate",
+    "accept_two_process_rate",
+    "accept_batch_signed_rate",
+    "end_to_end_rate",
+    "rate_at_1e3",
+    "rate_at_1e6",
+)
+"""Figures that every file has; null, with a reason under `not_measured`, where a run does not have them."""
+
+BESIDE: Final = "load generators run on the same cores as what they load; they check every receipt after the last"
+_STAGE_FRAMES: Final = 10
+
+
+def measure(out: Path, sizes: Sizes, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Measure everything; write the figures to `out`, and pictures to the folder beside it; return the figures.
+
+    Args:
+        out: the file.
+        sizes: how much is done.
+        tell: told how far it has come.
+
+    Raises:
+        Failure: UNAVAILABLE, a process that is measured ended, or its answers prove nothing.
+    """
+    begin = monotonic()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    about = machine.describe(out.parent)
+    with TemporaryDirectory(dir=out.parent, prefix=f"{out.stem}-") as folder:
+        tell("signs envelopes in advance")
+        plan = Plan(Path(folder), sizes)
+        series = Series()
+        with plan.tools():
+            series.run(_measures(plan, series, tell), sizes.rounds, tell)
+        series.miss([name for name in KEYS if name not in series.medians], "it was not part of this run")
+        tell("measures each stage alone")
+        by_stage = _stages(plan)
+    tell(f"makes a store of {sizes.cases} open cases")
+    figures = {
+        "machine": about | {"load_after": machine.load_now()},
+        "mix": MIX,
+        "beside": BESIDE,
+        "settings": SETTINGS,
+        "rounds": sizes.rounds,
+        "seconds_each": sizes.seconds,
+        **series.medians,
+        "per_round": series.per_round,
+        "not_measured": series.missing,
+        "growth": list(sizes.growth),
+        "stages": by_stage,
+        "wallets": wallets.measure(sizes.wallet_rounds),
+        "procedure": _procedure(out.parent, sizes, tell),
+        "targets": targets.judge(series),
+    }
+    figures["took_seconds"] = monotonic() - begin
+    out.write_text(json.dumps(figures, indent=2) + "\n")
+    charts.draw(figures, out.with_suffix(""))
+    return figures
+
+
+def _measures(plan: Plan, series: Series, tell: Callable[[str], None]) -> list[Measure]:
+    return [
+        Measure(("verify_rate",), lambda _: verify.rate(plan.sizes.seconds / 2)),
+        *accept.measures(plan, series),
+        *end_to_end.measures(plan),
+        *brokers.measures(plan),
+        *as2.measures(plan.sizes.seconds),
+        *Growth(plan, tell).measures(),
+    ]
+
+
+def _stages(plan: Plan) -> dict[str, float]:
+    folder = plan.folder / "stages"
+    folder.mkdir()
+    node, sender = plan.nodes.config(f"{HOME}/node"), plan.nodes.config(SENDER)
+    rounds = stages.measure(folder, node, sender, plan.direct, _STAGE_FRAMES, plan.sizes.rounds)
+    return {name: median(each[name] for each in rounds) for name in rounds[0]}
+
+
+def _procedure(folder: Path, sizes: Sizes, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Return what authorisation and procedure cost, with so many open cases in a store in that folder."""
+    with TemporaryDirectory(dir=folder) as temporary:
+        bench = procedure.Bench(Path(temporary), sizes.cases, lambda text: tell(f"  {text}"))
+        try:
+            return bench.measure(sizes.procedure_rounds, verify.verification())
+        finally:
+            bench.close()
