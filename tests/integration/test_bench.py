@@ -1,0 +1,87 @@
+"""The bench as it is run, only smaller: real nodes, real loads, every figure there or told why not."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gateway import cli
+from gateway.cli.bench import brokers, plan, soak, suite, targets
+from gateway.cli.bench.plan import Sizes
+from gateway.cli.bench.stages import STAGES
+
+# Some forty processes are started, one after another; half a minute, if nothing else runs.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+
+TINY = Sizes(
+    rounds=1,
+    seconds=0.6,
+    pool=1_536,
+    growth=(128, 256),
+    grown=256,
+    wallet_rounds=1,
+    procedure_rounds=1,
+    cases=460,
+)
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """One run, by way of the command line; the machine has no RabbitMQ."""
+    folder = tmp_path_factory.mktemp("bench") / "build"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "QUICK", TINY)
+        patch.setattr(brokers, "RABBITMQ", ())
+        done = CliRunner().invoke(cli.commands, ["bench", "--quick", "--out", str(folder / "bench.json")])
+    assert done.exit_code == 0, done.output
+    assert "NOT MET" in done.stdout
+    assert "not installed: rabbitmq-server" in done.stdout
+    # The stores are gone.
+    assert {file.name for file in folder.iterdir()} == {"bench.json", "bench"}
+    pictures = {file.name for file in (folder / "bench").iterdir()}
+    assert pictures == {f"{name}.svg" for name in ("rates", "unary", "stages", "growth", "targets")}
+    found: dict[str, object] = json.loads((folder / "bench.json").read_bytes())
+    return found
+
+
+def test_every_key_is_there_as_a_median_with_its_rounds_or_with_a_reason(figures: dict[str, object]) -> None:
+    per_round, missing = figures["per_round"], figures["not_measured"]
+    assert isinstance(per_round, dict)
+    assert isinstance(missing, dict)
+    for name in suite.KEYS:
+        if figures[name] is None:
+            assert missing[name]
+            assert name not in per_round
+        else:
+            assert [figures[name]] == per_round[name]
+    measured = {name for name in suite.KEYS if figures[name] is not None}
+    assert measured == {*suite.KEYS} - {"accept_two_process_rate", "rate_at_1e3", "rate_at_1e6"}
+    assert {"rate_at_128", "rate_at_256", "jetstream_rate", "as2_rate", "half_load_p99_ms"} <= per_round.keys()
+    assert all(value > 0 for values in per_round.values() for value in values)
+
+
+def test_every_target_is_judged_and_the_machine_is_described(figures: dict[str, object]) -> None:
+    judged = figures["targets"]
+    assert isinstance(judged, list)
+    assert [row["name"] for row in judged] == [target.name for target in targets.TARGETS]
+    assert all({"name", "wanted", "measured", "met"} <= row.keys() for row in judged)
+    machine = figures["machine"]
+    assert isinstance(machine, dict)
+    assert {"processor", "cores", "memory_bytes", "file_system", "fsync_ms", "load_before", "load_after"} <= {*machine}
+    by_stage = figures["stages"]
+    assert isinstance(by_stage, dict)
+    assert {*STAGES} <= by_stage.keys()
+
+
+def test_soak_holds_its_rate_and_everything_that_was_accepted_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soak, "WINDOW_SECONDS", 1.0)
+    out = tmp_path / "soak.json"
+    found = soak.soak(out, 0.0, 20.0, lambda _: None)
+    assert json.loads(out.read_bytes()) == found
+    assert len(found["windows"]) == soak.LEAST_WINDOWS
+    assert found["windows"][-1]["backlog"] == 0
+    assert {verdict["name"] for verdict in found["verdicts"]} >= {"backlog, in seconds of the rate"}
+    assert out.with_suffix(".svg").read_text().count("<circle") == 4 * (soak.LEAST_WINDOWS - soak.WARM_WINDOWS)
