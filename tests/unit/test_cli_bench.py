@@ -23,7 +23,6 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.store import open_store
 from gateway.store.matters import MatterView
 
-
 CODES = {
     pb.MILESTONE_ACCEPTED: errors_pb2.ERROR_CODE_UNSPECIFIED,
     pb.MILESTONE_REFUSED: errors_pb2.ERROR_CODE_STALE,
