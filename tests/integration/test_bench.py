@@ -40,7 +40,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     # The stores are gone.
     assert {file.name for file in folder.iterdir()} == {"bench.json", "bench"}
     pictures = {file.name for file in (folder / "bench").iterdir()}
-    assert pictures == {f"{name}.svg" for name in ("rates", "unary", "stages", "growth", "targets")}
+    assert pictures == {f"{name}.svg" for name in ("rates", "unary", "latency", "stages", "growth", "targets")}
     found: dict[str, object] = json.loads((folder / "bench.json").read_bytes())
     return found
 

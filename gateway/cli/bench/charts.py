@@ -15,8 +15,8 @@ from gateway.cli.bench.growth import name_of
 from gateway.cli.bench.stages import STAGES
 
 COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#555555")
-WIDTH: Final = 860
-_LEFT, _RIGHT, _TOP, _ROW, _BOTTOM = 300, 130, 56, 26, 24
+WIDTH: Final = 940
+_LEFT, _RIGHT, _TOP, _ROW, _BOTTOM = 330, 160, 56, 26, 24
 _HEIGHT: Final = 420
 _STYLE: Final = 'font-family="system-ui, sans-serif" font-size="13" fill="#222"'
 
@@ -25,7 +25,7 @@ def draw(figures: Mapping[str, Any], folder: Path) -> None:
     """Write the pictures of a run."""
     folder.mkdir(exist_ok=True)
     charts = {"rates": _rates(figures), "unary": _unary(figures), "stages": _stages(figures)}
-    charts |= {"growth": _growth(figures), "targets": _targets(figures)}
+    charts |= {"latency": _latency(figures), "growth": _growth(figures), "targets": _targets(figures)}
     for name, svg in charts.items():
         (folder / f"{name}.svg").write_text(svg)
 
@@ -124,6 +124,19 @@ def _unary(figures: Mapping[str, Any]) -> str:
     return bars("Unary calls a second", rows)
 
 
+def _latency(figures: Mapping[str, Any]) -> str:
+    places = {f"unary, {many} in flight": f"accept_unary_p{{}}_ms_at_{many}" for many in IN_FLIGHT}
+    places |= {"stream, as fast as it goes": "accept_stream_p{}_ms", "stream, half load": "half_load_p{}_ms"}
+    places |= {"two nodes, half load": "end_to_end_half_load_p{}_ms"}
+    rows = []
+    for label, name in places.items():
+        for share, colour in (("50", 5), ("99", 0)):
+            value = figures.get(name.format(share))
+            if value is not None:
+                rows.append((f"{label}, p{share}", value, f"{value:,.1f} ms", colour))
+    return bars("How long an envelope takes", rows)
+
+
 def _stages(figures: Mapping[str, Any]) -> str:
     rows = [(stage, figures["stages"][stage], f"{figures['stages'][stage]:.1f} µs", 0) for stage in STAGES]
     spent = figures.get("accept_stream_cpu_us")
@@ -148,7 +161,8 @@ def _targets(figures: Mapping[str, Any]) -> str:
         measured = target["measured"]
         share = 0.0 if not measured else measured / float(wanted) if sign == ">=" else float(wanted) / measured
         text = "not measured" if measured is None else f"{measured:.2f} of {target['wanted']}"
-        rows.append((target["name"], min(share, 2.0), text, 2 if target["met"] else 4))
+        colour = 7 if measured is None else 2 if target["met"] else 4
+        rows.append((target["name"], min(share, 2.0), text, colour))
     return bars("Targets: reached at the line (bars end at twice that)", rows, mark=1.0)
 
 
@@ -182,11 +196,11 @@ def _ticks(values: Sequence[float]) -> list[float]:
 
 
 def _round_up(value: float) -> float:
-    """Return the next of 1, 2 or 5 times a power of ten."""
+    """Return the next round number."""
     if value <= 0:
         return 1.0
     unit = 10.0 ** int(log10(value) // 1)
-    return next(step * unit for step in (1, 2, 5, 10) if value <= step * unit)
+    return next(step * unit for step in (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10) if value <= step * unit)
 
 
 def _short(value: float) -> str:
