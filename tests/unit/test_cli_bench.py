@@ -14,7 +14,7 @@ from gateway import cli, envelope, material, statement
 from gateway.cli.bench import PARTS, charts, nodes, plan, pool, procedure, soak, targets, verify, wallets
 from gateway.cli.bench.figures import Measure, NotMeasured, Series, percentile
 from gateway.cli.bench.growth import Filler, name_of
-from gateway.cli.bench.nodes import HOME, RECIPIENT, SENDER, Nodes
+from gateway.cli.bench.nodes import ABROAD, HOME, RECIPIENT, SENDER, Nodes
 from gateway.cli.bench.proving import Prover
 from gateway.cli.bench.soak import Window
 from gateway.cli.bench.stages import STAGES, Stages
@@ -186,6 +186,13 @@ def test_a_receipt_counts_only_with_a_signature_and_a_path_that_hold(made: Nodes
     with pytest.raises(GatewayError) as unproven:
         prover.accepted(raw[1], forged)
     assert unproven.value.code is ErrorCode.BAD_RECEIPT
+    abroad = material.load_node(made.config(f"{ABROAD}/node"), system_clock)
+    elsewhere = said(0)
+    elsewhere.issuer = str(abroad.address)
+    (receipt,) = statement.issue([elsewhere], abroad.address, abroad.signing_key)
+    with pytest.raises(GatewayError) as stranger:
+        prover.accepted(raw[0], mailbox.Answer(receipt=receipt))
+    assert stranger.value.code is ErrorCode.BAD_RECEIPT
     (refused,) = answers(said(0, pb.MILESTONE_REFUSED))
     with pytest.raises(GatewayError) as no:
         prover.accepted(raw[0], refused)

@@ -13,6 +13,7 @@ from gateway.clock import from_micros
 from gateway.codec import error_from
 from gateway.envelope import KeyFinder
 from gateway.errors import ErrorCode, Refusal
+from gateway.identity import Address
 from gateway.signature import Domain
 
 
@@ -33,7 +34,10 @@ class Prover:
             raise error_from(answer.error)
         sent = pb.SignedEnvelope.FromString(raw)
         said = self.statement(answer.receipt)
-        statement.check_subject(said, envelope.parse_header(sent), envelope.fingerprint(sent))
+        header = envelope.parse_header(sent)
+        statement.check_subject(said, header, envelope.fingerprint(sent))
+        if said.issuer != str(Address.of_node(Address.parse(header.sender).node)):
+            raise Refusal(ErrorCode.BAD_RECEIPT, "an answer is the sender's own node's", "issuer")
         if said.milestone != pb.MILESTONE_ACCEPTED:
             raise Refusal(ErrorCode(said.code) if said.code else ErrorCode.BAD_RECEIPT, said.detail)
 
