@@ -1,6 +1,9 @@
 """The bench as it is run, only smaller: real nodes, real loads, every figure there or told why not."""
 
+import asyncio
 import json
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from gateway import cli
 from gateway.cli.bench import brokers, plan, soak, suite, targets
 from gateway.cli.bench.plan import Sizes
 from gateway.cli.bench.stages import STAGES
+from tests.processes import environment
 
 # Some forty processes are started, one after another; half a minute, if nothing else runs.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
@@ -85,3 +89,35 @@ def test_soak_holds_its_rate_and_everything_that_was_accepted_comes(
     assert found["windows"][-1]["backlog"] == 0
     assert {verdict["name"] for verdict in found["verdicts"]} >= {"backlog, in seconds of the rate"}
     assert out.with_suffix(".svg").read_text().count("<circle") == 4 * (soak.LEAST_WINDOWS - soak.WARM_WINDOWS)
+
+
+async def test_bench_that_is_told_to_end_leaves_no_process_and_no_store(tmp_path: Path) -> None:
+    out = tmp_path / "build" / "bench.json"
+    bench = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway.cli", "bench", "--quick", "--out", str(out)),
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(),
+    )
+    assert bench.stderr is not None
+    # By then its load and its echo run, and it fills stores.
+    while b"fills" not in await asyncio.wait_for(bench.stderr.readline(), 200):
+        pass
+    started = children(bench.pid)
+    assert len(started) >= 2
+    bench.terminate()
+    assert await asyncio.wait_for(bench.wait(), 120) == 128 + signal.SIGTERM
+    assert not [pid for pid in started if is_there(Path(f"/proc/{pid}"))]
+    assert entries(out.parent) == []
+
+
+def children(of: int) -> list[int]:
+    """Return the processes that another one has started (proc(5))."""
+    return [int(pid) for each in Path(f"/proc/{of}/task").iterdir() for pid in (each / "children").read_text().split()]
+
+
+def is_there(path: Path) -> bool:
+    return path.exists()
+
+
+def entries(folder: Path) -> list[Path]:
+    return [*folder.iterdir()]

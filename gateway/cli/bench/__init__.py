@@ -60,7 +60,8 @@ class Parts(click.Group):
 def command(ctx: click.Context, quick: bool, out: Path, as_json: bool) -> None:
     """Measure what things cost, as ratios taken in one run."""
     # Whoever ends a bench ends what it has started, too, and leaves no store of gigabytes.
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    ctx.call_on_close(lambda: signal.signal(signal.SIGTERM, before))
     if ctx.invoked_subcommand is not None:
         return
     # Imported here: gRPC and SQL, for which `--help` does not wait.
