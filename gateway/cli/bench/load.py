@@ -220,12 +220,15 @@ class Load:
 
     def _taken(self, begin: float) -> Taken:
         last = max((answered for _, answered, _ in self._times), default=begin)
-        # What ended early, because all was sent, is measured over the time that it took.
+        # What ended early, because all was sent, is measured over the time that it took; and so is what was answered
+        # only after all was sent.
         until = min(begin + self._job.seconds, last)
+        if not any(answered <= until for _, answered, _ in self._times):
+            until = last
         start = begin + min(WARM_SECONDS, (until - begin) * WARM_SHARE)
         counted = [each for each in self._times if start <= each[1] <= until]
         if not counted:
-            raise Failure(ErrorCode.UNAVAILABLE, "nothing was answered in time: the run is too short")
+            raise Failure(ErrorCode.UNAVAILABLE, "nothing was answered")
         took = [(answered - sent) * 1000 for sent, answered, count in counted for _ in range(count)]
         return Taken(
             rate=sum(count for _, _, count in counted) / (until - start),

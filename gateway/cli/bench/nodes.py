@@ -29,6 +29,7 @@ HOME, ABROAD = "ee", "de"
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 60.0
+LAST_CHARACTERS: Final = 300
 
 _ENDLESS: Final = {
     "envelopes_per_second": 1_000_000,
@@ -131,7 +132,9 @@ class Helper:
         return line.decode().rstrip("\n")
 
     def _gone(self) -> Failure:
-        return Failure(ErrorCode.UNAVAILABLE, f"a process ended or is silent; its words are in {self._diagnostics}")
+        words = self._diagnostics.read_text(errors="replace").splitlines()
+        last = words[-1][-LAST_CHARACTERS:] if words else "nothing"
+        return Failure(ErrorCode.UNAVAILABLE, f"a process ended or is silent; the last that any of them wrote: {last}")
 
     def stop(self) -> None:
         """Ask it to end, then insist."""
