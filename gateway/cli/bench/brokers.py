@@ -20,7 +20,7 @@ from time import monotonic, sleep
 from typing import Final
 
 from gateway.cli.bench.figures import Measure, NotMeasured, Values
-from gateway.cli.bench.nodes import HOME, SENDER, STOP_SECONDS, helper
+from gateway.cli.bench.nodes import HOME, SENDER, STOP_SECONDS, helper, last_words
 from gateway.cli.bench.plan import PROVING_SECONDS, Plan
 from gateway.cli.bench.publish import Job
 from gateway.cli.development import free_ports, is_free
@@ -157,7 +157,8 @@ def _program(
         until = monotonic() + START_SECONDS
         while is_free(port):
             if process.poll() is not None or monotonic() > until:
-                raise Failure(ErrorCode.UNAVAILABLE, f"{arguments[0]} does not listen; its words are in {diagnostics}")
+                detail = f"{arguments[0]} does not listen; its last words: {last_words(diagnostics)}"
+                raise Failure(ErrorCode.UNAVAILABLE, detail)
             sleep(_POLL_SECONDS)
         yield
     finally:

@@ -132,9 +132,8 @@ class Helper:
         return line.decode().rstrip("\n")
 
     def _gone(self) -> Failure:
-        words = self._diagnostics.read_text(errors="replace").splitlines()
-        last = words[-1][-LAST_CHARACTERS:] if words else "nothing"
-        return Failure(ErrorCode.UNAVAILABLE, f"a process ended or is silent; the last that any of them wrote: {last}")
+        detail = f"a process ended or is silent; the last that any of them wrote: {last_words(self._diagnostics)}"
+        return Failure(ErrorCode.UNAVAILABLE, detail)
 
     def stop(self) -> None:
         """Ask it to end, then insist."""
@@ -160,6 +159,12 @@ def helper(module: str, job: str, diagnostics: Path) -> Iterator[Helper]:
         yield started
     finally:
         started.stop()
+
+
+def last_words(diagnostics: Path) -> str:
+    """Return the end of what processes said went wrong, for the file does not outlive the run."""
+    words = diagnostics.read_text(errors="replace").splitlines()
+    return words[-1][-LAST_CHARACTERS:] if words else "nothing"
 
 
 def say(line: str) -> None:
