@@ -86,6 +86,7 @@ def _show_costs(figures: Mapping[str, Any]) -> None:
     rows = [(stage, f"{by_stage[stage]:.1f}") for stage in STAGES]
     rows.append(("all stages, alone", f"{by_stage['sum']:.1f}"))
     rows.append(("the node on a stream, all of it", _number(spent, 1)))
+    rows.append(("one bare verification", _number(figures.get("verify_cpu_us"), 1)))
     output.emit_table(("stage of the path", "cpu us an envelope"), rows)
     for title, names in (
         ("ms at half load, stream", ("half_load_p50_ms", "half_load_p99_ms")),
