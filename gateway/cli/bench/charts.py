@@ -64,7 +64,7 @@ def lines(
         series: points by name.
         log_x: show each power of ten as far apart as the next.
     """
-    left, right, bottom = 80, 150, 56
+    left, right, bottom = 80, 190, 56
     points = [point for each in series.values() for point in each]
     xs = [log10(x) if log_x else x for x, _ in points] or [0.0]
     least, most = min(xs), max(xs)
