@@ -20,7 +20,7 @@ from gateway.cli import output
 
 PARTS: Final[Mapping[str, str]] = {
     "soak": "gateway.cli.bench.soak",
-    "attachment": "gateway.cli.bench_attachment",
+    "attachment": "gateway.cli.bench.attachment",
 }
 """Sub-commands, each with the module whose `command` it is."""
 

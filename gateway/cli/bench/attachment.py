@@ -1,4 +1,4 @@
-"""`rogatory bench-attachment`: a large file from one State to another, broken off on the way, in bounded memory.
+"""`rogatory bench attachment`: a large file from one State to another, broken off on the way, in bounded memory.
 
 In: a size. Out: how long each part of the way took, how many bytes crossed each line, and how far the memory of each
 process rose above what it holds when idle. Two nodes and the sender's and reader's programs are processes of their own;
@@ -49,7 +49,7 @@ HOST: Final = "127.0.0.1"
 _READ_BYTES: Final = 256 << 10
 
 
-@click.command(epilog="\b\nExample:\n  rogatory bench-attachment --gigabytes 2")
+@click.command(epilog="\b\nExample:\n  rogatory bench attachment --gigabytes 2")
 @click.option(
     "--gigabytes", type=click.FloatRange(0.01, 1024), default=2.0, show_default=True, help="Size of the file."
 )
