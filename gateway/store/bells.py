@@ -7,6 +7,7 @@ that does not listen delays nobody: what could not be said to it is made up for 
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 from collections.abc import Callable, Collection, Iterator
@@ -15,8 +16,11 @@ from typing import Final
 from uuid import uuid4
 
 MAX_BYTES: Final = 4096
+RETRY_SECONDS: Final = 0.5
 EVERYBODY: Final = b"*"
 """Stands for too many to name, or for what was not said before."""
+
+diagnostics = logging.getLogger("gateway.store")
 
 
 class Bells:
@@ -49,20 +53,27 @@ class Bells:
 
     async def listen(self, ring: Callable[[set[str] | None], None]) -> None:
         """Tell what others ring, until cancelled; None: everybody."""
+        while True:
+            try:
+                with self._bell() as bell:
+                    await _hear(bell, ring)
+            except OSError as error:
+                # The folder has just been removed by the last one who left, or the disk is full or away.
+                diagnostics.info("listening to other processes failed", extra={"error": str(error)})
+                await asyncio.sleep(RETRY_SECONDS)
+
+    @contextlib.contextmanager
+    def _bell(self) -> Iterator[socket.socket]:
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        loop = asyncio.get_running_loop()
-        mine = self._folder / self._name
         with _socket() as bell:
             with _at(self._folder) as place:
                 bell.bind(f"{place}/{self._name}")
-            loop.add_reader(bell, _hear, bell, ring)
             try:
-                # What was committed before, nobody could tell us.
-                ring(None)
-                await asyncio.Event().wait()
+                yield bell
             finally:
-                loop.remove_reader(bell)
-                mine.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # the others are there still
+                    (self._folder / self._name).unlink(missing_ok=True)
+                    self._folder.rmdir()
 
     def _tell(self, ringing: socket.socket, place: str, name: str, said: bytes) -> None:
         said = EVERYBODY if name in self._missed else said
@@ -95,7 +106,18 @@ def _at(folder: Path) -> Iterator[str]:
         os.close(opened)
 
 
-def _hear(bell: socket.socket, ring: Callable[[set[str] | None], None]) -> None:
+async def _hear(bell: socket.socket, ring: Callable[[set[str] | None], None]) -> None:
+    loop = asyncio.get_running_loop()
+    loop.add_reader(bell, _take, bell, ring)
+    try:
+        # What was committed before, nobody could tell us.
+        ring(None)
+        await asyncio.Event().wait()
+    finally:
+        loop.remove_reader(bell)
+
+
+def _take(bell: socket.socket, ring: Callable[[set[str] | None], None]) -> None:
     with contextlib.suppress(BlockingIOError):
         while True:
             said = bell.recv(MAX_BYTES)
