@@ -16,7 +16,7 @@ from tests import stores
 from tests.federation import DELIVERY, Federation, ports
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
 

@@ -13,7 +13,8 @@ FILES = {"test_backup", "test_fsck"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    one = metafunc.module.__name__.rpartition(".")[2] in NO_STORE | FILES
+    about_a_file = metafunc.definition.get_closest_marker("file") is not None
+    one = about_a_file or metafunc.module.__name__.rpartition(".")[2] in NO_STORE | FILES
     metafunc.parametrize("engine", stores.ENGINES[:1] if one else stores.ENGINES, indirect=True)
 
 

@@ -222,6 +222,7 @@ async def test_relay_stream_does_not_outlive_its_certificate_and_goes_on_with_th
 PUT_OFF = "SELECT count(*) FROM events WHERE name = 'delivery.failed' AND detail LIKE '%cannot take it%'"
 
 
+@pytest.mark.file
 async def test_full_disk_is_said_with_a_code_and_a_time_and_everything_goes_on_when_there_is_room(
     tmp_path: Path,
 ) -> None:
