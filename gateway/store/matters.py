@@ -19,6 +19,7 @@ from rogatory.v1 import measures_pb2 as measures
 from gateway.identity import Address
 from gateway.rules import FINAL, ClockRule, Named, State
 from gateway.steps import RUNS_OUT
+from gateway.store.driver import Connection
 from gateway.store.rows import Names, Rows
 
 MAX_CHAIN: Final = 16
@@ -96,6 +97,7 @@ _COMPETING: Final = f"""
       AND NOT (sender = ? AND id = ?) AND ({_STATE.format("e.seq")}) NOT IN {_FINAL_SQL}
     ORDER BY seq LIMIT ?
 """  # noqa: S608  as above
+_AIMED: Final = "SELECT envelope_seq FROM targets WHERE token IN ({})"
 _AIMED_AT: Final = f"""
     SELECT DISTINCT e.seq, e.header, ({_STATE.format("e.seq")})
     FROM targets t JOIN envelopes e ON e.seq = t.envelope_seq
@@ -134,13 +136,12 @@ class MatterView:
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401  pysqlite3 has no types
         self._sql = connection
-        self._cursor = connection.cursor()  # for one row; to make one takes a fifth of a query
         self._numbers: dict[tuple[str, str], int] = {}
 
     def chain(self, ref: Named, limit: int = MAX_CHAIN) -> list[tuple[pb.Header, State | None]]:
         """Return an envelope, what it cites, what that cites and so on, as far as recorded; with states."""
         links: list[tuple[pb.Header, State | None]] = []
-        for seq, raw, state in self._sql.execute(_CHAIN, (ref.id, ref.sender, limit)):
+        for seq, raw, state in self._links(ref, limit):
             header = pb.Header.FromString(raw)
             self._numbers[header.sender, header.id] = seq
             links.append((header, _STATES[state]))
@@ -148,7 +149,7 @@ class MatterView:
 
     def state(self, ref: Named) -> State | None:
         """Return where a matter stands; None: it is none."""
-        row = self._one(_STATE_OF, self.number(ref))
+        row = self._about(_STATE_OF, self.number(ref)).fetchone()
         return None if row is None else _STATES[row[0]]
 
     def number(self, ref: Named) -> int | None:
@@ -156,7 +157,7 @@ class MatterView:
         name = ref.sender, ref.id
         number = self._numbers.get(name)
         if number is None:
-            row = self._one("SELECT seq FROM envelopes WHERE id = ? AND sender = ?", ref.id, ref.sender)
+            row = self._recorded("SELECT seq FROM envelopes WHERE id = ? AND sender = ?", ref.id, ref.sender)
             if row is None:
                 return None
             number = self._numbers[name] = row[0]
@@ -166,7 +167,7 @@ class MatterView:
         """Return how a matter came to stand there, oldest first."""
         return [
             MoveRow(State(state), at_us, ids.EnvelopeRef(sender=sender, id=id_) if id_ else None, rule)
-            for state, at_us, sender, id_, rule in self._sql.execute(_MOVES, (self.number(ref),))
+            for state, at_us, sender, id_, rule in self._about(_MOVES, self.number(ref))
         ]
 
     def clocks(self, ref: Named) -> list[ClockRow]:
@@ -201,7 +202,7 @@ class MatterView:
         return [(pb.Header.FromString(header), _STATES[state]) for _, header, state in rows]
 
     def _clocks_of(self, query: str, ref: Named) -> list[ClockRow]:
-        rows = self._sql.execute(query, (self.number(ref),)).fetchall()
+        rows = self._about(query, self.number(ref)).fetchall()
         if not rows:
             return []
         name = ids.EnvelopeRef(sender=ref.sender, id=ref.id)
@@ -211,8 +212,17 @@ class MatterView:
         rows = self._sql.execute(query, values)
         return [_clock(ids.EnvelopeRef(sender=sender, id=id_), *row) for *row, sender, id_ in rows]
 
-    def _one(self, sql: str, *values: object) -> Any:  # noqa: ANN401  pysqlite3 has no types
-        return self._cursor.execute(sql, values).fetchone()
+    def _links(self, ref: Named, limit: int) -> list[Any]:
+        rows: list[Any] = self._sql.execute(_CHAIN, (ref.id, ref.sender, limit)).fetchall()
+        return rows
+
+    def _about(self, query: str, number: int | None) -> Any:  # noqa: ANN401  pysqlite3 has no types
+        """Ask about one envelope."""
+        return self._sql.execute(query, (number,))
+
+    def _recorded(self, query: str, *values: object) -> Any:  # noqa: ANN401  as above
+        """Ask for one row, which may be missed if it is of what was recorded in this transaction."""
+        return self._sql.execute(query, values).fetchone()
 
 
 class MatterRecord(MatterView):
@@ -220,28 +230,80 @@ class MatterRecord(MatterView):
 
     Args:
         rows: those of the transaction.
+        connection: the writer's; what is asked of it directly may miss a row that waits.
         names: of what was recorded in it.
         now_us: its time.
     """
 
-    def __init__(self, rows: Rows, names: Names, now_us: int) -> None:
+    def __init__(self, rows: Rows, connection: Connection, names: Names, now_us: int) -> None:
         super().__init__(rows)
         self.now_us = now_us
+        self._connection = connection
         self._rows = rows
         self._names = names
         self._running: set[tuple[int | None, ClockRule]] = set()
+        # By the number of an envelope: those of what it cites, what that cites, and so on, its own first.
+        self._lines: dict[int | None, tuple[int, ...]] = {}
+        self._aimed: dict[bytes, set[int]] = {}
         self._some_are_over: bool | None = None
+        self._begun_over = False  # a limit was over when it began, in this transaction
 
     def some_are_over(self) -> bool:
         """Whether any time limit that ends something may have run out, and its matter not have ended with it."""
         if self._some_are_over is None:
-            self._some_are_over = bool(self._one(_SOME_ARE_OVER, self.now_us)[0])
-        return self._some_are_over
+            self._some_are_over = bool(self._recorded(_SOME_ARE_OVER, self.now_us)[0])
+        return self._some_are_over or self._begun_over
 
     def number(self, ref: Named) -> int | None:
         """Return the number of a recorded envelope; None if it is not recorded here."""
         new = self._names.get((ref.sender, ref.id))
         return super().number(ref) if new is None else new.seq
+
+    def asking_for(self, tokens: Sequence[bytes], but: ids.EnvelopeRef) -> list[pb.Header]:
+        """See `MatterView`."""
+        own = {self.number(but)}
+        if any(self._aimed.get(token, own) - own for token in tokens):
+            self._rows.write()
+        if not tokens:
+            return []
+        found = self._connection.execute(_AIMED.format(_marks(tokens)), tuple(tokens)).fetchall()
+        # Nearly always nobody else is, and then nobody's state is asked for.
+        if not {number for (number,) in found} - own:
+            return []
+        return super().asking_for(tokens, but)
+
+    def aimed_at(self, tokens: Sequence[bytes], kind: ids.Kind.ValueType) -> list[tuple[pb.Header, State | None]]:
+        """See `MatterView`."""
+        if any(token in self._aimed for token in tokens):
+            self._rows.write()
+        found = self._connection.execute(_AIMED.format(_marks(tokens)), tuple(tokens)).fetchall()
+        return super().aimed_at(tokens, kind) if found else []
+
+    def recorded(self, seq: int, cites: Named | None, cited: int | None) -> None:
+        """Take note of an envelope that waits to be written: whatever it rests on has one more below it."""
+        if cites is not None and cited not in self._lines:
+            self._links(cites, MAX_CHAIN)
+        line = (seq, *self._lines.get(cited, ()))
+        self._lines[seq] = line
+        self._rows.concern(line)
+
+    def _links(self, ref: Named, limit: int) -> list[Any]:
+        if (ref.sender, ref.id) in self._names:
+            self._rows.write()
+        values = ref.id, ref.sender, limit
+        rows: list[Any] = self._connection.execute(_CHAIN, values).fetchall()
+        line = tuple([row[0] for row in rows])
+        if self._rows.settle(line):
+            rows = self._connection.execute(_CHAIN, values).fetchall()
+        if line and limit == MAX_CHAIN:
+            self._lines[line[0]] = line
+        return rows
+
+    def _about(self, query: str, number: int | None) -> Any:  # noqa: ANN401  as in the class above
+        return self._rows.ask(query, (number,), (number,))
+
+    def _recorded(self, query: str, *values: object) -> Any:  # noqa: ANN401  as above
+        return self._connection.execute(query, values).fetchone()
 
     def forget(self) -> None:
         """Remember nothing any more: what was recorded may have been undone."""
@@ -265,7 +327,9 @@ class MatterRecord(MatterView):
             cause: the envelope that moved it, the matter's own when it begins; None: a time limit or a statement did.
             rule: of the time limit that did; 0 if none.
         """
-        self._rows.add("moves", self.number(ref), state.value, self.now_us, self._number_of(cause), rule)
+        number = self.number(ref)
+        self._rows.add("moves", number, state.value, self.now_us, self._number_of(cause), rule)
+        self._rows.concern((number,))
 
     def undo_moves(self, cause: ids.EnvelopeRef) -> list[ids.EnvelopeRef]:
         """Let each matter that an envelope moved last stand where it stood before; return which they are.
@@ -308,10 +372,10 @@ class MatterRecord(MatterView):
         # What was recorded a moment ago has no other.
         if (ref.sender, ref.id) not in self._names or (number, rule) in self._running:
             self.end_clocks(ref, (rule,), Stage.STOPPED, cause)
-        if due_at_us <= self.now_us:
-            self._some_are_over = None
+        self._begun_over = self._begun_over or due_at_us <= self.now_us
         self._running.add((number, rule))
         self._rows.add("clocks", number, rule, started_at_us, due_at_us, next_at_us, "running", by, "started")
+        self._rows.concern((number,))
 
     def end_clocks(
         self,
@@ -393,6 +457,7 @@ class MatterRecord(MatterView):
             return
         for token in header.target_tokens:
             self._rows.add("targets", token, envelope_seq)
+            self._aimed.setdefault(token, set()).add(envelope_seq)
 
     def _change(
         self,
@@ -406,10 +471,12 @@ class MatterRecord(MatterView):
         *more: object,
     ) -> None:
         of_rules = "" if rules is None else f" AND rule IN ({_marks(rules)})"
-        self._sql.execute(
+        number = self.number(ref)
+        self._rows.change(
             f"UPDATE clocks SET {assignments}, change = ?, by_seq = ?"  # noqa: S608  our own
             f" WHERE envelope_seq = ? AND {which}{of_rules}",
-            (*values, change, self._number_of(cause), self.number(ref), *more, *(rules or ())),
+            (*values, change, self._number_of(cause), number, *more, *(rules or ())),
+            (number,),
         )
 
     def _number_of(self, cause: ids.EnvelopeRef | None) -> int | None:

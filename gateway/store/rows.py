@@ -3,7 +3,8 @@
 In: rows, in the order in which they were added. Out: the same in the store before anything could miss them: before a
 statement that names their table, and at the end. A row then costs a few microseconds, whether the store is a file or a
 server a millisecond away. What is undone before it was written needs no word to the store at all; a savepoint is made
-only where a part has written something.
+only where a part has written something. A question about some envelopes alone waits for nothing that is about others:
+so a frame of many cases is written once, at its end.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -111,6 +112,8 @@ class Rows:
         self._connection = connection
         self._waiting: dict[str, list[Row]] = {}
         self._marks: list[Mark] = []
+        # Never fewer than rows wait about, nor need they be so few: a question too many costs time alone.
+        self._concerned: set[int | None] = set()
 
     def add(self, table: str, *row: object) -> None:
         """Have a row written in time."""
@@ -129,6 +132,28 @@ class Rows:
         for table in ORDER:
             if table in waiting:
                 self._connection.insert(table, COLUMNS[table], waiting[table])
+
+    def concern(self, numbers: Iterable[int | None]) -> None:
+        """Note that what waits is about these envelopes: an answer about them would miss it."""
+        self._concerned.update(numbers)
+
+    def settle(self, numbers: Iterable[int | None]) -> bool:
+        """Write what waits, if any of it is about these envelopes; return whether it was."""
+        if not self._waiting or self._concerned.isdisjoint(numbers):
+            return False
+        self.write()
+        return True
+
+    def ask(self, text: str, values: Any, about: Iterable[int | None]) -> Any:  # noqa: ANN401  as `execute`
+        """Run a question that is about these envelopes alone."""
+        self.settle(about)
+        return self._connection.execute(text, values)
+
+    def change(self, text: str, values: Any, about: Iterable[int | None]) -> Any:  # noqa: ANN401  as `execute`
+        """Run a change of rows that are about these envelopes, and refer to nothing that waits about others."""
+        self.settle(about)
+        self.hold()
+        return self._connection.execute(text, values)
 
     # Parts, which happen whole or not at all.
 

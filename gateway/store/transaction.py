@@ -72,10 +72,9 @@ _BRING_BACK: Final = f"""
       AND next_attempt_at_us < {HELD_US} -- what waits for its attachments waits for no time
 """  # noqa: S608  as above
 
-_HURRY: Final = f"""
-    UPDATE deliveries SET lane = ?
-    WHERE destination = ? AND case_id = ? AND state IN {PENDING_SQL} AND lane > ?
-"""  # noqa: S608  as above
+_LATER: Final = f"destination = ? AND case_id = ? AND state IN {PENDING_SQL} AND lane > ?"
+_BEHIND: Final = f"SELECT 1 FROM deliveries WHERE {_LATER} LIMIT 1"  # noqa: S608  as above
+_HURRY: Final = f"UPDATE deliveries SET lane = ? WHERE {_LATER}"  # noqa: S608  as above
 
 _EXPECTED: Final = 64
 """As many as one query asks for: a full frame."""
@@ -165,10 +164,11 @@ class Transaction:
         # What runs on this may miss a row that waits; what runs on `_sql` may not.
         self._connection = connection
         self._sql = self._rows = Rows(connection)
-        self.matters = MatterRecord(self._rows, self._names, now_us)
+        self.matters = MatterRecord(self._rows, connection, self._names, now_us)
         self._issuer = issuer
         self._pending: list[Pending] = []
         self._leaves: list[tuple[bytes, int | None, int | None]] = []
+        self._queued: set[tuple[str, str]] = set()  # by destination and case
 
     @property
     def registry(self) -> RegistryRecord:
@@ -204,15 +204,14 @@ class Transaction:
             way: of which kinds what cites it is, then what cites that, and so on.
         """
         number = self.matters.number(ref)
-        rows = self._sql.execute(_below(*map(len, way)), (number, *chain.from_iterable(way)))
+        rows = self._rows.ask(_below(*map(len, way)), (number, *chain.from_iterable(way)), (number,))
         return [pb.Header.FromString(row[0]) for row in rows]
 
     def is_cited_by(self, ref: ids.EnvelopeRef, sender: str) -> bool:
         """Whether a sender has cited an envelope in whatever it sent."""
-        found = self._one(
-            "SELECT 1 FROM envelopes WHERE cited_seq = ? AND sender = ? LIMIT 1", self.matters.number(ref), sender
-        )
-        return found is not None
+        number = self.matters.number(ref)
+        query = "SELECT 1 FROM envelopes WHERE cited_seq = ? AND sender = ? LIMIT 1"
+        return self._rows.ask(query, (number, sender), (number,)).fetchone() is not None
 
     def of_case(self, case_id: str, kind: ids.Kind.ValueType) -> Sequence[pb.Header]:
         """Return the headers of that kind in a case, oldest first."""
@@ -268,7 +267,9 @@ class Transaction:
         proof = pb.SignedEnvelope(
             signatures=signed.signatures, slots=signed.slots, attachments=signed.attachments
         ).SerializeToString()
-        seq = self._next("envelopes")
+        cites = header.cites[0] if header.cites else None
+        seq, cited = self._next("envelopes"), None if cites is None else self.matters.number(cites)
+        self.matters.recorded(seq, cites, cited)
         self._rows.add(
             "envelopes",
             seq,
@@ -276,7 +277,7 @@ class Transaction:
             header.id,
             header.recipients[0],
             header.kind,
-            self.matters.number(header.cites[0]) if header.cites else None,
+            cited,
             header.case_id,
             self.now_us,
             fingerprint,
@@ -303,7 +304,13 @@ class Transaction:
         What waits of its case goes before it, so it goes into the same lane, if that is a faster one.
         """
         if lane is not Lane.ORDINARY and case_id:
-            self._sql.execute(_HURRY, (lane.value, destination, case_id, lane.value))
+            if (destination, case_id) in self._queued:
+                self._rows.write()
+            behind = destination, case_id, lane.value
+            if self._connection.execute(_BEHIND, behind).fetchone() is not None:
+                self._rows.hold()
+                self._connection.execute(_HURRY, (lane.value, *behind))
+        self._queued.add((destination, case_id))
         self._queue(destination, lane, envelope_seq=envelope_seq, case_id=case_id, expires_at_us=expires_at_us)
 
     def _queue(

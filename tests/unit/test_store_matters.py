@@ -1,6 +1,8 @@
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -506,7 +508,7 @@ def test_no_sequence_of_events_leaves_a_time_limit_in_an_impossible_state(
         now = T0
         for name, rule, number, length, passes in operations:
             now += passes * MINUTE_US
-            kept, matter = MatterRecord(Rows(sql), {}, now), ref(number)
+            kept, matter = MatterRecord(Rows(sql), sql, {}, now), ref(number)
             before = {clock.seq: clock for clock in _all(kept)}
             if name == "start":
                 due = now + length * MINUTE_US
@@ -705,3 +707,120 @@ def test_time_limit_that_was_changed_again_is_not_undone(sql: Any) -> None:
     do(sql, lambda it: it.end_clocks(ref(), (DECISION,), Stage.MET, cause(2)))
     do(sql, lambda it: it.undo_clocks(cause(1)))
     assert not do(sql, lambda it: it.clocks(ref()))
+
+
+# Many in one transaction.
+
+POOL: list[Sent] = []
+
+
+def pool() -> list[Sent]:
+    """Return envelopes of which each but the first two rests on one before, and some are aimed at the same targets."""
+    if not POOL:
+        POOL.extend(world.freeze_request(target_tokens=tokens) for tokens in ((WALLET,), (WALLET, OTHER_WALLET)))
+        for above in (0, 0, 1, 2, 4, 4):
+            cited = POOL[above].ref
+            POOL.append(world.send(ids.KIND_REVIEW_REFERRAL, FOREIGN_CENTRAL, FOREIGN_COURT, cites=[cited]))
+    return POOL
+
+
+def record_some(txn: Transaction, sent: Sent, *_: object, fail: bool = False) -> None:
+    with suppress(KeyError), txn.part():
+        txn.add_envelope(sent.envelope, sent.header, sent.fingerprint)
+        txn.matters.add_move(sent.ref, State.ASKED, sent.ref)
+        if fail:
+            raise KeyError
+
+
+def without_numbers(clocks: list[ClockRow]) -> list[ClockRow]:
+    return [replace(clock, seq=0) for clock in clocks]
+
+
+REFERRALS = (ids.KIND_REVIEW_REFERRAL,)
+NEW: dict[str, Callable[..., object]] = {"record": record_some, "fail": partial(record_some, fail=True)}
+OLD: dict[str, Callable[[Transaction, Sent, Ref, measures.ClockRule.ValueType], object]] = {
+    "grant": lambda txn, sent, by, _: txn.matters.add_move(sent.ref, State.GRANTED, by),
+    "refuse": lambda txn, sent, by, _: txn.matters.add_move(sent.ref, State.REFUSED, by),
+    "start": lambda txn, sent, by, rule: txn.matters.start_clock(sent.ref, rule, T0, T0 + rule, T0 + rule, by),
+    "start in time": lambda txn, sent, by, rule: txn.matters.start_clock(sent.ref, rule, T0, T0 * 2, T0 * 2, by),
+    "end": lambda txn, sent, by, rule: txn.matters.end_clocks(sent.ref, (rule,), Stage.MET, by),
+    "pause": lambda txn, sent, by, _: txn.matters.pause_clocks(sent.ref, RULES, by),
+    "resume": lambda txn, sent, by, _: txn.matters.resume_clocks(sent.ref, RULES, by),
+    "undo clocks": lambda txn, _, by, __: txn.matters.undo_clocks(by),
+    "undo moves": lambda txn, _, by, __: txn.matters.undo_moves(by),
+    "chain": lambda txn, sent, *_: txn.matters.chain(sent.ref),
+    "state": lambda txn, sent, *_: txn.matters.state(sent.ref),
+    "moves": lambda txn, sent, *_: txn.matters.moves(sent.ref),
+    "clocks": lambda txn, sent, *_: without_numbers(txn.matters.clocks(sent.ref)),
+    "all clocks": lambda txn, sent, *_: without_numbers(txn.matters.all_clocks(sent.ref)),
+    "over": lambda txn, *_: txn.matters.some_are_over(),
+    "citing": lambda txn, sent, *_: txn.citing(sent.ref, *REFERRALS),
+    "below": lambda txn, sent, *_: txn.below(sent.ref, (REFERRALS, REFERRALS)),
+    "cited": lambda txn, sent, *_: txn.is_cited_by(sent.ref, FOREIGN_CENTRAL),
+    "asking": lambda txn, sent, *_: txn.matters.asking_for((WALLET, OTHER_WALLET), sent.ref),
+    "aimed": lambda txn, sent, *_: txn.matters.aimed_at((OTHER_WALLET,), sent.header.kind),
+}
+PLACE = st.integers(0, 7)
+ONE = st.tuples(st.sampled_from([*NEW, *OLD]), PLACE, PLACE, st.sampled_from(RULES))
+
+
+def one(txn: Transaction, name: str, sent: Sent, other: Sent, rule: measures.ClockRule.ValueType) -> object:
+    """Do or ask one thing, if what it is about is there, or if it is what is not there yet; return the answer."""
+    if name in NEW:
+        return NEW[name](txn, sent) if txn.find(sent.ref) is None else None
+    there = txn.find(sent.ref) is not None and txn.find(other.ref) is not None
+    return OLD[name](txn, sent, other.ref, rule) if there else None
+
+
+# By names: a number that was given to what was undone is left out.
+LEFT = (
+    "SELECT e.id, e.header, c.id FROM envelopes e LEFT JOIN envelopes c ON c.seq = e.cited_seq ORDER BY e.seq",
+    (
+        "SELECT e.id, m.state, m.at_us, c.id, m.clock_rule FROM moves m JOIN envelopes e ON e.seq = m.envelope_seq"
+        " LEFT JOIN envelopes c ON c.seq = m.cause_seq ORDER BY m.seq"
+    ),
+    (
+        "SELECT e.id, k.rule, k.started_at_us, k.due_at_us, k.next_at_us, k.paused_at_us, k.stage, k.ended_at_us, c.id,"
+        " k.change FROM clocks k JOIN envelopes e ON e.seq = k.envelope_seq LEFT JOIN envelopes c ON c.seq = k.by_seq"
+        " ORDER BY e.seq, k.seq"
+    ),
+    "SELECT t.token, e.id FROM targets t JOIN envelopes e ON e.seq = t.envelope_seq ORDER BY 1, 2",
+)
+
+
+@given(st.integers(0, 8), st.lists(ONE, min_size=5, max_size=40))
+@settings(max_examples=300)
+def test_many_in_one_transaction_see_and_leave_what_they_would_one_by_one(
+    before: int, operations: list[tuple[str, int, int, measures.ClockRule.ValueType]]
+) -> None:
+    def run(*, together: bool) -> tuple[list[object], list[list[Any]]]:
+        with closing(sqlite.connect(":memory:", isolation_level=None, factory=SqliteConnection)) as sql:
+            schema.metadata.create_all(create_engine("sqlite://", creator=lambda: sql, module=sqlite))
+            with world.transaction(sql) as txn:
+                for sent in pool()[:before]:
+                    record_some(txn, sent)
+            answers: list[object] = []
+            steps = [(name, pool()[sent], pool()[other], rule) for name, sent, other, rule in operations]
+            for some in [steps] if together else [[step] for step in steps]:
+                with world.transaction(sql) as txn:
+                    answers += [one(txn, *step) for step in some]
+            return answers, [sql.execute(query).fetchall() for query in LEFT]
+
+    assert run(together=True) == run(together=False)
+
+
+def test_what_is_recorded_below_an_envelope_is_seen_from_it_at_once(sql: Any) -> None:
+    first, other, second, beside, below = pool()[:5]
+    with world.transaction(sql) as txn:
+        for sent in (first, other, second):
+            record_some(txn, sent)
+    with world.transaction(sql) as txn:
+        assert txn.citing(first.ref, *REFERRALS) == [second.header]
+        record_some(txn, beside)
+        assert txn.citing(first.ref, *REFERRALS) == [second.header, beside.header]
+        assert not txn.is_cited_by(other.ref, FOREIGN_CENTRAL)
+        record_some(txn, below)
+        assert txn.is_cited_by(other.ref, FOREIGN_CENTRAL)
+        deep = pool()[6]
+        record_some(txn, deep)
+        assert txn.below(other.ref, (REFERRALS, REFERRALS)) == [deep.header]
