@@ -249,12 +249,16 @@ class PostgresStore:
 
     def _connect(self) -> psycopg.Connection[Any]:
         raw: psycopg.Connection[Any] = psycopg.connect(**self._parameters)
-        raw.prepare_threshold = 0
-        raw.prepared_max = _PREPARED
-        raw.adapters.register_dumper(int, _Integer)
-        previous, raw.autocommit = raw.autocommit, True
-        raw.execute(_SESSION, prepare=False)
-        raw.autocommit = previous
+        try:
+            raw.prepare_threshold = 0
+            raw.prepared_max = _PREPARED
+            raw.adapters.register_dumper(int, _Integer)
+            raw.autocommit = True
+            raw.execute(_SESSION, prepare=False)
+            raw.autocommit = False
+        except psycopg.Error:
+            raw.close()
+            raise
         return raw
 
 

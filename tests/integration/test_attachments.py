@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pysqlite3.dbapi2 as sqlite
 import pytest
 from google.protobuf import json_format
 from rogatory.v1 import attachments_pb2 as wire
@@ -44,11 +43,7 @@ def files_of(received: Received) -> list[parties.Attachment]:
 
 
 def rows(fed: Federation, code: str, sql: str) -> list[tuple[object, ...]]:
-    connection = sqlite.connect(f"file:{fed.store(code)}?mode=ro", uri=True)
-    try:
-        return [tuple(row) for row in connection.execute(sql)]
-    finally:
-        connection.close()
+    return stores.rows(fed.store(code), sql)
 
 
 async def told(who: Participant, milestone: pb.Milestone.ValueType, about: pb.SignedEnvelope) -> pb.Statement:

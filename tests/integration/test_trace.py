@@ -238,8 +238,8 @@ def forge(fed: Federation, made: pb.SignedEnvelope) -> None:
         (receipt,) = issue([said], Address.of_node("de"), SigningKey.generate())
         assert signed
         connection.execute(
-            "INSERT INTO receipts (sender, id, milestone, issuer, recipient, at_us, digest, statement, signature)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO receipts (seq, sender, id, milestone, issuer, recipient, at_us, digest, statement, signature)"
+            " SELECT max(seq) + 1, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM receipts",
             (
                 said.envelope.sender,
                 said.envelope.id,
