@@ -17,7 +17,7 @@ import click
 
 from gateway import config, material
 from gateway.cli import workers
-from gateway.clock import Clock, system_clock
+from gateway.clock import Clock, Elapsed, since_boot, system_clock
 from gateway.config import NodeConfig
 from gateway.errors import ErrorCode, Refusal
 from gateway.node import Node
@@ -84,12 +84,13 @@ def _load(path: Path) -> material.NodeMaterial:
 async def serve(
     loaded: material.NodeMaterial,
     clock: Clock = system_clock,
+    elapsed: Elapsed = since_boot,
     *,
     after_restore: bool = False,
     with_parent: bool = False,
 ) -> None:
     """Run a node until SIGTERM or SIGINT, or until its parent is gone, and say when it takes calls."""
-    node = Node(loaded.config, loaded, clock=clock, after_restore=after_restore)
+    node = Node(loaded.config, loaded, clock=clock, elapsed=elapsed, after_restore=after_restore)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     if with_parent:
