@@ -92,15 +92,14 @@ def _batch_signed(plan: Plan) -> Values:
 
 
 def _two_processes(_plan: Plan) -> Values:
-    # To be filled in with the settings that let two processes serve one store: as `_stream`, with both running, and one
-    # load for each.
-    raise NotMeasured("a node is one process: no two may serve one store yet")
+    # To be filled in with `workers = 2` and a load for each: as `_stream`.
+    raise NotMeasured("the load has one connection, which has one of the workers")
 
 
 def _postgresql(_plan: Plan, _series: Series) -> Values:
     # To be filled in with a PostgreSQL started here, and `store` naming it: as `_stream`. `engines_ratio` is the faster
     # of both to the slower, with `accept_stream_rate` of the same round.
-    raise NotMeasured("a node has no other store than SQLite yet")
+    raise NotMeasured("the bench starts no PostgreSQL yet; docs/postgresql.md has figures of the writer alone")
 
 
 def _with_telemetry(plan: Plan) -> Values:

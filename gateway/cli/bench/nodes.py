@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from time import monotonic
 from typing import IO, Any, Final, Self, cast
 
@@ -220,8 +221,8 @@ class Nodes:
         usual = self.config(f"{code}/node")
         if store is None:
             store = self.store(code)
-            for file in store.iterdir():
-                file.unlink()
+            rmtree(store)
+            store.mkdir(mode=0o700)
         text = usual.read_text().replace('store = "store/node.db"', f'store = "{store.resolve() / "node.db"}"')
         settings = usual.with_name("measured.toml")
         settings.write_text(text + _tables(tables))
@@ -238,4 +239,4 @@ def _tables(tables: dict[str, dict[str, Any]]) -> str:
 
 def bytes_on_disk(store: Path) -> int:
     """Return the size of a store, with its write-ahead log."""
-    return sum(file.stat().st_size for file in store.iterdir())
+    return sum(file.stat().st_size for file in store.iterdir() if file.is_file())

@@ -109,8 +109,10 @@ class Stages:
         self._connection.execute("BEGIN IMMEDIATE")
         txn = Transaction(self._connection, to_micros(now), str(Address.of_node(self._here)))
         pending: list[Pending] = []
+        with self._spend("procedure"):
+            txn.expect(ref_of(verified.header) for verified in all_verified)
         for verified in all_verified:
-            with self._spend("procedure"), txn.part():
+            with self._spend("procedure"):
                 if recorded_before(verified.header, verified.fingerprint, txn) is not None:
                     raise RuntimeError("an envelope of the pool comes twice")
                 step = check(verified, txn, directory, self._here, self._policy)
