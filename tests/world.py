@@ -228,7 +228,7 @@ def transaction(connection: Any, now: datetime = NOW, node: str = "ee") -> Itera
 @contextmanager
 def record_of(store: Path, node: str = "ee") -> Iterator[Transaction]:
     """Read a node's store as its writer does, from beside the node."""
-    connection = sqlite.connect(f"file:{store}?mode=ro", uri=True, timeout=10)
+    connection = sqlite.connect(f"file:{store}?mode=ro", uri=True, timeout=10, factory=SqliteConnection)
     try:
         yield Transaction(connection, to_micros(NOW), f"{node}/node")
     finally:

@@ -78,7 +78,7 @@ Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class New:
     """An envelope that was recorded in this transaction."""
 
     seq: int
@@ -86,7 +86,7 @@ class Recorded:
     header: bytes
 
 
-Names = dict[tuple[str, str], Recorded]
+Names = dict[tuple[str, str], New]
 """Those, by sender and id."""
 
 

@@ -25,7 +25,7 @@ from gateway.store.driver import NOT_TAKEN, Connection
 from gateway.store.letting_go import LettingGo
 from gateway.store.matters import MatterRecord
 from gateway.store.registry import RegistryRecord
-from gateway.store.rows import Names, Recorded, Rows
+from gateway.store.rows import Names, New, Rows
 from gateway.store.schema import PENDING_SQL
 
 _LEASED_SQL: Final = "(" + ", ".join(f"'{state.value}'" for state in sorted(lifecycle.LEASED, key=str)) + ")"
@@ -285,7 +285,7 @@ class Transaction:
             proof,
             signed.sealed_payload,
         )
-        self._names[header.sender, header.id] = Recorded(seq, fingerprint, signed.header)
+        self._names[header.sender, header.id] = New(seq, fingerprint, signed.header)
         self.matters.add_targets(seq, header)
         self._log(merkle.leaf_hash(fingerprint), envelope_seq=seq)
         return seq

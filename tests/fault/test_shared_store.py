@@ -191,9 +191,8 @@ async def test_primary_dies_under_load_and_the_standby_is_promoted(tmp_path: Pat
         for code in ("ee", "de"):
             pair.primary.sql(f"CREATE DATABASE {code}")
             settings = nodes.fed.summary.config(f"{code}/node")
-            settings.write_text(
-                re.sub(r'^store = ".*"$', f'store = "{pair.dsn(code)}"', settings.read_text(), flags=re.MULTILINE)
-            )
+            store = re.sub(r'^store = ".*"$', f'store = "{pair.dsn(code)}"', settings.read_text(), flags=re.MULTILINE)
+            settings.write_text(store + stores.DEPOT)
         async with two_of_ee(nodes) as doors:
             load, held = Load(nodes.fed, doors), Held(nodes.fed.actor("de/central-authority"))
             async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:

@@ -79,7 +79,7 @@ def name(
         txn.add_delivery(to, envelope_seq=seq)
         if to.endswith("/node"):
             txn.attachments.hold(seq, to)
-        (delivery,) = sql.execute("SELECT seq FROM deliveries WHERE envelope_seq = ?", (seq,)).fetchone()
+    (delivery,) = sql.execute("SELECT seq FROM deliveries WHERE envelope_seq = ?", (seq,)).fetchone()
     return seq, delivery
 
 
