@@ -65,7 +65,7 @@ from gateway.upkeep import Upkeep, survived
 # Frames are checked against max_frame_bytes by us, with our own error; this only bounds what gRPC reads before that. A
 # node's whole list, which is no frame, has to fit by itself.
 WIRE_ALLOWANCE: Final = 6 << 20
-DRAIN_SECONDS: Final = 5.0
+DRAIN_SECONDS: Final = 10.0
 LEAST_STEP_SECONDS: Final = 5.0  # a busy machine may read two clocks a moment apart
 NEWS_SECONDS: Final = 5.0  # no longer than a drain: a stopping node waits for its threads
 

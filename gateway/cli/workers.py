@@ -54,10 +54,10 @@ class _Worker:
 
     async def stop(self) -> int:
         """Have it drain and end; return its status."""
-        if self._process is None:
+        # One that died before was told of then, and has nothing to drain.
+        if self._process is None or self._process.returncode is not None:
             return 0
-        if self._process.returncode is None:
-            self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(signal.SIGTERM)
         status = await self._process.wait()
         # One that was still starting had nothing to drain.
         return 0 if status == -signal.SIGTERM else status
