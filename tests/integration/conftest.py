@@ -7,7 +7,17 @@ import pytest
 from tests import stores
 
 # They start no node, or one whose store nothing is asked of; or what is shown on the embedded default.
-NO_STORE = {"test_bench", "test_cli_keys", "test_demo", "test_demo_trust", "test_depot", "test_tls", "test_weather"}
+NO_STORE = {
+    "test_bench",
+    "test_certificate_attacks",
+    "test_cli_keys",
+    "test_demo",
+    "test_demo_trust",
+    "test_depot",
+    "test_directory_door",
+    "test_tls",
+    "test_weather",
+}
 # They are about stores in files: how these are copied, rewritten, and broken byte by byte.
 FILES = {"test_backup", "test_fsck"}
 
