@@ -7,7 +7,8 @@ with one line on standard error, or with `--json` one object on standard output.
 """
 
 import importlib
-from typing import Final, NoReturn
+from collections.abc import Mapping
+from typing import ClassVar, Final, NoReturn
 
 import click
 
@@ -44,17 +45,22 @@ COMMANDS: Final = {
 
 
 class LazyGroup(click.Group):
-    """The commands of `COMMANDS`; the one place that turns a `GatewayError` into an exit code."""
+    """Commands, each imported when it is used; the one place that turns a `GatewayError` into an exit code."""
+
+    package: ClassVar[str] = __name__
+    """Whose modules the commands are."""
+    lines: ClassVar[Mapping[str, str]] = COMMANDS
+    """The commands in the order of the help, each with its line there."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         """Return the names, in the order of the help."""
-        return [*COMMANDS]
+        return [*self.lines]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
         """Import the command, or return None if there is no such one."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.lines:
             return None
-        name = f"{__name__}.{cmd_name.replace('-', '_')}"
+        name = f"{self.package}.{cmd_name.replace('-', '_')}"
         try:
             command = importlib.import_module(name).command
         except ModuleNotFoundError as error:
@@ -69,7 +75,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's
         """Write the list of commands without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl([*COMMANDS.items()])
+            formatter.write_dl([*self.lines.items()])
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command."""

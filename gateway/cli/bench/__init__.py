@@ -6,40 +6,27 @@ second is good for this machine and this minute; a ratio to the bare verificatio
 what can be compared.
 """
 
-import importlib
 import signal
 import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import click
 
-from gateway.cli import output
+from gateway.cli import LazyGroup, output
 
 PARTS: Final[Mapping[str, str]] = {
-    "soak": "gateway.cli.bench.soak",
-    "attachment": "gateway.cli.bench.attachment",
+    "soak": "Hold a rate, and show whether memory, backlog and latency stay flat.",
+    "attachment": "Send a large file from one State to another, broken off on the way, and watch memory.",
 }
-"""Sub-commands, each with the module whose `command` it is."""
+"""Sub-commands, each with its line in the help."""
 
 
-class Parts(click.Group):
-    """The sub-commands of `PARTS` that are there; each is imported when it is used and not before."""
+class Parts(LazyGroup):
+    """The sub-commands of `PARTS`."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        """Return the names."""
-        return [name for name, module in PARTS.items() if find_spec(module) is not None]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command, or return None if there is no such one."""
-        if cmd_name not in self.list_commands(ctx):
-            return None
-        command = importlib.import_module(PARTS[cmd_name]).command
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{PARTS[cmd_name]}.command is no click command")
-        return command
+    package, lines = __name__, PARTS
 
 
 @click.group(
