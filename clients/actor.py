@@ -201,7 +201,10 @@ class Informant(Authority):
 
 
 class Referrer(Addressee, Informant):
-    """Whoever puts what is asked from abroad before a court of its own country."""
+    """Whoever is asked from abroad, puts that before a court of its own country, and reports back."""
+
+    hears: ClassVar[Role]
+    """Whose reports it passes on."""
 
     def refer(
         self,
@@ -257,6 +260,35 @@ class Referrer(Addressee, Informant):
         step = row_checks.rows(rules[0])[0]
         placed = Placed(header, rules[0], step, ())
         row_checks.check_countersigned(placed, received.envelope.signatures[1:], directory)
+
+    def report_abroad(
+        self,
+        request: Received,
+        report: orders.ExecutionReport,
+        *,
+        rests_on: Sequence[Received],
+        ground: Ground = ids.GROUND_UNSPECIFIED,
+    ) -> Composed:
+        """Report to whoever asked from abroad what was executed, held or kept.
+
+        Args:
+            request: what it asked.
+            report: what we tell; it may leave out, and never add. What was kept is not handed over.
+            rests_on: the reports of our courts, or exchanges.
+            ground: why not, unless everything was executed.
+
+        Raises:
+            Refusal: EXCEEDS_GRANT, it tells what nobody reported, or goes beyond the request; OUT_OF_ORDER, the ground
+                does not fit the outcome; NOT_PERMITTED, a report is by nobody whom we hear.
+        """
+        for each in rests_on:
+            check_role(self._participant, each.header.sender, self.hears)
+        check_told(report, rests_on)
+        return self._compose(ids.KIND_EXECUTION_REPORT, report, request, ground=ground)
+
+    def confirm_release(self, request: Received, release: followups.Release) -> Composed:
+        """Tell whoever asked from abroad that measures have ended, wholly or in part (2018/1805 Art. 27(3))."""
+        return self._compose(ids.KIND_RELEASE, release, request)
 
 
 def header_of(cites: Cited) -> pb.Header:

@@ -23,16 +23,16 @@ from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway import row_checks, statement
 from gateway.directory import Directory
+from gateway.envelope import ref_of
 from gateway.identity import Address, Role
 from gateway.rules import ACTS_NEXT, FINAL, ClockRule, Effect, Kind, Move, State, Step, Turn, Where
-from gateway.steps import FREEZING, RUNS_OUT, STEPS, TAKING, runs_out
+from gateway.steps import HOLDING, RUNS_OUT, STEPS, runs_out
 
 Key: TypeAlias = tuple[str, str]
 """Sender and id of an envelope."""
 
 NOT_TAKEN: Final = frozenset({pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED, pb.MILESTONE_REJECTED})
 """What an envelope asks for is asked no more if one of these is said of it."""
-_HOLDING: Final = FREEZING | TAKING
 
 
 def key_of(ref: ids.EnvelopeRef | pb.Header) -> Key:
@@ -144,7 +144,7 @@ class Matter:
     @property
     def holds(self) -> bool:
         """Whether it asks that assets be held or taken."""
-        return self.header is not None and not _HOLDING.isdisjoint(self.header.measures)
+        return self.header is not None and not HOLDING.isdisjoint(self.header.measures)
 
     @property
     def due(self) -> Limit | None:
@@ -307,7 +307,7 @@ class Case:
                 about.move(after, paper.key)
             about.history.append(Event(paper.at_us, header, about.state))
         if opens is not None:
-            matter = Matter(envelope_ref(header), header.sender, header.recipients[0], header)
+            matter = Matter(ref_of(header), header.sender, header.recipients[0], header)
             matter.move(opens, paper.key)
             matter.history.append(Event(paper.at_us, header, opens))
             self._matters[paper.key] = about = matter
@@ -319,7 +319,7 @@ class Case:
     def _rows(self, header: pb.Header) -> Sequence[Step]:
         """Return the row of an envelope; several, if what it cites does not lie here."""
         cited = self.papers.get(key_of(header.cites[0])) if header.cites else None
-        where = where_of(header.sender, header.recipients[0])
+        where = row_checks.where_of(header.sender, header.recipients[0])
         sender, recipient = (self._roles(each) for each in (header.sender, header.recipients[0]))
         rows = [
             row
@@ -426,16 +426,6 @@ class Case:
             matter.move(row.to, None)
         matter.limits.pop(rule, None)
         matter.running.discard(rule)
-
-
-def where_of(sender: str, recipient: str) -> Where:
-    """Return whether two participants are of one country."""
-    return Where.HOME if Address.parse(sender).node == Address.parse(recipient).node else Where.ABROAD
-
-
-def envelope_ref(header: pb.Header) -> ids.EnvelopeRef:
-    """Return the name of an envelope, as others cite it."""
-    return ids.EnvelopeRef(sender=header.sender, id=header.id)
 
 
 def _at(paper: Paper) -> int:

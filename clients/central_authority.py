@@ -4,7 +4,6 @@ In: documents, and what came. Out: composed envelopes; see `clients.actor` for w
 and reported it passes on, never more.
 """
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from rogatory.v1 import envelope_pb2 as pb
@@ -13,7 +12,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import notices_pb2 as notices
 from rogatory.v1 import orders_pb2 as orders
 
-from clients.actor import Cited, Ground, Referrer, check_role, check_told, document_of
+from clients.actor import Cited, Referrer, check_role, document_of
 from clients.intake import Received
 from gateway import envelope, row_checks
 from gateway.clock import from_micros
@@ -28,6 +27,7 @@ class CentralAuthority(Referrer):
     """Countersigns for its own country's authors; answers those abroad."""
 
     role: ClassVar[Role] = Role.CENTRAL_AUTHORITY
+    hears: ClassVar[Role] = Role.COURT
 
     def countersign(self, received: Received) -> Composed:
         """Answer a draft with our signature over its request's header.
@@ -93,31 +93,6 @@ class CentralAuthority(Referrer):
         check_role(self._participant, decision.header.sender, Role.COURT)
         return self._compose(ids.KIND_REVIEW_DECISION, document_of(decision, orders.ReviewDecision), request)
 
-    def report_abroad(
-        self,
-        request: Received,
-        report: orders.ExecutionReport,
-        *,
-        rests_on: Sequence[Received],
-        ground: Ground = ids.GROUND_UNSPECIFIED,
-    ) -> Composed:
-        """Report to the authority abroad that asked what was executed.
-
-        Args:
-            request: what it asked.
-            report: what we tell; it may leave out, and never add.
-            rests_on: the reports of our courts.
-            ground: why not, unless everything was executed.
-
-        Raises:
-            Refusal: EXCEEDS_GRANT, it tells what no court reported, or goes beyond the request; OUT_OF_ORDER, the
-                ground does not fit the outcome.
-        """
-        for each in rests_on:
-            check_role(self._participant, each.header.sender, Role.COURT)
-        check_told(report, rests_on)
-        return self._compose(ids.KIND_EXECUTION_REPORT, report, request, ground=ground)
-
     def disclose(self, request: Received, disclosure: orders.Disclosure) -> Composed:
         """Hand over what our court passed on (UNCAC Art. 46(3)(f))."""
         return self._compose(ids.KIND_DISCLOSURE, disclosure, request)
@@ -125,10 +100,6 @@ class CentralAuthority(Referrer):
     def record_custody(self, disclosure: Cited, event: followups.CustodyEvent) -> Composed:
         """Tell what happened to what we disclosed (ISO/IEC 27037)."""
         return self._compose(ids.KIND_CUSTODY_EVENT, event, disclosure)
-
-    def confirm_release(self, request: Received, release: followups.Release) -> Composed:
-        """Tell that measures have ended, wholly or in part (2018/1805 Art. 27(3))."""
-        return self._compose(ids.KIND_RELEASE, release, request)
 
     def ask_limitation(self, request: Received, asked: followups.LimitationRequest) -> Composed:
         """Ask to limit a freeze; silence for six weeks ends our duty (2018/1805 Art. 12(2))."""

@@ -4,7 +4,6 @@ In: documents, and what came. Out: composed envelopes; see `clients.actor` for w
 lapses unless a judge confirms it (Directive (EU) 2024/1260; Budapest Convention Art. 29, 35; (EU) 2023/1543 Art. 11).
 """
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from rogatory.v1 import assistance_pb2 as assistance
@@ -13,7 +12,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import notices_pb2 as notices
 from rogatory.v1 import orders_pb2 as orders
 
-from clients.actor import Cited, Ground, Referrer, Urgency, check_role, check_told
+from clients.actor import Cited, Referrer, Urgency
 from clients.drafting import Author, Drafted
 from clients.intake import Received
 from gateway.envelope import Composed
@@ -25,6 +24,8 @@ class Contact(Referrer, Author):
 
     Where its own country's law wants a central authority's signature under what it asks, it drafts that.
     """
+
+    hears: ClassVar[Role] = Role.EXCHANGE
 
     # Of colleagues abroad.
 
@@ -89,34 +90,9 @@ class Contact(Referrer, Author):
         """Refuse what was asked (Budapest Convention Art. 29(5)); what is granted is ordered instead."""
         return self._compose(ids.KIND_REVIEW_DECISION, decision, request)
 
-    def report_abroad(
-        self,
-        request: Received,
-        report: orders.ExecutionReport,
-        *,
-        rests_on: Sequence[Received],
-        ground: Ground = ids.GROUND_UNSPECIFIED,
-    ) -> Composed:
-        """Report to the colleague that asked what was held or kept.
-
-        Args:
-            request: what it asked.
-            report: what we tell; it may leave out, and never add. What was kept is not handed over.
-            rests_on: the reports of our exchanges.
-            ground: why not, unless everything was executed.
-        """
-        for each in rests_on:
-            check_role(self._participant, each.header.sender, Role.EXCHANGE)
-        check_told(report, rests_on)
-        return self._compose(ids.KIND_EXECUTION_REPORT, report, request, ground=ground)
-
     def confirm(self, request: Received, notice: notices.Notice) -> Composed:
         """Tell the colleague that asked that a judge has confirmed it."""
         return self._compose(ids.KIND_CONFIRMATION, notice, request)
-
-    def confirm_release(self, request: Received, release: followups.Release) -> Composed:
-        """Tell the colleague that asked that measures have ended (2018/1805 Art. 27(3))."""
-        return self._compose(ids.KIND_RELEASE, release, request)
 
     # To exchanges.
 

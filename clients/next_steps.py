@@ -18,9 +18,10 @@ from typing import Final, TypeAlias, TypeVar
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from clients.cases import Case, Key, Matter, Paper, envelope_ref, key_of, where_of
+from clients.cases import Case, Key, Matter, Paper, key_of
 from gateway import row_checks
 from gateway.clock import to_micros
+from gateway.envelope import ref_of
 from gateway.errors import Refusal
 from gateway.formats.grounds import GROUNDS
 from gateway.identity import Address, Role
@@ -144,7 +145,7 @@ class _Search:
             yield Next(
                 step,
                 tuple(to),
-                None if paper is None else envelope_ref(paper.header),
+                None if paper is None else ref_of(paper.header),
                 paper.header.case_id if paper is not None and step.case is not CaseRule.OWN else None,
                 tuple(dict.fromkeys(name for each in to for name in instruments[each])),
                 tuple(allowed),
@@ -201,7 +202,7 @@ class _Search:
 
     def _suits(self, step: Step, recipient: str) -> bool:
         has_role = step.rule.recipient in self.case.directory.roles(recipient)
-        return has_role and where_of(self.case.me, recipient) is step.rule.where
+        return has_role and row_checks.where_of(self.case.me, recipient) is step.rule.where
 
     def _instruments(self, step: Step, paper: Paper | None, recipient: str) -> list[str]:
         if step.rule.where is Where.HOME:
@@ -224,7 +225,7 @@ class _Search:
                     kind=step.rule.kind,
                     sender=self.case.me,
                     recipients=[recipient],
-                    cites=[] if paper is None else [envelope_ref(paper.header)],
+                    cites=[] if paper is None else [ref_of(paper.header)],
                     case_id=self._case_id(step, paper),
                     instrument=instruments[0] if instruments else "",
                     outcome=outcome,
@@ -238,7 +239,7 @@ class _Search:
                 if self._passes(header, step, paper, above, support) or self._passes(
                     _with_nothing(header), step, paper, above, support
                 ):
-                    rests_on = tuple(envelope_ref(each) for each in support)
+                    rests_on = tuple(ref_of(each) for each in support)
                     yield Allowed(outcome, tuple(header.measures), tuple(header.data_classes), rests_on)
                     if not step.same_outcome:
                         break  # on other grounds it may say the same

@@ -91,8 +91,12 @@ class Placed:
 def permitted(header: pb.Header, directory: Directory) -> tuple[Rule, ...]:
     """Return the rules that allow this header's sender, kind and recipient; none if it is not allowed."""
     sender, recipient = header.sender, header.recipients[0]
-    where = Where.HOME if Address.parse(sender).node == Address.parse(recipient).node else Where.ABROAD
-    return _rules(header.kind, directory.roles(sender), directory.roles(recipient), where)
+    return _rules(header.kind, directory.roles(sender), directory.roles(recipient), where_of(sender, recipient))
+
+
+def where_of(sender: str, recipient: str) -> Where:
+    """Return whether two participants are of one country."""
+    return Where.HOME if Address.parse(sender).node == Address.parse(recipient).node else Where.ABROAD
 
 
 @lru_cache(maxsize=_REMEMBERED_QUESTIONS)

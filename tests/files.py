@@ -15,8 +15,9 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import parties_pb2 as parties
 from rogatory.v1.attachments_pb2_grpc import AttachmentsStub
 
-from clients.authority import CentralAuthority, Investigator
+from clients.central_authority import CentralAuthority
 from clients.intake import Received
+from clients.investigator import Investigator
 from clients.participant import Participant
 from gateway import material
 from gateway.errors import ErrorCode, Failure

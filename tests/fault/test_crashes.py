@@ -16,7 +16,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import followups_pb2 as followups
 from rogatory.v1 import identifiers_pb2 as ids
 
-from clients.authority import Investigator
+from clients.investigator import Investigator
 from clients.registrar import Registrar
 from gateway import envelope
 from gateway.clock import system_clock

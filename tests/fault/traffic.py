@@ -15,7 +15,7 @@ from typing import TypeAlias
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from clients.authority import CentralAuthority
+from clients.central_authority import CentralAuthority
 from clients.intake import Faulty, Received
 from clients.participant import Participant, Parts
 from clients.submission import SignedRefusal

@@ -17,7 +17,7 @@ from rogatory.v1.attachments_pb2_grpc import AttachmentsStub
 from rogatory.v1.certificates_pb2 import FreezeRequest
 from rogatory.v1.orders_pb2 import ReviewReferral
 
-from clients.authority import CentralAuthority
+from clients.central_authority import CentralAuthority
 from clients.intake import Received, Told
 from clients.participant import Participant
 from gateway.depot import PART_BYTES

@@ -16,9 +16,11 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 
 from clients import submission, sync
 from clients.auditor import Auditor
-from clients.authority import CentralAuthority, Court, Investigator
+from clients.central_authority import CentralAuthority
+from clients.court import Court
 from clients.exchange import Exchange
 from clients.intake import Faulty, Item, Received, Told
+from clients.investigator import Investigator
 from clients.maildir import Arrival, Folder
 from clients.participant import Participant
 from clients.submission import SignedRefusal

@@ -25,8 +25,9 @@ from rogatory.v1 import identifiers_pb2 as ids
 
 from certs import profiles
 from certs.profiles import Profile
-from clients.authority import CentralAuthority, Investigator
+from clients.central_authority import CentralAuthority
 from clients.intake import Faulty, Received
+from clients.investigator import Investigator
 from clients.participant import Participant
 from clients.registrar import Registrar
 from clients.upkeep import is_due

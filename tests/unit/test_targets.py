@@ -22,8 +22,9 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import notices_pb2 as notices
 from rogatory.v1 import orders_pb2 as orders
 
-from clients.authority import CentralAuthority, Investigator
+from clients.central_authority import CentralAuthority
 from clients.intake import Faulty, Intake, Item, Received
+from clients.investigator import Investigator
 from clients.participant import Participant, Parts
 from gateway import cli, codec, envelope, keys, locked, material, priority, target_keys, targets
 from gateway.cli import target_keys as commands

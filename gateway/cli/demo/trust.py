@@ -20,7 +20,8 @@ from typing import Any, Final
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from clients.authority import CentralAuthority, Investigator
+from clients.central_authority import CentralAuthority
+from clients.investigator import Investigator
 from clients.participant import Participant
 from gateway import material
 from gateway.cli.demo import papers
