@@ -11,12 +11,10 @@ from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
 from rogatory.v1 import envelope_pb2 as pb
-from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
 
 from gateway import deadlines
 from gateway.deadlines import Acts
-from gateway.envelope import ref_of
 from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.rules import FINAL, NO_EFFECT, ClockRule, Effect, Named, Start, State, Step
@@ -83,14 +81,14 @@ class Change(Enum):
 class Moved(NamedTuple):
     """A matter is in that state from now on."""
 
-    matter: ids.EnvelopeRef
+    matter: Named
     state: State
 
 
 class Started(NamedTuple):
     """A time limit begins to run; one of the same rule gives way to it. Times in microseconds."""
 
-    matter: ids.EnvelopeRef
+    matter: Named
     rule: ClockRule
     start_us: int
     due_us: int
@@ -100,7 +98,7 @@ class Started(NamedTuple):
 class Changed(NamedTuple):
     """Time limits end or rest; empty `rules`: all of the matter."""
 
-    matter: ids.EnvelopeRef
+    matter: Named
     rules: frozenset[ClockRule]
     change: Change
 
@@ -148,14 +146,14 @@ def follow(
     clocks: list[Started | Changed] = []
     about = [header] if step.opens is not None else []
     if step.opens is not None:
-        moves.append(Moved(ref_of(header), step.opens))
+        moves.append(Moved(header, step.opens))
     state = then.state
     if matters and state is not None:
         matter, before = matters[0]
         if state is not before:
-            moves.append(Moved(ref_of(matter), state))
+            moves.append(Moved(matter, state))
         if state in FINAL and state is not before and keeps_clocks(matter, here):
-            clocks.append(Changed(ref_of(matter), frozenset(), Change.ENDED))
+            clocks.append(Changed(matter, frozenset(), Change.ENDED))
         # Of a row that opens a matter of its own, the time limits are that one's.
         if step.opens is None and state not in FINAL and not then.late:
             about = [matter]
@@ -203,29 +201,28 @@ class _Clocks:
         """Yield the changes of one matter's time limits."""
         if effect is NO_EFFECT or not keeps_clocks(matter, self.here):
             return
-        ref = ref_of(matter)
         starts = [start for start in effect.starts if self._applies(start, matter)] if effect.starts else ()
         due = {start.rule: self._due_us(start.rule, matter) for start in starts}  # before what it continues is stopped
         if effect.stops and self.header.outcome in effect.stops_on:
-            yield Changed(ref, effect.stops, Change.MET)
+            yield Changed(matter, effect.stops, Change.MET)
         if effect.pauses:
-            yield Changed(ref, effect.pauses, Change.PAUSED)
+            yield Changed(matter, effect.pauses, Change.PAUSED)
         if effect.resumes:
-            yield Changed(ref, effect.resumes, Change.RESUMED)
+            yield Changed(matter, effect.resumes, Change.RESUMED)
         for start in starts:
-            yield self._started(ref, start.rule, due[start.rule])
+            yield self._started(matter, start.rule, due[start.rule])
 
     def inherited(self, matter: pb.Header, above: pb.Header) -> Iterator[Started | Changed]:
         """Yield the lapse of the matter above as this one's: it does not outlive that."""
         if not keeps_clocks(matter, self.here):
             return
-        yield Changed(ref_of(matter), LAPSING, Change.MET)
+        yield Changed(matter, LAPSING, Change.MET)
         for clock in self.register.matters.clocks(above):
             if clock.rule in LAPSING:
                 due_us = clock.due_at_us
                 if self.header.HasField("in_force_until_us"):
                     due_us = min(due_us, self.header.in_force_until_us)
-                yield self._started(ref_of(matter), clock.rule, due_us)
+                yield self._started(matter, clock.rule, due_us)
 
     def _applies(self, start: Start, matter: pb.Header) -> bool:
         return (
@@ -250,6 +247,6 @@ class _Clocks:
             return deadlines.due_us(rule, self.register.now_us, country, until_us=self.header.in_force_until_us)
         return deadlines.due_us(rule, self.register.now_us, country, length=self.policy.length(rule))
 
-    def _started(self, ref: ids.EnvelopeRef, rule: ClockRule, due_us: int) -> Started:
+    def _started(self, matter: Named, rule: ClockRule, due_us: int) -> Started:
         now_us = self.register.now_us
-        return Started(ref, rule, now_us, due_us, next_word_us(rule, now_us, due_us, now_us))
+        return Started(matter, rule, now_us, due_us, next_word_us(rule, now_us, due_us, now_us))

@@ -11,6 +11,7 @@ Pure, no I/O. How to write one: docs/policy.md.
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
 
@@ -45,6 +46,9 @@ COUNTERSIGNERS: Final = frozenset(
 
 _KINDS: Final[Mapping[str, Kind]] = MappingProxyType({word(kind): kind for kind in ids.Kind.values() if kind})
 _OPENING: Final = frozenset(step.rule for step in STEPS if step.opens is not None)
+_DECIDING: Final = frozenset(
+    rule for rule in RULES if rule.kind == ids.KIND_REVIEW_DECISION and rule.sender is Role.COURT
+)
 _GIVERS: Final = frozenset(rule.sender for rule in RULES if rule.kind == ids.KIND_PROVISIONAL_ORDER)
 _COUNTERSIGNED: Final[Mapping[Rule, Role]] = MappingProxyType(
     {
@@ -62,6 +66,7 @@ _COUNTERSIGNABLE: Final = frozenset(
     if step.countersigned_by is not None or (step.opens is not None and (step.asks or step.rule.where is Where.ABROAD))
 )
 _NOT_TESTED: Final = frozenset({ids.DUAL_CRIMINALITY_NOT_REQUIRED, ids.DUAL_CRIMINALITY_WAIVED})
+_NOBODY: Final[Mapping[Role, str]] = MappingProxyType({})
 _HOURS: Final = MappingProxyType({Unit.HOURS: 1, Unit.DAYS: 24})
 
 
@@ -320,14 +325,16 @@ class Policy(_Table):
             rule: by which the table allows it.
             here: code of this node.
         """
+        if rule not in self._restricted:
+            return None
         return next(self._restrictions(header, rule, here), None)
 
-    def countersigners(self, rule: Rule) -> dict[Role, str]:
+    def countersigners(self, rule: Rule) -> Mapping[Role, str]:
         """Return whose countersignatures our country wants besides the table's, under what its participants send.
 
         Each with the law that wants it, in the country's own words.
         """
-        return {each.by: each.law for each in self.countersign if each.kind == rule.kind and _adds(each.by, rule)}
+        return self._countersigners.get(rule, _NOBODY)
 
     def length(self, rule: ClockRule) -> Length | None:
         """Return a shorter length of a time limit; None: the table's."""
@@ -337,17 +344,28 @@ class Policy(_Table):
             return Length(self.ordinary_decision.days, Unit.DAYS)
         return None
 
+    # Nearly all that comes is nothing that a country restricts.
+
+    @cached_property
+    def _restricted(self) -> frozenset[Rule]:
+        opens = _OPENING if self.refuse or self.provisional is not None or self.exchange else frozenset()
+        return opens | (_DECIDING if self.dual_criminality is not None else frozenset())
+
+    @cached_property
+    def _countersigners(self) -> Mapping[Rule, Mapping[Role, str]]:
+        more: dict[Rule, dict[Role, str]] = {}
+        for each in self.countersign:
+            for rule in RULES:
+                if each.kind == rule.kind and _adds(each.by, rule):
+                    more.setdefault(rule, {})[each.by] = each.law
+        return more
+
     def _restrictions(self, header: pb.Header, rule: Rule, here: str) -> Iterator[Restriction]:
         if rule in _OPENING:
             yield from self._shut_out(header, rule, here)
         dual = self.dual_criminality
         # The court's own decision alone: the notice of one that it took before must still go abroad.
-        if (
-            dual is not None
-            and rule.kind == ids.KIND_REVIEW_DECISION
-            and rule.sender is Role.COURT
-            and header.dual_criminality in _NOT_TESTED
-        ):
+        if dual is not None and rule in _DECIDING and header.dual_criminality in _NOT_TESTED:
             detail = "no court here may leave dual criminality untested"
             yield Restriction(dual.law, detail, "dual_criminality")
 

@@ -11,11 +11,13 @@ run the table: the sender's node sees the whole chain, the recipient's node sees
 border, and each checks what it sees.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from functools import cache
 from itertools import islice
-from typing import Final, Protocol
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
@@ -24,7 +26,7 @@ from gateway import effects, row_checks
 from gateway.directory import Directory
 from gateway.effects import Effects, Then, follow, is_over, keeps_clocks
 from gateway.errors import ErrorCode, Refusal
-from gateway.identity import Address
+from gateway.identity import Address, Role
 from gateway.policy import Policy
 from gateway.row_checks import Placed
 from gateway.rules import ENDING, FINAL, GRANTS, Kind, Named, State, Step, Where, word
@@ -74,6 +76,7 @@ _MOST_LINKS: Final = MAX_CHAIN - 1
 """From an envelope up to the first; the longest way of the table has eight, unless somebody forwards in a circle."""
 
 _LONGEST: Final = 8
+_NOBODY: Final[Mapping[Role, str]] = MappingProxyType({})
 _DIGITS: Final = 60
 """Of sums: the longest amount of the contract has 48."""
 _ENDED: Final = FINAL | ENDING
@@ -85,24 +88,25 @@ _DECISIONS: Final = frozenset({ids.KIND_REVIEW_DECISION})
 _RUNNING_OUT: Final = frozenset((kind, state) for row in RUNS_OUT for kind in row.kinds for state in row.at)
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+# Named tuples, as in effects.py: they are made for every envelope.
+
+
+class Mark(NamedTuple):
     """A milestone that a step sets on an envelope before it."""
 
     header: pb.Header
     milestone: pb.Milestone.ValueType
 
 
-@dataclass(frozen=True, slots=True)
-class LawfulStep:
+class LawfulStep(NamedTuple):
     """A verified envelope that may be recorded now, and what follows from it. Made by `check` alone."""
 
     verified: VerifiedEnvelope
     marks: tuple[Mark, ...] = ()
-    effects: Effects = field(default=Effects())
+    effects: Effects = Effects()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Case(Placed):
     """A header in its row, at this node.
 
@@ -145,20 +149,58 @@ def check(
     """
     case = _case(verified, register, here)  # (1)
     header, step = case.header, case.step
-    also = policy.countersigners(case.rule) if case.from_here else {}
-    row_checks.check_countersigned(case, islice(verified.envelope.signatures, 1, None), directory, also)  # (2)
+    also = policy.countersigners(case.rule) if case.from_here else _NOBODY
+    if also or step.countersigned_by is not None:
+        row_checks.check_countersigned(case, islice(verified.envelope.signatures, 1, None), directory, also)  # (2)
     _check_policy(case, policy)
     row_checks.check(case, directory)  # (3) to (5)
     _check_size(verified.envelope, step)
     then = _check_state(case)  # (6)
-    _check_target(case)
     row_checks.check_within_cited(case)  # (7)
-    if case.from_here:  # (8)
-        _check_rests_on(case)
-        _check_all_ended(case)
-        _check_total(case)
-    marks = _marks(case) if case.from_here else ()
-    return LawfulStep(verified, marks, follow(header, step, case.matters, then, register, here, policy))
+    if not case.from_here:
+        return LawfulStep(verified, (), follow(header, step, case.matters, then, register, here, policy))
+    for asked in _asked(step).of_ours:  # (8)
+        asked(case)
+    return LawfulStep(verified, _marks(case), follow(header, step, case.matters, then, register, here, policy))
+
+
+_Check: TypeAlias = Callable[[_Case], None]
+
+
+class _Asked(NamedTuple):
+    """What a row asks of where matters stand, and of what is recorded below them; most ask for little of it.
+
+    Args:
+        of_state: of any step that does not come too late.
+        of_ours: at the node of its sender.
+    """
+
+    of_state: tuple[_Check, ...]
+    of_ours: tuple[_Check, ...]
+
+
+@cache
+def _asked(step: Step) -> _Asked:
+    return _Asked(
+        of_state=_wanted(
+            (step.never_below, _check_never_below),
+            (step.inherits, _check_inherits),
+            (step.undisputed, _check_undisputed),
+            (step.needs_live, _check_live),
+            (step.once, _check_once),
+            (step.not_after_refusal, _check_not_refused),
+            (step.needs_open is not None, _check_open),
+        ),
+        of_ours=_wanted(
+            (step.rests_on, _check_rests_on),
+            (step.all_ended_on, _check_all_ended),
+            (step.rule.kind == ids.KIND_CONFISCATION_REQUEST, _check_total),
+        ),
+    )
+
+
+def _wanted(*checks: tuple[object, _Check]) -> tuple[_Check, ...]:
+    return tuple(check for wanted, check in checks if wanted)
 
 
 def _case(verified: VerifiedEnvelope, register: Register, here: str) -> _Case:
@@ -198,6 +240,8 @@ def _check_size(envelope: pb.SignedEnvelope, step: Step) -> None:
 def _check_state(case: _Case) -> Then:
     """Rule 6. Return what becomes of the matter that it is about."""
     header, step = case.header, case.step
+    if step.once_a_target:
+        _check_target(case)
     if not step.moves:
         return Then()
     if not case.matters:
@@ -207,20 +251,14 @@ def _check_state(case: _Case) -> Then:
     then = step.then(state, header.outcome, header.ground, holds=holds)
     if then is None or _has_run_out(case, about, state):
         return _late(case, about, state, holds=holds)
-    _check_above(case)
-    _check_live(case)
-    _check_answers(case)
-    if step.needs_open is not None and keeps_clocks(about, case.here):
-        running = case.register.matters.clocks(about)
-        now_us = case.register.now_us
-        if not any(clock.rule == step.needs_open and not is_over(clock, now_us) for clock in running):
-            raise case.out_of_order("its time limit has run out, or never ran", "created_at_us")
+    for asked in _asked(step).of_state:
+        asked(case)
     lifts = step.lifts and state is State.SUSPENDED and then is not State.UNBOUND
     return Then(state if lifts and not _was_the_last_claim(case) else then)
 
 
 def _check_target(case: _Case) -> None:
-    if not case.step.once_a_target or not case.header.target_tokens:
+    if not case.header.target_tokens:
         return
     home = Address.parse(case.header.sender).node
     for before, state in case.register.matters.aimed_at(case.header.target_tokens, case.header.kind):
@@ -239,23 +277,25 @@ def _late(case: _Case, about: pb.Header, state: State, *, holds: bool) -> Then:
     raise case.out_of_order(f"the {word(about.kind)} is {state.value}: {case.rule} cannot follow now", "cites[0]")
 
 
-def _check_above(case: _Case) -> None:
+def _check_never_below(case: _Case) -> None:
     for above in case.above:
         if above.kind in case.step.never_below:
             raise case.out_of_order(f"it rests on a {word(above.kind)}", "cites[0]")
-    if case.step.inherits:
-        over, _ = case.matters[0 if case.step.opens is not None else 1]
-        if not any(clock.rule in LAPSING for clock in case.register.matters.clocks(over)):
-            raise case.out_of_order(f"the {word(over.kind)} above it has no limit to end with", "cites[0]")
+
+
+def _check_inherits(case: _Case) -> None:
+    over, _ = case.matters[0 if case.step.opens is not None else 1]
+    if not any(clock.rule in LAPSING for clock in case.register.matters.clocks(over)):
+        raise case.out_of_order(f"the {word(over.kind)} above it has no limit to end with", "cites[0]")
+
+
+def _check_undisputed(case: _Case) -> None:
+    for matter, standing in case.matters:
+        if standing in _DISPUTED:
+            raise case.out_of_order(f"the {word(matter.kind)} is {standing.value}", "cites[0]")
 
 
 def _check_live(case: _Case) -> None:
-    if case.step.undisputed:
-        for matter, standing in case.matters:
-            if standing in _DISPUTED:
-                raise case.out_of_order(f"the {word(matter.kind)} is {standing.value}", "cites[0]")
-    if not case.step.needs_live:
-        return
     for above, standing in case.matters[1:]:
         if standing in _ENDED or _has_run_out(case, above, standing):
             raise case.out_of_order(f"the {word(above.kind)} above it is {standing.value}", "cites[0]")
@@ -277,14 +317,25 @@ def _has_run_out(case: _Case, matter: pb.Header, state: State) -> bool:
     )
 
 
-def _check_answers(case: _Case) -> None:
-    step, register = case.step, case.register
-    if step.once and register.citing(case.header.cites[0], case.header.kind):
+def _check_once(case: _Case) -> None:
+    if case.register.citing(case.header.cites[0], case.header.kind):
         raise case.out_of_order("it has been answered already", "cites[0]")
-    if step.not_after_refusal:
-        decisions = register.below(case.header.cites[0], (_REFERRALS, _DECISIONS))
-        if any(decision.outcome == ids.OUTCOME_REFUSED for decision in decisions):
-            raise case.out_of_order("a court has refused what it rests on", "cites[0]")
+
+
+def _check_not_refused(case: _Case) -> None:
+    decisions = case.register.below(case.header.cites[0], (_REFERRALS, _DECISIONS))
+    if any(decision.outcome == ids.OUTCOME_REFUSED for decision in decisions):
+        raise case.out_of_order("a court has refused what it rests on", "cites[0]")
+
+
+def _check_open(case: _Case) -> None:
+    about, _ = case.matters[0]
+    if not keeps_clocks(about, case.here):
+        return
+    now_us = case.register.now_us
+    running = case.register.matters.clocks(about)
+    if not any(clock.rule == case.step.needs_open and not is_over(clock, now_us) for clock in running):
+        raise case.out_of_order("its time limit has run out, or never ran", "created_at_us")
 
 
 def _was_the_last_claim(case: _Case) -> bool:
@@ -302,8 +353,6 @@ def _holds_assets(matter: pb.Header) -> bool:
 
 def _check_rests_on(case: _Case) -> None:
     header, step = case.header, case.step
-    if not step.rests_on:
-        return
     base = header.cites[0]
     if step.rests_above and case.cited is not None:
         base = case.cited.cites[0]
@@ -347,8 +396,6 @@ def _orders_below(ref: Named, register: Register) -> Iterator[pb.Header]:
 def _check_total(case: _Case) -> None:
     """2018/1805 Art. 16(2), 18(4): what all States may recover on one order is never more than the order."""
     header = case.header
-    if header.kind != ids.KIND_CONFISCATION_REQUEST:
-        return
     first = case.cited if case.cited is not None and case.cited.kind == header.kind else None
     # Whoever adds to an order names its total, too.
     if not (header.HasField("order_total") or (first is not None and first.HasField("order_total"))):
@@ -383,4 +430,6 @@ def _bound(request: pb.Header, register: Register) -> Decimal:
 
 def _marks(case: _Case) -> tuple[Mark, ...]:
     marks, above = case.step.marks, case.above
+    if not marks:
+        return ()
     return tuple([Mark(above[up - 1], milestone) for up, milestone in marks if up <= len(above)])

@@ -9,13 +9,13 @@ get the very same receipt, other bytes under the same name are a loud conflict.
 from dataclasses import dataclass
 
 from rogatory.v1 import envelope_pb2 as pb
-from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway import manifest
 from gateway.effects import Change, Changed, Effects, Started
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
 from gateway.procedure import LawfulStep
+from gateway.rules import Named
 from gateway.store import Pending, Transaction
 from gateway.store.matters import Stage
 
@@ -55,11 +55,11 @@ def record(step: LawfulStep, txn: Transaction) -> Recorded:
     named = manifest.parse(verified.envelope.attachments)
     if named:
         txn.attachments.name(seq, named, verified.peer.address)
-    apply(step.effects, ref_of(verified.header), txn)
+    apply(step.effects, verified.header, txn)
     return Recorded(seq, verified.header, verified.fingerprint)
 
 
-def apply(effects: Effects, cause: ids.EnvelopeRef, txn: Transaction) -> None:
+def apply(effects: Effects, cause: Named, txn: Transaction) -> None:
     """Write where matters stand now, and which time limits run, because of an envelope."""
     matters = txn.matters
     for move in effects.moves:

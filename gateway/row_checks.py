@@ -10,7 +10,7 @@ with what it remembers of that. So what is refused early is refused with the nod
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
@@ -53,7 +53,7 @@ _DUALLY_CRIMINAL: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would make it in thrice the time, for every envelope
 class Placed:
     """A header, its row, and what it cites.
 
@@ -62,17 +62,25 @@ class Placed:
         rule: by which it may be sent.
         step: its row.
         above: what it cites, what that cites, and so on, as far as it is known here.
+        cited: the first of these; None if it cites nothing, or nothing that is known here.
+        measures: that it names.
+        data_classes: that it names.
     """
 
     header: pb.Header
     rule: Rule
     step: Step
     above: tuple[pb.Header, ...]
+    cited: pb.Header | None = field(init=False)
+    measures: frozenset[Measure] = field(init=False)
+    data_classes: frozenset[DataClass] = field(init=False)
 
-    @property
-    def cited(self) -> pb.Header | None:
-        """What it cites; None if that is nothing, or not known here."""
-        return self.above[0] if self.above else None
+    def __post_init__(self) -> None:
+        """Look up what is asked again and again."""
+        self.cited = self.above[0] if self.above else None
+        # A copy of a repeated field is read in half the time of the field.
+        self.measures = frozenset(self.header.measures[:])
+        self.data_classes = frozenset(self.header.data_classes[:])
 
     @property
     def is_whole(self) -> bool:
@@ -281,18 +289,19 @@ def _check_test(header: pb.Header) -> None:
 
 def _check_outcome(placed: Placed) -> None:
     header, step = placed.header, placed.step
-    if header.outcome not in step.outcomes:
+    outcome, ground = header.outcome, header.ground
+    if outcome not in step.outcomes:
         raise placed.out_of_order("this kind of envelope cannot have that outcome", "outcome")
-    refuses = header.outcome == ids.OUTCOME_REFUSED
-    needs_ground = header.outcome == ids.OUTCOME_POSTPONED or (refuses and not step.ground_optional)
+    refuses = outcome == ids.OUTCOME_REFUSED
+    needs_ground = outcome == ids.OUTCOME_POSTPONED or (refuses and not step.ground_optional)
     # Art. 8(1) may be applied to a part.
-    may_have_ground = needs_ground or refuses or header.outcome == ids.OUTCOME_PARTLY_GRANTED or step.consults
-    if (needs_ground and not header.ground) or (header.ground and not may_have_ground):
+    may_have_ground = needs_ground or refuses or outcome == ids.OUTCOME_PARTLY_GRANTED or step.consults
+    if (needs_ground and not ground) or (ground and not may_have_ground):
         detail = "a ground belongs to what is refused, wholly or in part, or postponed, and that needs one"
         raise placed.out_of_order(detail, "ground")
-    if header.ground and not _ground_fits(placed):
-        raise placed.out_of_order(f"{ids.Ground.Name(header.ground)} is no ground for that", "ground")
-    if header.outcome in _GRANTS_NOTHING and (header.measures or header.data_classes):
+    if ground and not _ground_fits(placed):
+        raise placed.out_of_order(f"{ids.Ground.Name(ground)} is no ground for that", "ground")
+    if outcome in _GRANTS_NOTHING and (placed.measures or placed.data_classes):
         raise Refusal(ErrorCode.EXCEEDS_GRANT, "what is refused or postponed grants nothing", "measures")
 
 
@@ -335,21 +344,16 @@ def _check_scope(placed: Placed) -> None:
     """Measures and classes are such as this kind may name, and some are named where something is asked or granted."""
     header, step, cited = placed.header, placed.step, placed.cited
     classes = step.data_classes
-    if header.urgency == ids.URGENCY_EMERGENCY and step.emergency_classes is not None:
+    if step.emergency_classes is not None and header.urgency == ids.URGENCY_EMERGENCY:
         classes = step.emergency_classes
-    if not _names_only(header, step.measures, classes):
+    if not (placed.measures <= step.measures and placed.data_classes <= classes):
         raise _beyond(placed, step.measures, classes, f"is nothing that {placed.rule} may name")
-    if header.measures or (header.data_classes and not step.needs_measure):
+    if placed.measures or (placed.data_classes and not step.needs_measure):
         return
     asked = cited is not None and bool(cited.measures or cited.data_classes)
     grants = step.grants and asked and header.outcome in _ALLOWING
     if step.needs_measure or step.asks or grants:
         raise placed.out_of_order("it names no measure and no class of data", "measures")
-
-
-def _names_only(header: pb.Header, measures: AbstractSet[Measure], classes: AbstractSet[DataClass]) -> bool:
-    # A copy of a repeated field is read in half the time of the field.
-    return measures >= {*header.measures[:]} and classes >= {*header.data_classes[:]}
 
 
 def _beyond(placed: Placed, measures: AbstractSet[Measure], classes: AbstractSet[DataClass], why: str) -> Refusal:
@@ -393,12 +397,11 @@ def check_within(placed: Placed, allowing: Sequence[pb.Header], what: str) -> No
         Refusal: EXCEEDS_GRANT.
     """
     header = placed.header
-    if not header.measures and not header.data_classes and not header.HasField("amount"):
-        return
-    measures = {measure for allowed in allowing for measure in allowed.measures[:]}
-    data_classes = {data_class for allowed in allowing for data_class in allowed.data_classes[:]}
-    if not _names_only(header, measures, data_classes):
-        raise _beyond(placed, measures, data_classes, f"goes beyond {what}")
+    if placed.measures or placed.data_classes:
+        measures = set[Measure]().union(*[allowed.measures[:] for allowed in allowing])
+        data_classes = set[DataClass]().union(*[allowed.data_classes[:] for allowed in allowing])
+        if not (placed.measures <= measures and placed.data_classes <= data_classes):
+            raise _beyond(placed, measures, data_classes, f"goes beyond {what}")
     if header.HasField("amount"):
         for above in placed.above:
             if above.HasField("amount") and above.kind != ids.KIND_EXECUTION_REPORT:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache, cached_property
-from itertools import chain
+from itertools import chain, product
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
@@ -41,8 +41,7 @@ class Where(Enum):
     __hash__ = object.__hash__  # see Role
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """Who may send what to whom."""
 
     kind: Kind
@@ -186,14 +185,9 @@ class Move:
     grounds: frozenset[Ground] = frozenset()
     holds: bool | None = None
 
-    def fits(self, state: State, outcome: Outcome, ground: Ground, *, holds: bool) -> bool:
-        """Whether this is what follows."""
-        return (
-            state in self.at
-            and outcome in self.on
-            and (not self.grounds or ground in self.grounds)
-            and self.holds in (None, holds)
-        )
+    def fits(self, ground: Ground, *, holds: bool) -> bool:
+        """Whether this is what follows, in its states and on its outcomes."""
+        return (not self.grounds or ground in self.grounds) and (self.holds is None or self.holds is holds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +213,9 @@ class Effect:
 NO_EFFECT: Final = Effect()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Step:
-    """One row: what makes one envelope the lawful next step, and what follows from it."""
+    """One row: what makes one envelope the lawful next step, and what follows from it. Each is one object."""
 
     rule: Rule
     law: str
@@ -272,14 +266,21 @@ class Step:
     marks: tuple[tuple[int, pb.Milestone.ValueType], ...] = ()
 
     @cached_property
+    def _moves(self) -> Mapping[tuple[State, Outcome], tuple[Move, ...]]:
+        """Those that may fit in a state, on an outcome."""
+        pairs = product(State, ANY_OUTCOME)
+        fitting = {(state, on): tuple(m for m in self.moves if state in m.at and on in m.on) for state, on in pairs}
+        return {pair: moves for pair, moves in fitting.items() if moves}
+
+    @cached_property
     def at(self) -> frozenset[State]:
         """The states of the matter in which it is lawful."""
         return frozenset(chain.from_iterable(move.at for move in self.moves))
 
     def then(self, state: State, outcome: Outcome, ground: Ground, *, holds: bool) -> State | None:
         """Return the state that follows, `state` itself if it stays, or None if the step is not lawful then."""
-        for move in self.moves:
-            if move.fits(state, outcome, ground, holds=holds):
+        for move in self._moves.get((state, outcome), ()):
+            if move.fits(ground, holds=holds):
                 return move.to or state
         return None
 

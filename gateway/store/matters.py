@@ -314,9 +314,9 @@ class MatterRecord(MatterView):
 
     def add_move(
         self,
-        ref: ids.EnvelopeRef,
+        ref: Named,
         state: State,
-        cause: ids.EnvelopeRef | None,
+        cause: Named | None,
         rule: ClockRule = measures.CLOCK_RULE_UNSPECIFIED,
     ) -> None:
         """Let a matter stand there from now on.
@@ -351,12 +351,12 @@ class MatterRecord(MatterView):
 
     def start_clock(
         self,
-        ref: ids.EnvelopeRef,
+        ref: Named,
         rule: ClockRule,
         started_at_us: int,
         due_at_us: int,
         next_at_us: int | None,
-        cause: ids.EnvelopeRef | None = None,
+        cause: Named | None = None,
     ) -> None:
         """Let a time limit run; an open one of that rule on that matter is stopped.
 
@@ -379,26 +379,22 @@ class MatterRecord(MatterView):
 
     def end_clocks(
         self,
-        ref: ids.EnvelopeRef,
+        ref: Named,
         rules: Collection[ClockRule] | None,
         stage: str,
-        cause: ids.EnvelopeRef | None = None,
+        cause: Named | None = None,
     ) -> None:
         """End the open time limits of these rules on a matter; None: all of them. `stage` is one of the ended."""
         set_ = "stage = ?, ended_at_us = ?, next_at_us = NULL, paused_at_us = NULL"
         self._change("ended", cause, set_, (stage, self.now_us), ref, rules, OPEN_SQL)
 
-    def pause_clocks(
-        self, ref: ids.EnvelopeRef, rules: Collection[ClockRule], cause: ids.EnvelopeRef | None = None
-    ) -> None:
+    def pause_clocks(self, ref: Named, rules: Collection[ClockRule], cause: Named | None = None) -> None:
         """Let what runs rest. What has run out already cannot, whether it was said yet or not."""
         which = "stage = 'running' AND due_at_us > ?"
         set_ = "stage = 'paused', paused_at_us = ?"
         self._change("paused", cause, set_, (self.now_us,), ref, rules, which, self.now_us)
 
-    def resume_clocks(
-        self, ref: ids.EnvelopeRef, rules: Collection[ClockRule], cause: ids.EnvelopeRef | None = None
-    ) -> None:
+    def resume_clocks(self, ref: Named, rules: Collection[ClockRule], cause: Named | None = None) -> None:
         """Let what rests run again; it is due later by exactly as long as it rested."""
         # A clock that was put back meanwhile must not make it due earlier.
         rested = "CASE WHEN ? > paused_at_us THEN ? - paused_at_us ELSE 0 END"
@@ -462,10 +458,10 @@ class MatterRecord(MatterView):
     def _change(
         self,
         change: str,
-        cause: ids.EnvelopeRef | None,
+        cause: Named | None,
         assignments: str,
         values: tuple[object, ...],
-        ref: ids.EnvelopeRef,
+        ref: Named,
         rules: Collection[ClockRule] | None,
         which: str,
         *more: object,
@@ -479,7 +475,7 @@ class MatterRecord(MatterView):
             (number,),
         )
 
-    def _number_of(self, cause: ids.EnvelopeRef | None) -> int | None:
+    def _number_of(self, cause: Named | None) -> int | None:
         return None if cause is None else self.number(cause)
 
 

@@ -41,7 +41,7 @@ from gateway.policy import Policy
 from gateway.procedure import check
 from gateway.receive import Claimed, receive
 from gateway.record import apply, record
-from gateway.rules import Kind
+from gateway.rules import Kind, Named
 from gateway.store import Transaction, open_store
 from gateway.verify import VerifiedEnvelope, verify
 
@@ -396,7 +396,7 @@ def _clock_of(clock: Started | Changed, number: int) -> Started | Changed:
     return Started(matter, clock.rule, clock.start_us, clock.due_us, clock.next_us)
 
 
-def _of(ref: ids.EnvelopeRef, number: int) -> ids.EnvelopeRef:
+def _of(ref: Named, number: int) -> ids.EnvelopeRef:
     return ids.EnvelopeRef(sender=ref.sender, id=ref.id.replace(_NUMBER, _digits(number)))
 
 
