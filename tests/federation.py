@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import grpc
 from cryptography import x509
 from nacl.signing import SigningKey
 from nacl.utils import random as random_bytes
@@ -143,7 +144,13 @@ class Actor:
     async def waiting(self) -> list[mailbox.Item]:
         """Look at what is there now, and leave it there."""
         call = MailboxStub(self.channel).Collect(timeout=20)
-        await call.write(mailbox.CollectRequest(credit=1024))
+        try:
+            await call.write(mailbox.CollectRequest(credit=1024))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.INTERNAL:
+                raise
+            # The node has ended the call before we wrote, and gRPC tells of the write alone: the next call tells why.
+            return await self.waiting()
         items: list[mailbox.Item] = []
         while True:
             response = await call.read()
