@@ -221,6 +221,15 @@ def test_what_was_taken_back_from_the_court_confirms_nothing(law: Countries) -> 
     assert code is ErrorCode.OUT_OF_ORDER
 
 
+def test_nothing_provisional_is_ordered_where_no_limit_would_end_it(law: Countries) -> None:
+    request, order = held(law)
+    judged(law, request, GRANTED)
+    law.send(ids.KIND_CONFIRMATION, "de/fiu", THEIR_EXCHANGE, cites=order, **CONFIRM)
+    fields: dict[str, Any] = {"case_id": "HOLD-2", "measures": BLOCK}
+    code = refused(law, ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, cites=request, **fields)
+    assert code is ErrorCode.OUT_OF_ORDER
+
+
 def test_one_provisional_freeze_does_not_follow_another_on_the_same_target(law: Countries) -> None:
     target: dict[str, Any] = {"measures": BLOCK, "target_tokens": [bytes([7] * 32)]}
     first = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", **target)
