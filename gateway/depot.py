@@ -4,19 +4,23 @@ In: a place, which the store has invented, and the bytes of its parts. Out: the 
 4 MiB, so that an upload which broke off loses at most one, and memory holds one. A part is written once and never
 changed: whoever writes other bytes in its place is told so. Where a file lies says nothing of who brought it; no word
 from the network is ever part of a path. Fails with STORE what the disk or the service does not do.
+
+What deletes files goes round by round, and shares the folder's lock (flock) with others that do; a backup has it alone,
+so that nothing goes which it is about to copy. A bucket has no such lock.
 """
 
 import asyncio
+import fcntl
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore, S3Store
+from obstore.store import LocalStore, MemoryStore, S3Store
 
 from gateway import private_files
 from gateway.config import S3, NodeConfig
@@ -37,9 +41,14 @@ class Depot:
         folder: the same, if it is a folder of this machine: what is written there has to be brought to the disk.
     """
 
-    def __init__(self, store: LocalStore | S3Store, folder: Path | None = None) -> None:
+    def __init__(self, store: LocalStore | MemoryStore | S3Store, folder: Path | None = None) -> None:
         self._store = store
         self._folder = folder
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Self:
+        """Return what lies in a folder, for whoever only reads; one that is not there holds nothing."""
+        return cls(LocalStore(folder) if folder.is_dir() else MemoryStore(), folder)
 
     async def put(self, place: str, number: int, part: bytes) -> bool:
         """Write a part; it is on the disk when this returns. Return False if another one is there.
@@ -96,6 +105,138 @@ class Depot:
             async for found in obstore.list(self._store, f"{place}/"):
                 await obstore.delete_async(self._store, [each["path"] for each in found])
 
+    @contextmanager
+    def clearing(self) -> Iterator[bool]:
+        """Tell whether files may be deleted now, and let no backup begin meanwhile."""
+        if self._folder is None:
+            yield True
+            return
+        with _store_errors():
+            descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield _shared(descriptor)
+        finally:
+            os.close(descriptor)
+
+    # For backups and fsck, which have no event loop.
+
+    def places(self) -> Iterator[str]:
+        """Yield each place where something lies, in no order.
+
+        Raises:
+            Failure: STORE.
+        """
+        with _store_errors():
+            if self._folder is not None:
+                with suppress(FileNotFoundError), os.scandir(self._folder) as found:
+                    yield from (each.name for each in found)
+                return
+            last = ""
+            for some in obstore.list(self._store):
+                for each in some:
+                    place = each["path"].partition("/")[0]
+                    if place != last:
+                        last = place
+                        yield place
+
+    def sizes(self, place: str) -> dict[int, int]:
+        """Return the number of each part that lies in a place, and its bytes.
+
+        Raises:
+            Failure: STORE.
+        """
+        with _store_errors():
+            names = {
+                each["path"].rpartition("/")[2]: each["size"]
+                for some in obstore.list(self._store, f"{place}/")
+                for each in some
+            }
+        return {int(name): size for name, size in names.items() if name.isdecimal()}
+
+    def holds(self, place: str) -> bool:
+        """Whether anything lies in a place.
+
+        Raises:
+            Failure: STORE.
+        """
+        with _store_errors():
+            if self._folder is None:
+                return bool(self.sizes(place))
+            path = self._folder / place
+            return any(path.iterdir()) if path.is_dir() else path.exists()
+
+    def part(self, place: str, number: int, size: int) -> Iterator[bytes]:
+        """Yield the first so many bytes of a part, in pieces.
+
+        Raises:
+            Failure: STORE; it is missing or shorter.
+        """
+        with _store_errors():
+            got = 0
+            for some in obstore.get(self._store, _path(place, number), options={"range": (0, size)}).stream(
+                PIECE_BYTES
+            ):
+                got += len(some)
+                yield bytes(some)
+        if got != size:
+            raise Failure(ErrorCode.STORE, "a part of an attachment is shorter than it was")
+
+
+def parts(size: int) -> Iterator[tuple[int, int]]:
+    """Yield number and bytes of each part of a file."""
+    return ((number, min(PART_BYTES, size - start)) for number, start in enumerate(range(0, size, PART_BYTES)))
+
+
+def part_name(number: int) -> str:
+    """Return the name of a part in its place."""
+    return f"{number:08d}"
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Let nothing be deleted in a folder meanwhile; one that is not there has nothing.
+
+    Raises:
+        Failure: STORE, it cannot be locked.
+    """
+    with _store_errors():
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            descriptor = None
+        if descriptor is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _shared(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # where nobody can lock, no backup has
+    return True
+
+
+def folder_of(config: NodeConfig) -> Path | None:
+    """Return the folder where a node keeps sealed files; None: it has a bucket.
+
+    Raises:
+        Refusal: BAD_CONFIG, nobody says where.
+    """
+    return _folder(config) if config.attachments.s3 is None else None
+
+
+def look_into(config: NodeConfig) -> Depot:
+    """Return where a node keeps sealed files, for whoever only reads; refuses as `open_depot`, and makes nothing."""
+    folder = folder_of(config)
+    return open_depot(config) if folder is None else Depot.of_folder(folder)
+
 
 def open_depot(config: NodeConfig) -> Depot:
     """Return where a node keeps sealed files, as its settings say.
@@ -106,16 +247,20 @@ def open_depot(config: NodeConfig) -> Depot:
     """
     if config.attachments.s3 is not None:
         return Depot(_bucket(config.attachments.s3))
+    folder = _folder(config)
+    with _store_errors():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Depot(LocalStore(folder), folder)
+
+
+def _folder(config: NodeConfig) -> Path:
     folder = config.attachments.folder
     if folder is None and not isinstance(config.store, Path):
         detail = (
             "a store in a database has no folder beside it: name one that every process of the node sees, or a bucket"
         )
         raise Refusal(ErrorCode.BAD_CONFIG, detail, "attachments.folder")
-    folder = folder or config.store_file.with_name(f"{config.store_file.name}.attachments")
-    with _store_errors():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Depot(LocalStore(folder), folder)
+    return folder or config.store_file.with_name(f"{config.store_file.name}.attachments")
 
 
 def _bucket(s3: S3) -> S3Store:
@@ -134,7 +279,7 @@ def _bucket(s3: S3) -> S3Store:
 
 
 def _path(place: str, number: int) -> str:
-    return f"{place}/{number:08d}"
+    return f"{place}/{part_name(number)}"
 
 
 def _sync(path: Path, folder: Path) -> None:

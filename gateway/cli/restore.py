@@ -16,7 +16,7 @@ from gateway.store.fsck import Result
 @click.option("--from", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="A backup.")
 @output.json_option
 def command(config: Path, folder: Path, as_json: bool) -> None:
-    """Put a node's store back where the settings say, once every digest and promise is checked.
+    """Put a node's store and sealed files back where the settings say, once every digest and promise is checked.
 
     Nothing is overwritten. What came after the backup is not in it: read docs/retention.md before the node serves.
     """
@@ -29,4 +29,8 @@ def command(config: Path, folder: Path, as_json: bool) -> None:
         return
     passed = sum(finding.result is Result.PASSED for finding in findings)
     click.echo(f"{settings.store}: as it was at {made.made_at:%Y-%m-%d %H:%M:%S} UTC, {passed} checks passed")
+    if backup.BUCKET in made.not_included:
+        click.echo("its sealed files are in a bucket, where nobody has looked: rogatory fsck --config")
+    for place in made.missing:
+        click.echo(f"was missing before the backup: file {place}", err=True)
     click.echo("what came after is not in it; to serve from it: rogatory serve --after-restore")

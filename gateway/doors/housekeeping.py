@@ -33,8 +33,11 @@ async def collect(writer: Writer, depot: Depot, settings: Attachments) -> None:
         txn.attachments.forget(settings)
         return txn.attachments.to_delete()
 
-    places = await writer.write(forget)
-    for place in places:
-        await depot.discard(place)
-    if places:
-        await writer.write(lambda txn: txn.attachments.deleted(places))
+    with depot.clearing() as may:
+        if not may:
+            return  # a backup copies them; they go in the next round
+        places = await writer.write(forget)
+        for place in places:
+            await depot.discard(place)
+        if places:
+            await writer.write(lambda txn: txn.attachments.deleted(places))

@@ -1,13 +1,16 @@
 """Backups: a node's store as it was at one moment, copied while the node serves; and put back.
 
-In: a node's settings and a folder. Out: a folder with the store, the settings and a manifest of digests, which is
-written last: without it, it is no backup. Keys are not in it; the manifest names the files that must be kept elsewhere.
+In: a node's settings and a folder. Out: a folder with the store, the settings, the sealed files that the store has of
+others, and a manifest of digests, which is written last: without it, it is no backup. Keys are not in it, nor is a
+bucket: the manifest names what must be kept elsewhere.
+Files are copied after the store, so that whatever the copied store names is there; none is deleted meanwhile.
 Refuses with BAD_CONFIG to write where something is, and with BAD_INPUT a backup that is not what its manifest says, or
 breaks a promise (`fsck`). A manifest is not signed: what proves a store are the signatures in it.
 """
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -19,23 +22,31 @@ from typing import Any, Final, Self
 import pysqlite3.dbapi2 as sqlite
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from gateway import private_files
+from gateway import depot, private_files
 from gateway.clock import to_micros
 from gateway.config import NodeConfig
+from gateway.depot import Depot
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.store import fsck, restored
 from gateway.store.connection import open_store
-from gateway.store.fsck import Finding, Result
+from gateway.store.fsck import Check, Finding, Result
 
 MANIFEST: Final = "manifest.json"
 STORE: Final = "store.db"
 SETTINGS: Final = "settings.toml"
+FILES: Final = "attachments"
+"""The folder in a backup; a node's own is laid out likewise."""
+BUCKET: Final = "attachments.s3"
 PAGES_AT_ONCE: Final = 1024
 PIECE_BYTES: Final = 1 << 20
 MAX_MANIFEST_BYTES: Final = 1 << 30
-"""A line of some 150 bytes for each file: millions of attachments."""
+"""A line of some 250 bytes for each file: millions of attachments."""
 _FORMAT: Final = 1
+_FILES_OF: Final = (
+    "SELECT place, digest, CASE whole WHEN 1 THEN size ELSE received END, whole FROM uploads WHERE place > ?"
+    " ORDER BY place LIMIT 256"
+)
 
 Progress = Callable[[int, int], None]
 """Told how much is done, and of how much."""
@@ -47,6 +58,16 @@ class _Entry(BaseModel):
     # From the backup's folder, with slashes.
     name: str = Field(min_length=1, max_length=4096)
     size: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # The folder of its parts.
+    place: str = Field(pattern=r"^[0-9a-f]{64}\.[0-9a-f]{16}$")
+    size: int = Field(ge=0)
+    # Over all its parts.
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
@@ -66,6 +87,11 @@ class Manifest(BaseModel):
     log_size: int = Field(ge=0)
     log_root: str = Field(pattern=r"^[0-9a-f]{64}$")
     files: tuple[_Entry, ...]
+    # What was brought of sealed files.
+    attachments: tuple[_File, ...] = ()
+    # Places of those that the store named, and that were not there, or were other ones: the copied store names them no
+    # more, so that whoever has one may bring it again.
+    missing: tuple[str, ...] = ()
     # What a node needs besides, by setting.
     not_included: dict[str, tuple[str, ...]]
 
@@ -91,28 +117,6 @@ class Manifest(BaseModel):
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """A folder that belongs to the store, e.g. of attachments: nothing in it is ever changed, only added or removed.
-
-    Args:
-        name: of the folder in the backup.
-        path: where the node keeps it.
-    """
-
-    name: str
-    path: Path
-
-
-def trees(settings: NodeConfig) -> tuple[Tree, ...]:  # noqa: ARG001  see below
-    """Return the folders that belong to a node's store.
-
-    None yet. Attachments go here: copied after the store, so that whatever the copied store names is there; what is
-    removed meanwhile is named by nothing that waits.
-    """
-    return ()
-
-
 def make(settings: NodeConfig, settings_file: Path, folder: Path, now: datetime, progress: Progress) -> Manifest:
     """Make a backup, also while the node serves: it is the store at one moment, when copying began.
 
@@ -121,7 +125,7 @@ def make(settings: NodeConfig, settings_file: Path, folder: Path, now: datetime,
         settings_file: where they are.
         folder: is made; must not be there.
         now: the time.
-        progress: told pages of the store, as they are copied.
+        progress: told pages of the store, then bytes of files, as they are copied.
 
     Raises:
         Refusal: BAD_CONFIG, there is no store, or `folder` is there or cannot be made.
@@ -129,20 +133,19 @@ def make(settings: NodeConfig, settings_file: Path, folder: Path, now: datetime,
     """
     if not settings.store_file.is_file():
         raise Refusal(ErrorCode.BAD_CONFIG, f"no store {settings.store_file}", "store")
+    lies_in = depot.folder_of(settings)
     try:
         folder.mkdir(mode=0o700)
-        _copy_store(settings.store_file, folder / STORE, progress)
-        entries = [_entry(folder, STORE)]
+        if lies_in is None:
+            _copy_store(settings.store_file, folder / STORE, progress)
+            copied = _Copied()
+        else:
+            with depot.held(lies_in):
+                _copy_store(settings.store_file, folder / STORE, progress)
+                copied = _copy_files(Depot.of_folder(lies_in), folder, progress)
         _write(folder / SETTINGS, _pieces(settings_file))
-        entries.append(_entry(folder, SETTINGS))
-        for tree in trees(settings):
-            for path in _files(tree.path):
-                name = PurePosixPath(tree.name, *path.relative_to(tree.path).parts)
-                target = folder / name
-                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _write(target, _pieces(path))
-                entries.append(_entry(folder, str(name)))
-        manifest = _manifest(settings, folder, now, entries)
+        entries = [_entry(folder, STORE), _entry(folder, SETTINGS)]
+        manifest = _manifest(settings, folder, now, entries, copied)
         private_files.swap(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
     except FileExistsError as error:
         raise Refusal(ErrorCode.BAD_CONFIG, f"{folder} is there: nothing is overwritten", "out") from error
@@ -175,7 +178,11 @@ def restore(
     manifest = Manifest.read(folder)
     if manifest.node != settings.node:
         raise Refusal(ErrorCode.BAD_CONFIG, f"a backup of node {manifest.node}, not of {settings.node}", "node")
-    _check_free(settings)
+    lies_in = depot.folder_of(settings)
+    if (lies_in is None) != (BUCKET in manifest.not_included):
+        detail = "the backup is of a node that keeps files in a bucket, or the settings are, and the other is not"
+        raise Refusal(ErrorCode.BAD_CONFIG, detail, "attachments")
+    _check_free(settings, lies_in)
     for entry in manifest.files:
         if _entry(folder, entry.name) != entry:
             raise _bad(f"{entry.name} is not the one that was backed up")
@@ -187,18 +194,39 @@ def restore(
             restored.mark(connection, to_micros(manifest.made_at), to_micros(now))
             # One file again, without a log beside it that the new name would lose.
             connection.execute("PRAGMA journal_mode = DELETE")
-        findings = fsck.check(draft, directory, node=manifest.node, progress=progress)
-        broken = [finding for finding in findings if finding.result is Result.FAILED]
-        if broken:
-            told = "; ".join(f"check {each.check.number}, {each.first[0]}" for each in broken)
-            raise _bad(f"what was backed up breaks {len(broken)} promises: {told}")
-        for tree in trees(settings):
-            _put_back(folder, tree, manifest)
-        _sync(draft)
-        # A hard link, not a rename, which would silently replace what has come there meanwhile.
-        os.link(draft, settings.store_file)
+        if lies_in is None:
+            findings = _checked(draft, directory, manifest, None, progress)
+            _publish(draft, settings.store_file)
+        else:
+            with _put_back(folder, lies_in, manifest, progress):
+                findings = _checked(draft, directory, manifest, Depot.of_folder(lies_in), progress)
+                _publish(draft, settings.store_file)
     private_files.sync_folder(settings.store_file.parent)
     return manifest, findings
+
+
+def files_beside(store: Path) -> Depot | None:
+    """Return the sealed files of a backup, by its store; None: it is in none."""
+    return Depot.of_folder(store.parent / FILES) if store.with_name(MANIFEST).is_file() else None
+
+
+def _checked(
+    draft: Path, directory: Directory | None, manifest: Manifest, files: Depot | None, progress: Progress
+) -> list[Finding]:
+    findings = fsck.check(draft, directory, node=manifest.node, depot=files, progress=progress)
+    # What was lost before the backup is no fault of the backup, and no reason to lose the rest.
+    borne = {Check.FILES_NAMED} if manifest.missing else set()
+    broken = [each for each in findings if each.result is Result.FAILED and each.check not in borne]
+    if broken:
+        told = "; ".join(f"check {each.check.number}, {each.first[0]}" for each in broken)
+        raise _bad(f"what was backed up breaks {len(broken)} promises: {told}")
+    return findings
+
+
+def _publish(draft: Path, store: Path) -> None:
+    _sync(draft)
+    # A hard link, not a rename, which would silently replace what has come there meanwhile.
+    os.link(draft, store)
 
 
 def _copy_store(store: Path, target: Path, progress: Progress) -> None:
@@ -220,7 +248,68 @@ def _copy_store(store: Path, target: Path, progress: Progress) -> None:
     _sync(target)
 
 
-def _manifest(settings: NodeConfig, folder: Path, now: datetime, entries: Iterable[_Entry]) -> Manifest:
+@dataclass(frozen=True, slots=True)
+class _Copied:
+    files: tuple[_File, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+def _copy_files(source: Depot, folder: Path, progress: Progress) -> _Copied:
+    """Copy what the copied store has of files; let it forget what is not there, or is not what it says."""
+    files, missing, done = [], [], 0
+    with closing(sqlite.connect(str(folder / STORE), isolation_level=None)) as connection:
+        ((total,),) = connection.execute(
+            "SELECT COALESCE(SUM(CASE whole WHEN 1 THEN size ELSE received END), 0) FROM uploads"
+        ).fetchall()
+        last = ""
+        while rows := connection.execute(_FILES_OF, (last,)).fetchall():
+            for place, digest, size, whole in rows:
+                target = folder / FILES / place
+                try:
+                    found = _copy_file(source, place, size, target)
+                except Failure:
+                    found = ""
+                if found and (not whole or bytes.fromhex(found) == digest):
+                    files.append(_File(place=place, size=size, sha256=found))
+                else:
+                    shutil.rmtree(target, ignore_errors=True)
+                    connection.execute("DELETE FROM uploads WHERE place = ?", (place,))
+                    missing.append(place)
+                done += size
+                progress(done, total)
+            last = rows[-1][0]
+    if missing:
+        _sync(folder / STORE)
+    if files:
+        private_files.sync_folder(folder / FILES)
+    return _Copied(tuple(files), tuple(missing))
+
+
+def _copy_file(source: Depot, place: str, size: int, target: Path) -> str:
+    """Copy a file part by part; return the digest of all.
+
+    Raises:
+        Failure: STORE, it is not there, or is shorter.
+    """
+    digest = sha256()
+
+    def seen(pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            digest.update(piece)
+            yield piece
+
+    # As the node does: an empty file has no part, and no folder.
+    for number, length in depot.parts(size):
+        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(target / depot.part_name(number), seen(source.part(place, number, length)))
+    if size:
+        private_files.sync_folder(target)
+    return digest.hexdigest()
+
+
+def _manifest(
+    settings: NodeConfig, folder: Path, now: datetime, entries: Iterable[_Entry], copied: _Copied
+) -> Manifest:
     with closing(sqlite.connect(f"{(folder / STORE).resolve().as_uri()}?mode=ro", uri=True)) as connection:
         size, root = restored.log_of(connection)
         counts = {name: _count(connection, name) for name in ("envelopes", "receipts")}
@@ -233,6 +322,8 @@ def _manifest(settings: NodeConfig, folder: Path, now: datetime, entries: Iterab
         log_size=size,
         log_root=root.hex(),
         files=tuple(entries),
+        attachments=copied.files,
+        missing=copied.missing,
         not_included=_not_included(settings),
         **counts,
     )
@@ -262,17 +353,20 @@ def _not_included(settings: NodeConfig) -> dict[str, tuple[str, ...]]:
         named["publisher.key"] = (settings.publisher.key,)
         named["publisher.repository"] = (settings.publisher.repository,)
     found = {name: tuple(str(path) for path in paths if path is not None) for name, paths in named.items()}
+    if settings.attachments.s3 is not None:
+        found[BUCKET] = (settings.attachments.s3.url,)
+        found[f"{BUCKET}.secret_key_file"] = (str(settings.attachments.s3.secret_key_file),)
     return {name: paths for name, paths in found.items() if paths}
 
 
-def _check_free(settings: NodeConfig) -> None:
+def _check_free(settings: NodeConfig, files: Path | None) -> None:
     store = settings.store_file
     for path in (store, *(store.with_name(store.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
         if path.exists():
             raise Refusal(ErrorCode.BAD_CONFIG, f"{path} is there: nothing is overwritten, move it away", "store")
-    for tree in trees(settings):
-        if tree.path.exists() and any(tree.path.iterdir()):
-            raise Refusal(ErrorCode.BAD_CONFIG, f"{tree.path} is not empty: nothing is overwritten", tree.name)
+    if files is not None and files.exists() and any(files.iterdir()):
+        detail = f"{files} is not empty: nothing is overwritten, move it away"
+        raise Refusal(ErrorCode.BAD_CONFIG, detail, "attachments.folder")
     if not store.parent.is_dir():
         raise Refusal(ErrorCode.BAD_CONFIG, f"no folder {store.parent} for the store", "store")
 
@@ -290,17 +384,36 @@ def _draft(store: Path) -> Iterator[Path]:
             draft.with_name(draft.name + suffix).unlink(missing_ok=True)
 
 
-def _put_back(folder: Path, tree: Tree, manifest: Manifest) -> None:
-    for entry in manifest.files:
-        name = PurePosixPath(entry.name)
-        if name.parts[0] == tree.name:
-            target = tree.path.joinpath(*name.parts[1:])
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(target, _pieces(folder / name))
+@contextmanager
+def _put_back(folder: Path, target: Path, manifest: Manifest, progress: Progress) -> Iterator[None]:
+    """Have the files of a backup in a node's folder, which is empty; if what comes after fails, nothing stays there.
+
+    Raises:
+        Refusal: BAD_INPUT, a file is not the one that was backed up.
+    """
+    source, was_there = Depot.of_folder(folder / FILES), target.exists()
+    total, done = sum(file.size for file in manifest.attachments), 0
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        for file in manifest.attachments:
+            _check_same(_copy_file(source, file.place, file.size, target / file.place), file)
+            done += file.size
+            progress(done, total)
+        private_files.sync_folder(target)
+        yield
+    except BaseException as error:
+        for file in manifest.attachments:
+            shutil.rmtree(target / file.place, ignore_errors=True)
+        if not was_there:
+            target.rmdir()
+        if isinstance(error, Failure):
+            raise _bad(f"a file cannot be read: {error.detail}") from error
+        raise
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return (Path(parent) / name for parent, _, names in os.walk(folder) for name in sorted(names))
+def _check_same(found: str, file: _File) -> None:
+    if found != file.sha256:
+        raise _bad(f"file {file.place} is not the one that was backed up")
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -10,9 +10,11 @@ from typing import Any
 
 import pysqlite3.dbapi2 as sqlite
 
+from gateway import config
 from gateway.cli.development import init_federation
 from gateway.clock import system_clock
-from gateway.config import Delivery
+from gateway.config import Delivery, NodeConfig
+from gateway.depot import look_into
 from gateway.lifecycle import FINAL
 from gateway.store import fsck
 from tests.fault.node_process import Ahead, Kill, NodeProcess, Pass, Place
@@ -129,7 +131,9 @@ class Nodes:
     def judged(self, code: str, *, all_final: bool = True) -> Verdict:
         """Have the judges look at a node's store: every test of faults ends here."""
         store, directory = self.fed.store(code), self.fed.directory
-        broken = [found for found in fsck.check(store, directory, node=code) if found.result is not fsck.Result.PASSED]
+        settings = config.load(NodeConfig, self.fed.summary.config(f"{code}/node"))
+        findings = fsck.check(store, directory, node=code, depot=look_into(settings), digests=True)
+        broken = [found for found in findings if found.result is not fsck.Result.PASSED]
         assert not broken, broken
         return judge(store, code, directory, all_final=all_final)
 

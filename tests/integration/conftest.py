@@ -19,7 +19,7 @@ NO_STORE = {
     "test_weather",
 }
 # They are about stores in files: how these are copied, rewritten, and broken byte by byte.
-FILES = {"test_backup", "test_fsck"}
+FILES = {"test_backup", "test_backup_files", "test_fsck"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

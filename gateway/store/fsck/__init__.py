@@ -1,9 +1,9 @@
 """The judge of a store: is every promise of the design's section 4 kept by what is on disk?
 
-In: a store, or a connection to one; the directory, if signatures are to be verified too. Out: one finding a check,
-numbered for ever, with the first offending rows. Changes nothing. Refuses with BAD_CONFIG what is no store of this
-version. It goes through the store row by row, in memory that does not grow with it, and sees one moment of it, also
-while a node serves.
+In: a store, or a connection to one; the directory, if signatures are to be verified too; where its sealed files lie, if
+they are to be looked at. Out: one finding a check, numbered for ever, with the first offending rows. Changes nothing.
+Refuses with BAD_CONFIG what is no store of this version. It goes through the store row by row, in memory that does not
+grow with it, and sees one moment of it, also while a node serves. Files are looked at after that: they have no moment.
 
 It shares the words, the table of steps and the hashes with the node, and none of the code that writes. Of promise 6
 (bounded memory) a store can tell nothing.
@@ -14,15 +14,18 @@ from typing import Any
 
 import pysqlite3.dbapi2 as sqlite
 
+from gateway.depot import Depot
 from gateway.directory import Directory
-from gateway.store.fsck import matters, records, registers, ways
-from gateway.store.fsck.books import Books, opened
+from gateway.store.fsck import files, matters, records, registers, ways
+from gateway.store.fsck.books import Books, moment, opened
 from gateway.store.fsck.findings import Check, Finding, Notes, Result
 
 __all__ = ["Check", "Finding", "Result", "check"]
 
 WITH_KEYS = frozenset({Check.SIGNATURES, Check.STATEMENTS_PROVEN, Check.DECISIONS_PROVEN})
 """What takes public keys."""
+WITH_FILES = frozenset({Check.FILES_KEPT, Check.FILES_KNOWN})
+"""What takes a look at the files."""
 
 
 def check(
@@ -30,6 +33,8 @@ def check(
     directory: Directory | None = None,
     *,
     node: str | None = None,
+    depot: Depot | None = None,
+    digests: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Finding]:
     """Check a store.
@@ -38,6 +43,8 @@ def check(
         store: the path of a SQLite file, or a connection that is in no transaction.
         directory: public keys; without it signatures are looked at and not verified.
         node: code of the node whose store it is; None: whose first acceptance it holds.
+        depot: where its sealed files lie; without it nobody looks at them.
+        digests: whether to read all their bytes, too.
         progress: told how many rows are done, and of how many.
 
     Returns:
@@ -45,13 +52,19 @@ def check(
 
     Raises:
         Refusal: BAD_CONFIG, there is no store, or one of another version.
+        Failure: STORE, the files cannot be looked at now.
     """
     notes = Notes(progress)
     if directory is None:
         notes.leave_out(WITH_KEYS)
+    if depot is None:
+        notes.leave_out(WITH_FILES)
     with opened(store) as connection:
         try:
-            _check_all(Books(connection, directory, node), notes)
+            with moment(connection):
+                _check_all(Books(connection, directory, node), notes)
+            if depot is not None:
+                files.check_files(Books(connection, directory, node), depot, notes, digests=digests)
         except sqlite.DatabaseError as error:
             notes.fail(Check.DATABASE, "reading", str(error))
             notes.leave_out(Check)
@@ -73,3 +86,4 @@ def _check_all(books: Books, notes: Notes) -> None:
     matters.check_strays(books, notes)
     registers.check_registry(books, notes)
     registers.check_restorations(books, notes)
+    files.check_named(books, notes)

@@ -43,20 +43,18 @@ _EVENTS: Final = (
 
 @contextmanager
 def opened(store: Any) -> Iterator[Any]:  # noqa: ANN401  pysqlite3 has no types
-    """Yield a connection at one moment of a store; nothing can be changed through one that is opened here.
+    """Yield a connection to a store; nothing can be changed through one that is opened here.
 
     Raises:
         Refusal: BAD_CONFIG.
     """
     if not isinstance(store, str | Path):
-        with _moment(store):
-            yield store
+        yield store
         return
     if isinstance(store, str) and store.startswith(DATABASES):
         with closing(PostgresStore(store)()) as connection:
             _check_version(connection, store)
-            with _moment(connection):
-                yield connection
+            yield connection
         return
     path = Path(store).resolve()
     if not path.is_file():
@@ -68,8 +66,7 @@ def opened(store: Any) -> Iterator[Any]:  # noqa: ANN401  pysqlite3 has no types
         # What is no UTF-8 where text should be is an offence to be told of, not an end of the telling.
         connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
         _check_version(connection, path)
-        with _moment(connection):
-            yield connection
+        yield connection
 
 
 def _check_version(connection: Any, store: Path | str) -> None:  # noqa: ANN401  as above
@@ -86,8 +83,8 @@ def _is_file(connection: Any) -> bool:  # noqa: ANN401  as above
 
 
 @contextmanager
-def _moment(connection: Any) -> Iterator[None]:  # noqa: ANN401  as above
-    """Keep a snapshot (in WAL mode, a transaction sees the moment of its first look)."""
+def moment(connection: Any) -> Iterator[None]:  # noqa: ANN401  as above
+    """Have all questions see one moment (in WAL mode, a transaction sees the moment of its first look)."""
     connection.execute("BEGIN" if _is_file(connection) else _SNAPSHOT)
     try:
         yield

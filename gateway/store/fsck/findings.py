@@ -45,6 +45,9 @@ class Check(Enum):
     REGISTRY = 27, 2, "who was let in was decided on, and has the certificate that was issued"
     DECISIONS_PROVEN = 28, 7, "each word of a registrar verifies with a key of his"
     RESTORATIONS = 29, 1, "the log still begins as the backup did from which it was restored"
+    FILES_NAMED = 30, 4, "a file that an envelope on its way names is here, and whole"
+    FILES_KEPT = 31, 1, "each file lies where the store says, with the bytes that it says"
+    FILES_KNOWN = 32, 0, "nothing lies among the files but what the store knows of"
 
     def __init__(self, number: int, promise: int, says: str) -> None:
         self.number = number
@@ -57,7 +60,7 @@ class Result(Enum):
 
     PASSED = "passed"
     FAILED = "failed"
-    NOT_CHECKED = "not checked"  # for want of public keys, or of a database that can be read
+    NOT_CHECKED = "not checked"  # for want of public keys, of the files, or of a database that can be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +85,8 @@ class Notes:
         self._not_checked: set[Check] = set()
 
     def expect(self, rows: int) -> None:
-        """Say how many rows there are."""
-        self._total = rows
+        """Say how many rows there are still."""
+        self._total += rows
 
     def done(self) -> None:
         """Say that a row is done."""

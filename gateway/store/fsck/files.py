@@ -1,0 +1,77 @@
+"""Sealed files: what waits for one has it, what is said to lie there lies there, and nothing else does.
+
+A node may bring and delete files meanwhile. It notes a place before anything lies there, and forgets a file before it
+deletes its bytes; a place is never used again. So what is missing is looked up once more, and what nobody knows of too.
+"""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any, Final
+
+from gateway.depot import Depot, parts
+from gateway.errors import Failure
+from gateway.store.fsck.books import PAGE, Books, blob
+from gateway.store.fsck.findings import Check, Notes
+
+_UNSAID: Final = """
+    SELECT a.envelope_seq, a.position FROM attachments a JOIN envelopes e ON e.seq = a.envelope_seq
+    WHERE a.ended_at_us IS NULL AND e.payload IS NOT NULL AND NOT EXISTS (
+      SELECT 1 FROM uploads u WHERE u.digest = a.digest AND u.size = a.size AND u.whole = 1)
+    ORDER BY a.envelope_seq, a.position
+"""
+_UPLOADS: Final = (
+    "SELECT place, digest, CASE whole WHEN 1 THEN size ELSE received END, whole FROM uploads WHERE place > ?"
+    " ORDER BY place LIMIT ?"
+)
+_IS_KEPT: Final = "SELECT 1 FROM uploads WHERE place = ?"
+_IS_KNOWN: Final = "SELECT 1 FROM uploads WHERE place = ? UNION ALL SELECT 1 FROM discarded WHERE place = ?"
+
+
+def check_named(books: Books, notes: Notes) -> None:
+    """Check that no envelope waits for a file that is not here."""
+    for seq, position in books.offenders(_UNSAID):
+        notes.fail(Check.FILES_NAMED, f"envelope {seq}", f"its file {position} is not here")
+
+
+def check_files(books: Books, depot: Depot, notes: Notes, *, digests: bool) -> None:
+    """Check what lies among the files against the store, as it is now.
+
+    Raises:
+        Failure: STORE, they cannot be looked at now.
+    """
+    notes.expect(books.count("uploads"))
+    for place, digest, size, whole in _uploads(books):
+        why = _flaw(depot, place, size, blob(digest) if digests and whole else None)
+        if why and books.rows(_IS_KEPT, place):
+            notes.fail(Check.FILES_KEPT, f"file {place}", why)
+        notes.done()
+    for place in depot.places():
+        if not books.rows(_IS_KNOWN, place, place) and depot.holds(place):
+            notes.fail(Check.FILES_KNOWN, f"file {place}", "the store knows of none there")
+
+
+def _uploads(books: Books) -> Iterator[Any]:
+    last = ""
+    while page := books.rows(_UPLOADS, last, PAGE):
+        yield from page
+        last = page[-1][0]
+
+
+def _flaw(depot: Depot, place: str, size: int, digest: bytes | None) -> str:
+    """Return what is wrong with a file; with its digest, its bytes are read."""
+    there = depot.sizes(place)
+    for number, wanted in parts(size):
+        if number not in there:
+            return f"part {number} is missing"
+        if there[number] != wanted:
+            return f"part {number} has {there[number]} bytes, not {wanted}"
+    if digest is None:
+        return ""
+    found = sha256()
+    try:
+        for number, wanted in parts(size):
+            for piece in depot.part(place, number, wanted):
+                found.update(piece)
+    except Failure:
+        return "it cannot be read"
+    return "" if found.digest() == digest else "it has another digest than the one that names it"
