@@ -142,7 +142,7 @@ class Node:
         try:
             now_us = to_micros(self._clock())
             doubted = await asyncio.to_thread(restored.take_up, connect, now_us, told=self._after_restore)
-        except Refusal:
+        except GatewayError:
             engine.dispose()
             raise
         if doubted is not None:

@@ -1,7 +1,7 @@
 """A store that was put back from a backup: what it may have forgotten must not become a lie.
 
 In: a store. Out: the same, marked; or a node that may serve from it. Refuses with BAD_CONFIG to serve from a marked one
-without an explicit word. See docs/retention.md for what is lost, and who has it still.
+without an explicit word; fails with STORE. See docs/retention.md for what is lost, and who has it still.
 
 Since the backup, copies that wait here may have gone out, been collected, have expired. So each of them is in doubt:
 its destination is asked, and until it answers nobody says that it expired (`lifecycle`). And the log that goes on from
@@ -9,13 +9,14 @@ here is not the one that was lost: its first entries are noted with their root, 
 """
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, Final
 
 from gateway import lifecycle, merkle
 from gateway.clock import from_micros
-from gateway.errors import ErrorCode, Refusal
+from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.lifecycle import Event, State
+from gateway.store.driver import TROUBLE
 from gateway.store.schema import PENDING_SQL
 
 _KNOWN_SINCE: Final = "0008"
@@ -64,16 +65,21 @@ def take_up(connect: Callable[[], Any], now_us: int, *, told: bool) -> int | Non
 
     Raises:
         Refusal: BAD_CONFIG, it was restored and nobody said so.
+        Failure: STORE, it cannot be read or written now; then it is as it was.
     """
-    with closing(connect()) as connection:
-        connection.begin()
-        try:
-            doubted = _take_up(connection, now_us, told=told)
-        except BaseException:
-            connection.abandon()
-            raise
-        connection.end(())
-        return doubted
+    try:
+        with closing(connect()) as connection:
+            connection.begin()
+            try:
+                doubted = _take_up(connection, now_us, told=told)
+            except BaseException:
+                with suppress(*TROUBLE):
+                    connection.abandon()
+                raise
+            connection.end(())
+            return doubted
+    except TROUBLE as error:
+        raise Failure(ErrorCode.STORE, f"the store cannot be taken up now: {error}") from error
 
 
 def _take_up(connection: Any, now_us: int, *, told: bool) -> int | None:  # noqa: ANN401  as above
