@@ -5,6 +5,7 @@ before anybody sees them. Refuses receipts of others with BAD_RECEIPT.
 Each milestone is stated by whoever saw it happen, once: a success is never reported as a failure, nor the reverse.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +37,7 @@ MAX_SKEW_US: Final = 300_000_000
 """Another node's clock may be ahead of ours by five minutes."""
 MAX_REPEATS: Final = 64  # decisions and reports on one envelope, of one node
 _NOT_TAKEN: Final = frozenset({pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED, pb.MILESTONE_REJECTED})
+diagnostics = logging.getLogger("gateway.receipt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +219,14 @@ class Scribe:
         statement.check_subject(said, header, fingerprint)
         if Address.parse(said.issuer, allow_node=True).node != peer_node:
             raise Refusal(ErrorCode.BAD_RECEIPT, f"node {peer_node} may not relay what {said.issuer} says", "issuer")
-        _check_credible(said, header, txn)
+        try:
+            _check_credible(said, header, str(Address.of_node(self.here)), txn)
+        except Refusal:
+            # A node that speaks against what is proven here lies, or has lost what it knew: somebody must look.
+            about = {"envelope": said.envelope.id, "issuer": said.issuer}
+            milestone = event_name(said.milestone)
+            diagnostics.warning("a statement contradicts the records", extra={**about, "milestone": milestone})
+            raise
         if _is_news(said, txn) and txn.add_receipt(receipt, said, header.sender):
             name = event_name(said.milestone)
             limit = measures.ClockRule.Name(said.clock_rule) if said.clock_rule else ""
@@ -260,12 +269,14 @@ def _candidate(header: pb.Header, txn: Transaction) -> Candidate:
     )
 
 
-def _check_credible(said: pb.Statement, header: pb.Header, txn: Transaction) -> None:
+def _check_credible(said: pb.Statement, header: pb.Header, me: str, txn: Transaction) -> None:
     """Take no word of another node, or of its participant, that our own records contradict.
 
     Raises:
         Refusal: BAD_RECEIPT: refused after it was accepted; expired before its time; unread, by who has answered;
-            lapsed before it was due; or what is for the recipient alone.
+            lapsed before it was due; what is for the recipient alone; or an end, or an opening, of what we have stated
+            to have expired. We state that only of what never left, or of what that node has signed that it does not
+            hold: so its word is untrue, and the sender has heard the true one.
     """
     match said.milestone:
         case pb.MILESTONE_REFUSED:
@@ -278,6 +289,8 @@ def _check_credible(said: pb.Statement, header: pb.Header, txn: Transaction) -> 
             contradicted = not 0 < said.due_us <= said.at_us
         case milestone:
             contradicted = milestone == pb.MILESTONE_COMPETING
+    if said.milestone in statement.OF_ONE_COPY and pb.MILESTONE_EXPIRED in txn.words(said.envelope, me):
+        contradicted = True
     if contradicted:
         raise Refusal(ErrorCode.BAD_RECEIPT, "what is recorded here contradicts it", "milestone")
 

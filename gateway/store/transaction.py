@@ -254,11 +254,14 @@ class Transaction:
         return pb.Receipt(statement=row[0], signature=pb.Signature.FromString(row[1]))
 
     def words(self, ref: ids.EnvelopeRef, issuer: str) -> list[pb.Milestone.ValueType]:
-        """Return the milestones of an envelope that somebody has stated, oldest first."""
+        """Return the milestones of an envelope that somebody has stated, oldest first; our own, even if just now."""
         rows = self._sql.execute(
             "SELECT milestone FROM receipts WHERE id = ? AND sender = ? AND issuer = ?", (ref.id, ref.sender, issuer)
         )
-        return [row[0] for row in rows]
+        said = [row[0] for row in rows]
+        if issuer == self._issuer:
+            said += [each.statement.milestone for each in self._pending if each.statement.envelope == ref]
+        return said
 
     # What is added.
 

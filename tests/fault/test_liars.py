@@ -3,6 +3,7 @@
 import asyncio
 import os
 import resource
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import relay_pb2 as relay
 
+from gateway.clock import to_micros
 from gateway.doors.relay import MAX_FRAME_RECEIPTS
 from gateway.errors import ErrorCode
-from tests.fault.liar import LIES, WRONG, Lie, hanging_up, huge, lying, truth, wrong_receipts
+from gateway.store import fsck
+from tests.fault.liar import LIES, WRONG, Liar, Lie, hanging_up, huge, lying, truth, wrong_receipts
 from tests.fault.nodes import nodes_of
 from tests.fault.tally import Tally
 from tests.fault.test_crashes import reckoned
 from tests.fault.traffic import traffic_in
-from tests.federation import relay_one, until
+from tests.federation import federation, relay_one, until
+from tests.judge import judge
 
 pytestmark = pytest.mark.fault
 
@@ -121,6 +125,36 @@ async def test_node_that_states_ends_twice_too_early_and_of_what_it_never_had_is
         assert nodes.judged("ee").ends["MILESTONE_DELIVERED"] == len(names)
         tally.sent += len(names)
         tally.acknowledged += len(traffic.acknowledged)
+
+
+async def test_node_that_says_it_delivered_what_has_expired_is_not_believed_and_is_told_of(
+    tmp_path: Path, tally: Tally, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The copy never left, and its sender was told so: whatever de signs about it now is untrue."""
+    async with federation(tmp_path / "fed", start=["ee"]) as fed:
+        actor, liar = fed.actor("ee/prosecutor"), Liar(fed, truth)
+        made = fed.request(expires_at=fed.clock() + timedelta(seconds=1))
+        assert (await actor.submit(made)).milestone == pb.MILESTONE_ACCEPTED
+        (item,) = await actor.collect(1)
+        assert actor.said(item).milestone == pb.MILESTONE_EXPIRED
+        mine: dict[str, Any] = {"recipient": "de/central-authority"}
+        words = [
+            liar.word(made, milestone=pb.MILESTONE_DELIVERED, **mine),
+            liar.word(made, milestone=pb.MILESTONE_EXPIRED, at_us=to_micros(fed.clock()), **mine),
+        ]
+        for frame in (1, 2):
+            answers = await relay_one(fed.node_relay("de", "ee"), relay.RelayRequest(frame=frame, receipts=words))
+            assert [ErrorCode(answer.error.code) for answer in answers] == [ErrorCode.BAD_RECEIPT] * 2
+        tally.faults["lie"] += 2 * len(words)
+        alarms = [record for record in caplog.records if record.name == "gateway.receipt"]
+        assert [(record.levelname, record.__dict__["issuer"]) for record in alarms] == [("WARNING", "de/node")] * 4
+        assert await actor.waiting() == []
+        tally.sent += 1
+        tally.acknowledged += 1
+        findings = fsck.check(fed.store("ee"), fed.directory, node="ee")
+        assert not [found for found in findings if found.result is fsck.Result.FAILED]
+        ends = judge(fed.store("ee"), "ee", fed.directory).ends
+        assert ends == {"MILESTONE_ACCEPTED": 1, "MILESTONE_EXPIRED": 1}
 
 
 async def test_node_that_replays_all_that_was_ever_said_changes_nothing(tmp_path: Path, tally: Tally) -> None:
