@@ -31,12 +31,14 @@ from gateway.clock import since_boot, system_clock
 from gateway.errors import GatewayError
 from gateway.material import check_node
 from gateway.node import Node
+from gateway.store.sqlite import SqliteConnection
 
 START_SECONDS = 30.0
 SETTLING_SECONDS = 0.5
 """For so long a node does not believe a clock that was set; whoever calls meanwhile is told to come again then."""
 
 CLONE_NEWNET = 0x40000000
+_begin = SqliteConnection.begin
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload([__name__])
@@ -65,11 +67,22 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadOnly:
+    """Let your store take no more writes, or take them again, as if its disk had been mounted anew.
+
+    What the engine raises is what it raises on such a disk: a disk on which a file is open for writing cannot be
+    mounted read-only by anybody but the kernel itself.
+    """
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Stop as SIGTERM has you stop."""
 
 
-Order: TypeAlias = Kill | Ahead | Pass | Stop
+Order: TypeAlias = Kill | Ahead | Pass | ReadOnly | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +133,16 @@ class _Obedient:
                 self._ahead = by
             case Pass(by):
                 self._passed += by
+            case ReadOnly(on):
+                _mount(read_only=on)
+
+
+def _mount(*, read_only: bool) -> None:
+    def begin(connection: SqliteConnection) -> None:
+        connection.execute(f"PRAGMA query_only = {int(read_only)}")
+        _begin(connection)
+
+    setattr(SqliteConnection, "begin", begin)  # noqa: B010  a method
 
 
 def run(settings: Path, orders: Connection, place: Place) -> None:
@@ -211,7 +234,7 @@ class NodeProcess:
         assert self.process.pid is not None
         return self.process.pid
 
-    async def obey(self, order: Kill | Ahead | Pass) -> None:
+    async def obey(self, order: Kill | Ahead | Pass | ReadOnly) -> None:
         """Give an order; returns when it is in force, or when the process has died of an earlier one."""
         async with self._turn:
             try:

@@ -1,7 +1,8 @@
-"""The disk of a node is full: it says so to whoever asks, loses nothing, and goes on by itself when there is room.
+"""The disk of a node is full, or read-only: it says so to whoever asks, loses nothing, and goes on by itself later.
 
 Full in two ways. A limit on the size of files works for everybody. A small file system of its own, filled to the last
-byte, fails as disks do; only root may mount one.
+byte, fails as disks do; only root may mount one. Read-only likewise: under a node, by what the engine raises; under a
+writer that has just closed its file, by mounting the file system anew.
 """
 
 import subprocess
@@ -11,11 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import pysqlite3.dbapi2 as sqlite
 import pytest
+from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
 
 from gateway import codec
+from gateway.clock import system_clock
 from gateway.errors import ErrorCode, Failure
+from gateway.store import Transaction, Writer, open_store
+from tests import stores
+from tests.fault.node_process import ReadOnly
 from tests.fault.nodes import Nodes, nodes_of
 from tests.fault.tally import Tally
 from tests.fault.test_crashes import reckoned
@@ -39,29 +46,29 @@ class Disk:
     def folder(self) -> Path:
         return self.nodes.fed.file(self.code).parent
 
-    def fill(self) -> None:
+    async def fill(self) -> None:
         raise NotImplementedError
 
-    def empty(self) -> None:
+    async def empty(self) -> None:
         raise NotImplementedError
 
 
 class Limited(Disk):
     """No file of the node grows beyond what it has."""
 
-    def fill(self) -> None:
+    async def fill(self) -> None:
         # In the middle of what the next transaction adds.
         largest = max(each.stat().st_size for each in self.folder.iterdir())
         self.nodes.running[self.code].limit_files(largest + PAGE_BYTES + 1)
 
-    def empty(self) -> None:
+    async def empty(self) -> None:
         self.nodes.running[self.code].limit_files(-1)
 
 
 class Mounted(Disk):
     """A file system of its own."""
 
-    def fill(self) -> None:
+    async def fill(self) -> None:
         with (self.folder / "ballast").open("ab", buffering=0) as ballast:
             while True:
                 try:
@@ -69,8 +76,23 @@ class Mounted(Disk):
                 except OSError:
                     return
 
-    def empty(self) -> None:
+    async def empty(self) -> None:
         (self.folder / "ballast").unlink()
+
+
+class Protected(Disk):
+    """Nothing is written any more."""
+
+    async def fill(self) -> None:
+        await self.nodes.running[self.code].obey(ReadOnly(on=True))
+
+    async def empty(self) -> None:
+        await self.nodes.running[self.code].obey(ReadOnly(on=False))
+
+
+@contextmanager
+def protected(nodes: Nodes, code: str) -> Iterator[Disk]:
+    yield Protected(nodes, code)
 
 
 @contextmanager
@@ -81,16 +103,22 @@ def limited(nodes: Nodes, code: str) -> Iterator[Disk]:
 @contextmanager
 def mounted(nodes: Nodes, code: str) -> Iterator[Disk]:
     made = Mounted(nodes, code)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "rogatory-faults", str(made.folder)]
+    with file_system(made.folder):
+        yield made
+
+
+@contextmanager
+def file_system(folder: Path) -> Iterator[None]:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "rogatory-faults", str(folder)]
     try:
         subprocess.run(mount, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"no file system can be mounted here, which needs root: {error}")
     try:
-        yield made
+        yield
     finally:
-        # The node still has it open; it goes when that has ended.
-        subprocess.run(["umount", "--lazy", str(made.folder)], check=True)
+        # A node may still have it open; it goes when that has ended.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 Making: TypeAlias = Callable[[Nodes, str], AbstractContextManager[Disk]]
@@ -116,9 +144,9 @@ def is_full(answer: mailbox.Answer) -> bool:
     return True
 
 
-@pytest.mark.parametrize("making", [limited, mounted], ids=["size-of-files", "file-system"])
+@pytest.mark.parametrize("making", [limited, mounted, protected], ids=["size-of-files", "file-system", "read-only"])
 @pytest.mark.parametrize("code", ["ee", "de"])
-async def test_full_disk_is_told_as_a_failure_and_ends_by_itself(
+async def test_disk_that_takes_no_more_is_told_as_a_failure_and_that_ends_by_itself(
     tmp_path: Path, making: Making, code: str, tally: Tally
 ) -> None:
     async with disk(tmp_path / "fed", making, code) as full, traffic_in(full.nodes.fed) as traffic:
@@ -128,8 +156,8 @@ async def test_full_disk_is_told_as_a_failure_and_ends_by_itself(
         await traffic.known()
         failed = "SELECT count(*) FROM events WHERE name = 'delivery.failed'"
         before = nodes.ask(other, failed)[0][0]
-        full.fill()
-        tally.faults["disk full"] += 1
+        await full.fill()
+        tally.faults["disk read-only" if making is protected else "disk full"] += 1
         # For what it could still take it has signed; then it says that it cannot.
         sent = await traffic.request(code, other, "2", 8)
         while not is_full(await nodes.fed.actor(f"{code}/prosecutor").answer(traffic.sent[sent[-1]])):
@@ -137,7 +165,50 @@ async def test_full_disk_is_told_as_a_failure_and_ends_by_itself(
         names = await traffic.request(other, code, "3", 8)
         await traffic.accepted_all(names)
         await until(lambda: nodes.ask(other, failed)[0][0] > before)
-        full.empty()
+        await full.empty()
         await reckoned(nodes, traffic, tally)
         assert traffic.acknowledged >= {*names, *sent}
         assert not nodes.deaths, "it did not live through it"
+
+
+async def test_file_system_that_was_mounted_read_only_is_told_as_a_failure_and_that_ends_by_itself(
+    tmp_path: Path, tally: Tally
+) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with file_system(folder):
+        connect, engine = open_store(folder / "node.db")
+        engine.dispose()
+        writer = Writer(
+            connect,
+            lambda _: [],
+            issuer="ee/node",
+            clock=system_clock,
+            max_waiting=8,
+            on_commit=lambda _: None,
+            watch=lambda _: None,
+        )
+        writer.start()
+
+        def add(txn: Transaction) -> None:
+            txn.add_event(ids.EnvelopeRef(sender="ee/prosecutor", id="1"), "tried")
+
+        def mount(how: str) -> None:
+            subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+
+        def break_off(_: Transaction) -> None:
+            raise sqlite.OperationalError("an error of the disk")
+
+        await writer.write(add)
+        with pytest.raises(Failure):
+            await writer.write(break_off)  # and the file is closed, so that it can be mounted anew
+        mount("ro")
+        tally.faults["disk read-only"] += 1
+        for _ in range(3):
+            with pytest.raises(Failure) as caught:
+                await writer.write(add)
+            assert (caught.value.code, bool(caught.value.retry_after)) == (ErrorCode.STORE, True)
+        mount("rw")
+        await writer.write(add)
+        await writer.close()
+        assert stores.rows(folder / "node.db", "SELECT count(*) FROM events") == [(2,)]
