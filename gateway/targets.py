@@ -29,7 +29,7 @@ from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import orders_pb2 as orders
 
-from gateway import envelope, target_keys
+from gateway import target_keys
 from gateway.clock import from_micros
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import documents, wallets
@@ -102,8 +102,7 @@ def check(header: pb.Header, document: object, keys: Sequence[TargetKey]) -> Non
         Refusal: CONTENT_MISMATCH.
     """
     if isinstance(document, orders.Draft):  # (3)
-        request = envelope.parse_header(document.envelope)
-        check(request, documents.decode(request.kind, document.body), keys)
+        check(*documents.carried(document), keys)
     if header.kind not in CARRIERS:  # (1)
         if header.target_tokens:
             detail = "only a request to freeze or confiscate says what it is aimed at"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli import fsck, output
+from gateway.cli import output
 from gateway.clock import system_clock
 from gateway.config import NodeConfig, load
 from gateway.store import backup
@@ -22,7 +22,7 @@ def command(ctx: click.Context, config: Path, out: Path, as_json: bool) -> None:
     files were missing that the store names; all the rest is in the backup.
     """
     settings = load(NodeConfig, config)
-    with fsck.bar() as tell:
+    with output.bar() as tell:
         made = backup.make(settings, config, out, system_clock(), tell)
     if as_json:
         output.emit_json(made.model_dump(mode="json"))

@@ -5,10 +5,7 @@ for each numbered check, with the first offending rows. Exit code 0 if none fail
 to be checked. It changes nothing; the node may go on serving meanwhile.
 """
 
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -44,7 +41,7 @@ def command(ctx: click.Context, store: Path | None, config: Path | None, digests
     directory = None if settings is None else directory_of(settings)
     node = None if settings is None else settings.node
     depot = _depot_of(store, settings)
-    with bar() as tell:
+    with output.bar() as tell:
         findings = fsck.check(path, directory, node=node, depot=depot, digests=digests, progress=tell)
     if as_json:
         output.emit_json({"store": str(path), "ok": is_clean(findings), "checks": [*map(as_object, findings)]})
@@ -64,18 +61,6 @@ def directory_of(settings: NodeConfig) -> Directory:
     """Return who exists, also by a directory that has expired: what was signed before still verifies."""
     with aside(settings.directory) as source:
         return load_for_verification(source, system_clock()).directory
-
-
-@contextmanager
-def bar() -> Iterator[Callable[[int, int], None]]:
-    """Yield what shows how much is done, and of how much: a bar on a terminal."""
-    with click.progressbar(length=1, file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
-
-        def tell(done: int, total: int) -> None:
-            shown.length = total
-            shown.update(done - shown.pos)
-
-        yield tell
 
 
 def is_clean(findings: list[Finding]) -> bool:

@@ -126,7 +126,7 @@ async def collect(at: Home, wait: float, within: float) -> list[Item]:
 async def _fetch(at: Home, received: Received, folder: Path, within: float) -> list[dict[str, object]]:
     document = received.document
     if isinstance(document, orders.Draft):
-        document = documents.decode(envelope.parse_header(document.envelope).kind, document.body)
+        _, document = documents.carried(document)
     named = [each for each in manifest.attachments_of(document) if each.HasField("sealed")]
     if not named:
         raise Refusal(ErrorCode.NOT_FOUND, "no files travel with this envelope", "fetch")
@@ -249,8 +249,7 @@ def _show_document(received: Received, as_json: bool) -> None:
     shown = home.facts(received.header) | {"signers": signers, "document": document.as_object(received.document)}
     if isinstance(received.document, orders.Draft):
         # What is asked to be countersigned is the request within, which `find` has compared with its header.
-        request = envelope.parse_header(received.document.envelope)
-        asked = documents.decode(request.kind, received.document.body)
+        request, asked = documents.carried(received.document)
         shown["carries"] = home.facts(request) | {"document": document.as_object(asked)}
     if as_json:
         output.emit_json(shown)

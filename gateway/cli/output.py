@@ -128,3 +128,15 @@ def progress() -> Iterator[Callable[[str, str, int, int], None]]:
 def printable(text: str) -> str:
     r"""Return `text` on one line, everything that is not printable escaped, e.g. `\x1b`."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+@contextmanager
+def bar() -> Iterator[Callable[[int, int], None]]:
+    """Yield what shows how much is done, and of how much: a bar on a terminal."""
+    with click.progressbar(length=1, file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
+
+        def tell(done: int, total: int) -> None:
+            shown.length = total
+            shown.update(done - shown.pos)
+
+        yield tell

@@ -22,7 +22,7 @@ def command(config: Path, folder: Path, as_json: bool) -> None:
     """
     settings = load(NodeConfig, config)
     directory = fsck.directory_of(settings)
-    with fsck.bar() as tell:
+    with output.bar() as tell:
         made, findings = backup.restore(settings, folder, directory, system_clock(), tell)
     if as_json:
         output.emit_json({"store": str(settings.store), "made_at": made.made_at.isoformat(), "log_size": made.log_size})

@@ -185,6 +185,16 @@ def decode_for(header: pb.Header, body: bytes) -> Document:
     return document
 
 
+def carried(draft: orders.Draft) -> tuple[pb.Header, Document]:
+    """Return the request that a draft carries: its header, and its document.
+
+    Raises:
+        Refusal: MALFORMED, the header; CONTENT_MISMATCH, as `decode`.
+    """
+    request = envelope.parse_header(draft.envelope)
+    return request, decode(request.kind, draft.body)
+
+
 def check_against_header(header: pb.Header, document: Document) -> None:
     """Check that a header says what its document says.
 

@@ -23,7 +23,7 @@ from gateway import manifest
 from gateway.config import Attachments, Limits
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
-from gateway.lifecycle import FINAL, State
+from gateway.store.schema import PENDING_SQL
 
 HELD_US: Final = 253_402_300_799_000_000
 """The end of the year 9999: a delivery that waits for its attachments has no time of its own."""
@@ -32,7 +32,6 @@ RETRY_SECONDS: Final = 1.0
 NO_ROOM_SECONDS: Final = 60.0
 SWEEP_ROWS: Final = 256
 
-_PENDING: Final = "(" + ", ".join(f"'{state.value}'" for state in State if state not in FINAL) + ")"
 _HANDED_OUT: Final = "('delivering', 'doubtful', 'asking', 'delivered')"
 
 _PARTY: Final = f"""
@@ -58,7 +57,7 @@ _FORGET: Final = f"""
 
 _END: Final = f"""
     UPDATE attachments SET ended_at_us = ? WHERE ended_at_us IS NULL AND NOT EXISTS (
-      SELECT 1 FROM deliveries d WHERE d.envelope_seq = attachments.envelope_seq AND d.state IN {_PENDING})
+      SELECT 1 FROM deliveries d WHERE d.envelope_seq = attachments.envelope_seq AND d.state IN {PENDING_SQL})
 """  # noqa: S608  as above
 
 _RELEASE: Final = """
@@ -231,7 +230,7 @@ class AttachmentRecord:
         spared = "".join(" AND f.digest <> ?" for _ in but)
         row = self._one(
             "SELECT f.digest, f.size FROM freight f JOIN deliveries d ON d.seq = f.delivery_seq"  # noqa: S608  our own text
-            f" WHERE f.destination = ? AND f.carried = 0 AND d.state IN {_PENDING}{spared} ORDER BY {by} LIMIT 1",
+            f" WHERE f.destination = ? AND f.carried = 0 AND d.state IN {PENDING_SQL}{spared} ORDER BY {by} LIMIT 1",
             destination,
             *but,
         )
@@ -244,7 +243,7 @@ class AttachmentRecord:
         """Whether a file must still go to a node: some envelope that needs it there is still on its way."""
         row = self._one(
             "SELECT 1 FROM freight f JOIN deliveries d ON d.seq = f.delivery_seq"  # noqa: S608  our own text
-            f" WHERE f.destination = ? AND f.digest = ? AND f.carried = 0 AND d.state IN {_PENDING} LIMIT 1",
+            f" WHERE f.destination = ? AND f.digest = ? AND f.carried = 0 AND d.state IN {PENDING_SQL} LIMIT 1",
             destination,
             digest,
         )
@@ -255,7 +254,7 @@ class AttachmentRecord:
         rows = self._sql.execute(
             "SELECT e.header FROM freight f JOIN deliveries d ON d.seq = f.delivery_seq"  # noqa: S608  our own text
             " JOIN envelopes e ON e.seq = d.envelope_seq"
-            f" WHERE f.destination = ? AND f.digest = ? AND f.carried = 0 AND d.state IN {_PENDING}"
+            f" WHERE f.destination = ? AND f.digest = ? AND f.carried = 0 AND d.state IN {PENDING_SQL}"
             " ORDER BY f.delivery_seq",
             (destination, digest),
         )

@@ -4,8 +4,9 @@ Both are spoken to in one SQL: `?` for a value, ON CONFLICT, RETURNING, and noth
 they raise differs; TROUBLE and NOT_TAKEN name it.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any, Final, Protocol
 
 import psycopg
@@ -20,6 +21,13 @@ TROUBLE: Final = (sqlite.Error, psycopg.Error)
 """What a database raises."""
 NOT_TAKEN: Final = (sqlite.IntegrityError, psycopg.IntegrityError, psycopg.DataError)
 """Of that, what says that these rows alone were not taken."""
+
+
+@cache
+def insertion(table: str, columns: tuple[str, ...], rows: int = 1) -> str:
+    """Return a statement that adds so many rows."""
+    row = f"({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"  # noqa: S608  our own words
 
 
 class Connection(Protocol):
@@ -54,16 +62,8 @@ class Connection(Protocol):
         """Run one statement; return a cursor."""
         ...
 
-    def executemany(self, text: str, rows: Iterable[Sequence[Any]], /) -> Any:  # noqa: ANN401  as above
-        """Run one statement with each of these rows."""
-        ...
-
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], /) -> None:
         """Add rows to a table, in that order."""
-        ...
-
-    def cursor(self) -> Any:  # noqa: ANN401  as above
-        """Return a cursor."""
         ...
 
     def close(self) -> None:

@@ -11,8 +11,7 @@ the order of commits, and nothing needs to be tried again because two were at it
 
 import asyncio
 import logging
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any, Final, cast
@@ -25,7 +24,7 @@ from sqlalchemy import BigInteger, Engine, Integer, LargeBinary, Text, create_en
 from sqlalchemy.pool import QueuePool
 
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.store.driver import check_program
+from gateway.store.driver import check_program, insertion
 from gateway.store.schema import metadata
 
 OLDEST: Final = 150000
@@ -63,7 +62,6 @@ _PREPARED: Final = 500
 _COPIED: Final = 4
 """So many rows are copied into a table: that takes two round trips and 5 us a row, an INSERT one and 30 us a row."""
 _TYPES: Final = {Text: "text", BigInteger: "int8", Integer: "int4", LargeBinary: "bytea"}
-_NAMED: Final = re.compile(r"(?<!:):([a-z_]+)")
 _FILES: Final = ("passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslcrldir")
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 RECONNECT_SECONDS: Final = 0.5
@@ -75,7 +73,7 @@ class _Integer(Int8BinaryDumper):
 
 
 class PostgresConnection:
-    """A writing connection that takes SQL with `?` and `:name`; see `driver.Connection`."""
+    """A writing connection that takes SQL with `?`; see `driver.Connection`."""
 
     is_file = False
 
@@ -117,29 +115,21 @@ class PostgresConnection:
         """See `driver.Connection`."""
         check_program(self)
 
-    def execute(self, text: str, values: Any = ()) -> psycopg.Cursor[Any]:  # noqa: ANN401  a sequence or a mapping
+    def execute(self, text: str, values: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
         """Run one statement."""
         return self._raw.execute(translated(text), values or None, binary=True)
-
-    def executemany(self, text: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run one statement with each of these rows."""
-        self._raw.cursor(binary=True).executemany(translated(text), rows)
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Add rows to a table, in that order."""
         if len(rows) < _COPIED:
             for row in rows:
-                self.execute(_insertion(table, tuple(columns)), row)
+                self.execute(insertion(table, tuple(columns)), row)
             return
         copied, types = _copy(table, tuple(columns))
         with self._raw.cursor() as cursor, cursor.copy(copied) as copy:
             copy.set_types(types)
             for row in rows:
                 copy.write_row(row)
-
-    def cursor(self) -> "PostgresConnection":
-        """Return what runs statements; here a new cursor costs next to nothing."""
-        return self
 
     def close(self) -> None:
         """Close it."""
@@ -263,11 +253,6 @@ class PostgresStore:
 
 
 @cache
-def _insertion(table: str, columns: tuple[str, ...]) -> str:
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  ours
-
-
-@cache
 def _copy(table: str, columns: tuple[str, ...]) -> tuple[Any, list[str]]:
     """Return the statement that copies rows into a table, and the types of its columns."""
     known = metadata.tables[table].columns
@@ -297,4 +282,4 @@ def _is_local(host: str) -> bool:
 @lru_cache(maxsize=1024)
 def translated(text: str) -> Any:  # noqa: ANN401  psycopg wants literal strings
     """Return SQL with psycopg's placeholders."""
-    return cast("Any", _NAMED.sub(r"%(\1)s", text).replace("?", "%s"))
+    return cast("Any", text.replace("?", "%s"))

@@ -7,15 +7,13 @@ only where a part has written something. A question about some envelopes alone w
 so a frame of many cases is written once, at its end.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
 from gateway.store.driver import Connection
 
-ORDER: Final = ("envelopes", "receipts", "targets", "moves", "clocks", "deliveries", "events", "log_entries")
-"""Tables whose rows wait, those that others refer to first."""
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "envelopes": (
@@ -74,6 +72,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "log_entries": ("position", "leaf_hash", "envelope_seq", "receipt_seq"),
     }
 )
+"""Tables whose rows wait, those that others refer to first."""
 Row = tuple[Any, ...]
 
 
@@ -129,7 +128,7 @@ class Rows:
                 mark.before.setdefault(table, []).extend(self._waiting.get(table, [])[:count])
             mark.waiting = {}
         waiting, self._waiting = self._waiting, {}
-        for table in ORDER:
+        for table in COLUMNS:
             if table in waiting:
                 self._connection.insert(table, COLUMNS[table], waiting[table])
 
@@ -192,15 +191,6 @@ class Rows:
         """Run one statement, once it can see all that was added."""
         self._prepare(text)
         return self._connection.execute(text, values)
-
-    def executemany(self, text: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run one statement with each of these rows, likewise."""
-        self._prepare(text)
-        self._connection.executemany(text, rows)
-
-    def cursor(self) -> "Rows":
-        """Return what runs statements."""
-        return self
 
     def _prepare(self, text: str) -> None:
         reads = text.lstrip().startswith(("SELECT", "WITH"))

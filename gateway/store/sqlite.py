@@ -6,7 +6,6 @@ Refuses with BAD_CONFIG: an SQLite that can corrupt what it keeps, a missing fol
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from sqlalchemy.pool import QueuePool
 
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.store.bells import Bells
-from gateway.store.driver import check_program
+from gateway.store.driver import check_program, insertion
 
 # Below, several connections that write and checkpoint at the same moment can corrupt a WAL (sqlite.org/wal.html,
 # "the WAL-reset bug").
@@ -35,13 +34,6 @@ _AT_ONCE: Final = (64, 16, 4, 1)
 
 
 Stamp = tuple[int, int]
-
-
-@cache
-def insertion(table: str, columns: tuple[str, ...], rows: int) -> str:
-    """Return a statement that adds so many rows."""
-    row = f"({', '.join('?' * len(columns))})"
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"  # noqa: S608  our own words
 
 
 class SqliteConnection(sqlite.Connection):  # type: ignore[misc]  # pysqlite3 has no types

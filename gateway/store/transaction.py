@@ -21,11 +21,11 @@ from gateway.lanes import Lane
 from gateway.lifecycle import Event, State
 from gateway.rules import Named
 from gateway.store.attachments import HELD_US, AttachmentRecord
-from gateway.store.driver import NOT_TAKEN, Connection
+from gateway.store.driver import NOT_TAKEN, Connection, insertion
 from gateway.store.letting_go import LettingGo
 from gateway.store.matters import MatterRecord
 from gateway.store.registry import RegistryRecord
-from gateway.store.rows import Names, New, Rows
+from gateway.store.rows import COLUMNS, Names, New, Rows
 from gateway.store.schema import PENDING_SQL
 
 _LEASED_SQL: Final = "(" + ", ".join(f"'{state.value}'" for state in sorted(lifecycle.LEASED, key=str)) + ")"
@@ -98,10 +98,7 @@ _LANES: Final = f"""
     SELECT e.sender, e.id, min(d.lane) FROM envelopes e JOIN deliveries d ON d.envelope_seq = e.seq
     WHERE e.id IN ({", ".join("?" * _EXPECTED)}) GROUP BY e.sender, e.id
 """  # noqa: S608  ours
-_RECEIPT: Final = """
-    INSERT INTO receipts (seq, sender, id, milestone, issuer, recipient, at_us, digest, statement, signature)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING RETURNING seq
-"""
+_RECEIPT: Final = f"{insertion('receipts', COLUMNS['receipts'])} ON CONFLICT (digest) DO NOTHING RETURNING seq"
 
 
 @cache
@@ -251,7 +248,7 @@ class Transaction:
                 if pending.statement.envelope == ref and pending.statement.milestone == pb.MILESTONE_ACCEPTED:
                     return pending
             raise Failure(ErrorCode.STORE, "a recorded envelope has no receipt")
-        return pb.Receipt(statement=row[0], signature=pb.Signature.FromString(row[1]))
+        return _receipt(*row)
 
     def words(self, ref: ids.EnvelopeRef, issuer: str) -> list[pb.Milestone.ValueType]:
         """Return the milestones of an envelope that somebody has stated, oldest first; our own, even if just now."""
@@ -524,9 +521,10 @@ class Transaction:
         """Sign all gathered statements together, record the receipts, and give all that is new its place in the log."""
         if self._pending:
             receipts = issue([pending.statement for pending in self._pending])
-            for pending, receipt in zip(self._pending, receipts, strict=True):
+            signed = list(zip(self._pending, receipts, strict=True))
+            for pending, receipt in signed:
                 pending.receipt = receipt
-            self._add_own([(pending, receipt) for pending, receipt in zip(self._pending, receipts, strict=True)])
+            self._add_own(signed)
         self._write_log()
         self._rows.write()
 

@@ -40,7 +40,7 @@ def check(
     """Check a store.
 
     Args:
-        store: the path of a SQLite file, or a connection that is in no transaction.
+        store: the path of a SQLite file, the address of a database, or a connection that is in no transaction.
         directory: public keys; without it signatures are looked at and not verified.
         node: code of the node whose store it is; None: whose first acceptance it holds.
         depot: where its sealed files lie; without it nobody looks at them.

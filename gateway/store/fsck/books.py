@@ -16,7 +16,6 @@ import pysqlite3.dbapi2 as sqlite
 from google.protobuf.message import DecodeError
 from rogatory.v1 import envelope_pb2 as pb
 
-from gateway.config import DATABASES
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.lifecycle import FINAL
@@ -48,15 +47,15 @@ def opened(store: Any) -> Iterator[Any]:  # noqa: ANN401  pysqlite3 has no types
     Raises:
         Refusal: BAD_CONFIG.
     """
-    if not isinstance(store, str | Path):
-        yield store
-        return
-    if isinstance(store, str) and store.startswith(DATABASES):
+    if isinstance(store, str):
         with closing(PostgresStore(store)()) as connection:
             _check_version(connection, store)
             yield connection
         return
-    path = Path(store).resolve()
+    if not isinstance(store, Path):
+        yield store
+        return
+    path = store.resolve()
     if not path.is_file():
         raise Refusal(ErrorCode.BAD_CONFIG, f"no store {path}", "store")
     # Who may write to it, opens it so: else the log beside a store would stay there, and look like somebody's work.

@@ -52,7 +52,8 @@ class _Limit:
 
 def check_envelope(file: File, books: Books, notes: Notes) -> None:
     """Check the matter that an envelope is, and what it did to the one that it is about."""
-    rows = _rows(file.header, _above(file.header, books))
+    above = _above(file.header, books)
+    rows = _rows(file.header, above)
     opens = {row.opens for row in rows}
     moved = _moves(file.seq, books)
     if None not in opens and rows and not moved:
@@ -61,7 +62,7 @@ def check_envelope(file: File, books: Books, notes: Notes) -> None:
         _check_moves(file, moved, opens, books, notes)
         _check_ended(file, moved, books, notes)
         _check_turn(file, moved[-1], books, notes)
-    _check_followed(file, rows, books, notes)
+    _check_followed(file, above, rows, books, notes)
     _check_limits(file, _limits(file.seq, books), moved, books, notes)
 
 
@@ -151,11 +152,13 @@ def _leads(cause: File, matter: File, was: State, books: Books) -> set[State]:
     return found
 
 
-def _check_followed(file: File, rows: Sequence[Step], books: Books, notes: Notes) -> None:
+def _check_followed(
+    file: File, above: Iterable[tuple[int, pb.Header]], rows: Sequence[Step], books: Books, notes: Notes
+) -> None:
     """Check that an envelope which moved nothing could change nothing."""
     if not rows or not all(row.moves for row in rows):
         return
-    for seq, _ in _above(file.header, books):
+    for seq, _ in above:
         history = _moves(seq, books)
         if not history:
             continue
