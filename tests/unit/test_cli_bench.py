@@ -1,7 +1,10 @@
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -11,7 +14,20 @@ from rogatory.v1 import errors_pb2
 from rogatory.v1 import mailbox_pb2 as mailbox
 
 from gateway import cli, envelope, material, statement
-from gateway.cli.bench import PARTS, charts, nodes, plan, pool, procedure, soak, targets, verify, wallets
+from gateway.cli.bench import (
+    PARTS,
+    charts,
+    nodes,
+    plan,
+    pool,
+    postgres,
+    procedure,
+    reasons,
+    soak,
+    targets,
+    verify,
+    wallets,
+)
 from gateway.cli.bench.figures import Measure, NotMeasured, Series, percentile
 from gateway.cli.bench.growth import Filler, name_of
 from gateway.cli.bench.nodes import ABROAD, HOME, RECIPIENT, SENDER, Nodes
@@ -96,8 +112,6 @@ def test_what_cannot_be_measured_is_told_with_its_reason_and_not_tried_again() -
     assert series.missing == dict.fromkeys(("a", "b"), "it is not installed")
     assert series.medians == {"a": None, "b": None, "c": 0.5}
     assert series.ratio("c", "a") is None
-    with pytest.raises(NotMeasured):
-        series.last("a")
 
 
 # Targets
@@ -123,6 +137,112 @@ def test_each_target_is_judged_by_the_ratio_of_medians_or_has_a_reason_why_not()
     rabbit = found["stream, to RabbitMQ quorum queues"]
     assert (rabbit["measured"], rabbit["met"], rabbit["not_measured"]) == (None, False, "not installed")
     assert all(row["not_measured"] for row in found.values() if row["measured"] is None)
+
+
+def test_two_engines_are_apart_by_the_same_ratio_whichever_is_faster() -> None:
+    target = targets.Target("t", "a", "b", most=1.5, either_way=True)
+    for one, other in ((10.0, 20.0), (20.0, 10.0)):
+        series = Series()
+        series.add({"a": one, "b": other})
+        assert target.measured(series) == 2.0
+    assert target.measured(Series()) is None
+
+
+COSTS = {"cpu_us": 300.0, "lock_us": 250.0, "load_us": 20.0}
+FIGURES: dict[str, Any] = {
+    **{f"{run}_{part}": cost for run in (*reasons.PROCESSES, "accept_postgresql") for part, cost in COSTS.items()},
+    **{f"{run}_rate": 3000.0 for run in reasons.PROCESSES},
+    **{f"{run}_cpu_us": 300.0 for run in ("rate_at_1e3", "accept_telemetry")},
+    **{f"{run}_lock_us_at_{many}": 250.0 for run in ("unary_echo", "accept_unary") for many in (32, 256)},
+    "rate_at_1e6_cpu_us": 500.0,
+    "verify_rate": 20_000.0,
+    "verify_cpu_us": 50.0,
+    "rabbitmq_rate": 9000.0,
+    "jetstream_rate": 4000.0,
+    "end_to_end_collect_us": 80.0,
+    "unary_echo_p50_ms_at_1": 0.5,
+    "accept_unary_p50_ms_at_1": 6.0,
+    "fsync_ms": 2.0,
+    "accept_telemetry_receiver_us": 5.0,
+    "accept_postgresql_server_us": 90.0,
+    "half_load_p50_ms": 9.0,
+    "half_load_cpu_us": 400.0,
+    "half_load_load_us": 100.0,
+    "half_load_rate": 1500.0,
+    "stages": dict.fromkeys(STAGES, 10.0) | {"sum": 110.0},
+    "machine": {"cores": 2},
+}
+
+
+def test_every_target_that_is_missed_has_a_reason_made_of_what_was_measured() -> None:
+    told = {(target.figure, target.to): reasons.of(target, FIGURES) for target in targets.TARGETS}
+    stream = told["accept_stream_rate", "verify_rate"]
+    # One over 250 us; two cores over 300 and 20 us; 0.6 of the checks; 3000 of 6250 a second on two cores.
+    assert all(each in stream for each in ("(5.0 checks)", "4,000/s", "6,250/s", "12,000/s", "3,000/s with 1.0 cores"))
+    assert "2 processes can pass 8,000/s" in told["accept_two_process_rate", "verify_rate"]
+    assert "400 us of all processors" in told["end_to_end_rate", "verify_rate"]
+    assert "echo and the sync alone it were 0.20" in told["accept_unary_rate_at_1", "unary_echo_rate_at_1"]
+    assert "1.00 of it is left" in told["accept_unary_rate", "unary_echo_rate"]
+    assert "500 us" in told["rate_at_1e6", "rate_at_1e3"]
+    assert "wanted 13,500/s" in told["accept_stream_rate", "rabbitmq_rate"]
+    late = told["half_load_p99_ms", ""]
+    assert "0.8 of 2 cores" in late
+    assert "15 ms of one thread" in late  # 256 envelopes through six stages of 10 us
+
+
+# Processes
+
+
+def test_two_lines_that_come_together_are_heard_one_after_the_other(tmp_path: Path) -> None:
+    process = nodes.Helper([sys.executable, "-c", r"print('one\ntwo\nthree', flush=True)"], tmp_path / "log")
+    try:
+        assert [process.hear(30), process.hear(30), process.hear(30)] == ["one", "two", "three"]
+        with pytest.raises(GatewayError) as gone:
+            process.hear(30)
+        assert gone.value.code is ErrorCode.UNAVAILABLE
+    finally:
+        process.stop()
+
+
+def test_what_a_process_uses_has_what_its_children_use() -> None:
+    grows = "import sys; kept = bytes(range(256)) * (1 << 17); print('ready', flush=True); sys.stdin.read()"
+    starts = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grows!r}])"
+    with subprocess.Popen([sys.executable, "-c", starts], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        alone, (child,) = nodes.usage_of(process.pid), nodes._children(process.pid)
+        assert alone.own_bytes > nodes.usage_of(child).own_bytes > 1 << 25
+        assert alone.lock_seconds <= alone.cpu_seconds
+        process.communicate()
+
+
+def test_threads_of_grpc_do_not_share_the_lock() -> None:
+    works = """
+import sys, threading, time
+def work():
+    open(f"/proc/self/task/{threading.get_native_id()}/comm", "w").write("event_engine")
+    while time.thread_time() < 0.3: pass
+    print("ready", flush=True)
+    sys.stdin.read()
+threading.Thread(target=work).start()
+"""
+    with subprocess.Popen([sys.executable, "-c", works], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        used = nodes.usage_of(process.pid)
+        assert used.cpu_seconds - used.lock_seconds >= 0.28
+        process.communicate()
+
+
+def test_without_postgresql_nothing_is_measured_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "find_spec", lambda _: None)
+    monkeypatch.setattr(postgres, "MACHINE", tmp_path)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(NotMeasured, match="no PostgreSQL here"), postgres.server(tmp_path, tmp_path / "log"):
+        pass
+    assert not [*tmp_path.iterdir()]
 
 
 # Envelopes

@@ -15,7 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -349,10 +349,7 @@ def _make(path: Path, size: int) -> bytes:
 
 def _digest(path: Path) -> bytes:
     with path.open("rb") as file:
-        digest = sha256()
-        while piece := file.read(MIB):
-            digest.update(piece)
-    return digest.digest()
+        return file_digest(file, "sha256").digest()
 
 
 def _resident(pid: int, what: str) -> float:

@@ -64,10 +64,8 @@ def _measure(plan: Plan, broker: str, library: str, run: Run) -> Values:
     with (
         TemporaryDirectory(dir=plan.folder) as folder,
         run(plan, Path(folder), port),
-        helper("gateway.cli.bench.publish", "", plan.nodes.log) as publishing,
+        helper("gateway.cli.bench.publish", json.dumps(asdict(job)), plan.nodes.log) as publishing,
     ):
-        publishing.say(json.dumps(asdict(job)))
-        publishing.hear(START_SECONDS)
         publishing.say("go")
         published = json.loads(publishing.hear(job.seconds + PROVING_SECONDS))
     return {f"{broker}_{name}": value for name, value in published.items()}

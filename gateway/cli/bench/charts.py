@@ -10,7 +10,7 @@ from math import log10
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.cli.bench.accept import IN_FLIGHT, USUAL_IN_FLIGHT
+from gateway.cli.bench.figures import IN_FLIGHT, named
 from gateway.cli.bench.growth import name_of
 from gateway.cli.bench.stages import STAGES
 
@@ -116,9 +116,8 @@ def _rates(figures: Mapping[str, Any]) -> str:
 def _unary(figures: Mapping[str, Any]) -> str:
     rows = []
     for many in IN_FLIGHT:
-        end = "" if many == USUAL_IN_FLIGHT else f"_at_{many}"
         for what, name, colour in (("bare echo", "unary_echo_rate", 7), ("accepted", "accept_unary_rate", 0)):
-            value = figures.get(f"{name}{end}")
+            value = figures.get(named(name, many))
             if value is not None:
                 rows.append((f"{what}, {many} in flight", value, f"{value:,.0f}/s", colour))
     return bars("Unary calls a second", rows)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Final, TypeAlias
 
 import grpc.aio
@@ -47,11 +47,13 @@ class Collected:
         settled: how many envelopes of all are acknowledged, and the node has said that it has that on disk.
         last: when the last of them was, by the machine's monotonic clock.
         came: id of each envelope, and when it came.
+        cpu_seconds: of this process by then.
     """
 
     settled: int
     last: float
     came: list[tuple[str, float]]
+    cpu_seconds: float
 
 
 class Collector:
@@ -124,9 +126,10 @@ class Collector:
             wanted = int(line)
             async with self._more:
                 await self._more.wait_for(partial(self._has_settled, wanted))
+            spent = process_time()
             new, self._new = self._new, []
             came = [(self._prove(each), at) for each, at in new]
-            say(json.dumps(asdict(Collected(self._settled, self._last, came))))
+            say(json.dumps(asdict(Collected(self._settled, self._last, came, spent))))
 
     def _has_settled(self, wanted: int) -> bool:
         return self._settled >= wanted

@@ -15,9 +15,9 @@ from rogatory.v1 import envelope_pb2 as pb
 
 from gateway.cli.bench import pool
 from gateway.cli.bench.collect import Collected
-from gateway.cli.bench.figures import Measure, Values, percentile
+from gateway.cli.bench.figures import MICROSECONDS, Measure, Values, percentile
 from gateway.cli.bench.nodes import ABROAD, HOME, RECIPIENT, Helper, Nodes, helper
-from gateway.cli.bench.plan import Plan
+from gateway.cli.bench.plan import Costs, Plan
 from gateway.errors import ErrorCode, Failure
 
 DRAIN_SECONDS: Final = 180.0
@@ -59,10 +59,10 @@ def _carry_over(plan: Plan) -> Values:
         plan.nodes.running(HOME) as home,
         collector(plan.nodes) as collecting,
     ):
-        before = home.usage.cpu_seconds + abroad.usage.cpu_seconds
+        before = home.usage, abroad.usage
         taken, _, _ = plan.load(plan.job("stream", count=share), home)
         found = _wait(collecting, taken.answered, taken.answered)
-        spent = home.usage.cpu_seconds + abroad.usage.cpu_seconds - before
+        each = [Costs.of([taken], [early], [node.usage]) for early, node in zip(before, (home, abroad), strict=True)]
         rate = taken.answered / (found.last - taken.began)
         half = plan.job("paced", rate=rate / 2, start=share, count=share)
         at_half, _, _ = plan.load(half, home)
@@ -72,7 +72,13 @@ def _carry_over(plan: Plan) -> Values:
     took = [(at - due[id_]) * 1000 for id_, at in came]
     return {
         "end_to_end_rate": rate,
-        "end_to_end_cpu_us": spent / taken.answered * 1e6,
+        "end_to_end_cpu_us": sum(costs.cpu_us for costs in each),
+        "end_to_end_home_cpu_us": each[0].cpu_us,
+        "end_to_end_abroad_cpu_us": each[1].cpu_us,
+        # Of the busier of both, for the other keeps up with it.
+        "end_to_end_lock_us": max(costs.lock_us for costs in each),
+        "end_to_end_load_us": each[0].load_us,
+        "end_to_end_collect_us": found.cpu_seconds / taken.answered * MICROSECONDS,
         "end_to_end_half_load_p50_ms": percentile(took, 0.5),
         "end_to_end_half_load_p99_ms": percentile(took, 0.99),
     }

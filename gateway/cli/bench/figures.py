@@ -9,9 +9,20 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 Values: TypeAlias = Mapping[str, float]
+
+MICROSECONDS: Final = 1e6
+MEBI: Final = 1 << 20
+IN_FLIGHT: Final = (1, 32, 256)
+USUAL_IN_FLIGHT: Final = 32
+"""At which figures are told that do not say another."""
+
+
+def named(name: str, in_flight: int) -> str:
+    """Return the name of a figure at so many calls in flight: `accept_unary_rate`, `accept_unary_rate_at_256`."""
+    return name if in_flight == USUAL_IN_FLIGHT else f"{name}_at_{in_flight}"
 
 
 class NotMeasured(Exception):
@@ -70,16 +81,6 @@ class Series:
         """Return the median of a figure; None if it was not measured."""
         values = self._taken.get(name)
         return median(values) if values else None
-
-    def last(self, name: str) -> float:
-        """Return a figure of the round that runs.
-
-        Raises:
-            NotMeasured: there is none.
-        """
-        if not self._taken.get(name):
-            raise NotMeasured(f"it depends on {name}, which was not measured")
-        return self._taken[name][-1]
 
     def ratio(self, name: str, to: str) -> float | None:
         """Return the ratio of two medians of this run; None if one of them was not measured.

@@ -1,8 +1,9 @@
 """A process that loads a node, or the echo that it is compared with: `python -m gateway.cli.bench.load`.
 
 In: once it has said `ready`, jobs: a `Job` as one line of JSON, then, once it has said `ready` to that, the line `go`.
-Out: for each a `Taken` as one line of JSON. What it sends was signed and serialised before `go`; what it is answered is
-looked at after the last answer, every receipt of it: an answer that proves nothing ends the process, and so the bench.
+Out: for each the line `answered` after the last answer, and a `Taken` as one line of JSON. What it sends was signed and
+serialised before `go`; what it is answered is looked at in between, every receipt of it: an answer that proves nothing
+ends the process, and so the bench.
 """
 
 # First of all: gRPC's C core reads its cipher list when grpc is imported, see gateway.tls.
@@ -16,7 +17,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, Final
 
 import grpc.aio
@@ -61,7 +62,8 @@ class Job:
         mode: "unary", "stream", or "paced": a stream on which envelopes come at a rate.
         in_flight: of unary calls, how many; of a stream, frames, as many as our clients' library by default.
         rate: envelopes a second, when paced.
-        echo: port of the echo to send to instead of the node.
+        port: where to send it, on this machine, if not where the directory says.
+        echo: whether the bare echo listens there, and not the node.
     """
 
     config: str
@@ -72,7 +74,8 @@ class Job:
     mode: str
     in_flight: int = FRAMES_IN_FLIGHT
     rate: float = 0.0
-    echo: int | None = None
+    port: int | None = None
+    echo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Taken:
         began: when the first was sent, by the machine's monotonic clock.
         p50_ms: from when an envelope was sent, or was due, to its answer, after the warm-up; half took no longer.
         p99_ms: the same; one of a hundred took longer.
+        cpu_seconds: of this process, from then until the last answer.
     """
 
     rate: float
@@ -94,6 +98,7 @@ class Taken:
     began: float
     p50_ms: float
     p99_ms: float
+    cpu_seconds: float
 
 
 class Load:
@@ -111,9 +116,9 @@ class Load:
         self._times: list[tuple[float, float, int]] = []
 
     async def run(self) -> Taken:
-        """Connect, say so, wait for `go`, send."""
+        """Connect, say so, wait for `go`, send, say when all is answered."""
         node, job = self._loaded.node, self._job
-        endpoint = node.endpoint if job.echo is None else f"127.0.0.1:{job.echo}"
+        endpoint = node.endpoint if job.port is None else f"127.0.0.1:{job.port}"
         credentials = transport.channel_credentials(self._loaded.identity, node.ca_pem)
         options = [*transport.CHANNEL_OPTIONS, ("grpc.max_send_message_length", 64 << 20)]
         async with transport.open_channel(
@@ -122,7 +127,7 @@ class Load:
             await channel.channel_ready()
             say("ready")
             await asyncio.to_thread(sys.stdin.readline)
-            begin = perf_counter()
+            begin, spent = perf_counter(), process_time()
             match job.mode:
                 case "unary":
                     await self._unary(channel, begin)
@@ -130,10 +135,12 @@ class Load:
                     await self._stream(channel, begin)
                 case _:
                     await self._paced(channel, begin)
-        return self._taken(begin)
+            spent = process_time() - spent
+            say("answered")
+        return self._taken(begin, spent)
 
     async def _unary(self, channel: grpc.aio.Channel, begin: float) -> None:
-        call: Any = channel.unary_unary(SUBMIT if self._job.echo is None else ECHO)
+        call: Any = channel.unary_unary(SUBMIT if not self._job.echo else ECHO)
         numbers = self._numbers()
         until = begin + self._job.seconds
 
@@ -199,14 +206,14 @@ class Load:
             window.release()
 
     def _frames(self, channel: grpc.aio.Channel, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        method = SUBMIT_FRAMES if self._job.echo is None else ECHO_FRAMES
+        method = SUBMIT_FRAMES if not self._job.echo else ECHO_FRAMES
         stream: Any = channel.stream_stream(method)
         return aiter(stream(requests, timeout=self._job.seconds + LAST_SECONDS))
 
     def _numbers(self) -> Iterator[int]:
         """Return which requests to send: each once, since a node keeps what it has; to the echo again and again."""
         every = range(len(self._requests))
-        return iter(every) if self._job.echo is None else cycle(every)
+        return iter(every) if not self._job.echo else cycle(every)
 
     def _request(self, number: int, group: Sequence[int]) -> bytes:
         envelopes = [pb.SignedEnvelope.FromString(self._raw[place]) for place in group]
@@ -218,7 +225,7 @@ class Load:
         self._answers.append((group, answer))
         self._times.append((sent, perf_counter(), len(group)))
 
-    def _taken(self, begin: float) -> Taken:
+    def _taken(self, begin: float, spent: float) -> Taken:
         last = max((answered for _, answered, _ in self._times), default=begin)
         # What ended early, because all was sent, is measured over the time that it took; and so is what was answered
         # only after all was sent.
@@ -237,11 +244,12 @@ class Load:
             began=begin,
             p50_ms=percentile(took, 0.5),
             p99_ms=percentile(took, 0.99),
+            cpu_seconds=spent,
         )
 
     def _prove(self) -> int:
         """Check every answer; return how many receipts were proven."""
-        if self._job.echo is not None:
+        if self._job.echo:
             return 0
         prover, proven = Prover(self._loaded.directory.signing_key), 0
         for group, answer in self._answers:

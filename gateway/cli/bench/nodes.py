@@ -6,17 +6,19 @@ Refuses with UNAVAILABLE, a process ended or said nothing. Only processes that w
 """
 
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 from time import monotonic
-from typing import IO, Any, Final, Self, cast
+from types import MappingProxyType
+from typing import IO, Any, Final, cast
 
 from gateway.cli import development
 from gateway.cli.development import Summary
@@ -46,35 +48,66 @@ SETTINGS: Final[dict[str, dict[str, Any]]] = {
 }
 """What the nodes' settings say beside what all have: no rate is limited, and 1024 calls of one peer may be open."""
 
+_LISTEN: Final = re.compile(r'^listen = ".*"$', re.MULTILINE)
+_LOCKLESS: Final = ("event_engine", "grpc_", "lifeguard", "tokio")
+"""How gRPC and obstore name the threads that they start by themselves, and that need no interpreter."""
+
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PROC: Final = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process has used.
+    """What a process has used, and those that it has started, e.g. to check signatures.
 
     Args:
-        cpu_seconds: of the processor, in the program and in the system for it.
-        own_bytes: memory of its own, which the system could not drop.
-        rss_bytes: all memory, with the pages of the store that it has mapped and read; those are the system's to drop.
+        cpu_seconds: of the processor, in the programs and in the system for them.
+        lock_seconds: of those, the threads' of the process that share its interpreter lock.
+        own_bytes: memory of their own, which the system could not drop.
+        rss_bytes: all memory, with the pages of the store that are mapped and read; those are the system's to drop.
     """
 
     cpu_seconds: float
+    lock_seconds: float
     own_bytes: int
     rss_bytes: int
 
-    @classmethod
-    def of(cls, pid: int) -> Self:
-        """Ask the system (proc(5), Linux)."""
-        # Behind the name, which may hold anything, in parentheses.
-        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        status = dict(line.split(":", 1) for line in (_PROC / str(pid) / "status").read_text().splitlines())
-        return cls(
-            (int(fields[11]) + int(fields[12])) / _TICKS,
-            _kibibytes(status["RssAnon"]),
-            _kibibytes(status["VmRSS"]),
-        )
+
+def usage_of(pid: int) -> Usage:
+    """Ask the system (proc(5), Linux)."""
+    lock = 0.0
+    for each in (_PROC / str(pid) / "task").iterdir():
+        # Of a thread that has just ended, the process has what it used.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            name, spent = _stat(each)
+            lock += 0.0 if name.startswith(_LOCKLESS) else spent
+    status = dict(line.split(":", 1) for line in (_PROC / str(pid) / "status").read_text().splitlines())
+    found = [Usage(_stat(_PROC / str(pid))[1], lock, _kibibytes(status["RssAnon"]), _kibibytes(status["VmRSS"]))]
+    for child in _children(pid):
+        with suppress(FileNotFoundError, ProcessLookupError, KeyError):
+            found.append(usage_of(child))
+    return Usage(
+        sum(each.cpu_seconds for each in found),
+        lock,
+        sum(each.own_bytes for each in found),
+        sum(each.rss_bytes for each in found),
+    )
+
+
+def _stat(path: Path) -> tuple[str, float]:
+    """Return the name of a process or a thread, and its seconds of the processor."""
+    # The name may hold anything, in parentheses.
+    name, _, rest = (path / "stat").read_text().rpartition(")")
+    fields = rest.split()
+    return name.partition("(")[2], (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for thread in (_PROC / str(pid) / "task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, (thread / "children").read_text().split())
+    return found
 
 
 def _kibibytes(text: str) -> int:
@@ -84,24 +117,32 @@ def _kibibytes(text: str) -> int:
 class Helper:
     """A process of the bench or of what is measured: it says `ready`, is told what to do on its standard input."""
 
-    def __init__(self, arguments: list[str], diagnostics: Path, *, cwd: Path | None = None) -> None:
+    def __init__(
+        self, arguments: list[str], diagnostics: Path, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Start it.
 
         Args:
             arguments: the program and what it is told.
             diagnostics: where its standard error goes.
-            cwd: the folder it runs in.
+            environment: what its environment has beside ours.
         """
         self._diagnostics = diagnostics
+        self._heard = b""
         with diagnostics.open("ab") as file:
             self.process = subprocess.Popen(  # noqa: S603  our own words
-                arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, cwd=cwd, start_new_session=True
+                arguments,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                env=os.environ | environment,
+                start_new_session=True,
             )
 
     @property
     def usage(self) -> Usage:
         """What it has used so far."""
-        return Usage.of(self.process.pid)
+        return usage_of(self.process.pid)
 
     def say(self, line: str) -> None:
         """Write a line to it.
@@ -123,14 +164,15 @@ class Helper:
             Failure: UNAVAILABLE, it ended, or said nothing for so many seconds.
         """
         stdout = cast("IO[bytes]", self.process.stdout)
-        until, line = monotonic() + within, b""
-        while not line.endswith(b"\n"):
+        until = monotonic() + within
+        while b"\n" not in self._heard:
             ready, _, _ = select.select([stdout], [], [], max(0.0, until - monotonic()))
             more = os.read(stdout.fileno(), 1 << 20) if ready else b""
             if not more:
                 raise self._gone()
-            line += more
-        return line.decode().rstrip("\n")
+            self._heard += more
+        line, _, self._heard = self._heard.partition(b"\n")
+        return line.decode()
 
     def _gone(self) -> Failure:
         detail = f"a process ended or is silent; the last that any of them wrote: {last_words(self._diagnostics)}"
@@ -196,16 +238,25 @@ class Nodes:
         return self.config(f"{code}/node").parent / "store"
 
     @contextmanager
-    def running(self, code: str, store: Path | None = None, **tables: dict[str, Any]) -> Iterator[Helper]:
-        """Run a node.
+    def running(
+        self,
+        code: str,
+        store: Path | str | None = None,
+        port: int | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        **tables: dict[str, Any],
+    ) -> Iterator[Helper]:
+        """Run a process of a node.
 
         Args:
             code: which.
-            store: a folder with its store; None: a new one, which is empty.
+            store: a folder with its store, or the address of a database; None: a new folder, which is empty.
+            port: where it listens, if not where the directory says: beside another process of the node.
+            environment: what its environment has beside ours.
             tables: more settings, by table.
         """
-        settings = self._settings(code, store, tables)
-        node = Helper([sys.executable, "-m", "gateway.cli", "serve", "--config", str(settings)], self.log)
+        settings = self._settings(code, store, port, tables)
+        node = Helper([sys.executable, "-m", "gateway.cli", "serve", "--config", str(settings)], self.log, environment)
         try:
             node.hear(START_SECONDS)
             yield node
@@ -217,14 +268,19 @@ class Nodes:
         """Where all processes say what went wrong."""
         return self.folder / "diagnostics.log"
 
-    def _settings(self, code: str, store: Path | None, tables: dict[str, dict[str, Any]]) -> Path:
+    def _settings(
+        self, code: str, store: Path | str | None, port: int | None, tables: dict[str, dict[str, Any]]
+    ) -> Path:
         usual = self.config(f"{code}/node")
         if store is None:
             store = self.store(code)
             rmtree(store)
             store.mkdir(mode=0o700)
-        text = usual.read_text().replace('store = "store/node.db"', f'store = "{store.resolve() / "node.db"}"')
-        settings = usual.with_name("measured.toml")
+        where = store.resolve() / "node.db" if isinstance(store, Path) else store
+        text = usual.read_text().replace('store = "store/node.db"', f'store = "{where}"')
+        if port is not None:
+            text = _LISTEN.sub(f'listen = "127.0.0.1:{port}"', text)
+        settings = usual.with_name(f"measured{'' if port is None else f'-{port}'}.toml")
         settings.write_text(text + _tables(tables))
         return settings
 

@@ -5,13 +5,14 @@ used meanwhile.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from gateway.cli.bench import pool
+from gateway.cli.bench.figures import MICROSECONDS, Values
 from gateway.cli.bench.load import LAST_SECONDS, Job, Taken
 from gateway.cli.bench.nodes import HOME, RECIPIENT, SENDER, START_SECONDS, Helper, Nodes, Usage, helper
 
@@ -47,9 +48,9 @@ class Sizes:
 FULL: Final = Sizes(
     rounds=5,
     seconds=2.0,
-    pool=60_000,
+    pool=40_000,
     growth=(1_000, 10_000, 100_000, 1_000_000),
-    grown=20_000,
+    grown=16_000,
     wallet_rounds=21,
     procedure_rounds=7,
     cases=100_000,
@@ -66,6 +67,34 @@ QUICK: Final = Sizes(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What one envelope took of the processors while it was accepted.
+
+    Args:
+        cpu_us: microseconds of all processes of the node.
+        lock_us: of those, of the threads that share the interpreter lock of their process.
+        load_us: of the load beside it.
+    """
+
+    cpu_us: float
+    lock_us: float
+    load_us: float
+
+    @classmethod
+    def of(cls, taken: Sequence[Taken], before: Sequence[Usage], after: Sequence[Usage]) -> Self:
+        """Return the means, from what processes had used before and after."""
+        count = sum(each.answered for each in taken)
+        cpu = sum(late.cpu_seconds - early.cpu_seconds for early, late in zip(before, after, strict=True))
+        lock = sum(late.lock_seconds - early.lock_seconds for early, late in zip(before, after, strict=True))
+        load = sum(each.cpu_seconds for each in taken)
+        return cls(*(seconds / count * MICROSECONDS for seconds in (cpu, lock, load)))
+
+    def named(self, name: str) -> Values:
+        """Return them as figures."""
+        return {f"{name}_cpu_us": self.cpu_us, f"{name}_lock_us": self.lock_us, f"{name}_load_us": self.load_us}
+
+
 @dataclass
 class Plan:
     """One run's federation, pools and sizes.
@@ -80,7 +109,7 @@ class Plan:
     nodes: Nodes = field(init=False)
     direct: Path = field(init=False)
     batches: Path = field(init=False)
-    loading: Helper = field(init=False)
+    loading: Sequence[Helper] = field(init=False)
     echo: Helper = field(init=False)
 
     def __post_init__(self) -> None:
@@ -107,28 +136,41 @@ class Plan:
         """Have the processes ready that all measurements need: the load, and the bare echo."""
         settings = {"config": str(self.nodes.config(f"{HOME}/node")), "port": self.nodes.echo_port}
         with (
-            helper("gateway.cli.bench.load", "", self.nodes.log) as self.loading,
+            helper("gateway.cli.bench.load", "", self.nodes.log) as one,
+            helper("gateway.cli.bench.load", "", self.nodes.log) as other,
             helper("gateway.cli.bench.echo", json.dumps(settings), self.nodes.log) as self.echo,
         ):
+            self.loading = one, other
             yield
 
-    def load(self, job: Job, node: Helper) -> tuple[Taken, Usage, float]:
+    def load(self, job: Job, node: Helper) -> tuple[Taken, Usage, Costs]:
         """Load a process that runs.
 
         Returns:
-            What was answered, what the process has used by then, and its seconds of processor meanwhile.
+            What was answered, what the process has used by then, and what an envelope cost it and the load.
 
         Raises:
             Failure: UNAVAILABLE, the load process ended: what it was answered proves nothing, or nothing came.
         """
-        self.loading.say(json.dumps(asdict(job)))
-        self.loading.hear(START_SECONDS)
-        before = node.usage
-        self.loading.say("go")
-        taken = Taken(**json.loads(self.loading.hear(job.seconds + LAST_SECONDS + PROVING_SECONDS)))
-        after = node.usage
-        return taken, after, after.cpu_seconds - before.cpu_seconds
+        (taken,), (after,), costs = self.load_all([(job, node)])
+        return taken, after, costs
 
-    def load_echo(self, job: Job) -> Taken:
+    def load_all(self, jobs: Sequence[tuple[Job, Helper]]) -> tuple[list[Taken], list[Usage], Costs]:
+        """Load at most two processes at the same time, each with a process of its own; see `load`."""
+        loading = self.loading[: len(jobs)]
+        for each, (job, _) in zip(loading, jobs, strict=True):
+            each.say(json.dumps(asdict(job)))
+            each.hear(START_SECONDS)
+        before = [node.usage for _, node in jobs]
+        for each in loading:
+            each.say("go")
+        for each, (job, _) in zip(loading, jobs, strict=True):
+            each.hear(job.seconds + LAST_SECONDS + START_SECONDS)  # its own words come first
+        after = [node.usage for _, node in jobs]
+        taken = [Taken(**json.loads(each.hear(PROVING_SECONDS))) for each in loading]
+        return taken, after, Costs.of(taken, before, after)
+
+    def load_echo(self, job: Job) -> tuple[Taken, Costs]:
         """Load the bare echo."""
-        return self.load(replace(job, echo=self.nodes.echo_port), self.echo)[0]
+        taken, _, costs = self.load(replace(job, port=self.nodes.echo_port, echo=True), self.echo)
+        return taken, costs

@@ -10,7 +10,6 @@ and cite nothing, so any number may be sent in any order. Each belongs to a trac
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -41,17 +40,6 @@ _MARK: Final = b"f" * 12
 
 _TOKENS: Final = (b"\x00" * 32, b"\xff" * 32)
 """Stand in a form where a copy has the tokens of its own targets."""
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What envelopes of one kind have in common.
-
-    Args:
-        signed: one of them; the header has marks where the others have something of their own.
-    """
-
-    signed: pb.SignedEnvelope
 
 
 class Numbers:
@@ -89,8 +77,8 @@ def write(path: Path, config: Path, recipient: str, count: int, *, batches: bool
                 file.write(_LENGTH.pack(len(raw)) + raw)
 
 
-def forms_of(loaded: material.ParticipantMaterial, recipient: str, now: datetime) -> tuple[Form, ...]:
-    """Return what all envelopes of a pool are copies of, by turns."""
+def forms_of(loaded: material.ParticipantMaterial, recipient: str, now: datetime) -> tuple[pb.SignedEnvelope, ...]:
+    """Return what all envelopes of a pool are copies of, by turns: with marks where a copy has something of its own."""
     return (
         _form(
             loaded,
@@ -121,14 +109,14 @@ def _all(path: Path) -> Iterator[bytes]:
             yield file.read(_LENGTH.unpack(length)[0])
 
 
-def copy(form: Form, number: int) -> pb.SignedEnvelope:
+def copy(form: pb.SignedEnvelope, number: int) -> pb.SignedEnvelope:
     """Return another envelope of that form, in a case of its own; it is not signed."""
     text = f"{number:012x}".encode()
     tokens = sorted(sha256(token + text).digest() for token in _TOKENS)
-    header = form.signed.header.replace(_MARK, text)
+    header = form.header.replace(_MARK, text)
     for mark, token in zip(_TOKENS, tokens, strict=True):
         header = header.replace(mark, token)
-    return pb.SignedEnvelope(header=header, sealed_payload=form.signed.sealed_payload, slots=form.signed.slots)
+    return pb.SignedEnvelope(header=header, sealed_payload=form.sealed_payload, slots=form.slots)
 
 
 def _form(
@@ -137,7 +125,7 @@ def _form(
     now: datetime,
     kind: ids.Kind.ValueType,
     **fields: Any,  # noqa: ANN401  of a letter
-) -> Form:
+) -> pb.SignedEnvelope:
     mark = _MARK.decode()
     letter = Letter(
         kind,
@@ -154,7 +142,7 @@ def _form(
         made = envelope.compose(letter, body, signing_key=key, reader_keys=readers, now=now, random=_random)
         lacking = PAYLOAD_BYTES - len(made.envelope.sealed_payload)
         if lacking <= 0:
-            return Form(made.envelope)
+            return made.envelope
         body += bytes(lacking)
 
 

@@ -30,6 +30,7 @@ from gateway import envelope
 from gateway.authenticate import Peer, authenticate
 from gateway.authorise import Permit, authorise
 from gateway.cli import development
+from gateway.cli.bench.figures import MICROSECONDS
 from gateway.clock import to_micros
 from gateway.config import Limits
 from gateway.directory import Directory, NodeEntry
@@ -47,7 +48,6 @@ from gateway.verify import VerifiedEnvelope, verify
 
 DRAWN: Final = 20
 """Cases that each step is asked of in a round."""
-MICROSECONDS: Final = 1e6
 
 _FIGURES: Final = ("authorise_us", "check_us", "us", "again_us", "record_us", "verify_us")
 """`us` is authorisation and procedure; `again_us` the same when what the envelope rests on has just been read."""

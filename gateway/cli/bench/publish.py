@@ -1,7 +1,7 @@
 """A process that publishes to a message broker: `python -m gateway.cli.bench.publish`.
 
-In: once it has said `ready`, a `Job` as one line of JSON, then, once it has said `ready` to that, the line `go`. Out: a
-`Published` as one line of JSON. Each message is an envelope as it travels to a node; each is confirmed by the broker,
+In: a `Job` as one line of JSON, then, once it has said `ready` to that, the line `go`. Out: a `Published` as one line
+of JSON. Each message is an envelope as it travels to a node; each is confirmed by the broker,
 on its disk as far as that promises it, and so many are in flight. Brokers verify nothing.
 """
 
@@ -143,13 +143,11 @@ def _tls(job: Job) -> ssl.SSLContext:
     return context
 
 
-async def serve() -> None:
+def main() -> None:
     """Do one job."""
-    say("ready")
-    line = await asyncio.to_thread(sys.stdin.readline)
-    say(json.dumps(asdict(await run(Job(**json.loads(line))))))
+    job = Job(**json.loads(sys.stdin.readline()))
+    say(json.dumps(asdict(asyncio.run(run(job)))))
 
 
 if __name__ == "__main__":
-    sys.stdin.readline()  # it has no settings of its own
-    asyncio.run(serve())
+    main()

@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     add_TraceServiceServicer_to_server,
 )
 
-from gateway.cli.bench.nodes import helper, say
+from gateway.cli.bench.nodes import Helper, helper, say
 from gateway.cli.development import free_ports
 
 
@@ -34,11 +34,11 @@ class Receiver(TraceServiceServicer):
 
 
 @contextmanager
-def receiver(diagnostics: Path) -> Iterator[int]:
-    """Run a receiver; yield its port."""
+def receiver(diagnostics: Path) -> Iterator[tuple[int, Helper]]:
+    """Run a receiver; yield its port and the process."""
     (port,) = free_ports(1)
-    with helper("gateway.cli.bench.receiver", str(port), diagnostics):
-        yield port
+    with helper("gateway.cli.bench.receiver", str(port), diagnostics) as running:
+        yield port, running
 
 
 def main() -> None:

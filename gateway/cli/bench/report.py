@@ -10,7 +10,7 @@ import click
 
 from gateway.cli import output
 from gateway.cli.bench import wallets
-from gateway.cli.bench.accept import IN_FLIGHT, USUAL_IN_FLIGHT
+from gateway.cli.bench.figures import IN_FLIGHT, named
 from gateway.cli.bench.growth import name_of
 from gateway.cli.bench.stages import STAGES
 
@@ -30,6 +30,15 @@ RATES: Final = {
     "jetstream_rate": "NATS JetStream, synced, verifies nothing",
     "rabbitmq_rate": "RabbitMQ quorum queue, verifies nothing",
     "as2_rate": "AS2, no disk, no network, one core",
+}
+
+COSTS: Final = {
+    "stream": "accept_stream",
+    "batch-signed": "accept_batch_signed",
+    "two processes": "accept_two_process",
+    "PostgreSQL, without its server": "accept_postgresql",
+    "telemetry": "accept_telemetry",
+    "two nodes": "end_to_end",
 }
 
 
@@ -65,13 +74,13 @@ def _show_rates(figures: Mapping[str, Any]) -> None:
 def _show_unary(figures: Mapping[str, Any]) -> None:
     rows = []
     for many in IN_FLIGHT:
-        end = "" if many == USUAL_IN_FLIGHT else f"_at_{many}"
+        echo, accepted = named("unary_echo_rate", many), named("accept_unary_rate", many)
         rows.append(
             (
                 many,
-                _number(figures.get(f"unary_echo_rate{end}")),
-                _number(figures.get(f"accept_unary_rate{end}")),
-                _ratio(figures, f"accept_unary_rate{end}", f"unary_echo_rate{end}"),
+                _number(figures.get(echo)),
+                _number(figures.get(accepted)),
+                _ratio(figures, accepted, echo),
                 _number(figures.get(f"accept_unary_p50_ms_at_{many}"), 1),
                 _number(figures.get(f"accept_unary_p99_ms_at_{many}"), 1),
                 _number(figures.get(f"accept_unary_cpu_us_at_{many}")),
@@ -95,6 +104,9 @@ def _show_costs(figures: Mapping[str, Any]) -> None:
         p50, p99 = (_number(figures.get(name), 1) for name in names)
         click.echo(f"{title}: p50 {p50}, p99 {p99}")
     idle, loaded = (_number(figures.get(name)) for name in ("node_idle_mib", "node_loaded_mib"))
+    for what, name in COSTS.items():
+        cpu, lock, load = (_number(figures.get(f"{name}_{part}_us")) for part in ("cpu", "lock", "load"))
+        click.echo(f"us an envelope, {what}: {cpu} of the processors, {lock} of threads under one lock, load {load}")
     click.echo(f"MiB of a node: {idle} idle, {loaded} loaded; bytes on disk an envelope:", nl=False)
     click.echo(f" {_number(figures.get('bytes_per_envelope'))}\n")
 
@@ -152,6 +164,11 @@ def _show_targets(figures: Mapping[str, Any]) -> None:
         outcome = target.get("not_measured") or ("met" if target["met"] else "NOT MET")
         rows.append((target["name"], target["wanted"], _number(measured, 2), outcome))
     output.emit_table(("target", "wanted", "measured", "outcome"), rows)
+    missed = [(target["name"], target["reason"]) for target in figures["targets"] if "reason" in target]
+    if missed:
+        click.echo("\nnot met, and what stands in the way:")
+    for name, reason in missed:
+        click.echo(f"  {name}: {reason}")
 
 
 def _number(value: float | None, digits: int = 0) -> str:

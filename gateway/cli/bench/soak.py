@@ -21,9 +21,8 @@ import click
 
 from gateway.cli import output
 from gateway.cli.bench import charts, machine, pool
-from gateway.cli.bench.accept import MEBI
 from gateway.cli.bench.end_to_end import collected, collector, ids_of
-from gateway.cli.bench.figures import percentile
+from gateway.cli.bench.figures import MEBI, percentile
 from gateway.cli.bench.load import LAST_SECONDS, Job, Taken
 from gateway.cli.bench.nodes import ABROAD, HOME, RECIPIENT, SENDER, START_SECONDS, Helper, Nodes, bytes_on_disk, helper
 from gateway.cli.bench.plan import PROVING_SECONDS
@@ -151,7 +150,8 @@ def _run(nodes: Nodes, folder: Path, windows: int, rate: float, tell: Callable[[
             if number + 1 < windows:
                 senders[(number + 1) % 2].say("go")
             sender, file = senders[number % 2], _pool(folder, number)
-            taken = Taken(**json.loads(sender.hear(LAST_SECONDS + PROVING_SECONDS)))
+            sender.hear(LAST_SECONDS + START_SECONDS)
+            taken = Taken(**json.loads(sender.hear(PROVING_SECONDS)))
             accepted += taken.answered
             due |= {id_: taken.began + place / rate for place, id_ in enumerate(ids_of(file, 0, taken.answered))}
             file.unlink()

@@ -20,6 +20,7 @@ from gateway import deliver, material, statement
 from gateway.authenticate import authenticate
 from gateway.authorise import authorise
 from gateway.cli.bench import pool
+from gateway.cli.bench.figures import MICROSECONDS
 from gateway.clock import system_clock, to_micros
 from gateway.dispatch import dispatch
 from gateway.doors.mailbox import check_frame
@@ -46,7 +47,6 @@ STAGES: Final = (
     "commit",
     "answer",
 )
-MICROSECONDS: Final = 1e6
 STAGES_TEXT: Final = "envelope.received:0 peer.authenticated:0 action.permitted:0 envelope.verified:0"
 """As long as what the path notes of an envelope."""
 
@@ -106,7 +106,7 @@ class Stages:
             permits = [authorise(self._peer, each, directory, self._here) for each in claims]
         with self._spend("verify"):
             all_verified = [verify(each, directory, self._limits, now) for each in permits]
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.begin()
         txn = Transaction(self._connection, to_micros(now), str(Address.of_node(self._here)))
         pending: list[Pending] = []
         with self._spend("procedure"):
@@ -131,7 +131,7 @@ class Stages:
             txn.sign(lambda statements: statement.issue(statements, Address.of_node(self._here), self._key))
         start = perf_counter()
         with self._spend("commit"):
-            self._connection.execute("COMMIT")
+            self._connection.end(())
         self._waited += perf_counter() - start
         with self._spend("answer"):
             answers = [mailbox.Answer(receipt=each.receipt) for each in pending]

@@ -9,7 +9,7 @@ from typing import Final
 
 from nacl.signing import SigningKey
 
-from gateway.cli.bench.figures import Values
+from gateway.cli.bench.figures import MICROSECONDS, Values
 
 MESSAGE_BYTES: Final = 1024
 CALLS: Final = 500
@@ -39,4 +39,4 @@ def rate(seconds: float) -> Values:
         for _ in range(CALLS):
             job()
         calls += CALLS
-    return {"verify_rate": calls / (now - begin), "verify_cpu_us": (thread_time() - spent) / calls * 1e6}
+    return {"verify_rate": calls / (now - begin), "verify_cpu_us": (thread_time() - spent) / calls * MICROSECONDS}

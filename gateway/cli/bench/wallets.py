@@ -8,10 +8,10 @@ from statistics import median
 from time import perf_counter
 from typing import Any, Final
 
+from gateway.cli.bench.figures import MICROSECONDS
 from gateway.cli.bench.verify import CALLS, verification
 from gateway.formats import addresses, chains
 
-MICROSECONDS: Final = 1e6
 TARGET_RATIO: Final = 1.5
 """What a check may cost, as a ratio to one Ed25519 verification (about 42 microseconds)."""
 
