@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway import cli
-from gateway.cli.bench import brokers, plan, soak, suite, targets
+from gateway.cli.bench import brokers, plan, readme, soak, suite, targets
 from gateway.cli.bench.plan import Sizes
 from gateway.cli.bench.stages import STAGES
 from tests.processes import environment
@@ -101,6 +101,20 @@ def test_what_an_envelope_takes_is_told_of_every_rate(figures: dict[str, object]
         assert 0 < lock <= all_
         assert isinstance(load, float)
         assert load > 0
+
+
+def test_a_run_is_shown_in_a_page(figures: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "bench.json").write_text(json.dumps(figures))
+    page = tmp_path / "page.md"
+    page.write_text(f"above\n{readme.BEGIN}\nof before\n{readme.END}\nbelow\n")
+    told = ["bench", "readme", "--from", str(tmp_path / "bench.json"), "--page", str(page)]
+    assert CliRunner().invoke(cli.commands, told).exit_code == 0
+    lines = page.read_text().splitlines()
+    assert (lines[:2], lines[-2:]) == (["above", readme.BEGIN], [readme.END, "below"])
+    assert "of before" not in lines
+    for target in targets.TARGETS:
+        (row,) = [line for line in lines if line.startswith(f"| {target.name} |")]
+        assert row.count("|") == 5
 
 
 def test_soak_holds_its_rate_and_everything_that_was_accepted_comes(

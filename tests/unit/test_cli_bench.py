@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from gateway.cli.bench import (
     pool,
     postgres,
     procedure,
+    readme,
     reasons,
     soak,
     targets,
@@ -188,6 +190,39 @@ def test_every_target_that_is_missed_has_a_reason_made_of_what_was_measured() ->
     late = told["half_load_p99_ms", ""]
     assert "0.8 of 2 cores" in late
     assert "15 ms of one thread" in late  # 256 envelopes through six stages of 10 us
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param("no marks", id="none"),
+        pytest.param(f"{readme.END}\n{readme.BEGIN}", id="the wrong way round"),
+        pytest.param(f"{readme.BEGIN}\n{readme.END}\n{readme.BEGIN}\n{readme.END}", id="two"),
+    ],
+)
+def test_a_page_without_one_place_for_the_figures_is_refused(page: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        readme.replaced(page, "")
+    assert caught.value.code is ErrorCode.BAD_INPUT
+
+
+def test_what_is_no_run_is_not_shown(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"{readme.BEGIN}\n{readme.END}\n")
+    for content in ("{}", "[]", "not JSON"):
+        (tmp_path / "bench.json").write_text(content)
+        told = ["bench", "readme", "--from", str(tmp_path / "bench.json"), "--page", str(page), "--json"]
+        done = CliRunner().invoke(cli.commands, told)
+        assert json.loads(done.stdout)["error"]["code"] == "BAD_INPUT"
+    assert page.read_text() == f"{readme.BEGIN}\n{readme.END}\n"
+
+
+def test_the_readme_shows_a_run_with_every_target() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    shown = text.partition(readme.BEGIN)[2].partition(readme.END)[0]
+    assert [line.split(" | ")[0] for line in shown.splitlines() if " | >= " in line or " | <= " in line] == [
+        f"| {target.name}" for target in targets.TARGETS
+    ]
 
 
 # Processes
@@ -446,4 +481,4 @@ def test_bench_lists_its_parts_and_takes_no_other() -> None:
     assert told.exit_code == 0
     assert "soak" in told.output
     assert CliRunner().invoke(cli.commands, ["bench", "nonsense"]).exit_code == 2
-    assert set(PARTS) >= {"soak", "attachment"}
+    assert set(PARTS) >= {"soak", "attachment", "readme"}

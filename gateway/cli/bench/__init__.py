@@ -19,6 +19,7 @@ from gateway.cli import LazyGroup, output
 PARTS: Final[Mapping[str, str]] = {
     "soak": "Hold a rate, and show whether memory, backlog and latency stay flat.",
     "attachment": "Send a large file from one State to another, broken off on the way, and watch memory.",
+    "readme": "Show the figures of a run in the README.",
 }
 """Sub-commands, each with its line in the help."""
 
