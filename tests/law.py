@@ -10,9 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 from uuid import UUID
 
@@ -39,7 +37,7 @@ from gateway.steps import STEPS
 from gateway.store import Transaction, open_store
 from gateway.store.matters import ClockRow
 from gateway.verify import VerifiedEnvelope
-from tests import world
+from tests import stores, world
 
 NOON: Final = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 """A Monday."""
@@ -375,7 +373,7 @@ def countries(folder: Path, directory: Directory = DIRECTORY, **policies: Policy
     for code in ("ee", "de"):
         store = folder / f"{code}.db"
         if not store.exists():
-            store.write_bytes(_empty_store())
+            store.write_bytes(stores.empty_file())
         connect, engine = open_store(store)
         engine.dispose()
         connection = connect()
@@ -383,19 +381,6 @@ def countries(folder: Path, directory: Directory = DIRECTORY, **policies: Policy
         connection.execute("PRAGMA synchronous = OFF")
         nodes[code] = Node(code, connection, Scribe(code, lambda: directory), policies.get(code, Policy.none()))
     return Countries(nodes, directory)
-
-
-@cache
-def _empty_store() -> bytes:
-    """Return a store of the newest schema: to migrate one takes much longer than to copy it."""
-    with TemporaryDirectory() as folder:
-        store = Path(folder) / "empty.db"
-        connect, engine = open_store(store)
-        engine.dispose()
-        connection = connect()
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.close()
-        return store.read_bytes()
 
 
 def open_matters(federation: Countries, here: str) -> list[tuple[pb.Header, State]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 import psycopg
@@ -52,8 +53,9 @@ def is_postgres() -> bool:
 
 
 def place(file: Path) -> Place:
-    """Return where a store may be: that file, or a new database."""
+    """Return where an empty store is: in that file, or in a new database."""
     if not is_postgres():
+        file.write_bytes(empty_file())
         return file
     name = postgres.new_database(_template())
     _Engine.databases.append(name)
@@ -69,13 +71,17 @@ def fresh(file: Path) -> Place:
 
 
 def move(summary: Summary, nodes: Iterable[str]) -> None:
-    """Have the nodes of a federation that nobody has started yet keep their stores in databases, if that is wanted."""
+    """Give the nodes of a federation that nobody has started yet empty stores, in databases if that is wanted."""
     for code in nodes:
         settings = summary.config(f"{code}/node")
-        where = place(Path("store/node.db"))
+        file = of(settings)
+        assert isinstance(file, Path)
+        where = place(file)
+        if where == file:
+            continue
         text, found = _STORE.subn(f'store = "{where}"', settings.read_text())
         assert found == 1
-        settings.write_text(text if isinstance(where, Path) else text + DEPOT)
+        settings.write_text(text + DEPOT)
 
 
 def of(settings: Path) -> Place:
@@ -154,9 +160,29 @@ def mend(store: Place) -> None:
     rows(store, "DROP TRIGGER broken" if isinstance(store, Path) else "DROP FUNCTION broken CASCADE")
 
 
+@contextmanager
+def opened(store: Place) -> Iterator[Any]:
+    """Open a store as its writer does; a file that is not there is made."""
+    if isinstance(store, Path) and not store.exists():
+        store.write_bytes(empty_file())
+    connect, engine = open_store(store)
+    engine.dispose()
+    with closing(connect()) as connection:
+        yield connection
+
+
+@cache
+def empty_file() -> bytes:
+    """Return a store of the newest schema, as a file: to migrate one takes fifty times as long as to copy it."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "store.db"
+        open_store(file)[1].dispose()
+        return file.read_bytes()
+
+
 @cache
 def _template() -> str:
-    """Return a database of the newest schema: to migrate one takes longer than to copy it."""
+    """Return a database of the newest schema; it is copied for the same reason."""
     name = postgres.new_database()
     _, engine = open_store(postgres.server().dsn(name))
     engine.dispose()

@@ -17,6 +17,7 @@ from gateway.config import Delivery, NodeConfig
 from gateway.depot import look_into
 from gateway.lifecycle import FINAL
 from gateway.store import fsck
+from tests import stores
 from tests.fault.node_process import Ahead, Kill, NodeProcess, Pass, Place
 from tests.federation import Federation, ports
 from tests.judge import Verdict, judge
@@ -158,6 +159,7 @@ async def nodes_of(
     """
     options = {"delivery": IMPATIENT, **options}
     summary = init_federation(folder, codes, ports(len(codes)), system_clock() - age, **options)
+    stores.move(summary, codes)
     made = Nodes(Federation(summary, system_clock, {}, {}))
     try:
         await asyncio.gather(*(made.start(code) for code in (codes if start is None else start)))

@@ -1,7 +1,4 @@
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +14,7 @@ from gateway.dispatch import Route, dispatch, way_to_sender
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.lifecycle import Event, State
 from gateway.record import Recorded
-from gateway.store import Leased, open_store
+from gateway.store import Leased
 from tests import world
 from tests.world import DIRECTORY, FOREIGN_CENTRAL, INVESTIGATOR, NOW, Sent
 
@@ -25,14 +22,6 @@ SETTINGS = Delivery(lease_seconds=30, backoff_first_seconds=0.5, backoff_max_sec
 LEASE = timedelta(seconds=30)
 LATER = timedelta(days=365)
 DOWN = Failure(ErrorCode.UNAVAILABLE, "the node is down")
-
-
-@pytest.fixture
-def sql(tmp_path: Path) -> Iterator[Any]:
-    connect, engine = open_store(tmp_path / "store.db")
-    engine.dispose()
-    with closing(connect()) as opened:
-        yield opened
 
 
 def enqueue(sql: Any, *, expires_in: timedelta | None = None, **changes: Any) -> int:

@@ -1,10 +1,7 @@
 """What is urgent goes first, and nobody waits for ever."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing
 from itertools import islice, pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +16,7 @@ from gateway.dispatch import Route
 from gateway.lanes import PLACES, Lane, in_turn, lane_of
 from gateway.lifecycle import Event
 from gateway.record import Recorded
-from gateway.store import Leased, open_store
+from gateway.store import Leased
 from tests import world
 from tests.world import DIRECTORY
 
@@ -30,14 +27,6 @@ URGENCIES = {
 }
 FRAME = 64
 SETTINGS = Delivery()
-
-
-@pytest.fixture
-def sql(tmp_path: Path) -> Iterator[Any]:
-    connect, engine = open_store(tmp_path / "store.db")
-    engine.dispose()
-    with closing(connect()) as opened:
-        yield opened
 
 
 def queue(sql: Any, *waiting: tuple[str, Lane]) -> None:

@@ -23,7 +23,7 @@ from gateway.policy import Policy
 from gateway.receive import receive
 from gateway.signature import Domain
 from gateway.store import Writer, open_store
-from tests import world
+from tests import stores, world
 from tests.world import CENTRAL, INVESTIGATOR, NOW, Sent
 
 DIRECTORY = Directory(
@@ -41,6 +41,7 @@ class OneNode:
     """The path of ee, over a store of its own."""
 
     def __init__(self, file: FilePath) -> None:
+        file.write_bytes(stores.empty_file())
         self.connect, engine = open_store(file)
         engine.dispose()
         self.commits = 0

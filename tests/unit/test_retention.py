@@ -2,7 +2,7 @@
 
 import asyncio
 import tomllib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import timedelta
@@ -124,19 +124,6 @@ def test_the_policy_in_the_documentation_says_what_it_says() -> None:
 
 
 # What is known.
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "store.db"
-
-
-@pytest.fixture
-def sql(path: Path) -> Iterator[Any]:
-    connect, engine = open_store(path)
-    engine.dispose()
-    with closing(connect()) as opened:
-        yield opened
 
 
 def record(txn: Transaction, sent: Sent, **delivery: Any) -> int:

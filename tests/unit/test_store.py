@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,6 @@ BOX = FOREIGN_CENTRAL
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "store.db"
-
-
 @pytest.fixture(params=stores.ENGINES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[stores.Place]:
     """Where a store is or may be made; each test that asks for it runs on both engines."""
@@ -72,21 +67,13 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[stores.Pla
 
 @pytest.fixture
 def sql(place: stores.Place) -> Iterator[Any]:
-    with opened_at(place) as opened:
+    with stores.opened(place) as opened:
         yield opened
 
 
 @pytest.fixture
 def file_sql(path: Path) -> Iterator[Any]:
-    with opened_at(path) as opened:
-        yield opened
-
-
-@contextmanager
-def opened_at(place: stores.Place) -> Iterator[Any]:
-    connect, engine = open_store(place)
-    engine.dispose()
-    with closing(connect()) as opened:
+    with stores.opened(path) as opened:
         yield opened
 
 

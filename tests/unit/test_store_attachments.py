@@ -1,10 +1,8 @@
 """Files in the store: who may name and fetch what, what waits for what, what may go; the races of collection too."""
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,6 @@ from gateway.config import Attachments, Limits
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity import Address
 from gateway.lifecycle import Event
-from gateway.store import open_store
 from gateway.store.attachments import HELD, HELD_US, AttachmentRecord, Freight, Standing
 from tests import world
 from tests.world import NOW
@@ -30,14 +27,6 @@ OUR_NODE = Address.parse("ee/node", allow_node=True)
 LATER = NOW + timedelta(hours=100)
 SETTINGS = Attachments(unnamed_hours=72, keep_days=90)
 LIMITS = Limits()
-
-
-@pytest.fixture
-def sql(tmp_path: Path) -> Iterator[Any]:
-    connect, engine = open_store(tmp_path / "store.db")
-    engine.dispose()
-    with closing(connect()) as opened:
-        yield opened
 
 
 def file(number: int = 1, size: int = 100) -> pb.AttachmentRef:

@@ -25,7 +25,7 @@ from gateway.store.matters import MAX_COMPETING, ClockRow, MatterRecord, MatterV
 from gateway.store.reader import MAX_OF_A_CASE
 from gateway.store.rows import Rows
 from gateway.store.sqlite import SqliteConnection
-from tests import world
+from tests import stores, world
 from tests.world import COURT, FOREIGN_CENTRAL, FOREIGN_COURT, INVESTIGATOR, NOW, Sent
 
 Ref: TypeAlias = ids.EnvelopeRef
@@ -41,15 +41,8 @@ WALLET, OTHER_WALLET = bytes([1] * 32), bytes([2] * 32)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "store.db"
-
-
-@pytest.fixture
 def sql(path: Path) -> Iterator[Any]:
-    connect, engine = open_store(path)
-    engine.dispose()
-    with closing(connect()) as opened:
+    with stores.opened(path) as opened:
         name_some(opened)
         yield opened
 
@@ -794,8 +787,7 @@ def test_many_in_one_transaction_see_and_leave_what_they_would_one_by_one(
     before: int, operations: list[tuple[str, int, int, measures.ClockRule.ValueType]]
 ) -> None:
     def run(*, together: bool) -> tuple[list[object], list[list[Any]]]:
-        with closing(sqlite.connect(":memory:", isolation_level=None, factory=SqliteConnection)) as sql:
-            schema.metadata.create_all(create_engine("sqlite://", creator=lambda: sql, module=sqlite))
+        with closing(world.memory_store()) as sql:
             with world.transaction(sql) as txn:
                 for sent in pool()[:before]:
                     record_some(txn, sent)
