@@ -139,12 +139,10 @@ class Node:
         config, upkeep = self._config, self.upkeep
         me, lookup = Address.of_node(config.node), upkeep.directory
         connect, engine = await asyncio.to_thread(open_store, config.store)
-        try:
-            now_us = to_micros(self._clock())
-            doubted = await asyncio.to_thread(restored.take_up, connect, now_us, told=self._after_restore)
-        except GatewayError:
-            engine.dispose()
-            raise
+        # From here on `stop` closes it, whatever else fails.
+        reader = self._reader = Reader(engine)
+        now_us = to_micros(self._clock())
+        doubted = await asyncio.to_thread(restored.take_up, connect, now_us, told=self._after_restore)
         if doubted is not None:
             diagnostics.warning("store.restored", extra={"copies_in_doubt": doubted})
         writer = self._writer = Writer(
@@ -157,7 +155,6 @@ class Node:
             watch=self._watch,
         )
         writer.start()
-        reader = self._reader = Reader(engine)
         tracer = self._provider.get_tracer("rogatory")
         scribe = Scribe(config.node, lookup)
         entrance = self._entrance = Entrance(lookup, upkeep.know, self.quotas, self._steady)
@@ -255,7 +252,7 @@ class Node:
             )
         if self._office is not None:
             await self._office.close()
-        self.upkeep.close()
+        await self.upkeep.close()
         tasks = {*self._tasks, *self._ending, *(task for _, task in self._couriers.values())}
         for task in tasks:
             task.cancel()

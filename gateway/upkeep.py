@@ -89,11 +89,13 @@ class Upkeep:
             with survived("upkeep"):
                 await self.look()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Look no more; a read that still waits for its server is left to itself."""
-        for task in (self._coming, self._fetching[1] if self._fetching is not None else None):
-            if task is not None:
-                task.cancel()
+        if self._fetching is not None:
+            self._fetching[1].cancel()
+        if self._coming is not None:
+            self._coming.cancel()
+            await asyncio.gather(self._coming, return_exceptions=True)
 
     async def look(self, mirror: Mapping[str, bytes] | None = None) -> None:
         """Look now; when this returns, what was found is in force.
@@ -144,7 +146,13 @@ class Upkeep:
         """Put in force what is here already: the node's own list, its settings, its files."""
         async with self._applying:
             before = self.material
-            self.material = await asyncio.to_thread(self._newest, before)
+            reading = asyncio.ensure_future(asyncio.to_thread(self._newest, before))
+            try:
+                self.material = await asyncio.shield(reading)
+            except asyncio.CancelledError:
+                # A thread cannot be stopped, and this one asks the store, which is closed next.
+                await asyncio.gather(reading, return_exceptions=True)
+                raise
             for changed in self._listeners:
                 changed(before, self.material)
 

@@ -252,7 +252,11 @@ class Federation:
             # Time that a test lets pass is no step of the clock, unless the test says so.
             elapsed=self.elapsed or (lambda: self.clock().timestamp()),
         )
-        await node.start()
+        try:
+            await node.start()
+        except BaseException:
+            await node.stop()
+            raise
         self.nodes[code] = node
         return node
 
