@@ -27,6 +27,12 @@ if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).
     # Test processes, and whatever they start, look here.
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
+UNMET = {
+    "hsm": ("TESTS OF HARDWARE TOKENS", "need SoftHSM 2: apt-get install softhsm2"),
+    "fault": ("FAULTS OF DISK AND NETWORK", "need root, mount and `ip`: become root"),
+}
+"""By tier: what a machine can lack for it, and what to do."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -50,9 +56,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if counts := told(properties):
         terminalreporter.section("faults")
         terminalreporter.line(counts)
-    skipped = [each for each in terminalreporter.getreports("skipped") if "/hsm/" in each.nodeid]
-    if skipped:
-        terminalreporter.section("TESTS OF HARDWARE TOKENS DID NOT RUN", red=True, bold=True)
-        terminalreporter.line(
-            f"{len(skipped)} tests of tests/hsm need SoftHSM 2: apt-get install softhsm2, then again."
-        )
+    for folder, (what, wanted) in UNMET.items():
+        skipped = [each for each in terminalreporter.getreports("skipped") if f"/{folder}/" in each.nodeid]
+        if skipped:
+            terminalreporter.section(f"{what} DID NOT RUN", red=True, bold=True)
+            terminalreporter.line(f"{len(skipped)} of tests/{folder} {wanted}, then again.")

@@ -104,14 +104,18 @@ class Actor:
         return statement.verify(answer.receipt, self.loaded.directory.signing_key)
 
     async def answer(self, signed: pb.SignedEnvelope) -> mailbox.Answer:
-        response = await MailboxStub(self.channel).Submit(mailbox.SubmitRequest(envelope=signed), timeout=10)
+        response = await MailboxStub(self.channel).Submit(mailbox.SubmitRequest(envelope=signed), timeout=UNTIL_SECONDS)
         return response.answer
 
     async def submit_frame(self, frame: Sequence[pb.SignedEnvelope]) -> list[mailbox.Answer]:
         async def requests() -> AsyncIterator[mailbox.SubmitFramesRequest]:
             yield mailbox.SubmitFramesRequest(frame=1, envelopes=frame)
 
-        return [a async for r in MailboxStub(self.channel).SubmitFrames(requests(), timeout=30) for a in r.answers]
+        return [
+            a
+            async for r in MailboxStub(self.channel).SubmitFrames(requests(), timeout=UNTIL_SECONDS)
+            for a in r.answers
+        ]
 
     async def collect(
         self, wanted: int, *, acknowledge: bool = True, keep: Callable[[mailbox.Item], None] | None = None
@@ -119,7 +123,7 @@ class Actor:
         """Take that many items, waiting for them; `keep` each before any is acknowledged, if they are to be."""
         call = MailboxStub(self.channel).Collect()
         items: list[mailbox.Item] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(UNTIL_SECONDS):
             await call.write(mailbox.CollectRequest(credit=wanted))
             while len(items) < wanted:
                 response = await call.read()
@@ -143,7 +147,7 @@ class Actor:
 
     async def waiting(self) -> list[mailbox.Item]:
         """Look at what is there now, and leave it there."""
-        call = MailboxStub(self.channel).Collect(timeout=20)
+        call = MailboxStub(self.channel).Collect(timeout=UNTIL_SECONDS)
         try:
             await call.write(mailbox.CollectRequest(credit=1024))
         except grpc.aio.AioRpcError as error:
@@ -343,7 +347,7 @@ def code_of(said: pb.Statement) -> ErrorCode | None:
 
 async def relay_one(stub: RelayStub, request: relay.RelayRequest) -> list[mailbox.Answer]:
     """Send one frame as a node and return the answers."""
-    call = stub.Relay(timeout=10)
+    call = stub.Relay(timeout=UNTIL_SECONDS)
     await call.write(request)
     response = await call.read()
     assert isinstance(response, relay.RelayResponse), "the node ended the stream"

@@ -8,16 +8,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock
 from gateway.config import Delivery
-from tests import stores
+from tests import command, stores
 from tests.federation import DELIVERY, Federation, ports
+from tests.forks import FORKS, readable
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 60.0
-STOP_SECONDS = 20.0
+STOP_SECONDS = 60.0
 
 
 def environment() -> dict[str, str]:
@@ -35,11 +37,20 @@ async def rogatory(*arguments: str) -> asyncio.subprocess.Process:
 
 
 async def finished(*arguments: str) -> tuple[int, str, str]:
-    """Run the command line to its end; return its status and what it printed."""
-    process = await rogatory(*arguments)
-    out, err = await asyncio.wait_for(process.communicate(), START_SECONDS)
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    """Run the command line to its end, forked off; return its status and what it printed."""
+    with TemporaryDirectory() as streams:
+        given = (arguments, Path(streams), str(Path.cwd()), environment())
+        process = FORKS.Process(target=command.run, args=given, daemon=True)
+        await asyncio.to_thread(process.start)
+        try:
+            await asyncio.wait_for(readable(process.sentinel), START_SECONDS)
+        finally:
+            if process.exitcode is None:
+                process.kill()
+            process.join()
+        out, err = ((Path(streams) / name).read_text() for name in ("out", "err"))
+        assert process.exitcode is not None
+        return process.exitcode, out, err
 
 
 @dataclass

@@ -16,7 +16,6 @@ FREEZE: Final = ids.KIND_FREEZE_REQUEST
 CONFISCATION: Final = ids.KIND_CONFISCATION_REQUEST
 
 OTHER: Final = parties.AUTHORITY_TYPE_OTHER_COMPETENT
-YES: Final = parties.YES_OR_NO_YES
 NO: Final = parties.YES_OR_NO_NO
 
 # Good documents of another make, to be broken by one change more.

@@ -3,8 +3,6 @@
 In: the settings of a node; orders over a pipe. Out: over the same pipe, that it takes calls, and that an order is in
 force. Whoever it serves sees a node as `rogatory serve` runs it: the orders only move its clock and choose its death.
 The process ends with whoever started it.
-
-Processes are forked off one that has imported everything and opened nothing, so that one starts in a tenth of a second.
 """
 
 # First of all: gRPC's C core reads its cipher list when grpc is imported, see gateway.tls.
@@ -12,13 +10,11 @@ from gateway import tls  # isort: skip  # noqa: F401
 
 import asyncio
 import ctypes
-import multiprocessing
 import os
 import resource
 import signal
 import threading
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
@@ -32,16 +28,14 @@ from gateway.errors import GatewayError
 from gateway.material import check_node
 from gateway.node import Node
 from gateway.store.sqlite import SqliteConnection
+from tests.forks import FORKS, readable
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 SETTLING_SECONDS = 0.5
 """For so long a node does not believe a clock that was set; whoever calls meanwhile is told to come again then."""
 
 CLONE_NEWNET = 0x40000000
 _begin = SqliteConnection.begin
-
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload([__name__])
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +214,8 @@ class NodeProcess:
         Raises:
             AssertionError: it does not; with what it said.
         """
-        ours, theirs = _FORKS.Pipe()
-        process = _FORKS.Process(target=run, args=(settings, theirs, place), daemon=True)
+        ours, theirs = FORKS.Pipe()
+        process = FORKS.Process(target=run, args=(settings, theirs, place), daemon=True)
         await asyncio.to_thread(process.start)
         theirs.close()
         made = cls(process, ours)
@@ -245,7 +239,7 @@ class NodeProcess:
 
     async def died(self) -> int:
         """Wait for its end; return its status."""
-        await _readable(self.process.sentinel)
+        await readable(self.process.sentinel)
         self.process.join()
         assert self.process.exitcode is not None
         return self.process.exitcode
@@ -270,24 +264,6 @@ class NodeProcess:
 
     async def _answer(self) -> str:
         async with asyncio.timeout(START_SECONDS):
-            await _readable(self.pipe.fileno())
+            await readable(self.pipe.fileno())
         said: str = self.pipe.recv()
         return said
-
-
-async def _readable(handle: int) -> None:
-    """Wait until there is something to read, or the other end is closed."""
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-    # A handle of its own: a loop has one reader for each.
-    copy = os.dup(handle)
-    loop.add_reader(copy, _once(ready))
-    try:
-        await ready
-    finally:
-        loop.remove_reader(copy)
-        os.close(copy)
-
-
-def _once(ready: "asyncio.Future[None]") -> Callable[[], None]:
-    return lambda: None if ready.done() else ready.set_result(None)

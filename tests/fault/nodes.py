@@ -19,7 +19,7 @@ from gateway.lifecycle import FINAL
 from gateway.store import fsck
 from tests import stores
 from tests.fault.node_process import Ahead, Kill, NodeProcess, Pass, Place
-from tests.federation import Federation, ports
+from tests.federation import Federation, ports, until
 from tests.judge import Verdict, judge
 
 # As production, but impatient.
@@ -108,10 +108,8 @@ class Nodes:
         """Wait until nothing is on its way any more; the stores are the only ones who know, and they cannot call."""
         final = ", ".join(f"'{state.value}'" for state in FINAL)
         query = f"SELECT count(*) FROM deliveries WHERE state NOT IN ({final})"
-        async with asyncio.timeout(60):
-            for code in codes or self.running:
-                while self.ask(code, query)[0][0]:
-                    await asyncio.sleep(0.02)
+        for code in codes or self.running:
+            await until(lambda code=code: not self.ask(code, query)[0][0])  # type: ignore[misc]
 
     def on_the_way(self) -> dict[str, Sequence[tuple[Any, ...]]]:
         """What is still on its way at each node, to where, how often it was tried, and what it met last."""

@@ -209,5 +209,3 @@ async def test_faults_by_chance_lose_nothing_and_double_nothing(tmp_path: Path, 
             await on.nodes.spare(code)
         await reckoned(on.nodes, on.traffic, tally)
         assert all(status == KILLED for _, status in on.nodes.deaths), on.nodes.deaths
-        for code in CODES:
-            on.nodes.judged(code)

@@ -66,6 +66,8 @@ REFUSED = [("noted", ""), ("signed", "noted"), ("committed", "noted")]
 RINGING = [("rung", ""), ("signed", "rung"), ("committed", "rung")]
 APPLYING = [("changed", ""), ("committed", "changed")]
 LETTING_IN = [("changed", ""), ("committed", "changed"), ("listed", ""), ("offered", "")]
+STAGES = {stage for _, stage, _ in POINTS} | {stage for stage, _ in (*EXPIRING, *RINGING, *LETTING_IN)}
+"""All points at which a node is killed."""
 
 
 def named(points: list[tuple[str, ...]]) -> list[str]:
@@ -75,8 +77,7 @@ def named(points: list[tuple[str, ...]]) -> list[str]:
 def test_every_point_of_a_nodes_work_is_one_at_which_it_is_killed() -> None:
     told = re.compile(r"self\._watch\(\"(\w+)\"\)")
     points = {stage for each in (ROOT / "gateway").rglob("*.py") for stage in told.findall(each.read_text())}
-    ours = (*ACCEPTING, *CARRYING, *HEARING, *HANDING_OUT, *EXPIRING, *RINGING, *LETTING_IN)
-    assert points == {stage for stage, _ in ours}
+    assert points == STAGES
 
 
 def died(nodes: Nodes, code: str, tally: Tally) -> None:

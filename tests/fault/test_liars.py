@@ -82,8 +82,12 @@ async def test_answer_that_is_larger_than_anybody_reads_ends_no_node(tmp_path: P
             tally.faults["lie"] += 1
             # Alone in its frame, it is refused by ee in ee's own name: who answers so would refuse it in any case.
             await traffic.known()
-            said = {(word.milestone, word.issuer, word.code) for words in traffic.words.values() for word in words}
-            assert said <= {(pb.MILESTONE_REFUSED, "ee/node", ErrorCode.TOO_LARGE)}
+            said = {
+                (word.milestone, word.issuer, ErrorCode(word.code))
+                for words in traffic.words.values()
+                for word in words
+            }
+            assert said == {(pb.MILESTONE_REFUSED, "ee/node", ErrorCode.TOO_LARGE)}
         await nodes.start("de")
         await traffic.person("de/central-authority")
         await reckoned(nodes, traffic, tally)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.test_crashes import EXPIRING as SWEEPING
-from tests.fault.test_crashes import LETTING_IN, POINTS, RINGING
+from tests.fault.test_crashes import STAGES
 
 pytestmark = pytest.mark.fault
 
@@ -23,5 +22,4 @@ def test_list_of_faults_names_every_test_and_no_other() -> None:
 
 
 def test_list_of_faults_names_every_point_at_which_a_node_is_killed() -> None:
-    points = {stage for _, stage, _ in POINTS} | {stage for stage, _ in (*SWEEPING, *RINGING, *LETTING_IN)}
-    assert not {point for point in points if f"`{point}`" not in LIST}
+    assert not {point for point in STAGES if f"`{point}`" not in LIST}

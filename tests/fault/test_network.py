@@ -7,7 +7,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,8 +182,11 @@ class Link:
     def inner(self, line: int) -> str:
         return f"rog{self.namespace.removeprefix(NAMESPACE)}i{line}"
 
-    def make(self) -> None:
+    def make(self, stack: ExitStack) -> None:
+        """Make it; the stack removes what was made, also if that was only half of it."""
         ip("netns", "add", self.namespace)
+        # The lines go with it.
+        stack.callback(ip, "netns", "del", self.namespace)
         ip("-n", self.namespace, "link", "set", "lo", "up")
         for line in (0, 1):
             out, inner = self.out(line), self.inner(line)
@@ -192,10 +195,6 @@ class Link:
             ip("link", "set", out, "up")
             ip("-n", self.namespace, "addr", "add", f"{self.theirs(line)}/30", "dev", inner)
             ip("-n", self.namespace, "link", "set", inner, "up")
-
-    def remove(self) -> None:
-        # The lines go with it.
-        ip("netns", "del", self.namespace)
 
 
 def sweep_up() -> None:
@@ -212,14 +211,12 @@ def link() -> Iterator[Link]:
     number = os.getpid()
     made = Link(f"{NAMESPACE}{number}", f"198.{18 + (number >> 8) % 2}.{number % 256}")
     sweep_up()
-    try:
-        made.make()
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no network namespace can be made here, which needs root and `ip`: {error}")
-    try:
+    with ExitStack() as stack:
+        try:
+            made.make(stack)
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"no network namespace can be made here, which needs root and `ip`: {error}")
         yield made
-    finally:
-        made.remove()
 
 
 def silent(link: Link) -> None:

@@ -18,13 +18,16 @@ NO_STORE = {
     "test_tls",
     "test_weather",
 }
+# A fixture that stands in for a node, and keeps nothing.
+FAKE = "node"
 # They are about stores in files: how these are copied, rewritten, and broken byte by byte.
 FILES = {"test_backup", "test_backup_files", "test_fsck"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     about_a_file = metafunc.definition.get_closest_marker("file") is not None
-    one = about_a_file or metafunc.module.__name__.rpartition(".")[2] in NO_STORE | FILES
+    module = metafunc.module.__name__.rpartition(".")[2]
+    one = about_a_file or module in NO_STORE | FILES or FAKE in metafunc.fixturenames
     metafunc.parametrize("engine", stores.ENGINES[:1] if one else stores.ENGINES, indirect=True)
 
 

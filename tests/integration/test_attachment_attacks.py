@@ -21,7 +21,7 @@ from gateway.depot import PART_BYTES
 from gateway.directory import Status
 from gateway.errors import ErrorCode, GatewayError
 from gateway.transport import error_of
-from tests.federation import Federation, code_of, federation, relay_one, until
+from tests.federation import UNTIL_SECONDS, Federation, code_of, federation, relay_one, until
 from tests.files import depot_of, download, ref_to, request_naming, settle_settings, upload
 
 pytestmark = pytest.mark.integration
@@ -54,7 +54,7 @@ def other_node(fed: Federation, code: str, to: str) -> grpc.aio.Channel:
 
 async def say(channel: grpc.aio.Channel, *requests: wire.UploadRequest, end: bool = True) -> list[wire.UploadResponse]:
     """Say this to the node and return all that it answers."""
-    call = AttachmentsStub(channel).Upload(timeout=20)
+    call = AttachmentsStub(channel).Upload(timeout=UNTIL_SECONDS)
     try:
         # Once the node has ended the call nothing more can be said; what it says of that is with the call.
         with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
@@ -109,7 +109,7 @@ async def test_more_bytes_than_announced_are_refused_whether_in_the_last_piece_o
 
 async def test_endless_upload_fills_no_memory_and_no_disk(fed: Federation) -> None:
     async def endless() -> None:
-        call = AttachmentsStub(prosecutor(fed)).Upload(timeout=20)
+        call = AttachmentsStub(prosecutor(fed)).Upload(timeout=UNTIL_SECONDS)
         await call.write(begin(REF))
         for _ in range(10_000):
             await call.write(data(bytes(65536)))
@@ -180,7 +180,7 @@ async def test_who_knows_a_digest_gets_no_share_in_somebody_elses_upload(fed: Fe
 
 
 async def say_begin(channel: grpc.aio.Channel, ref: pb.AttachmentRef) -> list[wire.UploadResponse]:
-    call = AttachmentsStub(channel).Upload(timeout=20)
+    call = AttachmentsStub(channel).Upload(timeout=UNTIL_SECONDS)
     await call.write(begin(ref))
     answer = await call.read()
     call.cancel()
@@ -254,7 +254,7 @@ async def test_node_that_passes_on_an_envelope_without_its_files_is_told_to_brin
 async def test_greedy_participant_is_told_to_wait_and_others_are_served(fed: Federation) -> None:
     async with AsyncExitStack() as stack:
         for number in range(2):
-            call = AttachmentsStub(prosecutor(fed)).Upload(timeout=20)
+            call = AttachmentsStub(prosecutor(fed)).Upload(timeout=UNTIL_SECONDS)
             stack.callback(call.cancel)
             await call.write(begin(ref_to(bytes([number]) * 100)))
             await call.read()
@@ -271,7 +271,7 @@ async def test_upload_that_stands_still_is_ended_and_its_room_is_free(fed: Feder
 async def test_two_calls_with_different_bytes_under_one_name_make_nothing_whole_that_is_wrong(fed: Federation) -> None:
     content = os.urandom(2 * PART_BYTES)
     ref = ref_to(content)
-    liar = AttachmentsStub(prosecutor(fed)).Upload(timeout=20)
+    liar = AttachmentsStub(prosecutor(fed)).Upload(timeout=UNTIL_SECONDS)
     await liar.write(begin(ref))
     await liar.read()
     for _ in range(PART_BYTES // 65536):
@@ -299,7 +299,7 @@ async def test_two_calls_with_different_bytes_under_one_name_make_nothing_whole_
 async def test_whose_certificate_is_revoked_while_he_uploads_is_cut_off(fed: Federation) -> None:
     actor, court = fed.actor("ee/prosecutor"), fed.actor("ee/court")
     content = os.urandom(2 * PART_BYTES)
-    call = AttachmentsStub(actor.channel).Upload(timeout=30)
+    call = AttachmentsStub(actor.channel).Upload(timeout=UNTIL_SECONDS)
     await call.write(begin(ref_to(content)))
     await call.read()
     people = [
@@ -325,7 +325,7 @@ async def test_whose_certificate_is_revoked_while_he_uploads_is_cut_off(fed: Fed
 async def test_stopping_node_ends_uploads_and_keeps_what_was_confirmed(fed: Federation) -> None:
     content = os.urandom(PART_BYTES + 100)
     ref = ref_to(content)
-    call = AttachmentsStub(prosecutor(fed)).Upload(timeout=30)
+    call = AttachmentsStub(prosecutor(fed)).Upload(timeout=UNTIL_SECONDS)
     await call.write(begin(ref))
     await call.read()
     for start in range(0, PART_BYTES, 65536):

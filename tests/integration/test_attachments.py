@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from rogatory.v1.orders_pb2 import ReviewReferral
 from clients.central_authority import CentralAuthority
 from clients.intake import Received, Told
 from clients.participant import Participant
+from gateway.clock import system_clock
 from gateway.depot import PART_BYTES
 from gateway.errors import ErrorCode, Refusal
 from tests import paperwork, stores
@@ -27,10 +27,10 @@ from tests.bucket import bucket
 from tests.federation import Federation, federation, until
 from tests.files import cast_of, depot_of, random_file, receive, request_naming, settle_settings, upload
 from tests.judge import judge
+from tests.processes import finished
 
 pytestmark = pytest.mark.integration
 
-MIB = 1 << 20
 SIZE = 2 * PART_BYTES + 5
 
 
@@ -293,17 +293,19 @@ async def test_nodes_that_keep_files_in_a_bucket(tmp_path: Path) -> None:
 
 
 async def test_housekeeping_takes_what_nobody_names_and_leaves_what_an_envelope_names(tmp_path: Path) -> None:
-    async with federation(tmp_path / "fed", start=[]) as fed:
-        settle_settings(fed, "ee", unnamed_hours=0.01, collect_seconds=0.05)
+    passed = [timedelta()]
+    async with federation(tmp_path / "fed", start=[], clock=lambda: system_clock() + passed[0]) as fed:
+        settle_settings(fed, "ee", unnamed_hours=1.0, collect_seconds=0.05)
         await fed.start("ee")
         actor = fed.actor("ee/prosecutor")
         named = await upload(actor.channel, os.urandom(5000))
         await upload(actor.channel, os.urandom(5000))
         await actor.submit(request_naming(fed, [named]))
+        passed[0] = timedelta(hours=2)
         await until(lambda: len([*depot_of(fed, "ee").iterdir()]) == 1)
         (left,) = depot_of(fed, "ee").iterdir()
         assert left.name.startswith(named.sha256.hex())
-        assert rows(fed, "ee", "SELECT * FROM discarded") == []
+        await until(lambda: rows(fed, "ee", "SELECT * FROM discarded") == [])
 
 
 async def test_command_line_attaches_shows_and_fetches(tmp_path: Path) -> None:
@@ -334,9 +336,6 @@ async def test_command_line_attaches_shows_and_fetches(tmp_path: Path) -> None:
 
 
 async def rogatory(*words: str) -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway.cli", *words, "--json", stdout=asyncio.subprocess.PIPE
-    )
-    said, _ = await process.communicate()
+    _, said, _ = await finished(*words, "--json")
     answer: dict[str, Any] = json.loads(said)
     return answer

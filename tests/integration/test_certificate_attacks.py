@@ -54,7 +54,7 @@ from tests.forgery import (
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 @dataclass

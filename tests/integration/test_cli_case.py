@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from gateway.cli import inbox
 from gateway.cli.home import Home
 from tests import paperwork
 from tests.federation import Federation, federation
+from tests.processes import finished
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]  # two dozen processes
 
@@ -39,18 +39,11 @@ class Terminal:
     printed: list[str] = field(default_factory=list)
 
     async def run(self, *arguments: str | Path, secret: bool = True) -> tuple[int, Any]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway.cli", *map(str, arguments), "--json"),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        async with asyncio.timeout(SECONDS):
-            out, err = (each.decode() for each in await process.communicate())
+        status, out, err = await finished(*map(str, arguments), "--json")
         if secret:
             self.printed += [out, err]
         assert "Traceback" not in err, err
-        assert process.returncode is not None
-        return process.returncode, json.loads(out)
+        return status, json.loads(out)
 
     def config(self, who: str) -> tuple[str, Path]:
         return "--config", self.fed.summary.config(who)

@@ -35,7 +35,7 @@ from tests.world import Sent
 
 pytestmark = pytest.mark.integration
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @pytest_asyncio.fixture

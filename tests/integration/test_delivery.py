@@ -12,7 +12,7 @@ from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 
 from gateway.errors import ErrorCode
 from gateway.identity import Role
-from tests.federation import Federation, code_of, federation, ref
+from tests.federation import UNTIL_SECONDS, Federation, code_of, federation, ref
 from tests.judge import judge
 
 BLOCK = (ids.MEASURE_BLOCK_WITHDRAWAL,)
@@ -113,7 +113,7 @@ async def test_what_was_handed_out_unacknowledged_and_then_expired_ends_as_the_r
         (item,) = await authority.collect(1, acknowledge=False)
         assert item.HasField("envelope")
         clock.pass_(minutes=6)
-        call = MailboxStub(authority.channel).Collect(timeout=20)
+        call = MailboxStub(authority.channel).Collect(timeout=UNTIL_SECONDS)
         await call.write(mailbox.CollectRequest(credit=1))
         probes: list[mailbox.Item] = []
         while not probes:
@@ -146,7 +146,7 @@ async def test_two_systems_of_one_participant_never_hold_the_same_item_at_once(t
         for n in range(10):
             await fed.actor("ee/prosecutor").submit(fed.request(case_id=f"EE-{n}"))
         authority = fed.actor("de/central-authority")
-        await asyncio.wait_for(milestones(fed, 10), 20)
+        await asyncio.wait_for(milestones(fed, 10), UNTIL_SECONDS)
         one, two = MailboxStub(authority.channel).Collect(), MailboxStub(authority.channel).Collect()
         await one.write(mailbox.CollectRequest(credit=6))
         first = await one.read()
@@ -163,7 +163,7 @@ async def test_client_without_credit_is_given_nothing(tmp_path: Path) -> None:
     async with federation(tmp_path / "fed") as fed:
         await fed.actor("ee/prosecutor").submit(fed.request())
         assert await milestones(fed, 1) == [pb.MILESTONE_ACCEPTED]
-        call = MailboxStub(fed.actor("de/central-authority").channel).Collect(timeout=20)
+        call = MailboxStub(fed.actor("de/central-authority").channel).Collect(timeout=UNTIL_SECONDS)
         unknown = mailbox.Acknowledgement(delivery_id=9999, held=True)
         await call.write(mailbox.CollectRequest(acknowledgements=[unknown]))
         response = await call.read()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.integration
-
 SECONDS = 300
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(SECONDS)]
 
 
 def test_federation_is_founded_takes_an_exchange_in_changes_every_key_and_puts_it_out(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from gateway.trust.lists import SignedList
 from gateway.trust.repository import Repository
 from gateway.trust.roles import HASH, TIMESTAMP, list_path, node_role
 from gateway.trust.signing import signer_of
-from tests.federation import ports, until
+from tests.federation import UNTIL_SECONDS, ports, until
 
 pytestmark = pytest.mark.integration
 
@@ -111,7 +111,7 @@ class Bench:
         channel = self.channel(identity)
         try:
             request = pb.OfferRequest(metadata=signed.metadata, list=signed.content)
-            return (await DirectoryStub(channel).Offer(request, timeout=10)).version
+            return (await DirectoryStub(channel).Offer(request, timeout=UNTIL_SECONDS)).version
         except grpc.aio.AioRpcError as error:
             raise transport.error_of(error) from error
         finally:
@@ -336,7 +336,7 @@ async def test_node_that_is_silent_costs_no_more_than_the_time_that_it_was_given
     quiet.endpoint = f"{host}:{port}"
     identity = quiet.node("de").identity
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(UNTIL_SECONDS):
             error = await refused(asyncio.to_thread(quiet.fetch, identity, 0, 0.3))
     finally:
         held.set()

@@ -33,7 +33,7 @@ from tests.enrolling import (
     listed,
     registering,
 )
-from tests.federation import Federation
+from tests.federation import UNTIL_SECONDS, Federation
 from tests.processes import finished
 
 pytestmark = pytest.mark.integration
@@ -158,7 +158,7 @@ async def test_a_participant_that_was_put_out_comes_in_again_with_new_keys(fed: 
     async with entered(fed, REGISTRARS[0]) as participant:
         await Registrar(participant).revoke_participant(Address.parse(LHV), "key stolen")
     gone = Address.parse(LHV)
-    async with asyncio.timeout(20.0):
+    async with asyncio.timeout(UNTIL_SECONDS):
         while (entry := fed.directory.participant(gone)) is None or entry.status is Status.ACTIVE:
             await asyncio.sleep(0.05)
     assert await refused(lambda: asyncio.to_thread(material.load_participant, settings)) is ErrorCode.REVOKED

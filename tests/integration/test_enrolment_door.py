@@ -37,7 +37,7 @@ from tests.world import NOW
 
 pytestmark = pytest.mark.integration
 
-SECONDS = 10.0
+SECONDS = 60.0
 TOO_LARGE = enrolment.MAX_MESSAGE_BYTES + 1
 
 

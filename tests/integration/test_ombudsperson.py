@@ -20,7 +20,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.formats import documents
 from gateway.identity import Role
 from gateway.store.reader import SeenRow
-from tests.federation import Federation, code_of, federation, ref
+from tests.federation import UNTIL_SECONDS, Federation, code_of, federation, ref
 from tests.processes import finished
 from tests.samples import notices
 
@@ -92,7 +92,7 @@ async def complained(fed: Federation, sender: str, of: pb.SignedEnvelope, **fiel
 
 async def told(fed: Federation, about: ids.EnvelopeRef, who: str = "de/ombudsperson") -> trace.GetHappeningsResponse:
     stub = TraceStub(fed.actor(who).channel)
-    return await stub.GetHappenings(trace.GetHappeningsRequest(grievance=about), timeout=10)
+    return await stub.GetHappenings(trace.GetHappeningsRequest(grievance=about), timeout=UNTIL_SECONDS)
 
 
 async def refusal(fed: Federation, about: ids.EnvelopeRef, who: str = "de/ombudsperson") -> GatewayError:
@@ -230,7 +230,7 @@ async def test_grievance_to_the_ombudsperson_of_another_country_opens_nothing_to
     foreign = fed.actor("ee/ombudsperson").loaded
     async with transport.channel_to(fed.directory.node("de"), fed.directory.federation, foreign.identity) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await TraceStub(channel).GetHappenings(trace.GetHappeningsRequest(grievance=ours), timeout=10)
+            await TraceStub(channel).GetHappenings(trace.GetHappeningsRequest(grievance=ours), timeout=UNTIL_SECONDS)
     assert transport.error_of(caught.value).code is ErrorCode.NOT_PERMITTED
 
 
@@ -275,8 +275,8 @@ async def test_nobody_else_may_ask_that_not_even_whoever_complained(fed: Federat
 async def test_ombudsperson_may_not_trace_as_an_operator_does(fed: Federation) -> None:
     stub = TraceStub(fed.actor("de/ombudsperson").channel)
     for call in (
-        stub.GetTrace(trace.GetTraceRequest(key="EE-1"), timeout=10),
-        stub.GetOverdue(trace.GetOverdueRequest(), timeout=10),
+        stub.GetTrace(trace.GetTraceRequest(key="EE-1"), timeout=UNTIL_SECONDS),
+        stub.GetOverdue(trace.GetOverdueRequest(), timeout=UNTIL_SECONDS),
     ):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call

@@ -26,7 +26,7 @@ from gateway.identity import Address
 from gateway.node import DRAIN_SECONDS
 from gateway.transport import TlsIdentity
 from tests import stores
-from tests.federation import DELIVERY, Federation, federation
+from tests.federation import DELIVERY, UNTIL_SECONDS, Federation, federation
 from tests.judge import judge
 from tests.processes import Processes, finished, processes
 
@@ -66,9 +66,9 @@ async def test_what_was_accepted_around_sigterm_is_delivered_after_the_restart_a
     async with processes(tmp_path / "fed") as nodes:
         stopping = asyncio.Event()
         submitting = asyncio.create_task(submit_until_the_node_is_gone(nodes, stopping))
-        await asyncio.wait_for(stopping.wait(), 30)
+        await asyncio.wait_for(stopping.wait(), UNTIL_SECONDS)
         status, _ = await nodes.end("ee")
-        accepted = await asyncio.wait_for(submitting, 30)
+        accepted = await asyncio.wait_for(submitting, UNTIL_SECONDS)
         assert status == 0
         verdict = judge(nodes.fed.store("ee"), "ee", nodes.fed.directory, all_final=False)
         assert verdict.envelopes >= len(accepted)
@@ -280,7 +280,7 @@ async def tried(fed: Federation, leaf: Holder, made: pb.SignedEnvelope) -> Error
     )
     async with channel:
         try:
-            response = await MailboxStub(channel).Submit(mailbox.SubmitRequest(envelope=made), timeout=10)
+            response = await MailboxStub(channel).Submit(mailbox.SubmitRequest(envelope=made), timeout=UNTIL_SECONDS)
         except grpc.aio.AioRpcError as error:
             return transport.error_of(error).code
     answer = response.answer

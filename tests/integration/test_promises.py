@@ -28,7 +28,7 @@ from gateway.lifecycle import State
 from gateway.path import MAX_FRAME_ENVELOPES
 from gateway.statement import issue
 from tests import stores
-from tests.federation import Federation, code_of, federation, ref, relay_one, until
+from tests.federation import UNTIL_SECONDS, Federation, code_of, federation, ref, relay_one, until
 from tests.judge import judge
 
 pytestmark = pytest.mark.integration
@@ -324,7 +324,7 @@ async def test_courier_rests_when_the_other_node_can_take_nothing_now(tmp_path: 
         liar.answering = lambda _: full
         await fed.actor("ee/prosecutor").submit_frame(made)
         courier, _ = fed.nodes["ee"]._couriers["de"]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(UNTIL_SECONDS):
             while not courier.circuit.failures:
                 await asyncio.sleep(0.01)
         assert courier.circuit.failures == 1
@@ -443,7 +443,7 @@ async def test_more_jobs_than_may_wait_are_answered_overloaded_and_recorded_when
         made = [fed.request(case_id=f"EE-{n}") for n in range(40)]
         tasks = [asyncio.create_task(prosecutor.answer(each)) for each in made]
         try:
-            done, _ = await asyncio.wait(tasks, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, timeout=UNTIL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             assert done
             for task in done:
                 error = codec.error_from(task.result().error)

@@ -28,7 +28,7 @@ from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
 from gateway.node import unwatched
 from tests import stores
-from tests.federation import Actor, Federation, federation, ref, relay_one, until
+from tests.federation import UNTIL_SECONDS, Actor, Federation, federation, ref, relay_one, until
 
 pytestmark = pytest.mark.integration
 
@@ -270,15 +270,15 @@ async def test_flood_of_trace_queries_is_told_when_to_come_again(tmp_path: Path)
         assert (await trace_error(stub)).code is ErrorCode.NOT_FOUND
         relayed: RelayStub = fed.node_relay("de", "ee")
         asked = relay.TraceBetweenRequest(envelope_id="01a1fc5e-2c6e-7789-8d42-cc9ebb22a714")
-        assert not (await relayed.TraceBetween(asked, timeout=10)).traces
+        assert not (await relayed.TraceBetween(asked, timeout=UNTIL_SECONDS)).traces
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await relayed.TraceBetween(asked, timeout=10)
+            await relayed.TraceBetween(asked, timeout=UNTIL_SECONDS)
         assert transport.error_of(caught.value).code is ErrorCode.OVERLOADED
 
 
 async def trace_error(stub: TraceStub) -> GatewayError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.GetTrace(GetTraceRequest(key="EE-nothing"), timeout=10)
+        await stub.GetTrace(GetTraceRequest(key="EE-nothing"), timeout=UNTIL_SECONDS)
     return transport.error_of(caught.value)
 
 
@@ -289,7 +289,7 @@ async def test_long_case_is_traced_whole_though_the_other_node_answers_only_so_m
         await prosecutor.submit_frame([fed.request(case_id="EE-7") for _ in range(12)])
         await prosecutor.collect(12)
         stub = TraceStub(fed.actor("ee/operator").channel)
-        told = await stub.GetTrace(GetTraceRequest(key="EE-7", ask_others=True), timeout=20)
+        told = await stub.GetTrace(GetTraceRequest(key="EE-7", ask_others=True), timeout=UNTIL_SECONDS)
         assert isinstance(told, GetTraceResponse)
         assert not told.silent
         assert [each.node for each in told.traces].count("de") == 12

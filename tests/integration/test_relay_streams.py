@@ -8,8 +8,9 @@ import pytest
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
+from gateway import node
 from gateway.deliver import FRAME_ITEMS
-from tests.federation import DELIVERY, Federation, federation, ref, until
+from tests.federation import DELIVERY, UNTIL_SECONDS, Federation, federation, ref, until
 from tests.holding import PATIENT, counted, holding_node, requests, states, submit
 from tests.processes import processes
 
@@ -181,7 +182,7 @@ async def test_sigterm_waits_for_the_answers_to_what_is_in_flight_and_leaves_not
 
 async def until_refused(fed: Federation) -> None:
     """Wait until ee takes nothing more."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(UNTIL_SECONDS):
         while True:
             try:
                 await fed.actor("ee/prosecutor").answer(fed.request(case_id="LATE", instrument="a-treaty-of-dreams"))
@@ -189,10 +190,13 @@ async def until_refused(fed: Federation) -> None:
                 return
 
 
-async def test_peer_that_never_answers_delays_the_stop_no_longer_than_a_drain_may_take(tmp_path: Path) -> None:
+async def test_peer_that_never_answers_delays_the_stop_no_longer_than_a_drain_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node, "DRAIN_SECONDS", 1.0)
     async with federation(tmp_path / "fed", start=["ee"], delivery=PATIENT) as fed, holding_node(fed) as there:
         await submit(fed, requests(fed, 3))
         await until(lambda: bool(there.frames))
-        await asyncio.wait_for(fed.stop("ee"), 20)
+        await asyncio.wait_for(fed.stop("ee"), UNTIL_SECONDS)
         assert set(states(fed.store("ee"))) <= {"doubtful", "queued"}
         assert states(fed.store("ee"))["doubtful"] == sum(map(len, there.frames))

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -43,6 +42,7 @@ from gateway.steps import BY_CITATION, FREEZING
 from tests import world
 from tests.fakenode import accept, fail, fake_node, refuse
 from tests.federation import Federation, code_of, federation
+from tests.processes import finished
 
 pytestmark = pytest.mark.integration
 
@@ -385,16 +385,9 @@ async def test_revoked_exchange_is_not_tested(tmp_path: Path) -> None:
 
 
 async def rogatory(*arguments: str | Path) -> tuple[int, Any]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.cli", *map(str, arguments), "--json"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(SECONDS):
-        out, err = await process.communicate()
-    assert b"Traceback" not in err, err.decode()
-    assert process.returncode is not None
-    return process.returncode, json.loads(out)
+    status, out, err = await finished(*map(str, arguments), "--json")
+    assert "Traceback" not in err, err
+    return status, json.loads(out)
 
 
 def config(sides: Sides, who: str) -> Sequence[str | Path]:

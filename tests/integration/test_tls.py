@@ -33,7 +33,7 @@ FEDERATION = "rogatory.test"
 NODE = Address.of_node("ee")
 PROSECUTOR = Address("ee", "prosecutor")
 ECHO = "/test.Echo/Echo"
-SECONDS = 10.0
+SECONDS = 60.0
 
 # TLS itself reads the machine's clock, so these certificates are of today.
 NOW = datetime.now(UTC)

@@ -26,7 +26,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.identity import Address
 from gateway.statement import issue
 from tests import stores
-from tests.federation import Federation, federation, ref
+from tests.federation import UNTIL_SECONDS, Federation, federation, ref
 from tests.processes import finished
 
 pytestmark = pytest.mark.integration
@@ -77,7 +77,7 @@ async def crossed(fed: Federation, made: pb.SignedEnvelope) -> None:
 
 async def failed_once(fed: Federation, made: pb.SignedEnvelope) -> trace.EnvelopeTrace:
     """Wait for an attempt to have failed; the store is the only one who knows, and it cannot call."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(UNTIL_SECONDS):
         while True:
             response = await asked(fed, id_of(made), ask_others=False)
             if response.traces[0].deliveries[0].last_error:
@@ -189,10 +189,10 @@ async def test_other_node_learns_nothing_of_a_domestic_order_or_by_a_case_id(fed
     assert (await fed.actor("de/prosecutor").submit(draft)).milestone == pb.MILESTONE_ACCEPTED
     stub = fed.node_relay("ee", "de")
     for made in (order, draft):
-        answer = await stub.TraceBetween(relay.TraceBetweenRequest(envelope_id=id_of(made)), timeout=10)
+        answer = await stub.TraceBetween(relay.TraceBetweenRequest(envelope_id=id_of(made)), timeout=UNTIL_SECONDS)
         assert not answer.traces
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.TraceBetween(relay.TraceBetweenRequest(envelope_id="DE-1"), timeout=10)
+        await stub.TraceBetween(relay.TraceBetweenRequest(envelope_id="DE-1"), timeout=UNTIL_SECONDS)
     assert transport.error_of(caught.value).code is ErrorCode.MALFORMED
 
 
@@ -224,7 +224,7 @@ async def test_operator_of_another_country_may_not_ask_this_node(fed: Federation
     channel = transport.channel_to(fed.directory.node("ee"), fed.directory.federation, foreign.identity)
     async with channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await TraceStub(channel).GetTrace(trace.GetTraceRequest(key=id_of(made)), timeout=10)
+            await TraceStub(channel).GetTrace(trace.GetTraceRequest(key=id_of(made)), timeout=UNTIL_SECONDS)
     assert transport.error_of(caught.value).code is ErrorCode.NOT_PERMITTED
 
 
@@ -373,7 +373,7 @@ async def test_other_node_does_not_tell_who_else_asks_for_the_same_target(fed: F
     assert pb.MILESTONE_COMPETING in competing
     assert "envelope.competing" in {event.name for event in at_home.events}
     asked_abroad = relay.TraceBetweenRequest(envelope_id=id_of(second))
-    (abroad,) = (await fed.node_relay("ee", "de").TraceBetween(asked_abroad, timeout=10)).traces
+    (abroad,) = (await fed.node_relay("ee", "de").TraceBetween(asked_abroad, timeout=UNTIL_SECONDS)).traces
     assert id_of(first).encode() not in abroad.SerializeToString()
     assert "envelope.competing" not in {event.name for event in abroad.events}
     assert abroad.events
@@ -446,7 +446,7 @@ async def test_nobody_but_an_operator_of_the_node_hears_what_is_overdue(fed: Fed
     identity = material.load_participant(fed.summary.config(who)).identity
     async with transport.channel_to(fed.directory.node("ee"), fed.directory.federation, identity) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await TraceStub(channel).GetOverdue(trace.GetOverdueRequest(), timeout=10)
+            await TraceStub(channel).GetOverdue(trace.GetOverdueRequest(), timeout=UNTIL_SECONDS)
     assert transport.error_of(caught.value).code is ErrorCode.NOT_PERMITTED
 
 

@@ -54,7 +54,7 @@ from tests.unit.test_trust_fetch import certificate
 
 pytestmark = pytest.mark.integration
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @pytest_asyncio.fixture

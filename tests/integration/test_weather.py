@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.federation import ports, until
+from tests.federation import UNTIL_SECONDS, ports, until
 from tests.weather import HOST, PIECE_BYTES, Weather, weather
 
 pytestmark = pytest.mark.integration
@@ -57,7 +57,7 @@ async def test_fair_weather_changes_nothing() -> None:
     async with echo() as (sky, there), calling(sky) as (reader, writer):
         writer.write(said)
         writer.write_eof()
-        assert await asyncio.wait_for(reader.read(-1), 20) == said
+        assert await asyncio.wait_for(reader.read(-1), UNTIL_SECONDS) == said
         assert (bytes(there.heard), sky.accepted, sky.up, sky.down) == (said, 1, len(said), len(said))
 
 

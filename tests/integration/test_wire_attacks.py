@@ -27,7 +27,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.node import WIRE_ALLOWANCE
 from gateway.signature import Domain
 from tests.enrolling import registering
-from tests.federation import Actor, Federation, code_of, federation, ref, relay_one, until
+from tests.federation import UNTIL_SECONDS, Actor, Federation, code_of, federation, ref, relay_one, until
 from tests.judge import judge
 
 BLOCK = (ids.MEASURE_BLOCK_WITHDRAWAL,)
@@ -123,7 +123,7 @@ async def test_recipient_cannot_call_a_fresh_envelope_expired(fed: Federation) -
     await fed.actor("ee/prosecutor").submit(fed.request())
     authority = fed.actor("de/central-authority")
     (item,) = await authority.collect(1, acknowledge=False)
-    call = MailboxStub(authority.channel).Collect(timeout=10)
+    call = MailboxStub(authority.channel).Collect(timeout=UNTIL_SECONDS)
     lie = mailbox.Acknowledgement(delivery_id=item.delivery_id, held=False)
     await call.write(mailbox.CollectRequest(acknowledgements=[lie]))
     response = await call.read()
@@ -255,7 +255,7 @@ async def test_opened_stated_by_another_than_the_recipient_is_refused(fed: Feder
         at_us=to_micros(system_clock()),
     )
     (lie,) = statement.issue([said], court.loaded.address, court.key)
-    call = MailboxStub(authority.channel).Collect(timeout=10)
+    call = MailboxStub(authority.channel).Collect(timeout=UNTIL_SECONDS)
     await call.write(
         mailbox.CollectRequest(
             acknowledgements=[mailbox.Acknowledgement(delivery_id=item.delivery_id, held=True, statement=lie)]
@@ -270,7 +270,7 @@ async def test_opened_stated_by_another_than_the_recipient_is_refused(fed: Feder
 async def test_acknowledging_somebody_elses_delivery_is_refused(fed: Federation) -> None:
     await fed.actor("ee/prosecutor").submit(fed.request())
     (item,) = await fed.actor("de/central-authority").collect(1, acknowledge=False)
-    call = MailboxStub(fed.actor("de/exchange").channel).Collect(timeout=10)
+    call = MailboxStub(fed.actor("de/exchange").channel).Collect(timeout=UNTIL_SECONDS)
     await call.write(
         mailbox.CollectRequest(acknowledgements=[mailbox.Acknowledgement(delivery_id=item.delivery_id, held=True)])
     )
@@ -328,7 +328,7 @@ async def test_message_beyond_what_is_read_at_all_is_refused_by_the_transport(fe
 async def test_operator_has_no_keys_to_send_and_participants_may_not_trace(fed: Federation) -> None:
     for who in ("ee/prosecutor", "ee/exchange", "ee/auditor"):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await TraceStub(fed.actor(who).channel).GetTrace(GetTraceRequest(key="EE-1"), timeout=10)
+            await TraceStub(fed.actor(who).channel).GetTrace(GetTraceRequest(key="EE-1"), timeout=UNTIL_SECONDS)
         assert transport.error_of(caught.value).code is ErrorCode.NOT_PERMITTED
 
 
@@ -354,7 +354,7 @@ async def test_receipt_that_hides_what_its_reader_would_refuse_is_not_passed_on(
     (item,) = await authority.collect(1, acknowledge=False)
     word = opened(authority, made)
     word.signature.MergeFromString(b"\xf8\x07\x01")
-    call = MailboxStub(authority.channel).Collect(timeout=10)
+    call = MailboxStub(authority.channel).Collect(timeout=UNTIL_SECONDS)
     for receipt, expected in ((word, ErrorCode.BAD_RECEIPT), (opened(authority, made), None)):
         ack = mailbox.Acknowledgement(delivery_id=item.delivery_id, held=True, statement=receipt)
         await call.write(mailbox.CollectRequest(acknowledgements=[ack]))

@@ -18,7 +18,6 @@ from gateway.formats.persons import vocabulary
 
 TODAY = date(2026, 11, 21)
 CASES = json.loads((Path(__file__).parents[1] / "data" / "ivms101.json").read_bytes())
-BY_NAME = {case["name"]: case["content"] for case in CASES}
 
 WRONG = {
     "trisa/trisa/envelope/testdata/payload.json": (

@@ -119,7 +119,7 @@ class Running:
         self.commits += event == "committed"
 
     async def write(self, job: Callable[[Transaction], Any], weight: int = 1) -> Any:
-        return await asyncio.wait_for(self.writer.write(job, weight), 10)
+        return await asyncio.wait_for(self.writer.write(job, weight), 60)
 
     async def together(self, *jobs: Callable[[Transaction], Any], weight: int = 1) -> list[Any]:
         """Have jobs wait until all of them make one batch; return their results and errors."""
@@ -127,17 +127,17 @@ class Running:
 
         def hold(_: Transaction) -> None:
             holding.set()
-            go.wait(10)
+            go.wait(60)
 
         held = self.writer.write(hold)
-        assert await asyncio.to_thread(holding.wait, 10)
+        assert await asyncio.to_thread(holding.wait, 60)
         tasks = [asyncio.create_task(self.write(job, weight)) for job in jobs]
         await asyncio.sleep(0)  # each task starts
         await asyncio.sleep(0)  # and queues its job
         self.commits, self.woken = -1, []  # the batch of the holder alone does not count
         go.set()
         await held
-        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
 
 
 @asynccontextmanager
@@ -148,7 +148,7 @@ async def running(
     try:
         yield made
     finally:
-        await asyncio.wait_for(made.writer.close(), 10)
+        await asyncio.wait_for(made.writer.close(), 60)
 
 
 # Opening.
@@ -709,7 +709,7 @@ async def test_nobody_waits_for_company_that_cannot_help(
     monkeypatch.setattr(writer, "LINGER_SECONDS", 3600.0)
     async with running(place) as made:
         for _ in range(3):
-            assert await asyncio.wait_for(made.writer.write(answer(1), weight=company), 10) == 1
+            assert await asyncio.wait_for(made.writer.write(answer(1), weight=company), 60) == 1
 
 
 async def test_closing_does_not_wait_for_company(place: stores.Place, monkeypatch: pytest.MonkeyPatch) -> None:
