@@ -8,12 +8,12 @@ import shutil
 import tempfile
 from collections.abc import Generator
 from itertools import chain
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.fault.tally import PROPERTY, told
+from tests.postgres import MEMORY
 
 # A busy machine draws slowly; that says nothing of the code.
 settings.register_profile("rogatory", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -21,7 +21,6 @@ settings.load_profile("rogatory")
 
 # Thousands of stores and federations are made, each with its hundreds of files that are synced. No test pulls the plug
 # of the machine, so none can tell memory from a disk; but a run on a busy disk takes twice as long.
-MEMORY = Path("/dev/shm")  # noqa: S108  as safe as /tmp
 WANTED_BYTES = 2 << 30
 if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= WANTED_BYTES:
     # Test processes, and whatever they start, look here.

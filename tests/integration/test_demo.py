@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from gateway import target_keys
 
-pytestmark = pytest.mark.integration
+SECONDS = 300
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(SECONDS)]
 
 OFAC = Path(__file__).parents[1] / "data" / "ofac_addresses.json"
 MUST_BE_REFUSED = {
@@ -42,7 +44,7 @@ def demo(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gateway.cli", "demo", *arguments]
     path = os.pathsep.join(path for path in sys.path if path)
     return subprocess.run(  # noqa: PLW1510  the status is what is tested
-        command, cwd=cwd, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=110
+        command, cwd=cwd, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=SECONDS
     )
 
 
