@@ -1,6 +1,7 @@
 """Every test of this tier runs on both engines, unless no node keeps anything in it."""
 
 from collections.abc import Iterator
+from inspect import signature
 
 import pytest
 
@@ -27,7 +28,9 @@ FILES = {"test_backup", "test_backup_files", "test_fsck"}
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     about_a_file = metafunc.definition.get_closest_marker("file") is not None
     module = metafunc.module.__name__.rpartition(".")[2]
-    one = about_a_file or module in NO_STORE | FILES or FAKE in metafunc.fixturenames
+    # Who is not given so much as a folder keeps nothing.
+    no_store = module in NO_STORE or FAKE in metafunc.fixturenames or not signature(metafunc.function).parameters
+    one = about_a_file or module in FILES or no_store
     metafunc.parametrize("engine", stores.ENGINES[:1] if one else stores.ENGINES, indirect=True)
 
 
