@@ -120,15 +120,22 @@ class Actor:
     async def collect(
         self, wanted: int, *, acknowledge: bool = True, keep: Callable[[mailbox.Item], None] | None = None
     ) -> list[mailbox.Item]:
-        """Take that many items, waiting for them; `keep` each before any is acknowledged, if they are to be."""
+        """Take that many items, waiting for them; `keep` each before any is acknowledged, if they are to be.
+
+        What comes again, because we were slower than its lease, counts once.
+        """
         call = MailboxStub(self.channel).Collect()
-        items: list[mailbox.Item] = []
+        taken: dict[int, mailbox.Item] = {}
         async with asyncio.timeout(UNTIL_SECONDS):
             await call.write(mailbox.CollectRequest(credit=wanted))
-            while len(items) < wanted:
+            while len(taken) < wanted:
                 response = await call.read()
                 assert isinstance(response, mailbox.CollectResponse), "the node ended the stream"
-                items.extend(response.items)
+                before = len(taken)
+                taken |= {item.delivery_id: item for item in response.items}
+                if again := before + len(response.items) - len(taken):
+                    await call.write(mailbox.CollectRequest(credit=again))
+            items = list(taken.values())
             if keep is not None:
                 for item in items:
                     keep(item)
