@@ -57,12 +57,14 @@ def _figures(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, object]:
     return found
 
 
-def test_every_key_is_there_every_target_is_judged_and_the_machine_is_described() -> None:
+def test_every_key_is_there_every_target_is_judged_and_a_page_shows_it(tmp_path: Path) -> None:
     # One run for all: test processes would take a minute each for their own.
     with one_run() as figures:
         check_keys(figures)
         check_targets(figures)
         check_machine(figures)
+        check_costs(figures)
+        check_page(figures, tmp_path)
 
 
 def check_keys(figures: dict[str, object]) -> None:
@@ -106,7 +108,7 @@ def check_machine(figures: dict[str, object]) -> None:
     assert {*STAGES} <= by_stage.keys()
 
 
-def test_what_an_envelope_takes_is_told_of_every_rate(figures: dict[str, object]) -> None:
+def check_costs(figures: dict[str, object]) -> None:
     for run in ("stream", "batch_signed", "two_process", "postgresql", "telemetry"):
         all_, lock, load = (figures[f"accept_{run}_{part}_us"] for part in ("cpu", "lock", "load"))
         assert isinstance(all_, float)
@@ -116,7 +118,7 @@ def test_what_an_envelope_takes_is_told_of_every_rate(figures: dict[str, object]
         assert load > 0
 
 
-def test_a_run_is_shown_in_a_page(figures: dict[str, object], tmp_path: Path) -> None:
+def check_page(figures: dict[str, object], tmp_path: Path) -> None:
     (tmp_path / "bench.json").write_text(json.dumps(figures))
     page = tmp_path / "page.md"
     page.write_text(f"above\n{readme.BEGIN}\nof before\n{readme.END}\nbelow\n")
