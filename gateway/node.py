@@ -9,6 +9,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Final
 
@@ -147,7 +148,7 @@ class Node:
             diagnostics.warning("store.restored", extra={"copies_in_doubt": doubted})
         writer = self._writer = Writer(
             connect,
-            lambda statements: sign(statements, me, upkeep.material.signing_key),
+            lambda: partial(sign, issuer=me, key=upkeep.material.signing_key),
             issuer=str(me),
             clock=self._clock,
             max_waiting=config.limits.max_waiting_jobs,

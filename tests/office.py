@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -345,7 +345,7 @@ async def office(folder: Path, now: datetime = NOW, **registry: Any) -> AsyncIte
     clock: Callable[[], datetime] = lambda: bench.now  # noqa: E731
     writer = Writer(
         connect,
-        lambda said: statement.issue(said, Address.of_node("ee"), world.signing_key("ee/node")),
+        lambda: partial(statement.issue, issuer=Address.of_node("ee"), key=world.signing_key("ee/node")),
         issuer="ee/node",
         clock=clock,
         max_waiting=100,

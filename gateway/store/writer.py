@@ -26,6 +26,9 @@ from gateway.store.transaction import Transaction
 
 T = TypeVar("T")
 Job = Callable[[Transaction], Any]
+Issue: TypeAlias = Callable[[Sequence[pb.Statement]], Sequence[pb.Receipt]]
+"""Signs statements."""
+
 _Waiting: TypeAlias = tuple[Job, asyncio.Future[Any], int]
 MAX_WEIGHT_A_BATCH: Final = 256
 """Envelopes in one transaction, or a job's worth more. Twice as many make a commit no cheaper for each, and wait twice
@@ -45,7 +48,7 @@ class Writer:
     def __init__(
         self,
         connect: Callable[[], Connection],
-        issue: Callable[[Sequence[pb.Statement]], Sequence[pb.Receipt]],
+        issuing: Callable[[], Issue],
         *,
         issuer: str,
         clock: Clock,
@@ -57,7 +60,8 @@ class Writer:
 
         Args:
             connect: makes the writing connection.
-            issue: signs statements.
+            issuing: returns what signs the statements of a batch. Asked before the batch has its time: with a key that
+                became valid afterwards it would sign what is older than that key.
             issuer: in whose name, e.g. "ee/node".
             clock: time.
             max_waiting: jobs that may wait.
@@ -65,7 +69,7 @@ class Writer:
             watch: told, in the writer's thread, that a batch is signed, and that its commit has just returned.
         """
         self._connect = connect
-        self._issue = issue
+        self._issuing = issuing
         self._issuer = issuer
         self._clock = clock
         self._max_waiting = max_waiting
@@ -154,11 +158,12 @@ class Writer:
             connection = connection or self._connect()
             connection.begin()
             connection.check()
+            issue = self._issuing()
             # Here, not before: it may have waited for other processes, and theirs came first.
             txn = Transaction(connection, to_micros(self._clock()), self._issuer)
             for job, future, _ in batch:
                 outcomes.append((future, *_run_alone(txn, job)))
-            txn.sign(self._issue)
+            txn.sign(issue)
             self._watch("signed")
             connection.end(txn.wake)
         except NOT_TAKEN as error:

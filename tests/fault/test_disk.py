@@ -181,7 +181,7 @@ async def test_file_system_that_was_mounted_read_only_is_told_as_a_failure_and_t
         engine.dispose()
         writer = Writer(
             connect,
-            lambda _: [],
+            lambda: lambda _: [],
             issuer="ee/node",
             clock=system_clock,
             max_waiting=8,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -48,7 +49,7 @@ class OneNode:
         self.checking = Checking(0)
         self.writer = Writer(
             self.connect,
-            lambda said: statement.issue(said, Address.of_node("ee"), world.signing_key("ee/node")),
+            lambda: partial(statement.issue, issuer=Address.of_node("ee"), key=world.signing_key("ee/node")),
             issuer="ee/node",
             clock=lambda: NOW,
             max_waiting=100,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +222,7 @@ async def keeping(path: Path, policy: Retention, now: timedelta = timedelta()) -
     connect, engine = open_store(path)
     writer = Writer(
         connect,
-        lambda said: statement.issue(said, Address.of_node("de"), world.signing_key("de/node")),
+        lambda: partial(statement.issue, issuer=Address.of_node("de"), key=world.signing_key("de/node")),
         issuer="de/node",
         clock=lambda: NOW + now,
         max_waiting=100,

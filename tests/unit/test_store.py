@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ class Running:
         self.woken: list[set[str]] = []
         self.writer = Writer(
             connect,
-            sign,
+            lambda: sign,
             issuer="ee/node",
             clock=lambda: NOW,
             max_waiting=max_waiting,
@@ -673,6 +673,24 @@ async def test_large_load_is_cut_into_batches_and_answered_whole(place: stores.P
         results = await made.together(*[answer(number) for number in range(600)])
         assert results == list(range(600))
         assert made.commits == 3  # of 256 at most
+
+
+async def test_batch_is_signed_with_the_key_that_was_there_before_its_time(place: stores.Place) -> None:
+    keys = ["old", "new"]
+    signed_with: list[str] = []
+
+    def changes_the_key() -> datetime:
+        keys[:] = keys[1:]
+        return NOW
+
+    def issuing() -> Callable[[Any], list[pb.Receipt]]:
+        signed_with.append(keys[0])
+        return issue
+
+    async with running(place) as made:
+        made.writer._issuing, made.writer._clock = issuing, changes_the_key
+        await made.write(lambda txn: record(txn, world.freeze_request()))
+    assert signed_with == ["old"]
 
 
 async def test_batch_is_bounded_by_what_its_jobs_are_about_not_by_their_number(place: stores.Place) -> None:
