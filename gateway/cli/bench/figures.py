@@ -19,6 +19,10 @@ IN_FLIGHT: Final = (1, 32, 256)
 USUAL_IN_FLIGHT: Final = 32
 """At which figures are told that do not say another."""
 
+WARM_SECONDS: Final = 0.3
+WARM_SHARE: Final = 0.2
+"""At the start of a measurement, not counted: the connection's window opens, caches fill. So long, or this share."""
+
 
 def named(name: str, in_flight: int) -> str:
     """Return the name of a figure at so many calls in flight: `accept_unary_rate`, `accept_unary_rate_at_256`."""
@@ -105,6 +109,11 @@ class Series:
     def missing(self) -> dict[str, str]:
         """What could not be measured, and why."""
         return dict(self._missing)
+
+
+def warm(begin: float, until: float) -> float:
+    """Return from when on a measurement counts."""
+    return begin + min(WARM_SECONDS, (until - begin) * WARM_SHARE)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -27,15 +27,11 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from clients.submission import FRAMES_IN_FLIGHT
 from gateway import material, transport
 from gateway.cli.bench import pool
-from gateway.cli.bench.figures import percentile
+from gateway.cli.bench.figures import percentile, warm
 from gateway.cli.bench.nodes import say
 from gateway.cli.bench.proving import Prover
 from gateway.clock import system_clock
 from gateway.errors import ErrorCode, Failure
-
-WARM_SECONDS: Final = 0.3
-WARM_SHARE: Final = 0.2
-"""At the start of a measurement, not counted: the connection's window opens, caches fill. So long, or this share."""
 
 TICK_SECONDS: Final = 0.002
 """A paced sender sends together what has become due within so long, as a client library does."""
@@ -232,7 +228,7 @@ class Load:
         until = min(begin + self._job.seconds, last)
         if not any(answered <= until for _, answered, _ in self._times):
             until = last
-        start = begin + min(WARM_SECONDS, (until - begin) * WARM_SHARE)
+        start = warm(begin, until)
         counted = [each for each in self._times if start <= each[1] <= until]
         if not counted:
             raise Failure(ErrorCode.UNAVAILABLE, "nothing was answered")

@@ -17,8 +17,7 @@ from time import perf_counter
 from typing import Final, TypeAlias
 
 from gateway.cli.bench import pool
-from gateway.cli.bench.figures import percentile
-from gateway.cli.bench.load import WARM_SECONDS
+from gateway.cli.bench.figures import percentile, warm
 from gateway.cli.bench.nodes import say
 
 NAME: Final = "envelopes"
@@ -85,8 +84,9 @@ async def run(job: Job) -> Published:
 
         await asyncio.gather(*(one_after_another() for _ in range(job.in_flight)))
     until = min(until, times[-1][1])
-    took = [(done - sent) * 1000 for sent, done in times if begin + WARM_SECONDS <= done <= until]
-    return Published(len(took) / (until - begin - WARM_SECONDS), percentile(took, 0.5), percentile(took, 0.99))
+    start = warm(begin, until)
+    took = [(done - sent) * 1000 for sent, done in times if start <= done <= until]
+    return Published(len(took) / (until - start), percentile(took, 0.5), percentile(took, 0.99))
 
 
 @asynccontextmanager
