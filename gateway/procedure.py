@@ -88,9 +88,6 @@ _DECISIONS: Final = frozenset({ids.KIND_REVIEW_DECISION})
 _RUNNING_OUT: Final = frozenset((kind, state) for row in RUNS_OUT for kind in row.kinds for state in row.at)
 
 
-# Named tuples, as in effects.py: they are made for every envelope.
-
-
 class Mark(NamedTuple):
     """A milestone that a step sets on an envelope before it."""
 
@@ -98,7 +95,8 @@ class Mark(NamedTuple):
     milestone: pb.Milestone.ValueType
 
 
-class LawfulStep(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class LawfulStep:
     """A verified envelope that may be recorded now, and what follows from it. Made by `check` alone."""
 
     verified: VerifiedEnvelope
