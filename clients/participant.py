@@ -143,10 +143,7 @@ class Participant:
         Raises:
             DiskFailure: its home cannot be used.
         """
-        tracer = None
-        if loaded.config.telemetry.otlp_endpoint:
-            provider = telemetry.tracer_provider(loaded.config.telemetry, f"rogatory-participant-{loaded.address}")
-            tracer = provider.get_tracer("rogatory.clients")
+        provider = telemetry.tracer_provider(loaded.config.telemetry, f"rogatory-participant-{loaded.address}")
         parts = Parts(
             directory=loaded.directory,
             address=loaded.address,
@@ -156,7 +153,7 @@ class Participant:
             sealing_keys=loaded.sealing_keys,
             target_keys=loaded.target_keys,
             clock=clock,
-            tracer=tracer,
+            tracer=None if provider is None else provider.get_tracer("rogatory.clients"),
         )
         return cls(parts, Upkeep(loaded, ask, clock))
 

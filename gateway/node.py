@@ -15,6 +15,7 @@ from typing import Final
 
 import grpc.aio
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import NoOpTracer
 from rogatory.v1 import (
     attachments_pb2_grpc,
     directory_pb2_grpc,
@@ -156,7 +157,7 @@ class Node:
             watch=self._watch,
         )
         writer.start()
-        tracer = self._provider.get_tracer("rogatory")
+        tracer = NoOpTracer() if self._provider is None else self._provider.get_tracer("rogatory")
         scribe = Scribe(config.node, lookup)
         entrance = self._entrance = Entrance(lookup, upkeep.know, self.quotas, self._steady)
         path = Path(
@@ -263,7 +264,8 @@ class Node:
             await self._writer.close()
         if self._reader is not None:
             self._reader.close()
-        await asyncio.to_thread(self._provider.shutdown)
+        if self._provider is not None:
+            await asyncio.to_thread(self._provider.shutdown)
 
     async def _drain_couriers(self) -> None:
         """Send no more, and wait for the answers to what is in flight, as long as a drain may take."""
