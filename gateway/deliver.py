@@ -50,6 +50,12 @@ def enqueue(route: Route, txn: Transaction) -> None:
     )
     if header.attachments_digest and Address.parse(route.destination, allow_node=True).is_node:
         txn.attachments.hold(route.recorded.seq, route.destination)
+        txn.wake.add(freight_for(route.destination))
+
+
+def freight_for(destination: str) -> str:
+    """Return what rings for whoever brings a node its files: most envelopes have none, and ask nobody to look."""
+    return f"freight:{destination}"
 
 
 def lease(

@@ -68,7 +68,7 @@ class Freighter:
     async def _lane(self, order: str) -> None:
         failures = 0
         wake = asyncio.Event()
-        with self._bell.listen(self._destination, wake):
+        with self._bell.listen(deliver.freight_for(self._destination), wake):
             while True:
                 wake.clear()
                 try:
