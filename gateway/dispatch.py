@@ -41,7 +41,7 @@ def dispatch(recorded: Recorded, directory: Directory, here: str) -> tuple[Route
         if node.status is not Status.ACTIVE:
             raise Refusal(ErrorCode.NO_ROUTE, f"node {node.code} is revoked", f"recipients[{position}]")
         destinations[str(Address.of_node(node.code))] = None
-    return tuple(Route(recorded, destination) for destination in destinations)
+    return tuple([Route(recorded, destination) for destination in destinations])
 
 
 def way_to_sender(header: pb.Header, here: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, unique
 from functools import lru_cache
 from hashlib import sha256
-from typing import Final, Self
+from typing import Final
 
 from cryptography import x509
 
@@ -89,16 +89,17 @@ class Address:
         """Whether this is the node itself rather than one of its participants."""
         return self.name == NODE_NAME
 
-    @classmethod
-    def of_node(cls, node: str) -> Self:
+    # Every stage reads the same few addresses again. What is refused is not remembered.
+    @staticmethod
+    @lru_cache(maxsize=REMEMBERED_ADDRESSES)
+    def of_node(node: str) -> "Address":
         """Return the address of the node `node` itself.
 
         Raises:
             Refusal: MALFORMED, `node` is not two lower-case letters.
         """
-        return cls(node, NODE_NAME)
+        return Address(node, NODE_NAME)
 
-    # Every stage reads the same few addresses again. What is refused is not remembered.
     @staticmethod
     @lru_cache(maxsize=REMEMBERED_ADDRESSES)
     def parse(text: str, *, allow_node: bool = False) -> "Address":

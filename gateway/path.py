@@ -27,7 +27,7 @@ from gateway.codec import error_message
 from gateway.config import Limits
 from gateway.directory import Directory, KeyName, Lookup, not_known_yet
 from gateway.dispatch import dispatch
-from gateway.envelope import fingerprint, parse_header, ref_of
+from gateway.envelope import fingerprint, parse_header
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
 from gateway.policy import Policy
@@ -244,7 +244,7 @@ class Path:
     def _settle(
         self, journeys: Sequence[Journey], peer: Peer, txn: Transaction, directory: Directory
     ) -> list[_Outcome]:
-        txn.expect(ref_of(journey.verified.header) for journey in journeys if journey.verified is not None)
+        txn.expect(journey.verified.header for journey in journeys if journey.verified is not None)
         outcomes = []
         for journey in journeys:
             outcomes.append(self._settle_one(journey, peer, txn, directory))
@@ -285,14 +285,14 @@ class Path:
         self._scribe.competing(recorded, txn)
         stages += watch.passed("receipt.issued")
         actor = str(step.verified.peer.address)
-        txn.add_event(ref_of(recorded.header), "envelope.accepted", actor=actor, stages=stages[1:])
+        txn.add_event(recorded.header, "envelope.accepted", actor=actor, stages=stages[1:])
         return receipt
 
     def _refuse(self, journey: Journey, peer: Peer, txn: Transaction) -> _Outcome:
         error, claimed = journey.error, journey.claimed
         if error is None:
             raise Failure(ErrorCode.INTERNAL, "an envelope stopped without a reason")
-        before = _accepted_before(journey.raw, peer, txn)
+        before = _accepted_before(journey, peer, txn)
         if before is not None:
             # A retry, after the clock, a limit or the directory has moved on: what was accepted stays accepted.
             return before
@@ -303,9 +303,8 @@ class Path:
             nameless = ids.EnvelopeRef(sender=str(peer.address))
             txn.add_event(nameless, "envelope.refused", actor=str(peer.address), code=error.code, detail=error.detail)
             return error
-        ref = ref_of(claimed.header)
         txn.add_event(
-            ref,
+            claimed.header,
             "envelope.refused",
             actor=str(peer.address),
             code=error.code,
@@ -331,15 +330,19 @@ def _keep_order(journeys: Sequence[Journey]) -> None:
             journey.error = Failure(ErrorCode.UNAVAILABLE, "an earlier envelope of its case has to wait")
 
 
-def _accepted_before(raw: pb.SignedEnvelope, peer: Peer, txn: Transaction) -> Pending | pb.Receipt | None:
+def _accepted_before(journey: Journey, peer: Peer, txn: Transaction) -> Pending | pb.Receipt | None:
     """Return the receipt of these very bytes, if their owner brings them again."""
-    try:
-        header = parse_header(raw)
-    except Refusal:
+    if journey.claimed is not None:
+        header, whole = journey.claimed.header, journey.claimed.fingerprint
+    else:
+        # It broke a limit of today's.
+        try:
+            header, whole = parse_header(journey.raw), fingerprint(journey.raw)
+        except Refusal:
+            return None
+    if not _owns(peer, header) or txn.fingerprint(header) != whole:
         return None
-    if not _owns(peer, header) or txn.fingerprint(ref_of(header)) != fingerprint(raw):
-        return None
-    return txn.acceptance(ref_of(header))
+    return txn.acceptance(header)
 
 
 def _owns(peer: Peer, header: pb.Header) -> bool:

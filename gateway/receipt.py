@@ -54,13 +54,15 @@ class Scribe:
 
     def accepted(self, recorded: Recorded, txn: Transaction) -> Pending:
         """State that this node has it on disk. Whoever brought it gets the receipt as the answer."""
-        return txn.state(self._statement(recorded.header, recorded.fingerprint, pb.MILESTONE_ACCEPTED, txn))
+        made = self._statement(recorded.header, recorded.fingerprint, pb.MILESTONE_ACCEPTED, txn)
+        # Its parts are our own and those of a header that has kept the same rules.
+        return txn.state(made, checked=True)
 
     def marked(self, step: LawfulStep, txn: Transaction) -> None:
         """State what this step means for the envelopes before it, and tell their senders."""
         header = step.verified.header
         for mark in step.marks:
-            fingerprint = txn.fingerprint(ref_of(mark.header))
+            fingerprint = txn.fingerprint(mark.header)
             if fingerprint is None:
                 continue
             made = self._statement(mark.header, fingerprint, mark.milestone, txn)
@@ -250,13 +252,13 @@ class Scribe:
     def _statement(
         self, header: pb.Header, fingerprint: bytes, milestone: pb.Milestone.ValueType, txn: Transaction
     ) -> pb.Statement:
-        return pb.Statement(
-            envelope=ref_of(header),
-            fingerprint=fingerprint,
-            milestone=milestone,
-            issuer=str(Address.of_node(self.here)),
-            at_us=txn.now_us,
-        )
+        # Part by part, for that takes half the time of naming them all to the constructor.
+        made = pb.Statement()
+        about = made.envelope
+        about.sender, about.id = header.sender, header.id
+        made.fingerprint, made.milestone = fingerprint, milestone
+        made.issuer, made.at_us = str(Address.of_node(self.here)), txn.now_us
+        return made
 
 
 def _candidate(header: pb.Header, txn: Transaction) -> Candidate:

@@ -12,7 +12,6 @@ from rogatory.v1 import envelope_pb2 as pb
 
 from gateway import manifest
 from gateway.effects import Change, Changed, Effects, Started
-from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
 from gateway.procedure import LawfulStep
 from gateway.rules import Named
@@ -35,12 +34,12 @@ def recorded_before(header: pb.Header, fingerprint: bytes, txn: Transaction) -> 
     Raises:
         Refusal: ID_CONFLICT, other bytes are recorded under that name.
     """
-    stored = txn.fingerprint(ref_of(header))
+    stored = txn.fingerprint(header)
     if stored is None:
         return None
     if stored != fingerprint:
         raise Refusal(ErrorCode.ID_CONFLICT, f"{header.sender} has used this id for other bytes", "id")
-    return txn.acceptance(ref_of(header))
+    return txn.acceptance(header)
 
 
 def record(step: LawfulStep, txn: Transaction) -> Recorded:

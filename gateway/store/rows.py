@@ -7,6 +7,7 @@ only where a part has written something. A question about some envelopes alone w
 so a frame of many cases is written once, at its end.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -91,9 +92,9 @@ Names = dict[tuple[str, str], New]
 
 @dataclass(slots=True)
 class Mark:
-    """Where a part began: how many rows of each table waited, and whether the store was told."""
+    """Where a part began: how many rows waited, and whether the store was told."""
 
-    waiting: dict[str, int]
+    waiting: int
     told: bool = False
     # Rows from before, written since: undoing the part undoes that, and they wait again.
     before: dict[str, list[Row]] = field(default_factory=dict)
@@ -110,6 +111,7 @@ class Rows:
         self.is_file = connection.is_file
         self._connection = connection
         self._waiting: dict[str, list[Row]] = {}
+        self._tables: list[str] = []  # of the rows that wait, in the order in which they were added
         self._marks: list[Mark] = []
         # Never fewer than rows wait about, nor need they be so few: a question too many costs time alone.
         self._concerned: set[int | None] = set()
@@ -117,6 +119,7 @@ class Rows:
     def add(self, table: str, *row: object) -> None:
         """Have a row written in time."""
         self._waiting.setdefault(table, []).append(row)
+        self._tables.append(table)
 
     def write(self) -> None:
         """Write what waits."""
@@ -124,10 +127,10 @@ class Rows:
             return
         self.hold()
         for mark in self._marks:
-            for table, count in mark.waiting.items():
-                mark.before.setdefault(table, []).extend(self._waiting.get(table, [])[:count])
-            mark.waiting = {}
-        waiting, self._waiting = self._waiting, {}
+            for table, rows in self._first(mark.waiting).items():
+                mark.before.setdefault(table, []).extend(rows)
+            mark.waiting = 0
+        waiting, self._waiting, self._tables = self._waiting, {}, []
         for table in COLUMNS:
             if table in waiting:
                 self._connection.insert(table, COLUMNS[table], waiting[table])
@@ -158,7 +161,7 @@ class Rows:
 
     def begin(self) -> Mark:
         """Begin a part."""
-        mark = Mark({table: len(rows) for table, rows in self._waiting.items()})
+        mark = Mark(len(self._tables))
         self._marks.append(mark)
         return mark
 
@@ -180,10 +183,13 @@ class Rows:
         if mark.told:
             self._connection.execute(f"ROLLBACK TO part{len(self._marks)}")
             self._connection.execute(f"RELEASE part{len(self._marks)}")
-        old = {table: rows[: mark.waiting.get(table, 0)] for table, rows in self._waiting.items()}
-        for table, rows in mark.before.items():
-            old[table] = rows + old.get(table, [])
-        self._waiting = {table: rows for table, rows in old.items() if rows}
+        # Either some were written since, or those from before are the first of those that wait.
+        self._waiting = mark.before or self._first(mark.waiting)
+        self._tables = self._tables[: mark.waiting] or [table for table, rows in mark.before.items() for _ in rows]
+
+    def _first(self, count: int) -> dict[str, list[Row]]:
+        """Return the rows among the first `count` that wait, by their tables."""
+        return {table: self._waiting[table][:many] for table, many in Counter(self._tables[:count]).items()}
 
     # As a connection.
 

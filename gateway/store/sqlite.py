@@ -6,6 +6,7 @@ Refuses with BAD_CONFIG: an SQLite that can corrupt what it keeps, a missing fol
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,7 +69,7 @@ class SqliteConnection(sqlite.Connection):  # type: ignore[misc]  # pysqlite3 ha
         while start < len(rows):
             size = next(size for size in _AT_ONCE if size <= len(rows) - start)
             some = rows[start : start + size]
-            self.execute(insertion(table, tuple(columns), size), [value for row in some for value in row])
+            self.execute(insertion(table, tuple(columns), size), list(chain.from_iterable(some)))
             start += size
 
     def check(self) -> None:
