@@ -5,27 +5,22 @@ SIGTERM and SIGINT drain: no new calls, what is in work is finished, what is lea
 """
 
 import asyncio
-import gc
 import json
 import logging
 import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 import click
 
 from gateway import config, material
-from gateway.cli import workers
+from gateway.cli import garbage, workers
 from gateway.clock import Clock, Elapsed, since_boot, system_clock
 from gateway.config import NodeConfig
 from gateway.errors import ErrorCode, Refusal
 from gateway.node import Node
 from gateway.publisher import Publisher
-
-GARBAGE_OBJECTS: Final = 10_000
-"""New objects, some megabytes of them, after which Python looks for what only holds itself."""
 
 # The attributes that a record has without our adding any.
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
@@ -103,12 +98,7 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     try:
         await node.start()
-        # What is here by now stays until the end; to look through it again and again took a tenth of the node's time.
-        gc.collect()
-        gc.freeze()
-        # A frame in work is more than the 700 new objects after which Python would look through them, again and again,
-        # and nearly all of them go without its help: 6 microseconds an envelope.
-        gc.set_threshold(GARBAGE_OBJECTS)
+        garbage.spare()
         click.echo(f"ready {loaded.config.node} {loaded.config.listen}")
         sys.stdout.flush()
         stopped, failed = asyncio.create_task(stop.wait()), asyncio.create_task(node.failed())

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any, Final
 
+from gateway.cli import garbage
 from gateway.cli.bench import (
     accept,
     as2,
@@ -135,6 +136,7 @@ def _procedure(folder: Path, sizes: Sizes, tell: Callable[[str], None]) -> dict[
     """Return what authorisation and procedure cost, with so many open cases in a store in that folder."""
     with TemporaryDirectory(dir=folder) as temporary:
         bench = procedure.Bench(Path(temporary), sizes.cases, lambda text: tell(f"  {text}"))
+        garbage.spare()  # as a node does
         try:
             return bench.measure(sizes.procedure_rounds, verify.verification())
         finally:
