@@ -66,6 +66,7 @@ def measure(out: Path, sizes: Sizes, tell: Callable[[str], None]) -> dict[str, A
         Failure: UNAVAILABLE, a process that is measured ended, or its answers prove nothing.
     """
     begin = monotonic()
+    out = out.resolve()  # servers of others run elsewhere
     out.parent.mkdir(parents=True, exist_ok=True)
     about = machine.describe(out.parent)
     with TemporaryDirectory(dir=out.parent, prefix=f"{out.stem}-") as folder:
