@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final, TypeAlias
 
+from gateway.errors import Failure
+
 Values: TypeAlias = Mapping[str, float]
 
 MICROSECONDS: Final = 1e6
@@ -60,6 +62,9 @@ class Series:
             measures: what.
             rounds: how many.
             tell: told how far it has come.
+
+        Raises:
+            Failure: one of them failed; it says which.
         """
         for number in range(rounds):
             tell(f"round {number + 1} of {rounds}")
@@ -71,6 +76,8 @@ class Series:
                 except NotMeasured as reason:
                     self.miss(measure.gives, str(reason))
                     tell(f"  not measured: {', '.join(measure.gives)}: {reason}")
+                except Failure as error:
+                    raise Failure(error.code, f"{measure.gives[0]}: {error.detail}") from error
 
     def add(self, values: Values) -> None:
         """Take the figures of one round."""

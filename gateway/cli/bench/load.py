@@ -159,7 +159,7 @@ class Load:
             for number in self._numbers():
                 await window.acquire()
                 now = perf_counter()
-                if now >= until:
+                if now >= until and number:  # one goes in any case, however long this process was held up
                     return
                 sent.append((number, now))
                 yield self._requests[number]
@@ -183,7 +183,7 @@ class Load:
                 due = 0
                 while due <= gone:
                     now = perf_counter()
-                    if now >= until:
+                    if now >= until and gone:
                         return
                     due = min(len(self._raw), int((now - begin) * rate), gone + pool.BATCH)
                     if due <= gone:
