@@ -12,7 +12,7 @@ border, and each checks what it sees.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from functools import cache
 from itertools import islice
@@ -101,7 +101,7 @@ class LawfulStep:
 
     verified: VerifiedEnvelope
     marks: tuple[Mark, ...] = ()
-    effects: Effects = Effects()
+    effects: Effects = field(default=Effects())
 
 
 @dataclass(slots=True)

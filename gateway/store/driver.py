@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from gateway.errors import ErrorCode, Failure
 
 # A migration that older programs cannot live with writes its own number into `programs.oldest`; all others leave it.
-HEAD: Final = "0008"
+HEAD: Final = "0009"
 TROUBLE: Final = (sqlite.Error, psycopg.Error)
 """What a database raises."""
 NOT_TAKEN: Final = (sqlite.IntegrityError, psycopg.IntegrityError, psycopg.DataError)

@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from gateway import rules
 from gateway.lanes import Lane
-from gateway.lifecycle import FINAL, State
+from gateway.lifecycle import FINAL, LEASED, State
 from gateway.store.matters import OPEN_STAGES, Stage
 
 # SQLite gives a row its number by itself only in a column of exactly this type.
@@ -40,6 +40,10 @@ _OPEN = [stage.value for stage in OPEN_STAGES]
 _PENDING = [state.value for state in State if state not in FINAL]
 # SQLite takes the index on pending deliveries only if a query says `state IN` this very list.
 PENDING_SQL: Final = "(" + ", ".join(f"'{state}'" for state in _PENDING) + ")"
+_LEASED = sorted(state.value for state in LEASED)
+# Likewise those on what is leased, and on what expires.
+LEASED_SQL: Final = "state IN (" + ", ".join(f"'{state}'" for state in _LEASED) + ")"
+EXPIRING_SQL: Final = "state = 'queued' AND expires_at_us IS NOT NULL"
 
 envelopes = Table(
     "envelopes",
@@ -146,6 +150,19 @@ deliveries = Table(
         "seq",
         sqlite_where=Column("state").in_(_PENDING),
         postgresql_where=Column("state").in_(_PENDING),
+    ),
+    # Every second somebody asks what has lapsed and what has expired, and a million copies may wait for a dead country.
+    Index(
+        "deliveries_leased",
+        "lease_until_us",
+        sqlite_where=text(LEASED_SQL),
+        postgresql_where=text(LEASED_SQL),
+    ),
+    Index(
+        "deliveries_expiring",
+        "expires_at_us",
+        sqlite_where=text(EXPIRING_SQL),
+        postgresql_where=text(EXPIRING_SQL),
     ),
 )
 

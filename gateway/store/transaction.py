@@ -26,9 +26,7 @@ from gateway.store.letting_go import LettingGo
 from gateway.store.matters import MatterRecord
 from gateway.store.registry import RegistryRecord
 from gateway.store.rows import COLUMNS, Names, New, Rows
-from gateway.store.schema import PENDING_SQL
-
-_LEASED_SQL: Final = "(" + ", ".join(f"'{state.value}'" for state in sorted(lifecycle.LEASED, key=str)) + ")"
+from gateway.store.schema import EXPIRING_SQL, LEASED_SQL, PENDING_SQL
 
 _LEASE_OF_LANE: Final = f"""
     SELECT d.seq, d.state, d.expires_at_us, d.envelope_seq, d.receipt_seq, d.lane
@@ -41,7 +39,7 @@ _LEASE_OF_LANE: Final = f"""
         SELECT 1 FROM deliveries x
         WHERE d.case_id <> '' AND x.destination = d.destination AND x.case_id = d.case_id AND x.seq < d.seq
           AND x.state IN {PENDING_SQL}
-          AND (x.next_attempt_at_us > ? OR (x.state IN {_LEASED_SQL} AND x.lease_holder <> ?) OR x.lane < d.lane))
+          AND (x.next_attempt_at_us > ? OR (x.{LEASED_SQL} AND x.lease_holder <> ?) OR x.lane < d.lane))
       AND d.lane = ?
     ORDER BY d.seq LIMIT ?
 """  # noqa: S608  built from the states of lifecycle.py, nothing from outside
@@ -49,21 +47,16 @@ _LEASE_OF_LANE: Final = f"""
 # From the first lane down; most of the time all that is due fits.
 _LEASE: Final = _LEASE_OF_LANE.replace("AND d.lane = ?", "").replace("ORDER BY d.seq", "ORDER BY d.lane, d.seq")
 
-# In the order of the index on pending deliveries, so that the planner takes it and never looks at what has ended.
+# In the order of their indexes, so that the planner takes them and never looks at what merely waits.
 _LAPSED: Final = f"""
-    SELECT seq FROM deliveries WHERE state IN {PENDING_SQL} AND state IN {_LEASED_SQL} AND lease_until_us <= ?
-    ORDER BY destination, lane, seq LIMIT ?
+    SELECT seq FROM deliveries WHERE {LEASED_SQL} AND lease_until_us <= ? ORDER BY lease_until_us LIMIT ?
 """  # noqa: S608  as above
-
 _EXPIRED: Final = f"""
-    SELECT seq FROM deliveries WHERE state IN {PENDING_SQL} AND state = 'queued' AND expires_at_us <= ?
-    ORDER BY destination, lane, seq LIMIT ?
+    SELECT seq FROM deliveries WHERE {EXPIRING_SQL} AND expires_at_us <= ? ORDER BY expires_at_us LIMIT ?
 """  # noqa: S608  as above
-
 # What only a clock that has been set back can have put so far ahead.
 _STRANDED: Final = f"""
-    SELECT seq FROM deliveries WHERE state IN {PENDING_SQL} AND state IN {_LEASED_SQL} AND lease_until_us > ?
-    ORDER BY destination, lane, seq
+    SELECT seq FROM deliveries WHERE {LEASED_SQL} AND lease_until_us > ? ORDER BY lease_until_us
 """  # noqa: S608  as above
 
 _BRING_BACK: Final = f"""

@@ -925,6 +925,21 @@ def test_copy_never_expires_that_has_no_time_to(sql: Any) -> None:
     assert not lease(sql, "one", after=timedelta(days=3650))[0].expired
 
 
+def test_sweep_of_every_second_looks_at_nothing_that_merely_waits(tmp_path: Path) -> None:
+    connect, engine = open_store(tmp_path / "node.db")
+    engine.dispose()
+    with closing(connect()) as connection:
+        for query, index in (
+            (transaction._LAPSED, "deliveries_leased"),
+            (transaction._STRANDED, "deliveries_leased"),
+            (transaction._EXPIRED, "deliveries_expiring"),
+        ):
+            values = (0,) * query.count("?")
+            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+            assert len(plan) == 1, plan
+            assert index in plan[0], plan
+
+
 def test_move_from_a_state_that_has_changed_meanwhile_fails_and_changes_nothing(sql: Any) -> None:
     queue(sql, "A")
     (leased,) = lease(sql, "one")
