@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from rogatory.v1 import envelope_pb2 as pb
 
-from gateway import material
+from gateway import config, material
 from gateway.cli.trace import fetch
+from gateway.config import NodeConfig
+from gateway.depot import look_into
 from gateway.store import fsck
 from gateway.store.fsck import Result
 from tests import stores
@@ -57,5 +59,6 @@ async def test_payload_goes_at_both_nodes_once_it_was_collected_and_the_rest_sta
         assert [len(events) for events in told.values()] == [1, 1]
         assert all(event.at_us > 0 and event.actor == f"{node}/node" for node, (event,) in told.items())
         for code in ("ee", "de"):
-            found = fsck.check(fed.store(code), fed.directory, node=code)
+            depot = look_into(config.load(NodeConfig, fed.summary.config(f"{code}/node")))
+            found = fsck.check(fed.store(code), fed.directory, node=code, depot=depot)
             assert {finding.result for finding in found} == {Result.PASSED}, [each for each in found if each.failures]
