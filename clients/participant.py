@@ -226,11 +226,19 @@ class Participant:
         body = documents.encode_for(_claims(letter), document)
         self.directory.check_in_force(now)
         readers = tuple(key for reader in letter.recipients for key in self.directory.sealing_keys(reader, now))
+        readers += tuple(each for each in self._own_reader(now) if each not in readers)
         letter = self._aimed(letter, document, now)
         if self.parts.tracer is not None:
             with self.parts.tracer.start_as_current_span("rogatory.compose") as span:
                 letter = replace(letter, traceparent=telemetry.traceparent(span))
         return Draft(letter, body, readers, manifest.of(document))
+
+    def _own_reader(self, now: datetime) -> tuple[bytes, ...]:
+        """Return the key by which we can open later what we send: a court asks the sender, too, what it wrote."""
+        held = {bytes(key.public_key) for key in self.parts.sealing_keys}
+        listed = self.directory.participant(self.parts.address)
+        keys = [key for key in listed.sealing_keys if key.valid_at(now) and key.public in held] if listed else []
+        return (max(keys, key=lambda key: key.not_before).public,) if keys else ()
 
     def attach(self, path: Path, **said: str) -> parties.Attachment:
         """Seal a file; return what a document has to say of it, key and all. Whoever hands that in brings the file.

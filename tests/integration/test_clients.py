@@ -75,6 +75,22 @@ async def test_accepted_envelope_and_its_proof_are_on_our_disk(node: FakeNode) -
     assert me.sent(ref) == raw
 
 
+async def test_sender_can_open_what_it_sent(node: FakeNode) -> None:
+    me = await node.participant(world.COURT)
+    document = paperwork.order()
+    letter = Letter(
+        ids.KIND_DOMESTIC_ORDER,
+        world.COURT,
+        (world.EXCHANGE,),
+        "EE-1",
+        measures=tuple(document.measures),
+        data_classes=tuple(document.data_classes),
+    )
+    made = me.compose(letter, document)
+    read = envelope.open_own(made.envelope, me.address, me.parts.sealing_keys)
+    assert (read.body, read.salt) == (documents.encode(document), made.salt)
+
+
 async def test_signed_refusal_is_raised_with_its_code_and_its_proof_is_kept(node: FakeNode) -> None:
     me = await node.participant(world.INVESTIGATOR)
     node.door.reply = refuse

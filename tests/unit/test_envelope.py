@@ -99,6 +99,21 @@ def test_each_of_several_readers_opens_with_any_of_his_keys() -> None:
         assert envelope.open_envelope(sent.envelope, reader, keys).body == b"body"
 
 
+def test_sender_opens_what_it_sealed_to_itself_too_and_nobody_elses_words() -> None:
+    letter = envelope.Letter(ids.KIND_DRAFT, INVESTIGATOR, (CENTRAL,), "EE-1", measures=world.MEASURES)
+    readers = [bytes(world.sealing_key(each).public_key) for each in (CENTRAL, INVESTIGATOR)]
+    key = world.signing_key(INVESTIGATOR)
+    made = envelope.compose(letter, b"body", signing_key=key, reader_keys=readers, now=NOW, random=random)
+    own = [world.sealing_key(INVESTIGATOR)]
+    read = envelope.open_own(made.envelope, INVESTIGATOR, own)
+    assert (read.body, read.salt) == (b"body", made.salt)
+    refused(ErrorCode.CANNOT_OPEN, lambda: envelope.open_own(made.envelope, CENTRAL, [world.sealing_key(CENTRAL)]))
+    # Handed back to it, they are not a letter to it.
+    refused(ErrorCode.CANNOT_OPEN, lambda: envelope.open_envelope(made.envelope, INVESTIGATOR, own))
+    without = world.freeze_request()
+    refused(ErrorCode.CANNOT_OPEN, lambda: envelope.open_own(without.envelope, INVESTIGATOR, own))
+
+
 def test_countersignatures_are_verified_too() -> None:
     wrong = envelope.countersign(REQUEST.envelope, "ee/court", world.signing_key("ee/court-2"))
     with_wrong = envelope.with_signature(REQUEST.envelope, wrong)

@@ -1381,7 +1381,7 @@ COMMENTS: Final = MappingProxyType(
         'SignedEnvelope.header': 'A serialised Header, kept as it was received.',
         'SignedEnvelope.sealed_payload': 'XChaCha20-Poly1305 of a SealedContent: 24 bytes of nonce, then the ciphertext.',
         'SignedEnvelope.signatures': "The sender's signature first, then countersignatures over the same bytes.",
-        'SignedEnvelope.slots': 'One slot a reader.',
+        'SignedEnvelope.slots': 'One slot a reader; the sender may be one of them.',
         'Slot': 'The content key of one envelope, sealed to one reader.',
         'Slot.key_id': "The first 16 bytes of SHA-256 over the reader's X25519 public key.",
         'Slot.sealed': 'A NaCl sealed box whose plaintext is a SlotContent.',

@@ -419,7 +419,7 @@ class SignedEnvelope(_message.Message):
 
     @_builtins.property
     def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___Slot]:
-        """One slot a reader."""
+        """One slot a reader; the sender may be one of them."""
 
     def __init__(
         self,
