@@ -13,7 +13,7 @@ from rich.rule import Rule
 from rich.table import Table as Grid
 from rich.text import Text
 
-from gateway.formats.page import Block, Page, Row, Rows, Section, Table
+from gateway.formats.page import Block, Figure, Page, Row, Rows, Section, Table
 from gateway.formats.page import text as plain
 
 _LABEL = 30
@@ -50,6 +50,8 @@ def _section(section: Section, width: int) -> Iterator[RenderableType]:
 def _block(block: Block, width: int) -> RenderableType:
     if isinstance(block, Rows):
         return _rows(block.rows)
+    if isinstance(block, Figure):
+        return Text(block.caption, style="dim")
     return _table(block) if plain.fits(block, width - 4) else _one_by_one(block)
 
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 from html import escape
 from typing import Final
 
-from gateway.formats.page.model import NOT_STATED, Block, Page, Row, Rows, Section, Table
+from gateway.formats.page.model import NOT_STATED, Block, Figure, Page, Row, Rows, Section, Table
 from gateway.formats.page.text import MARKS
 from gateway.formats.page.words import clean
 
@@ -57,6 +57,19 @@ td { overflow-wrap: anywhere; white-space: pre-wrap; unicode-bidi: plaintext; }
 .loud td, td.loud { background: var(--tint); }
 mark { background: var(--loud); color: var(--on-loud); font-weight: 700; padding: .05rem .3rem; display: inline-block; }
 .list mark { min-width: 11.4rem; font-size: .78rem; }
+figure { margin: 0 0 1rem; }
+figcaption { color: var(--soft); font-size: .88rem; white-space: pre-wrap; }
+.flow { display: block; width: 100%; min-width: 60rem; max-width: 78rem; height: auto; font-size: 10px; }
+.flow text { fill: var(--ink); }
+.flow .small { font-size: 9px; fill: var(--soft); }
+.flow .sum { font-weight: 700; }
+.flow .who { font-family: ui-monospace, "DejaVu Sans Mono", monospace; }
+.flow .pay { fill: none; stroke: var(--ink); }
+.flow .head { fill: var(--ink); }
+.flow .lane { fill: var(--band); }
+.flow .end { fill: var(--paper); stroke: var(--ink); stroke-width: 1; }
+.flow .named { stroke-width: 3.5; }
+.flow .elsewhere { stroke-dasharray: 4 3; }
 @media (max-width: 40rem) {
   body { padding: 1rem .75rem 3rem; }
   .rows th, .rows td { display: block; width: 100%; border-bottom: 0; }
@@ -79,6 +92,9 @@ mark { background: var(--loud); color: var(--on-loud); font-weight: 700; padding
   h2, h3 { break-after: avoid; }
   tr { break-inside: avoid; }
   thead { display: table-header-group; }
+  @page across { size: A4 landscape; margin: 14mm 15mm; }
+  figure { page: across; break-inside: avoid; }
+  .flow { min-width: 0; max-width: none; max-height: 150mm; }
   .list { font-size: 7.5pt; }
   .list td { min-width: 16.5mm; }
   .list td.code { min-width: 45mm; font-size: 7pt; }
@@ -146,6 +162,11 @@ def _section(section: Section, at: int) -> Iterator[str]:
 
 
 def _block(block: Block, name: str, section: str) -> Iterator[str]:
+    if isinstance(block, Figure):
+        yield f'<figure aria-labelledby="{name}">\n<h3 id="{name}">{_text(block.title)}</h3>\n'
+        yield f'<div class="wide" role="region" tabindex="0" aria-labelledby="{name}">{block.svg}</div>\n'
+        yield f"<figcaption>{_text(block.caption)}</figcaption>\n</figure>\n"
+        return
     if block.title:
         yield f'<h3 id="{name}">{_text(block.title)}</h3>\n'
         said = f'aria-labelledby="{name}"'

@@ -48,7 +48,22 @@ class Table:
     lines: tuple[Line, ...]
 
 
-Block: TypeAlias = Rows | Table
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A picture.
+
+    Args:
+        title: what it shows.
+        svg: the drawing, made by us: no text of a document stands in it unescaped.
+        caption: what its lines and frames mean, in words, for paper and for who does not see it.
+    """
+
+    title: str
+    svg: str
+    caption: str
+
+
+Block: TypeAlias = Rows | Table | Figure
 
 
 @dataclass(frozen=True, slots=True)

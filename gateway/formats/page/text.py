@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator
 
 from gateway.formats.page.cells import LATE, OVERDUE, QUOTED
-from gateway.formats.page.model import Line, Page, Row, Rows, Section, Table
+from gateway.formats.page.model import Block, Figure, Line, Page, Row, Rows, Section, Table
 from gateway.formats.page.words import clean
 
 MARKS = re.compile(f"{QUOTED}|{OVERDUE}|{LATE}")
@@ -47,7 +47,17 @@ def _section(section: Section, width: int) -> Iterator[str]:
             yield ""
         if block.title:
             yield f"{_GAP}[{clean(block.title)}]"
-        yield from _rows(block, width) if isinstance(block, Rows) else _table(block, width)
+        yield from _block(block, width)
+
+
+def _block(block: Block, width: int) -> Iterator[str]:
+    match block:
+        case Rows():
+            yield from _rows(block, width)
+        case Table():
+            yield from _table(block, width)
+        case Figure():
+            yield from (f"{_GAP}{line}" for line in _wrap(clean(block.caption), width - len(_GAP)))
 
 
 def _rows(block: Rows, width: int) -> Iterator[str]:
