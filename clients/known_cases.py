@@ -4,7 +4,8 @@ In: a `Maildir` and the directory. Out: a `Case`, or all of them; headers and st
 Refuses with NOT_FOUND a case of which nothing lies here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
@@ -20,6 +21,25 @@ from gateway.identity import Address
 
 _PROVEN: Final = frozenset({errors_pb2.ERROR_CODE_CANNOT_OPEN, errors_pb2.ERROR_CODE_CONTENT_MISMATCH})
 """With these we rejected what was signed by its sender and recorded by our node; with any other, perhaps not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An envelope that lies here, and what it counts for.
+
+    Args:
+        ref: its name.
+        fingerprint: under which it was collected; None if we sent it.
+        paper: what it is in its case; None if our node did not record it, or it proves nothing.
+        said: what is proven about it, as far as it counts.
+        unsure: whether we sent it and heard nothing of it.
+    """
+
+    ref: ids.EnvelopeRef
+    fingerprint: bytes | None
+    paper: Paper | None
+    said: tuple[Said, ...]
+    unsure: bool = False
 
 
 class KnownCases:
@@ -51,10 +71,11 @@ class KnownCases:
         Raises:
             Refusal: NOT_FOUND, nothing that lies here names it.
         """
-        named = [key for key, header in self._headers.items() if header.case_id == case_id]
-        if not named:
-            raise Refusal(ErrorCode.NOT_FOUND, "nothing that lies here names this case", "case")
-        return self._read({key for each in named for key in self._threads[each]})
+        return self._read(self._named(case_id))
+
+    def held(self, case_id: str) -> list[Held]:
+        """Return all that lies here of a case and what is connected with it, by name; refuses as `case` does."""
+        return sorted(self._held(self._named(case_id)), key=lambda each: key_of(each.ref))
 
     def cases(self) -> list[Case]:
         """Return all cases, those first that are open, the newest first; what is connected is one."""
@@ -80,24 +101,35 @@ class KnownCases:
                     threads.update(dict.fromkeys(small, large))
         return threads
 
+    def _named(self, case_id: str) -> set[Key]:
+        named = [key for key, header in self._headers.items() if header.case_id == case_id]
+        if not named:
+            raise Refusal(ErrorCode.NOT_FOUND, "nothing that lies here names this case", "case")
+        return {key for each in named for key in self._threads[each]}
+
     def _read(self, keys: Iterable[Key]) -> Case:
         papers: list[Paper] = []
         words: list[Said] = []
         unsure: list[pb.Header] = []
-        for key in keys:
-            found: Paper | None = None
-            said = self._said(key)
-            if key in self._sent:
-                header = self._sent[key].header
-                found, said = self._sent_paper(header, said)
-                if found is None and not any(each.statement.milestone == pb.MILESTONE_REFUSED for each in said):
-                    unsure.append(header)
-            elif key in self._collected:
-                found, said = self._collected_paper(*self._collected[key], said)
-            if found is not None:
-                papers.append(found)
-                words += said
+        for each in self._held(keys):
+            if each.unsure:
+                unsure.append(self._sent[key_of(each.ref)].header)
+            if each.paper is not None:
+                papers.append(each.paper)
+                words += each.said
         return Case(papers, words, self._directory, self._me, unsure=unsure, drafted=self._drafted)
+
+    def _held(self, keys: Iterable[Key]) -> Iterator[Held]:
+        for key in keys:
+            ref = ids.EnvelopeRef(sender=key[0], id=key[1])
+            if key in self._sent:
+                paper, said = self._sent_paper(self._sent[key].header, self._said(key))
+                refused = any(each.statement.milestone == pb.MILESTONE_REFUSED for each in said)
+                yield Held(ref, None, paper, tuple(said), unsure=paper is None and not refused)
+            elif key in self._collected:
+                glimpse, folder = self._collected[key]
+                paper, said = self._collected_paper(glimpse, folder, self._said(key))
+                yield Held(ref, glimpse.fingerprint, paper, tuple(said))
 
     def _sent_paper(self, header: pb.Header, said: list[Said]) -> tuple[Paper | None, list[Said]]:
         """Return what our node accepted, and what was said of it since: it may have refused the same before."""

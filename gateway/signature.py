@@ -36,6 +36,7 @@ class Domain(Enum):
     RENEWAL = b"rogatory/v1/renewal"
     DECISION = b"rogatory/v1/decision"
     REVOCATION = b"rogatory/v1/revocation"
+    CASE_FILE = b"rogatory/v1/case-file"
 
 
 def frame(*parts: bytes) -> bytes:

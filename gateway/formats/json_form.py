@@ -57,8 +57,12 @@ def to_json(message: Message) -> bytes:
 
     Source: ProtoJSON; RFC 8785, 3.2: names sorted, no white space, shortest escapes.
     """
-    value = to_object(message)
-    # Names are ASCII, so that the order of code points is that of UTF-16 code units, as RFC 8785, 3.2.3 wants it.
+    return canonical(to_object(message))
+
+
+def canonical(value: object) -> bytes:
+    """Return the one text of a JSON value whose names are ASCII and whose numbers are whole (RFC 8785)."""
+    # So that the order of code points is that of UTF-16 code units, as RFC 8785, 3.2.3 wants it.
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
 
 

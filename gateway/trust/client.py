@@ -25,7 +25,7 @@ from gateway.config import DirectorySource
 from gateway.directory import Directory, FederationList, ParticipantList
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.trust.collect import UPDATE_ERRORS, Collected, collect, why
-from gateway.trust.copy import GoodCopy
+from gateway.trust.copy import GoodCopy, kept_in
 from gateway.trust.fetch import GRPCS, HTTPS, FolderFetcher, MemoryFetcher, Recorder, SilentFetcher, fetcher_for
 from gateway.trust.lists import SignedList
 from gateway.trust.problem import Problem, Reason
@@ -171,6 +171,28 @@ def load_for_verification(source: DirectorySource, now: datetime) -> Trusted:
         except UPDATE_ERRORS:
             pass
         raise
+
+
+def prove(files: Mapping[str, bytes], root: bytes, at: datetime) -> Trusted:
+    """Return the directory in files that somebody hands out, as it counted at a moment; nothing of it is kept.
+
+    Only to verify what was signed: nobody is let in by it.
+
+    Args:
+        files: as a repository serves them.
+        root: trusted root metadata, which did not come with them.
+        at: the moment.
+
+    Raises:
+        Refusal: BAD_DIRECTORY, the root does not lead to it, or it did not count then.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="rogatory-") as scratch:
+            found = collect(MemoryFetcher(files), root, Path(scratch), kept_in(files), at, frozenset(Reason))
+        return _trusted(found, at, None)
+    except UPDATE_ERRORS as error:
+        detail = f"the directory is not proven by this root ({why(error)})"
+        raise Refusal(ErrorCode.BAD_DIRECTORY, detail, "directory") from error
 
 
 def _fall_back(source: DirectorySource, root: bytes, copy: GoodCopy | None, now: datetime, problem: Problem) -> Trusted:

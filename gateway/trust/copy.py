@@ -5,6 +5,7 @@ trusted for lying there: it is read as if it came from a server. Refuses nothing
 """
 
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Targets, Timestamp
 
 from gateway import private_files
-from gateway.trust.roles import TIMESTAMP, list_path, node_role
+from gateway.trust.roles import HASH, TIMESTAMP, list_path, node_role
 
 NAME: Final = "last-good.json"
 REWRITE_AFTER: Final = timedelta(minutes=1)
@@ -110,3 +111,19 @@ def served_list(code: str, kept: KeptList) -> dict[str, bytes]:
         f"metadata/{signed.version}.{node_role(code)}.json": kept.metadata,
         f"targets/{folder}/{prefix}.{name}": kept.content,
     }
+
+
+def kept_in(files: Mapping[str, bytes]) -> dict[str, KeptList]:
+    """Return the lists among a repository's files, by node: what `served_list` gave; of several, the newest."""
+    found: dict[str, tuple[int, KeptList]] = {}
+    for name, metadata in files.items():
+        version, _, role = name.removeprefix("metadata/").removesuffix(".json").partition(".")
+        code = role.removeprefix(node_role(""))
+        if code == role or not version.isdecimal() or found.get(code, (-1,))[0] >= int(version):
+            continue
+        with suppress(RepositoryError, KeyError, AttributeError):
+            info = Metadata[Targets].from_bytes(metadata).signed.targets[list_path(code)]
+            folder, _, file = list_path(code).rpartition("/")
+            content = files[f"targets/{folder}/{info.hashes[HASH]}.{file}"]
+            found[code] = int(version), KeptList(metadata=metadata, content=content)
+    return {code: kept for code, (_, kept) in found.items()}

@@ -8,6 +8,6 @@ a message becomes rows and tables; `build` puts them together.
 """
 
 from gateway.formats.page.build import of, of_list
-from gateway.formats.page.model import Block, Figure, Line, Page, Row, Rows, Section, Table
+from gateway.formats.page.model import NOT_STATED, Block, Figure, Line, Page, Row, Rows, Section, Table
 
-__all__ = ["Block", "Figure", "Line", "Page", "Row", "Rows", "Section", "Table", "of", "of_list"]
+__all__ = ["NOT_STATED", "Block", "Figure", "Line", "Page", "Row", "Rows", "Section", "Table", "of", "of_list"]

@@ -1,4 +1,4 @@
-"""`rogatory case`: where a case stands for a participant, whose turn it is, and what it may lawfully do next.
+"""`rogatory case CASE`: where a case stands for a participant, whose turn it is, and what it may lawfully do next.
 
 In: a participant's settings, a case id. Out: by headers and proven statements on its own disk alone, the matters of the
 case and the steps that the law allows; without a case id, the cases known here. Nothing is collected, no node is asked

@@ -1,0 +1,315 @@
+"""Whether a case file is what it says: numbered checks, offline, with the federation's root keys alone.
+
+In: the file, and what proves a directory. Out: `Check`s in a fixed order, each passed, failed, or about what is not
+there; a file holds if none failed. Raises nothing: whatever is wrong with a file is the answer.
+
+ 1. archive     it is bounded, and in the one form of its contents: nothing hidden, nothing compressed, safe names
+ 2. manifest    every member is named with its size and digest, and no other is there
+ 3. directory   it is proven by the root, as it counted when the file was made
+ 4. exporter    who made the file signed the manifest, with a key valid then
+ 5. envelopes   each is signed by whom it says, in all its signatures, with keys valid when it was made
+ 6. whole       every envelope that one of them cites is here, or named as withheld or never held
+ 7. texts       each text that is shown is the one to which its sender committed in the signed header
+ 8. receipts    each statement is signed by whom it says, who may say it, about these very bytes
+ 9. derived     documents, tables, custody and timeline are what envelopes and texts make
+10. report      so is the report
+11. log         checkpoints and inclusion proofs of the nodes' logs: not there yet
+12. timestamp   an RFC 3161 timestamp of the manifest: not there yet
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from hashlib import sha256
+from typing import Final
+
+from clients.casefile import archive, contents, derived
+from clients.casefile.contents import ASIC, DIRECTORY, MANIFEST, REPORT, SIGNATURE, UNLISTED, Manifest, Prove, State
+from clients.casefile.reading import BODY, SALT, CaseFile
+from clients.cases import key_of
+from gateway import envelope, signature, statement
+from gateway.directory import Directory
+from gateway.errors import ErrorCode, GatewayError, Refusal
+from gateway.signature import Domain
+
+MAX_SKEW_US: Final = 300_000_000
+"""The clocks of others may be ahead of the exporter's by five minutes, as between nodes."""
+
+
+class Status(Enum):
+    """What came of a check."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_THERE = "not-there"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check.
+
+    Args:
+        number: from 1.
+        name: for machines.
+        status: what came of it.
+        detail: in words.
+    """
+
+    number: int
+    name: str
+    status: Status
+    detail: str
+
+
+class _Nothing(Exception):
+    """What would be checked is not there."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is known of a file so far."""
+
+    raw: bytes
+    prove: Prove
+    members: dict[str, bytes] = field(default_factory=dict)
+    _manifest: Manifest | None = None
+    _directory: Directory | None = None
+    _case: CaseFile | None = None
+    _made: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def manifest(self) -> Manifest:
+        if self._manifest is None:
+            raise Refusal(ErrorCode.NOT_FOUND, "the manifest did not pass")
+        return self._manifest
+
+    @property
+    def directory(self) -> Directory:
+        if self._directory is None:
+            raise Refusal(ErrorCode.NOT_FOUND, "the directory did not pass")
+        return self._directory
+
+    @property
+    def case(self) -> CaseFile:
+        if self._case is None:
+            self._case = CaseFile.read(self.manifest, self.members, self.directory)
+        return self._case
+
+    @property
+    def made(self) -> Mapping[str, bytes]:
+        if not self._made:
+            self._made = derived.members(self.case)
+        return self._made
+
+    def archive(self) -> str:
+        self.members = archive.unpack(self.raw)
+        return f"{len(self.members)} members, {len(self.raw)} bytes"
+
+    def read_manifest(self) -> str:
+        """Check form, members and digests."""
+        if UNLISTED - self.members.keys():
+            raise _wrong("manifest, signature or ASiC manifest is not there")
+        said = Manifest.read(self.members[MANIFEST])
+        if [each.name for each in said.members] != sorted(self.members.keys() - UNLISTED):
+            raise _wrong("the members are not those that the manifest names")
+        for each in said.members:
+            content = self.members[each.name]
+            if (each.size, each.sha256) != (len(content), sha256(content).hexdigest()):
+                raise _wrong("it is not what the manifest names", each.name)
+        if self.members[ASIC] != contents.asic(said.members, said.raw):
+            raise _wrong("the ASiC manifest names something else", ASIC)
+        self._manifest = said
+        return f"{len(said.members)} members are as it names them"
+
+    def read_directory(self) -> str:
+        said = self.manifest
+        files = {
+            name.removeprefix(DIRECTORY): content
+            for name, content in self.members.items()
+            if name.startswith(DIRECTORY)
+        }
+        proven = self.prove(files, said.exported_at)
+        if proven.federation != said.federation:
+            raise _wrong("it is the directory of another federation")
+        self._directory = proven
+        return (
+            f"version {proven.version} of {proven.federation}, as it counted on {said.exported_at:%Y-%m-%d %H:%M} UTC"
+        )
+
+    def exporter(self) -> str:
+        said, signed = self.manifest, contents.read_signature(self.members[SIGNATURE])
+        if signed.signer != said.exporter:
+            raise _wrong("somebody else signed it than the manifest says", SIGNATURE)
+        key = self.directory.signing_key(signed.signer, signed.key_id, said.exported_at)
+        signature.verify(Domain.CASE_FILE, said.raw, signed, key)
+        return f"{said.exporter} signed it"
+
+    def envelopes(self) -> str:
+        case, signed = self.case, 0
+        for entry in self.manifest.envelopes:
+            raw, header = case.envelopes.get(entry.ref.key), case.headers.get(entry.ref.key)
+            if raw is None or header is None:
+                continue
+            where = f"envelopes/{entry.ref.stem}.pb"
+            if key_of(header) != entry.ref.key or envelope.fingerprint(raw).hex() != entry.fingerprint:
+                raise _wrong("it is another envelope than the manifest names", where)
+            if self.manifest.exporter not in (header.sender, *header.recipients):
+                raise _wrong("who made the file was no party to it", where)
+            with _at(where):
+                envelope.verify(raw, header, self.directory.signing_key)
+            self._check_not_after(header.created_at_us, where)
+            signed += len(raw.signatures)
+        hidden = sum(each.state is State.WITHHELD for each in self.manifest.envelopes)
+        return f"{len(case.envelopes)} envelopes, {signed} signatures; {hidden} withheld"
+
+    def whole(self) -> str:
+        said, case = self.manifest, self.case
+        here = {each.ref.key for each in said.envelopes}
+        cited = {key_of(ref) for header in case.headers.values() for ref in header.cites} - here
+        if [each.key for each in said.cited] != sorted(cited):
+            raise _wrong("what is cited and not here is not what the manifest says")
+        if not {header.case_id for header in case.headers.values()} <= set(said.case_ids):
+            raise _wrong("it goes by more case ids than the manifest says")
+        expected = _expected(said) | self.made.keys()
+        stray = [name for name in self.members if name not in expected and not name.startswith(DIRECTORY)]
+        if stray or not expected <= self.members.keys():
+            raise _wrong("a member is there that nothing accounts for, or one is missing", *stray[:1])
+        return (
+            f"{len(cited)} cited envelopes were never held by {said.exporter}" if cited else "all that is cited is here"
+        )
+
+    def texts(self) -> str:
+        for key, text in self.case.shown.items():
+            with _at(key[1]):
+                envelope.check_commitment(self.case.headers[key], text.salt, text.body)
+        counts = Counter(each.state for each in self.manifest.envelopes)
+        told = ", ".join(f"{counts[state]} {state.value}" for state in State)
+        return f"{told}; each text that is shown is the one that was signed"
+
+    def receipts(self) -> str:
+        case = self.case
+        entries = {each.ref.key: each for each in self.manifest.envelopes}
+        for listed, receipt in zip(self.manifest.receipts, case.receipts, strict=True):
+            entry = entries.get(listed.envelope.key)
+            if contents.digest(self.members[listed.name]) != listed.sha256:
+                raise _wrong("it is another statement than the manifest names", listed.name)
+            with _at(listed.name):
+                said = statement.verify(receipt, self.directory.signing_key)
+                if entry is None or (key_of(said.envelope), said.fingerprint.hex()) != (
+                    entry.ref.key,
+                    entry.fingerprint,
+                ):
+                    raise _wrong("it is about another envelope")
+                header = case.headers.get(entry.ref.key)
+                if header is not None:  # of one that is withheld, name and fingerprint are all that can be compared
+                    statement.check_subject(said, header, said.fingerprint)
+            self._check_not_after(said.at_us, listed.name)
+        return f"{len(case.receipts)} statements"
+
+    def derived(self) -> str:
+        made, other = {name: raw for name, raw in self.made.items() if name != REPORT}, 0
+        self._same_software()
+        for name, content in made.items():
+            if self.members.get(name) == content:
+                continue
+            if name not in derived.PARQUET or self.manifest.tables == derived.table_library():
+                raise _wrong("it is not what envelopes and texts make", name)
+            other += 1
+        left = f"; {other} of another version of {self.manifest.tables} not compared" if other else ""
+        return f"{len(made) - other} members are what envelopes and texts make{left}"
+
+    def report(self) -> str:
+        self._same_software()
+        if self.members.get(REPORT) != self.made[REPORT]:
+            raise _wrong("it is not what envelopes and texts make", REPORT)
+        return "it is what envelopes and texts make"
+
+    def log(self) -> str:
+        raise _Nothing(self.manifest.absence("log") or "the manifest says nothing of a log")
+
+    def timestamp(self) -> str:
+        raise _Nothing(self.manifest.absence("timestamp") or "the manifest says nothing of a timestamp")
+
+    def _check_not_after(self, made_us: int, where: str) -> None:
+        if made_us > self.manifest.exported_us + MAX_SKEW_US:
+            raise _wrong("it is from after the file that holds it", where)
+
+    def _same_software(self) -> None:
+        if self.manifest.software != derived.software():
+            detail = f"made by {self.manifest.software}, and this is {derived.software()}: not made again to compare;"
+            raise _Nothing(f"{detail} the exporter's signature alone speaks for it")
+
+
+STEPS: Final[tuple[tuple[str, Callable[[_Work], str]], ...]] = (
+    ("archive", _Work.archive),
+    ("manifest", _Work.read_manifest),
+    ("directory", _Work.read_directory),
+    ("exporter", _Work.exporter),
+    ("envelopes", _Work.envelopes),
+    ("whole", _Work.whole),
+    ("texts", _Work.texts),
+    ("receipts", _Work.receipts),
+    ("derived", _Work.derived),
+    ("report", _Work.report),
+    ("log", _Work.log),
+    ("timestamp", _Work.timestamp),
+)
+
+
+def check(raw: bytes, prove: Prove) -> list[Check]:
+    """Judge a case file.
+
+    Args:
+        raw: all of it.
+        prove: proves a directory from its files, by a root that did not come with them.
+    """
+    work, made = _Work(raw, prove), []
+    for number, (name, step) in enumerate(STEPS, start=1):
+        try:
+            found = Check(number, name, Status.PASSED, step(work))
+        except _Nothing as nothing:
+            found = Check(number, name, Status.NOT_THERE, str(nothing))
+        except GatewayError as error:
+            at = f" (at {error.field})" if error.field else ""
+            found = Check(number, name, Status.FAILED, f"{error.code.name}: {error.detail}{at}")
+        made.append(found)
+        if found.status is Status.FAILED and number <= _GROUND:
+            # On what did not pass, nothing is built.
+            why = f"not checked, for check {number} failed"
+            made += [Check(at, each, Status.FAILED, why) for at, (each, _) in enumerate(STEPS[number:], number + 1)]
+            break
+    return made
+
+
+_GROUND: Final = 4
+
+
+def holds(checks: list[Check]) -> bool:
+    """Whether nothing is wrong with a file."""
+    return len(checks) == len(STEPS) and all(each.status is not Status.FAILED for each in checks)
+
+
+@contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Say of a refusal which member it is about."""
+    try:
+        yield
+    except Refusal as error:
+        raise Refusal(error.code, error.detail, where) from error
+
+
+def _expected(said: Manifest) -> set[str]:
+    """Return the members that a manifest accounts for, but the directory's and the derived ones."""
+    names = {*UNLISTED, *(each.name for each in said.receipts)}
+    for each in said.envelopes:
+        if each.state is not State.WITHHELD:
+            names.add(f"envelopes/{each.ref.stem}.pb")
+        if each.state is State.OPENED:
+            names |= {f"opened/{each.ref.stem}{SALT}", f"opened/{each.ref.stem}{BODY}"}
+    return names
+
+
+def _wrong(detail: str, where: str = "") -> Refusal:
+    return Refusal(ErrorCode.CONTENT_MISMATCH, detail, where)

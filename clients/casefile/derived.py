@@ -1,0 +1,156 @@
+"""What everybody can make of a case file's envelopes and texts, and compare with what its exporter made of them.
+
+In: a `CaseFile`. Out: members: the texts as canonical JSON, tables of their transactions, who had what (custody), what
+happened (timeline), and the report. The same file gives the same bytes with the same version of this program; the
+manifest names the version. No I/O.
+
+Custody follows ISO/IEC 27037:2012: for each item a name, digests of two families, who collected it, when and where,
+what was done with it and by which right, and whether that altered it.
+"""
+
+import importlib.metadata
+import io
+from collections.abc import Iterator
+from hashlib import sha3_256, sha256
+from typing import Final
+
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+
+from clients import tables
+from clients.casefile import report
+from clients.casefile.contents import CUSTODY, REPORT, TIMELINE, Envelope
+from clients.casefile.reading import CaseFile
+from clients.cases import key_of
+from gateway.formats import json_form
+from gateway.formats.page import words
+
+TABLES: Final = ("records/transactions", "records/movements")
+PARQUET: Final = frozenset(f"{name}.parquet" for name in TABLES)
+
+
+def software() -> str:
+    """Return what makes the report, with its version."""
+    return f"rogatory {importlib.metadata.version('rogatory')}"
+
+
+def table_library() -> str:
+    """Return what writes the Parquet files, with its version."""
+    return f"pyarrow {importlib.metadata.version('pyarrow')}"
+
+
+def members(case: CaseFile) -> dict[str, bytes]:
+    """Return what can be made of a case file."""
+    return {
+        **{f"documents/{each.ref.stem}.json": json_form.to_json(document) for each, document in case.documents()},
+        **_tables(case),
+        CUSTODY: json_form.canonical(_custody(case)),
+        TIMELINE: json_form.canonical({"events": [*_events(case)]}),
+        REPORT: report.render(case).encode(),
+    }
+
+
+def _tables(case: CaseFile) -> dict[str, bytes]:
+    records = case.transactions()
+    if not records:
+        return {}
+    texts, files = (io.StringIO(newline=""), io.StringIO(newline="")), (io.BytesIO(), io.BytesIO())
+    tables.write_csv(records, *texts)
+    tables.write_parquet(records, *files)
+    made = {f"{name}.csv": text.getvalue().encode() for name, text in zip(TABLES, texts, strict=True)}
+    return made | {f"{name}.parquet": file.getvalue() for name, file in zip(TABLES, files, strict=True)}
+
+
+def _custody(case: CaseFile) -> dict[str, object]:
+    said = case.manifest
+    return {
+        "standard": "ISO/IEC 27037:2012",
+        "handed_out": {
+            "at": words.moment(said.exported_us),
+            "by": said.exporter,
+            "person": said.by,
+            "purpose": said.purpose,
+            "authority": said.authority,
+            "tool": said.software,
+        },
+        "items": [_item(case, each) for each in case.listed],
+    }
+
+
+def _item(case: CaseFile, each: Envelope) -> dict[str, object]:
+    raw, header = case.envelopes.get(each.ref.key), case.headers.get(each.ref.key)
+    item: dict[str, object] = {
+        "item": {"sender": each.ref.sender, "id": each.ref.id},
+        "fingerprint": each.fingerprint,
+        "state": each.state.value,
+        "reason": each.reason,
+        "collected": {
+            "by": case.manifest.exporter,
+            "at": None if each.recorded_us is None else words.moment(each.recorded_us),
+            "how": "handed in by it" if each.ref.sender == case.manifest.exporter else "handed out to it by its node",
+        },
+        "done": [*_done(each)],
+        "altered": "not: the bytes are those that were signed",
+    }
+    if raw is not None and header is not None:
+        content = raw.SerializeToString(deterministic=True)
+        item["sha256"], item["sha3_256"] = sha256(content).hexdigest(), sha3_256(content).hexdigest()
+        item["made"] = {
+            "at": words.moment(header.created_at_us),
+            "by": header.sender,
+            "signed_by": [signed.signer for signed in raw.signatures],
+        }
+        item["files"] = [
+            {"sha256": ref.sha256.hex(), "size": ref.size} for one, ref in case.attachments() if one is each
+        ]
+    return item
+
+
+def _done(each: Envelope) -> Iterator[str]:
+    yield "kept as it came, in the memory of the exporter"
+    if each.state.value == "opened":
+        yield "opened with a key of the exporter; its text is in this file"
+    if each.state.value == "redacted":
+        yield "its text left out of this file by the exporter"
+    if each.state.value == "withheld":
+        yield "left out of this file by the exporter"
+
+
+def _events(case: CaseFile) -> Iterator[dict[str, object]]:
+    """Yield what happened, in the order of the times that its signers state."""
+    happened: list[tuple[int, str, dict[str, object]]] = []
+    for each in case.listed:
+        header = case.headers.get(each.ref.key)
+        if header is not None:
+            happened.append((header.created_at_us, header.id, _sent(header, each)))
+    for entry, said in case.told:
+        happened.append((said.at_us, entry.sha256, _stated(said)))
+    yield from (event for _, _, event in sorted(happened, key=lambda each: each[:2]))
+
+
+def _sent(header: pb.Header, each: Envelope) -> dict[str, object]:
+    return {
+        "at": words.moment(header.created_at_us),
+        "event": "envelope",
+        "kind": words.enum(ids.Kind.DESCRIPTOR, header.kind)[0],
+        "envelope": {"sender": header.sender, "id": header.id},
+        "by": header.sender,
+        "to": [*header.recipients],
+        "case": header.case_id,
+        "cites": [{"sender": ref.sender, "id": ref.id} for ref in header.cites],
+        "outcome": words.enum(ids.Outcome.DESCRIPTOR, header.outcome)[0] if header.outcome else "",
+        "recorded_at": None if each.recorded_us is None else words.moment(each.recorded_us),
+    }
+
+
+def _stated(said: pb.Statement) -> dict[str, object]:
+    sender, envelope_id = key_of(said.envelope)
+    return {
+        "at": words.moment(said.at_us),
+        "event": "statement",
+        "milestone": words.enum(pb.Milestone.DESCRIPTOR, said.milestone)[0],
+        "envelope": {"sender": sender, "id": envelope_id},
+        "by": said.issuer,
+        "about": said.recipient,
+        "detail": said.detail,
+    }
