@@ -156,6 +156,19 @@ def test_many_small_payees_of_one_payer_are_told_together() -> None:
     assert (left, "294 further addresses" in texts, "payee-000" in texts, "payee-299" in texts) == (0, True, True, True)
 
 
+def test_one_who_deals_with_thousands_of_busy_others_is_drawn_in_bounds() -> None:
+    hub = [
+        record(f"h{number}", [("hub", 10)], [(f"other-{number:04}", 9)], block_time_us=number) for number in range(3000)
+    ]
+    busy = [record(f"b{n}", [(f"other-{n:04}", 9)], [(f"other-{n + 1:04}", 8)], block_time_us=n) for n in range(2999)]
+    pictures, left = drawn(flow_of([*hub, *busy]), {"hub"})
+    assert 0 < len(pictures) <= parts.PICTURES
+    assert left > 2000
+    for each in pictures:
+        check(each)
+        assert float(each.attrib["viewBox"].split()[3]) < 2 * layout.HEIGHT
+
+
 def test_text_of_a_record_cannot_leave_its_place() -> None:
     hostile = '"><script>alert(1)</script>\u202e\x1b'
     made, _ = svg.pictures(flow_of([record("t", [(hostile, 1)], [("b", 1)])]), set())

@@ -15,6 +15,12 @@ from gateway.formats.flow.graph import Amount, End, Flow, Sort, Transfer
 LEAVES: Final = 6
 """Of one payer or payee and one asset, so many who have to do with nobody else are drawn each."""
 
+MOST: Final = 800
+"""Transfers that are looked at for pictures, which show about as many ends: what the case names, then what is most."""
+
+REFUSALS: Final = 12
+"""So many neighbours that do not fit, and a picture is full."""
+
 MISSES: Final = 20
 """So many pieces that fit no picture any more, and no smaller one is looked for."""
 
@@ -41,13 +47,14 @@ def parts_of(flow: Flow, named: Collection[str], fits: Callable[[Part], bool]) -
         named: addresses that documents of the case name.
         fits: whether a picture can show it.
     """
-    transfers = _gathered(_apart(flow.transfers), named)
+    everything = _gathered(_apart(flow.transfers), named, Sort.ADDRESS)
+    transfers = _most(everything, named)
     by_end: _ByEnd = defaultdict(list)
     for each in transfers:
         by_end[each.source].append(each)
         by_end[each.target].append(each)
     made: list[frozenset[End]] = []
-    left = misses = 0
+    misses, left = 0, len(_ends(everything) - _ends(transfers))
     for ends in _components(transfers, named):
         rest = ends
         while rest and misses < MISSES:
@@ -68,22 +75,39 @@ def parts_of(flow: Flow, named: Collection[str], fits: Callable[[Part], bool]) -
 def _grown(ends: frozenset[End], by_end: _ByEnd, fits: Callable[[Part], bool]) -> frozenset[End]:
     """Return as many of these ends as fit a picture, from the first payment on, each with whom he has most to do."""
     order = {end: (at.first_us is None, at.first_us or 0, end.place) for end in ends for at in by_end[end][:1]}
-    piece = {min(ends, key=order.__getitem__)}
-    refused: set[End] = set()
+    piece: set[End] = set()
+    links: dict[End, int] = defaultdict(int)
+    refusals = 0
+    best = min(ends, key=order.__getitem__)
     while True:
-        links: dict[End, int] = defaultdict(int)
-        for each in (each for end in piece for each in by_end[end]):
-            for end in (each.source, each.target):
-                if end in ends and end not in piece and end not in refused:
-                    links[end] += 1
-        if not links:
+        if piece and not fits(_part(piece | {best}, by_end)):
+            refusals += 1
+            del links[best]
+        else:
+            piece.add(best)
+            links.pop(best, None)
+            for each in by_end[best]:
+                for end in (each.source, each.target):
+                    if end in ends and end not in piece:
+                        links[end] += 1
+        if not links or refusals == REFUSALS:
             return frozenset(piece)
         # Whoever deals with nobody else comes along first: he would be lonely elsewhere.
         best = min(links, key=lambda end: (len(by_end[end]) > links[end], -links[end], order[end]))
-        if fits(_part(piece | {best}, by_end)):
-            piece.add(best)
-        else:
-            refused.add(best)
+
+
+def _most(transfers: Sequence[Transfer], named: Collection[str]) -> Sequence[Transfer]:
+    if len(transfers) <= MOST:
+        return transfers
+
+    def weight(each: Transfer) -> tuple[object, ...]:
+        return each.source.name not in named and each.target.name not in named, -each.count, _when(each)
+
+    return sorted(sorted(transfers, key=weight)[:MOST], key=_when)
+
+
+def _ends(transfers: Iterable[Transfer]) -> set[End]:
+    return {end for each in transfers for end in (each.source, each.target)}
 
 
 def _part(ends: Collection[End], by_end: _ByEnd) -> Part:
@@ -93,7 +117,8 @@ def _part(ends: Collection[End], by_end: _ByEnd) -> Part:
         source = each.source if here[0] else replace(each.source, sort=Sort.ELSEWHERE)
         target = each.target if here[1] else replace(each.target, sort=Sort.ELSEWHERE)
         shown.append(each if all(here) else replace(each, source=source, target=target))
-    return Part(frozenset(ends), tuple(shown))
+    # Of one who deals with hundreds that other pictures show, a few are drawn.
+    return Part(frozenset(ends), tuple(_gathered(shown, (), Sort.ELSEWHERE)))
 
 
 def _apart(transfers: Iterable[Transfer]) -> list[Transfer]:
@@ -109,8 +134,8 @@ def _apart(transfers: Iterable[Transfer]) -> list[Transfer]:
     return made
 
 
-def _gathered(transfers: Sequence[Transfer], named: Collection[str]) -> list[Transfer]:
-    """Tell together the smaller of many who deal with one other end only."""
+def _gathered(transfers: Sequence[Transfer], named: Collection[str], sort: Sort) -> list[Transfer]:
+    """Tell together the smaller of many ends of one sort who deal with one other end only."""
     degree: dict[End, int] = defaultdict(int)
     for each in transfers:
         degree[each.source] += 1
@@ -119,7 +144,7 @@ def _gathered(transfers: Sequence[Transfer], named: Collection[str]) -> list[Tra
     kept = []
     for each in transfers:
         for hub, leaf, paid in ((each.source, each.target, True), (each.target, each.source, False)):
-            if degree[leaf] == 1 and leaf.sort is Sort.ADDRESS and leaf.name not in named and degree[hub] > LEAVES:
+            if degree[leaf] == 1 and leaf.sort is sort and leaf.name not in named and degree[hub] > LEAVES:
                 fans[hub, paid, each.amount.asset, each.amount.decimals].append(each)
                 break
         else:
