@@ -50,7 +50,7 @@ td { overflow-wrap: anywhere; white-space: pre-wrap; unicode-bidi: plaintext; }
 .list { font-size: .85rem; }
 .list th { background: var(--band); white-space: nowrap; }
 .list td { min-width: 6.6rem; }
-.list td:first-child { min-width: 0; text-align: end; color: var(--soft); }
+.list td.no { min-width: 0; text-align: end; color: var(--soft); }
 .list td.code { min-width: 16rem; font-family: ui-monospace, "DejaVu Sans Mono", monospace; }
 .note { display: block; color: var(--soft); font-size: .88rem; }
 .none { color: var(--soft); font-style: italic; }
@@ -76,7 +76,7 @@ figcaption { color: var(--soft); font-size: .88rem; white-space: pre-wrap; }
   .rows tr { display: block; border-bottom: 1px solid var(--line); }
   .list thead { display: none; }
   .list tr { display: block; border: 1px solid var(--line); margin: 0 0 .7rem; }
-  .list td, .list td.code, .list td:first-child { display: block; min-width: 0; border: 0;
+  .list td, .list td.code, .list td.no { display: block; min-width: 0; border: 0;
     border-bottom: 1px solid var(--line); text-align: start; }
   .list td::before { content: attr(data-of); display: block; color: var(--soft); font-size: .8rem; font-weight: 600; }
 }
@@ -199,7 +199,8 @@ def _table(table: Table, said: str) -> Iterator[str]:
     for line in table.lines:
         yield '<tr class="loud">' if line.loud else "<tr>"
         for heading, cell in zip(table.headings, line.cells, strict=True):
-            code = ' class="code"' if heading != "Chain" and any(len(word) >= _CODE for word in cell.split()) else ""
+            code = ' class="no"' if heading == "No." else ""
+            code = ' class="code"' if heading != "Chain" and any(len(word) >= _CODE for word in cell.split()) else code
             shown = f"<mark>{_text(cell)}</mark>" if line.loud and MARKS.search(cell) else _text(cell)
             yield f'<td{code} data-of="{_text(heading)}" dir="auto">{shown}</td>'
         yield "</tr>\n"
