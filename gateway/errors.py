@@ -44,6 +44,8 @@ class ErrorCode(IntEnum):
     EXPIRED = 71
     # receipt
     BAD_RECEIPT = 80
+    # the log
+    BAD_LOG_PROOF = 81
     # enrolment
     ENROLMENT_CODE = 85
     BAD_PROOF = 86

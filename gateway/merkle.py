@@ -1,10 +1,11 @@
-"""Merkle tree hashing of RFC 6962 section 2.1: roots, inclusion paths and their verification.
+"""Merkle tree hashing of RFC 6962 section 2.1: roots, paths, and the check of inclusion and consistency proofs.
 
-In: leaves as bytes. Out: 32-byte SHA-256 hashes. Knows nothing of what a leaf means.
+In: leaves as bytes; proofs as hashes. Out: 32-byte SHA-256 hashes; or nothing, and a refusal. Knows nothing of what a
+leaf means. Refuses with MALFORMED a path that fits no tree, with BAD_LOG_PROOF a proof that proves nothing.
 A leaf and an inner node are hashed with different prefixes, so neither can be passed off as the other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final
@@ -12,6 +13,10 @@ from typing import Final
 from gateway.errors import ErrorCode, Refusal
 
 HASH_BYTES: Final = 32
+MAX_SIZE: Final = (1 << 63) - 1
+"""Leaves of a tree."""
+MAX_PROOF_HASHES: Final = 63
+"""What a tree of that size takes (C2SP tlog-witness has the same limit)."""
 REMEMBERED_NODES: Final = 4096
 """About a megabyte. The leaves of a batch share their way up: of 64 paths with six steps each, 63 are different."""
 
@@ -112,3 +117,112 @@ def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) ->
     if last != 0:
         raise Refusal(ErrorCode.MALFORMED, "the path is shorter than the tree is high")
     return hash_
+
+
+def check_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes, *, start: int = 0) -> None:
+    """Check that a leaf is in a tree, at that place.
+
+    Args:
+        leaf: the hash of the leaf.
+        index: its position from 0.
+        size: the number of leaves in the tree.
+        proof: sibling hashes, lowest first.
+        root: of the tree; the caller trusts it.
+        start: of a tree within a tree, where it begins; then `size` is where it ends, and `root` is its own.
+
+    Raises:
+        Refusal: BAD_LOG_PROOF.
+    Source: RFC 9162 section 2.1.3.2; for `start`, draft-ietf-plants-merkle-tree-certs-02 section 4.3.
+    """
+    _check_hashes([leaf, *proof])
+    _check_subtree(start, size)
+    try:
+        found = root_from_path(leaf, index - start, size - start, proof)
+    except Refusal as error:
+        raise _unproven(error.detail) from error
+    if found != root:
+        raise _unproven(f"the path of leaf {index} leads to another root")
+
+
+def check_consistency(
+    old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes], *, start: int = 0
+) -> None:
+    """Check that a tree begins with all leaves of an older one: nothing of it was changed, removed or moved.
+
+    Args:
+        old_size: the number of leaves in the older tree; at least one, for of an empty tree nothing can be proven.
+        old_root: its root.
+        size: the number of leaves in the newer tree.
+        root: its root.
+        proof: hashes, lowest first.
+        start: of a tree within the newer tree, where it begins; `old_size` is then where it ends.
+
+    Raises:
+        Refusal: BAD_LOG_PROOF.
+    Source: RFC 9162 section 2.1.4.2; for `start`, draft-ietf-plants-merkle-tree-certs-02 section 4.4.
+    """
+    _check_hashes(proof)
+    _check_subtree(start, old_size)
+    if old_size > size:
+        raise _unproven(f"the older tree has {old_size} leaves, the newer one {size}")
+    first, last, end = start, old_size - 1, size - 1
+    # Up to where the older tree, or its last whole part, is one node.
+    while first < last and (last == end or last % 2):
+        first, last, end = first // 2, last // 2, end // 2
+    hashes = iter(proof)
+    lowest = _next(hashes) if first < last else old_root
+    if _two_roots(lowest, (first, last, end), hashes) != (old_root, root):
+        raise _unproven("the newer tree does not begin with the older one")
+
+
+def _two_roots(lowest: bytes, place: tuple[int, int, int], proof: Iterator[bytes]) -> tuple[bytes, bytes]:
+    """Return the roots of the older and of the newer tree that a consistency proof leads to, from one node of both.
+
+    Args:
+        lowest: the hash of that node.
+        place: at its height, where the older tree begins, where that node is, and where the newer tree ends.
+        proof: siblings, lowest first.
+    """
+    first, last, end = place
+    old = new = lowest
+    for sibling in proof:
+        if end == 0:
+            raise _unproven("the proof is longer than the tree is high")
+        if last % 2 or last == end:
+            if first < last:
+                old = node_hash(sibling, old)
+            new = node_hash(sibling, new)
+            while last % 2 == 0:
+                first, last, end = first // 2, last // 2, end // 2
+        else:
+            new = node_hash(new, sibling)
+        first, last, end = first // 2, last // 2, end // 2
+    if end != 0:
+        raise _unproven("the proof is shorter than the tree is high")
+    return old, new
+
+
+def _next(hashes: Iterator[bytes]) -> bytes:
+    found = next(hashes, None)
+    if found is None:
+        raise _unproven("the proof is empty")
+    return found
+
+
+def _check_hashes(hashes: Sequence[bytes]) -> None:
+    if len(hashes) > MAX_PROOF_HASHES + 1:
+        raise _unproven(f"no proof has more than {MAX_PROOF_HASHES} hashes")
+    if any(len(each) != HASH_BYTES for each in hashes):
+        raise _unproven(f"a hash has {HASH_BYTES} bytes")
+
+
+def _check_subtree(start: int, end: int) -> None:
+    """Check that such a tree is part of one that goes on: it has a leaf, and begins where one of its height can."""
+    if not 0 <= start < end <= MAX_SIZE:
+        raise _unproven(f"there is no tree from {start} to {end}")
+    if start % (1 << (end - start - 1).bit_length()):
+        raise _unproven(f"no tree of {end - start} leaves begins at {start}")
+
+
+def _unproven(detail: str) -> Refusal:
+    return Refusal(ErrorCode.BAD_LOG_PROOF, detail)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from gateway import merkle
 from gateway.errors import ErrorCode, Refusal
 
-PROOFS = json.loads((Path(__file__).parent.parent / "data" / "merkle_tlog_inclusion.json").read_text())
+PROOFS = json.loads((Path(__file__).parent.parent / "data" / "merkle_tlog" / "proofs.json").read_text())
+EMPTY = [each for each in PROOFS if each["valid"] and each.get("start", 0) == each.get("end")]
+"""Trees without a leaf, which the draft takes for part of every tree, whatever its root."""
 SIZES = st.integers(1, 200)
 
 
@@ -50,15 +52,35 @@ def proves(leaf: bytes, index: int, size: int, path: list[bytes], root: bytes) -
         return False
 
 
-@pytest.mark.parametrize("case", PROOFS, ids=[case["name"] for case in PROOFS])
-def test_published_proof_holds_exactly_if_it_is_valid(case: dict[str, Any]) -> None:
-    path = [b64decode(sibling) for sibling in case["proof"] or []]
-    held = proves(b64decode(case["leafHash"]), case["leafIdx"], case["treeSize"], path, b64decode(case["root"]))
-    assert held is case["valid"]
+def holds(case: dict[str, Any]) -> bool:
+    proof = [b64decode(each) for each in case["proof"] or []]
+    start = case.get("start", 0)
+    try:
+        if "leafIdx" in case:
+            leaf, root = b64decode(case["leafHash"]), b64decode(case["root"])
+            size = case["treeSize" if "treeSize" in case else "end"]
+            merkle.check_inclusion(leaf, case["leafIdx"], size, proof, root, start=start)
+        else:
+            roots = b64decode(case["root1"]), b64decode(case["root2"])
+            sizes = (case["size1"], case["size2"]) if "size1" in case else (case["end"], case["size"])
+            merkle.check_consistency(sizes[0], roots[0], sizes[1], roots[1], proof, start=start)
+    except Refusal as error:
+        if error.code is not ErrorCode.BAD_LOG_PROOF:
+            raise
+        return False
+    return True
 
 
-def test_published_proofs_are_of_both_sorts() -> None:
-    assert {case["valid"] for case in PROOFS} == {True, False}
+@pytest.mark.parametrize("case", PROOFS, ids=[f"{case['kind']} {case['name']}" for case in PROOFS])
+def test_published_proof_holds_exactly_if_it_is_valid_and_proves_something(case: dict[str, Any]) -> None:
+    assert holds(case) is (case["valid"] and case not in EMPTY)
+
+
+def test_published_proofs_are_of_both_sorts_and_five_are_of_empty_trees() -> None:
+    kinds = {"inclusion", "consistency", "subtreeinclusion", "subtreeconsistency"}
+    assert {(case["kind"], case["valid"]) for case in PROOFS} == {(kind, v) for kind in kinds for v in (True, False)}
+    assert {(case["start"], case["end"]) for case in EMPTY} == {(0, 0), (1, 1)}
+    assert len(EMPTY) == 5
 
 
 @pytest.mark.parametrize(
@@ -135,3 +157,54 @@ def test_inner_node_cannot_be_passed_off_as_a_leaf() -> None:
     left, right = leaves(2)
     root, _ = merkle.tree([left, right])
     assert merkle.leaf_hash(left + right) != root
+
+
+def recursive_consistency(old: int, hashes: list[bytes], *, known: bool = True) -> list[bytes]:
+    """RFC 6962 section 2.1.2, word for word."""
+    if old == len(hashes):
+        return [] if known else [recursive_root(hashes)]
+    k = split(len(hashes))
+    if old <= k:
+        return [*recursive_consistency(old, hashes[:k], known=known), recursive_root(hashes[k:])]
+    return [*recursive_consistency(old - k, hashes[k:], known=False), recursive_root(hashes[:k])]
+
+
+def begins(old: int, old_root: bytes, size: int, root: bytes, proof: list[bytes]) -> bool:
+    try:
+        merkle.check_consistency(old, old_root, size, root, proof)
+    except Refusal as error:
+        if error.code is not ErrorCode.BAD_LOG_PROOF:
+            raise
+        return False
+    return True
+
+
+@given(SIZES, st.data())
+def test_older_tree_is_how_the_newer_one_begins_and_an_altered_one_is_not(size: int, data: st.DataObject) -> None:
+    old = data.draw(st.integers(1, size))
+    hashes = leaves(size)
+    proof, old_root, root = recursive_consistency(old, hashes), merkle.root(hashes[:old]), merkle.root(hashes)
+    assert begins(old, old_root, size, root, proof)
+    changed = list(hashes)
+    changed[data.draw(st.integers(0, old - 1))] = merkle.leaf_hash(b"another")
+    other = merkle.root(changed)
+    assert not begins(old, old_root, size, other, recursive_consistency(old, changed))
+    assert not begins(old, other, size, root, proof)
+    assert not begins(old, old_root, size, root, [*proof, bytes(32)])
+    assert not begins(old, old_root, size, root, [*proof, b""])
+    if proof:
+        assert not begins(old, old_root, size, root, proof[:-1])
+        broken = data.draw(st.integers(0, len(proof) - 1))
+        assert not begins(old, old_root, size, root, [bytes(32) if i == broken else p for i, p in enumerate(proof)])
+
+
+@pytest.mark.parametrize(("old", "size"), [(0, 0), (0, 1), (2, 1), (-1, 1), (1, 1 << 63), (1 << 63, 1 << 63)])
+def test_nothing_is_proven_of_trees_that_cannot_be(old: int, size: int) -> None:
+    assert not begins(old, bytes(32), size, bytes(32), [])
+
+
+def test_proof_of_any_length_is_refused_before_it_is_followed() -> None:
+    assert not begins(1, bytes(32), (1 << 63) - 1, bytes(32), [bytes(32)] * 64)
+    with pytest.raises(Refusal) as caught:
+        merkle.check_inclusion(bytes(32), 0, (1 << 63) - 1, [bytes(32)] * 64, bytes(32))
+    assert caught.value.code is ErrorCode.BAD_LOG_PROOF

@@ -447,6 +447,7 @@ COMMENTS: Final = MappingProxyType(
         'ErrorCode.ERROR_CODE_BAD_CONFIG': 'A configuration file is wrong.',
         'ErrorCode.ERROR_CODE_BAD_DIRECTORY': 'The signed directory is refused: forged, rolled back, incomplete or expired.',
         'ErrorCode.ERROR_CODE_BAD_INPUT': 'A file or option given to the program is wrong.',
+        'ErrorCode.ERROR_CODE_BAD_LOG_PROOF': 'A proof of the log does not prove what it is given for.',
         'ErrorCode.ERROR_CODE_BAD_PROOF': 'A certificate request or a proof of possession does not fit the application.',
         'ErrorCode.ERROR_CODE_BAD_RECEIPT': "A receipt's signature, issuer or subject is wrong.",
         'ErrorCode.ERROR_CODE_BAD_SIGNATURE': 'A signature or digest does not fit the bytes, or the signer is not who it must be.',

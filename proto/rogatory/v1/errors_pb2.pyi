@@ -65,6 +65,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """It expired undelivered."""
     ERROR_CODE_BAD_RECEIPT: _ErrorCode.ValueType  # 80
     """A receipt's signature, issuer or subject is wrong."""
+    ERROR_CODE_BAD_LOG_PROOF: _ErrorCode.ValueType  # 81
+    """A proof of the log does not prove what it is given for."""
     ERROR_CODE_ENROLMENT_CODE: _ErrorCode.ValueType  # 85
     """The enrolment code is unknown, used or expired, or was given for something else."""
     ERROR_CODE_BAD_PROOF: _ErrorCode.ValueType  # 86
@@ -145,6 +147,8 @@ ERROR_CODE_EXPIRED: ErrorCode.ValueType  # 71
 """It expired undelivered."""
 ERROR_CODE_BAD_RECEIPT: ErrorCode.ValueType  # 80
 """A receipt's signature, issuer or subject is wrong."""
+ERROR_CODE_BAD_LOG_PROOF: ErrorCode.ValueType  # 81
+"""A proof of the log does not prove what it is given for."""
 ERROR_CODE_ENROLMENT_CODE: ErrorCode.ValueType  # 85
 """The enrolment code is unknown, used or expired, or was given for something else."""
 ERROR_CODE_BAD_PROOF: ErrorCode.ValueType  # 86
