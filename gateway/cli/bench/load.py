@@ -226,7 +226,8 @@ class Load:
         # What ended early, because all was sent, is measured over the time that it took; and so is what was answered
         # only after all was sent.
         until = min(begin + self._job.seconds, last)
-        if not any(answered <= until for _, answered, _ in self._times):
+        # Nor is it left out if nothing was answered in between: two processes of a node may hold each other up.
+        if not any(warm(begin, until) <= answered <= until for _, answered, _ in self._times):
             until = last
         start = warm(begin, until)
         counted = [each for each in self._times if start <= each[1] <= until]
