@@ -90,6 +90,8 @@ async def reckoned(nodes: Nodes, traffic: Traffic, tally: Tally) -> None:
     """Let all come to its end, and have it judged."""
     try:
         await traffic.known()
+        # Whoever had to ask again may hear how it ended before it hears that it was accepted.
+        await traffic.accepted(len(traffic.sent))
         await nodes.settled()
     except (AssertionError, TimeoutError) as error:
         error.add_note(f"on the way: {nodes.on_the_way()}; died: {nodes.deaths}")
