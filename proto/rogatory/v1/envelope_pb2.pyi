@@ -38,7 +38,7 @@ class _MilestoneEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Milestone.V
     MILESTONE_REFUSED: _Milestone.ValueType  # 3
     """A rule said no; the code tells which. Final. By the node that refused."""
     MILESTONE_EXPIRED: _Milestone.ValueType  # 4
-    """It expired before it could be delivered. Final. By the node that held it."""
+    """It expired before it could be delivered, or operators ended it before it left. Final. By the node that held it."""
     MILESTONE_OPENED: _Milestone.ValueType  # 5
     """The recipient opened it and found it well-formed. By the recipient."""
     MILESTONE_REJECTED: _Milestone.ValueType  # 6
@@ -68,7 +68,7 @@ MILESTONE_DELIVERED: Milestone.ValueType  # 2
 MILESTONE_REFUSED: Milestone.ValueType  # 3
 """A rule said no; the code tells which. Final. By the node that refused."""
 MILESTONE_EXPIRED: Milestone.ValueType  # 4
-"""It expired before it could be delivered. Final. By the node that held it."""
+"""It expired before it could be delivered, or operators ended it before it left. Final. By the node that held it."""
 MILESTONE_OPENED: Milestone.ValueType  # 5
 """The recipient opened it and found it well-formed. By the recipient."""
 MILESTONE_REJECTED: Milestone.ValueType  # 6

@@ -67,6 +67,12 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """A receipt's signature, issuer or subject is wrong."""
     ERROR_CODE_BAD_LOG_PROOF: _ErrorCode.ValueType  # 81
     """A proof of the log does not prove what it is given for."""
+    ERROR_CODE_LOG_VIOLATED: _ErrorCode.ValueType  # 82
+    """A log is not what was signed of it before, or not the tree that it says to be."""
+    ERROR_CODE_LOG_FORKED: _ErrorCode.ValueType  # 83
+    """A log has signed two checkpoints that cannot both be of one log; both are kept as evidence."""
+    ERROR_CODE_LOG_ROLLED_BACK: _ErrorCode.ValueType  # 84
+    """A log no longer has entries that were cosigned."""
     ERROR_CODE_ENROLMENT_CODE: _ErrorCode.ValueType  # 85
     """The enrolment code is unknown, used or expired, or was given for something else."""
     ERROR_CODE_BAD_PROOF: _ErrorCode.ValueType  # 86
@@ -149,6 +155,12 @@ ERROR_CODE_BAD_RECEIPT: ErrorCode.ValueType  # 80
 """A receipt's signature, issuer or subject is wrong."""
 ERROR_CODE_BAD_LOG_PROOF: ErrorCode.ValueType  # 81
 """A proof of the log does not prove what it is given for."""
+ERROR_CODE_LOG_VIOLATED: ErrorCode.ValueType  # 82
+"""A log is not what was signed of it before, or not the tree that it says to be."""
+ERROR_CODE_LOG_FORKED: ErrorCode.ValueType  # 83
+"""A log has signed two checkpoints that cannot both be of one log; both are kept as evidence."""
+ERROR_CODE_LOG_ROLLED_BACK: ErrorCode.ValueType  # 84
+"""A log no longer has entries that were cosigned."""
 ERROR_CODE_ENROLMENT_CODE: ErrorCode.ValueType  # 85
 """The enrolment code is unknown, used or expired, or was given for something else."""
 ERROR_CODE_BAD_PROOF: ErrorCode.ValueType  # 86

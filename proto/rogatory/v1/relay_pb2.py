@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from rogatory import validation as buf_dot_validate_dot_validate__pb2
 from rogatory.v1 import envelope_pb2 as rogatory_dot_v1_dot_envelope__pb2
 from rogatory.v1 import mailbox_pb2 as rogatory_dot_v1_dot_mailbox__pb2
+from rogatory.v1 import operations_pb2 as rogatory_dot_v1_dot_operations__pb2
 from rogatory.v1 import trace_pb2 as rogatory_dot_v1_dot_trace__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17rogatory/v1/relay.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1arogatory/v1/envelope.proto\x1a\x19rogatory/v1/mailbox.proto\x1a\x17rogatory/v1/trace.proto\"\x89\x01\n\x0cRelayRequest\x12\r\n\x05\x66rame\x18\x01 \x01(\x04\x12\x38\n\tenvelopes\x18\x02 \x03(\x0b\x32\x1b.rogatory.v1.SignedEnvelopeB\x08\xbaH\x05\x92\x01\x02\x10@\x12\x30\n\x08receipts\x18\x03 \x03(\x0b\x32\x14.rogatory.v1.ReceiptB\x08\xbaH\x05\x92\x01\x02\x10@\"D\n\rRelayResponse\x12\r\n\x05\x66rame\x18\x01 \x01(\x04\x12$\n\x07\x61nswers\x18\x02 \x03(\x0b\x32\x13.rogatory.v1.Answer\"4\n\x13TraceBetweenRequest\x12\x1d\n\x0b\x65nvelope_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"B\n\x14TraceBetweenResponse\x12*\n\x06traces\x18\x01 \x03(\x0b\x32\x1a.rogatory.v1.EnvelopeTrace2\xa0\x01\n\x05Relay\x12\x42\n\x05Relay\x12\x19.rogatory.v1.RelayRequest\x1a\x1a.rogatory.v1.RelayResponse(\x01\x30\x01\x12S\n\x0cTraceBetween\x12 .rogatory.v1.TraceBetweenRequest\x1a!.rogatory.v1.TraceBetweenResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17rogatory/v1/relay.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1arogatory/v1/envelope.proto\x1a\x19rogatory/v1/mailbox.proto\x1a\x1crogatory/v1/operations.proto\x1a\x17rogatory/v1/trace.proto\"\x89\x01\n\x0cRelayRequest\x12\r\n\x05\x66rame\x18\x01 \x01(\x04\x12\x38\n\tenvelopes\x18\x02 \x03(\x0b\x32\x1b.rogatory.v1.SignedEnvelopeB\x08\xbaH\x05\x92\x01\x02\x10@\x12\x30\n\x08receipts\x18\x03 \x03(\x0b\x32\x14.rogatory.v1.ReceiptB\x08\xbaH\x05\x92\x01\x02\x10@\"D\n\rRelayResponse\x12\r\n\x05\x66rame\x18\x01 \x01(\x04\x12$\n\x07\x61nswers\x18\x02 \x03(\x0b\x32\x13.rogatory.v1.Answer\"4\n\x13TraceBetweenRequest\x12\x1d\n\x0b\x65nvelope_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"B\n\x14TraceBetweenResponse\x12*\n\x06traces\x18\x01 \x03(\x0b\x32\x1a.rogatory.v1.EnvelopeTrace\" \n\x0cProbeRequest\x12\x10\n\x08\x61nd_back\x18\x01 \x01(\x08\"\x91\x01\n\rProbeResponse\x12\x16\n\x05\x61t_us\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x19\n\x11\x64irectory_version\x18\x02 \x01(\x04\x12\x17\n\x06\x63\x61ller\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x34\n\x04\x62\x61\x63k\x18\x04 \x03(\x0b\x32\x1c.rogatory.v1.ConnectionCheckB\x08\xbaH\x05\x92\x01\x02\x10\x10\x32\xe0\x01\n\x05Relay\x12\x42\n\x05Relay\x12\x19.rogatory.v1.RelayRequest\x1a\x1a.rogatory.v1.RelayResponse(\x01\x30\x01\x12S\n\x0cTraceBetween\x12 .rogatory.v1.TraceBetweenRequest\x1a!.rogatory.v1.TraceBetweenResponse\x12>\n\x05Probe\x12\x19.rogatory.v1.ProbeRequest\x1a\x1a.rogatory.v1.ProbeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,14 +42,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELAYREQUEST'].fields_by_name['receipts']._serialized_options = b'\272H\005\222\001\002\020@'
   _globals['_TRACEBETWEENREQUEST'].fields_by_name['envelope_id']._loaded_options = None
   _globals['_TRACEBETWEENREQUEST'].fields_by_name['envelope_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_RELAYREQUEST']._serialized_start=150
-  _globals['_RELAYREQUEST']._serialized_end=287
-  _globals['_RELAYRESPONSE']._serialized_start=289
-  _globals['_RELAYRESPONSE']._serialized_end=357
-  _globals['_TRACEBETWEENREQUEST']._serialized_start=359
-  _globals['_TRACEBETWEENREQUEST']._serialized_end=411
-  _globals['_TRACEBETWEENRESPONSE']._serialized_start=413
-  _globals['_TRACEBETWEENRESPONSE']._serialized_end=479
-  _globals['_RELAY']._serialized_start=482
-  _globals['_RELAY']._serialized_end=642
+  _globals['_PROBERESPONSE'].fields_by_name['at_us']._loaded_options = None
+  _globals['_PROBERESPONSE'].fields_by_name['at_us']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_PROBERESPONSE'].fields_by_name['caller']._loaded_options = None
+  _globals['_PROBERESPONSE'].fields_by_name['caller']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_PROBERESPONSE'].fields_by_name['back']._loaded_options = None
+  _globals['_PROBERESPONSE'].fields_by_name['back']._serialized_options = b'\272H\005\222\001\002\020\020'
+  _globals['_RELAYREQUEST']._serialized_start=180
+  _globals['_RELAYREQUEST']._serialized_end=317
+  _globals['_RELAYRESPONSE']._serialized_start=319
+  _globals['_RELAYRESPONSE']._serialized_end=387
+  _globals['_TRACEBETWEENREQUEST']._serialized_start=389
+  _globals['_TRACEBETWEENREQUEST']._serialized_end=441
+  _globals['_TRACEBETWEENRESPONSE']._serialized_start=443
+  _globals['_TRACEBETWEENRESPONSE']._serialized_end=509
+  _globals['_PROBEREQUEST']._serialized_start=511
+  _globals['_PROBEREQUEST']._serialized_end=543
+  _globals['_PROBERESPONSE']._serialized_start=546
+  _globals['_PROBERESPONSE']._serialized_end=691
+  _globals['_RELAY']._serialized_start=694
+  _globals['_RELAY']._serialized_end=918
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from rogatory.v1 import envelope_pb2 as _envelope_pb2
 from rogatory.v1 import mailbox_pb2 as _mailbox_pb2
+from rogatory.v1 import operations_pb2 as _operations_pb2
 from rogatory.v1 import trace_pb2 as _trace_pb2
 import builtins as _builtins
 import sys
@@ -128,3 +129,61 @@ class TraceBetweenResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TraceBetweenResponse: _TypeAlias = TraceBetweenResponse  # noqa: Y015
+
+@_typing.final
+class ProbeRequest(_message.Message):
+    """Whether somebody is there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AND_BACK_FIELD_NUMBER: _builtins.int
+    and_back: _builtins.bool
+    """Whether the callee shall try the way to the caller."""
+    def __init__(
+        self,
+        *,
+        and_back: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["and_back", b"and_back"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeRequest: _TypeAlias = ProbeRequest  # noqa: Y015
+
+@_typing.final
+class ProbeResponse(_message.Message):
+    """Somebody is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_US_FIELD_NUMBER: _builtins.int
+    DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    BACK_FIELD_NUMBER: _builtins.int
+    at_us: _builtins.int
+    """What the callee's clock says: microseconds since 1970-01-01T00:00:00Z."""
+    directory_version: _builtins.int
+    """Version of the directory by which the callee works."""
+    caller: _builtins.str
+    """For whom it takes the caller, e.g. "ee/node"."""
+    @_builtins.property
+    def back(self) -> _containers.RepeatedCompositeFieldContainer[_operations_pb2.ConnectionCheck]:
+        """The callee's try of the way to the caller; empty: it was not asked to, or is at it already."""
+
+    def __init__(
+        self,
+        *,
+        at_us: _builtins.int = ...,
+        directory_version: _builtins.int = ...,
+        caller: _builtins.str = ...,
+        back: _abc.Iterable[_operations_pb2.ConnectionCheck] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "back", b"back", "caller", b"caller", "directory_version", b"directory_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeResponse: _TypeAlias = ProbeResponse  # noqa: Y015

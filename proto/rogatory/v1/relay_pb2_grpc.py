@@ -45,6 +45,11 @@ class RelayStub:
                 request_serializer=rogatory_dot_v1_dot_relay__pb2.TraceBetweenRequest.SerializeToString,
                 response_deserializer=rogatory_dot_v1_dot_relay__pb2.TraceBetweenResponse.FromString,
                 _registered_method=True)
+        self.Probe = channel.unary_unary(
+                '/rogatory.v1.Relay/Probe',
+                request_serializer=rogatory_dot_v1_dot_relay__pb2.ProbeRequest.SerializeToString,
+                response_deserializer=rogatory_dot_v1_dot_relay__pb2.ProbeResponse.FromString,
+                _registered_method=True)
 
 
 class RelayServicer:
@@ -65,6 +70,13 @@ class RelayServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Probe(self, request, context):
+        """Tells that the callee is there, and, if asked, how the way from it to the caller does. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RelayServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_RelayServicer_to_server(servicer, server):
                     servicer.TraceBetween,
                     request_deserializer=rogatory_dot_v1_dot_relay__pb2.TraceBetweenRequest.FromString,
                     response_serializer=rogatory_dot_v1_dot_relay__pb2.TraceBetweenResponse.SerializeToString,
+            ),
+            'Probe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Probe,
+                    request_deserializer=rogatory_dot_v1_dot_relay__pb2.ProbeRequest.FromString,
+                    response_serializer=rogatory_dot_v1_dot_relay__pb2.ProbeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class Relay:
             '/rogatory.v1.Relay/TraceBetween',
             rogatory_dot_v1_dot_relay__pb2.TraceBetweenRequest.SerializeToString,
             rogatory_dot_v1_dot_relay__pb2.TraceBetweenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Probe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rogatory.v1.Relay/Probe',
+            rogatory_dot_v1_dot_relay__pb2.ProbeRequest.SerializeToString,
+            rogatory_dot_v1_dot_relay__pb2.ProbeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,6 +20,8 @@ class RelayStub:
     """Passes on envelopes of the caller's own participants, and receipts about envelopes of the callee's."""
     TraceBetween: _aio.UnaryUnaryMultiCallable[_relay_pb2.TraceBetweenRequest, _relay_pb2.TraceBetweenResponse]
     """Tells the other node what happened here to an envelope that went between the two."""
+    Probe: _aio.UnaryUnaryMultiCallable[_relay_pb2.ProbeRequest, _relay_pb2.ProbeResponse]
+    """Tells that the callee is there, and, if asked, how the way from it to the caller does. Changes nothing."""
 
 class RelayServicer(metaclass=_abc_1.ABCMeta):
     """A node's door to other nodes."""
@@ -39,5 +41,13 @@ class RelayServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_relay_pb2.TraceBetweenRequest, _abc.Awaitable[_relay_pb2.TraceBetweenResponse]],
     ) -> _abc.Awaitable[_relay_pb2.TraceBetweenResponse]:
         """Tells the other node what happened here to an envelope that went between the two."""
+
+    @_abc_1.abstractmethod
+    def Probe(
+        self,
+        request: _relay_pb2.ProbeRequest,
+        context: _aio.ServicerContext[_relay_pb2.ProbeRequest, _abc.Awaitable[_relay_pb2.ProbeResponse]],
+    ) -> _abc.Awaitable[_relay_pb2.ProbeResponse]:
+        """Tells that the callee is there, and, if asked, how the way from it to the caller does. Changes nothing."""
 
 def add_RelayServicer_to_server(servicer: RelayServicer, server: _aio.Server) -> None: ...

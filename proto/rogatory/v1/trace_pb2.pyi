@@ -268,6 +268,8 @@ class DeliveryState(_message.Message):
     NEXT_ATTEMPT_AT_US_FIELD_NUMBER: _builtins.int
     LAST_ERROR_FIELD_NUMBER: _builtins.int
     ACTS_NEXT_FIELD_NUMBER: _builtins.int
+    HELD_BY_FIELD_NUMBER: _builtins.int
+    HELD_REASON_FIELD_NUMBER: _builtins.int
     destination: _builtins.str
     """A participant's address, or a node as "de/node"."""
     state: _builtins.str
@@ -280,6 +282,10 @@ class DeliveryState(_message.Message):
     """Why the last attempt did not succeed; empty if none failed."""
     acts_next: _builtins.str
     """Who acts next, e.g. "courier", "recipient", "nobody"."""
+    held_by: _builtins.str
+    """Which operator holds the destination, so that nothing goes there; empty: nobody does, or another node tells."""
+    held_reason: _builtins.str
+    """Why."""
     def __init__(
         self,
         *,
@@ -289,14 +295,509 @@ class DeliveryState(_message.Message):
         next_attempt_at_us: _builtins.int = ...,
         last_error: _builtins.str = ...,
         acts_next: _builtins.str = ...,
+        held_by: _builtins.str = ...,
+        held_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acts_next", b"acts_next", "attempts", b"attempts", "destination", b"destination", "last_error", b"last_error", "next_attempt_at_us", b"next_attempt_at_us", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acts_next", b"acts_next", "attempts", b"attempts", "destination", b"destination", "held_by", b"held_by", "held_reason", b"held_reason", "last_error", b"last_error", "next_attempt_at_us", b"next_attempt_at_us", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
+
+@_typing.final
+class FindEnvelopesRequest(_message.Message):
+    """What an envelope has to be to be found: all that is given. Nothing given finds the newest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    CASE_ID_FIELD_NUMBER: _builtins.int
+    PARTICIPANT_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    FROM_US_FIELD_NUMBER: _builtins.int
+    UNTIL_US_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its id."""
+    case_id: _builtins.str
+    """Its case."""
+    participant: _builtins.str
+    """Its sender or its recipient."""
+    node: _builtins.str
+    """A country of its sender or of its recipient, e.g. "de"."""
+    from_us: _builtins.int
+    """Recorded at or after: microseconds since 1970-01-01T00:00:00Z; 0: at any time."""
+    until_us: _builtins.int
+    """Recorded before; 0: until now."""
+    state: _builtins.str
+    """A copy of it is in this state of gateway/lifecycle.py, or, as "waiting", in one that is not final."""
+    kind: _identifiers_pb2.Kind.ValueType
+    """What it is."""
+    code: _errors_pb2.ErrorCode.ValueType
+    """It was refused, or an attempt at it failed, with this code."""
+    limit: _builtins.int
+    """How many to tell at most; 0: fifty."""
+    after: _builtins.str
+    """`next` of the answer before, to go on behind it; empty: from the newest."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        case_id: _builtins.str = ...,
+        participant: _builtins.str = ...,
+        node: _builtins.str = ...,
+        from_us: _builtins.int = ...,
+        until_us: _builtins.int = ...,
+        state: _builtins.str = ...,
+        kind: _identifiers_pb2.Kind.ValueType = ...,
+        code: _errors_pb2.ErrorCode.ValueType = ...,
+        limit: _builtins.int = ...,
+        after: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "case_id", b"case_id", "code", b"code", "from_us", b"from_us", "id", b"id", "kind", b"kind", "limit", b"limit", "node", b"node", "participant", b"participant", "state", b"state", "until_us", b"until_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindEnvelopesRequest: _TypeAlias = FindEnvelopesRequest  # noqa: Y015
+
+@_typing.final
+class FindEnvelopesResponse(_message.Message):
+    """What was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVELOPES_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    next: _builtins.str
+    """Ask again with this in `after` for more; empty: there is no more. There may be more though few were found: so much
+    is looked through at once and no more.
+    """
+    @_builtins.property
+    def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FoundEnvelope]:
+        """The newest first."""
+
+    def __init__(
+        self,
+        *,
+        envelopes: _abc.Iterable[Global___FoundEnvelope] | None = ...,
+        next: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelopes", b"envelopes", "next", b"next"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindEnvelopesResponse: _TypeAlias = FindEnvelopesResponse  # noqa: Y015
+
+@_typing.final
+class FoundEnvelope(_message.Message):
+    """One envelope of a list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CASE_ID_FIELD_NUMBER: _builtins.int
+    RECORDED_AT_US_FIELD_NUMBER: _builtins.int
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    recipient: _builtins.str
+    """Whom it is for."""
+    kind: _identifiers_pb2.Kind.ValueType
+    """What it is; unspecified if it was never recorded."""
+    case_id: _builtins.str
+    """Of which case."""
+    recorded_at_us: _builtins.int
+    """When it was recorded, or refused: microseconds since 1970-01-01T00:00:00Z."""
+    code: _errors_pb2.ErrorCode.ValueType
+    """Why it was refused, or its last attempt failed, if one did."""
+    @_builtins.property
+    def envelope(self) -> _identifiers_pb2.EnvelopeRef:
+        """Which."""
+
+    @_builtins.property
+    def delivery(self) -> Global___DeliveryState:
+        """Where the copy is that has come least far; empty if it was never recorded."""
+
+    def __init__(
+        self,
+        *,
+        envelope: _identifiers_pb2.EnvelopeRef | None = ...,
+        recipient: _builtins.str = ...,
+        kind: _identifiers_pb2.Kind.ValueType = ...,
+        case_id: _builtins.str = ...,
+        recorded_at_us: _builtins.int = ...,
+        delivery: Global___DeliveryState | None = ...,
+        code: _errors_pb2.ErrorCode.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "envelope", b"envelope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_id", b"case_id", "code", b"code", "delivery", b"delivery", "envelope", b"envelope", "kind", b"kind", "recipient", b"recipient", "recorded_at_us", b"recorded_at_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FoundEnvelope: _TypeAlias = FoundEnvelope  # noqa: Y015
+
+@_typing.final
+class GetOverviewRequest(_message.Message):
+    """Nothing is to be said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOverviewRequest: _TypeAlias = GetOverviewRequest  # noqa: Y015
+
+@_typing.final
+class GetOverviewResponse(_message.Message):
+    """How a node does."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    AT_US_FIELD_NUMBER: _builtins.int
+    FLOWS_FIELD_NUMBER: _builtins.int
+    DESTINATIONS_FIELD_NUMBER: _builtins.int
+    CLOCKS_FIELD_NUMBER: _builtins.int
+    EXPIRIES_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    COUNTED_FROM_US_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    """Its code, e.g. "ee"."""
+    at_us: _builtins.int
+    """When this was looked up: microseconds since 1970-01-01T00:00:00Z."""
+    directory_version: _builtins.int
+    """Version of the directory by which the node works."""
+    counted_from_us: _builtins.int
+    """Since when the hour of the flows is counted: later than an hour ago if the process that answers has just begun."""
+    @_builtins.property
+    def flows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Flow]:
+        """What goes between countries, within this one, too."""
+
+    @_builtins.property
+    def destinations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Destination]:
+        """Where copies wait: every other node that is in, and participants that have not collected."""
+
+    @_builtins.property
+    def clocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpenClock]:
+        """Time limits that run out next, the first of them first; those that have run out are in front."""
+
+    @_builtins.property
+    def expiries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Expiry]:
+        """Certificates, keys and lists of the directory that run out next, the first of them first."""
+
+    @_builtins.property
+    def log(self) -> Global___LogState:
+        """The log of this node."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]:
+        """What else an operator has to know, the worst first."""
+
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___Member]:
+        """Who takes part: nodes and their participants, as the directory says; at most 4096."""
+
+    def __init__(
+        self,
+        *,
+        node: _builtins.str = ...,
+        at_us: _builtins.int = ...,
+        flows: _abc.Iterable[Global___Flow] | None = ...,
+        destinations: _abc.Iterable[Global___Destination] | None = ...,
+        clocks: _abc.Iterable[Global___OpenClock] | None = ...,
+        expiries: _abc.Iterable[Global___Expiry] | None = ...,
+        log: Global___LogState | None = ...,
+        warnings: _abc.Iterable[Global___Warning] | None = ...,
+        directory_version: _builtins.int = ...,
+        members: _abc.Iterable[Global___Member] | None = ...,
+        counted_from_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["log", b"log"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "clocks", b"clocks", "counted_from_us", b"counted_from_us", "destinations", b"destinations", "directory_version", b"directory_version", "expiries", b"expiries", "flows", b"flows", "log", b"log", "members", b"members", "node", b"node", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOverviewResponse: _TypeAlias = GetOverviewResponse  # noqa: Y015
+
+@_typing.final
+class Flow(_message.Message):
+    """What goes from one country to another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_NODE_FIELD_NUMBER: _builtins.int
+    TO_NODE_FIELD_NUMBER: _builtins.int
+    LAST_HOUR_FIELD_NUMBER: _builtins.int
+    LAST_MINUTE_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    from_node: _builtins.str
+    """From where, e.g. "ee"."""
+    to_node: _builtins.str
+    """To where."""
+    last_hour: _builtins.int
+    """Envelopes recorded in the last hour."""
+    last_minute: _builtins.int
+    """Envelopes recorded in the last minute."""
+    waiting: _builtins.int
+    """Copies that wait here to go there; those in the mailboxes of this node are told within it."""
+    def __init__(
+        self,
+        *,
+        from_node: _builtins.str = ...,
+        to_node: _builtins.str = ...,
+        last_hour: _builtins.int = ...,
+        last_minute: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_node", b"from_node", "last_hour", b"last_hour", "last_minute", b"last_minute", "to_node", b"to_node", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Flow: _TypeAlias = Flow  # noqa: Y015
+
+@_typing.final
+class Destination(_message.Message):
+    """Where copies wait."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    IN_DOUBT_FIELD_NUMBER: _builtins.int
+    OLDEST_AT_US_FIELD_NUMBER: _builtins.int
+    LAST_ERROR_FIELD_NUMBER: _builtins.int
+    NEXT_ATTEMPT_AT_US_FIELD_NUMBER: _builtins.int
+    HELD_BY_FIELD_NUMBER: _builtins.int
+    HELD_REASON_FIELD_NUMBER: _builtins.int
+    HELD_AT_US_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """"de/node", or a participant's address."""
+    waiting: _builtins.int
+    """Copies that are not at their end."""
+    in_doubt: _builtins.int
+    """Of those, the ones that may have arrived."""
+    oldest_at_us: _builtins.int
+    """Since when the oldest waits: microseconds since 1970-01-01T00:00:00Z; 0 if none does."""
+    last_error: _builtins.str
+    """Why the last attempt did not succeed; empty if it did."""
+    next_attempt_at_us: _builtins.int
+    """Next attempt: microseconds since 1970-01-01T00:00:00Z; 0 if none is due."""
+    held_by: _builtins.str
+    """Who holds it, so that nothing goes there: an operator's address. Empty: nobody does."""
+    held_reason: _builtins.str
+    """Why it is held."""
+    held_at_us: _builtins.int
+    """Since when: microseconds since 1970-01-01T00:00:00Z; 0 if it is not held."""
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        waiting: _builtins.int = ...,
+        in_doubt: _builtins.int = ...,
+        oldest_at_us: _builtins.int = ...,
+        last_error: _builtins.str = ...,
+        next_attempt_at_us: _builtins.int = ...,
+        held_by: _builtins.str = ...,
+        held_reason: _builtins.str = ...,
+        held_at_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "held_at_us", b"held_at_us", "held_by", b"held_by", "held_reason", b"held_reason", "in_doubt", b"in_doubt", "last_error", b"last_error", "next_attempt_at_us", b"next_attempt_at_us", "oldest_at_us", b"oldest_at_us", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Destination: _TypeAlias = Destination  # noqa: Y015
+
+@_typing.final
+class Expiry(_message.Message):
+    """Something that runs out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    WHOSE_FIELD_NUMBER: _builtins.int
+    AT_US_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """What, e.g. "directory timestamp", "TLS certificate", "signing key"."""
+    whose: _builtins.str
+    """Whose."""
+    at_us: _builtins.int
+    """When: microseconds since 1970-01-01T00:00:00Z."""
+    def __init__(
+        self,
+        *,
+        what: _builtins.str = ...,
+        whose: _builtins.str = ...,
+        at_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "what", b"what", "whose", b"whose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Expiry: _TypeAlias = Expiry  # noqa: Y015
+
+@_typing.final
+class LogState(_message.Message):
+    """Where the log of a node stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    AT_US_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    WITNESSES_FIELD_NUMBER: _builtins.int
+    size: _builtins.int
+    """Entries in the newest checkpoint."""
+    at_us: _builtins.int
+    """When it was signed: microseconds since 1970-01-01T00:00:00Z; 0: there is none."""
+    waiting: _builtins.int
+    """Entries that are in no checkpoint yet."""
+    @_builtins.property
+    def witnesses(self) -> _containers.RepeatedCompositeFieldContainer[Global___WitnessState]:
+        """Witnesses that have cosigned, and when they did last."""
+
+    def __init__(
+        self,
+        *,
+        size: _builtins.int = ...,
+        at_us: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+        witnesses: _abc.Iterable[Global___WitnessState] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "size", b"size", "waiting", b"waiting", "witnesses", b"witnesses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogState: _TypeAlias = LogState  # noqa: Y015
+
+@_typing.final
+class WitnessState(_message.Message):
+    """A witness of this node's log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    AT_US_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of its key."""
+    size: _builtins.int
+    """Entries in what it cosigned last; 0: nothing yet."""
+    at_us: _builtins.int
+    """When: microseconds since 1970-01-01T00:00:00Z; 0: never."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        size: _builtins.int = ...,
+        at_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "name", b"name", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WitnessState: _TypeAlias = WitnessState  # noqa: Y015
+
+@_typing.final
+class Warning(_message.Message):
+    """What an operator has to know."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    SINCE_US_FIELD_NUMBER: _builtins.int
+    URGENT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """A constant name, e.g. "destination.dead", "log.forked", "clock.overdue"."""
+    subject: _builtins.str
+    """About what."""
+    detail: _builtins.str
+    """One sentence."""
+    since_us: _builtins.int
+    """Since when: microseconds since 1970-01-01T00:00:00Z."""
+    urgent: _builtins.bool
+    """Whether somebody has to act at once."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        since_us: _builtins.int = ...,
+        urgent: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "name", b"name", "since_us", b"since_us", "subject", b"subject", "urgent", b"urgent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Warning: _TypeAlias = Warning  # noqa: Y015
+
+@_typing.final
+class Member(_message.Message):
+    """Somebody of the directory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """"de/node", or a participant's address."""
+    status: _builtins.str
+    """As the directory names it, e.g. "active"."""
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its roles, as the directory names them."""
+
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        roles: _abc.Iterable[_builtins.str] | None = ...,
+        status: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "roles", b"roles", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Member: _TypeAlias = Member  # noqa: Y015
 
 @_typing.final
 class GetOverdueRequest(_message.Message):

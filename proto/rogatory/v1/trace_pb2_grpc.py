@@ -40,6 +40,16 @@ class TraceStub:
                 request_serializer=rogatory_dot_v1_dot_trace__pb2.GetTraceRequest.SerializeToString,
                 response_deserializer=rogatory_dot_v1_dot_trace__pb2.GetTraceResponse.FromString,
                 _registered_method=True)
+        self.FindEnvelopes = channel.unary_unary(
+                '/rogatory.v1.Trace/FindEnvelopes',
+                request_serializer=rogatory_dot_v1_dot_trace__pb2.FindEnvelopesRequest.SerializeToString,
+                response_deserializer=rogatory_dot_v1_dot_trace__pb2.FindEnvelopesResponse.FromString,
+                _registered_method=True)
+        self.GetOverview = channel.unary_unary(
+                '/rogatory.v1.Trace/GetOverview',
+                request_serializer=rogatory_dot_v1_dot_trace__pb2.GetOverviewRequest.SerializeToString,
+                response_deserializer=rogatory_dot_v1_dot_trace__pb2.GetOverviewResponse.FromString,
+                _registered_method=True)
         self.GetOverdue = channel.unary_unary(
                 '/rogatory.v1.Trace/GetOverdue',
                 request_serializer=rogatory_dot_v1_dot_trace__pb2.GetOverdueRequest.SerializeToString,
@@ -58,6 +68,21 @@ class TraceServicer:
 
     def GetTrace(self, request, context):
         """Follows one envelope, or all of a case, at this node and as far as the other node tells. For operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindEnvelopes(self, request, context):
+        """Finds envelopes by what their headers, copies and events say; newest first. For operators and auditors.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOverview(self, request, context):
+        """Tells how the node does: what goes between countries, what waits and why, what is due and what runs out. For
+        operators and auditors.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,6 +109,16 @@ def add_TraceServicer_to_server(servicer, server):
                     servicer.GetTrace,
                     request_deserializer=rogatory_dot_v1_dot_trace__pb2.GetTraceRequest.FromString,
                     response_serializer=rogatory_dot_v1_dot_trace__pb2.GetTraceResponse.SerializeToString,
+            ),
+            'FindEnvelopes': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindEnvelopes,
+                    request_deserializer=rogatory_dot_v1_dot_trace__pb2.FindEnvelopesRequest.FromString,
+                    response_serializer=rogatory_dot_v1_dot_trace__pb2.FindEnvelopesResponse.SerializeToString,
+            ),
+            'GetOverview': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOverview,
+                    request_deserializer=rogatory_dot_v1_dot_trace__pb2.GetOverviewRequest.FromString,
+                    response_serializer=rogatory_dot_v1_dot_trace__pb2.GetOverviewResponse.SerializeToString,
             ),
             'GetOverdue': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOverdue,
@@ -124,6 +159,60 @@ class Trace:
             '/rogatory.v1.Trace/GetTrace',
             rogatory_dot_v1_dot_trace__pb2.GetTraceRequest.SerializeToString,
             rogatory_dot_v1_dot_trace__pb2.GetTraceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindEnvelopes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rogatory.v1.Trace/FindEnvelopes',
+            rogatory_dot_v1_dot_trace__pb2.FindEnvelopesRequest.SerializeToString,
+            rogatory_dot_v1_dot_trace__pb2.FindEnvelopesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOverview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rogatory.v1.Trace/GetOverview',
+            rogatory_dot_v1_dot_trace__pb2.GetOverviewRequest.SerializeToString,
+            rogatory_dot_v1_dot_trace__pb2.GetOverviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

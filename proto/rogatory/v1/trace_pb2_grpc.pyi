@@ -18,6 +18,12 @@ class TraceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetTrace: _aio.UnaryUnaryMultiCallable[_trace_pb2.GetTraceRequest, _trace_pb2.GetTraceResponse]
     """Follows one envelope, or all of a case, at this node and as far as the other node tells. For operators."""
+    FindEnvelopes: _aio.UnaryUnaryMultiCallable[_trace_pb2.FindEnvelopesRequest, _trace_pb2.FindEnvelopesResponse]
+    """Finds envelopes by what their headers, copies and events say; newest first. For operators and auditors."""
+    GetOverview: _aio.UnaryUnaryMultiCallable[_trace_pb2.GetOverviewRequest, _trace_pb2.GetOverviewResponse]
+    """Tells how the node does: what goes between countries, what waits and why, what is due and what runs out. For
+    operators and auditors.
+    """
     GetOverdue: _aio.UnaryUnaryMultiCallable[_trace_pb2.GetOverdueRequest, _trace_pb2.GetOverdueResponse]
     """Tells which time limits have run out at this node, and where open matters stand. For operators."""
     GetHappenings: _aio.UnaryUnaryMultiCallable[_trace_pb2.GetHappeningsRequest, _trace_pb2.GetHappeningsResponse]
@@ -33,6 +39,24 @@ class TraceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_trace_pb2.GetTraceRequest, _abc.Awaitable[_trace_pb2.GetTraceResponse]],
     ) -> _abc.Awaitable[_trace_pb2.GetTraceResponse]:
         """Follows one envelope, or all of a case, at this node and as far as the other node tells. For operators."""
+
+    @_abc_1.abstractmethod
+    def FindEnvelopes(
+        self,
+        request: _trace_pb2.FindEnvelopesRequest,
+        context: _aio.ServicerContext[_trace_pb2.FindEnvelopesRequest, _abc.Awaitable[_trace_pb2.FindEnvelopesResponse]],
+    ) -> _abc.Awaitable[_trace_pb2.FindEnvelopesResponse]:
+        """Finds envelopes by what their headers, copies and events say; newest first. For operators and auditors."""
+
+    @_abc_1.abstractmethod
+    def GetOverview(
+        self,
+        request: _trace_pb2.GetOverviewRequest,
+        context: _aio.ServicerContext[_trace_pb2.GetOverviewRequest, _abc.Awaitable[_trace_pb2.GetOverviewResponse]],
+    ) -> _abc.Awaitable[_trace_pb2.GetOverviewResponse]:
+        """Tells how the node does: what goes between countries, what waits and why, what is due and what runs out. For
+        operators and auditors.
+        """
 
     @_abc_1.abstractmethod
     def GetOverdue(
