@@ -5,10 +5,11 @@ leaf means. Refuses with MALFORMED a path that fits no tree, with BAD_LOG_PROOF 
 A leaf and an inner node are hashed with different prefixes, so neither can be passed off as the other.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import Final
+from typing import Final, TypeAlias
 
 from gateway.errors import ErrorCode, Refusal
 
@@ -19,6 +20,9 @@ MAX_PROOF_HASHES: Final = 63
 """What a tree of that size takes (C2SP tlog-witness has the same limit)."""
 REMEMBERED_NODES: Final = 4096
 """About a megabyte. The leaves of a batch share their way up: of 64 paths with six steps each, 63 are different."""
+
+Subtree: TypeAlias = tuple[int, int, bytes]
+"""How many leaves it has, how many such are before it, and its root."""
 
 
 def leaf_hash(leaf: bytes) -> bytes:
@@ -60,25 +64,51 @@ def tree(leaf_hashes: Sequence[bytes]) -> tuple[bytes, list[list[bytes]]]:
     return level[0][0], paths
 
 
-def root(leaf_hashes: Iterable[bytes]) -> bytes:
-    """Return the root over many leaves, one after the other, in memory that grows with their number's logarithm.
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """What must be remembered of a tree that grows at its end: some thirty hashes, however many leaves it has.
 
-    Of no leaf, the hash of nothing (RFC 6962 section 2.1).
+    Args:
+        size: how many leaves.
+        whole: roots of whole subtrees, the largest first, each with the number of its leaves, which is a power of two.
     """
-    # Roots of whole subtrees, the largest first, each with the number of its leaves, which is a power of two.
-    whole: list[tuple[int, bytes]] = []
-    for leaf in leaf_hashes:
-        size, hash_ = 1, leaf
-        while whole and whole[-1][0] == size:
-            hash_ = node_hash(whole.pop()[1], hash_)
-            size *= 2
-        whole.append((size, hash_))
-    if not whole:
-        return sha256(b"").digest()
-    _, right = whole.pop()
-    while whole:
-        right = node_hash(whole.pop()[1], right)
-    return right
+
+    size: int = 0
+    whole: tuple[tuple[int, bytes], ...] = ()
+
+    @property
+    def root(self) -> bytes:
+        """The root over its leaves; of none, the hash of nothing (RFC 6962 section 2.1)."""
+        if not self.whole:
+            return sha256(b"").digest()
+        *left, (_, right) = self.whole
+        for _, hash_ in reversed(left):
+            right = node_hash(hash_, right)
+        return right
+
+    def grown(self, leaf_hashes: Iterable[bytes], told: Collection[int] = ()) -> tuple["Frontier", list[Subtree]]:
+        """Return it with more leaves, and the subtrees that have become whole.
+
+        Args:
+            leaf_hashes: what is appended.
+            told: numbers of leaves, powers of two above one: which subtrees to tell of.
+        """
+        end, whole, new = self.size, list(self.whole), list[Subtree]()
+        for leaf in leaf_hashes:
+            end += 1
+            size, hash_ = 1, leaf
+            while whole and whole[-1][0] == size:
+                hash_ = node_hash(whole.pop()[1], hash_)
+                size *= 2
+                if size in told:
+                    new.append((size, end // size - 1, hash_))
+            whole.append((size, hash_))
+        return Frontier(end, tuple(whole)), new
+
+
+def root(leaf_hashes: Iterable[bytes]) -> bytes:
+    """Return the root over many leaves, one after the other, in memory that grows with their number's logarithm."""
+    return Frontier().grown(leaf_hashes)[0].root
 
 
 _remembered = lru_cache(maxsize=REMEMBERED_NODES)(node_hash)
@@ -161,6 +191,22 @@ def check_consistency(
         Refusal: BAD_LOG_PROOF.
     Source: RFC 9162 section 2.1.4.2; for `start`, draft-ietf-plants-merkle-tree-certs-02 section 4.4.
     """
+    if roots_of(old_size, old_root, size, proof, start=start) != (old_root, root):
+        raise _unproven("the newer tree does not begin with the older one")
+
+
+def roots_of(
+    old_size: int, old_root: bytes | None, size: int, proof: Sequence[bytes], *, start: int = 0
+) -> tuple[bytes, bytes]:
+    """Return the roots of the older and of the newer tree that a consistency proof leads to; see `check_consistency`.
+
+    Where it leads to the newer root from another older one, it proves that the newer tree begins with another: every
+    hash of it is part of the newer root. A proof of RFC 6962 leaves an older tree that is one whole part of the newer
+    out, and says nothing of it; without `old_root` it has to begin with that, too.
+
+    Raises:
+        Refusal: BAD_LOG_PROOF, it has no form that a proof of these sizes has.
+    """
     _check_hashes(proof)
     _check_subtree(start, old_size)
     if old_size > size:
@@ -170,9 +216,8 @@ def check_consistency(
     while first < last and (last == end or last % 2):
         first, last, end = first // 2, last // 2, end // 2
     hashes = iter(proof)
-    lowest = _next(hashes) if first < last else old_root
-    if _two_roots(lowest, (first, last, end), hashes) != (old_root, root):
-        raise _unproven("the newer tree does not begin with the older one")
+    lowest = _next(hashes) if first < last or old_root is None else old_root
+    return _two_roots(lowest, (first, last, end), hashes)
 
 
 def _two_roots(lowest: bytes, place: tuple[int, int, int], proof: Iterator[bytes]) -> tuple[bytes, bytes]:

@@ -218,7 +218,7 @@ def check_instrument(placed: Placed, directory: Directory) -> None:
     if placed.rule.where is Where.HOME:
         if header.instrument:
             raise Refusal(ErrorCode.NO_LEGAL_BASIS, "a domestic step names no instrument", "instrument")
-    elif header.cites and placed.step.opens is None:
+    elif placed.step.opens is None and (cited is not None or header.cites):
         # An answer is owed under the instrument of the question, even if that has ended since.
         if cited is not None and header.instrument != cited.instrument:
             raise Refusal(ErrorCode.NO_LEGAL_BASIS, "another instrument than that of the request", "instrument")
@@ -240,8 +240,8 @@ def _complains(new: pb.Header, old: pb.Header) -> bool:
 
 
 _LINKS: Final[dict[Link, Callable[[pb.Header, pb.Header], bool]]] = {
-    Link.ANSWERS: lambda new, old: new.sender in old.recipients and new.recipients[:] == [old.sender],
-    Link.PASSES_ON: lambda new, old: new.sender in old.recipients and old.sender not in new.recipients,
+    Link.ANSWERS: lambda new, old: new.sender in old.recipients[:] and new.recipients[:] == [old.sender],
+    Link.PASSES_ON: lambda new, old: new.sender in old.recipients[:] and old.sender not in new.recipients[:],
     Link.FOLLOWS_UP: lambda new, old: new.sender == old.sender and new.recipients[:] != old.recipients[:],
     Link.REPORTS_ON: lambda new, old: new.sender == old.sender and new.recipients[:] == old.recipients[:],
     Link.COMPLAINS: _complains,
@@ -272,10 +272,11 @@ def check_content(placed: Placed, directory: Directory) -> None:
         raise placed.out_of_order(_CANNOT_SAY, "amount")
     if not step.amounts and header.HasField("order_total"):
         raise placed.out_of_order(_CANNOT_SAY, "order_total")
-    if not step.may_end and header.HasField("in_force_until_us"):
-        raise placed.out_of_order(_CANNOT_SAY, "in_force_until_us")
-    if header.HasField("in_force_until_us") and header.in_force_until_us <= header.created_at_us:
-        raise placed.out_of_order("it ended before it was made", "in_force_until_us")
+    if header.HasField("in_force_until_us"):
+        if not step.may_end:
+            raise placed.out_of_order(_CANNOT_SAY, "in_force_until_us")
+        if header.in_force_until_us <= header.created_at_us:
+            raise placed.out_of_order("it ended before it was made", "in_force_until_us")
 
 
 def _check_test(header: pb.Header) -> None:
@@ -378,7 +379,7 @@ def check_within_cited(placed: Placed) -> None:
         Refusal: EXCEEDS_GRANT; OUT_OF_ORDER, a report on what is to be confiscated does not say how much was recovered.
     """
     header, cited = placed.header, placed.cited
-    reports = header.kind == ids.KIND_EXECUTION_REPORT and header.outcome in GRANTS
+    reports = placed.rule.kind == ids.KIND_EXECUTION_REPORT and header.outcome in GRANTS
     if reports and caps_recovery(cited) and not header.HasField("amount"):
         raise placed.out_of_order("it does not say how much was recovered, which others deduct (Art. 18(4))", "amount")
     if cited is not None and placed.step.within:
@@ -397,11 +398,14 @@ def check_within(placed: Placed, allowing: Sequence[pb.Header], what: str) -> No
         Refusal: EXCEEDS_GRANT.
     """
     header = placed.header
-    if placed.measures or placed.data_classes:
-        measures = set[Measure]().union(*[allowed.measures[:] for allowed in allowing])
-        data_classes = set[DataClass]().union(*[allowed.data_classes[:] for allowed in allowing])
-        if not (placed.measures <= measures and placed.data_classes <= data_classes):
-            raise _beyond(placed, measures, data_classes, f"goes beyond {what}")
+    # Of nothing, nothing is left over: then nobody reads what was allowed.
+    measures, data_classes = placed.measures, placed.data_classes
+    for allowed in allowing:
+        measures = measures and measures.difference(allowed.measures[:])
+        data_classes = data_classes and data_classes.difference(allowed.data_classes[:])
+    if measures or data_classes:
+        detail = f"goes beyond {what}"
+        raise _beyond(placed, placed.measures - measures, placed.data_classes - data_classes, detail)
     if header.HasField("amount"):
         for above in placed.above:
             if above.HasField("amount") and above.kind != ids.KIND_EXECUTION_REPORT:

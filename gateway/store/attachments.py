@@ -23,7 +23,7 @@ from gateway import manifest
 from gateway.config import Attachments, Limits
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
-from gateway.store.schema import PENDING_SQL
+from gateway.store.schema import HELD_SQL, PENDING_SQL
 
 HELD_US: Final = 253_402_300_799_000_000
 """The end of the year 9999: a delivery that waits for its attachments has no time of its own."""
@@ -31,6 +31,11 @@ HELD: Final = f"{ErrorCode.ATTACHMENT_MISSING.name}: its attachments go ahead of
 RETRY_SECONDS: Final = 1.0
 NO_ROOM_SECONDS: Final = 60.0
 SWEEP_ROWS: Final = 256
+
+BROUGHT: Final = "CASE whole WHEN 1 THEN size ELSE received END"
+"""How many bytes of an upload lie there."""
+UPLOADS: Final = f"SELECT place, digest, {BROUGHT}, whole FROM uploads WHERE place > ? ORDER BY place LIMIT ?"  # noqa: S608  ours
+"""A page of what lies there, by place, for backups and fsck."""
 
 _HANDED_OUT: Final = "('delivering', 'doubtful', 'asking', 'delivered')"
 
@@ -230,9 +235,12 @@ class AttachmentRecord:
         spared = "".join(" AND f.digest <> ?" for _ in but)
         row = self._one(
             "SELECT f.digest, f.size FROM freight f JOIN deliveries d ON d.seq = f.delivery_seq"  # noqa: S608  our own text
-            f" WHERE f.destination = ? AND f.carried = 0 AND d.state IN {PENDING_SQL}{spared} ORDER BY {by} LIMIT 1",
+            f" WHERE f.destination = ? AND f.carried = 0 AND d.state IN {PENDING_SQL}{spared} ORDER BY {by}"
+            # As of deliveries: nothing goes to a destination that is held.
+            f" LIMIT CASE WHEN EXISTS ({HELD_SQL}) THEN 0 ELSE 1 END",
             destination,
             *but,
+            destination,
         )
         if row is None:
             return None

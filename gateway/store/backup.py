@@ -9,12 +9,13 @@ breaks a promise (`fsck`). A manifest is not signed: what proves a store are the
 """
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Self
@@ -29,6 +30,7 @@ from gateway.depot import Depot
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.store import fsck, restored
+from gateway.store.attachments import BROUGHT, UPLOADS
 from gateway.store.connection import open_store
 from gateway.store.fsck import Check, Finding, Result
 
@@ -43,10 +45,7 @@ PIECE_BYTES: Final = 1 << 20
 MAX_MANIFEST_BYTES: Final = 1 << 30
 """A line of some 250 bytes for each file: millions of attachments."""
 _FORMAT: Final = 1
-_FILES_OF: Final = (
-    "SELECT place, digest, CASE whole WHEN 1 THEN size ELSE received END, whole FROM uploads WHERE place > ?"
-    " ORDER BY place LIMIT 256"
-)
+_FILES_AT_ONCE: Final = 256
 
 Progress = Callable[[int, int], None]
 """Told how much is done, and of how much."""
@@ -156,6 +155,39 @@ def make(settings: NodeConfig, settings_file: Path, folder: Path, now: datetime,
     return manifest
 
 
+def name(node: str, now: datetime) -> str:
+    """Return what the backup of a node at a moment is called, in a folder of them: so that names sort by time."""
+    return f"{node}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def thin(folder: Path, node: str, keep: int) -> list[Path]:
+    """Delete all but the newest backups of a node in a folder of them; return what is gone.
+
+    What was broken off goes, too, once there is a newer one that is whole; what is called otherwise stays.
+
+    Args:
+        folder: where backups lie, each called as `name` says.
+        node: its code.
+        keep: how many whole ones stay, at least one.
+
+    Raises:
+        Failure: STORE, one cannot be deleted.
+    """
+    called = re.compile(rf"{re.escape(node)}-[0-9]{{8}}T[0-9]{{6}}Z", re.ASCII)
+    found = sorted(each for each in folder.iterdir() if called.fullmatch(each.name))
+    whole = [each for each in found if (each / MANIFEST).is_file()]
+    stay = {*whole[-max(keep, 1) :], *(each for each in found if not whole or each > whole[-1])}
+    gone = [each for each in found if each not in stay]
+    try:
+        for each in gone:
+            # First what makes it a backup: what is left of it, if this is broken off, is none.
+            (each / MANIFEST).unlink(missing_ok=True)
+            shutil.rmtree(each)
+    except OSError as error:
+        raise Failure(ErrorCode.STORE, f"an old backup cannot be deleted: {error}") from error
+    return gone
+
+
 def restore(
     settings: NodeConfig, folder: Path, directory: Directory | None, now: datetime, progress: Progress
 ) -> tuple[Manifest, list[Finding]]:
@@ -203,6 +235,44 @@ def restore(
                 _publish(draft, settings.store_file)
     private_files.sync_folder(settings.store_file.parent)
     return manifest, findings
+
+
+def mark_database(
+    settings: NodeConfig, made_at: datetime, directory: Directory | None, now: datetime, progress: Progress
+) -> list[Finding]:
+    """Mark a database that its server has put back to a moment, so that the node starts only with an explicit word.
+
+    Args:
+        settings: the node's, whose store is that database.
+        made_at: the moment.
+        directory: public keys; None: signatures are not verified.
+        now: the time.
+        progress: told rows, as they are checked.
+
+    Returns:
+        What each check came to; none has failed.
+
+    Raises:
+        Refusal: BAD_CONFIG, the store is a file; BAD_INPUT, that moment is not over, or the database breaks a promise.
+            Nothing is changed.
+        Failure: STORE, the database cannot be reached now.
+    """
+    if isinstance(settings.store, Path):
+        raise Refusal(ErrorCode.BAD_CONFIG, "the store is a file: put it back --from a backup", "store")
+    if made_at > now:
+        raise _bad(f"nothing is of {made_at.isoformat()} yet")
+    connect, engine = open_store(settings.store)
+    engine.dispose()
+    findings = fsck.check(settings.store, directory, node=settings.node, progress=progress)
+    broken = [each for each in findings if each.result is Result.FAILED]
+    if broken:
+        told = "; ".join(f"check {each.check.number}, {each.first[0]}" for each in broken)
+        raise _bad(f"the database breaks {len(broken)} promises: {told}")
+    with closing(connect()) as connection:
+        connection.begin()
+        restored.mark(connection, to_micros(made_at), to_micros(now))
+        connection.end(())
+    return findings
 
 
 def files_beside(store: Path) -> Depot | None:
@@ -258,11 +328,9 @@ def _copy_files(source: Depot, folder: Path, progress: Progress) -> _Copied:
     """Copy what the copied store has of files; let it forget what is not there, or is not what it says."""
     files, missing, done = [], [], 0
     with closing(sqlite.connect(str(folder / STORE), isolation_level=None)) as connection:
-        ((total,),) = connection.execute(
-            "SELECT COALESCE(SUM(CASE whole WHEN 1 THEN size ELSE received END), 0) FROM uploads"
-        ).fetchall()
+        ((total,),) = connection.execute(f"SELECT COALESCE(SUM({BROUGHT}), 0) FROM uploads").fetchall()  # noqa: S608  ours
         last = ""
-        while rows := connection.execute(_FILES_OF, (last,)).fetchall():
+        while rows := connection.execute(UPLOADS, (last, _FILES_AT_ONCE)).fetchall():
             for place, digest, size, whole in rows:
                 target = folder / FILES / place
                 try:

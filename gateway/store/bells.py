@@ -59,7 +59,7 @@ class Bells:
                     await _hear(bell, ring)
             except OSError as error:
                 # The folder has just been removed by the last one who left, or the disk is full or away.
-                diagnostics.info("listening to other processes failed", extra={"error": str(error)})
+                diagnostics.info("listening to other processes failed", extra={"detail": str(error)})
                 await asyncio.sleep(RETRY_SECONDS)
 
     @contextlib.contextmanager

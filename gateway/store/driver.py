@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from gateway.errors import ErrorCode, Failure
 
 # A migration that older programs cannot live with writes its own number into `programs.oldest`; all others leave it.
-HEAD: Final = "0009"
+HEAD: Final = "0015"
 TROUBLE: Final = (sqlite.Error, psycopg.Error)
 """What a database raises."""
 NOT_TAKEN: Final = (sqlite.IntegrityError, psycopg.IntegrityError, psycopg.DataError)
@@ -60,6 +60,10 @@ class Connection(Protocol):
 
     def execute(self, text: str, values: Any = ..., /) -> Any:  # noqa: ANN401  rows are tuples of whatever was asked for
         """Run one statement; return a cursor."""
+        ...
+
+    def ask(self, text: str, values: Any, /) -> list[Any]:  # noqa: ANN401  as `execute`
+        """Run one question; return all rows of the answer."""
         ...
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], /) -> None:

@@ -20,7 +20,7 @@ from gateway.identity import Address
 from gateway.rules import FINAL, ClockRule, Named, State
 from gateway.steps import RUNS_OUT
 from gateway.store.driver import Connection
-from gateway.store.rows import Names, Rows
+from gateway.store.rows import Name, Names, Rows
 
 MAX_CHAIN: Final = 16
 """Links of a chain that are followed at most."""
@@ -49,7 +49,7 @@ _NONE_OPEN: Final = f"""
     NOT EXISTS (SELECT 1 FROM clocks x WHERE x.envelope_seq = clocks.envelope_seq AND x.rule = clocks.rule
                 AND x.{OPEN_SQL})
 """  # noqa: S608  our own words
-_STATES: Final[Mapping[str | None, State | None]] = MappingProxyType(
+STATES: Final[Mapping[str | None, State | None]] = MappingProxyType(
     {None: None, **{each.value: each for each in State}}
 )
 """By their names in the store, which has none for what is no matter."""
@@ -63,26 +63,31 @@ _ALL_OF: Final = f"{_CLOCKS_OF} ORDER BY c.seq"
 _NAMED: Final = f"SELECT {_CLOCK}, e.sender, e.id FROM clocks c JOIN envelopes e ON e.seq = c.envelope_seq"  # noqa: S608
 _DUE: Final = f"{_NAMED} WHERE c.stage = 'running' AND c.next_at_us <= ? ORDER BY c.next_at_us, c.seq LIMIT ?"
 _OVERDUE: Final = f"{_NAMED} WHERE {OPEN_SQL} AND c.stage = 'overdue' ORDER BY c.due_at_us, c.seq LIMIT ?"
+_DUE_NEXT: Final = f"""
+    SELECT {_CLOCK}, e.sender, e.id
+    FROM (SELECT * FROM clocks WHERE stage = 'running' AND next_at_us <= ? ORDER BY due_at_us, seq LIMIT ?) c
+    JOIN envelopes e ON e.seq = c.envelope_seq ORDER BY c.due_at_us, c.seq
+"""  # noqa: S608  ours
 _ENDING: Final = ", ".join(str(rule) for rule in sorted({row.rule for row in RUNS_OUT}))
 # It has not rung yet, or it rang while its matter was in another state.
 _SOME_ARE_OVER: Final = f"""
     SELECT EXISTS (SELECT 1 FROM clocks WHERE stage = 'running' AND next_at_us <= ?)
         OR EXISTS (SELECT 1 FROM clocks WHERE stage = 'overdue' AND rule IN ({_ENDING}))
 """  # noqa: S608  numbers of ours
-_STATE: Final = "SELECT state FROM moves m WHERE m.envelope_seq = {0} ORDER BY m.seq DESC LIMIT 1"
-_STATE_OF: Final = _STATE.format("?")
+STATE_SQL: Final = "SELECT state FROM moves m WHERE m.envelope_seq = {0} ORDER BY m.seq DESC LIMIT 1"
+_STATE_OF: Final = STATE_SQL.format("?")
 _MOVES: Final = """
     SELECT m.state, m.at_us, e.sender, e.id, m.clock_rule FROM moves m LEFT JOIN envelopes e ON e.seq = m.cause_seq
     WHERE m.envelope_seq = ? ORDER BY m.seq
 """
 _CHAIN: Final = f"""
     WITH RECURSIVE link (seq, header, cited_seq, place) AS (
-        SELECT seq, header, cited_seq, 1 FROM envelopes WHERE id = ? AND sender = ?
+        SELECT seq, header, cited_seq, 1 FROM envelopes WHERE sender = ? AND id = ?
         UNION ALL
         SELECT e.seq, e.header, e.cited_seq, link.place + 1 FROM link JOIN envelopes e ON e.seq = link.cited_seq
         WHERE link.place < ?
     )
-    SELECT seq, header, ({_STATE.format("link.seq")}) FROM link
+    SELECT seq, header, ({STATE_SQL.format("link.seq")}) FROM link
 """  # noqa: S608  ours
 _COUNT: Final = f"""
     SELECT state, count(*) FROM moves m
@@ -94,12 +99,12 @@ _COUNT: Final = f"""
 _COMPETING: Final = f"""
     SELECT header FROM envelopes e
     WHERE seq IN (SELECT envelope_seq FROM targets WHERE token IN ({{}}))
-      AND NOT (sender = ? AND id = ?) AND ({_STATE.format("e.seq")}) NOT IN {_FINAL_SQL}
+      AND NOT (sender = ? AND id = ?) AND ({STATE_SQL.format("e.seq")}) NOT IN {_FINAL_SQL}
     ORDER BY seq LIMIT ?
 """  # noqa: S608  as above
 _AIMED: Final = "SELECT envelope_seq FROM targets WHERE token IN ({})"
 _AIMED_AT: Final = f"""
-    SELECT DISTINCT e.seq, e.header, ({_STATE.format("e.seq")})
+    SELECT DISTINCT e.seq, e.header, ({STATE_SQL.format("e.seq")})
     FROM targets t JOIN envelopes e ON e.seq = t.envelope_seq
     WHERE t.token IN ({{}}) AND e.kind = ? ORDER BY e.seq
 """  # noqa: S608  as above
@@ -136,32 +141,26 @@ class MatterView:
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401  pysqlite3 has no types
         self._sql = connection
-        self._numbers: dict[tuple[str, str], int] = {}
+        self._numbers: dict[Name, int] = {}
 
     def chain(self, ref: Named, limit: int = MAX_CHAIN) -> list[tuple[pb.Header, State | None]]:
         """Return an envelope, what it cites, what that cites and so on, as far as recorded; with states."""
         links: list[tuple[pb.Header, State | None]] = []
-        for seq, raw, state in self._links(ref, limit):
+        name = ref.sender, ref.id
+        for seq, raw, state in self._links(name, limit):
             header = pb.Header.FromString(raw)
             self._numbers[header.sender, header.id] = seq
-            links.append((header, _STATES[state]))
+            links.append((header, STATES[state]))
         return links
 
     def state(self, ref: Named) -> State | None:
         """Return where a matter stands; None: it is none."""
-        row = self._about(_STATE_OF, self.number(ref)).fetchone()
-        return None if row is None else _STATES[row[0]]
+        rows = self._about(_STATE_OF, self.number(ref))
+        return STATES[rows[0][0]] if rows else None
 
     def number(self, ref: Named) -> int | None:
         """Return the number of a recorded envelope; None if it is not recorded here."""
-        name = ref.sender, ref.id
-        number = self._numbers.get(name)
-        if number is None:
-            row = self._recorded("SELECT seq FROM envelopes WHERE id = ? AND sender = ?", ref.id, ref.sender)
-            if row is None:
-                return None
-            number = self._numbers[name] = row[0]
-        return number
+        return self._number((ref.sender, ref.id))
 
     def moves(self, ref: ids.EnvelopeRef) -> list[MoveRow]:
         """Return how a matter came to stand there, oldest first."""
@@ -182,6 +181,10 @@ class MatterView:
         """Return time limits that have run out while the duty remains, the longest overdue first."""
         return self._clocks(_OVERDUE, limit)
 
+    def due_next(self, until_us: int, limit: int) -> list[ClockRow]:
+        """Return time limits that run, the first first: of those that have something to say until then."""
+        return self._clocks(_DUE_NEXT, until_us, limit)
+
     def open_matters_count(self) -> dict[State, int]:
         """Count the matters that are not at their end, by where they stand."""
         return {State(state): count for state, count in self._sql.execute(_COUNT)}
@@ -199,10 +202,10 @@ class MatterView:
     def aimed_at(self, tokens: Sequence[bytes], kind: ids.Kind.ValueType) -> list[tuple[pb.Header, State | None]]:
         """Return the envelopes of a kind with any of these target tokens, each with its state, oldest first."""
         rows = self._sql.execute(_AIMED_AT.format(_marks(tokens)), (*tokens, kind))
-        return [(pb.Header.FromString(header), _STATES[state]) for _, header, state in rows]
+        return [(pb.Header.FromString(header), STATES[state]) for _, header, state in rows]
 
     def _clocks_of(self, query: str, ref: Named) -> list[ClockRow]:
-        rows = self._about(query, self.number(ref)).fetchall()
+        rows = self._about(query, self.number(ref))
         if not rows:
             return []
         name = ids.EnvelopeRef(sender=ref.sender, id=ref.id)
@@ -212,13 +215,23 @@ class MatterView:
         rows = self._sql.execute(query, values)
         return [_clock(ids.EnvelopeRef(sender=sender, id=id_), *row) for *row, sender, id_ in rows]
 
-    def _links(self, ref: Named, limit: int) -> list[Any]:
-        rows: list[Any] = self._sql.execute(_CHAIN, (ref.id, ref.sender, limit)).fetchall()
+    def _number(self, name: Name) -> int | None:
+        number = self._numbers.get(name)
+        if number is None:
+            row = self._recorded("SELECT seq FROM envelopes WHERE sender = ? AND id = ?", *name)
+            if row is None:
+                return None
+            number = self._numbers[name] = row[0]
+        return number
+
+    def _links(self, name: Name, limit: int) -> list[Any]:
+        rows: list[Any] = self._sql.execute(_CHAIN, (*name, limit)).fetchall()
         return rows
 
-    def _about(self, query: str, number: int | None) -> Any:  # noqa: ANN401  pysqlite3 has no types
+    def _about(self, query: str, number: int | None) -> list[Any]:
         """Ask about one envelope."""
-        return self._sql.execute(query, (number,))
+        rows: list[Any] = self._sql.execute(query, (number,)).fetchall()
+        return rows
 
     def _recorded(self, query: str, *values: object) -> Any:  # noqa: ANN401  as above
         """Ask for one row, which may be missed if it is of what was recorded in this transaction."""
@@ -256,8 +269,9 @@ class MatterRecord(MatterView):
 
     def number(self, ref: Named) -> int | None:
         """Return the number of a recorded envelope; None if it is not recorded here."""
-        new = self._names.get((ref.sender, ref.id))
-        return super().number(ref) if new is None else new.seq
+        name = ref.sender, ref.id
+        new = self._names.get(name)
+        return self._number(name) if new is None else new.seq
 
     def asking_for(self, tokens: Sequence[bytes], but: ids.EnvelopeRef) -> list[pb.Header]:
         """See `MatterView`."""
@@ -266,7 +280,7 @@ class MatterRecord(MatterView):
             self._rows.write()
         if not tokens:
             return []
-        found = self._connection.execute(_AIMED.format(_marks(tokens)), tuple(tokens)).fetchall()
+        found = self._connection.ask(_AIMED.format(_marks(tokens)), tuple(tokens))
         # Nearly always nobody else is, and then nobody's state is asked for.
         if not {number for (number,) in found} - own:
             return []
@@ -276,30 +290,30 @@ class MatterRecord(MatterView):
         """See `MatterView`."""
         if any(token in self._aimed for token in tokens):
             self._rows.write()
-        found = self._connection.execute(_AIMED.format(_marks(tokens)), tuple(tokens)).fetchall()
+        found = self._connection.ask(_AIMED.format(_marks(tokens)), tuple(tokens))
         return super().aimed_at(tokens, kind) if found else []
 
     def recorded(self, seq: int, cites: Named | None, cited: int | None) -> None:
         """Take note of an envelope that waits to be written: whatever it rests on has one more below it."""
         if cites is not None and cited not in self._lines:
-            self._links(cites, MAX_CHAIN)
+            self._links((cites.sender, cites.id), MAX_CHAIN)
         line = (seq, *self._lines.get(cited, ()))
         self._lines[seq] = line
         self._rows.concern(line)
 
-    def _links(self, ref: Named, limit: int) -> list[Any]:
-        if (ref.sender, ref.id) in self._names:
+    def _links(self, name: Name, limit: int) -> list[Any]:
+        if name in self._names:
             self._rows.write()
-        values = ref.id, ref.sender, limit
-        rows: list[Any] = self._connection.execute(_CHAIN, values).fetchall()
+        values = *name, limit
+        rows = self._connection.ask(_CHAIN, values)
         line = tuple([row[0] for row in rows])
         if self._rows.settle(line):
-            rows = self._connection.execute(_CHAIN, values).fetchall()
+            rows = self._connection.ask(_CHAIN, values)
         if line and limit == MAX_CHAIN:
             self._lines[line[0]] = line
         return rows
 
-    def _about(self, query: str, number: int | None) -> Any:  # noqa: ANN401  as in the class above
+    def _about(self, query: str, number: int | None) -> list[Any]:
         return self._rows.ask(query, (number,), (number,))
 
     def _recorded(self, query: str, *values: object) -> Any:  # noqa: ANN401  as above

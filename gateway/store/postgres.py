@@ -119,6 +119,10 @@ class PostgresConnection:
         """Run one statement."""
         return self._raw.execute(translated(text), values or None, binary=True)
 
+    def ask(self, text: str, values: Sequence[Any]) -> list[Any]:
+        """Run one question; return all rows of the answer."""
+        return self.execute(text, values).fetchall()
+
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Add rows to a table, in that order."""
         if len(rows) < _COPIED:
@@ -207,7 +211,7 @@ class PostgresStore:
                         if who != self._name:
                             ring(None if destinations == [_EVERYBODY] else set(destinations))
             except psycopg.Error as error:
-                diagnostics.warning("listening to the database failed", extra={"error": str(error)})
+                diagnostics.warning("listening to the database failed", extra={"detail": str(error)})
             await asyncio.sleep(RECONNECT_SECONDS)
 
     def check(self) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
-from sqlalchemy import Connection, Engine, func, or_, select, text, union
+from sqlalchemy import Connection, Engine, exists, func, or_, select, text, union
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import rules
@@ -16,10 +16,14 @@ from gateway.errors import ErrorCode, Failure
 from gateway.lifecycle import State
 from gateway.store.connection import asked
 from gateway.store.driver import TROUBLE
+from gateway.store.finding import CopyRow, Page, Wanted, find
 from gateway.store.letting_go import LettingGoView
+from gateway.store.log import LogView
 from gateway.store.matters import ClockRow, MatterView, MoveRow
+from gateway.store.operating import OperatingView
+from gateway.store.overview import OverviewView
 from gateway.store.registry import RegistryView
-from gateway.store.schema import PENDING_SQL, deliveries, envelopes, events, receipts
+from gateway.store.schema import PENDING_SQL, deliveries, destinations, envelopes, events, receipts
 
 T = TypeVar("T")
 RETRY_SECONDS = 1.0
@@ -42,17 +46,6 @@ class EventRow:
     code: int
     detail: str
     stages: str
-
-
-@dataclass(frozen=True, slots=True)
-class CopyRow:
-    """One copy on its way."""
-
-    destination: str
-    state: State
-    attempts: int
-    next_attempt_at_us: int
-    last_error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +91,15 @@ class Reader:
         """Return what is recorded of the envelopes with that id, or of that case; at most MAX_TRACED."""
         return await self._run(lambda connection: _trace(connection, key))
 
+    async def find(self, wanted: Wanted, limit: int, after: str = "") -> Page:
+        """Return a page of the envelopes that are wanted, the newest first; see `finding.find`."""
+
+        def work(connection: Connection) -> Page:
+            with connection.begin():
+                return find(connection, wanted, limit, after)
+
+        return await self._run(work)
+
     async def case(self, key: str) -> list[MatterRow]:
         """Return the envelopes of that case, or with that id, oldest first; at most MAX_OF_A_CASE."""
         return await self._run(lambda connection: _ask_matters(connection, lambda view: _case(connection, view, key)))
@@ -120,11 +122,12 @@ class Reader:
         return await self._run(lambda connection: _ask_matters(connection, MatterView.open_matters_count))
 
     async def next_attempt_us(self, destination: str) -> int | None:
-        """Return when the next copy for a destination is due, or None."""
+        """Return when the next copy for a destination is due, or None: nothing is, or the destination is held."""
         query = select(func.min(deliveries.c.next_attempt_at_us)).where(
             deliveries.c.destination == destination,
             _PENDING,
             deliveries.c.state.in_([State.QUEUED.value, State.DOUBTFUL.value]),
+            ~exists().where(destinations.c.address == destination, destinations.c.held_by.is_not(None)),
         )
         return await self._run(lambda connection: connection.scalar(query))
 
@@ -137,12 +140,39 @@ class Reader:
         with self._open() as connection:
             return _ask_registry(connection, ask)
 
+    async def operating(self, ask: Callable[[OperatingView], T]) -> T:
+        """Ask what operators do; all of one question sees one moment."""
+
+        def work(connection: Connection) -> T:
+            with connection.begin():
+                return ask(OperatingView(asked(connection)))
+
+        return await self._run(work)
+
     async def letting_go(self, me: str, ask: Callable[[LettingGoView], T]) -> T:
         """Ask what policy could let go; all of one question sees one moment."""
 
         def work(connection: Connection) -> T:
             with connection.begin():
                 return ask(LettingGoView(asked(connection), me))
+
+        return await self._run(work)
+
+    async def log(self, ask: Callable[[LogView], T]) -> T:
+        """Ask about the log; all of one question sees one moment."""
+
+        def work(connection: Connection) -> T:
+            with connection.begin():
+                return ask(LogView(asked(connection)))
+
+        return await self._run(work)
+
+    async def overview(self, ask: Callable[[OverviewView], T]) -> T:
+        """Ask how the node does; all of one question sees one moment."""
+
+        def work(connection: Connection) -> T:
+            with connection.begin():
+                return ask(OverviewView(asked(connection)))
 
         return await self._run(work)
 
@@ -268,7 +298,8 @@ def _trace(connection: Connection, key: str) -> list[TraceRow]:
 
 
 def _events(connection: Connection, sender: str, envelope_id: str) -> tuple[EventRow, ...]:
-    rows = connection.execute(
+    """Return the first and the last: of days of attempts, how it began and how it stands now."""
+    query = (
         select(
             events.c.at_us,
             events.c.name,
@@ -279,10 +310,14 @@ def _events(connection: Connection, sender: str, envelope_id: str) -> tuple[Even
             events.c.stages,
         )
         .where(events.c.envelope_id == envelope_id, events.c.sender == sender)
-        .order_by(events.c.seq)
-        .limit(MAX_ROWS_A_TRACE)
+        .limit(MAX_ROWS_A_TRACE // 2)
     )
-    return tuple(EventRow(*row) for row in rows)
+    first = connection.execute(query.add_columns(events.c.seq).order_by(events.c.seq)).all()
+    found = [EventRow(*row[:-1]) for row in first]
+    if len(first) == MAX_ROWS_A_TRACE // 2:
+        last = connection.execute(query.where(events.c.seq > first[-1].seq).order_by(events.c.seq.desc())).all()
+        found += [EventRow(*row) for row in reversed(last)]
+    return tuple(found)
 
 
 def _receipts(connection: Connection, sender: str, envelope_id: str) -> tuple[pb.Receipt, ...]:

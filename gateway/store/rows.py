@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from gateway.store.driver import Connection
 
@@ -86,8 +86,10 @@ class New:
     header: bytes
 
 
-Names = dict[tuple[str, str], New]
-"""Those, by sender and id."""
+Name: TypeAlias = tuple[str, str]
+"""Of an envelope: its sender and its id."""
+Names: TypeAlias = dict[Name, New]
+"""Those that were recorded in this transaction."""
 
 
 @dataclass(slots=True)
@@ -146,10 +148,10 @@ class Rows:
         self.write()
         return True
 
-    def ask(self, text: str, values: Any, about: Iterable[int | None]) -> Any:  # noqa: ANN401  as `execute`
-        """Run a question that is about these envelopes alone."""
+    def ask(self, text: str, values: Any, about: Iterable[int | None]) -> list[Any]:  # noqa: ANN401  as `execute`
+        """Run a question that is about these envelopes alone; return all rows of the answer."""
         self.settle(about)
-        return self._connection.execute(text, values)
+        return self._connection.ask(text, values)
 
     def change(self, text: str, values: Any, about: Iterable[int | None]) -> Any:  # noqa: ANN401  as `execute`
         """Run a change of rows that are about these envelopes, and refer to nothing that waits about others."""

@@ -1,9 +1,10 @@
 """The tables as they are now. The migrations are how they came to be; a test holds the two together.
 
-Append-only: envelopes, receipts, log_entries, events, moves, targets, and of the registry node_lists,
-decisions, certificates, renewals, revocations. Rows of deliveries, clocks, invitations, applications, restorations and
-of sealed files alone are updated. What policy lets go (docs/retention.md) is an envelope's payload, and rows of events
-and deliveries; rows of sealed files go when nobody needs them.
+Append-only: envelopes, receipts, log_entries, log_nodes, checkpoints, cosignatures, alarms, alerts, events, moves,
+targets, actions and action_ends of operators, and of the registry node_lists, decisions, certificates, renewals,
+revocations. Rows of deliveries, destinations, clocks, witnessed, standing, channels, invitations, applications,
+restorations and of sealed files alone are updated. What policy lets go (docs/retention.md) is an envelope's payload,
+and rows of events and deliveries; rows of sealed files go when nobody needs them, those of standing when it is over.
 """
 
 from typing import Final
@@ -44,6 +45,8 @@ _LEASED = sorted(state.value for state in LEASED)
 # Likewise those on what is leased, and on what expires.
 LEASED_SQL: Final = "state IN (" + ", ".join(f"'{state}'" for state in _LEASED) + ")"
 EXPIRING_SQL: Final = "state = 'queued' AND expires_at_us IS NOT NULL"
+# Whether nothing goes to a destination.
+HELD_SQL: Final = "SELECT 1 FROM destinations WHERE address = ? AND held_by IS NOT NULL"
 
 envelopes = Table(
     "envelopes",
@@ -65,6 +68,8 @@ envelopes = Table(
     Column("payload", LargeBinary),
     UniqueConstraint("id", "sender", name="one_envelope_a_name"),
     Index("envelopes_by_case", "case_id"),
+    # By time first: it grows at its end alone. The rest is there to be looked through, see finding.py.
+    Index("envelopes_found", "recorded_at_us", "seq", "sender", "recipient", "kind"),
     Index(
         "envelopes_citing",
         "cited_seq",
@@ -85,10 +90,11 @@ receipts = Table(
     Column("recipient", Text, nullable=False),
     Column("at_us", BigInteger, nullable=False),
     # SHA-256 over the statement: the same statement relayed twice is kept once.
-    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("digest", LargeBinary, nullable=False),
     Column("statement", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),
-    Index("receipts_of", "id", "sender"),
+    # By the envelope first: ids begin with the time, so what is new goes to the end of the index, and not everywhere.
+    Index("one_receipt_a_statement", "id", "sender", "digest", unique=True),
     # A copy is delivered or expires (milestones 2 and 4), and one node says so once.
     Index(
         "one_end_a_copy",
@@ -111,6 +117,114 @@ log_entries = Table(
     Column("envelope_seq", BigInteger, ForeignKey("envelopes.seq")),
     Column("receipt_seq", BigInteger, ForeignKey("receipts.seq")),
     CheckConstraint("(envelope_seq IS NULL) <> (receipt_seq IS NULL)", name="one_thing_an_entry"),
+)
+
+log_nodes = Table(
+    "log_nodes",
+    metadata,
+    # The root over 256^level entries; `number` such are before it. See log.py.
+    Column("level", Integer, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("size", BigInteger, primary_key=True),
+    # After a restoration the same entries begin another log.
+    Column("origin", Text, primary_key=True),
+    Column("root", LargeBinary, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    # The signed note, as it is handed out.
+    Column("note", LargeBinary, nullable=False),
+)
+
+cosignatures = Table(
+    "cosignatures",
+    metadata,
+    # Of which checkpoint.
+    Column("size", BigInteger, primary_key=True),
+    Column("origin", Text, primary_key=True),
+    # Of the witness's key.
+    Column("name", Text, primary_key=True),
+    Column("key_id", LargeBinary, primary_key=True),
+    # C2SP tlog-cosignature, with its newline.
+    Column("line", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+)
+
+witnessed = Table(
+    "witnessed",
+    metadata,
+    # What this node has cosigned last of another one's log.
+    Column("origin", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    # With the log's own signatures, and no others.
+    Column("note", LargeBinary, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+)
+
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("seq", Serial, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("code", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    # Two checkpoints, as the log signed them, and what was to prove that the second continues the first.
+    Column("held", LargeBinary, nullable=False),
+    Column("brought", LargeBinary, nullable=False),
+    Column("proof", LargeBinary, nullable=False),
+    # The same again is no news.
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Index("alarms_of", "origin"),
+)
+
+standing = Table(
+    "standing",
+    metadata,
+    # What an operator has to know now, see conditions.py.
+    Column("name", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    # For the first time.
+    Column("seen_at_us", BigInteger, nullable=False),
+    # When an alert was raised, and when one was told last; 0: it has not lasted long enough.
+    Column("raised_at_us", BigInteger, nullable=False),
+    Column("told_at_us", BigInteger, nullable=False),
+    # Since when it is over, but perhaps not for good; 0: it is not.
+    Column("gone_at_us", BigInteger, nullable=False),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("seq", Serial, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("word", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("raised_at_us", BigInteger, nullable=False),
+    Column("urgent", Integer, nullable=False),
+    CheckConstraint("word IN ('alert.raised', 'alert.lasting', 'alert.cleared')", name="a_word_of_an_alert"),
+    CheckConstraint("urgent IN (0, 1)", name="urgent_or_not"),
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    # "webhook" or "mail".
+    Column("name", Text, primary_key=True),
+    # The last alert that got through, or was given up.
+    Column("told_seq", BigInteger, nullable=False),
+    # In a row.
+    Column("failures", Integer, nullable=False),
+    # Before that nobody tries: after a failure, and while somebody does.
+    Column("next_at_us", BigInteger, nullable=False),
 )
 
 deliveries = Table(
@@ -166,6 +280,55 @@ deliveries = Table(
     ),
 )
 
+# What operators do, see operations.py.
+
+actions = Table(
+    "actions",
+    metadata,
+    Column("seq", Serial, primary_key=True),
+    # An Action, as it was asked for.
+    Column("action", LargeBinary, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("asked_at_us", BigInteger, nullable=False),
+    # Until then a second operator may decide; NULL: none was needed.
+    Column("lapses_at_us", BigInteger),
+    Index(
+        "actions_to_decide",
+        "lapses_at_us",
+        sqlite_where=text("lapses_at_us IS NOT NULL"),
+        postgresql_where=text("lapses_at_us IS NOT NULL"),
+    ),
+)
+
+action_ends = Table(
+    "action_ends",
+    metadata,
+    Column("action_seq", BigInteger, ForeignKey("actions.seq"), primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    # The second operator; empty: none was needed.
+    Column("decided_by", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    # Copies.
+    Column("touched", BigInteger, nullable=False),
+    # Why it could not be done; 0: it could.
+    Column("code", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    CheckConstraint("state IN ('done', 'rejected', 'failed')", name="an_end_of_an_action"),
+    CheckConstraint("(state = 'failed') = (code <> 0)", name="failed_for_a_reason"),
+)
+
+destinations = Table(
+    "destinations",
+    metadata,
+    # A participant's address, or "de/node"; only those are here that operators did something about.
+    Column("address", Text, primary_key=True),
+    # The action by which nothing goes there; NULL: everything does.
+    Column("held_by", BigInteger, ForeignKey("actions.seq")),
+    # When somebody last wanted what waits to be tried at once; 0: never.
+    Column("resent_at_us", BigInteger, nullable=False),
+)
+
 events = Table(
     "events",
     metadata,
@@ -181,6 +344,8 @@ events = Table(
     # Stages passed and the microseconds each took, e.g. "envelope.received:12 envelope.verified:95".
     Column("stages", Text, nullable=False),
     Index("events_of", "envelope_id"),
+    # Of refusals and failed attempts alone: whatever goes well is not written twice.
+    Index("events_failed", "code", "seq", sqlite_where=text("code <> 0"), postgresql_where=text("code <> 0")),
 )
 
 programs = Table(

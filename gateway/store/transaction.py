@@ -7,26 +7,34 @@ written in the same transaction, so no receipt leaves before it and what it is a
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from hashlib import sha256
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from gateway import codec, lanes, lifecycle, merkle
+from gateway import codec, lanes, lifecycle, merkle, rules
+from gateway.checkpoint import Checkpoint
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.lanes import Lane
 from gateway.lifecycle import Event, State
+from gateway.merkle import Frontier
 from gateway.rules import Named
+from gateway.signer import Signer
+from gateway.store import log
+from gateway.store.alerts import AlertRecord
 from gateway.store.attachments import HELD_US, AttachmentRecord
-from gateway.store.driver import NOT_TAKEN, Connection, insertion
+from gateway.store.driver import Connection
 from gateway.store.letting_go import LettingGo
-from gateway.store.matters import MatterRecord
+from gateway.store.log import LogView
+from gateway.store.matters import STATE_SQL, STATES, MatterRecord
+from gateway.store.operating import OperatingRecord
 from gateway.store.registry import RegistryRecord
-from gateway.store.rows import COLUMNS, Names, New, Rows
-from gateway.store.schema import EXPIRING_SQL, LEASED_SQL, PENDING_SQL
+from gateway.store.rows import Names, New, Rows
+from gateway.store.schema import EXPIRING_SQL, HELD_SQL, LEASED_SQL, PENDING_SQL
+from gateway.store.witnessing import WitnessRecord
 
 _LEASE_OF_LANE: Final = f"""
     SELECT d.seq, d.state, d.expires_at_us, d.envelope_seq, d.receipt_seq, d.lane
@@ -44,8 +52,13 @@ _LEASE_OF_LANE: Final = f"""
     ORDER BY d.seq LIMIT ?
 """  # noqa: S608  built from the states of lifecycle.py, nothing from outside
 
-# From the first lane down; most of the time all that is due fits.
-_LEASE: Final = _LEASE_OF_LANE.replace("AND d.lane = ?", "").replace("ORDER BY d.seq", "ORDER BY d.lane, d.seq")
+# From the first lane down; most of the time all that is due fits. Of a destination that is held, none: said as a limit,
+# so that no engine looks at what waits there, however much that is.
+_LEASE: Final = (
+    _LEASE_OF_LANE.replace("AND d.lane = ?", "")
+    .replace("ORDER BY d.seq", "ORDER BY d.lane, d.seq")
+    .replace("LIMIT ?", f"LIMIT CASE WHEN EXISTS ({HELD_SQL}) THEN 0 ELSE ? END")
+)
 
 # In the order of their indexes, so that the planner takes them and never looks at what merely waits.
 _LAPSED: Final = f"""
@@ -69,16 +82,27 @@ _LATER: Final = f"destination = ? AND case_id = ? AND state IN {PENDING_SQL} AND
 _BEHIND: Final = f"SELECT 1 FROM deliveries WHERE {_LATER} LIMIT 1"  # noqa: S608  as above
 _HURRY: Final = f"UPDATE deliveries SET lane = ? WHERE {_LATER}"  # noqa: S608  as above
 
+_REMEMBERED_WAYS: Final = 1024
+"""Down from an envelope: more than there are rows in the table."""
+NEW_CHECKPOINT: Final = "checkpoint"
+"""What rings when there is one."""
+
 _EXPECTED: Final = 64
 """As many as one query asks for: a full frame."""
 _PRESENT: Final = f"SELECT sender, id FROM envelopes WHERE id IN ({', '.join('?' * _EXPECTED)})"  # noqa: S608  ours
-_SAID: Final = f"SELECT digest FROM receipts WHERE digest IN ({', '.join('?' * _EXPECTED)})"  # noqa: S608  ours
+_SAID: Final = f"SELECT digest FROM receipts WHERE id IN ({', '.join('?' * _EXPECTED)})"  # noqa: S608  ours
 _SOME: Final = f"seq IN ({', '.join('?' * _EXPECTED)})"
 _SIZES: Final = (
     f"SELECT seq, length(header) + length(proof) + coalesce(length(payload), 0) FROM envelopes WHERE {_SOME}"  # noqa: S608
 )
 _ENVELOPES: Final = f"SELECT seq, fingerprint, header, proof, payload FROM envelopes WHERE {_SOME}"  # noqa: S608  ours
 _RECEIPTS: Final = f"SELECT seq, statement, signature FROM receipts WHERE {_SOME}"  # noqa: S608  ours
+ENDS: Final = frozenset({pb.MILESTONE_DELIVERED, pb.MILESTONE_EXPIRED})
+"""Of a copy: one node says one of them, once (index one_end_a_copy)."""
+_WORDS: Final = "SELECT digest, milestone, recipient, issuer FROM receipts WHERE id = ? AND sender = ?"
+_LANE: Final = """
+    SELECT min(d.lane) FROM envelopes e JOIN deliveries d ON d.envelope_seq = e.seq WHERE e.id = ? AND e.sender = ?
+"""
 _TAKE: Final = f"""
     UPDATE deliveries SET state = ?, attempts = attempts + 1, lease_holder = ?, lease_until_us = ?
     WHERE state = ? AND {_SOME}
@@ -91,18 +115,32 @@ _LANES: Final = f"""
     SELECT e.sender, e.id, min(d.lane) FROM envelopes e JOIN deliveries d ON d.envelope_seq = e.seq
     WHERE e.id IN ({", ".join("?" * _EXPECTED)}) GROUP BY e.sender, e.id
 """  # noqa: S608  ours
-_RECEIPT: Final = f"{insertion('receipts', COLUMNS['receipts'])} ON CONFLICT (digest) DO NOTHING RETURNING seq"
 
 
-@cache
-def _below(*counts: int) -> str:
-    """Return one query for a whole way down, with so many kinds at each step."""
-    last = len(counts) - 1
+Way: TypeAlias = tuple[Collection[ids.Kind.ValueType], ...]
+"""Down from an envelope: of which kinds what cites it is, then what cites that, and so on."""
+
+
+@lru_cache(maxsize=_REMEMBERED_WAYS)
+def _below(way: Way, *, states: bool) -> tuple[str, tuple[ids.Kind.ValueType, ...]]:
+    """Return one query for a whole way down, and its values; with states: also of what those at its end cite."""
+    last = len(way) - 1
+    what = f"e{last}.header" + (f", e{last}.cited_seq, ({STATE_SQL.format(f'e{last}.cited_seq')})" if states else "")
     # CROSS: in this order, from the top.
     tables = " CROSS JOIN ".join(f"envelopes e{n}" for n in range(last + 1))
     terms = ["e0.cited_seq = ?", *(f"e{n}.cited_seq = e{n - 1}.seq" for n in range(1, last + 1))]
-    terms += [f"e{n}.kind IN ({', '.join('?' * count)})" for n, count in enumerate(counts)]
-    return f"SELECT e{last}.header FROM {tables} WHERE {' AND '.join(terms)} ORDER BY e{last}.seq"  # noqa: S608
+    terms += [f"e{n}.kind IN ({', '.join('?' * len(kinds))})" for n, kinds in enumerate(way)]
+    query = f"SELECT {what} FROM {tables} WHERE {' AND '.join(terms)} ORDER BY e{last}.seq"  # noqa: S608  ours
+    return query, tuple(chain.from_iterable(way))
+
+
+class Word(NamedTuple):
+    """What somebody has stated of an envelope; of the statement, what is asked for."""
+
+    digest: bytes
+    milestone: pb.Milestone.ValueType
+    recipient: str
+    issuer: str
 
 
 @dataclass(slots=True)
@@ -145,11 +183,22 @@ class Transaction:
     `matters` is where matters stand, in this transaction.
     """
 
-    def __init__(self, connection: Connection, now_us: int, issuer: str) -> None:
+    def __init__(self, connection: Connection, now_us: int, issuer: str, tree: Frontier | None = None) -> None:
+        """Begin one.
+
+        Args:
+            connection: the writer's.
+            now_us: the time.
+            issuer: in whose name statements are signed.
+            tree: what is remembered of the log; None: nothing.
+        """
         self.now_us = now_us
+        self.tree = tree
         self.wake: set[str] = set()
         self._names: Names = {}
         self._absent: set[tuple[str, str]] = set()
+        self._words: dict[tuple[str, str], list[Word]] = {}
+        self._told: list[list[Word]] = []  # for each word that was added, in order, those of its envelope
         self._numbers: dict[str, int] = {}
         # What runs on this may miss a row that waits; what runs on `_sql` may not.
         self._connection = connection
@@ -171,6 +220,21 @@ class Transaction:
         return AttachmentRecord(self._sql, self.now_us)
 
     @property
+    def operating(self) -> OperatingRecord:
+        """What operators do, in this transaction."""
+        return OperatingRecord(self._sql, self.now_us)
+
+    @property
+    def witness(self) -> WitnessRecord:
+        """What this node witnesses, and what others have cosigned, in this transaction."""
+        return WitnessRecord(self._sql, self.now_us)
+
+    @property
+    def alerts(self) -> AlertRecord:
+        """What operators are warned of, in this transaction."""
+        return AlertRecord(self._sql, self.now_us)
+
+    @property
     def letting_go(self) -> LettingGo:
         """What policy lets go, in this transaction."""
         return LettingGo(self._sql, self._issuer)
@@ -186,22 +250,30 @@ class Transaction:
         """Return the headers of those kinds which cite an envelope, oldest first."""
         return self.below(ref, (kinds,))
 
-    def below(self, ref: Named, way: Sequence[Collection[ids.Kind.ValueType]]) -> Sequence[pb.Header]:
+    def below(self, ref: Named, way: Way, unless: Collection[rules.State] = ()) -> Sequence[pb.Header]:
         """Return the headers at the end of a way down from an envelope, oldest first.
 
         Args:
             ref: the envelope.
             way: of which kinds what cites it is, then what cites that, and so on.
+            unless: without those that cite a matter which stands there.
         """
         number = self.matters.number(ref)
-        rows = self._rows.ask(_below(*map(len, way)), (number, *chain.from_iterable(way)), (number,))
-        return [pb.Header.FromString(row[0]) for row in rows]
+        query, kinds = _below(way, states=bool(unless))
+        values = number, *kinds
+        rows = self._rows.ask(query, values, (number,))
+        if not unless:
+            return [pb.Header.FromString(raw) for (raw,) in rows]
+        # What has moved in this transaction may wait to be written, and is known by its number alone.
+        if self._rows.settle([cited for _, cited, _ in rows]):
+            rows = self._rows.ask(query, values, (number,))
+        return [pb.Header.FromString(raw) for raw, _, state in rows if STATES[state] not in unless]
 
     def is_cited_by(self, ref: ids.EnvelopeRef, sender: str) -> bool:
         """Whether a sender has cited an envelope in whatever it sent."""
         number = self.matters.number(ref)
         query = "SELECT 1 FROM envelopes WHERE cited_seq = ? AND sender = ? LIMIT 1"
-        return self._rows.ask(query, (number, sender), (number,)).fetchone() is not None
+        return bool(self._rows.ask(query, (number, sender), (number,)))
 
     def of_case(self, case_id: str, kind: ids.Kind.ValueType) -> Sequence[pb.Header]:
         """Return the headers of that kind in a case, oldest first."""
@@ -247,14 +319,20 @@ class Transaction:
         return _receipt(*row)
 
     def words(self, ref: ids.EnvelopeRef, issuer: str) -> list[pb.Milestone.ValueType]:
-        """Return the milestones of an envelope that somebody has stated, oldest first; our own, even if just now."""
-        rows = self._sql.execute(
-            "SELECT milestone FROM receipts WHERE id = ? AND sender = ? AND issuer = ?", (ref.id, ref.sender, issuer)
-        )
-        said = [row[0] for row in rows]
+        """Return the milestones of an envelope that somebody has stated; our own, even if just now."""
+        said = [word.milestone for word in self._words_about(ref) if word.issuer == issuer]
         if issuer == self._issuer:
             said += [each.statement.milestone for each in self._pending if each.statement.envelope == ref]
         return said
+
+    def _words_about(self, ref: Named) -> list[Word]:
+        """Return what is stated of an envelope, but for our own words of just now: asked once, and kept up to date."""
+        name = ref.sender, ref.id
+        words = self._words.get(name)
+        if words is None:
+            # None of them waits to be written: it would have been added here.
+            words = self._words[name] = [Word(*row) for row in self._connection.ask(_WORDS, (ref.id, ref.sender))]
+        return words
 
     # What is added.
 
@@ -362,18 +440,17 @@ class Transaction:
         Raises:
             Refusal: BAD_RECEIPT, its issuer has stated another end of that copy before.
         """
-        try:
-            row = self._one(_RECEIPT, *_receipt_row(self._next("receipts"), receipt, statement))
-        except NOT_TAKEN as error:
-            raise Refusal(
-                ErrorCode.BAD_RECEIPT, f"{statement.issuer} has stated its end before", "milestone"
-            ) from error
-        if row is None:
+        words, digest = self._words_about(statement.envelope), sha256(receipt.statement).digest()
+        if any(word.digest == digest for word in words):
             return False
-        self._log(merkle.leaf_hash(receipt.statement), receipt_seq=row[0])
+        new = Word(digest, statement.milestone, statement.recipient, statement.issuer)
+        if new.milestone in ENDS and any(word.milestone in ENDS and word[2:] == new[2:] for word in words):
+            raise Refusal(ErrorCode.BAD_RECEIPT, f"{statement.issuer} has stated its end before", "milestone")
+        words.append(new)
+        self._told.append(words)
+        seq = self._put_receipt(receipt, statement, digest)
         if notify:
-            name = _name(statement.envelope)
-            self._queue(notify, self._lanes([name]).get(name, Lane.ORDINARY), receipt_seq=row[0])
+            self._queue(notify, self._lane(statement.envelope), receipt_seq=seq)
         return True
 
     def add_event(
@@ -389,6 +466,23 @@ class Transaction:
     ) -> None:
         """Record that something happened to an envelope."""
         self._rows.add("events", self.now_us, ref.sender, ref.id, name, actor, destination, code, detail, stages)
+
+    def checkpoint(self, origin: str, signer: Signer) -> Checkpoint | None:
+        """Sign a checkpoint over all that was logged before this transaction; None if there is one.
+
+        Args:
+            origin: of the node's first log; it is another log after each restoration.
+            signer: the node's.
+
+        Raises:
+            Failure: STORE, the log does not continue what was signed; UNAVAILABLE, the key cannot be used now.
+        """
+        view = LogView(self._sql)
+        self.tree = log.following(self._sql, self.tree, view.size())
+        made = log.signed(self._sql, self.tree, view.origin(origin), signer, self.now_us)
+        if made is not None:
+            self.wake.add(NEW_CHECKPOINT)
+        return made
 
     # What is on its way.
 
@@ -447,7 +541,7 @@ class Transaction:
     def _due(self, destination: str, holder: str, limit: int, chance: float) -> list[Any]:
         """Return what may be leased, at most `limit`, lane by lane in turn."""
         values = destination, self.now_us, self.now_us, self.now_us, holder
-        rows = self._sql.execute(_LEASE, (*values, limit)).fetchall()
+        rows = self._sql.execute(_LEASE, (*values, destination, limit)).fetchall()
         due: dict[Lane, list[Any]] = {lane: [row for row in rows if row[-1] == lane] for lane in Lane}
         if len(rows) == limit and rows[0][-1] != Lane.ORDINARY:
             # The lanes above fill it by themselves; those below have places of their own all the same.
@@ -508,7 +602,8 @@ class Transaction:
     def part(self) -> Iterator[None]:
         """Make what is done inside happen whole or not at all: written, gathered for signing and woken."""
         pending, leaves, names = len(self._pending), len(self._leaves), len(self._names)
-        wake = set(self.wake)
+        told = len(self._told)
+        wake, tree = set(self.wake), self.tree
         self._rows.begin()
         try:
             yield
@@ -516,9 +611,11 @@ class Transaction:
             self._rows.undo()
             del self._pending[pending:]
             del self._leaves[leaves:]
+            while len(self._told) > told:
+                self._told.pop().pop()
             for name in list(self._names)[names:]:
                 del self._names[name]
-            self.wake = wake
+            self.wake, self.tree = wake, tree
             self.matters.forget()
             raise
         self._rows.keep()
@@ -539,21 +636,34 @@ class Transaction:
     def _add_own(self, signed: Sequence[tuple[Pending, pb.Receipt]]) -> None:
         """Add our own receipts, each once: one that says the same at the same instant is the same."""
         seen: set[bytes] = set()
-        digests = [sha256(receipt.statement).digest() for _, receipt in signed]
-        for start in range(0, len(digests), _EXPECTED):
-            some = digests[start : start + _EXPECTED]
-            padded = some + [b""] * (_EXPECTED - len(some))
+        about = [pending.statement.envelope.id for pending, _ in signed]
+        for start in range(0, len(about), _EXPECTED):
+            some = about[start : start + _EXPECTED]
+            padded = some + [""] * (_EXPECTED - len(some))
             seen.update(row[0] for row in self._sql.execute(_SAID, padded))
         lanes_of = self._lanes([_name(pending.statement.envelope) for pending, _ in signed if pending.notify])
-        for (pending, receipt), digest in zip(signed, digests, strict=True):
+        for pending, receipt in signed:
+            digest = sha256(receipt.statement).digest()
             if digest not in seen:
                 seen.add(digest)
-                seq = self._next("receipts")
-                self._rows.add("receipts", *_receipt_row(seq, receipt, pending.statement))
-                self._log(merkle.leaf_hash(receipt.statement), receipt_seq=seq)
+                seq = self._put_receipt(receipt, pending.statement, digest)
                 if pending.notify:
                     lane = lanes_of.get(_name(pending.statement.envelope), Lane.ORDINARY)
                     self._queue(pending.notify, lane, receipt_seq=seq)
+
+    def _put_receipt(self, receipt: pb.Receipt, statement: pb.Statement, digest: bytes) -> int:
+        """Have a new receipt written and logged; return its number."""
+        seq = self._next("receipts")
+        self._rows.add("receipts", *_receipt_row(seq, digest, receipt, statement))
+        self._log(merkle.leaf_hash(receipt.statement), receipt_seq=seq)
+        return seq
+
+    def _lane(self, ref: Named) -> int:
+        """Return the lane in which one envelope travels."""
+        if _name(ref) in self._names:
+            self._rows.write()  # its deliveries, which were added just now
+        (lane,) = self._known(_LANE, ref.id, ref.sender)
+        return Lane.ORDINARY if lane is None else int(lane)
 
     def _lanes(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """Return the lanes in which envelopes travel: what is said of one goes in the same."""
@@ -593,6 +703,8 @@ class Transaction:
         (last,) = self._known("SELECT coalesce(max(position), 0) FROM log_entries")
         for position, leaf in enumerate(self._leaves, last + 1):
             self._rows.add("log_entries", position, *leaf)
+        tree = log.following(self._connection, self.tree, last)
+        self.tree = log.grown(self._connection, tree, [leaf for leaf, _, _ in self._leaves])
         self._leaves = []
 
     def _known(self, sql: str, *values: object) -> Any:  # noqa: ANN401  pysqlite3 has no types
@@ -607,7 +719,7 @@ def _name(ref: Named) -> tuple[str, str]:
     return ref.sender, ref.id
 
 
-def _receipt_row(seq: int, receipt: pb.Receipt, statement: pb.Statement) -> tuple[Any, ...]:
+def _receipt_row(seq: int, digest: bytes, receipt: pb.Receipt, statement: pb.Statement) -> tuple[Any, ...]:
     return (
         seq,
         statement.envelope.sender,
@@ -616,7 +728,7 @@ def _receipt_row(seq: int, receipt: pb.Receipt, statement: pb.Statement) -> tupl
         statement.issuer,
         statement.recipient,
         statement.at_us,
-        sha256(receipt.statement).digest(),
+        digest,
         receipt.statement,
         receipt.signature.SerializeToString(),
     )

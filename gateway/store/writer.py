@@ -14,13 +14,15 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any, Final, TypeAlias, TypeVar
 
 from rogatory.v1 import envelope_pb2 as pb
 
 from gateway.clock import Clock, to_micros
 from gateway.errors import ErrorCode, Failure, GatewayError
+from gateway.merkle import Frontier
+from gateway.metrics import NOBODY, Meters
 from gateway.store.driver import NOT_TAKEN, TROUBLE, Connection
 from gateway.store.transaction import Transaction
 
@@ -55,6 +57,7 @@ class Writer:
         max_waiting: int,
         on_commit: Callable[[set[str]], None],
         watch: Callable[[str], None],
+        meters: Meters = NOBODY,
     ) -> None:
         """Prepare a writer.
 
@@ -67,6 +70,7 @@ class Writer:
             max_waiting: jobs that may wait.
             on_commit: told, on the event loop, which destinations have something new.
             watch: told, in the writer's thread, that a batch is signed, and that its commit has just returned.
+            meters: for figures of each batch.
         """
         self._connect = connect
         self._issuing = issuing
@@ -75,8 +79,10 @@ class Writer:
         self._max_waiting = max_waiting
         self._on_commit = on_commit
         self._watch = watch
+        self._meters = meters
         self._jobs: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._company = 0  # the weight of the batch before
+        self._tree: Frontier | None = None  # of the log, as of the last commit
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -111,6 +117,11 @@ class Writer:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._jobs.put((job, future, weight))
         return future
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait; not of one moment with anything else."""
+        return self._jobs.qsize()
 
     async def close(self) -> None:
         """Finish what waits, then stop."""
@@ -154,17 +165,21 @@ class Writer:
         """Do a batch; return the connection for the next one, None if that has to be a new one."""
         outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         wake: set[str] = set()
+        begun = perf_counter()
         try:
-            connection = connection or self._connect()
+            if connection is None:
+                # Another one may lead to another store.
+                connection, self._tree = self._connect(), None
             connection.begin()
             connection.check()
             issue = self._issuing()
             # Here, not before: it may have waited for other processes, and theirs came first.
-            txn = Transaction(connection, to_micros(self._clock()), self._issuer)
+            txn = Transaction(connection, to_micros(self._clock()), self._issuer, self._tree)
             for job, future, _ in batch:
                 outcomes.append((future, *_run_alone(txn, job)))
             txn.sign(issue)
             self._watch("signed")
+            signed = perf_counter()
             connection.end(txn.wake)
         except NOT_TAKEN as error:
             _give_up(connection)
@@ -181,8 +196,11 @@ class Writer:
             outcomes = [(future, None, failure) for _, future, _ in batch]
             _give_up(connection)
             connection = None
+            self._meters.transaction_failed()
         else:
-            wake = txn.wake
+            ended = perf_counter()
+            self._meters.transaction(sum(each[2] for each in batch), ended - begun, ended - signed)
+            wake, self._tree = txn.wake, txn.tree
             self._watch("committed")
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._answer, outcomes, wake)

@@ -16,13 +16,13 @@ import pysqlite3.dbapi2 as sqlite
 
 from gateway.depot import Depot
 from gateway.directory import Directory
-from gateway.store.fsck import files, matters, records, registers, ways
+from gateway.store.fsck import files, log, matters, records, registers, ways
 from gateway.store.fsck.books import Books, moment, opened
 from gateway.store.fsck.findings import Check, Finding, Notes, Result
 
 __all__ = ["Check", "Finding", "Result", "check"]
 
-WITH_KEYS = frozenset({Check.SIGNATURES, Check.STATEMENTS_PROVEN, Check.DECISIONS_PROVEN})
+WITH_KEYS = frozenset({Check.SIGNATURES, Check.STATEMENTS_PROVEN, Check.DECISIONS_PROVEN, Check.CHECKPOINTS_SIGNED})
 """What takes public keys."""
 WITH_FILES = frozenset({Check.FILES_KEPT, Check.FILES_KNOWN})
 """What takes a look at the files."""
@@ -80,10 +80,11 @@ def _check_all(books: Books, notes: Notes) -> None:
         matters.check_envelope(file, books, notes)
         notes.done()
     records.check_receipts(books, notes)
-    records.check_log(books, notes)
+    log.check_log(books, notes)
     records.check_strays(books, notes)
     ways.check_all(books, notes)
     matters.check_strays(books, notes)
     registers.check_registry(books, notes)
     registers.check_restorations(books, notes)
+    registers.check_actions(books, notes)
     files.check_named(books, notes)

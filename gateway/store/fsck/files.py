@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from gateway.depot import Depot, parts
 from gateway.errors import Failure
+from gateway.store.attachments import UPLOADS
 from gateway.store.fsck.books import PAGE, Books, blob
 from gateway.store.fsck.findings import Check, Notes
 
@@ -19,10 +20,6 @@ _UNSAID: Final = """
       SELECT 1 FROM uploads u WHERE u.digest = a.digest AND u.size = a.size AND u.whole = 1)
     ORDER BY a.envelope_seq, a.position
 """
-_UPLOADS: Final = (
-    "SELECT place, digest, CASE whole WHEN 1 THEN size ELSE received END, whole FROM uploads WHERE place > ?"
-    " ORDER BY place LIMIT ?"
-)
 _IS_KEPT: Final = "SELECT 1 FROM uploads WHERE place = ?"
 _IS_KNOWN: Final = "SELECT 1 FROM uploads WHERE place = ? UNION ALL SELECT 1 FROM discarded WHERE place = ?"
 
@@ -52,7 +49,7 @@ def check_files(books: Books, depot: Depot, notes: Notes, *, digests: bool) -> N
 
 def _uploads(books: Books) -> Iterator[Any]:
     last = ""
-    while page := books.rows(_UPLOADS, last, PAGE):
+    while page := books.rows(UPLOADS, last, PAGE):
         yield from page
         last = page[-1][0]
 

@@ -49,6 +49,12 @@ class Check(Enum):
     FILES_KEPT = 31, 1, "each file lies where the store says, with the bytes that it says"
     FILES_KNOWN = 32, 0, "nothing lies among the files but what the store knows of"
 
+    LOG_ORDER = 33, 7, "envelopes are logged in the order of their numbers, and so are receipts"
+    LOG_TREE = 34, 7, "the tree over the log is that of its entries"
+    CHECKPOINTS = 35, 7, "each checkpoint is of the log's first entries"
+    CHECKPOINTS_SIGNED = 36, 7, "each checkpoint is signed, for this node's log, with a key that was valid then"
+    ACTIONS = 37, 2, "what operators did has a reason, an event, and a second operator where one was needed"
+
     def __init__(self, number: int, promise: int, says: str) -> None:
         self.number = number
         self.promise = promise

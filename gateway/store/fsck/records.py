@@ -1,4 +1,4 @@
-"""What was recorded: envelopes, receipts and the log, each for itself and against the others."""
+"""What was recorded: envelopes and receipts, each for itself and against the others."""
 
 from hashlib import sha256
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 from rogatory.v1 import envelope_pb2 as pb
 
-from gateway import envelope, merkle, statement
+from gateway import envelope, statement
 from gateway.errors import GatewayError
 from gateway.store.fsck.books import Books, File, blob, header_of, statement_of
 from gateway.store.fsck.findings import Check, Notes
@@ -141,28 +141,6 @@ def _check_subject(said: pb.Statement, where: str, books: Books, notes: Notes) -
         statement.check_subject(said, header_of(found[0][0]), found[0][1])
     except GatewayError as error:
         notes.fail(Check.SUBJECTS, where, str(error))
-
-
-def check_log(books: Books, notes: Notes) -> None:
-    """Check every entry of the log."""
-    expected = 0
-    rows = books.pages(
-        "SELECT l.position, l.leaf_hash, l.envelope_seq, l.receipt_seq, e.fingerprint, r.statement FROM log_entries l"
-        " LEFT JOIN envelopes e ON e.seq = l.envelope_seq LEFT JOIN receipts r ON r.seq = l.receipt_seq"
-        " WHERE l.position > ? ORDER BY l.position LIMIT ?"
-    )
-    for position, leaf, envelope_seq, receipt_seq, fingerprint, raw in rows:
-        where = f"log entry {position}"
-        expected += 1
-        if position != expected:
-            notes.fail(Check.LOG_DENSE, where, f"the one before it is {expected - 1}")
-            expected = position
-        about = fingerprint if envelope_seq is not None else raw
-        if (envelope_seq is None) == (receipt_seq is None) or about is None:
-            notes.fail(Check.LOG_COMPLETE, where, "it is about nothing that is recorded")
-        elif merkle.leaf_hash(blob(about)) != leaf:
-            notes.fail(Check.LOG_LEAVES, where, "another hash")
-        notes.done()
 
 
 _NOT_ONCE: Final = (

@@ -1,4 +1,4 @@
-"""The ground under all, and what is kept beside the envelopes: the registry, and from which backups it was restored."""
+"""The ground under all, and what is kept beside the envelopes: the registry, restorations, what operators did."""
 
 from hashlib import sha256
 from itertools import islice
@@ -8,13 +8,14 @@ from cryptography import x509
 from google.protobuf.message import DecodeError
 from rogatory.v1 import enrolment_pb2 as enrolment
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import operations_pb2 as operations
 
 from gateway import merkle, signature
 from gateway.directory import Directory, ParticipantList
 from gateway.errors import GatewayError, Refusal
 from gateway.identity import Address, certificate_fingerprint
 from gateway.signature import Domain
-from gateway.store.fsck.books import Books, blob
+from gateway.store.fsck.books import PRUNED_EVENT, Books, blob
 from gateway.store.fsck.findings import Check, Notes
 from gateway.trust.lists import SignedList
 
@@ -34,6 +35,19 @@ _NO_LIST: Final = """
     SELECT r.address FROM revocations r LEFT JOIN node_lists l ON l.version = r.list_version
     WHERE l.version IS NULL ORDER BY r.address
 """
+_ACTIONS: Final = """
+    SELECT a.seq, a.action, a.asked_by, a.lapses_at_us IS NOT NULL, e.state, e.decided_by
+    FROM actions a LEFT JOIN action_ends e ON e.action_seq = a.seq WHERE a.seq > ? ORDER BY a.seq LIMIT ?
+"""
+_HELD: Final = """
+    SELECT d.address, a.action, e.state FROM destinations d LEFT JOIN actions a ON a.seq = d.held_by
+    LEFT JOIN action_ends e ON e.action_seq = a.seq WHERE d.held_by IS NOT NULL ORDER BY d.address
+"""
+# What happened to an envelope may have been let go since; that it was is said.
+_TOLD: Final = f"""
+    SELECT 1 FROM events WHERE envelope_id = ? AND sender = ?
+    AND ((substr(name, 1, 9) = 'operator.' AND actor = ?) OR name = '{PRUNED_EVENT}') LIMIT 1
+"""  # noqa: S608  our own word
 
 
 def check_database(books: Books, notes: Notes) -> None:
@@ -144,3 +158,31 @@ def check_restorations(books: Books, notes: Notes) -> None:
             notes.fail(
                 Check.RESTORATIONS, f"restoration {seq}", f"the first {size} entries are not those of the backup"
             )
+
+
+def check_actions(books: Books, notes: Notes) -> None:
+    """Check what operators did, by whom, and why nothing goes to a destination."""
+    for seq, raw, asked_by, needs_two, state, decided_by in books.pages(_ACTIONS):
+        action, where = _action(raw), f"action {seq}"
+        if action is None or not action.reason or not asked_by.startswith(f"{books.here}/"):
+            notes.fail(Check.ACTIONS, where, "without a reason, or by nobody of this node")
+            continue
+        if state == "done" and needs_two and (decided_by == asked_by or not decided_by.startswith(f"{books.here}/")):
+            notes.fail(Check.ACTIONS, where, "done, and no second operator of this node approved it")
+        about = getattr(action, action.WhichOneof("what") or "")
+        if state == "done" and about.DESCRIPTOR.fields_by_name.get("envelope") and about.HasField("envelope"):
+            name = about.envelope
+            if not books.rows(_TOLD, name.id, name.sender, asked_by):
+                notes.fail(Check.ACTIONS, where, "done, and no event of its envelope says so")
+    for address, raw, state in books.rows(_HELD):
+        action = _action(raw)
+        if action is None or action.hold.destination != address or state != "done":
+            notes.fail(Check.ACTIONS, f"destination {address}", "held, and by no action that was done")
+
+
+def _action(raw: object) -> operations.Action | None:
+    try:
+        made = operations.Action.FromString(blob(raw))
+    except DecodeError:
+        return None
+    return made if made.WhichOneof("what") else None
