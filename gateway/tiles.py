@@ -17,12 +17,15 @@ from typing import Final, TypeAlias
 
 from gateway import merkle
 from gateway.errors import ErrorCode, Refusal
-from gateway.merkle import HASH_BYTES, MAX_SIZE
+from gateway.merkle import HASH_BYTES, MAX_SIZE, Frontier
 
 HEIGHT: Final = 8
 WIDTH: Final = 1 << HEIGHT
 MAX_LEVEL: Final = (MAX_SIZE.bit_length() - 1) // HEIGHT
 _PATH: Final = re.compile(r"tile/(0|[1-9])/((?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?", re.ASCII)
+
+SUBTREES: Final = frozenset(1 << HEIGHT * level for level in range(1, MAX_LEVEL + 1))
+"""Numbers of entries that a hash of a level above the lowest is over."""
 
 Hashes: TypeAlias = Callable[[int, int, int], Sequence[bytes]]
 """Returns the hashes of a level from one number to another (exclusive), all of one tile."""
@@ -96,7 +99,7 @@ def of_size(size: int, since: int = 0) -> Iterator[Tile]:
 
 def root(hashes: Hashes, size: int) -> bytes:
     """Return the root over the first entries of a log."""
-    return merkle.root(()) if size == 0 else _hash(hashes, 0, size)
+    return frontier(hashes, size).root
 
 
 def inclusion(hashes: Hashes, index: int, size: int) -> list[bytes]:
@@ -149,19 +152,23 @@ def _split(size: int) -> int:
     return 1 << (size - 1).bit_length() - 1
 
 
+def frontier(hashes: Hashes, size: int) -> Frontier:
+    """Return where a log of that size grows on."""
+    return Frontier(size, tuple(_whole(hashes, 0, size)))
+
+
 def _hash(hashes: Hashes, begin: int, end: int) -> bytes:
     """Return the root over some entries: as many as there is a power of two, or up to the end of the log."""
-    whole = []
+    return Frontier(end - begin, tuple(_whole(hashes, begin, end))).root
+
+
+def _whole(hashes: Hashes, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
     while begin < end:
         height = (end - begin).bit_length() - 1
         level, rest = divmod(height, HEIGHT)
         first = begin >> HEIGHT * level
-        whole.append(merkle.root(hashes(level, first, first + (1 << rest))))
+        yield 1 << height, merkle.root(hashes(level, first, first + (1 << rest)))
         begin += 1 << height
-    right = whole.pop()
-    while whole:
-        right = merkle.node_hash(whole.pop(), right)
-    return right
 
 
 def _malformed(detail: str) -> Refusal:
