@@ -75,10 +75,20 @@ def unpack(raw: bytes) -> dict[str, bytes]:
         members[name] = raw[start : start + size]
         at = start + size
     _check_names(members)
-    # Whatever is not name or content of a member is compared here, to the last byte.
-    if b"".join(_written(members)) != raw:
+    # Whatever is not name or content of a member is compared here, to the last byte; piece by piece, for the file is
+    # here twice already.
+    if not _is_written(members, raw):
         raise _malformed("it is not written as a case file is")
     return members
+
+
+def _is_written(members: Mapping[str, bytes], raw: bytes) -> bool:
+    at = 0
+    for piece in _written(members):
+        if not raw.startswith(piece, at):
+            return False
+        at += len(piece)
+    return at == len(raw)
 
 
 def _written(members: Mapping[str, bytes]) -> Iterator[bytes]:

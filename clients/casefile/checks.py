@@ -12,9 +12,11 @@ there; a file holds if none failed. Raises nothing: whatever is wrong with a fil
  7. texts       each text that is shown is the one to which its sender committed in the signed header
  8. receipts    each statement is signed by whom it says, who may say it, about these very bytes
  9. derived     documents, tables, custody and timeline are what envelopes and texts make
-10. report      so is the report
-11. log         checkpoints and inclusion proofs of the nodes' logs: not there yet
-12. timestamp   an RFC 3161 timestamp of the manifest: not there yet
+10. report      so is the report, on screen and on paper
+11. log         each envelope and receipt is in the log of the exporter's node, under a checkpoint that it signed and
+                as many witnesses have cosigned as the federation wants
+12. timestamp   a timestamp authority that the reader's own roots vouch for saw the manifest, when the exporter says
+                that it was made, and not before what is in the file (RFC 3161)
 """
 
 from collections import Counter
@@ -22,16 +24,34 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from hashlib import sha256
 from typing import Final
 
-from clients.casefile import archive, contents, derived
-from clients.casefile.contents import ASIC, DIRECTORY, MANIFEST, REPORT, SIGNATURE, UNLISTED, Manifest, Prove, State
-from clients.casefile.reading import BODY, SALT, CaseFile
+from clients.casefile import archive, contents, derived, logged, timestamp
+from clients.casefile.contents import (
+    ASIC,
+    CUSTODY,
+    DIRECTORY,
+    LINKED,
+    MANIFEST,
+    OPTIONAL,
+    PRINT,
+    REPORT,
+    SIGNATURE,
+    TIMELINE,
+    TIMESTAMP,
+    UNLISTED,
+    Manifest,
+    Prove,
+    State,
+)
+from clients.casefile.reading import CaseFile
+from clients.casefile.timestamp import Roots
 from clients.cases import key_of
 from gateway import envelope, signature, statement
+from gateway.clock import to_micros
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, GatewayError, Refusal
+from gateway.formats.page import pdf
 from gateway.signature import Domain
 
 MAX_SKEW_US: Final = 300_000_000
@@ -73,6 +93,7 @@ class _Work:
 
     raw: bytes
     prove: Prove
+    tsa_roots: Roots | None
     members: dict[str, bytes] = field(default_factory=dict)
     _manifest: Manifest | None = None
     _directory: Directory | None = None
@@ -109,14 +130,14 @@ class _Work:
 
     def read_manifest(self) -> str:
         """Check form, members and digests."""
-        if UNLISTED - self.members.keys():
+        if UNLISTED - OPTIONAL - self.members.keys():
             raise _wrong("manifest, signature or ASiC manifest is not there")
         said = Manifest.read(self.members[MANIFEST])
-        if [each.name for each in said.members] != sorted(self.members.keys() - UNLISTED):
+        here = contents.members_of(self.members)
+        if [each.name for each in said.members] != [each.name for each in here]:
             raise _wrong("the members are not those that the manifest names")
-        for each in said.members:
-            content = self.members[each.name]
-            if (each.size, each.sha256) != (len(content), sha256(content).hexdigest()):
+        for each, found in zip(said.members, here, strict=True):
+            if each != found:
                 raise _wrong("it is not what the manifest names", each.name)
         if self.members[ASIC] != contents.asic(said.members, said.raw):
             raise _wrong("the ASiC manifest names something else", ASIC)
@@ -152,7 +173,7 @@ class _Work:
             raw, header = case.envelopes.get(entry.ref.key), case.headers.get(entry.ref.key)
             if raw is None or header is None:
                 continue
-            where = f"envelopes/{entry.ref.stem}.pb"
+            where = entry.name
             if key_of(header) != entry.ref.key or envelope.fingerprint(raw).hex() != entry.fingerprint:
                 raise _wrong("it is another envelope than the manifest names", where)
             if self.manifest.exporter not in (header.sender, *header.recipients):
@@ -172,8 +193,13 @@ class _Work:
             raise _wrong("what is cited and not here is not what the manifest says")
         if not {header.case_id for header in case.headers.values()} <= set(said.case_ids):
             raise _wrong("it goes by more case ids than the manifest says")
-        expected = _expected(said) | self.made.keys()
-        stray = [name for name in self.members if name not in expected and not name.startswith(DIRECTORY)]
+        expected = _expected(said)
+        if not derived.RECORDS.isdisjoint(self.members):
+            expected |= derived.RECORDS
+        known = expected | OPTIONAL
+        stray = [
+            name for name, raw in self.members.items() if name not in known and not contents.is_of_directory(name, raw)
+        ]
         if stray or not expected <= self.members.keys():
             raise _wrong("a member is there that nothing accounts for, or one is missing", *stray[:1])
         return (
@@ -209,7 +235,7 @@ class _Work:
         return f"{len(case.receipts)} statements"
 
     def derived(self) -> str:
-        made, other = {name: raw for name, raw in self.made.items() if name != REPORT}, 0
+        made, other = {name: raw for name, raw in self.made.items() if name not in {REPORT, PRINT}}, 0
         self._same_software()
         for name, content in made.items():
             if self.members.get(name) == content:
@@ -217,24 +243,63 @@ class _Work:
             if name not in derived.PARQUET or self.manifest.tables == derived.table_library():
                 raise _wrong("it is not what envelopes and texts make", name)
             other += 1
+        if stray := derived.RECORDS & self.members.keys() - made.keys():
+            raise _wrong("no text tells of a transaction", min(stray))
         left = f"; {other} of another version of {self.manifest.tables} not compared" if other else ""
         return f"{len(made) - other} members are what envelopes and texts make{left}"
 
     def report(self) -> str:
         self._same_software()
-        if self.members.get(REPORT) != self.made[REPORT]:
-            raise _wrong("it is not what envelopes and texts make", REPORT)
-        return "it is what envelopes and texts make"
+        comparable = self.manifest.typesetter == pdf.typesetter()
+        for name in (REPORT, PRINT) if comparable else (REPORT,):
+            if self.members.get(name) != self.made[name]:
+                raise _wrong("it is not what envelopes and texts make", name)
+        left = "" if comparable else f"; {PRINT} by {self.manifest.typesetter} not compared"
+        return f"it is what envelopes and texts make{left}"
 
     def log(self) -> str:
-        raise _Nothing(self.manifest.absence("log") or "the manifest says nothing of a log")
+        if self.members.keys().isdisjoint(logged.MEMBERS):
+            raise _Nothing(self.manifest.absence("log") or "the manifest says nothing of a log")
+        if not self.members.keys() >= logged.MEMBERS:
+            raise _wrong("checkpoint or proofs are not there", contents.LOG)
+        wanted = logged.subjects(self.manifest, self.case.receipts)
+        found = logged.check(self.members, self.manifest, wanted, self.directory)
+        said = f"all {len(wanted)} envelopes and receipts are in {found.log}, {found.cosigned}"
+        if found.unproven:
+            some = ", ".join(found.unproven[:3])
+            said = f"{len(found.unproven)} of {len(wanted)} are not proven to be in {found.log}: {some}"
+        elif not found.cosigned.is_enough:
+            said = f"too few witnesses: {said}"
+        if found.unproven or not found.cosigned.is_enough:
+            raise _Nothing(said)
+        return said
 
     def timestamp(self) -> str:
-        raise _Nothing(self.manifest.absence("timestamp") or "the manifest says nothing of a timestamp")
+        raw, why = self.members.get(TIMESTAMP), self.manifest.absence("timestamp")
+        if raw is None and why:
+            raise _Nothing(why)
+        if raw is None or why:
+            raise _wrong("the manifest says the contrary of whether there is one", TIMESTAMP)
+        if self.tsa_roots is None:
+            at = timestamp.stated(raw, self.manifest.raw)
+            detail = f"one is there, and says {at:%Y-%m-%d %H:%M:%S} UTC; it is not checked, for no root of a timestamp"
+            raise _Nothing(f"{detail} authority was given")
+        at = timestamp.verify(raw, self.manifest.raw, self.tsa_roots)
+        self._check_moment(to_micros(at))
+        return f"an authority for timestamps saw the manifest on {at:%Y-%m-%d %H:%M:%S} UTC"
 
     def _check_not_after(self, made_us: int, where: str) -> None:
         if made_us > self.manifest.exported_us + MAX_SKEW_US:
             raise _wrong("it is from after the file that holds it", where)
+
+    def _check_moment(self, seen_us: int) -> None:
+        """Check when a file was seen, by a clock that is not the exporter's."""
+        headers, statements = self.case.headers.values(), self.case.statements
+        made = [*(each.created_at_us for each in headers), *(each.at_us for each in statements)]
+        if abs(seen_us - self.manifest.exported_us) > MAX_SKEW_US:
+            raise _wrong("it was not seen when its exporter says that it was made", TIMESTAMP)
+        if max(made, default=0) > seen_us + MAX_SKEW_US:
+            raise _wrong("it was seen before something was made that is in it", TIMESTAMP)
 
     def _same_software(self) -> None:
         if self.manifest.software != derived.software():
@@ -258,14 +323,19 @@ STEPS: Final[tuple[tuple[str, Callable[[_Work], str]], ...]] = (
 )
 
 
-def check(raw: bytes, prove: Prove) -> list[Check]:
+_GROUND: Final = 4
+"""The number of the last step on which all that follow are built."""
+
+
+def check(raw: bytes, prove: Prove, tsa_roots: Roots | None = None) -> list[Check]:
     """Judge a case file.
 
     Args:
         raw: all of it.
         prove: proves a directory from its files, by a root that did not come with them.
+        tsa_roots: of timestamp authorities that the reader trusts; None: no timestamp is checked.
     """
-    work, made = _Work(raw, prove), []
+    work, made = _Work(raw, prove, tsa_roots), []
     for number, (name, step) in enumerate(STEPS, start=1):
         try:
             found = Check(number, name, Status.PASSED, step(work))
@@ -283,9 +353,6 @@ def check(raw: bytes, prove: Prove) -> list[Check]:
     return made
 
 
-_GROUND: Final = 4
-
-
 def holds(checks: list[Check]) -> bool:
     """Whether nothing is wrong with a file."""
     return len(checks) == len(STEPS) and all(each.status is not Status.FAILED for each in checks)
@@ -301,13 +368,14 @@ def _at(where: str) -> Iterator[None]:
 
 
 def _expected(said: Manifest) -> set[str]:
-    """Return the members that a manifest accounts for, but the directory's and the derived ones."""
-    names = {*UNLISTED, *(each.name for each in said.receipts)}
+    """Return the members that a manifest accounts for, but the directory's and the tables of transactions."""
+    names = {*UNLISTED - OPTIONAL, CUSTODY, TIMELINE, LINKED, REPORT, PRINT, *(each.name for each in said.receipts)}
+    names |= logged.MEMBERS & {each.name for each in said.members}
     for each in said.envelopes:
         if each.state is not State.WITHHELD:
-            names.add(f"envelopes/{each.ref.stem}.pb")
+            names.add(each.name)
         if each.state is State.OPENED:
-            names |= {f"opened/{each.ref.stem}{SALT}", f"opened/{each.ref.stem}{BODY}"}
+            names |= {each.salt, each.body, each.document}
     return names
 
 

@@ -6,6 +6,7 @@ In: members by name. Out: `Manifest`, in one JSON text (RFC 8785), and the names
     META-INF/manifest.json        the manifest: every other member with size and SHA-256, and what the exporter says
     META-INF/signature.json       the exporter's signature over the manifest, in a domain of its own
     META-INF/ASiCManifest.xml     the same digests as ETSI EN 319 162-1 (ASiC-E) writes them, for other people's tools
+    META-INF/timestamp.tsr        what a timestamp authority says of the manifest (RFC 3161), if one was asked
     directory/                    the signed directory: what proves every key from the federation's root keys alone
     envelopes/                    as they were sent: sealed, signed
     receipts/                     signed statements about them, a folder an envelope
@@ -13,13 +14,15 @@ In: members by name. Out: `Manifest`, in one JSON text (RFC 8785), and the names
     documents/                    those texts as canonical JSON
     records/                      transactions of the documents, as Parquet and CSV
     custody.json, timeline.json   who had what, and what happened
-    report.html                   all that for people
-    log/                          checkpoints and inclusion proofs of the nodes' logs, once there are any
+    case.jsonld                   the case in the words of CASE and UCO, for other people's tools
+    report.html, report.pdf       all that for people
+    log/                          a checkpoint of the exporter's node, and proofs that its log has all this
 
 Refuses with MALFORMED what is not its own one text. No I/O.
 """
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -31,7 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from clients.casefile.archive import MIMETYPE
+from clients.casefile.archive import MAX_MEMBERS, MIMETYPE
 from gateway.clock import from_micros
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
@@ -41,14 +44,32 @@ FORMAT: Final = 1
 MANIFEST: Final = "META-INF/manifest.json"
 SIGNATURE: Final = "META-INF/signature.json"
 ASIC: Final = "META-INF/ASiCManifest.xml"
-UNLISTED: Final = frozenset({MIMETYPE, MANIFEST, SIGNATURE, ASIC})
-"""What the manifest cannot name, or need not: the last is made of it."""
+TIMESTAMP: Final = "META-INF/timestamp.tsr"
+UNLISTED: Final = frozenset({MIMETYPE, MANIFEST, SIGNATURE, ASIC, TIMESTAMP})
+"""What the manifest cannot name, or need not: the ASiC manifest is made of it."""
+OPTIONAL: Final = frozenset({TIMESTAMP})
+"""Which of them need not be there: what the manifest says of it is looked at by the check of its own."""
 DIRECTORY: Final = "directory/"
+SALT: Final = ".salt"
+BODY: Final = ".body"
 LOG: Final = "log/"
 REPORT: Final = "report.html"
+PRINT: Final = "report.pdf"
 CUSTODY: Final = "custody.json"
 TIMELINE: Final = "timeline.json"
+LINKED: Final = "case.jsonld"
+_METADATA: Final = re.compile(
+    r"directory/metadata/(timestamp|[1-9][0-9]{0,8}\.(root|snapshot|targets|node-[a-z]{2}))\.json"
+)
+_TARGET: Final = re.compile(
+    r"directory/targets/((?P<federation>[0-9a-f]{64})\.federation|participants/(?P<list>[0-9a-f]{64})\.[a-z]{2})\.json"
+)
 MAX_MANIFEST_BYTES: Final = 32 << 20
+MAX_SIGNATURE_BYTES: Final = 1 << 10
+"""Of the exporter's: it is read before anybody's signature was checked."""
+MAX_NAMED: Final = MAX_MEMBERS
+"""Of what a manifest lists, of each sort."""
+MAX_ABSENT: Final = 16
 
 Prove: TypeAlias = Callable[[Mapping[str, bytes], datetime], Directory]
 """Proves a directory from its files, as it counted at a moment; refuses with BAD_DIRECTORY."""
@@ -58,6 +79,9 @@ Micros: TypeAlias = Annotated[int, Field(ge=0, lt=1 << 53)]
 Text: TypeAlias = Annotated[str, Field(max_length=500)]
 Address: TypeAlias = Annotated[str, Field(pattern=r"^[a-z]{2}/[a-z0-9][a-z0-9-]{0,62}$")]
 EnvelopeId: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$")]
+
+
+_NAMED: Final = Field(max_length=MAX_NAMED)
 
 
 class State(Enum):
@@ -121,6 +145,31 @@ class Envelope(_Part):
     recorded_us: Micros | None
     reason: Text
 
+    @property
+    def name(self) -> str:
+        """Its name in the file."""
+        return f"envelopes/{self.ref.stem}.pb"
+
+    @property
+    def opened(self) -> str:
+        """What the names of its text and salt begin with."""
+        return f"opened/{self.ref.stem}"
+
+    @property
+    def document(self) -> str:
+        """The name of its text as canonical JSON."""
+        return f"documents/{self.ref.stem}.json"
+
+    @property
+    def salt(self) -> str:
+        """The name of its salt."""
+        return f"{self.opened}{SALT}"
+
+    @property
+    def body(self) -> str:
+        """The name of its text."""
+        return f"{self.opened}{BODY}"
+
 
 class Receipt(_Part):
     """A signed statement of the file.
@@ -155,6 +204,7 @@ class Manifest(_Part):
         format: of the file.
         software: that made it.
         tables: the library that wrote the Parquet files, with its version.
+        typesetter: what set the PDF, with its version and the kind of machine.
         federation: whose directory is in it.
         exporter: who made it, from its own disk.
         exported_us: when, by the exporter's clock.
@@ -173,19 +223,20 @@ class Manifest(_Part):
     format: Literal[1]
     software: Text
     tables: Text
+    typesetter: Text
     federation: Text
     exporter: Address
     exported_us: Micros
     by: Text
     purpose: Text
     authority: Text
-    case_ids: list[Text]
-    envelopes: list[Envelope]
-    receipts: list[Receipt]
-    cited: list[Ref]
-    left_out: list[Digest]
-    absent: list[Absent]
-    members: list[Member]
+    case_ids: Annotated[list[Text], _NAMED]
+    envelopes: Annotated[list[Envelope], _NAMED]
+    receipts: Annotated[list[Receipt], _NAMED]
+    cited: Annotated[list[Ref], _NAMED]
+    left_out: Annotated[list[Digest], _NAMED]
+    absent: Annotated[list[Absent], Field(max_length=MAX_ABSENT)]
+    members: Annotated[list[Member], _NAMED]
 
     @classmethod
     def read(cls, raw: bytes) -> Self:
@@ -225,22 +276,28 @@ class Manifest(_Part):
         return from_micros(self.exported_us)
 
 
-ABSENT: Final = (
-    Absent(
-        what="log",
-        why="no checkpoint and no inclusion proof of a node's log is in this file: it does not show by itself that the"
-        " nodes' logs hold these envelopes and receipts",
-    ),
-    Absent(
-        what="timestamp",
-        why="no RFC 3161 timestamp is in this file: when it was made is the word of its exporter",
-    ),
+NO_LOG: Final = Absent(
+    what="log",
+    why="no checkpoint and no inclusion proof of a node's log is in this file: it does not show by itself that the"
+    " nodes' logs hold these envelopes and receipts",
+)
+NO_TIMESTAMP: Final = Absent(
+    what="timestamp",
+    why="no RFC 3161 timestamp is in this file: when it was made is the word of its exporter",
 )
 
 
 def digest(content: bytes) -> str:
     """Return the SHA-256 of a member."""
     return sha256(content).hexdigest()
+
+
+def is_of_directory(name: str, content: bytes) -> bool:
+    """Whether a member can be a file of the signed directory: nothing else may hide among those."""
+    if _METADATA.fullmatch(name):
+        return True
+    found = _TARGET.fullmatch(name)
+    return found is not None and digest(content) in (found["federation"], found["list"])
 
 
 def signature_text(signed: pb.Signature) -> bytes:
@@ -254,8 +311,11 @@ def read_signature(raw: bytes) -> pb.Signature:
     """Return the signature that `signature_text` wrote.
 
     Raises:
-        Refusal: MALFORMED.
+        Refusal: MALFORMED, TOO_LARGE.
     """
+    if len(raw) > MAX_SIGNATURE_BYTES:
+        detail = f"the signature is over max_signature_bytes = {MAX_SIGNATURE_BYTES}"
+        raise Refusal(ErrorCode.TOO_LARGE, detail, SIGNATURE)
     try:
         said = json.loads(raw)
         key, signed = bytes.fromhex(said["key_id"]), bytes.fromhex(said["signature"])

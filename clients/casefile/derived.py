@@ -1,32 +1,30 @@
 """What everybody can make of a case file's envelopes and texts, and compare with what its exporter made of them.
 
 In: a `CaseFile`. Out: members: the texts as canonical JSON, tables of their transactions, who had what (custody), what
-happened (timeline), and the report. The same file gives the same bytes with the same version of this program; the
-manifest names the version. No I/O.
-
-Custody follows ISO/IEC 27037:2012: for each item a name, digests of two families, who collected it, when and where,
-what was done with it and by which right, and whether that altered it.
+happened (timeline), all that in the words of CASE and UCO, and the report. The same file gives the same bytes with the
+same version of this program; the manifest names the version. No I/O.
 """
 
 import importlib.metadata
 import io
 from collections.abc import Iterator
-from hashlib import sha3_256, sha256
 from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
 from clients import tables
-from clients.casefile import report
-from clients.casefile.contents import CUSTODY, REPORT, TIMELINE, Envelope
+from clients.casefile import case_uco, custody, report
+from clients.casefile.contents import CUSTODY, LINKED, PRINT, REPORT, TIMELINE, Envelope
 from clients.casefile.reading import CaseFile
 from clients.cases import key_of
 from gateway.formats import json_form
-from gateway.formats.page import words
+from gateway.formats.page import html, pdf, words
 
 TABLES: Final = ("records/transactions", "records/movements")
 PARQUET: Final = frozenset(f"{name}.parquet" for name in TABLES)
+RECORDS: Final = PARQUET | {f"{name}.csv" for name in TABLES}
+"""All of them are in a file, or none: none, if no text that it shows tells of a transaction."""
 
 
 def software() -> str:
@@ -41,12 +39,16 @@ def table_library() -> str:
 
 def members(case: CaseFile) -> dict[str, bytes]:
     """Return what can be made of a case file."""
+    shown = report.page_of(case)
+    texts = {each.document: json_form.to_json(document) for each, document in case.documents()}
     return {
-        **{f"documents/{each.ref.stem}.json": json_form.to_json(document) for each, document in case.documents()},
+        **texts,
         **_tables(case),
-        CUSTODY: json_form.canonical(_custody(case)),
+        CUSTODY: json_form.canonical(custody.record(case)),
         TIMELINE: json_form.canonical({"events": [*_events(case)]}),
-        REPORT: report.render(case).encode(),
+        LINKED: case_uco.render(case, texts),
+        REPORT: html.render(shown).encode(),
+        PRINT: pdf.render(shown, case.manifest.exported_at, REPORT),
     }
 
 
@@ -59,61 +61,6 @@ def _tables(case: CaseFile) -> dict[str, bytes]:
     tables.write_parquet(records, *files)
     made = {f"{name}.csv": text.getvalue().encode() for name, text in zip(TABLES, texts, strict=True)}
     return made | {f"{name}.parquet": file.getvalue() for name, file in zip(TABLES, files, strict=True)}
-
-
-def _custody(case: CaseFile) -> dict[str, object]:
-    said = case.manifest
-    return {
-        "standard": "ISO/IEC 27037:2012",
-        "handed_out": {
-            "at": words.moment(said.exported_us),
-            "by": said.exporter,
-            "person": said.by,
-            "purpose": said.purpose,
-            "authority": said.authority,
-            "tool": said.software,
-        },
-        "items": [_item(case, each) for each in case.listed],
-    }
-
-
-def _item(case: CaseFile, each: Envelope) -> dict[str, object]:
-    raw, header = case.envelopes.get(each.ref.key), case.headers.get(each.ref.key)
-    item: dict[str, object] = {
-        "item": {"sender": each.ref.sender, "id": each.ref.id},
-        "fingerprint": each.fingerprint,
-        "state": each.state.value,
-        "reason": each.reason,
-        "collected": {
-            "by": case.manifest.exporter,
-            "at": None if each.recorded_us is None else words.moment(each.recorded_us),
-            "how": "handed in by it" if each.ref.sender == case.manifest.exporter else "handed out to it by its node",
-        },
-        "done": [*_done(each)],
-        "altered": "not: the bytes are those that were signed",
-    }
-    if raw is not None and header is not None:
-        content = raw.SerializeToString(deterministic=True)
-        item["sha256"], item["sha3_256"] = sha256(content).hexdigest(), sha3_256(content).hexdigest()
-        item["made"] = {
-            "at": words.moment(header.created_at_us),
-            "by": header.sender,
-            "signed_by": [signed.signer for signed in raw.signatures],
-        }
-        item["files"] = [
-            {"sha256": ref.sha256.hex(), "size": ref.size} for one, ref in case.attachments() if one is each
-        ]
-    return item
-
-
-def _done(each: Envelope) -> Iterator[str]:
-    yield "kept as it came, in the memory of the exporter"
-    if each.state.value == "opened":
-        yield "opened with a key of the exporter; its text is in this file"
-    if each.state.value == "redacted":
-        yield "its text left out of this file by the exporter"
-    if each.state.value == "withheld":
-        yield "left out of this file by the exporter"
 
 
 def _events(case: CaseFile) -> Iterator[dict[str, object]]:

@@ -1,23 +1,25 @@
 """Makes a case file of what lies in a participant's memory.
 
-In: a participant, a case id, the signed directory as files, what is to be left out. Out: the file. Nothing is asked of
-a node. Refuses with NOT_FOUND a case or envelope of which nothing lies here; BAD_INPUT, if what is to be left out
-stands in another text that is not left out; and whatever `checks` finds wrong with the result, before anybody gets it.
+In: a participant, a case id, the signed directory as files, what is to be left out, whom to ask about the log, and what
+has the manifest timestamped. Out: the file. Refuses with NOT_FOUND a case or envelope of which nothing lies here;
+BAD_INPUT, if what is to be left out stands in another text that is not left out; and whatever `checks` finds wrong with
+the result, before anybody gets it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import orders_pb2 as orders
 
-from clients.casefile import archive, contents, derived
+from clients.casefile import archive, contents, derived, logged
 from clients.casefile.contents import (
-    ABSENT,
     DIRECTORY,
     MANIFEST,
+    NO_LOG,
+    NO_TIMESTAMP,
     SIGNATURE,
+    TIMESTAMP,
     Envelope,
     Manifest,
     Prove,
@@ -25,20 +27,21 @@ from clients.casefile.contents import (
     Ref,
     State,
 )
-from clients.casefile.reading import BODY, SALT, CaseFile
+from clients.casefile.found import Found, held, named, read
+from clients.casefile.logged import AskNode
+from clients.casefile.reading import CaseFile
+from clients.casefile.timestamp import Stamp
 from clients.cases import Key, key_of
-from clients.known_cases import Held, KnownCases
 from clients.participant import Participant
-from gateway import codec, envelope, signature
+from gateway import envelope, signature
 from gateway.clock import to_micros
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import documents
+from gateway.formats.page import pdf
 from gateway.signature import Domain
 
 FIRST_ROOT: Final = "metadata/1.root.json"
 """Nobody needs it: who verifies has this root or a later one, and reads those that follow."""
-BEGINNING: Final = 8
-"""Characters of an id that must be given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +63,15 @@ class Terms:
     authority: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """An envelope of the case, and its text if we can open it."""
-
-    held: Held
-    raw: pb.SignedEnvelope
-    header: pb.Header
-    receipts: tuple[tuple[pb.Receipt, int | None], ...]
-
-    @property
-    def key(self) -> Key:
-        return key_of(self.header)
-
-
-def export(me: Participant, case_id: str, terms: Terms, files: Mapping[str, bytes], prove: Prove) -> bytes:
+def export(
+    me: Participant,
+    case_id: str,
+    terms: Terms,
+    files: Mapping[str, bytes],
+    prove: Prove,
+    ask_node: AskNode | None = None,
+    stamp: Stamp | None = None,
+) -> bytes:
     """Return the file of a case.
 
     Args:
@@ -83,26 +80,33 @@ def export(me: Participant, case_id: str, terms: Terms, files: Mapping[str, byte
         terms: how it is handed out.
         files: the signed directory, as a repository serves it.
         prove: proves it.
+        ask_node: asks our node about its log; None: the file holds nothing of it.
+        stamp: has the manifest timestamped; None: there is no timestamp in the file, and the manifest says so.
 
     Raises:
         Refusal: NOT_FOUND, BAD_INPUT or TOO_LARGE; BAD_DIRECTORY; KEY_REVOKED, we have no signing key.
         DiskFailure: something cannot be read.
+        GatewayError: what `stamp` raises.
     """
     now = me.parts.clock()
-    held = KnownCases(me.maildir, me.directory, me.address).held(case_id)
-    found = [_found(me, each) for each in held if each.paper is not None or each.fingerprint is None]
+    lying = held(me, case_id)
+    found = [read(me, each) for each in lying if each.counts]
     texts = _texts(me, found)
     states = _states(found, texts, terms)
     _check_hidden(texts, states)
     members: dict[str, bytes] = {archive.MIMETYPE: archive.MEDIA_TYPE}
     members |= {f"{DIRECTORY}{name}": content for name, content in files.items() if name != FIRST_ROOT}
-    for each in found:
-        members |= _members(each, states[each.key][0], texts.get(each.key))
+    listed = [_entry(each, *states[each.key]) for each in found]
+    receipts = {one.name: (one, content) for each in found for one, content in _receipts(each)}
+    members |= {name: content for name, (_, content) in receipts.items()}
+    for each, entry in zip(found, listed, strict=True):
+        members |= _members(each, entry, texts.get(each.key))
     here = {each.key for each in found}
     said = Manifest(
         format=contents.FORMAT,
         software=derived.software(),
         tables=derived.table_library(),
+        typesetter=pdf.typesetter(),
         federation=me.directory.federation,
         exporter=me.address,
         exported_us=to_micros(now),
@@ -112,37 +116,31 @@ def export(me: Participant, case_id: str, terms: Terms, files: Mapping[str, byte
         case_ids=sorted(
             {case_id, *(each.header.case_id for each in found if states[each.key][0] is not State.WITHHELD)}
         ),
-        envelopes=[_entry(each, *states[each.key]) for each in found],
-        receipts=sorted((one for each in found for one, _ in _receipts(each)), key=lambda one: one.name),
+        envelopes=listed,
+        receipts=[receipts[name][0] for name in sorted(receipts)],
         cited=[Ref(sender=sender, id=id_) for sender, id_ in sorted(_cited(found, states) - here)],
-        left_out=sorted(each.fingerprint.hex() for each in held if each.fingerprint is not None and each.paper is None),
-        absent=[*ABSENT],
+        left_out=sorted(each.fingerprint.hex() for each in lying if each.fingerprint is not None and not each.counts),
+        absent=[],
         members=[],
     )
-    members |= derived.members(CaseFile.read(said, members, prove(files, now)))
-    said = said.model_copy(update={"members": contents.members_of(members)})
+    case = CaseFile.read(said, members, prove(files, now))
+    of_log, no_log = (
+        ({}, NO_LOG) if ask_node is None else logged.members(logged.subjects(said, case.receipts), ask_node)
+    )
+    absent = [*filter(None, (no_log, NO_TIMESTAMP if stamp is None else None))]
+    case = replace(case, manifest=said.model_copy(update={"absent": absent}))
+    members |= of_log | derived.members(case)
+    said = case.manifest.model_copy(update={"members": contents.members_of(members)})
     signed = signature.sign(Domain.CASE_FILE, said.raw, me.address, me.signing_key_at(now))
     members[MANIFEST] = said.raw
     members[SIGNATURE] = contents.signature_text(signed)
     members[contents.ASIC] = contents.asic(said.members, said.raw)
+    if stamp is not None:
+        members[TIMESTAMP] = stamp(said.raw)
     return archive.pack(members)
 
 
-def _found(me: Participant, held: Held) -> _Found:
-    ref, print_ = held.ref, held.fingerprint
-    raw = me.sent(ref) if print_ is None else me.maildir.any_collected(ref, print_)
-    fingerprint = envelope.fingerprint(raw)
-    counted = {each.statement.SerializeToString(deterministic=True): each.at_us for each in held.said}
-    receipts = []
-    for receipt in me.maildir.receipts(ref):
-        said = codec.parse(pb.Statement, receipt.statement, ErrorCode.BAD_RECEIPT)
-        if said.fingerprint == fingerprint:
-            heard = None if held.paper is None else counted.get(receipt.statement)
-            receipts.append((receipt, heard))
-    return _Found(held, raw, envelope.parse_header(raw), tuple(receipts))
-
-
-def _texts(me: Participant, found: Iterable[_Found]) -> dict[Key, tuple[bytes, bytes]]:
+def _texts(me: Participant, found: Iterable[Found]) -> dict[Key, tuple[bytes, bytes]]:
     """Return salt and body of what we can open, or have from a draft that carried it."""
     texts: dict[Key, tuple[bytes, bytes]] = {}
     carried: dict[Key, tuple[bytes, bytes]] = {}
@@ -166,9 +164,10 @@ def _texts(me: Participant, found: Iterable[_Found]) -> dict[Key, tuple[bytes, b
     return texts
 
 
-def _states(found: Sequence[_Found], texts: Mapping[Key, object], terms: Terms) -> dict[Key, tuple[State, str]]:
-    withheld = {_named(found, each, "withhold") for each in terms.withhold}
-    redacted = {_named(found, each, "redact") for each in terms.redact}
+def _states(found: Sequence[Found], texts: Mapping[Key, object], terms: Terms) -> dict[Key, tuple[State, str]]:
+    here = [each.held for each in found]
+    withheld = {key_of(named(here, each, "withhold").ref) for each in terms.withhold}
+    redacted = {key_of(named(here, each, "redact").ref) for each in terms.redact}
     states = {}
     for each in found:
         if each.key in withheld:
@@ -180,14 +179,6 @@ def _states(found: Sequence[_Found], texts: Mapping[Key, object], terms: Terms) 
         else:
             states[each.key] = State.SEALED, "sealed to others, or no document that can be read"
     return states
-
-
-def _named(found: Iterable[_Found], beginning: str, field: str) -> Key:
-    keys = [each.key for each in found if len(beginning) >= BEGINNING and each.header.id.startswith(beginning)]
-    if len(keys) != 1:
-        detail = f"{len(keys)} envelopes of this case have an id that begins so; give {BEGINNING} characters or more"
-        raise Refusal(ErrorCode.NOT_FOUND, detail, field)
-    return keys[0]
 
 
 def _check_hidden(texts: Mapping[Key, tuple[bytes, bytes]], states: Mapping[Key, tuple[State, str]]) -> None:
@@ -202,34 +193,34 @@ def _check_hidden(texts: Mapping[Key, tuple[bytes, bytes]], states: Mapping[Key,
                 raise Refusal(ErrorCode.BAD_INPUT, detail, "redact")
 
 
-def _members(each: _Found, state: State, text: tuple[bytes, bytes] | None) -> dict[str, bytes]:
-    stem = Ref.of(each.held.ref).stem
-    members = {entry.name: raw for entry, raw in _receipts(each)}
-    if state is not State.WITHHELD:
-        members[f"envelopes/{stem}.pb"] = each.raw.SerializeToString(deterministic=True)
-    if state is State.OPENED and text is not None:
-        members[f"opened/{stem}{SALT}"], members[f"opened/{stem}{BODY}"] = text
+def _members(each: Found, entry: Envelope, text: tuple[bytes, bytes] | None) -> dict[str, bytes]:
+    members = {}
+    if entry.state is not State.WITHHELD:
+        members[entry.name] = each.raw.SerializeToString(deterministic=True)
+    if entry.state is State.OPENED and text is not None:
+        members[entry.salt], members[entry.body] = text
     return members
 
 
-def _receipts(each: _Found) -> list[tuple[Receipt, bytes]]:
-    made = []
-    for receipt, heard in each.receipts:
-        raw = receipt.SerializeToString(deterministic=True)
-        made.append((Receipt(envelope=Ref.of(each.held.ref), sha256=contents.digest(raw), heard_us=heard), raw))
-    return made
+def _receipts(each: Found) -> Iterator[tuple[Receipt, bytes]]:
+    """Yield receipts as the manifest names them, and their bytes."""
+    counted = {said.statement.SerializeToString(deterministic=True): said.at_us for said in each.held.said}
+    for receipt, _ in each.receipts:
+        heard = None if each.held.paper is None else counted.get(receipt.statement)
+        content = receipt.SerializeToString(deterministic=True)
+        yield Receipt(envelope=Ref.of(each.held.ref), sha256=contents.digest(content), heard_us=heard), content
 
 
-def _entry(each: _Found, state: State, reason: str) -> Envelope:
+def _entry(each: Found, state: State, reason: str) -> Envelope:
     return Envelope(
         ref=Ref.of(each.held.ref),
-        fingerprint=envelope.fingerprint(each.raw).hex(),
+        fingerprint=each.fingerprint.hex(),
         state=state,
         recorded_us=None if each.held.paper is None else each.held.paper.at_us,
         reason=reason,
     )
 
 
-def _cited(found: Iterable[_Found], states: Mapping[Key, tuple[State, str]]) -> set[Key]:
+def _cited(found: Iterable[Found], states: Mapping[Key, tuple[State, str]]) -> set[Key]:
     """Return what is cited by what is here."""
     return {key_of(ref) for each in found if states[each.key][0] is not State.WITHHELD for ref in each.header.cites}

@@ -1,7 +1,7 @@
 """A case file read: envelopes, statements, texts, and the case that they make.
 
 In: a manifest, members, the directory that was proven. Out: a `CaseFile`. Nothing is checked here but form: `checks`
-does. Refuses with MALFORMED and NOT_FOUND what cannot be read. No I/O.
+does. Refuses with MALFORMED, NOT_FOUND and TOO_LARGE what cannot be read. No I/O.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,6 +12,7 @@ from typing import Final
 from google.protobuf.message import Message
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import evidence_pb2 as evidence
+from rogatory.v1 import identifiers_pb2 as ids
 
 from clients.casefile.contents import Envelope, Manifest, Receipt, State
 from clients.cases import Case, Key, Paper, Said
@@ -21,17 +22,26 @@ from gateway.errors import ErrorCode, Refusal
 from gateway.formats import documents
 from gateway.formats.documents import Document
 
-SALT: Final = ".salt"
-BODY: Final = ".body"
+MAX_TEXT_BYTES: Final = 16 << 20
+"""Of a text with its salt: no node takes a larger payload, whatever its settings."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shown:
     """A text that the file shows, and the salt that proves it."""
 
-    salt: bytes
-    body: bytes
-    document: Document
+    kind: ids.Kind.ValueType
+    salt: bytes = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @cached_property
+    def document(self) -> Document:
+        """What it says. Not read before: whose text it is follows from its bytes, not from what can be read in them.
+
+        Raises:
+            Refusal: as `documents.decode`.
+        """
+        return documents.decode(self.kind, self.body)
 
 
 @dataclass(frozen=True)
@@ -61,12 +71,10 @@ class CaseFile:
         """Read a case file.
 
         Raises:
-            Refusal: MALFORMED, CONTENT_MISMATCH or NOT_FOUND, with the member.
+            Refusal: MALFORMED, BAD_RECEIPT, NOT_FOUND or TOO_LARGE, with the member.
         """
         here = [each for each in said.envelopes if each.state is not State.WITHHELD]
-        envelopes = {
-            each.ref.key: _parsed(members, f"envelopes/{each.ref.stem}.pb", pb.SignedEnvelope) for each in here
-        }
+        envelopes = {each.ref.key: _parsed(members, each.name, pb.SignedEnvelope) for each in here}
         headers = {key: envelope.parse_header(each) for key, each in envelopes.items()}
         receipts = tuple(_parsed(members, each.name, pb.Receipt) for each in said.receipts)
         statements = tuple(codec.parse(pb.Statement, each.statement, ErrorCode.BAD_RECEIPT) for each in receipts)
@@ -152,8 +160,8 @@ def _parsed(members: Mapping[str, bytes], name: str, kind: type[codec.M]) -> cod
 
 
 def _shown(members: Mapping[str, bytes], each: Envelope, header: pb.Header) -> Shown:
-    name = f"opened/{each.ref.stem}"
-    if name + SALT not in members or name + BODY not in members:
-        raise Refusal(ErrorCode.NOT_FOUND, "the manifest tells of what is not there", name)
-    body = members[name + BODY]
-    return Shown(members[name + SALT], body, documents.decode(header.kind, body))
+    if each.salt not in members or each.body not in members:
+        raise Refusal(ErrorCode.NOT_FOUND, "the manifest tells of what is not there", each.opened)
+    if len(members[each.salt]) + len(members[each.body]) > MAX_TEXT_BYTES:
+        raise Refusal(ErrorCode.TOO_LARGE, f"a text is over max_text_bytes = {MAX_TEXT_BYTES}", each.opened)
+    return Shown(header.kind, members[each.salt], members[each.body])

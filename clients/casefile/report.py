@@ -1,8 +1,8 @@
 """A case file for people: one page, from the cover to the annexes.
 
-In: a `CaseFile`. Out: HTML that needs nothing else, runs nothing and prints on A4 (`gateway.formats.page.html`). All of
-it is made of signed envelopes and statements; what is the exporter's own word (when something came, what it withholds
-and why) is said to be. No I/O.
+In: a `CaseFile`. Out: a `Page`, for the screen (`gateway.formats.page.html`) and for paper (`.pdf`). All of it is made
+of signed envelopes and statements; what is the exporter's own word (when something came, what it withholds and why) is
+said to be. No I/O.
 """
 
 from collections import Counter
@@ -16,6 +16,7 @@ from rogatory.v1 import measures_pb2 as clocks
 from rogatory.v1 import orders_pb2 as orders
 from rogatory.v1 import parties_pb2 as parties
 
+from clients.casefile import contents, custody
 from clients.casefile.contents import Envelope, State
 from clients.casefile.reading import CaseFile, within
 from clients.cases import Matter, key_of
@@ -24,7 +25,7 @@ from gateway.errors import ErrorCode
 from gateway.formats import page
 from gateway.formats.flow import svg
 from gateway.formats.flow.graph import End, Sort, flow_of
-from gateway.formats.page import Block, Figure, Line, Page, Row, Rows, Section, Table, html, words
+from gateway.formats.page import Block, Figure, Line, Page, Row, Rows, Section, Table, words
 from gateway.identity import Address
 
 MAX_TRANSFERS: Final = 3000
@@ -33,16 +34,17 @@ MAX_TRANSFERS: Final = 3000
 _FRAMES: Final = (
     "Time runs from left to right; a line to the left is money that went back. A thick frame is an address that the"
     " documents name; a dashed one goes on in another picture; a round one is no single address. The wider a line, the"
-    " larger the sum among those of its asset here: each step is ten times the one before. Patterns: "
+    " larger the sum among those of its asset here: each step is ten times the one before."
+    " 3\N{MULTIPLICATION SIGN} is: in three transactions. Patterns: "
 )
 
 
-def render(case: CaseFile) -> str:
+def page_of(case: CaseFile) -> Page:
     """Return the report."""
     said = case.manifest
     title = f"Case file {', '.join(said.case_ids)}"
     source = f"Handed out by {said.exporter} at {words.moment(said.exported_us)}"
-    return html.render(Page(title, source, tuple(_sections(case))))
+    return Page(title, source, tuple(_sections(case)))
 
 
 def _sections(case: CaseFile) -> Iterator[Section]:
@@ -58,6 +60,7 @@ def _sections(case: CaseFile) -> Iterator[Section]:
     if files := _files(case):
         yield Section("", "Files that travelled with them", (files,))
     yield Section("", "Receipts", (_receipts(case),))
+    yield Section("", "Custody", (_custody(case),))
     if missing := tuple(_missing(case)):
         yield Section("", "What is not in this file", missing)
     for number, (each, document) in enumerate(case.documents(), start=1):
@@ -84,8 +87,16 @@ def _cover(case: CaseFile) -> Rows:
                 "rogatory verify FILE --root ROOT",
                 "without network; ROOT is the root metadata of the federation, which you have from elsewhere",
             ),
+            *(() if said.absence("timestamp") else (_TIMESTAMP,)),
         ),
     )
+
+
+_TIMESTAMP: Final = Row(
+    "Timestamp",
+    "by a timestamp authority, RFC 3161",
+    "add --tsa-root PEM; PEM is the certificate of that authority's root, which you have from elsewhere",
+)
 
 
 def _contents(case: CaseFile) -> Table:
@@ -109,11 +120,14 @@ def _parties(case: CaseFile) -> Table:
     sent = Counter(header.sender for header in case.headers.values())
     got = Counter(to for header in case.headers.values() for to in header.recipients)
     said = Counter(each.issuer for each in case.statements)
+    people = sorted({*sent, *got, *said, case.manifest.exporter})
+    names = [_legal_name(case, who) for who in people]
     lines = [
-        Line((who, _legal_name(case, who), _roles(case, who), str(sent[who]), str(got[who]), str(said[who])))
-        for who in sorted({*sent, *got, *said, case.manifest.exporter})
+        Line((who, *((name,) if any(names) else ()), _roles(case, who), str(sent[who]), str(got[who]), str(said[who])))
+        for who, name in zip(people, names, strict=True)
     ]
-    return Table("", ("Address", "Name", "Role", "Sent", "Received", "Stated"), tuple(lines))
+    named = ("Name",) if any(names) else ()
+    return Table("", ("Address", *named, "Role", "Sent", "Received", "Stated"), tuple(lines))
 
 
 def _matters(case: CaseFile) -> Table:
@@ -286,6 +300,23 @@ def _receipts(case: CaseFile) -> Table:
             Line((words.moment(said.at_us), milestone, said.issuer, said.recipient, detail, entry.envelope.id))
         )
     return Table("", ("When", "Statement", "By", "About", "Detail", "Envelope"), tuple(lines))
+
+
+def _custody(case: CaseFile) -> Table:
+    lines = tuple(
+        Line(
+            (
+                f"{each.ref.sender}\n{each.ref.id}",
+                custody.when(each) or "not told",
+                custody.how(case, each),
+                "\n".join(custody.done(each)),
+                each.fingerprint,
+            )
+        )
+        for each in case.listed
+    )
+    title = f"Collected by {case.manifest.exporter}, in its own words; more is in {contents.CUSTODY}"
+    return Table(title, ("Envelope", "Collected", "How", "What was done with it", "Fingerprint"), lines)
 
 
 def _missing(case: CaseFile) -> Iterator[Block]:

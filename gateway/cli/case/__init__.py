@@ -1,7 +1,7 @@
-"""`rogatory case`: a case on a participant's own disk, shown or handed out.
+"""`rogatory case`: a case on a participant's own disk, shown, proven or handed out.
 
-In: a participant's settings, a case id. Out: where the case stands (`show`, which need not be said), or the case as
-one file (`export`).
+In: a participant's settings, a case id. Out: where the case stands (`show`, which need not be said), which checkpoint
+of the node's log covers it (`prove`), or the case as one file (`export`).
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from gateway.cli import LazyGroup
 
 PARTS: Final[Mapping[str, str]] = {
     "show": "Show where a case stands, whose turn it is, and what may be done next.",
+    "prove": "Prove that your node's log holds a case, under a checkpoint that witnesses have cosigned.",
     "export": "Hand a case out as one file that anybody can check offline.",
 }
 """Sub-commands, each with its line in the help."""
@@ -37,7 +38,7 @@ class Parts(LazyGroup):
     "  rogatory case export EE-2026-1 --out EE-2026-1.rogatory.zip --config fed/ee/prosecutor/participant.toml",
 )
 def command() -> None:
-    """Show where a case stands, whose turn it is, and what may be done next; or hand it out.
+    """Show where a case stands, whose turn it is, and what may be done next; or prove it, or hand it out.
 
     `rogatory case CASE` is `rogatory case show CASE`. What has not been collected is not known here: see
     `rogatory inbox`.

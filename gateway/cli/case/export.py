@@ -1,24 +1,33 @@
 """`rogatory case export`: a case as one file, for a court, a defence lawyer or an auditor.
 
 In: a participant's settings, a case id. Out: a file that verifies offline (`rogatory verify`) and reads like a case
-file. Nothing is collected, no node is asked. Refuses with NOT_FOUND, BAD_INPUT and BAD_DIRECTORY.
+file. Nothing is collected; the own node alone is asked, for proofs that its log holds all this under a checkpoint that
+enough witnesses have cosigned, and a timestamp authority, if the settings name one. Refuses with NOT_FOUND, BAD_INPUT,
+BAD_DIRECTORY, and what that authority answers wrongly; fails with UNAVAILABLE.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import click
+from rogatory.v1 import log_pb2
 
+from clients import logs
 from clients.casefile import checks
 from clients.casefile.checks import Check, Status
 from clients.casefile.export import Terms, export
+from clients.participant import Participant
+from clients.timestamping import authority as timestamp_authority
 from gateway.cli import home, output
 from gateway.cli.home import Home
-from gateway.cli.verify import prover
+from gateway.cli.verify import prover, tsa_roots
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.private_files import swap
 from gateway.trust.copy import GoodCopy
 
-SUFFIX = ".rogatory.zip"
+SUFFIX: Final = ".rogatory.zip"
 
 
 @click.command(
@@ -34,6 +43,8 @@ SUFFIX = ".rogatory.zip"
 @click.option("--by", default="", metavar="NAME", help="The person who hands it out, for the custody record.")
 @click.option("--purpose", default="", help="What for, for the custody record.")
 @click.option("--authority", default="", help="By which order or law, for the custody record.")
+@click.option("--offline", is_flag=True, help="Ask nobody: the file then proves nothing about the node's log.")
+@click.option("--no-timestamp", is_flag=True, help="Ask no timestamp authority, though the settings name one.")
 @home.config_option
 @output.json_option
 def command(
@@ -44,14 +55,16 @@ def command(
     by: str,
     purpose: str,
     authority: str,
+    offline: bool,
+    no_timestamp: bool,
     path: Path,
     as_json: bool,
 ) -> None:
     """Write CASE, and all that is connected with it, to one file.
 
     It holds what lies here: envelopes as they were signed, receipts, the texts that you can open with what proves them,
-    the signed directory, tables and a report. ID is an envelope's id, or its first 8 characters or more. Before
-    anything is written, the file is checked as its reader will check it.
+    the signed directory, tables and a report; and your node's proofs that its log holds them. ID is an envelope's id,
+    or its first 8 characters or more. Before anything is written, the file is checked as its reader will check it.
     """
     if not out.name.endswith(SUFFIX):
         raise Refusal(ErrorCode.BAD_INPUT, f"the file's name must end with {SUFFIX}", "out")
@@ -62,8 +75,12 @@ def command(
         raise Refusal(ErrorCode.BAD_DIRECTORY, "there is no good copy of the directory", "directory.cache")
     prove = prover(source.root)
     terms = Terms(withhold, redact, by, purpose, authority)
-    raw = export(at.participant, case_id, terms, copy.served(), prove)
-    found = checks.check(raw, prove)
+    settings = None if offline or no_timestamp else at.loaded.config.timestamp
+    roots = None if settings is None else tsa_roots(settings.roots)
+    stamp = None if settings is None or roots is None else timestamp_authority(settings.url, roots, settings.ca)
+    ask_node = None if offline else partial(_ask_node, at.participant)
+    raw = export(at.participant, case_id, terms, copy.served(), prove, ask_node, stamp)
+    found = checks.check(raw, prove, roots)
     if not checks.holds(found):
         # What somebody signed does not hold any more, e.g. by a key that was revoked from before on: who gets the file
         # shall see that, and whoever hands it out must know.
@@ -81,6 +98,14 @@ def command(
             click.echo(f"not there: {name}: {why}")
     if not checks.holds(found):
         raise click.exceptions.Exit(output.FAILED)
+
+
+def _ask_node(me: Participant, entries: Sequence[log_pb2.LogEntry]) -> tuple[bytes, Sequence[log_pb2.InclusionProof]]:
+    try:
+        return logs.of_own_node(me, entries)
+    except Failure as error:
+        detail = f"{error.detail}; with --offline the file is made without what the node's log proves"
+        raise Failure(error.code, detail, error.field) from error
 
 
 def _first(found: list[Check]) -> str:

@@ -142,10 +142,11 @@ def _line(line: Line, number: int, dash: str, width: float, key: _Key) -> Iterat
     dashed = f' stroke-dasharray="{scaled}"' if dash else ""
     yield f'<path class="pay" d="{"".join(path)}" stroke-width="{width}"{dashed} marker-{end}="url(#to{number})"/>'
     transfer = line.transfer
-    x, count = last.x - LABEL / 2, f"{transfer.count} transactions, " if transfer.count > 1 else ""
+    # In words it would be longer than the line: whoever prints the picture says below it what the sign means.
+    x, count = last.x - LABEL / 2, f"{transfer.count}\N{MULTIPLICATION SIGN} " if transfer.count > 1 else ""
     when = "" if transfer.first_us is None or transfer.last_us is None else _span(transfer.first_us, transfer.last_us)
     yield _words(x - 5, y - 4, _shown(transfer.amount, key), "sum", "middle")
-    yield _words(x - 5, y + 10.5, f"{count}{when}" or "time not told", "small", "middle")
+    yield _words(x - 5, y + 10.5, f"{count}{when}".strip() or "time not told", "small", "middle")
 
 
 def _box(box: Spot, key: _Key) -> Iterator[str]:

@@ -149,8 +149,12 @@ def _page(page: Page) -> Iterator[str]:
 
 def _contents(page: Page) -> Iterator[str]:
     yield '<nav aria-label="Sections">\n<ol>\n'
+    part = ""
     for at, section in enumerate(page.sections):
-        yield f'<li><a href="#s{at}">{_text(section.title)}</a></li>\n'
+        # Of a document within this one its title, and not again all the sections that its form has.
+        if not section.part_of or section.part_of != part:
+            yield f'<li><a href="#s{at}">{_text(section.part_of or section.title)}</a></li>\n'
+        part = section.part_of
     yield "</ol>\n</nav>\n"
 
 
