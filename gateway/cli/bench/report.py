@@ -50,6 +50,8 @@ def show(figures: Mapping[str, Any]) -> None:
     _show_costs(figures)
     _show_growth(figures)
     _show_wallets(figures["wallets"])
+    _show_log(figures["log"])
+    _show_finding(figures["finding"])
     _show_procedure(figures["procedure"])
     _show_targets(figures)
 
@@ -138,6 +140,29 @@ def _show_wallets(figures: Mapping[str, Any]) -> None:
     )
     verify = figures["ed25519_verify_us"]
     click.echo(f"one Ed25519 verification: {verify:.1f} us; target: below {wallets.TARGET_RATIO}\n")
+
+
+def _show_log(figures: Mapping[str, Any]) -> None:
+    titles = {
+        "entry_us": "an entry more",
+        "inclusion_us": "inclusion proof",
+        "consistency_us": "consistency proof",
+        "checkpoint_us": "checkpoint",
+    }
+    rows = [
+        (size, *(f"{each[name]:,.1f}" for name in titles), f"{each['bytes_per_entry']:.0f}")
+        for size, each in figures["of_size"].items()
+    ]
+    output.emit_table(("entries of the log", *(f"{title}, us" for title in titles.values()), "bytes an entry"), rows)
+    click.echo()
+
+
+def _show_finding(figures: Mapping[str, Any]) -> None:
+    output.emit_table(
+        (f"looked for among {figures['envelopes']} envelopes", f"ms to a page of {figures['page']}"),
+        [(name, f"{ms:.1f}") for name, ms in figures["ms"].items()],
+    )
+    click.echo()
 
 
 def _show_procedure(figures: Mapping[str, Any]) -> None:

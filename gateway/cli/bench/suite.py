@@ -19,6 +19,8 @@ from gateway.cli.bench import (
     brokers,
     charts,
     end_to_end,
+    finding,
+    log,
     machine,
     procedure,
     reasons,
@@ -78,6 +80,11 @@ def measure(out: Path, sizes: Sizes, tell: Callable[[str], None]) -> dict[str, A
         series.miss([name for name in KEYS if name not in series.medians], _largest(series, sizes))
         tell("measures each stage alone")
         by_stage = _stages(plan)
+        tell("asks for what an operator looks for, in the largest store")
+        found = finding.measure(plan.folder / f"store-{max(sizes.growth)}" / "node.db")
+    tell("makes a log")
+    with TemporaryDirectory(dir=out.parent) as folder:
+        of_log = log.measure(Path(folder), sizes.logged, sizes.log_rounds, tell)
     tell(f"makes a store of {sizes.cases} open cases")
     figures: dict[str, Any] = {
         "machine": about | {"load_after": machine.load_now()},
@@ -92,6 +99,8 @@ def measure(out: Path, sizes: Sizes, tell: Callable[[str], None]) -> dict[str, A
         "growth": list(sizes.growth),
         "stages": by_stage,
         "wallets": wallets.measure(sizes.wallet_rounds),
+        "log": of_log,
+        "finding": found,
         "procedure": _procedure(out.parent, sizes, tell),
     }
     judged = targets.judge(series)
