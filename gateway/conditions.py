@@ -1,0 +1,245 @@
+"""What an operator has to know of a node: warnings, from how it does now and how it did a while ago.
+
+In: two snapshots, thresholds, and nothing else. Out: warnings, the worst first. Each has a name of NAMES, a subject (of
+one name and subject there is one), a sentence, since when, and whether somebody has to act at once. Pure. A warning
+holds ids, addresses, counts and times, and no text that came from elsewhere: it leaves the node as an alert.
+docs/runbook.md has a page for each name.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+
+from rogatory.v1 import measures_pb2 as measures
+from rogatory.v1 import trace_pb2 as trace
+
+from gateway.clock import from_micros
+from gateway.config import Alerts
+from gateway.identity import Address
+from gateway.metrics import WARNINGS
+from gateway.store.alerts import CLEARED, LASTING, RAISED, Alert, Decided, Standing
+from gateway.store.matters import ClockRow, Stage
+from gateway.store.witnessing import AlarmRow
+
+MICROS: Final = 1_000_000
+MINUTE_US: Final = 60 * MICROS
+HOUR_US: Final = 60 * MINUTE_US
+DAY_US: Final = 24 * HOUR_US
+
+LAST_PART: Final = 4
+"""A time limit is due soon in its last quarter at the earliest, and what runs out is urgent in the last quarter of the
+time that it is warned of."""
+
+REFUSED_MINUTES: Final = 5
+REFUSED_BEFORE_MINUTES: Final = 55
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Something that runs out.
+
+    Args:
+        name: of the warning.
+        what: it is.
+        whose: it is.
+        at_us: when.
+        warn_us: how long before that it is warned of.
+    """
+
+    name: str
+    what: str
+    whose: str
+    at_us: int
+    warn_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """How many envelopes of one peer were refused in the last REFUSED_MINUTES, and in REFUSED_BEFORE_MINUTES before."""
+
+    peer: str
+    lately: int
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waited at some time, by destination."""
+
+    at_us: int
+    waiting: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How a node does.
+
+    Args:
+        told: what is told to operators, but for warnings.
+        clocks: time limits that have run out, and those that do next.
+        refusals: of each peer of whom something was refused.
+        endings: what runs out.
+        alarms: of logs, the newest first.
+        unwitnessed: since when there is what a witness has not cosigned, by its name.
+    """
+
+    told: trace.GetOverviewResponse
+    clocks: tuple[ClockRow, ...] = ()
+    refusals: tuple[Refusals, ...] = ()
+    endings: tuple[Ending, ...] = ()
+    alarms: tuple[AlarmRow, ...] = ()
+    unwitnessed: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def warnings(now: Snapshot, before: Backlog | None, settings: Alerts) -> list[trace.Warning]:
+    """Return what an operator has to know, the urgent first, then by how long it lasts.
+
+    Args:
+        now: how the node does.
+        before: what waited `backlog_minutes` ago or longer; None: nobody looked.
+        settings: thresholds.
+    """
+    found = [
+        *_clocks(now, settings),
+        *_dead(now, settings),
+        *_growing(now, before, settings),
+        *_refused(now, settings),
+        *_endings(now),
+        *_silent(now, settings),
+        *_alarms(now, settings),
+    ]
+    return sorted(found, key=lambda each: (not each.urgent, each.since_us, each.name, each.subject))
+
+
+def rule_word(rule: int) -> str:
+    """Return the name of a time limit's rule as people write it, e.g. urgent-decision."""
+    if rule not in measures.ClockRule.values():
+        return f"rule-{rule}"
+    name = measures.ClockRule.Name(measures.ClockRule.ValueType(rule))
+    return name.removeprefix("CLOCK_RULE_").lower().replace("_", "-")
+
+
+def _clocks(now: Snapshot, settings: Alerts) -> Iterator[trace.Warning]:
+    for clock in now.clocks:
+        rule = rule_word(clock.rule)
+        subject = f"{rule} {clock.ref.sender} {clock.ref.id}"
+        due = f"{from_micros(clock.due_at_us):%Y-%m-%d %H:%M} UTC"
+        if clock.stage is Stage.OVERDUE:
+            detail = f"the time limit {rule} of {clock.ref.sender} {clock.ref.id} ran out on {due}"
+            yield _warning("clock.overdue", subject, detail, clock.due_at_us, urgent=True)
+            continue
+        length = clock.due_at_us - clock.started_at_us
+        since_us = clock.due_at_us - min(round(settings.due_soon_hours * HOUR_US), length // LAST_PART)
+        if clock.stage is Stage.RUNNING and since_us <= now.told.at_us:
+            detail = f"the time limit {rule} of {clock.ref.sender} {clock.ref.id} runs out on {due}"
+            yield _warning("clock.due-soon", subject, detail, since_us)
+
+
+def _dead(now: Snapshot, settings: Alerts) -> Iterator[trace.Warning]:
+    """Warn of nodes that do not answer, and of participants that do not collect; what is held is known."""
+    for each in now.told.destinations:
+        if not each.waiting or each.held_by:
+            continue
+        waits_us = now.told.at_us - each.oldest_at_us
+        if Address.parse(each.address, allow_node=True).is_node:
+            if each.last_error and waits_us >= settings.dead_minutes * MINUTE_US:
+                detail = f"{each.waiting} copies wait for {each.address}, which does not take them"
+                yield _warning("destination.dead", each.address, detail, each.oldest_at_us, urgent=True)
+        elif waits_us >= settings.uncollected_hours * HOUR_US:
+            detail = f"{each.waiting} copies wait for {each.address}, which does not collect them"
+            yield _warning("destination.dead", each.address, detail, each.oldest_at_us)
+
+
+def _growing(now: Snapshot, before: Backlog | None, settings: Alerts) -> Iterator[trace.Warning]:
+    if before is None:
+        return
+    minutes = (now.told.at_us - before.at_us) // MINUTE_US
+    for each in now.told.destinations:
+        was = before.waiting.get(each.address, 0)
+        if each.waiting - was >= settings.backlog_copies and not each.held_by:
+            detail = f"{each.waiting} copies wait for {each.address}, {minutes} minutes ago there were {was}"
+            yield _warning("backlog.growing", each.address, detail, before.at_us)
+
+
+def _refused(now: Snapshot, settings: Alerts) -> Iterator[trace.Warning]:
+    for each in now.refusals:
+        usual = each.before * REFUSED_MINUTES / REFUSED_BEFORE_MINUTES
+        if each.lately >= settings.refusals and each.lately > settings.refusals_factor * usual:
+            detail = f"{each.lately} envelopes of {each.peer} were refused in {REFUSED_MINUTES} minutes"
+            yield _warning("refusals.jump", each.peer, detail, now.told.at_us - REFUSED_MINUTES * MINUTE_US)
+
+
+def _endings(now: Snapshot) -> Iterator[trace.Warning]:
+    for each in now.endings:
+        since_us = each.at_us - each.warn_us
+        if since_us <= now.told.at_us:
+            over = each.at_us <= now.told.at_us
+            when = f"{from_micros(each.at_us):%Y-%m-%d %H:%M} UTC"
+            detail = f"the {each.what} of {each.whose} {'ended' if over else 'ends'} on {when}"
+            urgent = now.told.at_us >= each.at_us - each.warn_us // LAST_PART
+            yield _warning(each.name, f"{each.what} of {each.whose}", detail, since_us, urgent=urgent)
+
+
+def _silent(now: Snapshot, settings: Alerts) -> Iterator[trace.Warning]:
+    for name, since_us in now.unwitnessed.items():
+        if since_us and now.told.at_us - since_us >= settings.witness_minutes * MINUTE_US:
+            detail = f"{name} has not cosigned the log of this node since {from_micros(since_us):%Y-%m-%d %H:%M} UTC"
+            yield _warning("witness.silent", name, detail, since_us)
+
+
+def _alarms(now: Snapshot, settings: Alerts) -> Iterator[trace.Warning]:
+    """Warn of each log that has something to answer for, by its newest alarm."""
+    told = set[str]()
+    for each in now.alarms:
+        if each.origin not in told and now.told.at_us - each.at_us < settings.alarm_days * DAY_US:
+            told.add(each.origin)
+            detail = f"{each.code.name}: the log {each.origin} has signed what contradicts itself"
+            yield _warning("log.alarm", each.origin, detail, each.at_us, urgent=True)
+
+
+def _warning(name: str, subject: str, detail: str, since_us: int, *, urgent: bool = False) -> trace.Warning:
+    return trace.Warning(name=name, subject=subject, detail=detail, since_us=since_us, urgent=urgent)
+
+
+# Alerts: what is told of warnings, and when
+
+
+def alerts(standing: Iterable[Standing], found: Iterable[trace.Warning], now_us: int, settings: Alerts) -> Decided:
+    """Return what stands now, what no longer does, and what is to be told.
+
+    A warning that is not urgent has to last a while before it is told, and each has to be over for a while before that
+    is told: what comes and goes is told of once. What lasts is told again, seldom.
+
+    Args:
+        standing: what stands.
+        found: the warnings now.
+        now_us: the time.
+        settings: how long a while is.
+    """
+    known = {(each.name, each.subject): each for each in standing}
+    changed, over, told = list[Standing](), list[Standing](), list[Alert]()
+    for warning in found:
+        old = known.pop((warning.name, warning.subject), None)
+        new = replace(old, gone_at_us=0) if old is not None else Standing(warning.name, warning.subject, now_us)
+        lasts_us = 0 if warning.urgent else round(settings.lasting_seconds * MICROS)
+        if not new.raised_at_us and now_us - new.seen_at_us >= lasts_us:
+            new = replace(new, raised_at_us=now_us, told_at_us=now_us)
+            told.append(Alert(RAISED, new, warning.detail, urgent=warning.urgent))
+        elif new.raised_at_us and now_us - new.told_at_us >= settings.again_hours * HOUR_US:
+            new = replace(new, told_at_us=now_us)
+            told.append(Alert(LASTING, new, warning.detail, urgent=warning.urgent))
+        if new != old:
+            changed.append(new)
+    for old in known.values():
+        if not old.gone_at_us and old.raised_at_us:
+            changed.append(replace(old, gone_at_us=now_us))
+        elif not old.raised_at_us or now_us - old.gone_at_us >= settings.quiet_seconds * MICROS:
+            over.append(old)
+            if old.raised_at_us:
+                told.append(Alert(CLEARED, old, f"over since {from_micros(old.gone_at_us):%Y-%m-%d %H:%M} UTC"))
+    return Decided(changed, over, told)
+
+
+NAMES: Final = WARNINGS
+"""There is a figure for each, whether it warns or not."""
