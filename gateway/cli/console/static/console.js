@@ -1,0 +1,41 @@
+// Replaces what changes on a page by what the console sends. Without it the same page is there, as of when it was asked.
+"use strict";
+
+for (const place of document.querySelectorAll("[data-live]")) {
+  const note = document.querySelector("[data-live-note]");
+  const source = new EventSource(place.dataset.live);
+  let kept = null;
+
+  // Whoever types, or has a form open, is not disturbed; nor is a selection.
+  const isBusy = () =>
+    place.querySelector("details[open]") !== null ||
+    (place.contains(document.activeElement) && document.activeElement.matches("input, select, button, summary, a")) ||
+    (getSelection().type === "Range" && place.contains(getSelection().anchorNode));
+
+  const show = () => {
+    if (kept === null) return;
+    if (isBusy()) {
+      say("paused while you work here");
+      return;
+    }
+    place.innerHTML = kept;
+    kept = null;
+    say("live");
+  };
+  const say = (text) => {
+    if (note === null) return;
+    note.hidden = false;
+    if (note.textContent !== text) note.textContent = text;
+  };
+
+  source.onmessage = (event) => {
+    kept = event.data;
+    show();
+  };
+  source.onerror = () => {
+    if (source.readyState === EventSource.CLOSED) say("not live: open the page again");
+  };
+  place.addEventListener("focusout", () => setTimeout(show));
+  place.addEventListener("toggle", () => setTimeout(show), true);
+  addEventListener("pagehide", () => source.close());
+}
