@@ -41,6 +41,11 @@ class Held:
     said: tuple[Said, ...]
     unsure: bool = False
 
+    @property
+    def counts(self) -> bool:
+        """Whether it is of the case: what others sent and nothing proves is none of it."""
+        return self.paper is not None or self.fingerprint is None
+
 
 class KnownCases:
     """All cases of which something lies in a participant's memory.

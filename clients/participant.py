@@ -18,7 +18,7 @@ import asyncio
 import logging
 import random as pseudorandom
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -30,6 +30,8 @@ import nacl.utils
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import SpanKind
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
@@ -56,6 +58,7 @@ from gateway.formats.documents import Document
 from gateway.identity import Address
 from gateway.material import Ask, ParticipantMaterial
 from gateway.target_keys import TargetKey
+from gateway.telemetry import Tracing
 from gateway.transport import TlsIdentity, error_of
 
 CREDIT: Final = 256
@@ -94,7 +97,8 @@ class Parts:
         clock: time.
         random: source of ids, keys, nonces and salts.
         chance: source of numbers from 0 to 1, for pauses.
-        tracer: makes the span that a header's `traceparent` names; without one it names none.
+        tracer: makes the span that a header's `traceparent` names, and those of handing in and collecting; without
+            one, a header names none.
     """
 
     directory: Directory
@@ -123,6 +127,8 @@ class Participant:
         self.parts = parts
         self.maildir = Maildir(parts.home)
         self.files = Files(parts.home, parts.random)
+        self._tracing = Tracing(parts.tracer)
+        self._provider: TracerProvider | None = None
         self._keeper = Keeper(kept_up, self._adopt) if kept_up is not None else None
         self._connection: Connection | None = None
         self._outbox = Outbox(self._hand_in_some, self._start)
@@ -155,7 +161,9 @@ class Participant:
             clock=clock,
             tracer=None if provider is None else provider.get_tracer("rogatory.clients"),
         )
-        return cls(parts, Upkeep(loaded, ask, clock))
+        made = cls(parts, Upkeep(loaded, ask, clock))
+        made._provider = provider
+        return made
 
     async def __aenter__(self) -> Self:
         self._connection = Connection(self.parts.directory, self.parts.address, self.parts.tls)
@@ -173,6 +181,9 @@ class Participant:
             await asyncio.gather(*late, return_exceptions=True)
         if self._connection is not None:
             await self._connection.close(GRACE_SECONDS)
+        if self._provider is not None:
+            # Not ended: whoever enters again has more to tell.
+            await asyncio.to_thread(self._provider.force_flush, round(GRACE_SECONDS * 1000))
 
     @property
     def address(self) -> str:
@@ -560,6 +571,13 @@ class Participant:
     async def _hand_in(
         self, envelopes: Sequence[pb.SignedEnvelope], within: float, attempt: Attempt
     ) -> list[pb.Receipt | GatewayError]:
+        with self._tracing.frame("rogatory.submit", SpanKind.CLIENT, _traceparents(envelopes)) as span:
+            span.note({"messaging.system": "rogatory", "messaging.batch.message_count": len(envelopes)})
+            return await self._hand_in_all(envelopes, within, attempt)
+
+    async def _hand_in_all(
+        self, envelopes: Sequence[pb.SignedEnvelope], within: float, attempt: Attempt
+    ) -> list[pb.Receipt | GatewayError]:
         if self.parts.keep_sent:
             await asyncio.to_thread(self.maildir.keep_sent, envelopes)
         now = asyncio.get_running_loop().time
@@ -656,7 +674,12 @@ class Participant:
         """Take in the items of one response, by what is known now."""
         self._learn(collecting.signatures(items))
         intake = Intake(self.secrets, self.directory, self.parts.clock, self.maildir, collector)
-        return intake.take_in(items)
+        whole = [item.envelope for item in items if item.HasField("envelope")]
+        if not whole:
+            return intake.take_in(items)
+        with self._tracing.frame("rogatory.collect", SpanKind.CONSUMER, _traceparents(whole)) as span:
+            span.note({"messaging.system": "rogatory", "messaging.batch.message_count": len(whole)})
+            return intake.take_in(items)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not for longer than until `stop`."""
@@ -665,6 +688,13 @@ class Participant:
                 await self._stopped.wait()
         except TimeoutError:
             pass
+
+
+def _traceparents(envelopes: Iterable[pb.SignedEnvelope]) -> Iterator[str]:
+    """Yield what the headers say, as far as they can be read."""
+    for raw in envelopes:
+        with suppress(Refusal):
+            yield envelope.parse_header(raw).traceparent
 
 
 def _claims(letter: Letter) -> pb.Header:

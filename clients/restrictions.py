@@ -14,7 +14,17 @@ from itertools import cycle, islice, product
 from typing import Final, Protocol
 
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
-from rogatory.v1 import attachments_pb2, directory_pb2, enrolment_pb2, mailbox_pb2, relay_pb2, trace_pb2
+from rogatory.v1 import (
+    attachments_pb2,
+    directory_pb2,
+    enrolment_pb2,
+    log_pb2,
+    mailbox_pb2,
+    operations_pb2,
+    relay_pb2,
+    trace_pb2,
+    witness_pb2,
+)
 from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway.directory import Directory, Status
@@ -26,7 +36,18 @@ ROLES: Final[tuple[Role, ...]] = tuple(role for role in Role if role is not Role
 KINDS: Final[tuple[ids.Kind.ValueType, ...]] = tuple(kind for kind in ids.Kind.values() if kind)
 
 FILES: Final[tuple[FileDescriptor, ...]] = tuple(
-    module.DESCRIPTOR for module in (attachments_pb2, directory_pb2, enrolment_pb2, mailbox_pb2, relay_pb2, trace_pb2)
+    module.DESCRIPTOR
+    for module in (
+        attachments_pb2,
+        directory_pb2,
+        enrolment_pb2,
+        log_pb2,
+        mailbox_pb2,
+        operations_pb2,
+        relay_pb2,
+        trace_pb2,
+        witness_pb2,
+    )
 )
 """The files of the contract that have services; a test finds others."""
 
@@ -37,6 +58,10 @@ OPEN: Final = frozenset(
         "rogatory.v1.Directory/GetDirectory",
         "rogatory.v1.Enrolment/Apply",
         "rogatory.v1.Enrolment/GetOutcome",
+        "rogatory.v1.Log/GetCheckpoint",
+        "rogatory.v1.Log/GetConsistencyProof",
+        "rogatory.v1.Log/GetInclusionProofs",
+        "rogatory.v1.Log/GetTiles",
         "rogatory.v1.Mailbox/Collect",
         "rogatory.v1.Mailbox/Submit",
         "rogatory.v1.Mailbox/SubmitFrames",

@@ -196,8 +196,9 @@ class _Trier:
                 failure = error
             todo = [at for at in todo if at not in answers or _failure(answers[at]) is not None]
             if todo:
-                failure = failure or next(filter(None, (_failure(answers[at]) for at in todo if at in answers)), None)
-                await self._pause(pauses, failure or Failure(ErrorCode.UNAVAILABLE, "no answer"))
+                # What the node said of an attempt, be it a try ago, tells more than how a call ended.
+                told = next((told for at in todo if at in answers and (told := _failure(answers[at]))), failure)
+                await self._pause(pauses, told or Failure(ErrorCode.UNAVAILABLE, "no answer"))
         return [
             _attempt(trial, raw, answers[at]) for at, (trial, raw) in enumerate(zip(trials, envelopes, strict=True))
         ]

@@ -48,9 +48,10 @@ def authorise(peer: Peer, claimed: Claimed, directory: Directory, here: str) -> 
     header = claimed.header
     sender = Address.parse(header.sender)
     # (2) first, because (1) asks where the one recipient is.
-    if len(header.recipients) != 1:
+    recipients = header.recipients[:]
+    if len(recipients) != 1:
         raise Refusal(ErrorCode.NOT_PERMITTED, "an envelope has one recipient", "recipients")
-    recipient = Address.parse(header.recipients[0])
+    recipient = Address.parse(recipients[0])
     # (1)
     if peer.address.is_node:
         if peer.node == here or sender.node != peer.node:

@@ -8,7 +8,7 @@ import re
 import tomllib
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -23,8 +23,10 @@ from pydantic import (
 from pydantic import ValidationError as PydanticError
 from rogatory.v1 import identifiers_pb2 as ids
 
+from gateway.directory import KeyNameField
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
+from gateway.note import Algorithm, Verifier
 from gateway.rules import word
 
 # Header, signatures and slots of one envelope, at their largest.
@@ -45,7 +47,9 @@ class _Settings(BaseModel):
 class Limits(_Settings):
     """What a node takes at most. Each refusal names the limit and its value."""
 
+    # Of one envelope, sealed.
     max_payload_bytes: int = Field(default=1 << 20, ge=1 << 10, le=1 << 24)
+    # Of one frame, whoever sends it.
     max_frame_bytes: int = Field(default=4 << 20, ge=1 << 17, le=1 << 26)
     # Frames of one stream that may be in work at once; more wait in the caller's send buffer.
     frames_in_flight: int = Field(default=4, ge=1, le=64)
@@ -60,8 +64,9 @@ class Limits(_Settings):
     max_skew_seconds: int = Field(default=300, ge=0, le=86400)
     # A request may wait days for its countersignature, and hours for a node that is down.
     max_age_days: int = Field(default=30, ge=1, le=3650)
-    # Of one file that goes with an envelope, as ciphertext; and how many go with one. `[attachments]` has the rest.
+    # Of one file that goes with an envelope, as ciphertext. `[attachments]` has the rest.
     max_attachment_bytes: int = Field(default=64 << 30, ge=1 << 10, le=1 << 45)
+    # Files that go with one envelope.
     max_attachments: int = Field(default=64, ge=0, le=256)
 
     @model_validator(mode="after")
@@ -79,11 +84,13 @@ class Allowance(_Settings):
     envelopes_per_second: int = Field(default=2_000, ge=1, le=1_000_000)
     # As many may come at once after a pause. A full frame must always fit.
     burst_envelopes: int = Field(default=10_000, ge=64, le=10_000_000)
+    # Of envelopes handed in, and of files that come or go with them.
     bytes_per_second: int = Field(default=32 << 20, ge=1 << 10, le=1 << 34)
     # One envelope larger than this is refused for ever: OVER_QUOTA. The frames that our clients cut must always fit.
     burst_bytes: int = Field(default=64 << 20, ge=1 << 18, le=1 << 34)
     # Questions to the trace.
     queries_per_second: int = Field(default=20, ge=1, le=1_000_000)
+    # As many may be asked at once after a pause.
     burst_queries: int = Field(default=200, ge=1, le=1_000_000)
     # Envelopes between verification and commit; the next ones wait, and others are served meanwhile. Four full frames.
     envelopes_at_once: int = Field(default=256, ge=64, le=1 << 16)
@@ -138,13 +145,17 @@ class Quota(_Settings):
 class Delivery(_Settings):
     """How a node passes things on."""
 
+    # What was taken out to be carried or collected is given to nobody else for so long.
     lease_seconds: float = Field(default=30.0, ge=0.2, le=3600)
+    # After an attempt that failed; the pauses double, and half of each is left to chance.
     backoff_first_seconds: float = Field(default=0.5, ge=0.01, le=60)
+    # The longest pause.
     backoff_max_seconds: float = Field(default=60.0, ge=0.05, le=3600)
     # So long another node may leave all that is in flight unanswered; then it counts as lost.
     attempt_timeout_seconds: float = Field(default=10.0, ge=0.1, le=600)
     # Frames that may be under way to one other node at once.
     frames_in_flight: int = Field(default=4, ge=1, le=64)
+    # How often it looks for what has expired, and whose lease has run out.
     sweep_seconds: float = Field(default=1.0, ge=0.05, le=60)
 
 
@@ -155,7 +166,9 @@ class S3(_Settings):
     url: str = Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-]+)*$")
     # Of the service, e.g. "https://s3.example.org". Over plain HTTP only where it never leaves the machine.
     endpoint: str = Field(pattern=r"^(https://[^/\s]+|http://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?)$")
+    # As the service names it.
     region: str = "us-east-1"
+    # Who asks.
     access_key_id: str = Field(min_length=1)
     # The first line is the key.
     secret_key_file: Path
@@ -169,11 +182,15 @@ class Attachments(_Settings):
     s3: S3 | None = None
     # What has been begun counts as if it were whole. One participant, or one other node with all that it brings.
     max_bytes_of_one: int = Field(default=256 << 30, ge=1 << 10, le=1 << 50)
+    # Files of one participant, or of one other node.
     max_count_of_one: int = Field(default=10_000, ge=1, le=1_000_000)
+    # Files of one that are begun and not whole.
     max_unfinished_of_one: int = Field(default=64, ge=1, le=10_000)
+    # Of everybody together.
     max_bytes_in_all: int = Field(default=2 << 40, ge=1 << 10, le=1 << 60)
     # Files that come or go at once; each takes some 8 MiB of memory.
     transfers_of_one: int = Field(default=4, ge=1, le=256)
+    # The same, of everybody together.
     transfers_in_all: int = Field(default=32, ge=1, le=1024)
     # A transfer ends if nothing comes for so long; it can go on later from where it was.
     idle_seconds: float = Field(default=30.0, ge=0.1, le=3600)
@@ -181,6 +198,7 @@ class Attachments(_Settings):
     unnamed_hours: float = Field(default=72.0, ge=0.01, le=24 * 366)
     # So long after the last copy of an envelope has ended, its recipient can still fetch its attachments.
     keep_days: float = Field(default=90.0, ge=0, le=3660)
+    # How often it looks for what may go.
     collect_seconds: float = Field(default=60.0, ge=0.05, le=86400)
 
     @model_validator(mode="after")
@@ -202,10 +220,12 @@ class PayloadRule(_Settings):
 
     # E.g. "disclosure"; empty: all.
     kinds: frozenset[Annotated[int, BeforeValidator(_kind)]] = frozenset()
+    # Empty: all.
     urgencies: frozenset[Literal["ordinary", "urgent", "emergency"]] = frozenset()
     # So long after what: "closed": every copy has ended and no matter of the case, or above it, is open; "opened": its
     # recipient said that it could read it, or not; "ended": every copy was delivered, refused or has expired.
     after: Literal["closed", "opened", "ended"] = "closed"
+    # So many days after that.
     days: float = Field(ge=0, le=36500)
 
 
@@ -225,6 +245,16 @@ class Retention(_Settings):
     def is_on(self) -> bool:
         """Whether anything is ever let go."""
         return bool(self.payloads) or self.to_delete_days is not None or self.history_days is not None
+
+
+class Operations(_Settings):
+    """What operators need to act."""
+
+    # Operators who have to want what cannot be undone: expiring a copy, resending all of a destination, draining a
+    # process. With 1, a lone operator can end what an authority has sent.
+    approvals: int = Field(default=2, ge=1, le=2)
+    # For so long a second operator may decide.
+    lapse_hours: float = Field(default=24.0, gt=0, le=24 * 30)
 
 
 class DirectorySource(_Settings):
@@ -263,28 +293,129 @@ class DirectorySource(_Settings):
         return self.model_copy(update=changes)
 
 
-class Telemetry(_Settings):
-    """Where spans go."""
+class Webhook(_Settings):
+    """Where alerts are posted: `[alerts.webhook]`. See docs/runbook.md for how they are signed."""
 
-    # gRPC address of an OTLP receiver, e.g. "127.0.0.1:4317". Empty: spans go nowhere.
+    # Over plain HTTP only where it never leaves the machine.
+    url: str = Field(pattern=r"^(https://[A-Za-z0-9.:\[\]-]+|http://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?)(/[!-~]*)?$")
+    # The first line is the key, as Standard Webhooks writes it: `whsec_` and base64 of 24 to 64 bytes.
+    key_file: Path
+    # PEM certificates that vouch for the server, instead of the system's.
+    ca: Path | None = None
+
+
+MailAddress: TypeAlias = Annotated[str, Field(pattern=r"^[!-;=?A-~]{1,64}@[A-Za-z0-9.-]{1,190}$")]
+
+
+class Mail(_Settings):
+    """Where alerts go by e-mail: `[alerts.mail]`."""
+
+    # The mail server.
+    host: str = Field(pattern=r"^[A-Za-z0-9.:-]{1,255}$")
+    # Where it takes mail from those who have an account.
+    port: int = Field(default=587, ge=1, le=65535)
+    # "none" only where it never leaves the machine.
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    # In whose name.
+    sender: MailAddress
+    # To whom.
+    to: tuple[MailAddress, ...] = Field(min_length=1, max_length=32)
+    # Empty: the server asks nobody who they are.
+    user: str = Field(default="", max_length=255)
+    # The first line is the password; nobody else may read it.
+    password_file: Path | None = None
+    # As a webhook's.
+    ca: Path | None = None
+
+    @model_validator(mode="after")
+    def _nobody_listens(self) -> Self:
+        if self.security == "none" and self.host not in {"127.0.0.1", "::1", "localhost"}:
+            raise ValueError('security = "none" is for a server on this machine')
+        if bool(self.user) != (self.password_file is not None):
+            raise ValueError("a user has a password_file, and nobody else has one")
+        return self
+
+
+class Alerts(_Settings):
+    """When a node warns its operators, and where: `[alerts]`. docs/runbook.md has a page for each warning."""
+
+    # How often it looks.
+    every_seconds: float = Field(default=15.0, ge=0.05, le=3600)
+    # What is not urgent has to last so long before it is told.
+    lasting_seconds: float = Field(default=60.0, ge=0, le=86400)
+    # Each has to be over for so long before that is told.
+    quiet_seconds: float = Field(default=300.0, ge=0, le=86400)
+    # What lasts is told again after so long.
+    again_hours: float = Field(default=24.0, ge=0.001, le=24 * 30)
+    # What could not be told for so long is not told any more; it is in the node's own store and log.
+    give_up_hours: float = Field(default=24.0, ge=0.001, le=24 * 30)
+    webhook: Webhook | None = None
+    mail: Mail | None = None
+    # clock.due-soon: so long before a time limit ends, but in its last quarter at the earliest.
+    due_soon_hours: float = Field(default=24.0, ge=0, le=24 * 30)
+    # destination.dead: what is oldest has waited so long for a node, and the last attempt failed.
+    dead_minutes: float = Field(default=15.0, ge=0, le=7 * 24 * 60)
+    # The same, of a participant that does not collect.
+    uncollected_hours: float = Field(default=72.0, ge=0, le=24 * 366)
+    # backlog.growing: so many copies more wait for one destination than `backlog_minutes` ago.
+    backlog_copies: int = Field(default=1_000, ge=1, le=1_000_000_000)
+    # backlog.growing: than so long ago.
+    backlog_minutes: float = Field(default=10.0, ge=1, le=24 * 60)
+    # refusals.jump: so many envelopes of one peer refused in five minutes, and `refusals_factor` times the usual.
+    refusals: int = Field(default=50, ge=1, le=1_000_000_000)
+    # refusals.jump: so many times as many as usual in the hour before.
+    refusals_factor: float = Field(default=5.0, ge=1, le=1_000_000)
+    # key.expiring: so long before the last one ends; of what lives shortly, less.
+    key_days: float = Field(default=30.0, ge=0, le=366)
+    # certificate.expiring: the same.
+    certificate_days: float = Field(default=7.0, ge=0, le=366)
+    # witness.silent: so long a witness has not cosigned what there is to cosign.
+    witness_minutes: float = Field(default=15.0, ge=0, le=7 * 24 * 60)
+    # log.alarm: so long after an alarm.
+    alarm_days: float = Field(default=30.0, ge=0, le=3660)
+
+
+class Telemetry(_Settings):
+    """Where spans, figures and diagnostics go; see docs/telemetry.md."""
+
+    # gRPC address of an OTLP receiver, e.g. "127.0.0.1:4317". Empty: no spans, and no figures over OTLP.
     otlp_endpoint: str = ""
+    # Without TLS: for a receiver on this machine.
     otlp_insecure: bool = False
+    # Share of the traces that are recorded, of those that their senders want recorded. Nodes that say the same choose
+    # the same.
+    sample: float = Field(default=1.0, ge=0, le=1)
+    # Of these, a process records so many a second at most; of more, a smaller share.
+    traces_a_second: int = Field(default=50, ge=1, le=1_000_000)
+    # How often figures go to the OTLP receiver.
+    metrics_seconds: float = Field(default=15.0, ge=0.1, le=3600)
+    # Where figures can be scraped, as Prometheus does, without TLS: an address that only the scraper can reach. Of
+    # several `workers`, the second has the port after that, and so on. Absent: nobody can.
+    prometheus: str | None = Field(default=None, pattern=r"^.+:[0-9]{1,5}$")
+    # How diagnostics are written to standard error: a JSON object a line, for machines, or a line of text.
+    logs: Literal["json", "text"] = "json"
 
 
 class Hsm(_Settings):
     """Where a node's signing key lies, if not in a file: a hardware token that speaks PKCS#11."""
 
     module: Path  # the vendor's library, e.g. /usr/lib/softhsm/libsofthsm2.so
+    # Its label.
     token: str = Field(min_length=1)
+    # Label of the key in it.
     key: str = Field(min_length=1)
+    # The first line is the PIN.
     pin_file: Path
 
 
 class Registry(_Settings):
     """What a node needs to register participants by itself: its CA, and the key that signs its list."""
 
+    # Vouches for the certificates of the node's own participants.
     ca_certificate: Path
+    # Signs their certificates.
     ca_key: Path
+    # Signs the node's list of participants.
     directory_key: Path
     # Where those apply who have no certificate yet. Absent: nobody can.
     listen: str | None = Field(default=None, pattern=r"^.+:[0-9]{1,5}$")
@@ -293,8 +424,11 @@ class Registry(_Settings):
     # Registrars that have to approve an exchange or a registrar, and anybody else. With 1, a lone registrar can make
     # himself a court and a central authority, and so make, validate and countersign orders alone.
     approvals_of_exchange: int = Field(default=2, ge=2, le=8)
+    # Of anybody else.
     approvals: int = Field(default=2, ge=1, le=8)
+    # So long an invitation can be used.
     code_hours: float = Field(default=72.0, gt=0, le=24 * 90)
+    # So long a certificate is valid; its owner's program renews it in time.
     certificate_days: float = Field(default=30.0, gt=0, le=398)
     # From the listing of a new key to its first use: so long the news may take to reach the last node.
     notice_seconds: float = Field(default=60.0, ge=0, le=7 * 86400)
@@ -322,6 +456,7 @@ def _is_reachable(listen: str) -> bool:
 class Publisher(_Settings):
     """What the node that publishes the directory for all needs."""
 
+    # Signs what is published: snapshot and timestamp.
     key: Path
     # The repository's folder.
     repository: Path
@@ -332,9 +467,14 @@ class Publisher(_Settings):
 class NodeConfig(_Settings):
     """One gateway process of a node."""
 
+    # Code of the country (ISO 3166-1 alpha-2, lower case).
     node: str = Field(pattern=r"^[a-z]{2}$")
+    # Where participants and other nodes call: HOST:PORT.
     listen: str = Field(pattern=r"^.+:[0-9]{1,5}$")
-    # Processes behind that address, over one store.
+    # Where whoever starts this process asks whether it takes calls (grpc.health.v1), without TLS: an address that only
+    # this machine, or the probes of its cluster, can reach. Absent: nobody can ask.
+    health: str | None = Field(default=None, pattern=r"^.+:[0-9]{1,5}$")
+    # Processes behind `listen`, over one store.
     workers: int = Field(default=1, ge=1, le=64)
     directory: DirectorySource
     # A file of SQLite's; or `postgresql://USER@HOST,HOST/DATABASE?passfile=...`, see docs/postgresql.md.
@@ -342,10 +482,13 @@ class NodeConfig(_Settings):
     # Of these and the one in the hardware token, the newest that the directory lists as valid signs.
     signing_keys: tuple[Path, ...] = ()
     hsm: Hsm | None = None
+    # PEM: what is shown to whoever calls or is called.
     certificate: Path
+    # PEM: the key of that certificate.
     tls_key: Path
     # Key files are under the passphrase in this file. False: they are plain, and nobody asks for one.
     encrypted_keys: bool = True
+    # The first line is the passphrase; nobody else may read it.
     passphrase_file: Path | None = None
     # What the country's own law is stricter in than the table, see docs/policy.md. Absent: in nothing.
     policy: Path | None = None
@@ -354,7 +497,9 @@ class NodeConfig(_Settings):
     attachments: Attachments = Attachments()
     delivery: Delivery = Delivery()
     retention: Retention = Retention()
+    operations: Operations = Operations()
     telemetry: Telemetry = Telemetry()
+    alerts: Alerts = Alerts()
     registry: Registry | None = None
     publisher: Publisher | None = None
 
@@ -399,6 +544,17 @@ class NodeConfig(_Settings):
         return self
 
 
+class Timestamp(_Settings):
+    """Who says, beside its exporter, when a case file was made: a timestamp authority (RFC 3161)."""
+
+    # Where it is asked. What it answers is signed, so that the connection may be plain.
+    url: str = Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[!-~]*)?$")
+    # PEM certificates that its own must lead to.
+    roots: Path
+    # PEM certificates that vouch for an HTTPS server, instead of the system's.
+    ca: Path | None = None
+
+
 def _address(value: object) -> object:
     return Address.parse(value) if isinstance(value, str) else value
 
@@ -406,24 +562,70 @@ def _address(value: object) -> object:
 class ParticipantConfig(_Settings):
     """One participant's system, or an operator's or auditor's."""
 
+    # In the directory: "ee/prosecutor".
     address: Annotated[Address, BeforeValidator(_address)]
     directory: DirectorySource
+    # PEM: what is shown to the node.
     certificate: Path
+    # PEM: the key of that certificate.
     tls_key: Path
     # Operators and auditors have no keys for envelopes. The newest that the directory lists as valid signs.
     signing_keys: tuple[Path, ...] = ()
+    # They open what is sealed to this participant, old ones too.
     sealing_keys: tuple[Path, ...] = ()
     # Of an authority alone: by these its requests say what they are aimed at, see `gateway.targets`. Old ones too.
     target_keys: tuple[Path, ...] = ()
     # As a node's; but without a file, the command line may ask a person for the passphrase.
     encrypted_keys: bool = True
+    # As a node's.
     passphrase_file: Path | None = None
     # Where collected envelopes and receipts are kept.
     home: Path
     telemetry: Telemetry = Telemetry()
+    # Absent: case files have no timestamp.
+    timestamp: Timestamp | None = None
 
 
-C = TypeVar("C", NodeConfig, ParticipantConfig)
+def _log_key(value: object) -> object:
+    try:
+        found = Verifier.parse(value) if isinstance(value, str) else value
+    except Refusal as error:
+        raise ValueError(error.detail) from error
+    if isinstance(found, Verifier) and found.algorithm is not Algorithm.ED25519:
+        raise ValueError("that is the key of a witness, not of a log")
+    return found
+
+
+class WitnessConfig(_Settings):
+    """A witness that is no node: `rogatory witness serve`."""
+
+    # Of its key: "witness.example/w1".
+    name: KeyNameField
+    # Plain HTTP: what speaks TLS stands before it.
+    listen: str = Field(pattern=r"^.+:[0-9]{1,5}$")
+    # A folder of this process's own: what was cosigned, and evidence. Whoever puts back an old one cosigns twice.
+    state: Path
+    # Cosigns: `rogatory witness keygen` makes it.
+    key: Path
+    # As a node's.
+    encrypted_keys: bool = True
+    # As a node's.
+    passphrase_file: Path | None = None
+    # Verifier keys (C2SP signed-note) of logs; one that has several keys is named with each.
+    logs: tuple[Annotated[Verifier, PlainValidator(_log_key)], ...] = ()
+    # The logs of all nodes that it lists.
+    directory: DirectorySource | None = None
+
+    @model_validator(mode="after")
+    def _of_some_log(self) -> Self:
+        if not self.logs and self.directory is None:
+            raise ValueError("name logs, or a directory that lists their nodes")
+        if self.directory is not None and self.directory.repository.startswith("grpcs://"):
+            raise ValueError("directory.repository: nodes serve their directory to those who are in it")
+        return self
+
+
+C = TypeVar("C", NodeConfig, ParticipantConfig, WitnessConfig)
 S = TypeVar("S", bound=_Settings)
 
 

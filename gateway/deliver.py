@@ -58,6 +58,11 @@ def freight_for(destination: str) -> str:
     return f"freight:{destination}"
 
 
+def again_for(destination: str) -> str:
+    """Return what rings when an operator wants what waits there to be tried now, whatever it rests for."""
+    return f"again:{destination}"
+
+
 def lease(
     txn: Transaction,
     destination: str,
@@ -191,6 +196,10 @@ class Circuit:
         """Note that it has answered."""
         self.failures = 0
         self.frame_bytes = min(FRAME_BYTES, self.frame_bytes + SMALLEST_FRAME_BYTES)
+
+    def forgive(self) -> None:
+        """Begin anew: somebody says that it is worth it."""
+        self.failures = 0
 
     def shrink(self) -> None:
         """Make frames smaller: it does not read such large ones. They grow again with every one that is answered."""

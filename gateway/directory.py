@@ -6,6 +6,7 @@ Refuses a file that names anything twice, a participant of an unknown node or un
 the wrong length, and every field that it does not know.
 """
 
+import operator
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
@@ -13,6 +14,7 @@ from functools import cached_property
 from typing import Annotated, Final, Self, TypeAlias, TypeVar
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -24,7 +26,8 @@ from pydantic import (
 from pydantic import ValidationError as PydanticError
 
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.identity import Address, Role
+from gateway.identity import Address, Role, trust_domain
+from gateway.note import check_name
 from gateway.signature import key_id
 
 K = TypeVar("K")
@@ -33,6 +36,10 @@ V = TypeVar("V")
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 EXPIRED_RETRY_SECONDS: Final = 30.0
 UNKNOWN_KEY_RETRY_SECONDS: Final = 2.0
+MAX_WITNESSES: Final = 16
+"""Beside the nodes; of a note, 32 signatures are read."""
+
+MAX_COSIGNATURES: Final = 31
 DOMAIN: Final = r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$"
 
 
@@ -53,9 +60,20 @@ def _public_key(value: object) -> object:
     return value
 
 
+def _key_name(value: str) -> str:
+    try:
+        check_name(value)
+    except Refusal as error:
+        raise ValueError(error.detail) from error
+    return value
+
+
 AddressField = Annotated[Address, BeforeValidator(_address), PlainSerializer(str)]
 Fingerprints = frozenset[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
 """Of certificates, hexadecimal; see `identity.certificate_fingerprint`."""
+
+KeyNameField = Annotated[str, AfterValidator(_key_name)]
+"""The name of a log's or a witness's key (C2SP signed-note)."""
 
 PublicKeyField = Annotated[bytes, BeforeValidator(_public_key), PlainSerializer(bytes.hex)]
 
@@ -177,14 +195,59 @@ class Instrument(_Entry):
     no_dual_criminality: frozenset[str] = frozenset()
 
 
+class WitnessEntry(_Entry):
+    """A witness of all logs that is no node: a court, a body of civil society.
+
+    Args:
+        name: of its key, e.g. "witness.example/w1" (C2SP tlog-cosignature).
+        public: its Ed25519 key, 32 bytes.
+        url: the submission prefix (C2SP tlog-witness); over plain HTTP only where it never leaves the machine.
+    """
+
+    name: KeyNameField
+    public: PublicKeyField
+    url: str = Field(
+        pattern=r"^(https://[^/\s?#]+|http://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?)(/[^\s?#]*)?$", max_length=500
+    )
+
+
+Cosignatures = Annotated[int, Field(ge=0, le=MAX_COSIGNATURES)]
+Witnesses = Annotated[tuple[WitnessEntry, ...], Field(max_length=MAX_WITNESSES)]
+
+
 class FederationList(_Entry):
-    """What the founders say together: which nodes there are, and what binds their States."""
+    """What the founders say together: which nodes there are, and what binds their States.
+
+    Args:
+        cosignatures: so many witnesses must have cosigned a checkpoint; 0: none need.
+        witnesses: those beside the nodes, which all are.
+    """
 
     federation: str = Field(pattern=DOMAIN)
     nodes: tuple[NodeEntry, ...]
     instruments: tuple[Instrument, ...] = ()
+    # Not written where nothing is said, so that programs of before can read the list.
+    cosignatures: Cosignatures = Field(default=0, exclude_if=operator.not_)
+    witnesses: Witnesses = Field(default=(), exclude_if=operator.not_)
     # Code of the node that publishes: it takes the others' new lists. Empty: they are brought to the folder by hand.
     publisher: str = Field(default="", pattern=r"^([a-z]{2})?$")
+
+    @property
+    def most_cosignatures(self) -> int:
+        """How many a checkpoint can have: a node that is in is a witness of all others."""
+        return max(0, sum(node.status is Status.ACTIVE for node in self.nodes) - 1) + len(self.witnesses)
+
+    @model_validator(mode="after")
+    def _a_witness_is_one(self) -> Self:
+        """Check that none passes for two: what is cosigned does not say in whose name."""
+        names = {trust_domain(node.code, self.federation) for node in self.nodes}
+        publics = {key.public for node in self.nodes for key in node.signing_keys}
+        for witness in self.witnesses:
+            if witness.name in names or witness.public in publics:
+                raise ValueError(f"witness {witness.name} is listed twice, by its name or by its key")
+            names.add(witness.name)
+            publics.add(witness.public)
+        return self
 
 
 class ParticipantList(_Entry):
@@ -262,6 +325,8 @@ class Directory(_Entry):
     nodes: tuple[NodeEntry, ...]
     participants: tuple[ParticipantEntry, ...]
     instruments: tuple[Instrument, ...] = ()
+    cosignatures: Cosignatures = 0
+    witnesses: Witnesses = ()
 
     # No private attributes of pydantic's: these take 0.03 microseconds to read, and those 1.7.
     @cached_property
@@ -318,6 +383,8 @@ class Directory(_Entry):
                 nodes=tuple(_applied(node, lists) for node in federation.nodes),
                 participants=tuple(entry for each in lists for entry in each.participants),
                 instruments=federation.instruments,
+                cosignatures=federation.cosignatures,
+                witnesses=federation.witnesses,
             )
         except PydanticError as error:
             first = error.errors(include_url=False, include_input=False)[0]
@@ -329,7 +396,14 @@ class Directory(_Entry):
             ParticipantList(node=n.code, participants=tuple(p for p in self.participants if p.address.node == n.code))
             for n in self.nodes
         )
-        return FederationList(federation=self.federation, nodes=self.nodes, instruments=self.instruments), own
+        federation = FederationList(
+            federation=self.federation,
+            nodes=self.nodes,
+            instruments=self.instruments,
+            cosignatures=self.cosignatures,
+            witnesses=self.witnesses,
+        )
+        return federation, own
 
     def check_in_force(self, now: datetime) -> None:
         """Check that somebody may be let in by it, or spoken to.

@@ -165,7 +165,7 @@ def follow(
             if step.inherits and over:
                 clocks += writer.inherited(matter, over[0][0])
         # A court may decide on what has ended above it meanwhile: no duty begins to run there.
-        if over and not then.late and over[0][1] not in FINAL:
+        if step.above is not NO_EFFECT and over and not then.late and over[0][1] not in FINAL:
             clocks += writer.of(over[0][0], step.above)
     return Effects(tuple(moves), tuple(clocks))
 
@@ -177,7 +177,10 @@ def is_over(clock: OpenClock, now_us: int) -> bool:
 
 def next_word_us(rule: ClockRule, start_us: int, due_us: int, now_us: int) -> int:
     """Return when there is something to say next of a time limit that runs."""
-    return next((at for at in deadlines.warnings_us(rule, start_us, due_us) if at > now_us), due_us)
+    for at in deadlines.warnings_us(rule, start_us, due_us):
+        if at > now_us:
+            return at
+    return due_us
 
 
 def keeps_clocks(matter: pb.Header, here: str) -> bool:
@@ -188,7 +191,7 @@ def keeps_clocks(matter: pb.Header, here: str) -> bool:
 _UNTIL: Final = frozenset({measures.CLOCK_RULE_SET_BY_ORDER})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would make it in thrice the time
 class _Clocks:
     """Words what one envelope does to time limits."""
 

@@ -46,6 +46,9 @@ class ErrorCode(IntEnum):
     BAD_RECEIPT = 80
     # the log
     BAD_LOG_PROOF = 81
+    LOG_VIOLATED = 82
+    LOG_FORKED = 83
+    LOG_ROLLED_BACK = 84
     # enrolment
     ENROLMENT_CODE = 85
     BAD_PROOF = 86
@@ -82,7 +85,8 @@ class GatewayError(Exception):
         detail: one sentence for a person: the rule, and where it was broken. Never a secret, never content.
         field: the path of the offending field, with its position, e.g. `wallets[3].chain`; empty if none.
         retry_after: seconds to wait before the identical bytes may be tried again; only failures have one.
-        rule: name of the rule of a format that was broken, one of `gateway.formats.codes`; empty if it was none.
+        rule: name of the rule that was broken, of a format (`gateway.formats.codes`) or by a log
+            (`clients.auditing.memory`); empty if it was none.
     """
 
     code: ErrorCode

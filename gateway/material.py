@@ -20,7 +20,7 @@ from gateway import config as configuration
 from gateway import hsm, keys, mirror, passphrase, target_keys
 from gateway.certificate import NODE_PURPOSES, PARTICIPANT_PURPOSES, Certificate, read_cas
 from gateway.clock import Clock, system_clock
-from gateway.config import DirectorySource, NodeConfig, ParticipantConfig
+from gateway.config import DirectorySource, NodeConfig, ParticipantConfig, WitnessConfig
 from gateway.directory import Directory, KeyEntry, NodeEntry, Status
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.hidden import Passphrase
@@ -384,7 +384,7 @@ def _node_entry(directory: Directory, code: str, where: str) -> NodeEntry:
 # Keys for envelopes and receipts
 
 
-def passphrase_of(config: NodeConfig | ParticipantConfig, ask: Ask | None) -> Passphrase | None:
+def passphrase_of(config: NodeConfig | ParticipantConfig | WitnessConfig, ask: Ask | None) -> Passphrase | None:
     """Return what opens every key file of a process; None if they are plain by its settings."""
     if config.passphrase_file is not None:
         if not config.encrypted_keys:

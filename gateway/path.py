@@ -10,15 +10,15 @@ the log entry and the queued copy are on disk together or not at all. Both nodes
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter_ns
+from time import perf_counter, perf_counter_ns
 from typing import Final, TypeAlias
 
-from opentelemetry import trace
+from opentelemetry.trace import SpanKind
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
 
-from gateway import deliver, telemetry
+from gateway import deliver, metrics
 from gateway.authenticate import Peer
 from gateway.authorise import Permit, authorise
 from gateway.checking import Checking
@@ -30,12 +30,14 @@ from gateway.dispatch import dispatch
 from gateway.envelope import fingerprint, parse_header
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
+from gateway.metrics import Fate, Meters
 from gateway.policy import Policy
 from gateway.procedure import LawfulStep, check
 from gateway.receipt import Scribe
 from gateway.receive import Claimed, receive
 from gateway.record import record, recorded_before
 from gateway.store import Pending, Transaction, Writer
+from gateway.telemetry import NOTHING, Frame, Tracing
 from gateway.verify import Examined, VerifiedEnvelope, conclude, examine
 
 MAX_FRAME_ENVELOPES: Final = 64
@@ -50,6 +52,7 @@ class Journey:
     Args:
         raw: the envelope as it came.
         stages: those that it has passed, each with the microseconds that it was in it: as long as its frame.
+        fate: for the figures.
     """
 
     raw: pb.SignedEnvelope = field(repr=False)
@@ -59,6 +62,13 @@ class Journey:
     verified: VerifiedEnvelope | None = None
     error: GatewayError | None = None
     stages: str = ""
+    fate: str = metrics.POSTPONED
+
+    @property
+    def end(self) -> Fate:
+        """What became of it, and why."""
+        told = self.fate in (metrics.REFUSED, metrics.POSTPONED) and self.error is not None
+        return self.fate, self.error.code if told and self.error is not None else None
 
 
 class _Stopwatch:
@@ -104,7 +114,8 @@ class Path:
         clock: Clock,
         writer: Writer,
         checking: Checking,
-        tracer: trace.Tracer,
+        tracing: Tracing,
+        meters: Meters,
         watch: Callable[[str], None],
     ) -> None:
         """Prepare the path.
@@ -117,7 +128,8 @@ class Path:
             clock: time.
             writer: the store's.
             checking: checks signatures.
-            tracer: for spans.
+            tracing: for spans.
+            meters: for figures.
             watch: told each stage as it is passed; a crash test kills the process there.
         """
         self._here = here
@@ -127,7 +139,8 @@ class Path:
         self._clock = clock
         self._writer = writer
         self._checking = checking
-        self._tracer = tracer
+        self._tracing = tracing
+        self._meters = meters
         self._watch = watch
         self._scribe = Scribe(here, lookup)
 
@@ -145,47 +158,64 @@ class Path:
         of more than `largest_bytes` is over its bringer's quota for ever, see `receive`. What is signed with a key of
         `too_new` may be right: nobody can say now.
         """
-        turn = turn or Turn()
+        turn, since = turn or Turn(), perf_counter()
+        # One directory for the whole frame, from the first stage to the last.
+        journeys, directory = [Journey(raw) for raw in frame], self._lookup()
         try:
-            return await self._accept(peer, frame, turn, largest_bytes, too_new)
+            return await self._accept(peer, journeys, directory, turn, largest_bytes, too_new)
         except Failure as failure:
+            for journey in journeys:
+                journey.fate, journey.error = metrics.POSTPONED, failure
             return [mailbox.Answer(error=error_message(failure)) for _ in frame]
         finally:
             turn.end()
+            if frame:
+                fates = (journey.end for journey in journeys)
+                self._meters.frame(peer.node, fates, perf_counter() - since)
 
     async def _accept(
         self,
         peer: Peer,
-        frame: Sequence[pb.SignedEnvelope],
+        journeys: Sequence[Journey],
+        directory: Directory,
         turn: Turn,
         largest_bytes: int | None,
         too_new: frozenset[KeyName],
     ) -> list[mailbox.Answer]:
         self._watch("authenticated")
-        journeys = [Journey(raw) for raw in frame]
-        # One directory for the whole frame, from the first stage to the last.
-        directory, watch = self._lookup(), _Stopwatch()
+        watch = _Stopwatch()
         self._claim(journeys, peer, largest_bytes, directory, watch)
         for journey in journeys if too_new else ():
             if any((each.signer, each.key_id) in too_new for each in journey.raw.signatures):
                 # Not refused, for that would be final: whoever wrote it may know more than we do.
                 journey.permit, journey.error = None, journey.error or not_known_yet()
         headers = [journey.claimed.header for journey in journeys if journey.claimed is not None]
-        span = telemetry.start_frame(self._tracer, "rogatory.accept", (header.traceparent for header in headers))
-        with trace.use_span(span, end_on_exit=True):
-            span.set_attribute("messaging.batch.message_count", len(frame))
-            span.set_attribute("rogatory.node", self._here)
-            span.set_attribute("rogatory.peer", str(peer.address))
-            with telemetry.stage(self._tracer, span, "rogatory.verify"):
+        with self._span(peer, headers, len(journeys)) as span:
+            with span.stage("rogatory.verify"):
                 await self._verify(journeys, directory, watch)
             _keep_order(journeys)
             await turn.come()
-            with telemetry.stage(self._tracer, span, "rogatory.commit"):
+            with span.stage("rogatory.commit"):
                 settled = self._writer.write(lambda txn: self._settle(journeys, peer, txn, directory), len(journeys))
                 turn.end()
                 outcomes = await settled
         self._watch("answering")
         return [_answer(outcome) for outcome in outcomes]
+
+    def _span(self, peer: Peer, headers: Sequence[pb.Header], envelopes: int) -> Frame:
+        if not headers:
+            return NOTHING
+        span = self._tracing.frame("rogatory.accept", SpanKind.CONSUMER, (header.traceparent for header in headers))
+        span.note(
+            {
+                "messaging.system": metrics.SYSTEM,
+                "messaging.operation.name": "accept",
+                "messaging.batch.message_count": envelopes,
+                "rogatory.node": self._here,
+                "rogatory.peer": str(peer.address),
+            }
+        )
+        return span
 
     def _claim(
         self,
@@ -259,6 +289,7 @@ class Path:
             try:
                 again = recorded_before(verified.header, verified.fingerprint, txn)
                 if again is not None:
+                    journey.fate = metrics.REPEATED
                     return again
                 step = check(verified, txn, directory, self._here, self._policy())  # (5)
                 with txn.part():
@@ -286,6 +317,7 @@ class Path:
         stages += watch.passed("receipt.issued")
         actor = str(step.verified.peer.address)
         txn.add_event(recorded.header, "envelope.accepted", actor=actor, stages=stages[1:])
+        journey.fate = metrics.ACCEPTED
         return receipt
 
     def _refuse(self, journey: Journey, peer: Peer, txn: Transaction) -> _Outcome:
@@ -295,9 +327,12 @@ class Path:
         before = _accepted_before(journey, peer, txn)
         if before is not None:
             # A retry, after the clock, a limit or the directory has moved on: what was accepted stays accepted.
+            journey.fate = metrics.REPEATED
             return before
         if not isinstance(error, Refusal):
+            journey.fate = metrics.POSTPONED
             return error  # nothing is decided yet: it will come again
+        journey.fate = metrics.REFUSED
         if claimed is None:
             # It has no name that could be believed, so there is nothing to sign about.
             nameless = ids.EnvelopeRef(sender=str(peer.address))

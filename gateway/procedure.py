@@ -11,12 +11,11 @@ run the table: the sender's node sees the whole chain, the recipient's node sees
 border, and each checks what it sees.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from functools import cache
 from itertools import islice
-from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from rogatory.v1 import envelope_pb2 as pb
@@ -26,7 +25,7 @@ from gateway import effects, row_checks
 from gateway.directory import Directory
 from gateway.effects import Effects, Then, follow, is_over, keeps_clocks
 from gateway.errors import ErrorCode, Refusal
-from gateway.identity import Address, Role
+from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.row_checks import Placed
 from gateway.rules import ENDING, FINAL, GRANTS, Kind, Named, State, Step, Where, word
@@ -67,8 +66,13 @@ class Register(effects.Register, Protocol):
         """Return the headers of those kinds which cite an envelope, oldest first."""
         ...
 
-    def below(self, ref: Named, way: Sequence[Collection[Kind]]) -> Sequence[pb.Header]:
-        """Return the headers at the end of a way down, kind by kind, from an envelope; oldest first."""
+    def below(
+        self, ref: Named, way: tuple[Collection[Kind], ...], unless: Collection[State] = ()
+    ) -> Sequence[pb.Header]:
+        """Return the headers at the end of a way down, kind by kind, from an envelope; oldest first.
+
+        Without those that cite a matter which stands at one of these states.
+        """
         ...
 
 
@@ -76,7 +80,6 @@ _MOST_LINKS: Final = MAX_CHAIN - 1
 """From an envelope up to the first; the longest way of the table has eight, unless somebody forwards in a circle."""
 
 _LONGEST: Final = 8
-_NOBODY: Final[Mapping[Role, str]] = MappingProxyType({})
 _DIGITS: Final = 60
 """Of sums: the longest amount of the contract has 48."""
 _ENDED: Final = FINAL | ENDING
@@ -147,7 +150,7 @@ def check(
     """
     case = _case(verified, register, here)  # (1)
     header, step = case.header, case.step
-    also = policy.countersigners(case.rule) if case.from_here else _NOBODY
+    also = policy.countersigners(case.rule) if case.from_here else {}
     if also or step.countersigned_by is not None:
         row_checks.check_countersigned(case, islice(verified.envelope.signatures, 1, None), directory, also)  # (2)
     _check_policy(case, policy)
@@ -202,24 +205,25 @@ def _wanted(*checks: tuple[object, _Check]) -> tuple[_Check, ...]:
 
 
 def _case(verified: VerifiedEnvelope, register: Register, here: str) -> _Case:
-    header = verified.header
-    from_here = Address.parse(header.sender).node == here
-    chain = register.matters.chain(header.cites[0]) if header.cites else ()
+    header, rules = verified.header, verified.rules
+    sender, cites = header.sender, header.cites[:]
+    from_here = Address.parse(sender).node == here
+    chain = register.matters.chain(cites[0]) if cites else ()
     # To somebody who was no party to it, an envelope does not exist.
-    known = chain and _was_party(header.sender, chain[0][0])
-    if header.cites and not known and (chain or from_here or not row_checks.may_cite_elsewhere(verified.rules)):
+    known = chain and _was_party(sender, chain[0][0])
+    if cites and not known and (chain or from_here or not row_checks.may_cite_elsewhere(rules)):
         raise Refusal(ErrorCode.UNKNOWN_CITATION, "it cites what is not known here", "cites[0]")
     # What begins anew must leave room for all that can follow, a release not least.
-    if len(chain) > (_MOST_LINKS - _LONGEST if header.kind in REQUESTS else _MOST_LINKS):
+    if len(chain) > (_MOST_LINKS - _LONGEST if rules[0].kind in REQUESTS else _MOST_LINKS):
         raise Refusal(ErrorCode.OUT_OF_ORDER, f"more than {_MOST_LINKS} envelopes rest on each other", "cites[0]")
     above = tuple([each for each, _ in chain])
-    rule, step = row_checks.row(header, verified.rules, above)
+    rule, step = row_checks.row(header, rules, above)
     matters = tuple([(each, state) for each, state in chain if state is not None])
     return _Case(header, rule, step, above, matters, here, from_here, register)
 
 
 def _was_party(address: str, cited: pb.Header) -> bool:
-    return address == cited.sender or address in cited.recipients
+    return address == cited.sender or address in cited.recipients[:]
 
 
 def _check_policy(case: _Case, policy: Policy) -> None:
@@ -245,7 +249,7 @@ def _check_state(case: _Case) -> Then:
     if not case.matters:
         raise case.out_of_order("what it cites belongs to no matter here", "cites[0]")
     about, state = case.matters[0]
-    holds = _holds_assets(about)
+    holds = step.minds_assets and _holds_assets(about)
     then = step.then(state, header.outcome, header.ground, holds=holds)
     if then is None or _has_run_out(case, about, state):
         return _late(case, about, state, holds=holds)
@@ -303,10 +307,10 @@ def _check_live(case: _Case) -> None:
 
 def _has_run_out(case: _Case, matter: pb.Header, state: State) -> bool:
     """Whether a limit has ended a matter, though it has not rung yet: the node was down, or has much to say."""
-    if (matter.kind, state) not in _RUNNING_OUT or not keeps_clocks(matter, case.here):
+    if (matter.kind, state) not in _RUNNING_OUT:
         return False
     # Nearly always none has, of no matter here; and that is known from one look for many envelopes.
-    if not case.register.matters.some_are_over():
+    if not case.register.matters.some_are_over() or not keeps_clocks(matter, case.here):
         return False
     now_us = case.register.now_us
     return any(
@@ -354,12 +358,12 @@ def _check_rests_on(case: _Case) -> None:
     base = header.cites[0]
     if step.rests_above and case.cited is not None:
         base = case.cited.cites[0]
-    support = case.register.below(base, step.rests_on)
+    # What was taken back from the court is granted no more.
+    unless = _TAKEN_BACK if step.rests_on[-1] == _DECISIONS and header.outcome in GRANTS else ()
+    support = case.register.below(base, step.rests_on, unless)
     if step.same_outcome:
-        support = [s for s in support if _decision(s) == _decision(header)]
-    if step.rests_on[-1] == _DECISIONS and header.outcome in GRANTS:
-        # What was taken back from the court is granted no more.
-        support = [s for s in support if case.register.matters.state(s.cites[0]) not in _TAKEN_BACK]
+        decision = _decision(header)
+        support = [s for s in support if _decision(s) == decision]
     if not support:
         chain = ", ".join(" or ".join(sorted(map(word, kinds))) for kinds in step.rests_on)
         raise case.out_of_order(f"what it rests on is not recorded: {chain}", "cites[0]")

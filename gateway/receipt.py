@@ -36,6 +36,8 @@ ONCE_AN_ISSUER: Final = (frozenset({pb.MILESTONE_ACCEPTED}), statement.FINAL, st
 MAX_SKEW_US: Final = 300_000_000
 """Another node's clock may be ahead of ours by five minutes."""
 MAX_REPEATS: Final = 64  # decisions and reports on one envelope, of one node
+EXPIRED_IN_TIME: Final = "it expired before it was delivered"
+ENDED_BY_OPERATORS: Final = "operators of this node ended it before it left"
 _NOT_TAKEN: Final = frozenset({pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED, pb.MILESTONE_REJECTED})
 diagnostics = logging.getLogger("gateway.receipt")
 
@@ -90,7 +92,7 @@ class Scribe:
             f"place {ours.place} of {len(ranked)}{why}; victims, seriousness and place of the offence not weighed"
         )
         txn.state(made, made.recipient)
-        txn.add_event(ref_of(header), event_name(made.milestone), actor=made.recipient, detail=made.detail)
+        txn.add_event(ref_of(header), statement.event_name(made.milestone), actor=made.recipient, detail=made.detail)
 
     def timed(self, clock: ClockRow, milestone: pb.Milestone.ValueType, header: pb.Header, txn: Transaction) -> None:
         """Tell both parties of a matter that a time limit is due soon, overdue, or has made it lapse."""
@@ -103,7 +105,7 @@ class Scribe:
             made.clock_rule, made.due_us, made.recipient = clock.rule, clock.due_at_us, recipient
             txn.state(made, recipient or way_to_sender(header, self.here))
         name = measures.ClockRule.Name(clock.rule)
-        txn.add_event(clock.ref, event_name(milestone), actor=str(Address.of_node(self.here)), detail=name)
+        txn.add_event(clock.ref, statement.event_name(milestone), actor=str(Address.of_node(self.here)), detail=name)
 
     def refused(self, claimed: Claimed, error: Refusal, txn: Transaction) -> Pending:
         """State that this node does not take it, and by which rule."""
@@ -147,15 +149,16 @@ class Scribe:
             if said.milestone == pb.MILESTONE_REJECTED and txn.is_cited_by(ref_of(row.header), recipient):
                 raise Refusal(ErrorCode.BAD_RECEIPT, "who has answered it could read it", "milestone")
             if _is_news(said, txn) and txn.add_receipt(ack, said, way_to_sender(row.header, self.here)):
-                txn.add_event(ref_of(row.header), event_name(said.milestone), actor=recipient, code=said.code)
+                txn.add_event(ref_of(row.header), statement.event_name(said.milestone), actor=recipient, code=said.code)
                 if said.milestone == pb.MILESTONE_REJECTED:
                     afterwards.not_taken(row.header, txn, arrived=True)
 
-    def expired(self, settled: deliver.Settled, txn: Transaction) -> None:
-        """State that a copy expired before it ever left."""
+    def expired(self, settled: deliver.Settled, txn: Transaction, *, by_operator: bool = False) -> None:
+        """State that a copy expired before it ever left: in time, or because operators ended it."""
         header = settled.row.header
         if header is not None:
-            self._ended(header, settled.row.fingerprint, pb.MILESTONE_EXPIRED, header.recipients[0], txn)
+            why = ENDED_BY_OPERATORS if by_operator else EXPIRED_IN_TIME
+            self._ended(header, settled.row.fingerprint, pb.MILESTONE_EXPIRED, header.recipients[0], txn, why)
 
     def answered(self, leased: Leased, answer: mailbox.Answer, txn: Transaction) -> None:
         """Settle one relayed envelope or receipt by the other node's answer, which travels on to the sender whole.
@@ -226,11 +229,11 @@ class Scribe:
         except Refusal:
             # A node that speaks against what is proven here lies, or has lost what it knew: somebody must look.
             about = {"envelope": said.envelope.id, "issuer": said.issuer}
-            milestone = event_name(said.milestone)
+            milestone = statement.event_name(said.milestone)
             diagnostics.warning("a statement contradicts the records", extra={**about, "milestone": milestone})
             raise
         if _is_news(said, txn) and txn.add_receipt(receipt, said, header.sender):
-            name = event_name(said.milestone)
+            name = statement.event_name(said.milestone)
             limit = measures.ClockRule.Name(said.clock_rule) if said.clock_rule else ""
             txn.add_event(said.envelope, name, actor=said.issuer, code=said.code, detail=said.detail or limit)
             if said.milestone == pb.MILESTONE_LAPSED:
@@ -239,15 +242,21 @@ class Scribe:
                 afterwards.not_taken(header, txn, arrived=said.milestone != pb.MILESTONE_REFUSED)
 
     def _ended(
-        self, header: pb.Header, fingerprint: bytes, milestone: pb.Milestone.ValueType, recipient: str, txn: Transaction
+        self,
+        header: pb.Header,
+        fingerprint: bytes,
+        milestone: pb.Milestone.ValueType,
+        recipient: str,
+        txn: Transaction,
+        why: str = EXPIRED_IN_TIME,
     ) -> None:
         made = self._statement(header, fingerprint, milestone, txn)
         made.recipient = recipient
         if milestone == pb.MILESTONE_EXPIRED:
-            made.code, made.detail = errors_pb2.ERROR_CODE_EXPIRED, "it expired before it was delivered"
+            made.code, made.detail = errors_pb2.ERROR_CODE_EXPIRED, why
             afterwards.not_taken(header, txn, arrived=Address.parse(header.recipients[0]).node == self.here)
         txn.state(made, way_to_sender(header, self.here))
-        txn.add_event(ref_of(header), event_name(milestone), actor=recipient, code=made.code)
+        txn.add_event(ref_of(header), statement.event_name(milestone), actor=recipient, code=made.code)
 
     def _statement(
         self, header: pb.Header, fingerprint: bytes, milestone: pb.Milestone.ValueType, txn: Transaction
@@ -315,8 +324,3 @@ def _is_news(said: pb.Statement, txn: Transaction) -> bool:
 
 def _expired(row: DeliveryRow, txn: Transaction) -> bool:
     return row.header is not None and _expired_by(row.header, txn.now_us)
-
-
-def event_name(milestone: pb.Milestone.ValueType) -> str:
-    """Return the name of the event that stands beside a statement, e.g. envelope.delivered."""
-    return "envelope." + pb.Milestone.Name(milestone).removeprefix("MILESTONE_").lower()

@@ -273,6 +273,11 @@ class Step:
         return {pair: moves for pair, moves in fitting.items() if moves}
 
     @cached_property
+    def minds_assets(self) -> bool:
+        """Whether what follows depends on what the matter asks for: that assets be held or taken, or not."""
+        return any(move.holds is not None for move in self.moves)
+
+    @cached_property
     def at(self) -> frozenset[State]:
         """The states of the matter in which it is lawful."""
         return frozenset(chain.from_iterable(move.at for move in self.moves))

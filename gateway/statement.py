@@ -101,3 +101,8 @@ def check_subject(statement: pb.Statement, header: pb.Header, fingerprint: bytes
     parties = header.recipients if arrived else (header.sender, *header.recipients)
     if Address.parse(statement.issuer, allow_node=True).node not in {Address.parse(party).node for party in parties}:
         raise Refusal(ErrorCode.BAD_RECEIPT, "the issuer never had this envelope", "issuer")
+
+
+def event_name(milestone: pb.Milestone.ValueType) -> str:
+    """Return the name of the event that stands beside a statement, e.g. envelope.delivered."""
+    return "envelope." + pb.Milestone.Name(milestone).removeprefix("MILESTONE_").lower()

@@ -25,7 +25,7 @@ from gateway.cli import changes, folders, output, passphrases
 from gateway.cli.changes import NodeProposal
 from gateway.cli.proposal import digest_of, lines_of, spoken
 from gateway.clock import system_clock
-from gateway.directory import Instrument, ParticipantList
+from gateway.directory import MAX_COSIGNATURES, Instrument, ParticipantList
 from gateway.errors import ErrorCode, Refusal
 from gateway.trust import development
 from gateway.trust.lists import SignedList
@@ -97,6 +97,20 @@ def make_key(out: Path, public: Path, plain: bool, passphrase_file: Path | None,
 @click.option("--publishing-node", metavar="CODE", help="The node that publishes for all; '-' for none.")
 @click.option("--instrument", "instruments", multiple=True, type=_a_file, help="A treaty or law, JSON; new or changed.")
 @click.option("--drop-instrument", "dropped", multiple=True, metavar="ID", help="One that binds nobody any more.")
+@click.option(
+    "--cosignatures",
+    type=click.IntRange(0, MAX_COSIGNATURES),
+    help="How many witnesses must have cosigned a checkpoint of a node's log; every other node is one.",
+)
+@click.option(
+    "--witness",
+    "witnesses",
+    multiple=True,
+    nargs=2,
+    metavar="KEY URL",
+    help="A witness that is no node: its verifier key, as `rogatory witness keygen` prints it, and where it listens.",
+)
+@click.option("--drop-witness", "dropped_witnesses", multiple=True, metavar="NAME", help="One that is none any more.")
 @output.json_option
 def propose(
     folder: Path,
@@ -112,6 +126,9 @@ def propose(
     publishing_node: str | None,
     instruments: tuple[Path, ...],
     dropped: tuple[str, ...],
+    cosignatures: int | None,
+    witnesses: tuple[tuple[str, str], ...],
+    dropped_witnesses: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Propose to the founders what the federation shall say, in DIR; without any change, the same for another year.
@@ -132,7 +149,8 @@ def propose(
     laws = [changes.read(path, Instrument, "instrument") for path in instruments]
     before = {node.code: node for node in present.nodes}
     entries = [changes.continued(each.entry, before.get(each.entry.code), keep_ca=keep_ca) for each in brought]
-    said = changes.changed(present, entries, revoked, publishing_node, laws, dropped)
+    watch = changes.Watch(cosignatures, witnesses, dropped_witnesses)
+    said = changes.changed(present, entries, revoked, publishing_node, laws, dropped, watch)
     node_keys = {each.entry.code: key_of(each.directory_key) for each in brought} | changes.list_keys(list_keys, said)
     if federation is not None:
         repository.found(changes.root_keys(None, founders, threshold, publisher), said, node_keys, now)

@@ -5,6 +5,7 @@ proposed. What was signed stays verifiable: nodes and their keys stay listed. Re
 and keys that could not speak for a federation.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -15,8 +16,9 @@ from pydantic import BaseModel
 from pydantic import ValidationError as PydanticError
 from securesystemslib.signer import Key
 
-from gateway.directory import FederationList, Instrument, NodeEntry, PublicKeyField, Status
+from gateway.directory import FederationList, Instrument, NodeEntry, PublicKeyField, Status, WitnessEntry
 from gateway.errors import ErrorCode, Refusal
+from gateway.note import Algorithm, Verifier
 from gateway.trust.repository import RootKeys
 from gateway.trust.signing import key_of
 
@@ -87,6 +89,7 @@ def changed(
     publisher: str | None,
     instruments: list[Instrument],
     dropped: tuple[str, ...],
+    watch: "Watch | None" = None,
 ) -> FederationList:
     """Return what the federation says with these changes.
 
@@ -97,9 +100,10 @@ def changed(
         publisher: code of the node that publishes for all; `-` for none, None for the present one.
         instruments: new or changed.
         dropped: ids of those that bind nobody any more.
+        watch: who is to witness the logs; None: as it is.
 
     Raises:
-        Refusal: BAD_INPUT, there is no such node or instrument.
+        Refusal: BAD_INPUT, there is no such node, instrument or witness, or too few witnesses for what is demanded.
     """
     listed = {node.code: node for node in present.nodes} | {node.code: node for node in nodes}
     laws = {each.id: each for each in present.instruments} | {each.id: each for each in instruments}
@@ -114,9 +118,60 @@ def changed(
     to = present.publisher if publisher is None else publisher.removeprefix("-")
     if to and to not in listed:
         raise Refusal(ErrorCode.BAD_INPUT, f"there is no node {to}", "publishing-node")
-    return present.model_copy(
+    said = present.model_copy(
         update={"nodes": tuple(listed.values()), "instruments": tuple(laws.values()), "publisher": to}
     )
+    return said if watch is None else watch.said_by(said)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What changes of who witnesses the logs.
+
+    Args:
+        cosignatures: how many must have cosigned a checkpoint; None: as many as now.
+        added: verifier keys and addresses of witnesses that are no nodes; new or changed.
+        dropped: names of those that are witnesses no more.
+    """
+
+    cosignatures: int | None
+    added: tuple[tuple[str, str], ...]
+    dropped: tuple[str, ...]
+
+    def said_by(self, present: FederationList) -> FederationList:
+        """Return what the federation says with that; refuses with BAD_INPUT, see `changed`."""
+        if self.cosignatures is None and not self.added and not self.dropped:
+            # Also if a node that is put out leaves too few: that must not wait.
+            return present
+        witnesses = {each.name: each for each in present.witnesses}
+        for name in self.dropped:
+            if witnesses.pop(name, None) is None:
+                raise Refusal(ErrorCode.BAD_INPUT, f"there is no witness {name}", "drop-witness")
+        witnesses |= {entry.name: entry for entry in (_witness(*each) for each in self.added)}
+        wanted = present.cosignatures if self.cosignatures is None else self.cosignatures
+        update = {"cosignatures": wanted, "witnesses": tuple(witnesses.values())}
+        try:
+            said = FederationList.parse(present.model_copy(update=update).to_json(), "federation")
+        except Refusal as error:
+            raise Refusal(ErrorCode.BAD_INPUT, error.detail, "witness") from error
+        if wanted > said.most_cosignatures:
+            detail = f"{wanted} cosignatures of at most {said.most_cosignatures}: no checkpoint would ever have them"
+            raise Refusal(ErrorCode.BAD_INPUT, detail, "cosignatures")
+        return said
+
+
+def _witness(key: str, url: str) -> WitnessEntry:
+    try:
+        verifier = Verifier.parse(key)
+        entry = WitnessEntry(name=verifier.name, public=verifier.public_key, url=url)
+    except Refusal as error:
+        raise Refusal(ErrorCode.BAD_INPUT, error.detail, "witness") from error
+    except PydanticError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Refusal(ErrorCode.BAD_INPUT, f"{url}: {first['msg']}", "witness") from error
+    if verifier.algorithm is not Algorithm.COSIGNATURE:
+        raise Refusal(ErrorCode.BAD_INPUT, "that is the key of a log, not of a witness", "witness")
+    return entry
 
 
 def list_keys(named: tuple[str, ...], said: FederationList) -> dict[str, Key]:

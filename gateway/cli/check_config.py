@@ -18,8 +18,9 @@ from pathlib import Path
 
 import click
 
-from gateway import material
+from gateway import alerting, material
 from gateway.cli import output, passphrases
+from gateway.clock import system_clock
 from gateway.config import DirectorySource, NodeConfig, ParticipantConfig, load
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.store import open_store, probe
@@ -66,6 +67,7 @@ def check(file: Path) -> Finding:
         config = load(NodeConfig, file)
         with aside(config.directory) as source:
             node = material.check_node(config.model_copy(update={"directory": source}))
+        alerting.channels(config.node, node.directory.federation, config.alerts, system_clock)
         _probe_store(node.config.store)
         return Finding(file, str(node.address), node.expires, node.directory_expires, node.warnings)
     settings = load(ParticipantConfig, file)

@@ -89,7 +89,9 @@ CAST: Final = (
     Part("fiu", Role.FIU),
     Part("contact-point", Role.CONTACT_POINT),
     Part("exchange", Role.EXCHANGE),
+    # Two, because what cannot be undone takes both of them.
     Part("operator", Role.OPERATOR, has_envelope_keys=False),
+    Part("operator-2", Role.OPERATOR, has_envelope_keys=False),
     Part("auditor", Role.AUDITOR, has_envelope_keys=False),
     Part("ombudsperson", Role.OMBUDSPERSON),
     # Two, because no exchange gets in by one of them alone.

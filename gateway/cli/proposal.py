@@ -52,7 +52,7 @@ def lines_of(repository: Repository) -> list[str]:
         f"{each.role} version {each.version}, signed by {each.threshold} founders, until {each.expires:%Y-%m-%d}"
         for each in proposed
     ]
-    return [*lines, *_keys(repository), *_nodes(old, new), *_instruments(old, new)]
+    return [*lines, *_keys(repository), *_nodes(old, new), *_instruments(old, new), *_witnesses(old, new)]
 
 
 def _keys(repository: Repository) -> list[str]:
@@ -105,3 +105,19 @@ def _instruments(old: FederationList, new: FederationList) -> list[str]:
             between, kinds = ", ".join(sorted(each.between)), ", ".join(sorted(each.kinds))
             found.append(f"{word} instrument {each.id} between {between} for {kinds}")
     return found + [f"instrument {name} is gone" for name in before if name not in {i.id for i in new.instruments}]
+
+
+def _witnesses(old: FederationList, new: FederationList) -> list[str]:
+    before = {each.name: each for each in old.witnesses}
+    found = []
+    if old.cosignatures != new.cosignatures:
+        found.append(f"checkpoints want {new.cosignatures} cosignatures, {old.cosignatures} before")
+    if new.cosignatures > new.most_cosignatures:
+        found.append(
+            f"no checkpoint can have {new.cosignatures} cosignatures: there are {new.most_cosignatures} witnesses"
+        )
+    for each in new.witnesses:
+        if before.get(each.name) != each:
+            word = "changed" if each.name in before else "new"
+            found.append(f"{word} witness {each.name} at {each.url}, key {spoken(each.public.hex())}")
+    return found + [f"witness {name} is gone" for name in before if name not in {each.name for each in new.witnesses}]

@@ -28,7 +28,8 @@ diagnostics = logging.getLogger("gateway.workers")
 class _Worker:
     """One place among the processes, and whoever holds it."""
 
-    def __init__(self, path: Path, options: Sequence[str]) -> None:
+    def __init__(self, number: int, path: Path, options: Sequence[str]) -> None:
+        self._number = number
         self._path = path
         self._options = options
         self._process: asyncio.subprocess.Process | None = None
@@ -36,9 +37,9 @@ class _Worker:
     async def start(self) -> int | None:
         """Start a process and wait until it takes calls; return its status if it ended instead."""
         pipe = asyncio.subprocess.PIPE
-        command = ("-m", "gateway.cli", "serve", "--worker", "--config", str(self._path), *self._options)
+        command = ("-m", "gateway.cli", "serve", "--worker", str(self._number), "--config", str(self._path))
         process = self._process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, stdin=pipe, stdout=pipe
+            sys.executable, *command, *self._options, stdin=pipe, stdout=pipe
         )
         if process.stdout is not None and await process.stdout.readline():
             return None
@@ -48,7 +49,8 @@ class _Worker:
         """Start another whenever one has died, until cancelled."""
         while self._process is not None:
             status = await self._process.wait()
-            diagnostics.warning("a worker died", extra={"status": status})
+            # Of itself one ends with 0 only when operators drain it.
+            diagnostics.warning("a worker died" if status else "a worker was drained", extra={"status": status})
             await asyncio.sleep(RESTART_SECONDS)
             await self.start()
 
@@ -76,7 +78,7 @@ async def run(path: Path, config: NodeConfig, *, after_restore: bool = False) ->
         loop.add_signal_handler(number, stop.set)
     # The first alone: it brings the store up to date, and what is wrong is said once.
     options = ["--after-restore"] if after_restore else []
-    workers = [_Worker(path, options) for _ in range(config.workers)]
+    workers = [_Worker(number, path, options) for number in range(config.workers)]
     try:
         for worker in workers:
             status = await worker.start()

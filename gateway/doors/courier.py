@@ -16,14 +16,14 @@ from uuid import uuid4
 
 import grpc
 import grpc.aio
-from opentelemetry import trace as otel
+from opentelemetry.trace import SpanKind
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.relay_pb2_grpc import RelayStub
 
-from gateway import codec, deliver, telemetry
+from gateway import codec, deliver, metrics
 from gateway.clock import Clock, to_micros
 from gateway.codec import error_message
 from gateway.config import Delivery
@@ -31,10 +31,13 @@ from gateway.deliver import Chance, Circuit
 from gateway.directory import KeyName, Know, not_known_yet
 from gateway.doors.entrance import Bell
 from gateway.doors.passage import Frame, Passage, connected, failure_of
+from gateway.doors.patience import Patience
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.lifecycle import Event
+from gateway.metrics import Meters
 from gateway.receipt import Scribe
 from gateway.store import Leased, Reader, Transaction, Writer
+from gateway.telemetry import Tracing
 
 IDLE_SECONDS: Final = 30.0
 OF_THE_NODE: Final = frozenset({ErrorCode.OVERLOADED, ErrorCode.STORE, ErrorCode.DIRECTORY_EXPIRED})
@@ -78,7 +81,8 @@ class Courier:
         settings: Delivery,
         clock: Clock,
         chance: Chance,
-        tracer: otel.Tracer,
+        tracing: Tracing,
+        meters: Meters,
         watch: Callable[[str], None],
         know: Know,
     ) -> None:
@@ -92,10 +96,12 @@ class Courier:
         self._settings = settings
         self._clock = clock
         self._chance = chance
-        self._tracer = tracer
+        self._tracing = tracing
+        self._meters = meters
         self._watch = watch
         self._know = know
         self._wake = asyncio.Event()
+        self._patience = Patience(destination, bell, reader)
         self._ending = asyncio.Event()
         self._stale = False
         self._put_off: GatewayError | None = None
@@ -122,6 +128,7 @@ class Courier:
         """Take no more; `run` returns as soon as what is in flight is answered."""
         self._ending.set()
         self._wake.set()
+        self._patience.end()
 
     async def ask_trace(self, envelope_id: str) -> list[trace.EnvelopeTrace]:
         """Ask the other node what happened there to an envelope.
@@ -213,9 +220,15 @@ class Courier:
         # As in the request: envelopes first.
         ordered = sorted(leased, key=lambda item: item.envelope is None)
         headers = (pb.Header.FromString(item.envelope.header) for item in ordered if item.envelope is not None)
-        span = telemetry.start_frame(self._tracer, "rogatory.relay", (header.traceparent for header in headers))
-        span.set_attribute("messaging.batch.message_count", len(leased))
-        span.set_attribute("rogatory.destination", self._destination)
+        span = self._tracing.frame("rogatory.relay", SpanKind.PRODUCER, (header.traceparent for header in headers))
+        span.note(
+            {
+                "messaging.system": metrics.SYSTEM,
+                "messaging.operation.name": "relay",
+                "messaging.batch.message_count": len(leased),
+                "rogatory.destination": self._destination,
+            }
+        )
         return Frame(holder, ordered, span)
 
     async def _reach(self, frame: Frame) -> Passage:
@@ -241,6 +254,7 @@ class Courier:
             raise
 
     async def _not_sent(self, frame: Frame, error: GatewayError) -> None:
+        frame.span.fail(error)
         frame.span.end()
         with contextlib.suppress(GatewayError):
             await asyncio.shield(self._give_back([frame], Event.FAIL_CLEAN, error))
@@ -278,6 +292,8 @@ class Courier:
             async with asyncio.TaskGroup() as settling:
                 while (answered := await passage.answer()) is not None:
                     self._watch("answered")
+                    frame = answered[0]
+                    self._meters.attempt(self._destination, None, len(frame.leased), frame.seconds)
                     settling.create_task(self._settle_frame(passage, *answered))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from group
@@ -365,13 +381,13 @@ class Courier:
         await self._writer.write(job)
 
     async def _rest(self, error: GatewayError) -> None:
-        """Wait after a failure; news of more to carry does not shorten it."""
+        """Wait after a failure, unless an operator says that it is worth trying."""
         seconds = self.circuit.pause(error)
         self.circuit.open()
+        self._meters.attempt(self._destination, error.code)
         diagnostics.info("attempt failed", extra={"destination": self._destination, "code": error.code.name})
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._ending.wait()
+        if await self._patience.rest(seconds):
+            self.circuit.forgive()
 
     async def _wait(self) -> None:
         """Wait for news, or until something becomes due."""

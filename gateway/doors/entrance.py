@@ -8,6 +8,8 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from time import perf_counter
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 from uuid import uuid4
 
@@ -24,6 +26,7 @@ from gateway.codec import error_message
 from gateway.directory import KeyName, Know, Lookup
 from gateway.doors.quotas import Quotas
 from gateway.errors import ErrorCode, Failure, GatewayError
+from gateway.metrics import NOBODY, Meters
 from gateway.tls import peer_certificate
 
 # Our codes say it all; the gRPC status is for what knows nothing of us (proxies, dashboards).
@@ -45,6 +48,7 @@ STATUS: Final = {
 }  # all others: FAILED_PRECONDITION
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+_method: ContextVar[str] = ContextVar("method", default="")
 diagnostics = logging.getLogger("gateway.doors")
 
 
@@ -120,15 +124,32 @@ class Call:
             self.over.set()
 
 
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
+
+
+class Named(grpc.aio.ServerInterceptor):
+    """Remembers which method is called, for the figures: a call's own context does not tell."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler:
+        """Remember, and go on."""
+        _method.set(handler_call_details.method)
+        return await continuation(handler_call_details)
+
+
 class Entrance:
     """Lets callers in, one node's way."""
 
-    def __init__(self, lookup: Lookup, know: Know, quotas: Quotas, clock: Clock) -> None:
+    def __init__(self, lookup: Lookup, know: Know, quotas: Quotas, clock: Clock, meters: Meters = NOBODY) -> None:
         self._lookup = lookup
         self._know = know
         self._clock = clock
         self._open: set[Call] = set()
         self._closing = False
+        self._meters = meters
         self.quotas = quotas
 
     def close(self) -> None:
@@ -157,7 +178,8 @@ class Entrance:
             context: of the call.
             expired_too: serve it also when the directory has expired.
         """
-        name = ""
+        name, begun = "", perf_counter()
+        status, code = grpc.StatusCode.OK, None
         counted = ExitStack()
         try:
             # The stubs type the context's values as lists of bytes; gRPC gives tuples. Both are iterables of bytes.
@@ -171,22 +193,30 @@ class Entrance:
                 call.over.set()
             yield call
         except GatewayError as error:
+            status, code = _status(error.code), error.code
             await abort(context, error)
         except (asyncio.CancelledError, grpc.aio.AbortError):
+            status = grpc.StatusCode.CANCELLED
             raise
         except Exception as error:  # noqa: BLE001  it is aborted with
+            status, code = grpc.StatusCode.INTERNAL, ErrorCode.INTERNAL
             await abort_unforeseen(context, error, name)
         finally:
             counted.close()
+            self._meters.call(_method.get().removeprefix("/"), status.name, code, perf_counter() - begun)
 
 
 async def abort(context: Context, error: GatewayError) -> None:
     """End a call with our error, whole, in the status details."""
     packed = any_pb2.Any()
     packed.Pack(error_message(error))
-    code = STATUS.get(error.code, grpc.StatusCode.FAILED_PRECONDITION)
+    code = _status(error.code)
     status = status_pb2.Status(code=code.value[0], message=str(error), details=[packed])
     await context.abort_with_status(rpc_status.to_status(status))
+
+
+def _status(code: ErrorCode) -> grpc.StatusCode:
+    return STATUS.get(code, grpc.StatusCode.FAILED_PRECONDITION)
 
 
 async def abort_unforeseen(context: Context, error: Exception, peer: str = "") -> NoReturn:

@@ -22,9 +22,10 @@ from gateway.deliver import MAX_ERROR_CHARS, Chance
 from gateway.depot import Depot
 from gateway.doors.courier import Line
 from gateway.doors.entrance import Bell
+from gateway.doors.patience import Patience
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
-from gateway.store import Transaction, Writer
+from gateway.store import Reader, Transaction, Writer
 from gateway.store.attachments import Freight
 
 LANES: Final = ("oldest", "smallest")
@@ -45,6 +46,7 @@ class Freighter:
         destination: str,
         line: Line,
         writer: Writer,
+        reader: Reader,
         depot: Depot,
         bell: Bell,
         settings: Delivery,
@@ -53,6 +55,7 @@ class Freighter:
         self._destination = destination
         self._line = line
         self._writer = writer
+        self._reader = reader
         self._depot = depot
         self._bell = bell
         self._settings = settings
@@ -67,7 +70,7 @@ class Freighter:
 
     async def _lane(self, order: str) -> None:
         failures = 0
-        wake = asyncio.Event()
+        wake, patience = asyncio.Event(), Patience(self._destination, self._bell, self._reader)
         with self._bell.listen(deliver.freight_for(self._destination), wake):
             while True:
                 wake.clear()
@@ -79,12 +82,13 @@ class Freighter:
                         "attachment stopped", extra={"destination": self._destination, "code": error.code.name}
                     )
                     pause = deliver.backoff(failures, self._settings, self._chance)
-                    await asyncio.sleep(max(pause, min(error.retry_after or 0.0, self._settings.backoff_max_seconds)))
+                    pause = deliver.at_least(error, pause, self._settings)
+                    failures = 0 if await patience.rest(pause) else failures
                     continue
                 except Exception:  # noqa: BLE001  logged whole
                     failures += 1
                     diagnostics.exception("unforeseen error", extra={"destination": self._destination})
-                    await asyncio.sleep(deliver.backoff(failures, self._settings, self._chance))
+                    await patience.rest(deliver.backoff(failures, self._settings, self._chance))
                     continue
                 failures = 0
                 if not carried:

@@ -11,11 +11,12 @@ from contextlib import suppress
 from typing import Any, Final
 from uuid import uuid4
 
+from opentelemetry.trace import SpanKind
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1.mailbox_pb2_grpc import MailboxServicer
 
-from gateway import codec, deliver
+from gateway import codec, deliver, metrics
 from gateway.authenticate import Peer
 from gateway.codec import error_message
 from gateway.config import Delivery, Limits
@@ -23,10 +24,12 @@ from gateway.directory import KeyName, not_known_yet
 from gateway.doors.entrance import Bell, Call, Context, Entrance, in_flight
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.lifecycle import Event
+from gateway.metrics import Meters
 from gateway.path import MAX_FRAME_ENVELOPES, Path, Turn
 from gateway.quota import Cost
 from gateway.receipt import Scribe
 from gateway.store import Leased, Transaction, Writer
+from gateway.telemetry import Tracing
 
 MAX_ITEMS_A_RESPONSE: Final = 64
 MAX_CREDIT: Final = 1024
@@ -46,6 +49,8 @@ class MailboxDoor(MailboxServicer):
         delivery: Delivery,
         watch: Callable[[str], None],
         chance: deliver.Chance,
+        tracing: Tracing,
+        meters: Meters,
     ) -> None:
         self._entrance = entrance
         self._path = path
@@ -56,6 +61,8 @@ class MailboxDoor(MailboxServicer):
         self._delivery = delivery
         self._watch = watch
         self._chance = chance
+        self._tracing = tracing
+        self._meters = meters
 
     async def Submit(self, request: mailbox.SubmitRequest, context: Context) -> mailbox.SubmitResponse:
         """Take one envelope."""
@@ -131,7 +138,25 @@ class MailboxDoor(MailboxServicer):
         )
         if leased:
             self._watch("handed")
+            self._meters.items("handed", len(leased))
+            self._tell(recipient, leased)
         return leased
+
+    def _tell(self, recipient: str, leased: Sequence[Leased]) -> None:
+        """Note in their traces that envelopes are handed out: the last that a node sees of them."""
+        whole = [item.envelope for item in leased if item.envelope is not None and not item.expired]
+        if whole:
+            headers = (pb.Header.FromString(envelope.header) for envelope in whole)
+            told = (header.traceparent for header in headers)
+            with self._tracing.frame("rogatory.hand_out", SpanKind.PRODUCER, told) as span:
+                span.note(
+                    {
+                        "messaging.system": metrics.SYSTEM,
+                        "messaging.operation.name": "hand_out",
+                        "messaging.batch.message_count": len(whole),
+                        "rogatory.destination": recipient,
+                    }
+                )
 
     async def settle(
         self, acks: Sequence[mailbox.Acknowledgement], recipient: str, too_new: frozenset[KeyName]
@@ -145,6 +170,7 @@ class MailboxDoor(MailboxServicer):
 
         settled = await self._writer.write(job, len(acks))
         self._watch("acknowledged")
+        self._meters.items("acknowledged", sum(not one.HasField("error") for one in settled))
         return settled
 
     def _settle_one(

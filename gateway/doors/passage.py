@@ -9,15 +9,15 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 import grpc
 import grpc.aio
-from opentelemetry import trace as otel
 from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1.relay_pb2_grpc import RelayStub
 
-from gateway import transport
+from gateway import telemetry, transport
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.store import Leased
 
@@ -28,8 +28,14 @@ class Frame:
 
     holder: str
     leased: Sequence[Leased]
-    span: otel.Span
+    span: telemetry.Frame
     number: int = 0
+    sent_at: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """For how long it has been sent."""
+        return perf_counter() - self.sent_at
 
 
 class Passage:
@@ -66,6 +72,7 @@ class Passage:
         self._sent += 1
         frame.number = self._sent
         self._in_flight.append(frame)
+        frame.sent_at = perf_counter()
         self._out[frame.number] = frame
         if self._deadline is not None and len(self._in_flight) == 1:
             self._deadline.reschedule(self._due())
@@ -117,8 +124,7 @@ class Passage:
     async def close(self, error: GatewayError) -> None:
         """Hang up; what is still in flight will not be answered any more."""
         for frame in self._in_flight:
-            frame.span.record_exception(error)
-            frame.span.set_status(otel.StatusCode.ERROR, error.code.name)
+            frame.span.fail(error)
             frame.span.end()
         self._in_flight.clear()
         self._stream.cancel()

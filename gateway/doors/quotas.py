@@ -128,7 +128,7 @@ class Quotas:
         return to_micros(self._clock())
 
     def _note(self, peer: Address, limit: str) -> None:
-        self._counter.add(1, {"rogatory.peer": str(peer), "rogatory.limit": limit})
+        self._counter.add(1, {"rogatory.from": peer.node, "rogatory.limit": limit})
         now_us = self._now_us()
         said_us = self._said_us.get((peer, limit))
         if said_us is None or abs(now_us - said_us) >= SAY_AGAIN_US:

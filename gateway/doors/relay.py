@@ -18,6 +18,7 @@ from gateway.config import Limits
 from gateway.directory import KeyName, not_known_yet
 from gateway.doors.entrance import Context, Entrance, in_flight
 from gateway.doors.mailbox import check_frame, signatures_of
+from gateway.doors.probing import Prober
 from gateway.doors.trace import between, shared_trace
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.path import Path, Turn
@@ -44,6 +45,7 @@ class RelayDoor(RelayServicer):
         reader: Reader,
         scribe: Scribe,
         limits: Limits,
+        prober: Prober,
         watch: Callable[[str], None],
     ) -> None:
         self._entrance = entrance
@@ -52,6 +54,7 @@ class RelayDoor(RelayServicer):
         self._reader = reader
         self._scribe = scribe
         self._limits = limits
+        self._prober = prober
         self._watch = watch
 
     async def Relay(
@@ -98,6 +101,21 @@ class RelayDoor(RelayServicer):
             shared = [row for row in rows if between(row.header, here, other)]
             return relay.TraceBetweenResponse(
                 traces=[shared_trace(row, here, self._scribe.directory) for row in shared]
+            )
+
+    async def Probe(self, request: relay.ProbeRequest, context: Context) -> relay.ProbeResponse:
+        """Tell the other node that we are here, and how the way to it does."""
+        async with self._entrance.call(context, expired_too=True) as call:
+            peer = _node(call.peer)
+            self._entrance.quotas.charge(peer.address, Cost(queries=1))
+            codec.check(request)
+            back = await self._prober.probe_for(peer.node) if request.and_back else []
+            return relay.ProbeResponse(
+                # Last, as near to the answer as it can be.
+                at_us=self._prober.now_us(),
+                directory_version=self._prober.version,
+                caller=str(peer.address),
+                back=back,
             )
 
     def _check(self, request: relay.RelayRequest) -> None:

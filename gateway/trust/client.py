@@ -24,7 +24,7 @@ from tuf.ngclient import FetcherInterface
 from gateway.config import DirectorySource
 from gateway.directory import Directory, FederationList, ParticipantList
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.trust.collect import UPDATE_ERRORS, Collected, collect, why
+from gateway.trust.collect import OF_ONE_NODE, UPDATE_ERRORS, Collected, NodeList, collect, why
 from gateway.trust.copy import GoodCopy, kept_in
 from gateway.trust.fetch import GRPCS, HTTPS, FolderFetcher, MemoryFetcher, Recorder, SilentFetcher, fetcher_for
 from gateway.trust.lists import SignedList
@@ -189,10 +189,23 @@ def prove(files: Mapping[str, bytes], root: bytes, at: datetime) -> Trusted:
     try:
         with tempfile.TemporaryDirectory(prefix="rogatory-") as scratch:
             found = collect(MemoryFetcher(files), root, Path(scratch), kept_in(files), at, frozenset(Reason))
-        return _trusted(found, at, None)
+        return _trusted(_without_rollback(found), at, None)
     except UPDATE_ERRORS as error:
         detail = f"the directory is not proven by this root ({why(error)})"
         raise Refusal(ErrorCode.BAD_DIRECTORY, detail, "directory") from error
+
+
+def _without_rollback(found: Collected) -> Collected:
+    """Return it without the older lists of nodes whose newest one is not there as the snapshot names it.
+
+    Whoever hands the files out can leave a list out, or spoil it, so that an older one that lies beside it counts: what
+    its node has revoked since would be in force again.
+    """
+    lists = {
+        code: each if each.problem is None or each.problem.reason in OF_ONE_NODE else NodeList.none(each.problem)
+        for code, each in found.lists.items()
+    }
+    return replace(found, lists=lists)
 
 
 def _fall_back(source: DirectorySource, root: bytes, copy: GoodCopy | None, now: datetime, problem: Problem) -> Trusted:

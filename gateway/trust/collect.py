@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 from urllib.parse import quote
 
 from tuf.api.exceptions import (
@@ -85,6 +85,11 @@ class NodeList:
     kept: KeptList | None
     age: RoleAge | None
     problem: Problem | None = None
+
+    @classmethod
+    def none(cls, problem: Problem) -> Self:
+        """Return that nothing is known of them."""
+        return cls(None, None, None, problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +223,12 @@ class _ListReader:
     def _last_good(self, code: str, problem: Problem) -> NodeList:
         kept = self.kept.get(code)
         if kept is None:
-            return NodeList(None, None, None, problem)
+            return NodeList.none(problem)
         try:
             signed = self._verified(code, kept)
             parsed = _parse_list(kept.content, code)
         except (*UPDATE_ERRORS, ValueError):  # by now its key is no longer the node's, or nobody's
-            return NodeList(None, None, None, problem)
+            return NodeList.none(problem)
         if signed.is_expired(self.now):
             # Out, yet listed: what they signed while they were in stays verifiable.
             out = tuple(_revoked(entry) for entry in parsed.participants)

@@ -16,7 +16,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Targets, Timestamp
 
 from gateway import private_files
-from gateway.trust.roles import HASH, TIMESTAMP, list_path, node_role
+from gateway.trust.roles import HASH, MAX_METADATA_BYTES, TARGETS, TIMESTAMP, list_path, node_role
 
 NAME: Final = "last-good.json"
 REWRITE_AFTER: Final = timedelta(minutes=1)
@@ -121,8 +121,13 @@ def kept_in(files: Mapping[str, bytes]) -> dict[str, KeptList]:
         code = role.removeprefix(node_role(""))
         if code == role or not version.isdecimal() or found.get(code, (-1,))[0] >= int(version):
             continue
+        if len(metadata) > MAX_METADATA_BYTES[TARGETS]:
+            continue  # nobody's: it is never read
         with suppress(RepositoryError, KeyError, AttributeError):
-            info = Metadata[Targets].from_bytes(metadata).signed.targets[list_path(code)]
+            signed = Metadata[Targets].from_bytes(metadata).signed
+            info = signed.targets[list_path(code)]
+            if str(signed.version) != version or set(info.hashes) != {HASH}:
+                continue  # an older one under another's name; or refused as the newest, too
             folder, _, file = list_path(code).rpartition("/")
             content = files[f"targets/{folder}/{info.hashes[HASH]}.{file}"]
             found[code] = int(version), KeptList(metadata=metadata, content=content)

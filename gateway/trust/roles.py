@@ -105,10 +105,11 @@ class RoleAge:
         """Return a sentence for the operator if it ends soon: long before it does, where people must meet."""
         if now >= self.expires:
             return f"the directory's role {self.role} expired on {self.expires:%Y-%m-%d %H:%M %Z}"
-        if self.expires - now >= self._warn_before():
+        if self.expires - now >= self.warn_before():
             return None
         return f"the directory's role {self.role} expires on {self.expires:%Y-%m-%d %H:%M %Z}"
 
-    def _warn_before(self) -> timedelta:
+    def warn_before(self) -> timedelta:
+        """Return how long before its end it is warned of."""
         usual = WARN_BEFORE.get(self.role, WARN_BEFORE_OTHERS)
         return usual if self.life is None else min(usual, self.life / WARN_PART)

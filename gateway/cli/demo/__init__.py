@@ -2,7 +2,8 @@
 
 In: nothing, or a list of wallets. Out: a story told step by step: a freeze from draft to release, a refusal, an
 emergency, a freeze that a judge confirms and one that lapses; every refusal shown with its code, every milestone with
-its signed receipt; with `--json` one summary. Exit code 0 only if all of it went as it must.
+its signed receipt; at the end the case as one file, verified offline, and its report; with `--json` one summary. Exit
+code 0 only if all of it went as it must.
 """
 
 import asyncio
@@ -12,12 +13,15 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 
 import click
 
+from clients.casefile.checks import Status
 from gateway.cli import output
 from gateway.cli.demo import papers
+from gateway.cli.demo.handover import Handed
 from gateway.cli.demo.play import Report
 from gateway.cli.demo.story import run
 from gateway.cli.development import Summary
@@ -30,9 +34,16 @@ from gateway.cli.development import Summary
     type=click.Path(path_type=Path, dir_okay=False),
     help="JSON list of {chain, address}; by default a part of a real sanctions list.",
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build/demo"),
+    show_default=True,
+    help="Where the case file and its report are put.",
+)
 @click.option("--keep", is_flag=True, help="Leave the federation running, and say how to talk to it.")
 @output.json_option
-def command(path: Path | None, keep: bool, as_json: bool) -> None:
+def command(path: Path | None, out: Path, keep: bool, as_json: bool) -> None:
     """Watch freezes travel from Estonia to a German exchange, with all that the law puts between."""
     wallets = papers.read_wallets(path)
     # The desks lose their node when it is killed, as they must; that is told in the story, not on standard error.
@@ -40,7 +51,9 @@ def command(path: Path | None, keep: bool, as_json: bool) -> None:
     folder = Path(tempfile.mkdtemp(prefix="rogatory-demo-"))
     kept = False
     try:
-        report = asyncio.run(run(folder / "federation", wallets, keep=keep, tell=_silent if as_json else _say))
+        report = asyncio.run(
+            run(folder / "federation", wallets, out.absolute(), keep=keep, tell=_silent if as_json else _say)
+        )
         kept = keep and report.ok
     finally:
         if not kept:
@@ -77,8 +90,22 @@ def _show(report: Report) -> None:
         f" verified, {report.frozen} frozen, {report.envelopes} envelopes, {len(report.refusals)} attempts refused,"
         f" {report.receipts_verified} receipts verified, {report.seconds:.1f} s"
     )
+    if report.handed is not None:
+        _show_handed(report.handed)
     for problem in report.problems:
         click.echo(f"  {problem}")
+
+
+def _show_handed(handed: Handed) -> None:
+    said = [(status, [each["name"] for each in handed.checks if each["status"] == status.value]) for status in Status]
+    told = "; ".join(f"{status.value}: {', '.join(names)}" for status, names in said if names)
+    click.echo(f"\nThe case is one file. Offline, in a fresh process, with only the root keys, it HOLDS. {told}")
+    click.echo(f"  case file  {handed.case_file}")
+    click.echo(f"  report     {handed.report}")
+    click.echo(f"  to print   {handed.printed}")
+    click.echo(
+        f"  again      rogatory verify {shlex.quote(str(handed.case_file))} --root {shlex.quote(str(handed.root))}"
+    )
 
 
 def _ended(facts: Mapping[str, object]) -> str:
@@ -86,10 +113,15 @@ def _ended(facts: Mapping[str, object]) -> str:
     return ", ".join(dict.fromkeys(found.values())) if isinstance(found, dict) else "not at all"
 
 
+def _example() -> str:
+    return shlex.quote(str(resources.files("rogatory.v1") / "examples" / "FreezeRequest.json"))
+
+
 def _show_how_to_talk(report: Report) -> None:
     """Say it on standard error, so that `--json` stays one JSON text."""
     summary: Summary = report.summary
     rogatory = shlex.quote(sys.argv[0])
+    route = "--to de/central-authority --via ee/central-authority --case EE-2026-9 --instrument eu-2018-1805"
     lines = [
         "",
         f"The federation is running. Its folder: {summary.folder}",
@@ -97,7 +129,16 @@ def _show_how_to_talk(report: Report) -> None:
         "",
         f"  {rogatory} trace {report.request_id} --config {summary.config('ee/operator')}",
         f"  {rogatory} inbox --config {summary.config('de/exchange')}",
-        f"  {rogatory} send --help",
+        f"  {rogatory} console --config {summary.config('ee/operator')}",
+        "",
+        "See a country that does not answer, in the console of the other: docs/console.md says where to click.",
+        f"  kill {report.processes['de']}",
+        f"  {rogatory} send draft {_example()} --config {summary.config('ee/prosecutor')} {route}",
+        f"  {rogatory} inbox --config {summary.config('ee/central-authority')}",
+        f"  {rogatory} send countersign DRAFT --config {summary.config('ee/central-authority')}",
+        f"  {rogatory} inbox --config {summary.config('ee/prosecutor')}",
+        f"  {rogatory} send request COUNTERSIGNATURE --config {summary.config('ee/prosecutor')}",
+        f"  {rogatory} serve --config {summary.config('de/node')} &",
         "",
         f"Stop it: kill {' '.join(str(pid) for pid in report.processes.values())}",
     ]

@@ -3,13 +3,10 @@
 And the second: a request that is refused, because its conduct is no offence where it is to be executed.
 """
 
-import asyncio
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import evidence_pb2 as evidence
@@ -19,13 +16,12 @@ from rogatory.v1.certificates_pb2 import FreezeRequest
 
 from clients.intake import Received
 from gateway.cli.demo import acts, attacks, notes, papers
+from gateway.cli.demo.handover import rogatory
 from gateway.cli.demo.play import Play, document
 from gateway.cli.home import word
 from gateway.envelope import ref_of
-from gateway.errors import ErrorCode, Failure
+from gateway.errors import ErrorCode
 from gateway.rules import State
-
-COMMAND_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,22 +206,11 @@ async def _told_what_is_lawful(play: Play, request: pb.Header, wanted: State) ->
     case = request.case_id
     play.tell(f"\n   What the prosecutor sees: rogatory case {case}\n")
     words = ("case", case, "--config", str(play.nodes.summary.config("ee/prosecutor")))
-    for line in (await _command(*words)).splitlines():
+    for line in (await rogatory(*words)).splitlines():
         play.tell(f"   | {line}")
-    seen = json.loads(await _command(*words, "--json"))
+    seen = json.loads(await rogatory(*words, "--json"))
     state = next(matter["state"] for matter in seen["matters"] if matter["id"] == request.id)
     following = [step["kind"] for step in seen["next"] if (step["cites"] or {}).get("id") == request.id]
     play.report.expect(state == wanted.value, f"rogatory case says {state}")
     play.report.expect("withdrawal" in following, f"rogatory case does not let the prosecutor withdraw: {following}")
     return {"state": state, "next": following}
-
-
-async def _command(*words: str) -> str:
-    running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.cli", *words), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    async with asyncio.timeout(COMMAND_SECONDS):
-        out, err = await running.communicate()
-    if running.returncode != 0:
-        raise Failure(ErrorCode.INTERNAL, f"{' '.join(words)}: {err.decode()[-300:]}")
-    return out.decode()

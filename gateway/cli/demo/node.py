@@ -13,6 +13,7 @@ from pathlib import Path
 from gateway import dumps, material
 from gateway.cli import serve
 from gateway.cli.demo.clock import DemoClock
+from gateway.cli.diagnostics import write_diagnostics
 
 
 async def run(path: Path, clock: DemoClock) -> None:
@@ -37,5 +38,5 @@ async def _listen(clock: DemoClock) -> None:
 
 if __name__ == "__main__":
     dumps.forbid()
-    serve.write_diagnostics()
+    write_diagnostics()
     asyncio.run(run(Path(sys.argv[1]), DemoClock(timedelta(seconds=float(sys.argv[2])))))

@@ -216,8 +216,9 @@ def freeze(ordered: orders.DomesticOrder, clock: Clock) -> list[orders.FreezeRes
             books[key] = orders.FreezeResult(wallet=wallet, status=orders.FREEZE_STATUS_NOT_FOUND)
             continue
         chain = chains.find(wallet.chain)
-        # 2^64 base units and more are everyday on Ethereum: 40 ether are above it.
-        amount = evidence.AssetAmount(asset=chain.native, base_units=str((number + 1) * 7**25), decimals=chain.decimals)
+        # A few coins each: 2^64 base units and more are everyday on Ethereum, where 19 ether are above it.
+        units = (number + 1) * 7 * 10**chain.decimals
+        amount = evidence.AssetAmount(asset=chain.native, base_units=str(units), decimals=chain.decimals)
         books[key] = orders.FreezeResult(
             wallet=wallet,
             status=orders.FREEZE_STATUS_FROZEN,

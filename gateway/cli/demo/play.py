@@ -6,7 +6,7 @@ each party makes of its own disk, and all of them must agree.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -27,6 +27,7 @@ from gateway import envelope
 from gateway.cli import trace
 from gateway.cli.demo.attacks import Refused
 from gateway.cli.demo.desks import Desk
+from gateway.cli.demo.handover import Handed, Tell
 from gateway.cli.demo.processes import Processes
 from gateway.cli.development import Summary
 from gateway.cli.home import word
@@ -42,8 +43,6 @@ D = TypeVar("D", bound=Message)
 UNDER_WAY_SECONDS: Final = 20.0
 EYES_SECONDS: Final = 0.05
 """How often an operator looks; a node calls nobody about its queue."""
-
-Tell = Callable[[str], None]
 
 
 @dataclass
@@ -66,6 +65,7 @@ class Report:
     scenes: dict[str, dict[str, object]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     processes: dict[str, int] = field(default_factory=dict)
+    handed: Handed | None = None
 
     @property
     def ok(self) -> bool:
@@ -103,6 +103,7 @@ class Report:
             "request_id": self.request_id,
             "problems": self.problems,
             "seconds": round(self.seconds, 2),
+            **({} if self.handed is None else self.handed.as_object()),
             **({"folder": str(self.summary.folder), "processes": self.processes} if self.processes else {}),
         }
 

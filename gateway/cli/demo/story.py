@@ -1,8 +1,8 @@
 """The story of the demo, in the order in which it happens.
 
 Five scenes: a freeze through the whole of its procedure, a refusal, what must not work, an emergency, and what lapses
-by itself; then the proof. Each act waits for the real thing to arrive; none waits for a time, for the one scene that is
-about time puts all clocks forward.
+by itself; then the proof, and the case as a file. Each act waits for the real thing to arrive; none waits for a time,
+for the one scene that is about time puts all clocks forward.
 """
 
 from collections.abc import Sequence
@@ -21,21 +21,31 @@ from gateway.cli.demo import acts, attacks, freeze, notes, papers, urgent
 from gateway.cli.demo.attacks import Loot
 from gateway.cli.demo.clock import DemoClock
 from gateway.cli.demo.desks import DESKS, Desk, open_desks
-from gateway.cli.demo.play import Play, Report, Tell
+from gateway.cli.demo.handover import Tell, hand_over
+from gateway.cli.demo.play import Play, Report
 from gateway.cli.demo.processes import Processes
 from gateway.cli.development import Summary, free_ports, init_federation
 from gateway.config import Delivery
 from gateway.envelope import ref_of
 from gateway.errors import GatewayError
+from gateway.story import tell as tell_story
 
 # As in production, but a killed node's leases are taken back after two seconds instead of half a minute.
 DELIVERY: Final = Delivery(lease_seconds=2.0, backoff_first_seconds=0.1, backoff_max_seconds=1.0)
 NODES: Final = ("ee", "de")
+FIRST_CASE: Final = "EE-2026-1"
 POLICY_FILE: Final = "policy.toml"
 
 
-async def run(folder: Path, asked: Sequence[evidence.WalletIdentifier], *, keep: bool, tell: Tell) -> Report:
+async def run(folder: Path, asked: Sequence[evidence.WalletIdentifier], out: Path, *, keep: bool, tell: Tell) -> Report:
     """Found a federation of ee and de and play the story; the nodes are stopped at the end, unless kept.
+
+    Args:
+        folder: of the federation.
+        asked: the wallets.
+        out: where the case file and its report are put.
+        keep: whether to leave the nodes running.
+        tell: says a line to the audience.
 
     Raises:
         GatewayError: a step did not work; the story ends there.
@@ -58,6 +68,7 @@ async def run(folder: Path, asked: Sequence[evidence.WalletIdentifier], *, keep:
                 await _play(Play(desks, operators, nodes, report, tell), asked)
             except attacks.Succeeded as error:
                 report.problems.append(f"not refused: {error}")
+        report.handed = await hand_over(summary, FIRST_CASE, out, tell)
         kept = keep and report.ok
         if kept:
             report.processes = {code: process.pid for code, process in nodes.running.items()}
@@ -78,7 +89,7 @@ def _legislate(summary: Summary) -> None:
 async def _play(play: Play, asked: Sequence[evidence.WalletIdentifier]) -> None:
     size = papers.WALLETS_A_REQUEST
     first, *more = [asked[start : start + size] for start in range(0, len(asked), size)]
-    executed = await freeze.whole(play, "EE-2026-1", first)
+    executed = await freeze.whole(play, FIRST_CASE, first)
     play.report.request_id = executed.request.ref.id
     await freeze.released(play, executed)
     for number, part in enumerate(more, start=2):
@@ -105,7 +116,7 @@ async def prove(play: Play) -> None:
         for path in sorted(desk.participant.maildir.folder(Folder.DONE).iterdir()):
             _count(report, [word for word in _proven(desk, path, report) if word in statement.TO_RECIPIENT])
     told = await trace.fetch(play.operators["ee"], report.request_id, ask_others=True)
-    (story,) = trace.tell(told.traces, play.operators["ee"].directory)
+    (story,) = tell_story(told.traces, play.operators["ee"].directory)
     report.expect({part.node for part in story.nodes} == {*NODES}, "the trace does not span both nodes")
     report.expect(all(not proof.error for proof in story.proofs), "a receipt in the trace does not hold")
     report.expect("executed" in story.situation, f"the trace says: {story.situation}")

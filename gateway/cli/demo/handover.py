@@ -1,0 +1,138 @@
+"""The end of the demo: the case as one file, judged as whoever gets it judges it.
+
+In: a federation whose case is on its prosecutor's disk, a folder. Out: in the folder the case file, the root metadata,
+and the report of that file as page and as PDF, for people to open. They stay when the demo has gone.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from clients.casefile import archive
+from clients.casefile.contents import PRINT, REPORT
+from gateway.cli.case.export import SUFFIX
+from gateway.cli.demo import papers
+from gateway.cli.development import Summary
+from gateway.errors import ErrorCode, Failure
+from gateway.private_files import swap
+
+WHO: Final = "ee/prosecutor"
+"""It asked, and so holds of the case what was asked, what was answered, and all receipts between."""
+_ROOT: Final = "root.json"
+
+
+COMMAND_SECONDS: Final = 60.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What was handed over.
+
+    Args:
+        case_file: all of it.
+        report: the page in it.
+        printed: the PDF in it.
+        root: what it was judged by.
+        checks: as `rogatory verify --json` tells them; none failed.
+    """
+
+    case_file: Path
+    report: Path
+    printed: Path
+    root: Path
+    checks: list[dict[str, Any]]
+
+    def as_object(self) -> dict[str, object]:
+        """Return what `--json` prints of it."""
+        paths = {"case_file": self.case_file, "report": self.report, "report_pdf": self.printed, "root": self.root}
+        return {**{name: str(path) for name, path in paths.items()}, "checks": self.checks}
+
+
+async def hand_over(summary: Summary, case: str, folder: Path, tell: Tell) -> Handed:
+    """Export a case as the prosecutor, and verify the file offline.
+
+    Args:
+        summary: the federation.
+        case: its id.
+        folder: where the files are put, absolute.
+        tell: says a line to the audience.
+
+    Raises:
+        Failure: STORE, the folder cannot be written; INTERNAL, a command did not work, or the file does not hold.
+    """
+    tell(f"\n6. The prosecutor hands case {case} to a court: one file, which anybody can check.")
+    out, root = folder / f"{case}{SUFFIX}", folder / _ROOT
+    try:
+        _prepare(folder, root, summary)
+        terms = (
+            "--by",
+            papers.PROSECUTOR.official,
+            "--purpose",
+            "main hearing",
+            "--authority",
+            f"order {papers.ORDER_REFERENCE} of 20 November 2026",
+        )
+        config = ("--config", str(summary.config(WHO)))
+        await rogatory("case", "export", case, "--out", str(out), *terms, *config, "--json")
+        told = json.loads(await _verified_elsewhere(out, root))
+        members = archive.unpack(out.read_bytes())
+        for name in (REPORT, PRINT):
+            swap(folder / name, members[name])
+    except OSError as error:
+        raise Failure(ErrorCode.STORE, f"cannot write to {folder}: {error.strerror}") from error
+    handed = Handed(out, folder / REPORT, folder / PRINT, root, told["checks"])
+    for check in handed.checks:
+        tell(f"  {check['number']:>2} {check['name']:<10} {check['status']:<10} {check['detail']}")
+    return handed
+
+
+def _prepare(folder: Path, root: Path, summary: Summary) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    swap(root, summary.root.read_bytes())
+
+
+async def _verified_elsewhere(case_file: Path, root: Path) -> str:
+    """Verify a file in a new process that has no network, no settings, no home, and two files before it."""
+    with tempfile.TemporaryDirectory(prefix="rogatory-laptop-") as laptop:
+        for path in (case_file, root):
+            shutil.copy(path, laptop)
+        words = ("verify", case_file.name, "--root", root.name, "--json")
+        code = os.pathsep.join(each for each in sys.path if each)
+        return await rogatory(*words, module="gateway.cli.demo.offline", cwd=laptop, env={"PYTHONPATH": code})
+
+
+async def rogatory(
+    *words: str, module: str = "gateway.cli", cwd: str | None = None, env: Mapping[str, str] | None = None
+) -> str:
+    """Run a command of ours in a process of its own, and return what it says.
+
+    Args:
+        words: its arguments.
+        module: what runs it.
+        cwd: its folder; None for ours.
+        env: its environment; None for ours.
+
+    Raises:
+        Failure: INTERNAL, it did not work.
+    """
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module, *words),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=cwd,
+        env=env,
+    )
+    async with asyncio.timeout(COMMAND_SECONDS):
+        out, err = await running.communicate()
+    if running.returncode != 0:
+        raise Failure(ErrorCode.INTERNAL, f"{' '.join(words)}: {(err or out).decode()[-300:]}")
+    return out.decode()
