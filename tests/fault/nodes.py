@@ -104,12 +104,22 @@ class Nodes:
         await asyncio.gather(*(process.kill() for process in self.running.values()))
         await asyncio.gather(*self._tending, return_exceptions=True)
 
-    async def settled(self, codes: Iterable[str] = ()) -> None:
-        """Wait until nothing is on its way any more; the stores are the only ones who know, and they cannot call."""
+    async def settled(self) -> None:
+        """Wait until nothing is on its way any more; the stores are the only ones who know, and they cannot call.
+
+        What arrives at one may set another going that was asked before: nothing is new the second time they are asked.
+        """
         final = ", ".join(f"'{state.value}'" for state in FINAL)
-        query = f"SELECT count(*) FROM deliveries WHERE state NOT IN ({final})"
-        for code in codes or self.running:
-            await until(lambda code=code: not self.ask(code, query)[0][0])  # type: ignore[misc]
+        query = f"SELECT count(*) FILTER (WHERE state NOT IN ({final})), count(*) FROM deliveries"
+        before: list[Sequence[Any]] = []
+
+        def at_rest() -> bool:
+            nonlocal before
+            now = [self.ask(code, query)[0] for code in self.running]
+            rested, before = now == before, now
+            return rested and not any(open_ for open_, _ in now)
+
+        await until(at_rest)
 
     def on_the_way(self) -> dict[str, Sequence[tuple[Any, ...]]]:
         """What is still on its way at each node, to where, how often it was tried, and what it met last."""

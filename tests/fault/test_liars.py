@@ -62,7 +62,7 @@ async def test_node_that_accepts_and_forgets_leaves_its_own_signed_word_with_the
         tally.faults["accepts and forgets"] += len(forgotten)
         await nodes.start("de")
         late = await traffic.request("ee", "de", "EE-2", 8)
-        await traffic.ended(late)
+        await traffic.known(but=forgotten)
         await nodes.settled()
         for name in forgotten:
             assert [(word.milestone, word.issuer) for word in traffic.words[name]] == [

@@ -7,7 +7,7 @@ shown and what each sender was told; `reckon` compares them.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -188,13 +188,12 @@ class Traffic:
         """Wait until so many people, sender or recipient, have heard something about an envelope."""
         await self._wait(lambda: [word.milestone for word in self.words[name]].count(milestone) >= times)
 
-    async def ended(self, names: Sequence[Name]) -> None:
-        """Wait until the sender of each of these knows how it ended."""
-        await self._wait(lambda: all(map(self._is_known, names)))
+    async def known(self, but: Collection[Name] = ()) -> None:
+        """Wait until every sender knows how everything ended, acknowledgements of what arrived included.
 
-    async def known(self) -> None:
-        """Wait until every sender knows how everything ended, acknowledgements of what arrived included."""
-        await self._wait(lambda: all(map(self._is_known, self.sent)))
+        `but` names what has no end.
+        """
+        await self._wait(lambda: all(self._is_known(name) for name in self.sent if name not in but))
 
     async def _wait(self, is_done: Callable[[], bool]) -> None:
         try:
