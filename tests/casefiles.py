@@ -4,33 +4,48 @@ Every envelope is composed by the clients' library, every receipt is signed by t
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from nacl.signing import SigningKey
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import log_pb2 as log
 from rogatory.v1 import orders_pb2 as orders
 
-from clients.casefile.contents import Prove
+from clients.casefile import archive, contents, derived
+from clients.casefile.contents import ASIC, MANIFEST, SIGNATURE, Manifest, Prove
 from clients.casefile.export import Terms, export
+from clients.casefile.logged import AskNode
+from clients.casefile.reading import CaseFile
+from clients.casefile.timestamp import Stamp
 from clients.maildir import Arrival, Folder
 from clients.participant import Participant
-from gateway import envelope, material, statement
+from gateway import config as configuration
+from gateway import envelope, keys, material, merkle, note, signature, statement, tiles
+from gateway.checkpoint import Checkpoint
 from gateway.cli.development import Summary, free_ports, init_federation
 from gateway.cli.verify import prover
 from gateway.clock import to_micros
+from gateway.config import NodeConfig
+from gateway.directory import Directory, KeyEntry, Status, WitnessEntry
 from gateway.envelope import Letter, ref_of
 from gateway.formats import documents, transactions
 from gateway.formats.documents import Document
 from gateway.identity import Address
-from gateway.signer import Signer
+from gateway.note import NoteSignature
+from gateway.signature import Domain
+from gateway.signer import KeySigner, Signer
+from gateway.trust import development
 from gateway.trust.copy import GoodCopy
 from tests import paperwork
+from tests.federation import directory_of
 
 PROSECUTOR, CENTRAL, THEIR_CENTRAL = "ee/prosecutor", "ee/central-authority", "de/central-authority"
 CASE = "EE-1"
@@ -61,8 +76,10 @@ class Made:
     @cached_property
     def nodes(self) -> Mapping[str, Signer]:
         return {
-            code: material.load_node(self.fed.config(f"{code}/node"), lambda: self.now).signing_key
-            for code in ("ee", "de")
+            str(node.address.node): KeySigner(
+                keys.load_signing_key(configuration.load(NodeConfig, node.config).signing_keys[0])
+            )
+            for node in self.fed.nodes
         }
 
     @cached_property
@@ -112,11 +129,53 @@ class Made:
         for who in told:
             self.person(who).maildir.keep_receipts([(about, each) for each in receipts])
 
-    def export(self, who: str = PROSECUTOR, terms: Terms | None = None, case_id: str = CASE) -> bytes:
+    def export(
+        self,
+        who: str = PROSECUTOR,
+        terms: Terms | None = None,
+        case_id: str = CASE,
+        ask_node: AskNode | None = None,
+        stamp: Stamp | None = None,
+    ) -> bytes:
         me = self.person(who)
         copy = GoodCopy.read(material.load_participant(self.fed.config(who), lambda: self.now).config.directory.cache)
         assert copy is not None
-        return export(me, case_id, terms or Terms(), copy.served(), self.prove)
+        return export(me, case_id, terms or Terms(), copy.served(), self.prove, ask_node, stamp)
+
+    def log_of(self, code: str, keep: Callable[[int], bool] = lambda _: True) -> AskNode:
+        """Return what a node would answer of which log every entry that is asked for is in, and some more.
+
+        Args:
+            code: the node.
+            keep: whether it is asked for by its number; the log lacks the others.
+        """
+
+        def ask(entries: Sequence[log.LogEntry]) -> tuple[bytes, list[log.InclusionProof]]:
+            leaves = [merkle.leaf_hash(b"something else")]
+            places: list[int | None] = []
+            for number, entry in enumerate(entries):
+                places.append(len(leaves) if keep(number) else None)
+                if keep(number):
+                    leaves.append(self._leaf(entry))
+            made = Checkpoint(f"{code}.{self.fed.federation}/log", len(leaves), merkle.root(leaves))
+            note = bytes(made.sign(self.nodes[code]))
+            return note, [log.InclusionProof() if at is None else _proof(leaves, at) for at in places]
+
+        return ask
+
+    def _leaf(self, entry: log.LogEntry) -> bytes:
+        if entry.HasField("envelope"):
+            (raw,) = (
+                each for each in self.sent.values() if ref_of(pb.Header.FromString(each.header)) == entry.envelope
+            )
+            return merkle.leaf_hash(envelope.fingerprint(raw))
+        said = (
+            receipt.statement
+            for who in self._people.values()
+            for raw in self.sent.values()
+            for receipt in who.maildir.receipts(ref_of(pb.Header.FromString(raw.header)))
+        )
+        return merkle.leaf_hash(next(each for each in said if sha256(each).digest() == entry.receipt.digest))
 
     def id_of(self, called: str) -> str:
         return pb.Header.FromString(self.sent[called].header).id
@@ -126,13 +185,103 @@ class Made:
         return f"{header.sender.replace('/', '.')}.{header.id}"
 
 
+def _proof(leaves: Sequence[bytes], at: int) -> log.InclusionProof:
+    path = tiles.inclusion(lambda level, start, stop: leaves[start:stop] if level == 0 else [], at, len(leaves))
+    return log.InclusionProof(index=at, leaf_hash=leaves[at], path=path)
+
+
 def records(count: int) -> list[evidence.TransactionRecord]:
     return [*transactions.records(REAL[:count]).read]
 
 
-def freeze(folder: Path, now: datetime, found: int = 5) -> Made:
+COURT, SPARE = SigningKey(bytes(range(32))), SigningKey(bytes(range(1, 33)))
+
+
+def witnessed(folder: Path, now: datetime) -> Made:
+    """Return a freeze in a federation that wants two cosignatures.
+
+    There are a court, node de, which had another key until an hour ago that is not trusted any more, and a node that is
+    out.
+    """
+
+    def change(known: Directory) -> Directory:
+        ee, de, fi = known.nodes
+        lost = KeyEntry(
+            public=bytes(SPARE.verify_key),
+            not_before=now - timedelta(hours=3),
+            not_trusted_after=now - timedelta(hours=1),
+        )
+        de = de.model_copy(update={"signing_keys": (*de.signing_keys, lost)})
+        court = WitnessEntry(name="court.example/w1", public=bytes(COURT.verify_key), url="https://court.example")
+        said = {"cosignatures": 2, "witnesses": (court,)}
+        return known.model_copy(update={**said, "nodes": (ee, de, fi.model_copy(update={"status": Status.REVOKED}))})
+
+    return freeze(folder, now, nodes=("ee", "de", "fi"), change=change)
+
+
+def cosignatures(point: Checkpoint, made: Made) -> dict[str, tuple[str, str, int]]:
+    """Return what may stand under a checkpoint of ee in the federation of `witnessed`.
+
+    Returns:
+        By what it is: the lines, the status of the check `log`, and how many have cosigned (0 if it fails).
+    """
+    at, domain = int(made.now.timestamp()), made.fed.federation
+    before, after = at - 2 * 3600, at - 1800
+    other = Checkpoint(point.origin, point.size + 1, point.root)
+    abroad = Checkpoint(point.origin.replace("ee.", "de."), point.size, point.root)
+    court, spare, stranger = KeySigner(COURT), KeySigner(SPARE), KeySigner(SigningKey(bytes(32)))
+
+    def node(code: str, at: int = at, of: Checkpoint = point, name: str = "") -> str:
+        return str(of.cosign(name or f"{code}.{domain}", made.nodes[code], at))
+
+    def courts(by: Signer = court, at: int = at, of: Checkpoint = point, name: str = "court.example/w1") -> str:
+        return str(of.cosign(name, by, at))
+
+    def lost(at: int, of: Checkpoint = point) -> str:
+        return str(of.cosign(f"de.{domain}", spare, at))
+
+    def cut(line: str) -> str:
+        said = note.parse_signature(line.removesuffix("\n"))
+        return str(NoteSignature(said.name, said.key_id, said.value[:4]))
+
+    passed, few, failed = "passed", "not-there", "failed"
+    return {
+        "nobody": ("", few, 0),
+        "one of two": (node("de"), few, 1),
+        "a node and a court": (node("de") + courts(), passed, 2),
+        "in another order": (courts() + node("de"), passed, 2),
+        "one cosigner twice": (node("de") + node("de", at + 5), few, 1),
+        "of another size": (node("de") + courts(of=other), failed, 0),
+        "of another log": (node("de") + courts(of=abroad), failed, 0),
+        "by an unknown key in the name of a witness": (node("de") + courts(stranger), few, 1),
+        "by a witness in an unknown name": (node("de") + courts(name="x.example"), few, 1),
+        "by the own node": (node("de") + node("ee"), few, 1),
+        "by the own node in its log's name": (node("de") + node("ee", name=point.origin), few, 1),
+        "by a node that is out": (node("de") + node("fi"), few, 1),
+        "by a lost key while it counted": (courts() + lost(before), passed, 2),
+        "by a lost key": (courts() + lost(after), few, 1),
+        "by a lost key of another size": (courts() + node("de") + lost(after, other), failed, 0),
+        "by two keys of one node": (node("de") + lost(before), few, 1),
+        "before the key began": (courts() + node("de", 1), few, 1),
+        "the first line of a key counts": (courts() + node("de", 1) + node("de"), few, 1),
+        "at no time": (courts() + node("de", 0), failed, 0),
+        "after all time": (courts() + node("de", 1 << 63), failed, 0),
+        "cut off": (courts() + cut(node("de")), failed, 0),
+        "signed as a log signs": (node("de") + str(note.sign(str(point), "court.example/w1", court)), few, 1),
+    }
+
+
+def freeze(
+    folder: Path,
+    now: datetime,
+    found: int = 5,
+    nodes: Sequence[str] = ("ee", "de"),
+    change: Callable[[Directory], Directory] | None = None,
+) -> Made:
     """Return a freeze: drafted, countersigned, asked, granted, executed, with so many real transactions reported."""
-    made = Made(init_federation(folder, ["ee", "de"], free_ports(2), now), now)
+    made = Made(init_federation(folder, nodes, free_ports(len(nodes)), now), now)
+    if change is not None:
+        development.sign_anew(folder, change(directory_of(folder, now)), now)
     instrument = {"instrument": "eu-2018-1805"}
     request = made.compose(
         "request", ids.KIND_FREEZE_REQUEST, PROSECUTOR, THEIR_CENTRAL, paperwork.request(), **instrument
@@ -167,3 +316,36 @@ def freeze(folder: Path, now: datetime, found: int = 5) -> Made:
     made.compose("report", ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, PROSECUTOR, report, **about)
     made.deliver("report")
     return made
+
+
+# What a forger can do: without a key of the exporter, and with it.
+
+Members = dict[str, bytes]
+
+
+def listed(members: Mapping[str, bytes], said: Manifest) -> tuple[Members, Manifest]:
+    """Return members with a manifest that names them."""
+    members = {name: content for name, content in members.items() if name not in contents.UNLISTED}
+    said = said.model_copy(update={"members": contents.members_of(members)})
+    whole = {
+        **members,
+        archive.MIMETYPE: archive.MEDIA_TYPE,
+        MANIFEST: said.raw,
+        ASIC: contents.asic(said.members, said.raw),
+    }
+    return whole, said
+
+
+def signed_anew(members: Mapping[str, bytes], said: Manifest, made: Made, key: SigningKey | None = None) -> bytes:
+    whole, said = listed(members, said)
+    by = key or made.person(PROSECUTOR).signing_key
+    whole[SIGNATURE] = contents.signature_text(signature.sign(Domain.CASE_FILE, said.raw, said.exporter, by))
+    return archive.pack(whole)
+
+
+def made_again(members: Members, said: Manifest, made: Made) -> bytes:
+    """Sign anew, with all that can be derived made to fit: the work of a careful forger with the exporter's key."""
+    files = {name.removeprefix("directory/"): raw for name, raw in members.items() if name.startswith("directory/")}
+    base = {name: raw for name, raw in members.items() if not name.startswith(("documents/", "records/"))}
+    case = CaseFile.read(said, base, made.prove(files, said.exported_at))
+    return signed_anew(base | derived.members(case), said, made)

@@ -9,54 +9,54 @@ from gateway import tls  # isort: skip  # noqa: F401
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
+from runpy import run_path
 
-from gateway.cli import (
-    backup,
-    case,
-    check_config,
-    compact,
-    enrol,
-    fsck,
-    happenings,
-    inbox,
-    keys,
-    main,
-    registrar,
-    restore,
-    self_test,
-    send,
-    serve,
-    trace,
-)
+from gateway import cli
 
-# Imported for those who are forked off.
 PRELOADED = (
-    backup,
-    case,
-    check_config,
-    compact,
-    enrol,
-    fsck,
-    happenings,
-    inbox,
-    keys,
-    registrar,
-    restore,
-    self_test,
-    send,
-    serve,
-    trace,
+    "audit",
+    "backup",
+    "case",
+    "check_config",
+    "compact",
+    "enrol",
+    "fsck",
+    "happenings",
+    "inbox",
+    "keys",
+    "registrar",
+    "restore",
+    "self_test",
+    "send",
+    "serve",
+    "trace",
 )
+"""Commands that are imported for those who are forked off."""
+for name in PRELOADED:
+    import_module(f"{cli.__name__}.{name}")
 
 
 def run(arguments: tuple[str, ...], streams: Path, folder: str, environment: dict[str, str]) -> None:
     """Be the command; both its streams go into files."""
+    _begin(streams, folder, environment)
+    sys.argv = ["rogatory", *arguments]
+    cli.main()
+
+
+def run_script(name: str, streams: Path, folder: str, environment: dict[str, str]) -> None:
+    """Be `python NAME`, in the same way."""
+    _begin(streams, folder, environment)
+    sys.argv = [name]
+    sys.path.insert(0, folder)
+    run_path(name, run_name="__main__")
+
+
+def _begin(streams: Path, folder: str, environment: dict[str, str]) -> None:
     for number, name in ((1, "out"), (2, "err")):
         with (streams / name).open("wb") as file:
             os.dup2(file.fileno(), number)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["rogatory", *arguments]
-    main()

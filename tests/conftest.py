@@ -27,24 +27,42 @@ if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 UNMET = {
+    "browser": (
+        "TESTS OF THE SECOND VERIFIER AND THE CONSOLE",
+        "need Node.js and Chromium: apt-get install nodejs chromium",
+    ),
     "hsm": ("TESTS OF HARDWARE TOKENS", "need SoftHSM 2: apt-get install softhsm2"),
     "fault": ("FAULTS OF DISK AND NETWORK", "need root, mount and `ip`: become root"),
 }
 """By tier: what a machine can lack for it, and what to do."""
+REQUIRABLE = ("browser", "hsm")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--require-hsm", action="store_true", help="fail, not skip, the tests of tests/hsm without SoftHSM"
-    )
+    for tier in REQUIRABLE:
+        wanted = UNMET[tier][1].removeprefix("need ").partition(":")[0]
+        parser.addoption(
+            f"--require-{tier}", action="store_true", help=f"fail, not skip, the tests of tests/{tier} without {wanted}"
+        )
+
+
+LONGEST = ("test_demo_trust", "test_bench", "test_demo")
+"""Modules of which one test takes a minute."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what is longest, whatever the order of chance: at the end all others would wait for it."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.skipped and "/hsm/" in item.nodeid and item.config.getoption("--require-hsm"):
-        report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} could not run, and --require-hsm demands it"
+    for tier in REQUIRABLE:
+        if report.skipped and f"/{tier}/" in item.nodeid and item.config.getoption(f"--require-{tier}"):
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid} could not run, and --require-{tier} demands it"
     return report
 
 
@@ -55,8 +73,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if counts := told(properties):
         terminalreporter.section("faults")
         terminalreporter.line(counts)
+    left = list(terminalreporter.getreports("skipped"))
     for folder, (what, wanted) in UNMET.items():
-        skipped = [each for each in terminalreporter.getreports("skipped") if f"/{folder}/" in each.nodeid]
+        skipped = [each for each in left if f"/{folder}/" in each.nodeid]
+        left = [each for each in left if each not in skipped]
         if skipped:
             terminalreporter.section(f"{what} DID NOT RUN", red=True, bold=True)
             terminalreporter.line(f"{len(skipped)} of tests/{folder} {wanted}, then again.")
+    if left:
+        terminalreporter.section("SOME TESTS DID NOT RUN", red=True, bold=True)
+        for each in left:
+            terminalreporter.line(f"{each.nodeid}: {each.longrepr[2] if isinstance(each.longrepr, tuple) else ''}")

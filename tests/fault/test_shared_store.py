@@ -9,9 +9,11 @@ import dataclasses
 import os
 import re
 import signal
+import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import grpc.aio
@@ -211,6 +213,12 @@ def children(of: Serving) -> set[int]:
     return {int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
+def scraped(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10.0) as answer:
+        text: bytes = answer.read()
+    return text.decode()
+
+
 @pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 async def test_workers_share_a_port_are_replaced_when_they_die_and_end_with_their_parent(
@@ -218,10 +226,15 @@ async def test_workers_share_a_port_are_replaced_when_they_die_and_end_with_thei
 ) -> None:
     async with processes(tmp_path / "fed", start=()) as nodes:
         settings = nodes.fed.summary.config("ee/node")
-        settings.write_text(f"workers = 2\n{settings.read_text()}")
+        first = next(one for one, other in pairwise(ports(16)) if other == one + 1)
+        figures = f'\n[telemetry]\nprometheus = "127.0.0.1:{first}"\n'
+        settings.write_text(f"workers = 2\n{settings.read_text()}{figures}")
         serving = await nodes.start("ee")
         before = children(serving)
         assert len(before) == 2
+        # Each has figures, and so a port for them, of its own.
+        told = [await asyncio.to_thread(scraped, first + number) for number in range(2)]
+        assert len({re.findall(r'service_instance_id="([^"]+)"', text)[0] for text in told}) == 2
         # So many connections that each of the two has some, but for one run in 2^15.
         doors = [Actor(nodes.fed.actor("ee/prosecutor").loaded, nodes.fed.clock) for _ in range(16)]
         load = Load(nodes.fed, doors)

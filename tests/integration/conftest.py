@@ -9,6 +9,8 @@ from tests import stores
 
 # They start no node, or one whose store nothing is asked of; or what is shown on the embedded default.
 NO_STORE = {
+    "test_audit_command",
+    "test_audit_node_place",
     "test_bench",
     "test_certificate_attacks",
     "test_cli_keys",
@@ -17,7 +19,9 @@ NO_STORE = {
     "test_depot",
     "test_directory_door",
     "test_tls",
+    "test_tutorials",
     "test_weather",
+    "test_witness_http",
 }
 # A fixture that stands in for a node, and keeps nothing.
 FAKE = "node"

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway import cli
-from gateway.cli.bench import brokers, plan, readme, soak, suite, targets
+from gateway.cli.bench import brokers, log, plan, readme, soak, suite, targets
 from gateway.cli.bench.plan import Sizes
 from gateway.cli.bench.stages import STAGES
 from tests.processes import environment
@@ -30,6 +30,8 @@ TINY = Sizes(
     wallet_rounds=1,
     procedure_rounds=1,
     cases=460,
+    log_rounds=1,
+    logged=(300, 700),
 )
 
 
@@ -65,6 +67,8 @@ def test_every_key_is_there_every_target_is_judged_and_a_page_shows_it(tmp_path:
         check_targets(figures)
         check_machine(figures)
         check_costs(figures)
+        check_log(figures)
+        check_finding(figures)
         check_page(figures, tmp_path)
 
 
@@ -117,6 +121,23 @@ def check_costs(figures: dict[str, object]) -> None:
         assert 0 < lock <= all_
         assert isinstance(load, float)
         assert load > 0
+
+
+def check_finding(figures: dict[str, object]) -> None:
+    measured = figures["finding"]
+    assert isinstance(measured, dict)
+    assert measured["envelopes"] >= max(TINY.growth)
+    assert {"id", "case", "party to few", "interval of time", "waiting", "error"} <= measured["ms"].keys()
+    assert all(ms > 0 for ms in measured["ms"].values())
+
+
+def check_log(figures: dict[str, object]) -> None:
+    measured = figures["log"]
+    assert isinstance(measured, dict)
+    assert measured["of_size"].keys() == {"300", "700"}
+    for each in measured["of_size"].values():
+        assert {*log.FIGURES, "bytes_per_entry"} == each.keys()
+        assert all(value > 0 for value in each.values())
 
 
 def check_page(figures: dict[str, object], tmp_path: Path) -> None:

@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from gateway import target_keys
+from clients.casefile import archive
+from clients.casefile.contents import PRINT, REPORT
+from gateway import cli, target_keys
+from gateway.cli.demo import offline
 
 SECONDS = 300
 
@@ -54,13 +58,25 @@ def standing(state: str, *parties: str) -> dict[str, str]:
     return dict.fromkeys([*dict.fromkeys(nodes), *parties], state)
 
 
-def test_all_of_due_process_happens_between_two_countries(tmp_path: Path) -> None:
-    done = demo("--wallets", str(OFAC), "--json", cwd=tmp_path)
+def test_all_of_due_process_happens_between_two_countries_and_no_output_has_a_payload_or_a_key(tmp_path: Path) -> None:
+    done = demo("--keep", "--wallets", str(OFAC), "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     summary: dict[str, Any] = json.loads(done.stdout)
+    folder = Path(summary["folder"])
+    try:
+        check_what_is_kept(folder, done.stdout + done.stderr)
+    finally:
+        for process in summary["processes"].values():
+            os.kill(process, signal.SIGTERM)
+        subprocess.run(["rm", "-rf", str(folder.parent)], check=True)
+    check_what_happened(summary, tmp_path)
+
+
+def check_what_happened(summary: dict[str, Any], folder: Path) -> None:
     assert summary["ok"]
     assert summary["problems"] == []
     check_what_was_carried(summary)
+    check_what_was_handed_over(summary, folder)
     scenes = summary["scenes"]
     check_freeze(scenes["freeze"])
     assert scenes["refusal"] == {
@@ -90,6 +106,36 @@ def test_all_of_due_process_happens_between_two_countries(tmp_path: Path) -> Non
     }
 
 
+def check_what_was_handed_over(summary: dict[str, Any], folder: Path) -> None:
+    """The files are there when the demo has gone, and hold for whoever has the root keys alone."""
+    case_file, report, printed = (Path(summary[name]) for name in ("case_file", "report", "report_pdf"))
+    assert case_file.parent == report.parent == printed.parent == folder / "build" / "demo"
+    assert {each["name"]: each["status"] for each in summary["checks"]}.items() >= {
+        "report": "passed",
+        "log": "passed",
+    }.items()
+    done = CliRunner().invoke(cli.commands, ["verify", str(case_file), "--root", summary["root"], "--json"])
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["holds"], told["checks"]) == (0, True, summary["checks"])
+    members = archive.unpack(case_file.read_bytes())
+    assert report.read_bytes() == members[REPORT]
+    assert printed.read_bytes() == members[PRINT]
+    page = report.read_text()
+    for part in ("EE-2026-1", "Cover sheet", "Timeline", "Flow of funds, picture 1", "main hearing"):
+        assert part in page
+
+
+def test_process_that_verifies_offline_ends_when_it_wants_a_socket() -> None:
+    script = (
+        "import sys, socket; from gateway.cli.demo import offline; sys.addaudithook(offline.refuse_sockets);"
+        "socket.create_connection(('127.0.0.1', 1))"
+    )
+    env = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)  # noqa: PLW1510  as above
+    assert done.returncode == offline.CUT_OFF
+    assert "offline" in done.stderr
+
+
 def check_freeze(freeze: dict[str, Any]) -> None:
     assert freeze["returned"] == standing("returned", INVESTIGATOR, "ee/central-authority")
     assert (freeze["outcome"], freeze["dual_criminality"]) == ("partly-granted", "listed-offence")
@@ -117,18 +163,13 @@ def check_what_was_carried(summary: dict[str, Any]) -> None:
     assert summary["receipts_verified"] == sum(summary["milestones"].values())
 
 
-def test_list_longer_than_one_request_is_carried_whole(tmp_path: Path) -> None:
-    entries = [{"chain": "ethereum", "address": f"0x{number:040x}"} for number in range(501)]
+def test_list_longer_than_one_request_of_which_nothing_can_be_frozen_goes_the_whole_way_too(tmp_path: Path) -> None:
+    entries = [{"chain": "Beam", "address": f"3b1c7f0a9de24cb78f6d{number:04x}"} for number in range(501)]
     (tmp_path / "list.json").write_text(json.dumps(entries))
-    done = demo("--wallets", "list.json", "--json", cwd=tmp_path)
-    assert json.loads(done.stdout)["wallets"]["verified"] == len(entries)
-
-
-def test_list_of_which_nothing_can_be_frozen_goes_the_whole_way_too(tmp_path: Path) -> None:
-    (tmp_path / "list.json").write_text('[{"chain": "Beam", "address": "3b1c7f0a9de24cb78f6d"}]')
     done = demo("--wallets", "list.json", "--json", cwd=tmp_path)
     summary = json.loads(done.stdout)
     assert (summary["problems"], done.returncode) == ([], 0)
+    assert summary["wallets"]["carried"] == len(entries)
     assert summary["scenes"]["freeze"]["executed"] == standing("unavailable", INVESTIGATOR, AUTHORITY)
 
 
@@ -142,22 +183,14 @@ def test_unusable_list_is_refused_before_anything_starts(tmp_path: Path, content
     assert json.loads(done.stdout)["error"]["code"] == "BAD_INPUT"
 
 
-def test_no_payload_and_no_key_is_in_any_output_and_what_is_kept_can_be_stopped(tmp_path: Path) -> None:
-    done = demo("--keep", "--wallets", str(OFAC), "--json", cwd=tmp_path)
-    summary = json.loads(done.stdout)
-    folder = Path(summary["folder"])
-    try:
-        said = done.stdout + done.stderr + "".join(log.read_text() for log in folder.glob("*/node.log"))
-        assert not [each["address"] for each in json.loads(OFAC.read_bytes()) if each["address"] in said]
-        assert "pensioners" not in said, "the facts of the case were printed"
-        keys = list(folder.rglob("*.key"))
-        assert len(keys) > 20
-        assert not [key for key in keys for form in forms(key) if form in said]
-        assert not [key for key in keys if key.stat().st_mode & 0o077]
-    finally:
-        for process in summary["processes"].values():
-            os.kill(process, signal.SIGTERM)
-        subprocess.run(["rm", "-rf", str(folder.parent)], check=True)
+def check_what_is_kept(folder: Path, said: str) -> None:
+    said += "".join(log.read_text() for log in folder.glob("*/node.log"))
+    assert not [each["address"] for each in json.loads(OFAC.read_bytes()) if each["address"] in said]
+    assert "pensioners" not in said, "the facts of the case were printed"
+    keys = list(folder.rglob("*.key"))
+    assert len(keys) > 20
+    assert not [key for key in keys for form in forms(key) if form in said]
+    assert not [key for key in keys if key.stat().st_mode & 0o077]
 
 
 def forms(path: Path) -> list[str]:

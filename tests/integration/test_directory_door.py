@@ -15,7 +15,7 @@ from rogatory.v1 import directory_pb2 as pb
 from rogatory.v1.directory_pb2_grpc import DirectoryStub, add_DirectoryServicer_to_server
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
-from gateway import config, keys, material, mirror, telemetry, transport
+from gateway import config, keys, material, mirror, transport
 from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock
 from gateway.config import Quota
@@ -25,6 +25,7 @@ from gateway.doors.entrance import Entrance
 from gateway.doors.quotas import Quotas
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.material import NodeMaterial
+from gateway.metrics import NOBODY
 from gateway.offering import Offering, Pauses
 from gateway.publisher import Publisher
 from gateway.transport import DoorTls, TlsIdentity
@@ -132,7 +133,7 @@ async def nothing_too_new(_keys: Collection[KeyName]) -> frozenset[KeyName]:
 @asynccontextmanager
 async def opened(bench: Bench, *, quota: Quota | None = None) -> AsyncIterator[Bench]:
     """Open the door."""
-    quotas = Quotas(quota or Quota(), 16, bench.clock, telemetry.quota_counter())
+    quotas = Quotas(quota or Quota(), 16, bench.clock, NOBODY.quota_reached)
     entrance = bench.entrance = Entrance(bench.directory, nothing_too_new, quotas, bench.clock)
     source = bench.served.config.directory
     door = DirectoryDoor(entrance, source, bench.publisher, bench.look, bench.clock)

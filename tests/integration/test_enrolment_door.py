@@ -21,7 +21,7 @@ from rogatory.v1 import enrolment_pb2 as pb
 from rogatory.v1.enrolment_pb2_grpc import EnrolmentStub, RegistryStub, add_RegistryServicer_to_server
 
 from certs.pki import Holder
-from gateway import keys, telemetry, transport
+from gateway import keys, transport
 from gateway.config import Quota
 from gateway.doors import enrolment
 from gateway.doors.enrolment import Gate, host
@@ -30,6 +30,7 @@ from gateway.doors.quotas import Quotas
 from gateway.doors.registry import RegistryDoor
 from gateway.errors import ErrorCode, Failure, GatewayError
 from gateway.identity import Address, host_name
+from gateway.metrics import NOBODY
 from gateway.transport import DoorTls, TlsIdentity
 from tests import office, world
 from tests.office import FEDERATION, NEWCOMER, REGISTRAR, SECOND, Applicant, Bench, application_id
@@ -81,7 +82,7 @@ async def both(folder: Path) -> AsyncIterator[Doors]:
     # TLS reads the machine's clock.
     async with office.office(folder, datetime.now(UTC), certificate_days=1) as bench:
         made = Doors(bench, DoorTls(issued(Address.of_node("ee")), (office.pki().node_ca("ee").pem,)))
-        quotas = Quotas(Quota(), 16, bench.clock, telemetry.quota_counter())
+        quotas = Quotas(Quota(), 16, bench.clock, NOBODY.quota_reached)
         entrance = Entrance(lambda: bench.material.directory, _nothing_too_new, quotas, bench.clock)
         main = grpc.aio.server()
         add_RegistryServicer_to_server(RegistryDoor(entrance, bench.office), main)
@@ -220,11 +221,17 @@ async def test_flood_of_connections_of_strangers_takes_the_main_door_nothing(doo
 def closed(connections: list[socket.socket], wanted: int) -> int:
     """Wait until so many are closed by the other end; return how many are."""
     deadline = time.monotonic() + 3.0  # below the time that a handshake may take
+    watched = select.poll()  # unlike select(), of as many as there are
+    for each in connections:
+        watched.register(each, select.POLLIN)
+    ended, wait_ms = 0, 0
     while True:
-        readable, _, _ = select.select(connections, [], [], 0)
-        if len(readable) >= wanted or time.monotonic() > deadline:
-            return len(readable)
-        select.select([each for each in connections if each not in readable], [], [], 0.2)
+        for number, _ in watched.poll(wait_ms):
+            watched.unregister(number)
+            ended += 1
+        if ended >= wanted or time.monotonic() > deadline:
+            return ended
+        wait_ms = 200
 
 
 async def test_unforeseen_error_leaves_nothing_but_a_reference(doors: Doors) -> None:

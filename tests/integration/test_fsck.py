@@ -13,6 +13,8 @@ from pathlib import Path
 import pysqlite3.dbapi2 as sqlite
 import pytest
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import operations_pb2 as operations
 
 from gateway.cli.demo import papers
 from gateway.cli.demo.story import run
@@ -34,7 +36,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a federation whose nodes have stopped after the whole story."""
     folder = tmp_path_factory.mktemp("told") / "fed"
-    report = asyncio.run(run(folder, papers.read_wallets(None), keep=False, tell=lambda _: None))
+    out = folder.with_name("handed")
+    report = asyncio.run(run(folder, papers.read_wallets(None), out, keep=False, tell=lambda _: None))
     assert report.ok, report.problems
     return folder
 
@@ -83,6 +86,11 @@ PURGE = f"UPDATE envelopes SET payload = NULL WHERE seq = {FIRST}"
 A_MOVE = "(SELECT max(b.seq) FROM moves b WHERE b.cause_seq <> b.envelope_seq)"
 AN_END = "(SELECT min(seq) FROM receipts WHERE milestone = 2)"
 EMPTY_ROOT = "X'" + "00" * 32 + "'"
+HOLD = operations.Action(reason="why", hold=operations.HoldDestination(destination="de/node")).SerializeToString().hex()
+EXPIRE = operations.Action(
+    reason="why",
+    expire=operations.ExpireCopy(envelope=ids.EnvelopeRef(sender="ee/prosecutor", id="x"), destination="de/node"),
+)
 BROKEN: list[tuple[Check, str, tuple[str, ...]]] = [
     (Check.DATABASE, "ee", ("INSERT INTO targets (token, envelope_seq) VALUES (X'01', 999999)",)),
     (Check.HEADERS, "ee", (f"UPDATE envelopes SET case_id = 'other' WHERE seq = {FIRST}",)),
@@ -119,6 +127,27 @@ BROKEN: list[tuple[Check, str, tuple[str, ...]]] = [
         ),
     ),
     (Check.LOG_COMPLETE, "ee", ("UPDATE log_entries SET envelope_seq = NULL, receipt_seq = NULL WHERE position = 5",)),
+    (
+        Check.LOG_ORDER,
+        "ee",
+        (
+            "UPDATE log_entries SET position = -1 WHERE position = (SELECT max(position) FROM log_entries)",
+            "UPDATE log_entries SET position = position + 1000000 WHERE position > 0",
+            "UPDATE log_entries SET position = position - 999999 WHERE position > 0",
+            "UPDATE log_entries SET position = 1 WHERE position = -1",
+        ),
+    ),
+    (Check.LOG_TREE, "ee", (f"INSERT INTO log_nodes VALUES (1, 0, {EMPTY_ROOT})",)),
+    (Check.LOG_TREE, "ee", (f"INSERT INTO log_nodes VALUES (3, 0, {EMPTY_ROOT})",)),
+    (Check.LOG_TREE, "ee", (f"INSERT INTO log_nodes VALUES (0, 0, {EMPTY_ROOT})",)),
+    (Check.CHECKPOINTS, "ee", ("UPDATE log_entries SET leaf_hash = zeroblob(32) WHERE position = 1",)),
+    (Check.CHECKPOINTS, "ee", ("DELETE FROM log_entries WHERE position = (SELECT max(position) FROM log_entries)",)),
+    (Check.CHECKPOINTS, "ee", (f"UPDATE checkpoints SET root = {EMPTY_ROOT}",)),
+    (Check.CHECKPOINTS, "ee", (f"INSERT INTO checkpoints VALUES (0, 'ee', {EMPTY_ROOT}, 1, X'')",)),
+    (Check.CHECKPOINTS, "ee", ("UPDATE checkpoints SET note = X'00' || note",)),
+    (Check.CHECKPOINTS, "ee", ("UPDATE checkpoints SET origin = origin || '/1'",)),
+    (Check.CHECKPOINTS_SIGNED, "ee", ("UPDATE checkpoints SET note = CAST(note || X'0a' AS BLOB)",)),
+    (Check.CHECKPOINTS_SIGNED, "ee", ("UPDATE checkpoints SET at_us = 1",)),
     (Check.STATEMENTS, "ee", ("UPDATE receipts SET issuer = 'de/node' WHERE seq = 1",)),
     (Check.STATEMENTS, "ee", ("UPDATE receipts SET digest = zeroblob(32) WHERE seq = 1",)),
     (Check.STATEMENTS, "ee", ("UPDATE receipts SET signature = X'ff' WHERE seq = 1",)),
@@ -219,6 +248,35 @@ BROKEN: list[tuple[Check, str, tuple[str, ...]]] = [
         Check.RESTORATIONS,
         "ee",
         ("INSERT INTO restorations SELECT 1, 1, 1, 999999, leaf_hash, NULL FROM log_entries WHERE position = 1",),
+    ),
+    (Check.ACTIONS, "ee", ("INSERT INTO actions VALUES (1, X'ff', 'ee/operator', 1, NULL)",)),
+    (Check.ACTIONS, "ee", (f"INSERT INTO actions VALUES (1, X'{HOLD}', 'de/operator', 1, NULL)",)),
+    # Held, but that was never done.
+    (
+        Check.ACTIONS,
+        "ee",
+        (
+            f"INSERT INTO actions VALUES (1, X'{HOLD}', 'ee/operator', 1, NULL)",
+            "INSERT INTO destinations VALUES ('de/node', 1, 0)",
+        ),
+    ),
+    # Approved by whoever asked for it.
+    (
+        Check.ACTIONS,
+        "ee",
+        (
+            f"INSERT INTO actions VALUES (1, X'{HOLD}', 'ee/operator', 1, 2)",
+            "INSERT INTO action_ends VALUES (1, 'done', 'ee/operator', 1, '', 0, 0, '')",
+        ),
+    ),
+    # Done, and its envelope's trace knows nothing of it.
+    (
+        Check.ACTIONS,
+        "ee",
+        (
+            f"INSERT INTO actions VALUES (1, X'{EXPIRE.SerializeToString().hex()}', 'ee/operator', 1, 2)",
+            "INSERT INTO action_ends VALUES (1, 'done', 'ee/operator-2', 1, '', 0, 0, '')",
+        ),
     ),
 ]
 

@@ -18,7 +18,7 @@ from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 from rogatory.v1.relay_pb2_grpc import RelayServicer, add_RelayServicer_to_server
 
 from gateway import codec, envelope, material, transport
-from gateway.cli.trace import fetch, tell
+from gateway.cli.trace import fetch
 from gateway.clock import system_clock, to_micros
 from gateway.config import Delivery, Limits
 from gateway.doors.relay import MAX_FRAME_RECEIPTS
@@ -27,6 +27,7 @@ from gateway.identity import Address
 from gateway.lifecycle import State
 from gateway.path import MAX_FRAME_ENVELOPES
 from gateway.statement import issue
+from gateway.story import tell
 from tests import stores
 from tests.federation import UNTIL_SECONDS, Federation, code_of, federation, ref, relay_one, until
 from tests.judge import judge
@@ -179,6 +180,9 @@ class LyingNode(RelayServicer):
         self, request: relay.TraceBetweenRequest, context: object
     ) -> relay.TraceBetweenResponse:
         return relay.TraceBetweenResponse(traces=self.tracing)
+
+    async def Probe(self, request: relay.ProbeRequest, context: object) -> relay.ProbeResponse:  # noqa: N802  likewise
+        return relay.ProbeResponse()
 
 
 @asynccontextmanager

@@ -293,7 +293,8 @@ async def test_long_case_is_traced_whole_though_the_other_node_answers_only_so_m
         assert isinstance(told, GetTraceResponse)
         assert not told.silent
         assert [each.node for each in told.traces].count("de") == 12
-        assert len(time.paused) == 7
+        # One more, if the other node was asked to cosign the log meanwhile.
+        assert len(time.paused) in {7, 8}
 
 
 async def test_greedy_client_that_floods_streams_does_not_come_before_a_modest_one(tmp_path: Path) -> None:

@@ -114,7 +114,8 @@ async def test_dead_country_costs_one_copy_an_attempt_and_slows_no_other(tmp_pat
         attempts = counted(fed.store("ee"), "SELECT sum(attempts) FROM deliveries WHERE destination = 'fr/node'")
         # The first frame, before anybody knew; then one copy each time.
         assert attempts <= FRAME_ITEMS + circuit.failures
-        assert states(fed.store("ee")) == {"queued": 5 * FRAME_ITEMS, "delivered": 2 * FRAME_ITEMS}
+        # Now and then one of them is on its way.
+        await until(lambda: states(fed.store("ee")) == {"queued": 5 * FRAME_ITEMS, "delivered": 2 * FRAME_ITEMS})
         assert fed.nodes["ee"]._couriers["de"][0].circuit.failures == 0
 
 

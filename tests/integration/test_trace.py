@@ -13,18 +13,21 @@ from nacl.signing import SigningKey
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
+from rogatory.v1 import operations_pb2 as operations
 from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1 import trace_pb2 as trace
+from rogatory.v1.operations_pb2_grpc import OperationsStub
 from rogatory.v1.relay_pb2_grpc import RelayStub
 from rogatory.v1.trace_pb2_grpc import TraceStub
 
 from gateway import material, transport
-from gateway.cli.trace import Story, fetch, fetch_overdue, tell
+from gateway.cli.trace import fetch, fetch_overdue
 from gateway.clock import system_clock
 from gateway.config import Limits
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity import Address
 from gateway.statement import issue
+from gateway.story import Story, Told, tell
 from tests import stores
 from tests.federation import UNTIL_SECONDS, Federation, federation, ref
 from tests.processes import finished
@@ -83,6 +86,16 @@ async def failed_once(fed: Federation, made: pb.SignedEnvelope) -> trace.Envelop
             if response.traces[0].deliveries[0].last_error:
                 return response.traces[0]
             await asyncio.sleep(0.02)
+
+
+async def between_attempts(fed: Federation, made: pb.SignedEnvelope) -> trace.GetTraceResponse:
+    """Wait for an attempt to have failed and the next not to have begun; return what both nodes tell."""
+    async with asyncio.timeout(UNTIL_SECONDS):
+        while True:
+            response = await asked(fed, id_of(made))
+            (copy,) = response.traces[0].deliveries
+            if copy.last_error and copy.state == "queued":
+                return response
 
 
 async def test_delivered_request_shows_all_stages_at_both_nodes_in_order(fed: Federation) -> None:
@@ -280,6 +293,60 @@ async def test_garbage_for_a_receipt_in_the_store_does_not_blind_the_operator(fe
     assert len([proof for proof in story.proofs if not proof.error]) == 3
 
 
+async def test_each_line_says_whether_it_was_told_here_live_or_in_a_receipt_and_what_proves_it(fed: Federation) -> None:
+    made = fed.request()
+    await crossed(fed, made)
+    (story,) = await told(fed, id_of(made))
+    assert {(line.node, line.told) for line in story.lines} == {("ee", Told.HERE), ("de", Told.LIVE)}
+    proven = {(line.node, line.event.name) for line in story.lines if line.proof and not line.proof.error}
+    assert {("ee", "envelope.accepted"), ("de", "envelope.accepted"), ("de", "envelope.delivered")} <= proven
+    assert not story.waits
+    assert not story.possible
+    # Nobody else is asked: what de has signed lies here, and is marked as that.
+    (story,) = await told(fed, id_of(made), ask_others=False)
+    signed = [(line.node, line.event.name) for line in story.lines if line.told is Told.SIGNED]
+    assert signed == [("de", "envelope.accepted")]
+    assert {line.node for line in story.lines if line.told is Told.HERE} == {"ee"}
+
+
+async def test_stuck_request_says_why_it_waits_and_what_can_be_done_by_whom(fed: Federation) -> None:
+    await fed.stop("de")
+    made = fed.request()
+    await fed.actor("ee/prosecutor").submit(made)
+    response = await between_attempts(fed, made)
+    (story,) = tell(response.traces, fed.directory, response.silent)
+    (wait,) = story.waits
+    assert (wait.node, wait.copy.destination) == ("ee", "de/node")
+    assert "has certainly not arrived" in wait.why
+    failed = [line for line in story.lines if line.event.name == "delivery.failed"]
+    assert sum(line.times for line in failed) == wait.copy.attempts  # many alike are one line
+    assert len({line.event.detail for line in failed}) == len(failed)
+    assert story.silent == ("de",)
+    assert [(each.name, each.subject, each.second_operator) for each in story.possible] == [
+        ("test", "de", False),
+        ("resend", "de/node", False),
+        ("hold", "de/node", False),
+        ("ask", "de/node", False),
+        ("expire", "de/node", True),
+    ]
+    loaded = material.load_participant(fed.summary.config("ee/operator"))
+    async with transport.channel_to(loaded.node, loaded.directory.federation, loaded.identity) as channel:
+        hold = operations.Action(reason="de moves", hold=operations.HoldDestination(destination="de/node"))
+        release = operations.Action(reason="moved", release=operations.ReleaseDestination(destination="de/node"))
+        await OperationsStub(channel).Act(operations.ActRequest(action=hold), timeout=UNTIL_SECONDS)
+        (story,) = tell((await asked(fed, id_of(made))).traces, fed.directory)
+        assert story.waits[0].why == "ee/operator holds all that goes to de/node: de moves"
+        assert story.waits[0].copy.acts_next == "ee/operator"
+        assert [(each.name, each.subject) for each in story.possible] == [("release", "de/node"), ("expire", "de/node")]
+        await OperationsStub(channel).Act(operations.ActRequest(action=release), timeout=UNTIL_SECONDS)
+    # It has arrived, and lies in the mailbox there: nobody here can do anything but ask.
+    await fed.start("de")
+    await fed.actor("ee/prosecutor").collect(1)
+    (story,) = await told(fed, id_of(made))
+    assert [(each.name, each.subject) for each in story.possible] == [("ask", "de/node")]
+    assert [(each.node, each.copy.destination) for each in story.waits] == [("de", "de/central-authority")]
+
+
 async def test_command_prints_one_json_object_with_timeline_and_proofs(fed: Federation) -> None:
     made = fed.request()
     await crossed(fed, made)
@@ -293,6 +360,8 @@ async def test_command_prints_one_json_object_with_timeline_and_proofs(fed: Fede
     assert (one["id"], one["kind"], one["case_id"]) == (id_of(made), "freeze-request", "EE-1")
     assert [event["event"] for event in one["timeline"] if event["node"] == "de"][: len(STAGES)] == STAGES
     assert {receipt["verified"] for receipt in one["receipts"]} == {True}
+    assert {(event["node"], event["told"]) for event in one["timeline"]} == {("ee", "here"), ("de", "live")}
+    assert one["waits"] == one["possible"] == []
     assert {copy["state"] for copy in one["deliveries"]} == {"delivered"}
 
 

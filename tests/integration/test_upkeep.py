@@ -27,9 +27,11 @@ from nacl.signing import SigningKey
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
+from rogatory.v1 import operations_pb2 as operations
 from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.mailbox_pb2_grpc import MailboxStub
+from rogatory.v1.operations_pb2_grpc import OperationsStub
 from rogatory.v1.trace_pb2_grpc import TraceStub
 from sqlalchemy.exc import OperationalError
 
@@ -672,7 +674,7 @@ async def test_repository_that_drips_is_given_up_waited_for_once_and_told(
         await upkeep._fetching[1]
 
 
-async def test_an_expired_directory_lets_nobody_in_but_operators_to_trace(fed: Federation) -> None:
+async def test_an_expired_directory_lets_nobody_in_but_operators_to_trace_and_to_act(fed: Federation) -> None:
     node, made = fed.nodes["ee"], fed.request()
     await fed.actor("ee/prosecutor").submit(made)
     await fed.actor("de/central-authority").collect(1)
@@ -687,6 +689,10 @@ async def test_an_expired_directory_lets_nobody_in_but_operators_to_trace(fed: F
     stub = TraceStub(fed.actor("ee/operator").channel)
     told = await stub.GetTrace(trace.GetTraceRequest(key=ref(made).id), timeout=SECONDS)
     assert [each.envelope.id for each in told.traces] == [ref(made).id]
+    hold = operations.Action(reason="until it is in force", hold=operations.HoldDestination(destination="de/node"))
+    door = OperationsStub(fed.actor("ee/operator").channel)
+    done = await door.Act(operations.ActRequest(action=hold), timeout=SECONDS)
+    assert done.recorded.state == operations.ACTION_STATE_DONE
     await node.upkeep.look()
     (await collecting(fed.actor("ee/court"))).cancel()
 

@@ -326,7 +326,7 @@ async def test_message_beyond_what_is_read_at_all_is_refused_by_the_transport(fe
 
 
 async def test_operator_has_no_keys_to_send_and_participants_may_not_trace(fed: Federation) -> None:
-    for who in ("ee/prosecutor", "ee/exchange", "ee/auditor"):
+    for who in ("ee/prosecutor", "ee/exchange", "ee/registrar"):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await TraceStub(fed.actor(who).channel).GetTrace(GetTraceRequest(key="EE-1"), timeout=UNTIL_SECONDS)
         assert transport.error_of(caught.value).code is ErrorCode.NOT_PERMITTED

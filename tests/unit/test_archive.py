@@ -60,6 +60,16 @@ def test_name_that_is_not_safe_everywhere_is_neither_written_nor_read(name: str)
     assert refused(lambda: archive.unpack(b"".join(archive._written(members)))) is ErrorCode.MALFORMED
 
 
+def zip64() -> bytes:
+    """Return a file with 64-bit sizes in its extra fields, as a stream that does not know them ahead is written."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as made:
+        for name, content in BASE.items():
+            with made.open(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), "w", force_zip64=True) as member:
+                member.write(content)
+    return file.getvalue()
+
+
 FILES = {
     "empty": b"",
     "no archive": b"hello",
@@ -76,6 +86,12 @@ FILES = {
     "names that differ in case": b"".join(archive._written({**BASE, "A.txt": b""})),
     "another mimetype": b"".join(archive._written({**BASE, MIMETYPE: b"application/zip"})),
     "no mimetype": b"".join(archive._written({"a": b""})),
+    "a link": zipped(BASE, external_attr=0o120777 << 16),
+    "a link beside": zipped({**BASE, "report.html": b"/etc/passwd"}, external_attr=0o120777 << 16, create_system=3),
+    "a folder": zipped({**BASE, "folder/": b""}),
+    "compressed with bzip2": zipped({**BASE, "bomb": bytes(1 << 24)}, zipfile.ZIP_BZIP2),
+    "compressed with LZMA": zipped({**BASE, "bomb": bytes(1 << 24)}, zipfile.ZIP_LZMA),
+    "zip64": zip64(),
     "encrypted": archive.pack(BASE).replace(b"PK\x03\x04\x0a\x00\x00", b"PK\x03\x04\x0a\x00\x01", 1),
 }
 
@@ -103,6 +119,37 @@ def test_each_limit_refuses_before_anything_is_read(monkeypatch: pytest.MonkeyPa
     assert refused(lambda: archive.pack(BASE)) is ErrorCode.TOO_LARGE
     monkeypatch.setattr(archive, "MAX_BYTES", len(raw))
     assert archive.pack(BASE) == raw
+
+
+def test_somebody_sends_sixty_thousand_members_and_one() -> None:
+    members = {MIMETYPE: MEDIA_TYPE, **{f"a{number}": b"" for number in range(archive.MAX_MEMBERS - 1)}}
+    assert archive.unpack(archive.pack(members)) == members
+    members["b"] = b""
+    assert refused(lambda: archive.unpack(b"".join(archive._written(members)))) is ErrorCode.TOO_LARGE
+
+
+@pytest.mark.parametrize("size", [len(MEDIA_TYPE) + 1, 1 << 20, (1 << 31) - 1, (1 << 32) - 1])
+def test_somebody_declares_sizes_that_are_not_there(size: int) -> None:
+    """Within the file, over its end, and as zip64 marks what stands elsewhere."""
+    raw = archive.pack(BASE)
+    for at in (18, 22):  # compressed, and not
+        for place in (0, raw.index(b"PK\x01\x02") + 2):  # in the member itself, and in the list at the end
+            changed = bytearray(raw)
+            changed[place + at : place + at + 4] = size.to_bytes(4, "little")
+            assert refused(lambda changed=changed: archive.unpack(bytes(changed))) is ErrorCode.MALFORMED  # type: ignore[misc]
+
+
+def test_two_members_lie_over_one_another() -> None:
+    """What other programs would inflate many times over: the list at the end names one place twice."""
+    raw = bytearray(archive.pack({**BASE, "b/d.txt": b"two" * 100}))
+    at = raw.index(b"PK\x01\x02")
+    places = []
+    while raw[at : at + 4] == b"PK\x01\x02":
+        places.append(at + 42)
+        at += 46 + raw[at + 28]
+    one, other = places[2:4]
+    raw[other : other + 4] = raw[one : one + 4]
+    assert refused(lambda: archive.unpack(bytes(raw))) is ErrorCode.MALFORMED
 
 
 def test_no_bit_can_be_another() -> None:

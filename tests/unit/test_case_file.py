@@ -1,32 +1,35 @@
 """A case as one file: what it shows, what it hides, and that nothing in it can be another."""
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import pypdf
 import pytest
 from click.testing import CliRunner
-from nacl.signing import SigningKey
 from rogatory.v1 import envelope_pb2 as pb
+from tuf.api.metadata import Metadata
 
-from clients.casefile import archive, checks, contents, derived
+from clients.casefile import archive, checks, contents, derived, logged
 from clients.casefile.checks import STEPS, Status
-from clients.casefile.contents import ASIC, MANIFEST, REPORT, SIGNATURE, Manifest, Ref, State
+from clients.casefile.contents import BODY, MANIFEST, PRINT, REPORT, SALT, SIGNATURE, Manifest, Prove, Ref, State
 from clients.casefile.export import Terms
-from clients.casefile.reading import BODY, SALT, CaseFile
+from clients.casefile.reading import MAX_TEXT_BYTES, CaseFile
 from gateway import cli, envelope, signature
-from gateway.clock import system_clock
+from gateway.checkpoint import Checkpoint
+from gateway.clock import from_micros, system_clock
+from gateway.directory import Directory, KeyEntry
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import json_form
 from gateway.signature import Domain
+from gateway.trust.roles import MAX_METADATA_BYTES, TARGETS
 from tests import casefiles
-from tests.casefiles import CASE, CENTRAL, PROSECUTOR, THEIR_CENTRAL, Made
-
-Members = dict[str, bytes]
+from tests.casefiles import CASE, CENTRAL, PROSECUTOR, THEIR_CENTRAL, Made, listed, made_again, signed_anew
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture(scope="module")
 def raw(made: Made) -> bytes:
-    return made.export()
+    return made.export(ask_node=made.log_of("ee"))
 
 
 def result(raw: bytes, made: Made) -> dict[str, Status]:
@@ -60,19 +63,37 @@ def states(raw: bytes) -> dict[str, State]:
     return {each.ref.id: each.state for each in manifest_of(raw).envelopes}
 
 
-NOT_THERE = {"log", "timestamp"}
-
-
-def test_file_of_a_case_holds_and_says_what_is_not_there_yet(made: Made, raw: bytes) -> None:
+def test_file_of_a_case_holds_and_says_what_is_not_there(made: Made, raw: bytes) -> None:
     found = checks.check(raw, made.prove)
     assert checks.holds(found)
     assert [(each.number, each.name) for each in found] == [(n, name) for n, (name, _) in enumerate(STEPS, start=1)]
-    assert {each.name for each in found if each.status is Status.NOT_THERE} == NOT_THERE
-    assert all("no checkpoint" in each.detail for each in found if each.name == "log")
+    assert {each.name for each in found if each.status is Status.NOT_THERE} == {"timestamp"}
+
+
+def test_file_that_was_made_offline_says_that_it_proves_nothing_of_the_log(made: Made) -> None:
+    raw = made.export()
+    found = {each.name: each for each in checks.check(raw, made.prove)}
+    assert found["log"].status is Status.NOT_THERE
+    assert "no checkpoint" in found["log"].detail
+    assert checks.holds([*found.values()])
+    assert b"no checkpoint" in archive.unpack(raw)[REPORT]
 
 
 def test_same_case_at_the_same_time_gives_the_same_bytes(made: Made, raw: bytes) -> None:
-    assert made.export() == raw
+    assert made.export(ask_node=made.log_of("ee")) == raw
+
+
+def test_what_the_log_lacks_is_told_and_what_it_has_is_proven(made: Made) -> None:
+    raw = made.export(ask_node=made.log_of("ee", lambda number: number != 3))
+    (found,) = (each for each in checks.check(raw, made.prove) if each.name == "log")
+    assert found.status is Status.NOT_THERE
+    assert found.detail.startswith("1 of ")
+    assert b"of 1 of" in archive.unpack(raw)[REPORT]
+
+
+def test_withheld_envelope_is_proven_to_be_in_the_log_by_its_digest(made: Made) -> None:
+    raw = made.export(terms=Terms(withhold=(made.id_of("report"),)), ask_node=made.log_of("ee"))
+    assert result(raw, made)["log"] is Status.PASSED
 
 
 def test_exporter_opens_what_it_sent_and_what_it_received(made: Made, raw: bytes) -> None:
@@ -175,35 +196,33 @@ def test_file_by_another_version_holds_and_says_that_nothing_was_made_again(made
     assert Status.FAILED not in found.values()
 
 
+def test_print_by_another_typesetter_is_not_compared_and_that_is_told(made: Made, raw: bytes) -> None:
+    said = manifest_of(raw).model_copy(update={"typesetter": "typst 99, z80"})
+    found = checks.check(signed_anew(archive.unpack(raw) | {PRINT: b"%PDF-"}, said, made), made.prove)
+    assert checks.holds(found)
+    (report,) = (each for each in found if each.name == "report")
+    assert "report.pdf by typst 99, z80" in report.detail
+    assert "not compared" in report.detail
+
+
+def test_contents_name_each_annex_once_and_not_its_sections(raw: bytes) -> None:
+    page = archive.unpack(raw)[REPORT].decode()
+    contents_of = page[page.index("<nav") : page.index("</nav>")]
+    assert contents_of.count("Annex 1:") == 1
+    assert "SECTION A" not in contents_of
+
+
+def test_print_shows_what_the_page_shows(made: Made) -> None:
+    found = pypdf.PdfReader(io.BytesIO(archive.unpack(made.export(terms=Terms(by="Мария Ψ")))[PRINT]))
+    said = "\n".join(each.extract_text() for each in found.pages)
+    for part in ("Cover sheet", "Parties", "Timeline", "Amounts", "Flow of funds, picture 1", "Custody", "Annex 1"):
+        assert part in said
+    assert "Мария Ψ" in said
+    assert "0xef1c6e" in said or "goes on in" in said or "1ND5TQ2A" in said  # the picture's words are words
+    assert f"page 1 of {len(found.pages)}" in said
+
+
 # Attacks. Who has no key of the exporter changes bytes; who has it signs what he likes.
-
-
-def listed(members: Mapping[str, bytes], said: Manifest) -> tuple[Members, Manifest]:
-    """Return members with a manifest that names them."""
-    members = {name: content for name, content in members.items() if name not in contents.UNLISTED}
-    said = said.model_copy(update={"members": contents.members_of(members)})
-    whole = {
-        **members,
-        archive.MIMETYPE: archive.MEDIA_TYPE,
-        MANIFEST: said.raw,
-        ASIC: contents.asic(said.members, said.raw),
-    }
-    return whole, said
-
-
-def signed_anew(members: Mapping[str, bytes], said: Manifest, made: Made, key: SigningKey | None = None) -> bytes:
-    whole, said = listed(members, said)
-    by = key or made.person(PROSECUTOR).signing_key
-    whole[SIGNATURE] = contents.signature_text(signature.sign(Domain.CASE_FILE, said.raw, said.exporter, by))
-    return archive.pack(whole)
-
-
-def made_again(members: Members, said: Manifest, made: Made) -> bytes:
-    """Sign anew, with all that can be derived made to fit: the work of a careful forger with the exporter's key."""
-    files = {name.removeprefix("directory/"): raw for name, raw in members.items() if name.startswith("directory/")}
-    base = {name: raw for name, raw in members.items() if not name.startswith(("documents/", "records/"))}
-    case = CaseFile.read(said, base, made.prove(files, said.exported_at))
-    return signed_anew(base | derived.members(case), said, made)
 
 
 def test_hundreds_of_changed_files_do_not_hold(made: Made, raw: bytes) -> None:
@@ -295,7 +314,7 @@ def test_envelope_dropped_that_another_cites_is_missed(made: Made, raw: bytes) -
             "receipts": [each for each in said.receipts if each.envelope.id != gone],
         }
     )
-    assert failed(made_again(kept, said, made), made) == ["whole"]
+    assert failed(made_again(kept, said, made), made) == ["whole", "log"]
 
 
 def test_envelope_in_the_place_of_another_is_refused(made: Made, raw: bytes) -> None:
@@ -312,7 +331,7 @@ def test_receipt_of_another_envelope_is_refused(made: Made, raw: bytes) -> None:
     members[moved.model_copy(update={"envelope": about}).name] = members.pop(moved.name)
     receipts = [each.model_copy(update={"envelope": about}) if each is moved else each for each in said.receipts]
     said = said.model_copy(update={"receipts": sorted(receipts, key=lambda each: each.name)})
-    assert failed(made_again(members, said, made), made) == ["receipts"]
+    assert failed(made_again(members, said, made), made) == ["receipts", "log"]
 
 
 def test_signature_taken_off_an_envelope_changes_its_fingerprint_and_its_receipts_tell(made: Made, raw: bytes) -> None:
@@ -322,13 +341,35 @@ def test_signature_taken_off_an_envelope_changes_its_fingerprint_and_its_receipt
     del bare.signatures[1:]
     members[name] = bare.SerializeToString(deterministic=True)
     said = entry_changed(said, made.id_of("request"), fingerprint=envelope.fingerprint(bare).hex())
-    assert failed(made_again(members, said, made), made) == ["receipts"]
+    assert failed(made_again(members, said, made), made) == ["receipts", "log"]
 
 
 def test_report_that_says_something_else_than_the_documents_is_refused(made: Made, raw: bytes) -> None:
     members = archive.unpack(raw)
     members[REPORT] = members[REPORT].replace(b"granted", b"refused")
     assert failed(signed_anew(members, manifest_of(raw), made), made) == ["report"]
+
+
+def test_print_that_says_something_else_than_the_documents_is_refused(made: Made, raw: bytes) -> None:
+    other = archive.unpack(made.export(THEIR_CENTRAL))[PRINT]
+    members = archive.unpack(raw) | {PRINT: other}
+    assert failed(signed_anew(members, manifest_of(raw), made), made) == ["report"]
+
+
+def test_tables_that_are_left_out_or_made_up_are_refused(made: Made, raw: bytes) -> None:
+    members = archive.unpack(raw)
+    tables = {name: members.pop(name) for name in derived.RECORDS}
+    assert failed(signed_anew(members, manifest_of(raw), made), made) == ["derived"]
+    bare = made.export(terms=Terms(redact=(made.id_of("report"),)), ask_node=made.log_of("ee"))
+    forged = archive.unpack(bare) | tables
+    assert failed(signed_anew(forged, manifest_of(bare), made), made) == ["derived"]
+    tables.popitem()
+    assert failed(signed_anew(members | tables, manifest_of(raw), made), made) == ["whole", "derived"]
+
+
+def test_text_that_nobody_can_read_says_nothing_of_envelopes_and_receipts(made: Made, raw: bytes) -> None:
+    members = archive.unpack(raw) | {f"opened/{made.stem('request')}{BODY}": b"\xff" * 40}
+    assert failed(signed_anew(members, manifest_of(raw), made), made) == ["texts", "derived", "report"]
 
 
 def test_timeline_of_ones_own_making_is_refused(made: Made, raw: bytes) -> None:
@@ -348,6 +389,102 @@ def test_envelope_from_after_the_file_is_refused(made: Made, raw: bytes) -> None
     at = manifest_of(raw).exported_us - int(timedelta(seconds=390) / timedelta(microseconds=1))
     said = manifest_of(raw).model_copy(update={"exported_us": at})
     assert failed(made_again(archive.unpack(raw), said, made), made) == ["envelopes", "receipts"]
+
+
+def with_log(made: Made, raw: bytes, **changed: bytes) -> bytes:
+    """Return the file with other words about the log, and its exporter's good signature."""
+    names = {"checkpoint": logged.CHECKPOINT, "proofs": logged.PROOFS}
+    members = archive.unpack(raw) | {names[each]: content for each, content in changed.items()}
+    return signed_anew(members, manifest_of(raw), made)
+
+
+def test_checkpoint_of_another_node_or_of_nobody_is_refused(made: Made, raw: bytes) -> None:
+    members = archive.unpack(raw)
+    note = members[logged.CHECKPOINT]
+    text = note.partition(b"\n\n")[0].decode() + "\n"
+    said = Checkpoint.parse(text)
+    for forged in (
+        bytes(Checkpoint(said.origin.replace("ee.", "de."), said.size, said.root).sign(made.nodes["de"])),
+        bytes(said.sign(made.nodes["de"])),
+        bytes(Checkpoint(f"{said.origin}/01", said.size, said.root).sign(made.nodes["ee"])),
+        bytes(Checkpoint(said.origin, said.size + 1, said.root).sign(made.nodes["ee"])),
+        note.replace(b"/log\n", b"/LOG\n", 1),
+        b"",
+    ):
+        assert failed(with_log(made, raw, checkpoint=forged), made) == ["log"]
+    after_a_restoration = bytes(Checkpoint(f"{said.origin}/1", said.size, said.root).sign(made.nodes["ee"]))
+    assert failed(with_log(made, raw, checkpoint=after_a_restoration), made) == []
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, bytes]:
+    made = casefiles.witnessed(tmp_path_factory.mktemp("witnessed"), system_clock() - timedelta(hours=1))
+    return made, made.export(ask_node=made.log_of("ee"))
+
+
+def noted(raw: bytes) -> tuple[bytes, Checkpoint]:
+    note = archive.unpack(raw)[logged.CHECKPOINT]
+    return note, Checkpoint.parse(note.partition(b"\n\n")[0].decode() + "\n")
+
+
+def test_cosignatures_are_counted_as_the_federation_says(few: tuple[Made, bytes]) -> None:
+    made, raw = few
+    members, said, (note, point) = archive.unpack(raw), manifest_of(raw), noted(raw)
+    files = {name.removeprefix("directory/"): each for name, each in members.items() if name.startswith("directory/")}
+    directory = made.prove(files, said.exported_at)
+    wanted = logged.subjects(said, CaseFile.read(said, members, directory).receipts)
+    for what, (lines, status, count) in casefiles.cosignatures(point, made).items():
+        here = members | {logged.CHECKPOINT: note + lines.encode()}
+        if status == "failed":
+            with pytest.raises(Refusal) as caught:
+                logged.check(here, said, wanted, directory)
+            assert caught.value.code is ErrorCode.BAD_SIGNATURE, what
+        else:
+            found = logged.check(here, said, wanted, directory).cosigned
+            assert (len(found.by), found.wanted, found.is_enough) == (count, 2, status == "passed"), what
+
+
+def test_who_cosigned_is_named_and_too_few_are_no_failure(few: tuple[Made, bytes]) -> None:
+    made, raw = few
+    note, point = noted(raw)
+
+    def judged(what: str) -> tuple[bool, Status, str]:
+        lines, *_ = casefiles.cosignatures(point, made)[what]
+        found = checks.check(with_log(made, raw, checkpoint=note + lines.encode()), made.prove)
+        (log,) = (each for each in found if each.name == "log")
+        return checks.holds(found), log.status, log.detail
+
+    *status, detail = judged("a node and a court")
+    assert status == [True, Status.PASSED]
+    assert detail.endswith(", cosigned by court.example/w1, de.rogatory.test (2 of 2 wanted)")
+    *status, detail = judged("nobody")
+    assert status == [True, Status.NOT_THERE]
+    assert detail.startswith("too few witnesses: all ")
+    assert detail.endswith("cosigned by nobody (0 of 2 wanted)")
+    assert judged("of another size")[:2] == (False, Status.FAILED)
+
+
+def test_proof_of_another_entry_proves_nothing(made: Made, raw: bytes) -> None:
+    proofs = logged.Proofs.read(archive.unpack(raw)[logged.PROOFS]).proofs
+    one, two, *rest = proofs
+    of_one = {"subject": one.subject}
+    for forged in (
+        [one.model_copy(update={"subject": two.subject}), two.model_copy(update=of_one), *rest],
+        [one, two.model_copy(update=of_one), *rest],
+        [two, one, *rest],
+        [one.model_copy(update={"index": 0}), two, *rest],
+        [one.model_copy(update={"path": one.path[:-1]}), two, *rest],
+        [one.model_copy(update={"subject": "mimetype"}), two, *rest],
+    ):
+        assert failed(with_log(made, raw, proofs=logged.Proofs(proofs=forged).raw), made) == ["log"]
+    for garbage in (b"", b"{}", json_form.canonical({"proofs": [{}]}), archive.unpack(raw)[logged.PROOFS] + b" "):
+        assert failed(with_log(made, raw, proofs=garbage), made) == ["log"]
+
+
+def test_proofs_without_their_checkpoint_are_refused(made: Made, raw: bytes) -> None:
+    for name in logged.MEMBERS:
+        members = {each: content for each, content in archive.unpack(raw).items() if each != name}
+        assert failed(signed_anew(members, manifest_of(raw), made), made) == ["log"]
 
 
 def test_file_signed_by_somebody_else_in_the_exporters_name_is_refused(made: Made, raw: bytes) -> None:
@@ -379,6 +516,158 @@ def test_signature_of_another_kind_of_thing_is_none(made: Made, raw: bytes) -> N
     assert failed(archive.pack(members | {SIGNATURE: contents.signature_text(wrong)}), made) == ["exporter"]
 
 
+def test_exporter_hides_something_among_the_files_of_the_directory(made: Made, raw: bytes) -> None:
+    members, said = archive.unpack(raw), manifest_of(raw)
+    (federation,) = (name for name in members if name.endswith(".federation.json"))
+    for name in (
+        "directory/report.html",
+        "directory/targets/report.html",
+        "directory/CON",
+        "directory/metadata/nul",
+        "directory/metadata/timestamp.json.exe",
+        federation.replace(federation.split("/")[2][:8], "00000000", 1),  # under another digest than its own
+    ):
+        assert failed(signed_anew(members | {name: b"<script>alert(1)</script>"}, said, made), made) == ["whole"], name
+
+
+def detail_of(raw: bytes, made: Made, name: str) -> str:
+    return next(each.detail for each in checks.check(raw, made.prove) if each.name == name)
+
+
+def test_somebody_sends_a_signature_without_an_end(made: Made, raw: bytes) -> None:
+    long = b"[" + b"[]," * 200_000 + b"[]]"
+    forged = archive.pack(archive.unpack(raw) | {SIGNATURE: long})
+    assert failed(forged, made) == ["exporter"]
+    assert detail_of(forged, made, "exporter").startswith("TOO_LARGE")
+
+
+def test_exporter_sends_metadata_without_an_end(made: Made, raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is passed over unread: the parser is never asked."""
+    read, longest = Metadata.from_bytes, [0]
+
+    def from_bytes(data: bytes, *more: Any) -> Any:
+        longest.append(len(data))
+        return read(data, *more)
+
+    monkeypatch.setattr(Metadata, "from_bytes", from_bytes)
+    name, most = "directory/metadata/9.node-ee.json", MAX_METADATA_BYTES[TARGETS]
+    long = signed_anew(archive.unpack(raw) | {name: b"[" * (most + 1)}, manifest_of(raw), made)
+    assert failed(long, made) == []
+    assert max(longest) < most
+    checks.check(signed_anew(archive.unpack(raw) | {name: b"[" * most}, manifest_of(raw), made), made.prove)
+    assert max(longest) == most
+
+
+def test_exporter_sends_proofs_without_an_end(made: Made, raw: bytes) -> None:
+    many = [logged.Proof(index=at, path=[], subject=f"a{at}") for at in range(10_000)]
+    forged = with_log(made, raw, proofs=logged.Proofs(proofs=many).raw)
+    assert failed(forged, made) == ["log"]
+    assert detail_of(forged, made, "log").startswith("TOO_LARGE")
+
+
+def test_exporter_names_a_log_with_thousands_of_digits(made: Made, raw: bytes) -> None:
+    text = archive.unpack(raw)[logged.CHECKPOINT].partition(b"\n\n")[0].decode() + "\n"
+    said = Checkpoint.parse(text)
+    for number in ("9" * 5000, "1" * 10, "0", "-1", "1e3", " 1"):
+        try:
+            forged = bytes(Checkpoint(f"{said.origin}/{number}", said.size, said.root).sign(made.nodes["ee"]))
+        except Refusal:
+            forged = text.replace("/log", f"/log/{number}", 1).encode()
+        assert failed(with_log(made, raw, checkpoint=forged), made) == ["log"], number[:10]
+
+
+def test_exporter_shows_a_text_larger_than_any_that_was_sent(made: Made, raw: bytes) -> None:
+    name = f"opened/{made.stem('request')}{BODY}"
+    forged = signed_anew(archive.unpack(raw) | {name: bytes(MAX_TEXT_BYTES)}, manifest_of(raw), made)
+    assert detail_of(forged, made, "texts").startswith("TOO_LARGE")
+
+
+@pytest.mark.parametrize(
+    ("field", "many"),
+    [
+        ("case_ids", [""] * (contents.MAX_NAMED + 1)),
+        ("left_out", ["0" * 64] * (contents.MAX_NAMED + 1)),
+        ("absent", [contents.NO_LOG] * (contents.MAX_ABSENT + 1)),
+    ],
+)
+def test_exporter_makes_lists_without_an_end(made: Made, raw: bytes, field: str, many: list[Any]) -> None:
+    said = manifest_of(raw).model_copy(update={field: many})
+    assert failed(signed_anew(archive.unpack(raw), said, made), made) == ["manifest"]
+    within = manifest_of(raw).model_copy(update={field: many[1:]})
+    assert Manifest.read(within.raw) == within
+
+
+def revoked(made: Made, who: str, since: datetime) -> Prove:
+    """Return what proves the directory in which all signing keys of somebody are distrusted since a moment."""
+
+    def out(keys: tuple[KeyEntry, ...]) -> tuple[KeyEntry, ...]:
+        return tuple(key.model_copy(update={"not_trusted_after": since}) for key in keys)
+
+    def prove(files: Mapping[str, bytes], at: datetime) -> Directory:
+        found = made.prove(files, at)
+        if who.endswith("/node"):
+            nodes = tuple(
+                node.model_copy(update={"signing_keys": out(node.signing_keys)}) if who == f"{node.code}/node" else node
+                for node in found.nodes
+            )
+            return Directory(**{**dict(found), "nodes": nodes})
+        people = tuple(
+            each.model_copy(update={"signing_keys": out(each.signing_keys)}) if str(each.address) == who else each
+            for each in found.participants
+        )
+        return Directory(**{**dict(found), "participants": people})
+
+    return prove
+
+
+@pytest.mark.parametrize(
+    ("who", "wrong"),
+    [
+        # Who made the file; the same key signed envelopes, which then count no more, either.
+        (PROSECUTOR, ["exporter"]),
+        (CENTRAL, ["envelopes", "receipts"]),  # it countersigned the request, and stated what it opened
+        (THEIR_CENTRAL, ["envelopes", "receipts"]),  # sender of decision and report
+        ("ee/node", ["receipts", "log"]),  # statements and the checkpoint
+        ("de/node", ["receipts"]),
+    ],
+)
+def test_thief_signs_with_a_key_that_is_revoked(made: Made, raw: bytes, who: str, wrong: list[str]) -> None:
+    before = from_micros(min(each.created_at_us for each in headers_of(raw).values())) - timedelta(seconds=1)
+    after = manifest_of(raw).exported_at + timedelta(seconds=1)
+    for since, expected in ((before, wrong), (after, [])):
+        found = checks.check(raw, revoked(made, who, since))
+        own = [
+            each.name for each in found if each.status is Status.FAILED and not each.detail.startswith("not checked")
+        ]
+        assert own == expected
+
+
+def headers_of(raw: bytes) -> dict[str, pb.Header]:
+    members = archive.unpack(raw)
+    return {
+        name: pb.Header.FromString(pb.SignedEnvelope.FromString(content).header)
+        for name, content in members.items()
+        if name.startswith("envelopes/")
+    }
+
+
+def test_exporter_whose_key_was_stolen_backdates_its_file(made: Made, raw: bytes) -> None:
+    """What is signed by whoever has the key is caught by the times in the file, and no earlier than these."""
+    said = manifest_of(raw)
+    newest = max(each.created_at_us for each in headers_of(raw).values())
+    since = from_micros(newest - checks.MAX_SKEW_US - 1)
+    backdated = said.model_copy(update={"exported_us": newest - checks.MAX_SKEW_US - 2})
+    forged = made_again(archive.unpack(raw), backdated, made)
+    found = {each.name: each.status for each in checks.check(forged, revoked(made, PROSECUTOR, since))}
+    assert (found["exporter"], found["envelopes"]) == (Status.PASSED, Status.FAILED)
+
+
+def test_somebody_cuts_a_file_short_anywhere(made: Made, raw: bytes) -> None:
+    chance = Random(13)
+    for size in {0, 1, 21, 22, len(raw) - 22, len(raw) - 1, *(chance.randrange(len(raw)) for _ in range(100))}:
+        assert failed(raw[:size], made) == ["archive"], size
+
+
 # The commands.
 
 
@@ -392,7 +681,10 @@ def test_case_is_exported_and_verified_by_the_commands(made: Made, tmp_path: Pat
     out = tmp_path / "case.rogatory.zip"
     config = ("--config", made.fed.config(PROSECUTOR))
     status, told = run("case", "export", CASE, "--out", out, *config)
-    assert (status, told["holds"], set(told["not_there"])) == (0, True, NOT_THERE)
+    assert (status, told["error"]["code"]) == (1, "UNAVAILABLE")
+    assert "--offline" in told["error"]["detail"]
+    status, told = run("case", "export", CASE, "--out", out, "--offline", *config)
+    assert (status, told["holds"], set(told["not_there"])) == (0, True, {"log", "timestamp"})
     assert out.stat().st_mode & 0o077 == 0  # it holds texts
     status, told = run("verify", out, "--root", made.fed.root)
     assert (status, told["holds"]) == (0, True)
@@ -403,6 +695,15 @@ def test_case_is_exported_and_verified_by_the_commands(made: Made, tmp_path: Pat
     status, told = run("verify", out, "--root", made.fed.root)
     assert (status, told["holds"]) == (1, False)
     assert told["checks"][0]["status"] == "failed"
+
+
+def test_last_word_names_what_was_not_compared(made: Made, raw: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "case.rogatory.zip"
+    said = manifest_of(raw).model_copy(update={"software": "rogatory 99"})
+    file.write_bytes(signed_anew(archive.unpack(raw), said, made))
+    done = CliRunner().invoke(cli.commands, ["verify", str(file), "--root", str(made.fed.root)])
+    last = done.stdout.strip().splitlines()[-1]
+    assert last.endswith("HOLDS; not there, or not compared: derived, report, timestamp")
 
 
 def test_case_is_still_shown_without_a_subcommand(made: Made) -> None:

@@ -272,6 +272,7 @@ threading.Thread(target=work).start()
 def test_without_postgresql_nothing_is_measured_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(postgres, "programs", postgres.programs.__wrapped__)  # whatever was found before
     monkeypatch.setattr(postgres, "find_spec", lambda _: None)
     monkeypatch.setattr(postgres, "MACHINE", tmp_path)
     monkeypatch.setattr("shutil.which", lambda _: None)

@@ -21,6 +21,7 @@ from gateway.cli import changes, folders
 from gateway.cli.development import CAST, Summary, free_ports, init_federation
 from gateway.config import DirectorySource
 from gateway.errors import ErrorCode, Refusal
+from gateway.note import Algorithm, Verifier
 from gateway.trust import client, development
 from gateway.trust.lists import SignedList
 from gateway.trust.repository import Repository
@@ -295,6 +296,10 @@ def test_keys_of_a_node_s_folder_are_private_and_under_the_passphrase(followed: 
 
 # Wrong hands
 
+WITNESS = str(Verifier("w.test/w1", bytes(32), Algorithm.COSIGNATURE))
+TWIN = str(Verifier("w.test/w2", bytes(32), Algorithm.COSIGNATURE))
+LOG = str(Verifier("w.test/log", bytes(32)))
+
 
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -376,6 +381,34 @@ def test_changed_node_keeps_the_keys_that_it_had(table: Path) -> None:
         assert second.nodes[0].ca.count("BEGIN CERTIFICATE") in {cas, 1}
 
 
+def test_founders_say_who_witnesses_and_how_many_must(table: Path) -> None:
+    brought(table)
+    shown = run(
+        *("propose", "dir", "--node", "ee-node/node.json"),
+        *("--witness", WITNESS, "https://w.test/x", "--cosignatures", "1"),
+    )
+    assert "checkpoints want 1 cosignatures, 0 before" in shown.stderr
+    assert "new witness w.test/w1 at https://w.test/x, key 0000" in shown.stderr
+    said = Repository(table / "dir").pending_federation()
+    assert said is not None
+    assert (said.cosignatures, [each.name for each in said.witnesses]) == (1, ["w.test/w1"])
+    # One that is not needed for as many goes; a node that is put out goes in any case.
+    assert error_of(run("propose", "dir", "--drop-witness", "w.test/w1", "--json")) == "BAD_INPUT"
+    assert run("propose", "dir", "--drop-witness", "w.test/w1", "--cosignatures", "0").exit_code == 0
+    said = Repository(table / "dir").pending_federation()
+    assert said is not None
+    assert (said.cosignatures, said.witnesses) == (0, ())
+
+
+def test_node_that_is_put_out_need_not_wait_for_other_witnesses(table: Path) -> None:
+    nodes = [brought(table, code) / "node.json" for code in ("ee", "de")]
+    both = [word for node in nodes for word in ("--node", str(node))]
+    assert run("propose", "dir", *both, "--cosignatures", "1").exit_code == 0
+    shown = run("propose", "dir", "--revoke-node", "de")
+    assert shown.exit_code == 0
+    assert "no checkpoint can have 1 cosignatures: there are 0 witnesses" in shown.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -391,6 +424,16 @@ def test_changed_node_keeps_the_keys_that_it_had(table: Path) -> None:
         pytest.param(["propose", "dir", "--list-key", "ee=a.pub"], "BAD_INPUT", id="key of no node"),
         pytest.param(["propose", "dir", "--publishing-node", "ee"], "BAD_INPUT", id="no such publisher"),
         pytest.param(["propose", "dir", "--drop-instrument", "none"], "BAD_INPUT", id="no such instrument"),
+        pytest.param(["propose", "dir", "--cosignatures", "1"], "BAD_INPUT", id="more cosignatures than witnesses"),
+        pytest.param(["propose", "dir", "--drop-witness", "w.test"], "BAD_INPUT", id="no such witness"),
+        pytest.param(["propose", "dir", "--witness", "key", "https://w.test"], "BAD_INPUT", id="no key of a witness"),
+        pytest.param(["propose", "dir", "--witness", WITNESS, "http://w.test"], "BAD_INPUT", id="no https"),
+        pytest.param(["propose", "dir", "--witness", LOG, "https://w.test"], "BAD_INPUT", id="key of a log"),
+        pytest.param(
+            ["propose", "dir", "--witness", WITNESS, "https://a.test", "--witness", TWIN, "https://b.test"],
+            "BAD_INPUT",
+            id="one key as two witnesses",
+        ),
         pytest.param(["propose", "dir", "--node", "root.json"], "BAD_INPUT", id="no node file"),
         pytest.param(["propose", "dir", "--instrument", "a.pub"], "BAD_INPUT", id="no instrument file"),
         pytest.param(["make-key", "--out", "a.key", "--public", "new.pub", "--plain"], "KEY_FILE", id="key twice"),

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from tuf.api.metadata import DelegatedRole, Delegations, Root, Snapshot, TargetFile, Targets, Timestamp
 
-from gateway.directory import ParticipantList, Status
+from gateway.directory import Directory, ParticipantList, Status
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.identity import Role
+from gateway.identity import Address, Role
 from gateway.signature import key_id
 from gateway.trust import client, copy
 from gateway.trust.lists import SignedList
@@ -761,6 +761,95 @@ def test_newcomer_sees_nobody_of_a_node_whose_list_is_wrong(made: Registry, atta
     attack(made)
     seen = made.load_as_newcomer().directory
     assert {p.address.node for p in seen.participants} == {"de", "fr"}
+
+
+def distrusted(made: Registry) -> ParticipantList:
+    """Distrust a key in a next list, and publish that; return the list."""
+    first, *rest = made.list_of("ee").participants
+    keys = tuple(each.model_copy(update={"not_trusted_after": NOW}) for each in first.signing_keys)
+    made.put_list("ee", [first.model_copy(update={"signing_keys": keys}), *rest])
+    made.publish()
+    return made.list_of("ee")
+
+
+def newest_list_left_out(made: Registry) -> None:
+    distrusted(made)
+    made.newest("node-ee").unlink()
+
+
+def newest_list_spoiled(made: Registry) -> None:
+    distrusted(made)
+    made.newest("node-ee").write_bytes(b"{}")
+
+
+def older_list_under_the_name_of_the_newest(made: Registry) -> None:
+    before = made.newest("node-ee").read_bytes()
+    distrusted(made)
+    made.newest("node-ee").write_bytes(before)
+
+
+def what_the_newest_list_says_left_out(made: Registry) -> None:
+    said = distrusted(made).to_json()
+    for path in made.targets.rglob("*.ee.json"):
+        if path.read_bytes() == said:
+            path.unlink()
+
+
+def older_list_under_a_later_name_beside_one_that_expired(made: Registry) -> None:
+    before = made.newest("node-ee").read_bytes()
+    distrusted(made)
+    (made.metadata / "99.node-ee.json").write_bytes(before)
+
+
+ROLLING_BACK = (
+    newest_list_left_out,
+    newest_list_spoiled,
+    older_list_under_the_name_of_the_newest,
+    what_the_newest_list_says_left_out,
+    older_list_under_a_later_name_beside_one_that_expired,
+)
+
+
+def handed_out(made: Registry, at: datetime) -> Directory:
+    """Return what is proven by the files that somebody hands out."""
+    folder = made.folder / "repository"
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.json")}
+    return client.prove(files, (made.folder / "root.json").read_bytes(), at).directory
+
+
+def trusted_keys(directory: Directory, address: Address) -> list[bytes]:
+    entry = directory.participant(address)
+    return [key.public for key in entry.signing_keys if key.not_trusted_after is None] if entry else []
+
+
+@pytest.mark.parametrize("attack", ROLLING_BACK)
+def test_who_hands_out_a_directory_cannot_bring_back_what_its_newest_list_revokes(
+    made: Registry, attack: Callable[[Registry], None]
+) -> None:
+    first = made.list_of("ee").participants[0].address
+    assert trusted_keys(handed_out(made, LATER), first)
+    attack(made)
+    seen = handed_out(made, LATER)
+    assert trusted_keys(seen, first) == []
+    assert {each.address.node for each in seen.participants} >= {"de", "fr"}  # one node's list costs no other's
+
+
+def test_older_list_under_a_later_name_is_no_newer_one_when_both_have_expired(made: Registry) -> None:
+    first = made.list_of("ee").participants[0].address
+    older_list_under_a_later_name_beside_one_that_expired(made)
+    past = LATER + timedelta(days=100)
+    made.propose(now=past)
+    made.sign(*FOUNDERS[:2])
+    made.repository.publish(PUBLISHER, past)
+    assert trusted_keys(handed_out(made, past), first) == []
+
+
+def test_list_that_is_refused_for_its_hashes_is_no_last_good_one(made: Registry) -> None:
+    list_named_by("sha256", "sha224")(made)
+    folder = made.folder / "repository"
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.json")}
+    seen = client.prove(files, (made.folder / "root.json").read_bytes(), LATER)
+    assert seen.version("node-ee") == 2  # of three
 
 
 def test_participants_of_a_node_that_lets_its_list_expire_are_out_but_verifiable(made: Registry) -> None:

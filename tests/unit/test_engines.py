@@ -16,7 +16,7 @@ import pytest
 from gateway import config
 from gateway.config import NodeConfig
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.store import open_store, postgres, probe
+from gateway.store import open_store, postgres, probe, sqlite
 from gateway.store.bells import Bells
 from gateway.store.postgres import PostgresStore, translated
 from tests import postgres as servers
@@ -267,3 +267,15 @@ async def test_process_that_died_is_forgotten(tmp_path: Path) -> None:
             bell.bind(str(dead))
         one.ring({"de/node"})
         assert not await asyncio.to_thread(dead.exists)
+
+
+def test_connection_to_a_file_opens_while_somebody_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever would have to wait for the writer is told so at once.
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 0)
+    connect, engine = open_store(tmp_path / "node.db")
+    engine.dispose()
+    with closing(connect()) as writing:
+        writing.begin()
+        with closing(connect()) as reading:
+            assert reading.execute("SELECT count(*) FROM envelopes").fetchone() == (0,)
+        writing.abandon()

@@ -103,6 +103,8 @@ def check(picture: ET.Element) -> None:
     _, _, width, height = (float(each) for each in picture.attrib["viewBox"].split())
     assert not any(overlap(*pair) for pair in combinations(boxes, 2))
     assert not any(overlap(*pair) for pair in combinations(labels, 2))
+    # A label stands in a box or beside it, never half behind one.
+    assert not [one for one in labels for two in boxes if overlap(one, two) and not (two[0] < one[0] < one[2] < two[2])]
     assert all(each[0] >= -6 and each[2] <= width and each[1] >= 0 and each[3] <= height for each in (*boxes, *labels))
 
 

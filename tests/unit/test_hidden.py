@@ -17,7 +17,7 @@ from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
 from gateway import keys, locked
-from gateway.cli.serve import JsonLines
+from gateway.cli.diagnostics import JsonLines
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.hidden import HiddenSealingKey, HiddenSigningKey, Passphrase
 from gateway.signer import KeySigner

@@ -8,7 +8,6 @@ from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
-from opentelemetry import trace
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
@@ -19,11 +18,13 @@ from gateway.config import Limits
 from gateway.directory import Directory, Status, not_known_yet
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
+from gateway.metrics import NOBODY
 from gateway.path import Journey, Path, _keep_order
 from gateway.policy import Policy
 from gateway.receive import receive
 from gateway.signature import Domain
 from gateway.store import Writer, open_store
+from gateway.telemetry import Tracing
 from tests import stores, world
 from tests.world import CENTRAL, INVESTIGATOR, NOW, Sent
 
@@ -65,7 +66,8 @@ class OneNode:
             lambda: NOW,
             self.writer,
             self.checking,
-            trace.NoOpTracer(),
+            Tracing(),
+            NOBODY,
             lambda stage: None,
         )
 

@@ -20,6 +20,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import operations_pb2 as operations
 from sqlalchemy import Connection, Engine, create_engine, event
 
 from gateway import merkle, statement
@@ -434,6 +435,26 @@ def test_receipt_is_kept_once_however_often_it_comes(sql: Any) -> None:
     assert (count(sql, "receipts"), count(sql, "deliveries"), count(sql, "log_entries")) == (1, 1, 1)
 
 
+def test_receipt_that_comes_twice_in_one_batch_is_kept_once_and_one_that_was_undone_comes_again(sql: Any) -> None:
+    sent = world.freeze_request()
+    said = [world.say(milestone, sent, recipient=BOX) for milestone in (pb.MILESTONE_DELIVERED, pb.MILESTONE_EXPIRED)]
+    (one,), (other,) = (issue([each]) for each in said)
+    with world.transaction(sql) as txn:
+        with suppress(ZeroDivisionError), txn.part():
+            assert txn.add_receipt(one, said[0])
+            assert txn.words(said[0].envelope, said[0].issuer) == [pb.MILESTONE_DELIVERED]
+            raise ZeroDivisionError
+        assert txn.words(said[0].envelope, said[0].issuer) == []
+        with txn.part():
+            assert txn.add_receipt(one, said[0])
+        assert not txn.add_receipt(one, said[0])
+        with pytest.raises(Refusal) as caught, txn.part():
+            txn.add_receipt(other, said[1])
+        assert caught.value.code is ErrorCode.BAD_RECEIPT
+        assert txn.words(said[0].envelope, said[0].issuer) == [pb.MILESTONE_DELIVERED]
+    assert (count(sql, "receipts"), count(sql, "log_entries")) == (1, 1)
+
+
 @pytest.mark.parametrize("second", [pb.MILESTONE_DELIVERED, pb.MILESTONE_EXPIRED])
 def test_copy_that_has_ended_does_not_end_again(sql: Any, second: pb.Milestone.ValueType) -> None:
     sent = world.freeze_request()
@@ -791,7 +812,7 @@ def cases(leased: list[Leased]) -> list[str]:
 
 LEASING = (BOX, 1, 1, 1, "")
 VALUES = {
-    "_LEASE": (*LEASING, 1),
+    "_LEASE": (*LEASING, BOX, 1),
     "_LEASE_OF_LANE": (*LEASING, 1, 1),
     "_HURRY": (1, BOX, "A", 1),
     "_LAPSED": (1, 1),
@@ -809,10 +830,29 @@ def test_what_was_delivered_long_ago_does_not_slow_what_is_pending(file_sql: Any
 
 def assert_by_index(plan: list[str]) -> None:
     by_index = [step for step in plan if "INDEX deliveries_" in step]
-    by_number = [step for step in plan if "INTEGER PRIMARY KEY (rowid=?)" in step]
+    # Whether a destination is held is looked up by its address.
+    by_number = [step for step in plan if "INTEGER PRIMARY KEY (rowid=?)" in step or "autoindex_destinations" in step]
     looks = [step for step in plan if step.startswith(("SCAN", "SEARCH"))]
     assert by_index
     assert sorted(looks) == sorted(by_index + by_number)
+
+
+def test_what_waits_for_a_destination_that_is_held_is_not_looked_at(sql: Any) -> None:
+    queue(sql, "A", "B")
+    queue(sql, "A", destination="ee/other")
+    with world.transaction(sql) as txn:
+        action = operations.Action(reason="why", hold=operations.HoldDestination(destination=BOX))
+        number = txn.operating.add(action, "ee/operator", None)
+        txn.operating.hold(BOX, number)
+    assert lease(sql, "one") == []
+    assert cases(lease(sql, "one", box="ee/other")) == ["A"]
+    with world.transaction(sql) as txn:
+        assert [(held.destination, held.by, held.reason) for held in txn.operating.held()] == [
+            (BOX, "ee/operator", "why")
+        ]
+        txn.operating.release(BOX)
+        assert txn.operating.held() == []
+    assert cases(lease(sql, "one")) == ["A", "B"]
 
 
 async def test_reader_looks_at_nothing_that_has_ended(path: Path, file_sql: Any) -> None:

@@ -10,6 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import operations_pb2 as operations
 
 from gateway.config import Attachments, Limits
 from gateway.errors import ErrorCode, GatewayError
@@ -273,6 +274,18 @@ def test_oldest_and_smallest_go_first_each_in_its_lane(sql: Any) -> None:
         assert found.digest == file(number).sha256
     assert take("oldest", 1, 2, 3) is None
     assert do(sql, lambda files: files.next_freight("fr/node", "oldest", ())) is None
+
+
+def test_node_that_is_held_is_brought_no_file(sql: Any) -> None:
+    bring(sql)
+    name(sql, file())
+    with world.transaction(sql) as txn:
+        action = operations.Action(reason="why", hold=operations.HoldDestination(destination=str(THEIR_NODE)))
+        txn.operating.hold(str(THEIR_NODE), txn.operating.add(action, "ee/operator", None))
+    assert do(sql, lambda files: files.next_freight(str(THEIR_NODE), "oldest", ())) is None
+    with world.transaction(sql) as txn:
+        txn.operating.release(str(THEIR_NODE))
+    assert do(sql, lambda files: files.next_freight(str(THEIR_NODE), "oldest", ())) is not None
 
 
 def test_what_has_ended_carries_nothing_any_more(sql: Any) -> None:

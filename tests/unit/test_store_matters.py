@@ -749,6 +749,8 @@ OLD: dict[str, Callable[[Transaction, Sent, Ref, measures.ClockRule.ValueType], 
     "over": lambda txn, *_: txn.matters.some_are_over(),
     "citing": lambda txn, sent, *_: txn.citing(sent.ref, *REFERRALS),
     "below": lambda txn, sent, *_: txn.below(sent.ref, (REFERRALS, REFERRALS)),
+    "citing, unless granted": lambda txn, sent, *_: txn.below(sent.ref, (REFERRALS,), {State.GRANTED}),
+    "below, unless refused": lambda txn, sent, *_: txn.below(sent.ref, (REFERRALS, REFERRALS), {State.REFUSED}),
     "cited": lambda txn, sent, *_: txn.is_cited_by(sent.ref, FOREIGN_CENTRAL),
     "asking": lambda txn, sent, *_: txn.matters.asking_for((WALLET, OTHER_WALLET), sent.ref),
     "aimed": lambda txn, sent, *_: txn.matters.aimed_at((OTHER_WALLET,), sent.header.kind),
@@ -816,3 +818,17 @@ def test_what_is_recorded_below_an_envelope_is_seen_from_it_at_once(sql: Any) ->
         deep = pool()[6]
         record_some(txn, deep)
         assert txn.below(other.ref, (REFERRALS, REFERRALS)) == [deep.header]
+
+
+def test_what_cites_a_matter_that_was_taken_back_is_left_out_at_once(sql: Any) -> None:
+    _, first, _, _, above, _, one, other = pool()
+    way = (REFERRALS, REFERRALS)
+    with world.transaction(sql) as txn:
+        for sent in (first, above, one, other):
+            record_some(txn, sent)
+    with world.transaction(sql) as txn:
+        assert txn.below(first.ref, way, {State.REFUSED}) == [one.header, other.header]
+        # It waits to be written, and is about another envelope than the one that is asked about.
+        txn.matters.add_move(above.ref, State.REFUSED, None)
+        assert txn.below(first.ref, way, {State.REFUSED}) == []
+        assert txn.below(first.ref, way, {State.GRANTED}) == [one.header, other.header]

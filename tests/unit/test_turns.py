@@ -16,8 +16,8 @@ from gateway.doors.quotas import Quotas
 from gateway.doors.turns import Turns
 from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
+from gateway.metrics import Meters
 from gateway.quota import MICROS, Cost
-from gateway.telemetry import quota_counter
 
 GREEDY, MODEST, THIRD = Address("ee", "greedy"), Address("ee", "modest"), Address("ee", "third")
 
@@ -165,7 +165,7 @@ class Time:
 
 def quotas(time: Time) -> tuple[Quotas, InMemoryMetricReader]:
     reader = InMemoryMetricReader()
-    counter = quota_counter(MeterProvider([reader]).get_meter("test"))
+    counter = Meters(MeterProvider([reader]).get_meter("test")).quota_reached
     quota = Quota(participant=Allowance(envelopes_per_second=10, burst_envelopes=64, burst_bytes=1 << 18))
     return Quotas(quota, 2, time, counter, time.pause), reader
 

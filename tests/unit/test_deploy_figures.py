@@ -1,0 +1,137 @@
+"""Alert rules and dashboards in `deploy/telemetry`: they speak of figures that there are, and lead to pages that do."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from opentelemetry.sdk.metrics import MeterProvider
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway import metrics, telemetry
+from gateway.clock import from_micros
+from gateway.metrics import Meters
+from tests.unit.test_metrics import NOW_US, count_all
+
+ROOT: Final = Path(__file__).parents[2]
+FOLDER: Final = ROOT / "deploy/telemetry"
+WORD: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+OF_PROMETHEUS: Final = {"up"}
+
+
+def rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load((FOLDER / "rules.yaml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def panels() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((FOLDER / "dashboard.json").read_text())["panels"]
+    return found
+
+
+def shown() -> Iterator[str]:
+    """Yield the expressions of the dashboard, as they are once somebody has chosen."""
+    for panel in panels():
+        for target in panel.get("targets", ()):
+            yield target["expr"].replace("$__rate_interval", "5m").replace("$node", ".*")
+
+
+def figures() -> dict[str, set[str]]:
+    """Return every figure that a process has, as it is scraped, with its labels."""
+    reader, write = telemetry.scraped()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    meters = Meters(provider.get_meter("test"), lambda: from_micros(NOW_US))
+    count_all(meters)
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(write().decode()):
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    provider.shutdown()
+    return found
+
+
+def spoken_of(expression: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield each figure that an expression names, with the labels that it selects by."""
+    plain = re.sub(r'"[^"]*"', '""', expression)
+    plain = re.sub(r"\b(by|without|unless|on|ignoring)\s*\([^)]*\)", "", plain)
+    plain = re.sub(r"\[[^]]*\]", "", plain)
+    for found in re.finditer(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(?:\{([^}]*)\})?(?!\s*[\w(])", plain):
+        name, selected = found.groups()
+        if name not in ("by", "unless", "and", "or"):
+            yield name, set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selected or ""))
+
+
+EXPRESSIONS: Final = [*((rule["alert"], rule["expr"]) for rule in rules()), *(("shown", each) for each in shown())]
+
+
+def test_figures_and_labels_that_are_spoken_of_exist() -> None:
+    there, seen = figures(), set()
+    for name, expression in EXPRESSIONS:
+        named = [*spoken_of(expression)]
+        assert named, expression
+        for figure, labels in named:
+            assert figure in there.keys() | OF_PROMETHEUS, (name, figure, expression)
+            # Prometheus adds these itself, see prometheus.yaml.
+            assert labels - {"node", "job", "instance"} <= there.get(figure, set()), (name, figure, expression)
+            seen.add(figure)
+    assert len(seen) >= 25
+
+
+def test_every_figure_is_shown_somewhere() -> None:
+    said = " ".join(expression for _, expression in EXPRESSIONS)
+    families = {re.sub(r"_(bucket|sum|count|created)$", "", name) for name in figures()} - {"target_info", "target"}
+    assert not [name for name in sorted(families) if name not in said]
+
+
+def test_each_warning_has_one_rule_with_a_page() -> None:
+    by_name = {rule["labels"]["warning"]: rule for rule in rules() if "warning" in rule["labels"]}
+    assert by_name.keys() == {*metrics.WARNINGS}
+    for name, rule in by_name.items():
+        assert f'rogatory_warning="{name}"' in rule["expr"]
+        assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{name.replace('.', '-')}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what headings of a page can be linked to."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head.lower().replace(".", "-")).strip().replace(" ", "-") for head in heads}
+
+
+def test_pages_that_rules_lead_to_are_there() -> None:
+    for rule in rules():
+        page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+        assert anchor in anchors(ROOT / page), rule["alert"]
+
+
+def test_dashboard_is_laid_out_and_can_be_imported() -> None:
+    board = json.loads((FOLDER / "dashboard.json").read_text())
+    assert board["uid"]
+    assert [each["name"] for each in board["templating"]["list"]] == ["datasource", "node"]
+    numbers = [panel["id"] for panel in panels()]
+    assert len(set(numbers)) == len(numbers)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels():
+        at = panel["gridPos"]
+        cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not cells & taken, panel["title"]
+        assert at["x"] + at["w"] <= 24
+        taken |= cells
+        assert panel["type"] == "row" or panel["datasource"]["uid"] == "${datasource}"
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+def test_prometheus_takes_configuration_rules_and_every_expression(tmp_path: Path) -> None:
+    made = tmp_path / "shown.yaml"
+    records = [{"record": f"shown:{number}", "expr": each} for number, each in enumerate(shown())]
+    made.write_text(yaml.safe_dump({"groups": [{"name": "shown", "rules": records}]}))
+    for words in (("config", FOLDER / "prometheus.yaml"), ("rules", FOLDER / "rules.yaml"), ("rules", made)):
+        kind, path = words
+        done = subprocess.run(
+            ["promtool", "check", kind, str(path)], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
