@@ -1,7 +1,7 @@
 # `make` alone lists the targets. Needs Python 3.11 or newer, nothing else; all it installs goes to .venv.
 
 PYTHON ?= python3
-WORKERS ?= 2# test processes
+WORKERS ?= 3# test processes: many of them wait for others
 
 BIN := .venv/bin
 # -qq leaves errors.
@@ -10,7 +10,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --pyth
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-trust test test-faults bench check baseline examples clean format lint types layers contract hygiene proto lock
+.PHONY: help demo demo-trust test test-faults bench check baseline examples docs clean format lint types layers contract hygiene proto lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -84,6 +84,11 @@ proto: .venv/.dev ## generate Python from the .proto files
 
 examples: .venv/.dev ## write the samples of the tests as examples of the documents
 	@$(BIN)/python -m tests.samples
+
+# Says what is wrong instead of building a site with it; the notice is about a version of MkDocs that is not locked.
+docs: .venv/.dev ## build the documentation as a site, build/site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "== build/site/index.html"
 
 # Only at a release: from then on, a change that breaks this contract fails `make check`.
 baseline: .venv/.dev ## take the contract as released
