@@ -22,10 +22,16 @@ demo: .venv/.runtime ## run two nodes and a case between them
 demo-trust: .venv/.runtime ## run three nodes: how members and keys come and go
 	@$(BIN)/rogatory demo-trust
 
+# A thousand of them wait for other processes, on machines of two cores: one that fails in the crowd is told of, and has
+# to pass alone. One that fails twice, or a run that ended otherwise, has failed.
 test: .venv/.dev ## run every test
 	@echo "== tests ($(WORKERS) at a time)"
-	@$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS) \
-		&& echo "== all tests passed" || { echo "== TESTS FAILED"; exit 1; }
+	@$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS); status=$$?; \
+		if [ $$status = 0 ]; then echo "== all tests passed"; exit; fi; \
+		if [ $$status = 1 ]; then echo "== SOME FAILED IN THE CROWD (above); again, alone"; \
+			$(BIN)/pytest -v --last-failed --last-failed-no-failures none $(ARGS) \
+			&& { echo "== all tests passed, these only alone"; exit; }; fi; \
+		echo "== TESTS FAILED"; exit 1
 
 # By chance, and to be repeated: make test-faults ROGATORY_FAULT_SEED=17 ROGATORY_FAULT_ROUNDS=1
 ROGATORY_FAULT_SEED ?= $(shell date +%s)
