@@ -111,7 +111,7 @@ class Nodes:
         """
         final = ", ".join(f"'{state.value}'" for state in FINAL)
         query = f"SELECT count(*) FILTER (WHERE state NOT IN ({final})), count(*) FROM deliveries"
-        before: list[Sequence[Any]] = []
+        before: list[tuple[Any, ...]] = []
 
         def at_rest() -> bool:
             nonlocal before
