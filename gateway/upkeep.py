@@ -23,6 +23,7 @@ from gateway.config import NodeConfig
 from gateway.directory import Directory, KeyName
 from gateway.errors import GatewayError
 from gateway.material import NodeMaterial
+from gateway.threads import to_its_end
 from gateway.trust import client
 from gateway.trust.client import Trusted
 from gateway.trust.fetch import MemoryFetcher, SilentFetcher
@@ -146,13 +147,8 @@ class Upkeep:
         """Put in force what is here already: the node's own list, its settings, its files."""
         async with self._applying:
             before = self.material
-            reading = asyncio.ensure_future(asyncio.to_thread(self._newest, before))
-            try:
-                self.material = await asyncio.shield(reading)
-            except asyncio.CancelledError:
-                # A thread cannot be stopped, and this one asks the store, which is closed next.
-                await asyncio.gather(reading, return_exceptions=True)
-                raise
+            # It asks the store, which is closed next.
+            self.material = await to_its_end(self._newest, before)
             for changed in self._listeners:
                 changed(before, self.material)
 

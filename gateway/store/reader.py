@@ -1,6 +1,5 @@
 """Reading the store: what traces, couriers and the registry need. Never blocks the writer (WAL)."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from gateway.store.operating import OperatingView
 from gateway.store.overview import OverviewView
 from gateway.store.registry import RegistryView
 from gateway.store.schema import PENDING_SQL, deliveries, destinations, envelopes, events, receipts
+from gateway.threads import to_its_end
 
 T = TypeVar("T")
 RETRY_SECONDS = 1.0
@@ -194,14 +194,7 @@ class Reader:
             with self._open() as connection:
                 return ask(connection)
 
-        asking = asyncio.ensure_future(asyncio.to_thread(work))
-        try:
-            return await asyncio.shield(asking)
-        except asyncio.CancelledError:
-            # A thread cannot be stopped, and `close` closes no connection that is still in use: then the log beside the
-            # database would not be written back, and the database alone would not be the whole store.
-            await asyncio.gather(asking, return_exceptions=True)
-            raise
+        return await to_its_end(work)
 
 
 def _ask_registry(connection: Connection, ask: Callable[[RegistryView], T]) -> T:
