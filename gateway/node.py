@@ -419,6 +419,7 @@ class Node:
         if self._writer is not None:
             await self._writer.close()
         if self._reader is not None:
+            await self._reader.drain()
             self._reader.close()
         # Side by side: each waits for a receiver that is down as long as an export may take.
         providers = [each for each in (self._provider, self._measuring) if each is not None]

@@ -1,5 +1,6 @@
 """Reading the store: what traces, couriers and the registry need. Never blocks the writer (WAL)."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,6 +87,8 @@ class Reader:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._asked: set[asyncio.Task[object]] = set()
+        self._drained = False
 
     async def trace(self, key: str) -> list[TraceRow]:
         """Return what is recorded of the envelopes with that id, or of that case; at most MAX_TRACED."""
@@ -176,6 +179,15 @@ class Reader:
 
         return await self._run(work)
 
+    async def drain(self) -> None:
+        """Answer what was asked, and nothing more: a call may go on for a while after its server has stopped.
+
+        A connection in use would outlast `close`.
+        """
+        self._drained = True
+        while self._asked:
+            await asyncio.wait(self._asked)
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
@@ -194,7 +206,12 @@ class Reader:
             with self._open() as connection:
                 return ask(connection)
 
-        return await to_its_end(work)
+        if self._drained:
+            raise Failure(ErrorCode.STORE, "the store is being closed", retry_after=RETRY_SECONDS)
+        asking = asyncio.create_task(to_its_end(work))
+        self._asked.add(asking)
+        asking.add_done_callback(self._asked.discard)
+        return await asking
 
 
 def _ask_registry(connection: Connection, ask: Callable[[RegistryView], T]) -> T:

@@ -868,6 +868,31 @@ async def test_reader_looks_at_nothing_that_has_ended(path: Path, file_sql: Any)
         assert_by_index([row[3] for row in file_sql.execute("EXPLAIN QUERY PLAN " + text, values)])
 
 
+async def test_reader_answers_what_was_asked_before_its_store_is_closed_and_nothing_after(place: stores.Place) -> None:
+    """A server that has stopped may leave calls that were cancelled, and what they ask of the store goes on."""
+    reader = Reader(open_store(place)[1])
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(view: object) -> None:
+        begun.set()
+        assert go_on.wait(30.0)
+
+    asking = asyncio.ensure_future(reader.log(slow))
+    assert await asyncio.to_thread(begun.wait, 30.0)
+    asking.cancel()
+    drained = asyncio.ensure_future(reader.drain())
+    try:
+        assert not (await asyncio.wait([asking, drained], timeout=0.1))[0]
+        with pytest.raises(Failure, match="is being closed"):
+            await reader.next_attempt_us(BOX)
+    finally:
+        go_on.set()
+    await asyncio.wait_for(drained, 30.0)
+    reader.close()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
 def test_leased_copies_come_oldest_first_and_to_one_holder_only(sql: Any) -> None:
     queue(sql, "A", "B", "C")
     assert cases(lease(sql, "one", limit=2)) == ["A", "B"]
