@@ -9,14 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
 from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
+from certs.pki import Holder
 from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock
 from gateway.config import Delivery
@@ -30,6 +36,16 @@ SECONDS: Final = 60.0
 STOP_SECONDS: Final = 30.0
 # One attempt, and the next in half a minute at the earliest: what goes before that, an operator sent.
 DELIVERY: Final = Delivery(backoff_first_seconds=60, backoff_max_seconds=3600, attempt_timeout_seconds=2)
+
+
+def localhost() -> Holder:
+    """Return a certificate for this machine's own name, as a web server's: signed by nobody that a node knows."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = system_clock()
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(hours=1), now + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    return Holder(made.sign(key, SHA256()), key)
 
 
 @contextmanager
@@ -180,6 +196,28 @@ def test_sign_in_is_refused_and_granted(setting: Setting) -> None:
         page.get_by_role("button", name="Sign out").click()
         page.goto(setting.base)
         expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_certificate_of_who_it_was_started_for_signs_in_and_no_other(setting: Setting, tmp_path: Path) -> None:
+    of = {name: setting.summary.config(f"ee/{name}").parent for name in ("operator", "auditor")}
+    tls = ("--tls-certificate", tmp_path / "console.pem", "--tls-key", tmp_path / "console.key")
+    localhost().write(tmp_path, "console")
+    (port,) = ports(1)
+    with rogatory("console", f"--config={of['operator']}/participant.toml", f"--listen=127.0.0.1:{port}", *tls):
+        base = f"https://localhost:{port}"
+        seen = {}
+        for name, folder in of.items():
+            context = setting.browser.new_context(
+                ignore_https_errors=True,
+                client_certificates=[
+                    {"origin": base, "certPath": folder / "tls.pem", "keyPath": folder / "tls.key"},
+                ],
+            )
+            page = context.new_page()
+            page.goto(base)
+            seen[name] = page.get_by_role("heading", level=1).inner_text()
+            context.close()
+    assert seen == {"operator": "Overview of node ee", "auditor": "NOT_PERMITTED"}
 
 
 def test_what_is_stuck_is_found_and_mended_by_clicks_alone(setting: Setting) -> None:
