@@ -247,7 +247,10 @@ def _of_case(search: _Search, below: int | None) -> Iterator[_Candidate]:
     # A sum, so that no planner walks over all envelopes in their order to find the few of a case.
     by_number: ColumnElement[int] = literal_column("envelopes.seq + 0")
     query = select(envelopes.c.seq).where(*conditions).order_by(by_number.desc())
-    return (_Candidate(seq, seq) for seq in search.connection.scalars(query.limit(MAX_LOOKED)))
+    numbers = search.connection.scalars(query.limit(MAX_LOOKED)).all()
+    if len(numbers) == MAX_LOOKED:
+        search.end = numbers[-1]
+    return (_Candidate(seq, seq) for seq in numbers)
 
 
 def _waiting(search: _Search, below: int | None) -> Iterator[_Candidate]:
@@ -281,9 +284,12 @@ def _failed(search: _Search, below: int | None) -> Iterator[_Candidate]:
     wanted = search.wanted
     low = _first_event(search, wanted.from_us) if wanted.from_us else 0
     told = _descending(search, _WITH_CODE, (wanted.code, low), below)
+    seen = set[Name]()
     while some := list(islice(told, CHUNK)):
-        known = {row[2] for row in some}
-        last = {row.seq for row in _last_failed(search.connection, known, wanted.code).values()}
+        # Each is asked about once: of one that was refused without end, all events would be read for each of them.
+        known = {row[2] for row in some if (row[1], row[2]) not in seen}
+        seen |= {(row[1], row[2]) for row in some}
+        last = {row.seq for row in _last_failed(search.connection, known, wanted.code).values()} if known else set()
         numbers = _numbers_of(search.connection, known)
         for seq, sender, envelope_id, at_us in some:
             if seq not in last:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import errors_pb2
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 
 from gateway.errors import ErrorCode, Refusal
 from gateway.lifecycle import State
 from gateway.store import finding, open_store
 from gateway.store.finding import WAITING, FoundRow, Wanted, find
+from gateway.store.schema import events
 from tests import stores
 
 COUNT = 240
@@ -183,3 +184,34 @@ def test_place_that_no_page_of_the_question_named_is_refused(world: World, after
     with pytest.raises(Refusal) as caught:
         world.page(Wanted(), after=after)
     assert (caught.value.code, caught.value.field) == (ErrorCode.MALFORMED, "after")
+
+
+def test_one_that_was_refused_without_end_does_not_slow_the_search_for_its_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    real = finding._last_failed
+
+    def last_failed(connection: Any, known: Any, code: int) -> Any:
+        asked.extend(known)
+        return real(connection, known, code)
+
+    monkeypatch.setattr(finding, "_last_failed", last_failed)
+    monkeypatch.setattr(finding, "CHUNK", 4)
+    code = int(ErrorCode.STALE)
+    with world.engine.connect() as connection, connection.begin() as again:
+        row = {"at_us": 1, "sender": "ee/a", "envelope_id": "id-again", "name": "envelope.refused", "code": code}
+        empty = dict.fromkeys(("actor", "destination", "detail", "stages"), "")
+        connection.execute(insert(events), [row | empty] * 200)
+        found = find(connection, Wanted(code=code), 1000, "").found
+        again.rollback()
+    assert found[0].id == "id-again"
+    assert asked.count("id-again") == 1
+
+
+def test_case_of_more_than_is_looked_through_at_once_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "MAX_LOOKED", 2)
+    wanted = Wanted(case_id="EE-7", kind=2)
+    for each in (wanted, Wanted(case_id="EE-7")):
+        assert {row.id for row in world.all(each, 50)} == {one.id for one in world.made if one.fits(each)}
+    assert world.page(wanted).next
