@@ -7,7 +7,9 @@ told it live, or a receipt says it that lies here; why copies wait; and what can
 hold is shown as that.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, unique
 from typing import Final
@@ -143,7 +145,10 @@ class Story:
         What failed alike many times, with nothing else in between, is one line.
         """
         used = set[int]()
-        found = [self._line(told, event, used) for told, event in timeline(self)]
+        numbers = defaultdict[tuple[str, str], list[int]](list)
+        for number, proof in enumerate(self.proofs):
+            numbers[proof.said.issuer, statement.event_name(proof.said.milestone)].append(number)
+        found = [self._line(told, event, numbers, used) for told, event in timeline(self)]
         # What a receipt says and no node that answered has told.
         found += [_receipt_line(proof) for number, proof in enumerate(self.proofs) if number not in used]
         folded: list[Line] = []
@@ -217,26 +222,39 @@ class Story:
         if copy.state == State.QUEUED.value and (wait.node, self.ref.sender[:2]) == (self.here, self.here):
             yield Possible("expire", copy.destination, _EXPIRE, second_operator=True)
 
-    def _line(self, told: trace.EnvelopeTrace, event: trace.TraceEvent, used: set[int]) -> Line:
+    def _line(
+        self,
+        told: trace.EnvelopeTrace,
+        event: trace.TraceEvent,
+        numbers: Mapping[tuple[str, str], Sequence[int]],
+        used: set[int],
+    ) -> Line:
         how = Told.HERE if told.node == self.here else Told.LIVE
-        signers = (event.actor, f"{told.node}/node")
-        numbers = [
-            number
-            for signer in signers
-            for number, proof in enumerate(self.proofs)
-            if proof.said.issuer == signer and statement.event_name(proof.said.milestone) == event.name
+        near = [
+            each
+            for signer in dict.fromkeys((event.actor, f"{told.node}/node"))
+            for each in self._nearest(numbers.get((signer, event.name), ()), event.at_us)
         ]
         # Each statement is heard once at a node; what several lines say is proven to each node by the same one.
-        number = min(numbers, key=lambda each: abs(self.proofs[each].said.at_us - event.at_us), default=None)
-        if number is not None:
-            used.add(number)
-        proof = None if number is None else self.proofs[number]
+        number = min(near, key=lambda each: abs(self.proofs[each].said.at_us - event.at_us), default=None)
+        if number is None:
+            return Line(told.node, event, how, None, 1, event.at_us)
+        used.add(number)
+        proof = self.proofs[number]
+        if how is Told.LIVE:
+            # Beside a signature stands what was signed, and not what somebody else says of it.
+            event = _signed(event.name, event.actor, event.destination, proof.said)
         return Line(told.node, event, how, proof, 1, event.at_us)
+
+    def _nearest(self, numbers: Sequence[int], at_us: int) -> Sequence[int]:
+        """Return those before and after a time; they are in its order."""
+        place = bisect_left(numbers, at_us, key=lambda number: self.proofs[number].said.at_us)
+        return numbers[max(0, place - 1) : place + 1]
 
     @property
     def matter(self) -> trace.EnvelopeTrace | None:
-        """Return who tells where the matter stands that it opened; None if nobody does."""
-        return next((told for told in self.nodes if told.state), None)
+        """Return where the node that was asked says that its matter stands; None if it opened none."""
+        return next((told for told in self.nodes if told.node == self.here and told.state), None)
 
     def _acts_next(self, milestone: pb.Milestone.ValueType) -> str:
         """Return who acts next in the matter; empty if nobody tells, or there is something else to do first."""
@@ -297,10 +315,15 @@ def _why_it_waits(copy: trace.DeliveryState) -> str:
 
 def _receipt_line(proof: Proven) -> Line:
     said = proof.said
-    detail = said.detail or rule_name(said.clock_rule)
-    name = statement.event_name(said.milestone)
-    event = trace.TraceEvent(at_us=said.at_us, name=name, actor=said.issuer, code=said.code, detail=detail)
+    event = _signed(statement.event_name(said.milestone), said.issuer, "", said)
     return Line(said.issuer.partition("/")[0], event, Told.SIGNED, proof, 1, event.at_us)
+
+
+def _signed(name: str, actor: str, destination: str, said: pb.Statement) -> trace.TraceEvent:
+    detail = said.detail or rule_name(said.clock_rule)
+    return trace.TraceEvent(
+        at_us=said.at_us, name=name, actor=actor, destination=destination, code=said.code, detail=detail
+    )
 
 
 def _is_again(line: Line, before: Line) -> bool:
@@ -343,25 +366,37 @@ def tell(
 def _prove(
     nodes: Sequence[trace.EnvelopeTrace], header: pb.Header | None, fingerprint: bytes, directory: Directory
 ) -> tuple[Proven, ...]:
-    holders: dict[bytes, list[str]] = {}
-    receipts: dict[bytes, pb.Receipt] = {}
+    holders = defaultdict[bytes, list[str]](list)
+    receipts = defaultdict[bytes, dict[bytes, pb.Receipt]](dict)
     for told in nodes:
         for receipt in told.receipts:
-            holders.setdefault(receipt.statement, []).append(told.node)
-            receipts[receipt.statement] = receipt
+            if told.node not in holders[receipt.statement]:
+                holders[receipt.statement].append(told.node)
+            receipts[receipt.statement].setdefault(receipt.signature.SerializeToString(), receipt)
     proofs = []
-    for raw, receipt in receipts.items():
-        error = ""
-        try:
-            said = statement.verify(receipt, directory.signing_key)
-            # A refusal is about the bytes that were refused, which need not be those that were recorded.
-            if header is not None and said.milestone != pb.MILESTONE_REFUSED:
-                statement.check_subject(said, header, fingerprint)
-        except Refusal as refusal:
-            error = refusal.detail
-            said = _claimed(raw)
+    for raw, signed in receipts.items():
+        said, error = pb.Statement(), ""
+        # One of them suffices: a false signature that somebody adds takes nothing from a true one.
+        for receipt in signed.values():
+            said, error = _checked(receipt, header, fingerprint, directory)
+            if not error:
+                break
         proofs.append(Proven(said, tuple(holders[raw]), error))
     return tuple(sorted(proofs, key=lambda proof: proof.said.at_us))
+
+
+def _checked(
+    receipt: pb.Receipt, header: pb.Header | None, fingerprint: bytes, directory: Directory
+) -> tuple[pb.Statement, str]:
+    """Return what a receipt says, and why it does not hold; empty: it does."""
+    try:
+        said = statement.verify(receipt, directory.signing_key)
+        # A refusal is about the bytes that were refused, which need not be those that were recorded.
+        if header is not None and said.milestone != pb.MILESTONE_REFUSED:
+            statement.check_subject(said, header, fingerprint)
+    except Refusal as refusal:
+        return _claimed(receipt.statement), refusal.detail
+    return said, ""
 
 
 def _claimed(raw: bytes) -> pb.Statement:
@@ -421,5 +456,8 @@ def code_name(code: errors_pb2.ErrorCode.ValueType) -> str:
 
 
 def time_text(micros: int) -> str:
-    """Return an instant in UTC, to the microsecond."""
-    return from_micros(micros).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Return an instant in UTC, to the microsecond; what is none, as the number that somebody said."""
+    try:
+        return from_micros(micros).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    except OverflowError:
+        return str(micros)

@@ -51,6 +51,13 @@ MAX_OVERDUE: Final = 256
 HIDDEN: Final = frozenset({pb.MILESTONE_COMPETING})
 """Said to the recipient of an envelope alone: who else asks for the same is no news for whoever asked."""
 
+MAX_TOLD_BYTES: Final = 6 << 20
+"""Of what all other nodes tell about one question: with what this one tells, it fits into the answer."""
+
+MAX_TOLD_ROWS: Final = 16_000
+"""Events, receipts and copies of that: ten times what a case of MAX_TRACED envelopes has, or one envelope that was
+refused a thousand times."""
+
 OF_OPERATORS: Final = "operator."
 """How the names of their events begin; their reasons are for the operators and auditors of their own node."""
 
@@ -159,27 +166,32 @@ class TraceDoor(TraceServicer):
         for row in rows:
             for node in sorted(_nodes(row.header) - {self._here}):
                 asked.setdefault(node, []).append(row)
-        told = await asyncio.gather(*(self._ask_one(node, shared) for node, shared in asked.items()))
+        told = await asyncio.gather(*(self._ask_one(node, shared, len(asked)) for node, shared in asked.items()))
         for node, (traces, error) in zip(asked, told, strict=True):
             response.traces.extend(traces)
             if error is not None:
                 response.silent.append(trace.NodeSilent(node=node, error=error_message(error)))
 
     async def _ask_one(
-        self, node: str, rows: Iterable[TraceRow]
+        self, node: str, rows: Iterable[TraceRow], of: int
     ) -> tuple[list[trace.EnvelopeTrace], GatewayError | None]:
-        """Ask one node, one envelope after another: a long case must not use up the calls it allows us at once."""
+        """Ask one node, one envelope after another: a long case must not use up the calls it allows us at once.
+
+        Of what all nodes may tell it has one part `of` so many: who tells too much is cut short, and not the others.
+        """
         traces: list[trace.EnvelopeTrace] = []
+        room, places = MAX_TOLD_BYTES // of, MAX_TOLD_ROWS // of
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 for row in rows:
-                    told = await self._ask_patiently(node, row.id)
-                    # It speaks for itself alone, and about what it was asked.
-                    traces += [
-                        one
-                        for one in told
-                        if (one.node, one.envelope.sender, one.envelope.id) == (node, row.sender, row.id)
-                    ]
+                    one = _own_word(await self._ask_patiently(node, row.id), node, row)
+                    if one is None:
+                        continue
+                    room, places = room - one.ByteSize(), places - _rows(one)
+                    if min(room, places) < 0:
+                        detail = f"node {node} tells more than fits: ask for one envelope, or this node alone"
+                        return traces, Refusal(ErrorCode.TOO_LARGE, detail)
+                    traces.append(one)
         except GatewayError as error:
             return traces, error
         except TimeoutError:
@@ -197,6 +209,20 @@ class TraceDoor(TraceServicer):
                 if failure.retry_after is None:
                     raise
                 await self._entrance.quotas.pause(max(failure.retry_after, LEAST_PAUSE_SECONDS))
+
+
+def _own_word(told: Iterable[trace.EnvelopeTrace], node: str, row: TraceRow) -> trace.EnvelopeTrace | None:
+    """Return what a node tells of itself about what it was asked, once; where matters stand, it has no say here."""
+    wanted = node, row.sender, row.id
+    one = next((each for each in told if (each.node, each.envelope.sender, each.envelope.id) == wanted), None)
+    if one is not None:
+        for name in ("state", "acts_next_in_matter", "clocks"):
+            one.ClearField(name)
+    return one
+
+
+def _rows(told: trace.EnvelopeTrace) -> int:
+    return len(told.events) + len(told.receipts) + len(told.deliveries)
 
 
 def between(header: bytes, here: str, other: str) -> bool:

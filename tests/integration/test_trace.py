@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,16 @@ from rogatory.v1.operations_pb2_grpc import OperationsStub
 from rogatory.v1.relay_pb2_grpc import RelayStub
 from rogatory.v1.trace_pb2_grpc import TraceStub
 
-from gateway import material, transport
+from gateway import envelope, material, transport
 from gateway.cli.trace import fetch, fetch_overdue
 from gateway.clock import system_clock
 from gateway.config import Limits
+from gateway.doors import relay as relay_door
+from gateway.doors.trace import MAX_TOLD_BYTES, shared_trace
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity import Address
 from gateway.statement import issue
-from gateway.story import Story, Told, tell
+from gateway.story import Story, Told, tell, why
 from tests import stores
 from tests.federation import UNTIL_SECONDS, Federation, federation, ref
 from tests.processes import finished
@@ -525,3 +527,102 @@ async def test_command_wants_an_id_or_overdue_and_not_both(fed: Federation) -> N
         status, out, _ = await finished("trace", *arguments, "--config", config, "--json")
         assert status == 2
         assert json.loads(out)["error"]["code"] == ErrorCode.BAD_INPUT.name
+
+
+# The other node lies.
+
+
+Lie = Callable[[trace.EnvelopeTrace], None]
+
+
+@pytest.fixture
+def lied_to(fed: Federation, monkeypatch: pytest.MonkeyPatch) -> Callable[[Lie], None]:
+    """Have a node tell another something else than what is so."""
+
+    def lie_with(lie: Lie) -> None:
+        def shared(*of: Any) -> trace.EnvelopeTrace:
+            told = shared_trace(*of)
+            lie(told)
+            return told
+
+        monkeypatch.setattr(relay_door, "shared_trace", shared)
+
+    return lie_with
+
+
+async def test_other_node_that_tells_too_much_does_not_cost_the_operator_what_this_one_knows(
+    fed: Federation, lied_to: Callable[[Lie], None]
+) -> None:
+    made = [fed.request() for _ in range(3)]
+    for each in made:
+        await fed.actor("ee/prosecutor").submit(each)
+    await fed.actor("de/central-authority").collect(3)
+    case_id = envelope.parse_header(made[0]).case_id
+    long = [trace.TraceEvent(name="x", at_us=1, detail="y" * 1000)] * 4_000
+    short = [trace.TraceEvent()] * 100_000
+    for much in (long, short):
+        lied_to(lambda told, much=much: told.events.extend(much))  # type: ignore[misc]
+        response = await asked(fed, case_id)
+        assert [one.node for one in response.traces].count("ee") == 3
+        (silent,) = response.silent
+        assert (silent.node, int(silent.error.code)) == ("de", ErrorCode.TOO_LARGE)
+        assert response.ByteSize() < MAX_TOLD_BYTES + (1 << 20)
+
+
+async def test_where_a_matter_stands_is_no_word_of_the_other_node(
+    fed: Federation, lied_to: Callable[[Lie], None]
+) -> None:
+    made = fed.request()
+    await crossed(fed, made)
+
+    def lie(told: trace.EnvelopeTrace) -> None:
+        told.state, told.acts_next_in_matter = "granted", "ee/court"
+        told.clocks.add(due_us=1, stage="overdue")
+
+    lied_to(lie)
+    here, there = (await asked(fed, id_of(made))).traces
+    assert (there.node, there.state, there.acts_next_in_matter, len(there.clocks)) == ("de", "", "", 0)
+    # Nor if a node of before passes it on.
+    lie(there)
+    here.ClearField("state")
+    (story,) = tell([here, there], fed.directory)
+    assert story.matter is None
+
+
+async def test_times_that_are_none_are_shown_as_what_was_said(fed: Federation, lied_to: Callable[[Lie], None]) -> None:
+    made = fed.request()
+    await crossed(fed, made)
+    twice = [trace.TraceEvent(name="x", at_us=2**62)] * 2
+    lied_to(lambda told: told.events.extend(twice))
+    (story,) = await told(fed, id_of(made))
+    assert f"(2 times, until {2**62})" in {why(line) for line in story.lines}
+
+
+async def test_beside_a_signature_stands_what_was_signed(fed: Federation, lied_to: Callable[[Lie], None]) -> None:
+    made = fed.request()
+    await crossed(fed, made)
+
+    def lie(told: trace.EnvelopeTrace) -> None:
+        del told.events[:]
+        told.events.add(at_us=5, name="envelope.accepted", actor="ee/node", code=ErrorCode.STALE, detail="released")
+
+    lied_to(lie)
+    (story,) = await told(fed, id_of(made))
+    (line,) = [line for line in story.lines if line.told is Told.LIVE]
+    assert line.proof is not None
+    assert line.event.at_us == line.proof.said.at_us
+    assert (int(line.event.code), line.event.detail) == (0, "")
+
+
+async def test_false_signature_takes_nothing_from_a_true_one(fed: Federation, lied_to: Callable[[Lie], None]) -> None:
+    made = fed.request()
+    await crossed(fed, made)
+
+    def lie(told: trace.EnvelopeTrace) -> None:
+        for receipt in told.receipts:
+            receipt.signature.signature = bytes(64)
+
+    lied_to(lie)
+    (story,) = await told(fed, id_of(made))
+    assert {proof.error for proof in story.proofs} == {""}
+    assert story.situation.startswith("delivered")
