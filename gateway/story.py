@@ -29,6 +29,9 @@ from gateway.identity import NODE_NAME
 from gateway.lifecycle import FINAL, LEASED, State
 from gateway.rules import word
 
+MAX_TOLD: Final = 64
+"""Envelopes of a case that a node tells of together, the oldest; the others are to be found."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proven:

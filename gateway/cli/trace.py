@@ -25,7 +25,7 @@ from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.lifecycle import State
 from gateway.rules import word
-from gateway.story import Line, Story, code_name, kind_name, rule_name, standing, tell, time_text, why
+from gateway.story import MAX_TOLD, Line, Story, code_name, kind_name, rule_name, standing, tell, time_text, why
 from gateway.trust.client import load_for_verification
 
 T = TypeVar("T")
@@ -87,12 +87,16 @@ def command(  # one argument for each thing that can be asked
 
 def _show_stories(response: trace.GetTraceResponse, directory: Directory, *, as_json: bool) -> None:
     stories = tell(response.traces, directory, response.silent)
+    oldest_only = len(stories) >= MAX_TOLD
     if as_json:
         silent = [{"node": s.node, "code": code_name(s.error.code), "detail": s.error.detail} for s in response.silent]
-        output.emit_json({"envelopes": [_as_object(story) for story in stories], "silent": silent})
+        told = {"envelopes": [_as_object(story) for story in stories], "oldest_only": oldest_only, "silent": silent}
+        output.emit_json(told)
         return
     for story in stories:
         _show(story)
+    if oldest_only:
+        click.echo(f"these are the oldest {MAX_TOLD} envelopes; rogatory trace --case finds all, the newest first")
     for silent_node in response.silent:
         click.echo(f"node {silent_node.node} does not answer: {output.printable(silent_node.error.detail)}")
 

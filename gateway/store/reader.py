@@ -30,6 +30,8 @@ T = TypeVar("T")
 RETRY_SECONDS = 1.0
 MAX_TRACED = 64
 MAX_ROWS_A_TRACE = 1000
+LEAST_ROWS_A_TRACE = 128
+"""Of each envelope of a case, however many are told of together: all of it fits into one answer."""
 MAX_OF_A_CASE = 500
 _BY_ID = ((events, events.c.envelope_id), (receipts, receipts.c.id))
 # As text: bound as parameters, the states would not lead to the index.
@@ -284,14 +286,15 @@ def _trace(connection: Connection, key: str) -> list[TraceRow]:
         .order_by(envelopes.c.seq)
         .limit(MAX_TRACED)
     ).all()
+    most = max(LEAST_ROWS_A_TRACE, MAX_ROWS_A_TRACE // max(1, len(found)))
     traces = [
         TraceRow(
             row.sender,
             row.id,
             row.header,
             row.fingerprint,
-            _events(connection, row.sender, row.id),
-            _receipts(connection, row.sender, row.id),
+            _events(connection, row.sender, row.id, most),
+            _receipts(connection, row.sender, row.id, most),
             _copies(connection, row.seq),
         )
         for row in found
@@ -301,13 +304,16 @@ def _trace(connection: Connection, key: str) -> list[TraceRow]:
     # Never recorded, but perhaps refused: the events still tell, and once they are pruned the signed refusal does.
     told = (select(each.c.sender).where(name == key) for each, name in _BY_ID)
     senders = connection.scalars(union(*told).limit(MAX_TRACED))
+    most = LEAST_ROWS_A_TRACE
     return [
-        TraceRow(sender, key, b"", b"", _events(connection, sender, key), _receipts(connection, sender, key), ())
+        TraceRow(
+            sender, key, b"", b"", _events(connection, sender, key, most), _receipts(connection, sender, key, most), ()
+        )
         for sender in senders
     ]
 
 
-def _events(connection: Connection, sender: str, envelope_id: str) -> tuple[EventRow, ...]:
+def _events(connection: Connection, sender: str, envelope_id: str, most: int) -> tuple[EventRow, ...]:
     """Return the first and the last: of days of attempts, how it began and how it stands now."""
     query = (
         select(
@@ -320,22 +326,24 @@ def _events(connection: Connection, sender: str, envelope_id: str) -> tuple[Even
             events.c.stages,
         )
         .where(events.c.envelope_id == envelope_id, events.c.sender == sender)
-        .limit(MAX_ROWS_A_TRACE // 2)
+        .limit(most // 2)
     )
     first = connection.execute(query.add_columns(events.c.seq).order_by(events.c.seq)).all()
     found = [EventRow(*row[:-1]) for row in first]
-    if len(first) == MAX_ROWS_A_TRACE // 2:
+    if len(first) == most // 2:
         last = connection.execute(query.where(events.c.seq > first[-1].seq).order_by(events.c.seq.desc())).all()
         found += [EventRow(*row) for row in reversed(last)]
     return tuple(found)
 
 
-def _receipts(connection: Connection, sender: str, envelope_id: str) -> tuple[pb.Receipt, ...]:
+def _receipts(
+    connection: Connection, sender: str, envelope_id: str, most: int = MAX_ROWS_A_TRACE
+) -> tuple[pb.Receipt, ...]:
     rows = connection.execute(
         select(receipts.c.statement, receipts.c.signature)
         .where(receipts.c.id == envelope_id, receipts.c.sender == sender)
         .order_by(receipts.c.seq)
-        .limit(MAX_ROWS_A_TRACE)
+        .limit(most)
     )
     return tuple(pb.Receipt(statement=row[0], signature=pb.Signature.FromString(row[1])) for row in rows)
 

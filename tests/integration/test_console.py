@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certs.pki import DevelopmentPki
 from gateway import material
 from gateway.cli import web
-from gateway.cli.console import forms, server
+from gateway.cli.console import app, forms, server
 from gateway.cli.console.app import PEER, Console
 from gateway.cli.console.desk import Desk
 from gateway.cli.console.live import Live
@@ -346,6 +346,13 @@ async def test_trace_believes_what_is_signed_and_says_what_is_not(stage: Stage) 
     assert stage.told.traced[-1].ask_others
     await browser.get(f"/trace?key={DONE}&here=1")
     assert not stage.told.traced[-1].ask_others
+
+
+async def test_trace_of_a_long_case_says_that_it_is_not_all(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = await stage.signed_in()
+    assert "oldest" not in (await browser.get(f"/trace?key={CASE}")).text
+    monkeypatch.setattr(app, "MAX_TOLD", 2)
+    assert f'href="/messages?case={CASE}">all of them' in (await browser.get(f"/trace?key={CASE}")).text
 
 
 async def test_filters_live_in_the_address_and_pages_keep_them(stage: Stage) -> None:

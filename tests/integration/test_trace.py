@@ -21,6 +21,8 @@ from rogatory.v1.relay_pb2_grpc import RelayStub
 from rogatory.v1.trace_pb2_grpc import TraceStub
 
 from gateway import envelope, material, transport
+from gateway import story as story_of
+from gateway.cli import trace as cli_trace
 from gateway.cli.trace import fetch, fetch_overdue
 from gateway.clock import system_clock
 from gateway.config import Limits
@@ -29,6 +31,7 @@ from gateway.doors.trace import MAX_TOLD_BYTES, shared_trace
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity import Address
 from gateway.statement import issue
+from gateway.store import reader
 from gateway.story import Story, Told, tell, why
 from tests import stores
 from tests.federation import UNTIL_SECONDS, Federation, federation, ref
@@ -187,6 +190,35 @@ async def test_case_of_many_envelopes_is_told_whole_within_the_calls_that_the_ot
         await fed.actor("ee/prosecutor").collect(40)
         stories = await told(fed, "EE-7")
         assert [len(story.nodes) for story in stories] == [2] * 40
+
+
+async def test_case_of_more_than_is_told_at_once_says_so(
+    fed: Federation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert story_of.MAX_TOLD == reader.MAX_TRACED
+    for module, name in ((cli_trace, "MAX_TOLD"), (reader, "MAX_TRACED")):
+        monkeypatch.setattr(module, name, 2)
+    made = [fed.request(case_id="EE-7") for _ in range(3)]
+    await fed.actor("ee/prosecutor").submit_frame(made)
+    cli_trace._show_stories(await asked(fed, "EE-7"), fed.directory, as_json=False)
+    assert "these are the oldest 2 envelopes" in capsys.readouterr().out
+    cli_trace._show_stories(await asked(fed, id_of(made[0])), fed.directory, as_json=True)
+    assert json.loads(capsys.readouterr().out)["oldest_only"] is False
+
+
+async def test_case_whose_envelopes_were_refused_again_and_again_fits_into_an_answer(fed: Federation) -> None:
+    made = [fed.request(case_id="EE-7") for _ in range(16)]
+    await fed.actor("ee/prosecutor").submit_frame(made)
+    connection = stores.connect(fed.store("ee"))
+    connection.execute(
+        "INSERT INTO events (at_us, sender, envelope_id, name, actor, destination, code, detail, stages)"
+        " SELECT 1, e.sender, e.id, 'envelope.refused', e.sender, '', 1, '', '' FROM envelopes e, events"
+        " CROSS JOIN (SELECT 1 FROM envelopes)"
+    )
+    connection.close()
+    response = await asked(fed, "EE-7", ask_others=False)
+    assert sum(one.name == "envelope.refused" for each in response.traces for one in each.events) <= 16 * 128
+    assert all(each.events[0].name == "envelope.received" for each in response.traces)
 
 
 async def test_unknown_key_is_not_found(fed: Federation) -> None:

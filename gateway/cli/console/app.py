@@ -31,13 +31,10 @@ from gateway.cli.console.live import Live, Told
 from gateway.cli.console.signin import LINK_SECONDS, SESSION_SECONDS, Notice, Session, SignIn
 from gateway.clock import Clock
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
-from gateway.story import tell
+from gateway.story import MAX_TOLD, tell
 
 PEER: Final = "peer"
 """Where `server` leaves the certificate that the browser showed, as DER."""
-MOST_STORIES: Final = 100
-"""Envelopes of a case on one page."""
-
 HEADERS: Final = {
     "content-security-policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self';"
@@ -271,8 +268,8 @@ class Console:
             **self._common(session, desk),
             key=key,
             here_only=here_only,
-            stories=stories[:MOST_STORIES],
-            left_off=max(0, len(stories) - MOST_STORIES),
+            stories=stories,
+            most=MAX_TOLD,
             silent=told.silent,
             steps=stages.steps,
             waiting=stages.waiting,
