@@ -5,7 +5,7 @@ renders it has nothing else to tell. Fails with UNAVAILABLE if no checkpoint cov
 The same period of the same store gives the same report, byte by byte, whenever it is made.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -73,7 +73,8 @@ def make(view: FigureView, here: str, directory: Directory, period: Period) -> R
         "until": period.quarters[-1].ends.isoformat(),
         "base": BASE,
         **worded(figures),
-        "records": {"not_proven": raised(watched.not_proven)},
+        # Rounded for each quarter, as every count: a year tells no more than its quarters.
+        "records": {"not_proven": sum(map(raised, watched.not_proven.values()))},
         "log": _log(view, period),
     }
 
@@ -165,21 +166,22 @@ class _Watched:
         self._view = view
         self._directory = directory
         self._quarters = frozenset(period.quarters)
-        self.not_proven = 0
+        self.not_proven = Counter[Quarter]()
 
     def envelopes(self, rows: Iterable[Kept]) -> Iterator[Kept]:
         for row in rows:
-            if Quarter.of(row.at_us) in self._quarters:
-                self.not_proven += not self._is_proven(row)
+            quarter = Quarter.of(row.at_us)
+            if quarter in self._quarters:
+                self.not_proven[quarter] += not self._is_proven(row)
             yield row
 
     def statements(self, rows: Iterable[RanOut]) -> Iterator[RanOut]:
         for row in rows:
-            if row.said.at_us > 0 and Quarter.of(row.said.at_us) in self._quarters:
+            if row.said.at_us > 0 and (quarter := Quarter.of(row.said.at_us)) in self._quarters:
                 try:
                     statement.verify(row.receipt, self._directory.signing_key)
                 except GatewayError:
-                    self.not_proven += 1
+                    self.not_proven[quarter] += 1
             yield row
 
     def _is_proven(self, row: Kept) -> bool:

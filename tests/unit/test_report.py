@@ -374,6 +374,26 @@ def test_what_cannot_be_proven_is_counted_and_said(engine: str, tmp_path: Path) 
     assert "could not be proven" not in page.render(good)
 
 
+def test_what_is_not_proven_in_a_year_is_the_sum_of_its_published_quarters(engine: str, tmp_path: Path) -> None:
+    where = stores.place(tmp_path / "store.db")
+    with stores.opened(where) as connection, world.transaction(connection) as txn:
+        for sent in (world.freeze_request(), world.freeze_request(case_id="EE-2")):
+            recorded(sent, txn)
+    then = to_micros(datetime(2025, 2, 1, tzinfo=UTC))
+    stores.rows(where, "UPDATE envelopes SET recorded_at_us = ? WHERE seq = 1", then)
+    then = to_micros(datetime(2025, 5, 1, tzinfo=UTC))
+    stores.rows(where, "UPDATE envelopes SET recorded_at_us = ? WHERE seq <> 1", then)
+    query = "INSERT INTO checkpoints (size, origin, root, at_us, note) VALUES (4, 'rogatory.test/ee', ?, 1, ?)"
+    stores.rows(where, query, bytes(32), b"note")
+    nobody = world.make_directory(participants=())
+    with figures.look(where) as view:
+        told = {
+            name: report.make(view, "ee", nobody, Period.parse(name, reports.NOW))["records"]["not_proven"]
+            for name in ("2025-Q1", "2025-Q2", "2025")
+        }
+    assert told == {"2025-Q1": BASE, "2025-Q2": BASE, "2025": 2 * BASE}
+
+
 def recorded(sent: world.Sent, txn: Any) -> None:
     """Record an envelope as the path does, and that it was accepted."""
     record(check(world.verified(sent, "ee"), txn, world.DIRECTORY, "ee", Policy.none()), txn)
