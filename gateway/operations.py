@@ -37,6 +37,9 @@ MAX_RESENT: Final = 1024
 """Copies whose pause one action ends; what waits beyond is for the next one. The writer needs 15 ms for so many over a
 file and 60 over PostgreSQL (medians of 15); others wait for that."""
 
+LEAST_REASON: Final = 3
+"""Characters, as in the contract; blanks around them say nothing."""
+
 MAX_SAID: Final = 8
 """Receipts that a refusal names."""
 
@@ -71,7 +74,7 @@ class Desk:
         Raises:
             Refusal: NOT_FOUND or BAD_INPUT.
         """
-        check_reason(action.reason)
+        check_reason(action.reason, LEAST_REASON)
         made = operations.Action()
         made.CopyFrom(action)
         match made.WhichOneof("what"):
@@ -144,9 +147,7 @@ class Desk:
         if state != "waiting":
             raise Refusal(ErrorCode.ILLEGAL_TRANSITION, f"action {number} does not wait: it is {state}", "number")
         if not request.approve:
-            check_reason(request.reason)
-            if not request.reason.strip():
-                raise Refusal(ErrorCode.BAD_INPUT, "a rejection has a reason", "reason")
+            check_reason(request.reason, LEAST_REASON)
             txn.operating.end(number, Ended("rejected", by, txn.now_us, request.reason))
             self._tell("operator.rejected", number, row.action, by, request.reason, txn)
             return _recorded(number, txn)
@@ -319,14 +320,16 @@ def name_of(number: int) -> str:
     return f"action-{number}"
 
 
-def check_reason(reason: str) -> None:
-    """Check that a reason can be read.
+def check_reason(reason: str, least: int = 0) -> None:
+    """Check that a reason can be read, and says something.
 
     Raises:
         Refusal: BAD_INPUT.
     """
     if not reason.isprintable():
         raise Refusal(ErrorCode.BAD_INPUT, "a reason is printable, on one line", "reason")
+    if len(reason.strip()) < least:
+        raise Refusal(ErrorCode.BAD_INPUT, f"a reason has {least} characters at least", "reason")
 
 
 def state_of(row: ActionRow, now_us: int) -> operations.ActionState.ValueType:

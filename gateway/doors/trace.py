@@ -82,6 +82,7 @@ class TraceDoor(TraceServicer):
         async with self._entrance.call(context, expired_too=True) as call:
             self._let_in(call.peer, Role.OPERATOR, Role.AUDITOR)
             codec.check(request)
+            _check_printable(request.key, "key")
             rows = await self._reader.trace(request.key)
             if not rows:
                 raise Refusal(ErrorCode.NOT_FOUND, f"no envelope or case {request.key!r} at node {self._here}")
@@ -260,6 +261,8 @@ def _wanted(request: trace.FindEnvelopesRequest) -> Wanted:
     Raises:
         Refusal: MALFORMED, with the field: nothing can be like that.
     """
+    _check_printable(request.id, "id")
+    _check_printable(request.case_id, "case_id")
     if request.participant:
         try:
             Address.parse(request.participant, allow_node=True)
@@ -288,6 +291,12 @@ def _wanted(request: trace.FindEnvelopesRequest) -> Wanted:
         kind=request.kind,
         code=request.code,
     )
+
+
+def _check_printable(name: str, field: str) -> None:
+    """Check that a name can be asked for: of a zero byte, one store knows nothing and the other fails."""
+    if not name.isprintable():
+        raise Refusal(ErrorCode.MALFORMED, "a name is printable", field)
 
 
 def _found(row: FoundRow, directory: Directory) -> trace.FoundEnvelope:

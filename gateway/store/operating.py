@@ -29,6 +29,8 @@ _HELD: Final = """
 _WAITS: Final = f"state IN {PENDING_SQL} AND state IN ('queued', 'doubtful')"
 _PAUSES: Final = f"{_WAITS} AND next_attempt_at_us > ? AND next_attempt_at_us < {HELD_US}"
 _AT_ONCE: Final = 64
+_NO_NUMBER: Final = (1 << 63) - 1
+"""The greatest that a column holds; no action has it."""
 _RESENDABLE: Final = f"""
     SELECT d.seq, e.sender, e.id FROM deliveries d
     LEFT JOIN envelopes e ON e.seq = d.envelope_seq LEFT JOIN receipts r ON r.seq = d.receipt_seq
@@ -120,11 +122,12 @@ class OperatingView:
 
     def action(self, seq: int) -> ActionRow | None:
         """Return one action."""
-        row = self._sql.execute(f"{_ACTION} WHERE a.seq = ?", (seq,)).fetchone()
+        row = self._sql.execute(f"{_ACTION} WHERE a.seq = ?", (min(seq, _NO_NUMBER),)).fetchone()
         return None if row is None else _row(row)
 
     def actions(self, limit: int, before: int) -> list[ActionRow]:
         """Return actions below a number (0: all), the newest first."""
+        before = min(before, _NO_NUMBER)
         rows = self._sql.execute(
             f"{_ACTION} WHERE (? = 0 OR a.seq < ?) ORDER BY a.seq DESC LIMIT ?", (before, before, limit)
         )
@@ -132,6 +135,7 @@ class OperatingView:
 
     def waiting(self, limit: int, before: int, now_us: int) -> list[ActionRow]:
         """Return those of them that wait for a decision."""
+        before = min(before, _NO_NUMBER)
         rows = self._sql.execute(
             f"{_ACTION} WHERE (? = 0 OR a.seq < ?) AND {_WAITING} ORDER BY a.seq DESC LIMIT ?",
             (before, before, now_us, limit),

@@ -96,6 +96,8 @@ async def test_nonsense_is_refused_with_its_field_and_nobody_else_may_ask(fed: F
         ("after", {"after": "e5", "state": "waiting"}),
         ("limit", {"limit": 257}),
         ("from_us", {"from_us": -1}),
+        ("id", {"id": "a\0"}),
+        ("case_id", {"case_id": "\0"}),
     ]
     for field, wanted in nonsense:
         error = await refused(fed, **wanted)

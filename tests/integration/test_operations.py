@@ -208,7 +208,16 @@ async def test_nothing_is_held_where_nothing_goes(fed: Federation) -> None:
         await refused(code, act(fed, **hold(destination)))
     await refused(ErrorCode.BAD_INPUT, act(fed, reason="\x1b[2J", **hold()))
     await refused(ErrorCode.MALFORMED, act(fed, reason="", **hold()))
+    await refused(ErrorCode.BAD_INPUT, act(fed, reason="    ", **hold()))
     assert await listed(fed) == []
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 2**63, 2**64 - 1])
+async def test_number_that_no_action_has_is_not_found(fed: Federation, number: int) -> None:
+    await refused(ErrorCode.NOT_FOUND, decide(fed, number, True))
+    done = await act(fed, **hold())
+    for waiting in (False, True):
+        assert await listed(fed, before=number, waiting=waiting) == ([] if waiting else [done])
 
 
 async def test_resent_copy_arrives_at_once_though_its_pause_is_long(tmp_path: Path) -> None:

@@ -221,6 +221,12 @@ async def test_case_whose_envelopes_were_refused_again_and_again_fits_into_an_an
     assert all(each.events[0].name == "envelope.received" for each in response.traces)
 
 
+async def test_key_that_no_store_can_hold_is_refused(fed: Federation) -> None:
+    with pytest.raises(GatewayError) as caught:
+        await asked(fed, "EE\0")
+    assert (caught.value.code, caught.value.field) == (ErrorCode.MALFORMED, "key")
+
+
 async def test_unknown_key_is_not_found(fed: Federation) -> None:
     with pytest.raises(GatewayError) as caught:
         await asked(fed, "EE-nothing")
