@@ -99,7 +99,8 @@ def serve(app: Starlette, listen: str, name: str, make: Callable[[Starlette, str
         # uvicorn raises the signal again when it has ended by it: that is no failure.
         before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            asyncio.run(make(app, f"ready {name} {host}:{port}").serve([sock]))
+            shown = f"[{host}]" if ":" in host else host
+            asyncio.run(make(app, f"ready {name} {shown}:{port}").serve([sock]))
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from cryptography import x509
@@ -22,13 +22,14 @@ from gateway.cli import web
 from gateway.cli.console import app, forms, server
 from gateway.cli.console.app import PEER, Console
 from gateway.cli.console.desk import Desk
-from gateway.cli.console.live import Live
-from gateway.cli.console.signin import IDLE_SECONDS, LINK_SECONDS, SESSION_SECONDS, SignIn
+from gateway.cli.console.live import MOST_OF_A_SESSION, Live
+from gateway.cli.console.signin import IDLE_SECONDS, LINK_SECONDS, MOST_SESSIONS, SESSION_SECONDS, SignIn
 from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock
 from gateway.errors import ErrorCode, Failure, Refusal
 from tests.fakeconsole import CASE, DONE, NASTY, STUCK, Told, serving
 from tests.federation import ports
+from tests.processes import rogatory
 
 # The console knows no store; so once, not on each engine.
 pytestmark = [pytest.mark.integration, pytest.mark.file]
@@ -228,6 +229,32 @@ def test_nothing_is_said_in_the_clear_beyond_this_machine(listen: str) -> None:
     server.check_listen(listen, secure=True)
 
 
+async def test_whoever_signs_in_without_end_signs_out_nobody_else(stage: Stage) -> None:
+    operator = await stage.signed_in("operator")
+    auditors = [await stage.signed_in("auditor") for _ in range(2 * MOST_SESSIONS)]
+    assert (await operator.get("/")).status == 200
+    assert (await auditors[-1].get("/")).status == 200
+    assert (await auditors[0].get("/")).status == 303
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "[::1]"])
+async def test_link_leads_to_where_the_console_listens(summary: Summary, host: str) -> None:
+    settings = str(summary.config("ee/operator"))
+    process = await rogatory("console", "--config", settings, "--listen", f"{host}:0")
+    try:
+        assert process.stdout is not None
+        ready, told = [(await process.stdout.readline()).decode() for _ in range(2)]
+        assert ready.startswith(f"ready console {host}:")
+        where = urlsplit(told.split()[-1])
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        writer.write(f"GET {where.path}?{where.query} HTTP/1.0\r\nHost: {where.netloc}\r\n\r\n".encode())
+        assert b" 200 " in await reader.readline()
+        writer.close()
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
 def test_nobody_but_those_who_watch_has_a_console(summary: Summary) -> None:
     with pytest.raises(Refusal) as caught:
         Desk(material.load_participant(summary.config("ee/prosecutor")), system_clock)
@@ -265,12 +292,29 @@ async def test_form_of_another_site_does_nothing(stage: Stage, headers: dict[str
     assert stage.told.acted[0].asked_by == "ee/operator"
 
 
-@pytest.mark.parametrize("host", ["evil.test", "evil.test:8080", "127.0.0.1.evil.test", "", "127.0.0.2", "[::2]"])
+STRANGE_HOSTS = ["[::1", "127.0.0.1:x", "127.0.0.1:99999", "evil.test@127.0.0.1", "127.0.0.1/..", "127.0.0.1#evil.test"]
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.test", "evil.test:8080", "127.0.0.1.evil.test", "", "127.0.0.2", "[::2]", *STRANGE_HOSTS]
+)
 async def test_console_has_no_other_name(stage: Stage, host: str) -> None:
     browser = await stage.signed_in()
     browser.host = host
     for path in ("/", "/sign-in", "/static/console.css"):
         assert (await browser.get(path)).status == 421
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_nothing_of_the_console_is_within_pages_of_another_site(stage: Stage, site: str) -> None:
+    browser = await stage.signed_in()
+    asked = stage.told.overviews
+    for dest in ("image", "iframe", "empty"):
+        for path in ("/", "/live/overview", "/static/console.css"):
+            assert (await browser.get(path, sec_fetch_site=site, sec_fetch_dest=dest)).status == 403
+    assert stage.told.overviews == asked
+    # It may lead here.
+    assert (await browser.get("/", sec_fetch_site=site, sec_fetch_dest="document")).status == 200
 
 
 async def test_auditor_sees_all_and_does_nothing(stage: Stage) -> None:
@@ -297,6 +341,7 @@ async def test_forms_are_bounded_and_say_what_is_wrong(stage: Stage) -> None:
     assert "BAD_INPUT" in (await browser.get("/")).text  # told on the next page, once
     assert "BAD_INPUT" not in (await browser.get("/")).text
     assert not stage.told.acted
+    assert (await browser.post(f"/decide/{10**30}", {"decision": "reject", "reason": "because"})).status == 303
     for query in ("from=yesterday", "kind=nothing", "state=lost", "code=x", f"id={'x' * 65}"):
         assert (await browser.get(f"/messages?{query}")).status == 400
 
@@ -306,6 +351,8 @@ async def test_form_leads_back_into_the_console_and_nowhere_else(stage: Stage) -
     form = {"what": "release", "destination": "de/node", "reason": "because"}
     for back in ("https://evil.test/", "//evil.test/", "/\\evil.test", "javascript:alert(1)", "/act"):
         assert (await browser.post("/act", {**form, "back": back}))["location"] == "/"
+    # What has been done is not told as a failure.
+    assert (await browser.post("/act", {**form, "back": "//["})).status == 303
     assert (await browser.post("/act", {**form, "back": f"/trace?key={STUCK}"}))["location"] == f"/trace?key={STUCK}"
 
 
@@ -414,6 +461,15 @@ async def test_one_poller_feeds_all_streams_of_a_session_and_ends_with_them(summ
             assert "4,711" in answer.text
         await live.close()
         assert (await browser.get("/live/overview")).status == 204
+
+
+async def test_streams_that_are_opened_all_at_once_are_bounded_too(summary: Summary) -> None:
+    live = Live(poll_seconds=0.01, stream_seconds=0.5)
+    async with staged(summary, "operator", live=live) as stage:
+        browser = await stage.signed_in()
+        answers = await asyncio.gather(*(browser.get("/live/overview") for _ in range(4 * MOST_OF_A_SESSION)))
+        assert sum("data:" in answer.text for answer in answers) <= MOST_OF_A_SESSION
+        assert live.pollers == 0
 
 
 # With TLS

@@ -54,7 +54,7 @@ def command(paths: tuple[Path, ...], listen: str, tls_certificate: Path | None, 
             click.echo(f"warning {output.printable(warning)}", err=True)
         desks.append(Desk(loaded, system_clock, ask))
     if tls_certificate is None or tls_key is None:
-        hosts, tls = server.LOOPBACK, None
+        hosts, tls = server.LOOPBACK | {server.host_of(listen)}, None
     else:
         hosts = server.names(tls_certificate)
         tls = server.context(tls_certificate, tls_key, {desk.ca_pem for desk in desks})

@@ -433,13 +433,17 @@ class _Guard:
 
     def _refusal(self, request: Request) -> Response | None:
         host = request.headers.get("host", "")
-        if urlsplit(f"//{host}").hostname not in self._hosts:
+        if _name(host) not in self._hosts:
             return Response("not a name of this console\n", HTTPStatus.MISDIRECTED_REQUEST, media_type="text/plain")
+        site = request.headers.get("sec-fetch-site", "same-origin")
         if request.method in {"GET", "HEAD"}:
-            return None
+            # Another site may lead here, and has nothing of ours within its pages: each would ask the node, and with a
+            # certificate sign somebody in.
+            if site in {"same-origin", "none"} or request.headers.get("sec-fetch-dest") == "document":
+                return None
+            return Response("asked for by another site\n", HTTPStatus.FORBIDDEN, media_type="text/plain")
         # Beside the token of each form: what a browser says of where a form comes from.
         origin = request.headers.get("origin", f"{self._scheme}://{host}")
-        site = request.headers.get("sec-fetch-site", "same-origin")
         if origin != f"{self._scheme}://{host}" or site != "same-origin":
             return Response("a form of another site\n", HTTPStatus.FORBIDDEN, media_type="text/plain")
         return None
@@ -458,9 +462,22 @@ def _cookie(request: Request) -> str:
     return "__Host-rogatory" if request.url.scheme == "https" else f"rogatory-{request.url.port or 80}"
 
 
+def _name(host: str) -> str | None:
+    """Return the name in a Host header; None if it is none that a browser sends."""
+    try:
+        where = urlsplit(f"//{host}")
+        _ = where.port
+    except ValueError:
+        return None
+    return where.hostname if where.netloc == host and where.username is None else None
+
+
 def _back(given: Mapping[str, str]) -> str:
     """Return where a form was, if that is one of our pages."""
-    where = urlsplit(given.get("back", "/"))
+    try:
+        where = urlsplit(given.get("back", "/"))
+    except ValueError:
+        return "/"
     if where.scheme or where.netloc or where.path not in _WHERE:
         return "/"
     return where.path + (f"?{where.query}" if where.query else "")

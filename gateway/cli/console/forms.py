@@ -90,6 +90,8 @@ def action(given: Fields) -> operations.Action:
 
 def decision(number: int, given: Fields) -> operations.DecideActionRequest:
     """Return what an operator thinks of what another wants."""
+    if len(str(number)) > _MOST_DIGITS:
+        raise _bad("number", "there is no such action")
     approve = {"approve": True, "reject": False}.get(given.get("decision", ""))
     if approve is None:
         raise _bad("decision", "approve or reject")

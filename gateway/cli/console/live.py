@@ -65,10 +65,13 @@ class Live:
             ask: asks the node.
             render: makes the fragment of what it said.
         """
-        yield f"retry: {AGAIN_MILLISECONDS}\n\n".encode()
+        # Others may have come between the question whether there is room and now; from here to `_joined` nobody does.
+        if not self.has_room(session):
+            return
         end = asyncio.get_running_loop().time() + self._stream_seconds
         shown = ""
         async with self._joined(session, ask) as poller:
+            yield f"retry: {AGAIN_MILLISECONDS}\n\n".encode()
             heard = 0
             while (left := end - asyncio.get_running_loop().time()) > 0 and not self._closed.is_set():
                 try:

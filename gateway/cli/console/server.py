@@ -99,11 +99,16 @@ class Server(web.Server):
 
 def check_listen(listen: str, *, secure: bool) -> None:
     """Check that nothing is served in the clear but to this machine."""
-    host = listen.rpartition(":")[0].strip("[]")
+    host = host_of(listen)
     with contextlib.suppress(ValueError):
         host = "127.0.0.1" if ipaddress.ip_address(host).is_loopback else host
     if not secure and host not in LOOPBACK:
         raise _bad("listen", f"without TLS, a console listens on this machine alone, not on {host or 'all addresses'}")
+
+
+def host_of(listen: str) -> str:
+    """Return the name or address in HOST:PORT."""
+    return listen.rpartition(":")[0].strip("[]")
 
 
 def context(certificate: Path, key: Path, anchors: Iterable[bytes]) -> ssl.SSLContext:

@@ -20,6 +20,8 @@ SESSION_SECONDS: Final = 8 * 3600.0
 IDLE_SECONDS: Final = 1800.0
 """Without a page asked for by a person; live updates do not count."""
 MOST_SESSIONS: Final = 64
+MOST_OF_ONE: Final = 8
+"""Sessions of one person; the oldest ends."""
 MOST_LINKS: Final = 64
 
 _SECRET_BYTES: Final = 32
@@ -93,6 +95,10 @@ class SignIn:
         """Return a new session and its cookie."""
         now = self._elapsed()
         self._sessions = {key: each for key, each in self._sessions.items() if _lives(each, now)}
+        own = [key for key, each in self._sessions.items() if each.address == address]
+        # Whoever signs in without end signs out nobody but himself.
+        for key in own[: max(0, len(own) - MOST_OF_ONE + 1)]:
+            del self._sessions[key]
         _make_room(self._sessions, MOST_SESSIONS)
         cookie = secrets.token_urlsafe(_SECRET_BYTES)
         session = Session(address, _key(cookie), now + SESSION_SECONDS, now + IDLE_SECONDS)
