@@ -49,6 +49,7 @@ MAX_DETAIL: Final = 1000
 """Characters of a sentence: a part of it may come from the other node."""
 
 SOON_DAYS: Final = 7
+MAX_PORT: Final = 65_535
 _MICROSECONDS: Final = 1_000_000
 
 
@@ -174,7 +175,7 @@ class Prober:
                 " one comes (publisher, [directory] of the settings, this machine's clock)"
             )
         host, _, port = node.endpoint.rpartition(":")
-        if not host or not port.isdecimal():
+        if not host or not port.isdecimal() or not 0 < int(port) <= MAX_PORT:
             raise Broken(f"the directory says {node.endpoint!r}, which is no HOST:PORT: node {code} has to correct it")
         way = _Way(node, directory.federation, held.identity, host.strip("[]"), int(port))
         left = f", and is in force until {_day(directory.expires)}" if directory.expires < FOREVER else ""

@@ -117,6 +117,8 @@ async def test_what_is_no_node_or_another_node_or_an_impostor_is_told_apart(fed:
         "directory"
     )
     assert broken_at(await prober(Held(fed.nodes["ee"])).probe("fr"))[0] == "directory"
+    for endpoint in ("127.0.0.1:0", "127.0.0.1:65536", f"127.0.0.1:{10**30}", "127.0.0.1:x"):
+        assert broken_at(await prober(elsewhere(fed, endpoint=endpoint)).probe("de"))[0] == "directory"
 
 
 async def test_a_clock_that_is_off_is_told_with_how_much(tmp_path: Path) -> None:
