@@ -137,6 +137,11 @@ class Story:
         return "accepted, and nobody has told what followed; ask the other node"
 
     @property
+    def subject(self) -> bytes:
+        """Fingerprint of the bytes that were recorded; empty if none were."""
+        return self.nodes[0].fingerprint if self.nodes[0].header else b""
+
+    @property
     def here(self) -> str:
         """Code of the node that was asked."""
         return self.nodes[0].node
@@ -266,8 +271,7 @@ class Story:
 
     def _believes(self, proof: Proven) -> bool:
         """Whether a statement holds, and is about the bytes recorded: others under that name may have been refused."""
-        recorded = next((told.fingerprint for told in self.nodes if told.header), b"")
-        return not proof.error and proof.said.fingerprint == recorded
+        return not proof.error and proof.said.fingerprint == self.subject
 
 
 # The furthest first: what is said, and who acts next, unless the matter's own state says otherwise.
@@ -357,9 +361,10 @@ def tell(
         by_name.setdefault((told.envelope.sender, told.envelope.id), []).append(told)
     stories = []
     for nodes in by_name.values():
-        recorded = next((told for told in nodes if told.header), None)
-        header = None if recorded is None else pb.Header.FromString(recorded.header)
-        proofs = _prove(nodes, header, b"" if recorded is None else recorded.fingerprint, directory)
+        # What it is, and by which bytes, is the word of the node that was asked.
+        recorded = nodes[0]
+        header = pb.Header.FromString(recorded.header) if recorded.header else None
+        proofs = _prove(nodes, header, recorded.fingerprint if recorded.header else b"", directory)
         concerned = set[str]() if header is None else {each[:2] for each in (header.sender, *header.recipients)}
         missed = tuple(node for node in mute if node in concerned)
         stories.append(Story(nodes[0].envelope, header, tuple(nodes), proofs, missed))

@@ -652,6 +652,17 @@ async def test_beside_a_signature_stands_what_was_signed(fed: Federation, lied_t
     assert (int(line.event.code), line.event.detail) == (0, "")
 
 
+async def test_what_an_envelope_is_is_the_word_of_the_node_that_was_asked(fed: Federation) -> None:
+    made = fed.request()
+    await crossed(fed, made)
+    here, there = (await asked(fed, id_of(made))).traces
+    here.ClearField("header")
+    there.header = b"\xff"
+    (story,) = tell([here, there], fed.directory)
+    assert story.header is None
+    assert story.subject == b""
+
+
 async def test_false_signature_takes_nothing_from_a_true_one(fed: Federation, lied_to: Callable[[Lie], None]) -> None:
     made = fed.request()
     await crossed(fed, made)

@@ -67,7 +67,7 @@ def steps(story: Story) -> list[Step]:
     homes = dict.fromkeys(address.partition("/")[0] for address in (sender, recipient))
     wanted = [("recorded", pb.MILESTONE_ACCEPTED, f"{home}/{NODE_NAME}") for home in homes]
     wanted += [("delivered", pb.MILESTONE_DELIVERED, recipient), ("opened", pb.MILESTONE_OPENED, recipient)]
-    holding = [proof.said for proof in story.proofs if not proof.error and proof.said.fingerprint == _subject(story)]
+    holding = [proof.said for proof in story.proofs if not proof.error and proof.said.fingerprint == story.subject]
     said = {each.milestone for each in holding}
     if story.matter is not None or said & {pb.MILESTONE_DECIDED, pb.MILESTONE_EXECUTED}:
         wanted += [("decided", pb.MILESTONE_DECIDED, ""), ("executed", pb.MILESTONE_EXECUTED, "")]
@@ -89,7 +89,3 @@ def _step(name: str, milestone: pb.Milestone.ValueType, who: str, holding: list[
         None,
     )
     return Step(name, who, 0, "open") if found is None else Step(name, who or found.issuer, found.at_us, "done")
-
-
-def _subject(story: Story) -> bytes:
-    return next((told.fingerprint for told in story.nodes if told.header), b"")
