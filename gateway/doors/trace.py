@@ -26,7 +26,7 @@ from gateway.codec import error_message
 from gateway.directory import Directory, Lookup, Status
 from gateway.doors.entrance import Context, Entrance
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
-from gateway.identity import Address, Role
+from gateway.identity import NODE_NAME, Address, Role
 from gateway.lifecycle import ACTS_NEXT, FINAL, State
 from gateway.overview import Overview
 from gateway.quota import Cost
@@ -312,8 +312,13 @@ def _found(row: FoundRow, directory: Directory) -> trace.FoundEnvelope:
 
 
 def shared_trace(row: TraceRow, here: str, directory: Directory) -> trace.EnvelopeTrace:
-    """Return the same for the node at the other end, without what is for the recipient or our own operators alone."""
-    told = envelope_trace(row, here, directory)
+    """Return the same for the node at the other end, without what is for the recipient or our own operators alone.
+
+    Nor is it told who else of ours tried to send something under that name.
+    """
+    happened_here = tuple(event for event in row.events if _is_by_a_party(event, row.sender))
+    seen = TraceRow(row.sender, row.id, row.header, row.fingerprint, happened_here, row.receipts, row.copies)
+    told = envelope_trace(seen, here, directory)
     said = [each for each in told.receipts if _said(each).milestone not in HIDDEN]
     happened = [each for each in told.events if _MILESTONES.get(each.name) not in HIDDEN]
     for each in happened:
@@ -323,6 +328,11 @@ def shared_trace(row: TraceRow, here: str, directory: Directory) -> trace.Envelo
     told.receipts.extend(said)
     told.events.extend(happened)
     return told
+
+
+def _is_by_a_party(event: EventRow, sender: str) -> bool:
+    """Whether it is no refusal of what somebody else brought under that sender's name."""
+    return event.name != _REFUSED or event.actor == sender or event.actor.endswith(f"/{NODE_NAME}")
 
 
 def happenings(row: SeenRow, here: str) -> trace.Happenings:
@@ -356,6 +366,7 @@ def _said(receipt: pb.Receipt) -> pb.Statement:
         return pb.Statement()
 
 
+_REFUSED: Final = event_name(pb.MILESTONE_REFUSED)
 _MILESTONES: Final = {event_name(milestone): milestone for milestone in pb.Milestone.values()}
 
 

@@ -1,14 +1,14 @@
 """Reading the store: what traces, couriers and the registry need. Never blocks the writer (WAL)."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
-from sqlalchemy import Connection, Engine, exists, func, or_, select, text, union
+from sqlalchemy import ColumnElement, Connection, Engine, exists, func, or_, select, text, union
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import rules
@@ -314,26 +314,27 @@ def _trace(connection: Connection, key: str) -> list[TraceRow]:
 
 
 def _events(connection: Connection, sender: str, envelope_id: str, most: int) -> tuple[EventRow, ...]:
-    """Return the first and the last: of days of attempts, how it began and how it stands now."""
-    query = (
-        select(
-            events.c.at_us,
-            events.c.name,
-            events.c.actor,
-            events.c.destination,
-            events.c.code,
-            events.c.detail,
-            events.c.stages,
-        )
-        .where(events.c.envelope_id == envelope_id, events.c.sender == sender)
-        .limit(most // 2)
-    )
-    first = connection.execute(query.add_columns(events.c.seq).order_by(events.c.seq)).all()
-    found = [EventRow(*row[:-1]) for row in first]
-    if len(first) == most // 2:
-        last = connection.execute(query.where(events.c.seq > first[-1].seq).order_by(events.c.seq.desc())).all()
-        found += [EventRow(*row) for row in reversed(last)]
-    return tuple(found)
+    """Return the first and the last: of days of attempts, how it began and how it stands now.
+
+    Whoever knows an id can have something refused under it without end, and must not crowd out what became of it.
+    """
+    refused = events.c.name == "envelope.refused"
+    found = [
+        *_ends_of(connection, (events.c.envelope_id == envelope_id, events.c.sender == sender, ~refused), most),
+        *_ends_of(connection, (events.c.envelope_id == envelope_id, events.c.sender == sender, refused), most // 8),
+    ]
+    found.sort(key=lambda row: row.seq)
+    return tuple(EventRow(*row[:-1]) for row in found)
+
+
+def _ends_of(connection: Connection, which: Sequence[ColumnElement[bool]], most: int) -> list[Any]:
+    of = events.c
+    columns = (of.at_us, of.name, of.actor, of.destination, of.code, of.detail, of.stages, of.seq)
+    query = select(*columns).where(*which).limit(most // 2)
+    first = connection.execute(query.order_by(of.seq)).all()
+    if len(first) < most // 2:
+        return [*first]
+    return [*first, *connection.execute(query.where(of.seq > first[-1].seq).order_by(of.seq.desc())).all()]
 
 
 def _receipts(

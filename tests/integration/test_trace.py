@@ -221,6 +221,29 @@ async def test_case_whose_envelopes_were_refused_again_and_again_fits_into_an_an
     assert all(each.events[0].name == "envelope.received" for each in response.traces)
 
 
+async def test_what_strangers_try_under_a_name_hides_nothing_and_is_told_to_no_other_node(fed: Federation) -> None:
+    made = fed.request()
+    row = f"(1, 'ee/prosecutor', '{id_of(made)}', 'envelope.refused', 'ee/exchange', '', 20, '', '')"
+    names = "(at_us, sender, envelope_id, name, actor, destination, code, detail, stages)"
+
+    async def flood() -> None:
+        with pytest.raises(AssertionError, match="NOT_PERMITTED"):
+            await fed.actor("ee/exchange").submit(made)
+        many = ", ".join([row] * 600)
+        stores.rows(fed.store("ee"), f"INSERT INTO events {names} VALUES {many} RETURNING seq")
+
+    await flood()
+    await crossed(fed, made)
+    await flood()
+    (here,) = [one for one in (await asked(fed, id_of(made))).traces if one.node == "ee"]
+    assert {"envelope.accepted", "delivery.delivered", "envelope.delivered"} <= {one.name for one in here.events}
+    assert "ee/exchange" in {one.actor for one in here.events}
+    abroad = relay.TraceBetweenRequest(envelope_id=id_of(made))
+    (there,) = (await fed.node_relay("de", "ee").TraceBetween(abroad, timeout=UNTIL_SECONDS)).traces
+    assert "envelope.accepted" in {one.name for one in there.events}
+    assert "ee/exchange" not in {one.actor for one in there.events}
+
+
 async def test_key_that_no_store_can_hold_is_refused(fed: Federation) -> None:
     with pytest.raises(GatewayError) as caught:
         await asked(fed, "EE\0")
