@@ -120,14 +120,23 @@ class Prober:
         return checks
 
     async def probe_for(self, code: str) -> list[operations.ConnectionCheck]:
-        """Try the way to a node that asks for it; nothing if that is being done already."""
+        """Try the way to a node that asks for it; nothing if that is being done already.
+
+        Where it leads is that node's to say, and it may name a machine of ours: until what listens there has shown that
+        node's certificate, it is told the step alone, and nothing of what we found.
+        """
         if code in self._busy:
             return []
         self._busy.add(code)
         try:
-            return await self.probe(code, and_back=False)
+            checks = await self.probe(code, and_back=False)
         finally:
             self._busy.discard(code)
+        if not any(check.name == "certificate" and check.passed for check in checks):
+            for check in checks:
+                check.ClearField("detail")
+                check.ClearField("took_us")
+        return checks
 
     def now_us(self) -> int:
         """Return what this node's clock says, in microseconds."""
@@ -327,7 +336,7 @@ async def _back(way: _Way) -> str:
     failed = next((check for check in checks if not check.passed), None)
     if failed is not None:
         stuck = f"what node {code} has for us is stuck there; its try of the way to us ends at {failed.name}"
-        raise Broken(f"{stuck}: {failed.detail}")
+        raise Broken(f"{stuck}: {failed.detail or _NOT_US.get(failed.name, _READ_THERE)}")
     return f"node {code} reached us in {sum(check.took_us for check in checks)} µs and says the same of our side"
 
 
@@ -375,6 +384,12 @@ _TOO_SLOW: Final = {
     " proxy before it?",
 }
 _READ_THERE: Final = "its operator finds more in its diagnostics"
+_NOT_US: Final = {
+    "dns": "it cannot look up our name: check the record of it, and our address in the directory",
+    "tcp": "nothing takes its connections: check our address in the directory, and what filters the way",
+    "tls": "what answers it shakes no hands: check our address in the directory, and any proxy before us",
+    "certificate": "what answers it is not us: check our address and our CA in the directory",
+}
 _ADVICE: Final = {
     ErrorCode.UNKNOWN_PEER: "its directory does not know us: it may be older than our registration",
     ErrorCode.REVOKED: "its directory has revoked us or our certificate: renew it, or ask who revoked it and why",

@@ -16,7 +16,7 @@ from gateway.identity import Address
 from gateway.node import Node
 from gateway.transport import TlsIdentity
 from tests import stores
-from tests.federation import Federation, federation
+from tests.federation import Federation, federation, ports
 
 pytestmark = pytest.mark.integration
 
@@ -87,6 +87,22 @@ async def test_a_stopped_node_takes_no_connection_and_a_node_that_cannot_reach_u
     name, detail = broken_at(await prober(held).probe("de"))
     assert name == "tcp"
     assert "refuses" in detail
+
+
+async def test_a_node_cannot_look_around_here_by_an_address_that_it_gives_itself(fed: Federation) -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    (closed,) = ports(1)
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as other:
+        within = other.sockets[0].getsockname()[1]
+        ee = fed.directory.node("ee").endpoint
+        for endpoint in (f"127.0.0.1:{within}", f"127.0.0.1:{closed}", "localhost:1", "node..de:1", ee):
+            told = await prober(elsewhere(fed, endpoint=endpoint)).probe_for("de")
+            assert [check.passed for check in told].count(False)
+            assert not any(check.detail or check.took_us for check in told)
+    told = await prober(Held(fed.nodes["ee"])).probe_for("de")
+    assert all(check.passed and check.detail for check in told)
 
 
 async def test_what_is_no_node_or_another_node_or_an_impostor_is_told_apart(fed: Federation) -> None:
