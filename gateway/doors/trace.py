@@ -322,8 +322,12 @@ def shared_trace(row: TraceRow, here: str, directory: Directory) -> trace.Envelo
     said = [each for each in told.receipts if _said(each).milestone not in HIDDEN]
     happened = [each for each in told.events if _MILESTONES.get(each.name) not in HIDDEN]
     for each in happened:
-        if each.name.startswith(OF_OPERATORS):
+        # What a line broke on is what our machines see; where it leads is the other node's to say.
+        if each.name.startswith(OF_OPERATORS) or int(each.code) == ErrorCode.UNAVAILABLE:
             each.ClearField("detail")
+    for copy in told.deliveries:
+        if copy.last_error.startswith(ErrorCode.UNAVAILABLE.name):
+            copy.last_error = ErrorCode.UNAVAILABLE.name
     del told.receipts[:], told.events[:]
     told.receipts.extend(said)
     told.events.extend(happened)

@@ -244,6 +244,19 @@ async def test_what_strangers_try_under_a_name_hides_nothing_and_is_told_to_no_o
     assert "ee/exchange" not in {one.actor for one in there.events}
 
 
+async def test_what_a_line_broke_on_is_told_to_no_other_node(fed: Federation) -> None:
+    await fed.stop("de")
+    made = fed.request()
+    await fed.actor("ee/prosecutor").submit(made)
+    here = await failed_once(fed, made)
+    assert "connect" in here.deliveries[0].last_error
+    abroad = relay.TraceBetweenRequest(envelope_id=id_of(made))
+    (told,) = (await fed.node_relay("de", "ee").TraceBetween(abroad, timeout=UNTIL_SECONDS)).traces
+    assert told.deliveries[0].last_error == "UNAVAILABLE"
+    failed = [one for one in told.events if one.name == "delivery.failed"]
+    assert {(int(one.code), one.detail) for one in failed} == {(ErrorCode.UNAVAILABLE, "")}
+
+
 async def test_key_that_no_store_can_hold_is_refused(fed: Federation) -> None:
     with pytest.raises(GatewayError) as caught:
         await asked(fed, "EE\0")
