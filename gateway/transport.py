@@ -244,4 +244,6 @@ def error_of(error: grpc.RpcError) -> GatewayError:
     if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
         # gRPC's own word, before any code of ours has seen the message; ours would have sent its reasons.
         return Refusal(ErrorCode.TOO_LARGE, f"the message is larger than the other end reads: {error.details()}"[:300])
-    return Failure(ErrorCode.UNAVAILABLE, f"{error.code().name}: {error.details() or 'no answer'}"[:300])
+    why = error.details() or "no answer"
+    unreached = error.code() is grpc.StatusCode.UNAVAILABLE  # which the code says already
+    return Failure(ErrorCode.UNAVAILABLE, (why if unreached else f"{error.code().name}: {why}")[:300])

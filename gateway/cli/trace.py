@@ -98,7 +98,8 @@ def _show_stories(response: trace.GetTraceResponse, directory: Directory, *, as_
     if oldest_only:
         click.echo(f"these are the oldest {MAX_TOLD} envelopes; rogatory trace --case finds all, the newest first")
     for silent_node in response.silent:
-        click.echo(f"node {silent_node.node} does not answer: {output.printable(silent_node.error.detail)}")
+        error = f"{code_name(silent_node.error.code)}: {silent_node.error.detail}"
+        click.echo(f"node {silent_node.node} does not answer: {output.printable(error)}")
 
 
 def _wanted(

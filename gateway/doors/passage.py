@@ -158,4 +158,5 @@ def failure_of(error: grpc.aio.AioRpcError) -> GatewayError:
     told = transport.error_of(error)
     if told.code is ErrorCode.TOO_LARGE:
         return told
-    return Failure(ErrorCode.UNAVAILABLE, f"{told.code.name}: {told.detail}", retry_after=told.retry_after)
+    detail = told.detail if told.code is ErrorCode.UNAVAILABLE else f"{told.code.name}: {told.detail}"
+    return Failure(ErrorCode.UNAVAILABLE, detail, retry_after=told.retry_after)

@@ -199,7 +199,8 @@ class Prober:
             after_us = self.now_us()
         way.uncertain_us = max(0, after_us - before_us) // 2
         way.offset_us = way.told.at_us - (before_us + after_us) // 2
-        return f"node {way.node.code} let us in as {way.told.caller} and answered in {after_us - before_us} µs"
+        took = f"{(after_us - before_us) / 1000:.1f} ms"
+        return f"node {way.node.code} let us in as {way.told.caller} and answered in {took}"
 
     def _compare(self, way: _Way) -> str:
         off = way.offset_us / _MICROSECONDS
@@ -337,7 +338,8 @@ async def _back(way: _Way) -> str:
     if failed is not None:
         stuck = f"what node {code} has for us is stuck there; its try of the way to us ends at {failed.name}"
         raise Broken(f"{stuck}: {failed.detail or _NOT_US.get(failed.name, _READ_THERE)}")
-    return f"node {code} reached us in {sum(check.took_us for check in checks)} µs and says the same of our side"
+    took = f"{sum(check.took_us for check in checks) / 1000:.1f} ms"
+    return f"node {code} reached us in {took} and says the same of our side"
 
 
 @asynccontextmanager
