@@ -67,9 +67,9 @@ NEXT: Final = MappingProxyType(
 
 ACTS_NEXT: Final = MappingProxyType(
     {
-        State.QUEUED: "the destination's courier",
+        State.QUEUED: "the node itself",
         State.DELIVERING: "the destination",
-        State.DOUBTFUL: "the destination's courier",
+        State.DOUBTFUL: "the node itself",
         State.ASKING: "the destination",
         State.DELIVERED: "nobody",
         State.REFUSED: "the sender",

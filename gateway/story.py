@@ -119,6 +119,8 @@ class Story:
         for told in self.nodes:
             for copy in told.deliveries:
                 if copy.state not in _ENDS:
+                    if not _node(copy.destination) and not copy.held_by:
+                        return f"in the mailbox of {copy.destination} at node {told.node}; {copy.acts_next} acts next"
                     why = f", last error {copy.last_error}" if copy.last_error else ""
                     tried = f"{copy.attempts} attempt{'' if copy.attempts == 1 else 's'}"
                     return (
@@ -202,7 +204,7 @@ class Story:
 
     def _about(self, wait: Wait) -> Iterator[Possible]:
         copy, there = wait.copy, _node(wait.copy.destination)
-        if wait.node != self.here:
+        if wait.node != self.here and (there or copy.held_by):
             why = f"it waits at node {wait.node}, where only its operator can act"
             yield Possible("ask", f"{wait.node}/node", why)
         elif copy.held_by:

@@ -196,7 +196,7 @@ class Told:
             state="queued",
             attempts=9,
             last_error="UNAVAILABLE",
-            acts_next="the destination's courier",
+            acts_next="the node itself",
             next_attempt_at_us=self.ahead(seconds=41),
         )
         done = trace.DeliveryState(destination=PEER, state="delivered", attempts=1, acts_next="nobody")

@@ -54,7 +54,7 @@ async def test_what_waits_for_a_stopped_node_is_found_with_what_is_refused_and_p
     assert (names(told), told.next) == (newest, "")
     one = told.envelopes[0]
     assert (one.recipient, one.kind, one.case_id) == ("de/central-authority", ids.KIND_FREEZE_REQUEST, "EE-2")
-    assert (one.delivery.destination, one.delivery.acts_next) == ("de/node", "the destination's courier")
+    assert (one.delivery.destination, one.delivery.acts_next) == ("de/node", "the node itself")
     assert one.recorded_at_us > 0
     by_others: list[dict[str, Any]] = [
         {"node": "de"},

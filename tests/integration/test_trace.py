@@ -134,7 +134,7 @@ async def test_what_is_collected_and_not_acknowledged_waits_for_its_recipient(fe
     await fed.actor("ee/prosecutor").submit(made)
     await fed.actor("ee/prosecutor").collect(1)
     (story,) = await told(fed, id_of(made))
-    assert story.situation.startswith("queued at node de for de/central-authority")
+    assert story.situation.startswith("in the mailbox of de/central-authority at node de;")
     assert story.situation.endswith("de/central-authority acts next")
 
 
@@ -415,11 +415,11 @@ async def test_stuck_request_says_why_it_waits_and_what_can_be_done_by_whom(fed:
         assert story.waits[0].copy.acts_next == "ee/operator"
         assert [(each.name, each.subject) for each in story.possible] == [("release", "de/node"), ("expire", "de/node")]
         await OperationsStub(channel).Act(operations.ActRequest(action=release), timeout=UNTIL_SECONDS)
-    # It has arrived, and lies in the mailbox there: nobody here can do anything but ask.
+    # It has arrived, and lies in the mailbox there: nobody can do anything but ask its owner.
     await fed.start("de")
     await fed.actor("ee/prosecutor").collect(1)
     (story,) = await told(fed, id_of(made))
-    assert [(each.name, each.subject) for each in story.possible] == [("ask", "de/node")]
+    assert [(each.name, each.subject) for each in story.possible] == [("ask", "de/central-authority")]
     assert [(each.node, each.copy.destination) for each in story.waits] == [("de", "de/central-authority")]
 
 
