@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import trace_pb2 as trace
 
 from gateway.identity import NODE_NAME
 from gateway.lifecycle import FINAL, State
+from gateway.rules import Turn
 from gateway.story import Story
 
 _ENDED: Final = {
@@ -70,7 +72,11 @@ def steps(story: Story) -> list[Step]:
     holding = [proof.said for proof in story.proofs if not proof.error and proof.said.fingerprint == story.subject]
     said = {each.milestone for each in holding}
     if story.matter is not None or said & {pb.MILESTONE_DECIDED, pb.MILESTONE_EXECUTED}:
-        wanted += [("decided", pb.MILESTONE_DECIDED, ""), ("executed", pb.MILESTONE_EXECUTED, "")]
+        wanted.append(("decided", pb.MILESTONE_DECIDED, ""))
+        # What has ended otherwise, or was only to be read, is never executed.
+        is_over = story.matter is not None and story.matter.acts_next_in_matter == Turn.NOBODY.value
+        if pb.MILESTONE_EXECUTED in said or not (is_over or story.header.kind == ids.KIND_DRAFT):
+            wanted.append(("executed", pb.MILESTONE_EXECUTED, ""))
     done = [_step(name, milestone, who, holding) for name, milestone, who in wanted]
     # What came later was done though nobody here holds the statement of what came before.
     last = max((number for number, step in enumerate(done) if step.at_us), default=-1)
