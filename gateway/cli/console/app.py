@@ -29,7 +29,7 @@ from gateway.cli.console import forms, picture, shown, stages
 from gateway.cli.console.desk import Desk
 from gateway.cli.console.live import Live, Told
 from gateway.cli.console.signin import LINK_SECONDS, SESSION_SECONDS, Notice, Session, SignIn
-from gateway.clock import Clock
+from gateway.clock import Clock, to_micros
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.story import MAX_TOLD, tell
 
@@ -268,6 +268,7 @@ class Console:
             **self._common(session, desk),
             key=key,
             here_only=here_only,
+            asked_at_us=to_micros(self._clock()),
             stories=stories,
             most=MAX_TOLD,
             silent=told.silent,
@@ -364,6 +365,7 @@ class Console:
             "test.html",
             **self._common(session, desk),
             other=node,
+            back=_back(request.state.given),
             checks=result.checks,
             passed=bool(result.checks) and all(check.passed for check in result.checks),
         )
@@ -392,7 +394,8 @@ class Console:
     async def _gateway_error(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, GatewayError)  # noqa: S101  Starlette calls it for nothing else
         otherwise = HTTPStatus.SERVICE_UNAVAILABLE if isinstance(error, Failure) else HTTPStatus.CONFLICT
-        return self._told(request, _STATUS.get(error.code, otherwise), error.code.name, str(error))
+        status = HTTPStatus(_STATUS.get(error.code, otherwise))
+        return self._told(request, status, status.phrase, str(error))
 
     def _told(self, request: Request, status: HTTPStatus, title: str, detail: str) -> Response:
         """Say what is wrong, within the frame of pages if somebody is signed in."""

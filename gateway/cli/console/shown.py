@@ -43,6 +43,7 @@ def environment(clock: Clock) -> jinja2.Environment:
     made.filters |= {
         "at": _at,
         "distance": _distance(clock),
+        "is_due": lambda micros: micros < to_micros(clock()) + _MICROS,
         "code": code_name,
         "rule": rule_name,
         "kind": kind,

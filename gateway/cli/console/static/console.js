@@ -5,6 +5,9 @@ for (const place of document.querySelectorAll("[data-live]")) {
   const note = document.querySelector("[data-live-note]");
   const source = new EventSource(place.dataset.live);
   let kept = null;
+  // Who reads with a screen reader or a magnifier loses the place at each change: they may stop it.
+  const pause = note === null ? null : note.querySelector("button");
+  const isPaused = () => pause !== null && pause.getAttribute("aria-pressed") === "true";
 
   // Whoever types, or has a form open, is not disturbed; nor is a selection.
   const isBusy = () =>
@@ -13,7 +16,7 @@ for (const place of document.querySelectorAll("[data-live]")) {
     (getSelection().type === "Range" && place.contains(getSelection().anchorNode));
 
   const show = () => {
-    if (kept === null) return;
+    if (kept === null || isPaused()) return;
     if (isBusy()) {
       say("paused while you work here");
       return;
@@ -25,7 +28,8 @@ for (const place of document.querySelectorAll("[data-live]")) {
   const say = (text) => {
     if (note === null) return;
     note.hidden = false;
-    if (note.textContent !== text) note.textContent = text;
+    const said = note.querySelector("span");
+    if (said.textContent !== text) said.textContent = text;
   };
 
   source.onmessage = (event) => {
@@ -35,6 +39,12 @@ for (const place of document.querySelectorAll("[data-live]")) {
   source.onerror = () => {
     if (source.readyState === EventSource.CLOSED) say("not live: open the page again");
   };
+  if (pause !== null)
+    pause.addEventListener("click", () => {
+      pause.setAttribute("aria-pressed", String(!isPaused()));
+      say(isPaused() ? "paused" : "live");
+      show();
+    });
   place.addEventListener("focusout", () => setTimeout(show));
   place.addEventListener("toggle", () => setTimeout(show), true);
   addEventListener("pagehide", () => source.close());
