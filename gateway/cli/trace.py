@@ -25,7 +25,19 @@ from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.lifecycle import State
 from gateway.rules import word
-from gateway.story import MAX_TOLD, Line, Story, code_name, kind_name, rule_name, standing, tell, time_text, why
+from gateway.story import (
+    MAX_TOLD,
+    Line,
+    Possible,
+    Story,
+    code_name,
+    kind_name,
+    rule_name,
+    standing,
+    tell,
+    time_text,
+    why,
+)
 from gateway.trust.client import load_for_verification
 
 T = TypeVar("T")
@@ -35,6 +47,7 @@ STATES: Final = ["waiting", *(state.value for state in State)]
 DEFAULT_LIMIT: Final = 50
 MAX_A_CALL: Final = 256
 MAX_LIMIT: Final = 10_000
+_CODE: Final = 2
 
 
 @click.command(
@@ -112,12 +125,14 @@ def _wanted(
     """Return what to find; None if nothing was said.
 
     Raises:
-        Refusal: BAD_INPUT, there is no such kind or code.
+        Refusal: BAD_INPUT, there is no such country, kind or code.
     """
     named = {name: value for name, value in given.items() if value is not None}
     for name, moment in (("from_us", start), ("until_us", end)):
         if moment is not None:
             named[name] = to_micros(moment.replace(tzinfo=UTC))
+    if len(named.get("node", "")) not in {0, _CODE}:
+        raise Refusal(ErrorCode.BAD_INPUT, "a country's code has two letters, e.g. de", "node")
     if kind is not None:
         named["kind"] = kinds.of_word(kind)
         if not named["kind"]:
@@ -346,7 +361,9 @@ def _show(story: Story) -> None:
         click.echo(f"  waits at {wait.node}: {output.printable(wait.why)}")
     for each in story.possible:
         both = " (with a second operator)" if each.second_operator else ""
-        click.echo(output.printable(f"  can be done: {each.name} {each.subject}{both}: {each.why}"))
+        click.echo(
+            output.printable(f"  can be done: {each.name} {each.subject}{both}: {each.why}{_typed(each, story)}")
+        )
     click.echo()
     rows = [
         (
@@ -374,6 +391,18 @@ def _show(story: Story) -> None:
     ]
     output.emit_table(("at", "receipt", "signed by", "code", "signature", "held by"), proofs)
     click.echo()
+
+
+def _typed(each: Possible, story: Story) -> str:
+    """Return the command that does it; nothing for what is no action of the node."""
+    options = {
+        "test": each.subject,
+        "hold": f"{each.subject} --reason ...",
+        "release": f"{each.subject} --reason ...",
+        "resend": f"{story.ref.id} --to {each.subject} --reason ...",
+        "expire": f"{story.ref.id} --to {each.subject} --reason ...",
+    }
+    return f" (rogatory operate {each.name} {options[each.name]})" if each.name in options else ""
 
 
 def _known(line: Line) -> str:

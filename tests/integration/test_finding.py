@@ -133,6 +133,7 @@ async def test_command_lists_what_is_found_over_pages_and_refuses_what_cannot_be
     for nonsense in (
         ("--kind", "love-letter"),
         ("--code", "LOVE"),
+        ("--node", "Germany"),
         ("EE-7", "--node", "de"),
         ("EE-7", "--overdue"),
         (),
