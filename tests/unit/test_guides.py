@@ -41,6 +41,13 @@ def test_a_command_of_a_guide_takes_its_options(line: str) -> None:
     command.make_context(command.name, words)
 
 
+@pytest.mark.parametrize("line", [line for line in LINES if "op.toml" in line])
+def test_a_command_of_a_guide_takes_the_settings_of_an_operator(line: str) -> None:
+    """Not those of the node, which its operator may have no part of."""
+    command, _ = resolved(shlex.split(line)[1:])
+    assert "/node.toml" not in (command.epilog or "")
+
+
 @pytest.mark.parametrize("named", NAMED)
 def test_a_command_that_a_guide_names_exists(named: str) -> None:
     resolved([word for word in shlex.split(named)[1:] if not word.startswith("-")][:2])
