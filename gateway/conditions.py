@@ -144,11 +144,15 @@ def _dead(now: Snapshot, settings: Alerts) -> Iterator[trace.Warning]:
         waits_us = now.told.at_us - each.oldest_at_us
         if Address.parse(each.address, allow_node=True).is_node:
             if each.last_error and waits_us >= settings.dead_minutes * MINUTE_US:
-                detail = f"{each.waiting} copies wait for {each.address}, which does not take them"
+                detail = f"{_waiting(each)} for {each.address}, which does not take what comes"
                 yield _warning("destination.dead", each.address, detail, each.oldest_at_us, urgent=True)
         elif waits_us >= settings.uncollected_hours * HOUR_US:
-            detail = f"{each.waiting} copies wait for {each.address}, which does not collect them"
+            detail = f"{_waiting(each)} for {each.address}, which does not collect"
             yield _warning("destination.dead", each.address, detail, each.oldest_at_us)
+
+
+def _waiting(there: trace.Destination) -> str:
+    return "1 copy waits" if there.waiting == 1 else f"{there.waiting} copies wait"
 
 
 def _growing(now: Snapshot, before: Backlog | None, settings: Alerts) -> Iterator[trace.Warning]:

@@ -295,6 +295,7 @@ def test_four_eyes_with_two_browsers_and_without_script(setting: Setting) -> Non
         setting.send("EE-3")
         one.get_by_role("link", name="Destinations").click()
         card = one.locator("#de-node")
+        until(one, lambda: card.get_by_text("Resend all").count() > 0)  # offered once something waits
         card.get_by_text("Resend all").first.click()
         card.get_by_label("Why all of them").fill("after the repair")
         card.get_by_role("button", name="Resend all").click()
@@ -319,11 +320,23 @@ def test_four_eyes_with_two_browsers_and_without_script(setting: Setting) -> Non
             expect(one.get_by_role("status")).to_contain_text("is done")
             # A node looks anew every two seconds, and this page has no script that would tell.
             until(one, lambda then=then: card.locator("summary", has_text=then).count() == 1)  # type: ignore[misc]
+            two.goto(setting.base)
+            # Whoever comes next has to know: of what is held nobody is warned.
+            expect(two.get_by_text("Held, so that nothing goes there")).to_have_count(1 if verb == "Hold" else 0)
 
 
 def test_everybody_can_use_every_page_light_and_dark_wide_and_narrow(setting: Setting) -> None:
     axe = Axe()
     with setting.signed_in() as page:
+        # With an action that waits, so that its buttons are there, too.
+        setting.send("EE-4")
+        page.goto(f"{setting.base}/destinations")
+        card = page.locator("#de-node")
+        until(page, lambda: card.get_by_text("Resend all").count() > 0)
+        card.get_by_text("Resend all").first.click()
+        card.get_by_label("Why all of them").fill("to be looked at")
+        card.get_by_role("button", name="Resend all").click()
+        expect(page.get_by_role("status").first).to_contain_text("waits for a second operator")
         for path in (*PAGES, "/sign-in"):
             page.goto(setting.base + path)
             for scheme in ("light", "dark"):
