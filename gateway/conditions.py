@@ -20,6 +20,7 @@ from gateway.identity import Address
 from gateway.metrics import WARNINGS
 from gateway.store.alerts import CLEARED, LASTING, RAISED, Alert, Decided, Standing
 from gateway.store.matters import ClockRow, Stage
+from gateway.store.operating import ActionRow
 from gateway.store.witnessing import AlarmRow
 
 MICROS: Final = 1_000_000
@@ -82,6 +83,7 @@ class Snapshot:
         endings: what runs out.
         alarms: of logs, the newest first.
         unwitnessed: since when there is what a witness has not cosigned, by its name.
+        asked: what operators want to do, and cannot alone.
     """
 
     told: trace.GetOverviewResponse
@@ -90,6 +92,7 @@ class Snapshot:
     endings: tuple[Ending, ...] = ()
     alarms: tuple[AlarmRow, ...] = ()
     unwitnessed: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    asked: tuple[ActionRow, ...] = ()
 
 
 def warnings(now: Snapshot, before: Backlog | None, settings: Alerts) -> list[trace.Warning]:
@@ -108,6 +111,7 @@ def warnings(now: Snapshot, before: Backlog | None, settings: Alerts) -> list[tr
         *_endings(now),
         *_silent(now, settings),
         *_alarms(now, settings),
+        *_asked(now),
     ]
     return sorted(found, key=lambda each: (not each.urgent, each.since_us, each.name, each.subject))
 
@@ -200,6 +204,14 @@ def _alarms(now: Snapshot, settings: Alerts) -> Iterator[trace.Warning]:
             told.add(each.origin)
             detail = f"{each.code.name}: the log {each.origin} has signed what contradicts itself"
             yield _warning("log.alarm", each.origin, detail, each.at_us, urgent=True)
+
+
+def _asked(now: Snapshot) -> Iterator[trace.Warning]:
+    """Warn of each action that waits for a second operator: nobody else would know that he is asked."""
+    for each in now.asked:
+        what, until = each.action.WhichOneof("what"), from_micros(each.lapses_at_us or 0)
+        detail = f"{what}, asked for by {each.asked_by}, waits for a second operator until {until:%Y-%m-%d %H:%M} UTC"
+        yield _warning("action.waiting", f"action {each.seq}", detail, each.asked_at_us)
 
 
 def _warning(name: str, subject: str, detail: str, since_us: int, *, urgent: bool = False) -> trace.Warning:

@@ -43,6 +43,7 @@ WARNINGS: Final = (
     "directory.expiring",
     "witness.silent",
     "log.alarm",
+    "action.waiting",
 )
 """Those that there always is a gauge for."""
 

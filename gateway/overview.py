@@ -41,6 +41,7 @@ MAX_CLOCKS: Final = 64
 MAX_EXPIRIES: Final = 64
 MAX_MEMBERS: Final = 4096
 MAX_ALARMS: Final = 64
+MAX_ASKED: Final = 64
 NEXT_CLOCKS: Final = timedelta(days=7)
 HOUR_SECONDS: Final = 3600
 LIFE_PART: Final = 4
@@ -134,6 +135,7 @@ class Overview:
             endings=tuple(endings),
             alarms=tuple(view.log.alarms(MAX_ALARMS)),
             unwitnessed=unwitnessed,
+            asked=tuple(view.operating.waiting(MAX_ASKED, 0, now_us)),
         )
 
     def _told_flows(self, here: str, waiting: Iterable[Waiting], now_us: int) -> list[trace.Flow]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
+from rogatory.v1 import operations_pb2 as operations
 from rogatory.v1 import trace_pb2 as trace
 
 from gateway.clock import in_micros, to_micros
@@ -14,6 +15,7 @@ from gateway.config import Alerts
 from gateway.errors import ErrorCode
 from gateway.store.alerts import Standing
 from gateway.store.matters import ClockRow, Stage
+from gateway.store.operating import ActionRow
 from gateway.store.witnessing import AlarmRow
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -49,6 +51,14 @@ def alarm(**units: float) -> Snapshot:
     return snapshot(alarms=(row,))
 
 
+ASKED = ActionRow(
+    7,
+    operations.Action(expire=operations.ExpireCopy(destination="de/node"), reason="words of an operator"),
+    "ee/operator",
+    ago(minutes=1),
+    ago(minutes=-59),
+    None,
+)
 FAILED = {"last_error": "UNAVAILABLE: words of the other node"}
 BEFORE = Backlog(ago(minutes=10), {"de/node": 5})
 
@@ -130,6 +140,7 @@ CASES: dict[str, tuple[Snapshot, str, bool, Snapshot]] = {
         snapshot(unwitnessed={"de.rogatory.test": ago(minutes=14), "witness.example/w1": 0}),
     ),
     "an alarm": (alarm(days=29), "log.alarm", True, alarm(days=30)),
+    "what an operator cannot do alone": (snapshot(asked=(ASKED,)), "action.waiting", False, snapshot()),
 }
 
 
