@@ -5,7 +5,8 @@ alike, so that no connection can be made with weaker terms: TLS 1.3, both sides 
 every connection is mutual TLS 1.3; the versions are `gateway.tls`'s work).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -225,6 +226,18 @@ def channel_to(node: NodeEntry, federation: str, identity: TlsIdentity) -> grpc.
     return open_channel(
         node.endpoint, node.code, federation, channel_credentials(identity, node.ca_pem), CHANNEL_OPTIONS
     )
+
+
+@asynccontextmanager
+async def calling(node: NodeEntry, federation: str, identity: TlsIdentity) -> AsyncIterator[grpc.aio.Channel]:
+    """Open a channel as `channel_to` does, for a call or a few; one that fails raises the error that the node sent."""
+    channel = channel_to(node, federation, identity)
+    try:
+        yield channel
+    except grpc.aio.AioRpcError as error:
+        raise error_of(error) from error
+    finally:
+        await channel.close()
 
 
 def error_of(error: grpc.RpcError) -> GatewayError:

@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
-import grpc.aio
 from google.protobuf.json_format import MessageToDict
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import operations_pb2 as pb
-from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.operations_pb2_grpc import OperationsStub
-from rogatory.v1.trace_pb2_grpc import TraceStub
 
 from gateway import material, transport
 from gateway.cli import output, passphrases
+from gateway.cli.trace import fetch
 from gateway.clock import from_micros, to_micros
 from gateway.errors import ErrorCode, Refusal
 from gateway.trust.client import load_for_verification
@@ -202,13 +200,8 @@ def _decide(request: pb.DecideActionRequest, path: Path, *, as_json: bool) -> No
 
 
 async def _call(loaded: material.ParticipantMaterial, call: Callable[[OperationsStub], Awaitable[T]]) -> T:
-    channel = transport.channel_to(loaded.node, loaded.directory.federation, loaded.identity)
-    try:
+    async with transport.calling(loaded.node, loaded.directory.federation, loaded.identity) as channel:
         return await call(OperationsStub(channel))
-    except grpc.aio.AioRpcError as error:
-        raise transport.error_of(error) from error
-    finally:
-        await channel.close()
 
 
 async def _named(loaded: material.ParticipantMaterial, envelope_id: str) -> ids.EnvelopeRef:
@@ -217,14 +210,7 @@ async def _named(loaded: material.ParticipantMaterial, envelope_id: str) -> ids.
     Raises:
         Refusal: NOT_FOUND; BAD_INPUT, there are several.
     """
-    channel = transport.channel_to(loaded.node, loaded.directory.federation, loaded.identity)
-    try:
-        request = trace.GetTraceRequest(key=envelope_id)
-        response = await TraceStub(channel).GetTrace(request, timeout=TIMEOUT_SECONDS)
-    except grpc.aio.AioRpcError as error:
-        raise transport.error_of(error) from error
-    finally:
-        await channel.close()
+    response = await fetch(loaded, envelope_id, ask_others=False)
     if len(response.traces) != 1:
         detail = f"{len(response.traces)} envelopes have it: name one by its own id"
         raise Refusal(ErrorCode.BAD_INPUT, detail, "ID")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
-import grpc.aio
 from rogatory.v1 import errors_pb2
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import trace_pb2 as trace
@@ -203,13 +202,8 @@ async def fetch_overview(loaded: material.ParticipantMaterial) -> trace.GetOverv
 
 
 async def _ask(loaded: material.ParticipantMaterial, call: Callable[[TraceStub], Awaitable[T]]) -> T:
-    channel = transport.channel_to(loaded.node, loaded.directory.federation, loaded.identity)
-    try:
+    async with transport.calling(loaded.node, loaded.directory.federation, loaded.identity) as channel:
         return await call(TraceStub(channel))
-    except grpc.aio.AioRpcError as error:
-        raise transport.error_of(error) from error
-    finally:
-        await channel.close()
 
 
 def _as_object(story: Story) -> dict[str, object]:

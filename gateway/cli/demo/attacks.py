@@ -6,7 +6,6 @@ Each attack goes to a real node, and what is noted is the code that the node sig
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import grpc.aio
 from nacl.utils import random
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
@@ -113,13 +112,9 @@ async def mount_all(desks: Mapping[str, Desk], loot: Loot, summary: Summary) -> 
 async def submitted(attack: str, desk: Desk, forged: pb.SignedEnvelope) -> Refused:
     """Hand in to the own node, past the library, which would not send such a thing."""
     parts = desk.participant.parts
-    channel = transport.channel_to(parts.directory.node(parts.address.node), parts.directory.federation, parts.tls)
-    try:
+    node, federation = parts.directory.node(parts.address.node), parts.directory.federation
+    async with transport.calling(node, federation, parts.tls) as channel:
         response = await MailboxStub(channel).Submit(mailbox.SubmitRequest(envelope=forged), timeout=TIMEOUT_SECONDS)
-    except grpc.aio.AioRpcError as error:
-        raise transport.error_of(error) from error
-    finally:
-        await channel.close()
     return answered(attack, response.answer, parts.directory, parts.address.node)
 
 
@@ -140,19 +135,15 @@ def answered(attack: str, answer: mailbox.Answer, directory: Directory, node: st
 async def relayed(attack: str, summary: Summary, forged: pb.SignedEnvelope) -> Refused:
     """Bring it to node de as a rogue node ee would, past ee's own checks, with ee's real certificate."""
     loaded = material.load_node(summary.config("ee/node"))
-    channel = transport.channel_to(loaded.directory.node("de"), loaded.directory.federation, loaded.identity)
-    try:
+    directory = loaded.directory
+    async with transport.calling(directory.node("de"), directory.federation, loaded.identity) as channel:
         call = RelayStub(channel).Relay(timeout=TIMEOUT_SECONDS)
         await call.write(relay.RelayRequest(frame=1, envelopes=[forged]))
         response = await call.read()
         call.cancel()
-    except grpc.aio.AioRpcError as error:
-        raise transport.error_of(error) from error
-    finally:
-        await channel.close()
     if not isinstance(response, relay.RelayResponse):
         raise Succeeded(attack)
-    return answered(attack, response.answers[0], loaded.directory, "de")
+    return answered(attack, response.answers[0], directory, "de")
 
 
 def altered(signed: pb.SignedEnvelope) -> pb.SignedEnvelope:
