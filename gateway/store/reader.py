@@ -27,6 +27,7 @@ from gateway.store.schema import PENDING_SQL, deliveries, destinations, envelope
 from gateway.threads import to_its_end
 
 T = TypeVar("T")
+V = TypeVar("V")
 RETRY_SECONDS = 1.0
 MAX_TRACED = 64
 MAX_ROWS_A_TRACE = 1000
@@ -107,7 +108,9 @@ class Reader:
 
     async def case(self, key: str) -> list[MatterRow]:
         """Return the envelopes of that case, or with that id, oldest first; at most MAX_OF_A_CASE."""
-        return await self._run(lambda connection: _ask_matters(connection, lambda view: _case(connection, view, key)))
+        return await self._run(
+            lambda connection: _ask(connection, MatterView, lambda view: _case(connection, view, key))
+        )
 
     async def complained_of(self, grievance: ids.EnvelopeRef, to: str) -> list[SeenRow]:
         """Return what was stated of every envelope of the matter that a grievance to somebody is about.
@@ -115,16 +118,18 @@ class Reader:
         Empty if no such grievance to them is recorded here; of at most MAX_OF_A_CASE envelopes.
         """
         return await self._run(
-            lambda connection: _ask_matters(connection, lambda view: _complained_of(connection, view, grievance, to))
+            lambda connection: _ask(
+                connection, MatterView, lambda view: _complained_of(connection, view, grievance, to)
+            )
         )
 
     async def overdue(self, limit: int) -> list[ClockRow]:
         """Return time limits that have run out while the duty remains, the longest overdue first."""
-        return await self._run(lambda connection: _ask_matters(connection, lambda view: view.overdue(limit)))
+        return await self._run(lambda connection: _ask(connection, MatterView, lambda view: view.overdue(limit)))
 
     async def open_matters_count(self) -> dict[rules.State, int]:
         """Count the matters that are not at their end, by where they stand."""
-        return await self._run(lambda connection: _ask_matters(connection, MatterView.open_matters_count))
+        return await self._run(lambda connection: _ask(connection, MatterView, MatterView.open_matters_count))
 
     async def next_attempt_us(self, destination: str) -> int | None:
         """Return when the next copy for a destination is due, or None: nothing is, or the destination is held."""
@@ -138,48 +143,28 @@ class Reader:
 
     async def registry(self, ask: Callable[[RegistryView], T]) -> T:
         """Ask what the registry keeps; all of one question sees one moment."""
-        return await self._run(lambda connection: _ask_registry(connection, ask))
+        return await self._run(lambda connection: _ask(connection, RegistryView, ask))
 
     def registry_now(self, ask: Callable[[RegistryView], T]) -> T:
         """Ask the same in a thread that may wait."""
         with self._open() as connection:
-            return _ask_registry(connection, ask)
+            return _ask(connection, RegistryView, ask)
 
     async def operating(self, ask: Callable[[OperatingView], T]) -> T:
         """Ask what operators do; all of one question sees one moment."""
-
-        def work(connection: Connection) -> T:
-            with connection.begin():
-                return ask(OperatingView(asked(connection)))
-
-        return await self._run(work)
+        return await self._run(lambda connection: _ask(connection, OperatingView, ask))
 
     async def letting_go(self, me: str, ask: Callable[[LettingGoView], T]) -> T:
         """Ask what policy could let go; all of one question sees one moment."""
-
-        def work(connection: Connection) -> T:
-            with connection.begin():
-                return ask(LettingGoView(asked(connection), me))
-
-        return await self._run(work)
+        return await self._run(lambda connection: _ask(connection, lambda sql: LettingGoView(sql, me), ask))
 
     async def log(self, ask: Callable[[LogView], T]) -> T:
         """Ask about the log; all of one question sees one moment."""
-
-        def work(connection: Connection) -> T:
-            with connection.begin():
-                return ask(LogView(asked(connection)))
-
-        return await self._run(work)
+        return await self._run(lambda connection: _ask(connection, LogView, ask))
 
     async def overview(self, ask: Callable[[OverviewView], T]) -> T:
         """Ask how the node does; all of one question sees one moment."""
-
-        def work(connection: Connection) -> T:
-            with connection.begin():
-                return ask(OverviewView(asked(connection)))
-
-        return await self._run(work)
+        return await self._run(lambda connection: _ask(connection, OverviewView, ask))
 
     async def drain(self) -> None:
         """Answer what was asked, and nothing more: a call may go on for a while after its server has stopped.
@@ -216,14 +201,10 @@ class Reader:
         return await asking
 
 
-def _ask_registry(connection: Connection, ask: Callable[[RegistryView], T]) -> T:
+def _ask(connection: Connection, view: Callable[[Any], V], ask: Callable[[V], T]) -> T:
+    """Ask a view of the store; all of one question sees one moment."""
     with connection.begin():
-        return ask(RegistryView(asked(connection)))
-
-
-def _ask_matters(connection: Connection, ask: Callable[[MatterView], T]) -> T:
-    with connection.begin():
-        return ask(MatterView(asked(connection)))
+        return ask(view(asked(connection)))
 
 
 def _case(connection: Connection, view: MatterView, key: str) -> list[MatterRow]:
