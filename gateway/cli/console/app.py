@@ -340,23 +340,12 @@ class Console:
 
     async def _act(self, request: Request, session: Session, desk: Desk) -> Response:
         given: Mapping[str, str] = request.state.given
-        try:
-            recorded = await desk.act(forms.action(given))
-        except GatewayError as error:
-            session.notices.append(Notice(str(error), failed=True))
-        else:
-            session.notices.append(_outcome(recorded))
-        return RedirectResponse(_back(given), HTTPStatus.SEE_OTHER)
+        return await _noticed(session, given, lambda: desk.act(forms.action(given)))
 
     async def _decide(self, request: Request, session: Session, desk: Desk) -> Response:
         given: Mapping[str, str] = request.state.given
-        try:
-            recorded = await desk.decide(forms.decision(request.path_params["number"], given))
-        except GatewayError as error:
-            session.notices.append(Notice(str(error), failed=True))
-        else:
-            session.notices.append(_outcome(recorded))
-        return RedirectResponse(_back(given), HTTPStatus.SEE_OTHER)
+        number = request.path_params["number"]
+        return await _noticed(session, given, lambda: desk.decide(forms.decision(number, given)))
 
     async def _test(self, request: Request, session: Session, desk: Desk) -> Response:
         node = request.state.given.get("node", "")
@@ -454,6 +443,19 @@ class _Guard:
 
 _KEY_CHARACTERS: Final = 64
 _LIVE: Final = frozenset({"overview", "destinations"})
+
+
+async def _noticed(
+    session: Session, given: Mapping[str, str], do: Callable[[], Awaitable[operations.RecordedAction]]
+) -> Response:
+    """Do what a form asks for, and tell what became of it on the page where the form was."""
+    try:
+        recorded = await do()
+    except GatewayError as error:
+        session.notices.append(Notice(str(error), failed=True))
+    else:
+        session.notices.append(_outcome(recorded))
+    return RedirectResponse(_back(given), HTTPStatus.SEE_OTHER)
 
 
 def _pictured(overview: trace.GetOverviewResponse) -> dict[str, Any]:
