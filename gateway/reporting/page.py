@@ -7,13 +7,12 @@ reader's system is. Each chart has its numbers below it as a table.
 Sources: HTML Living Standard; CSP Level 3; WCAG 2.2 (contrast, headings, tables, charts that are not colour alone).
 """
 
-import base64
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from hashlib import sha256
 from html import escape
 from typing import Final
 
+from gateway.formats.page.html import content_policy
 from gateway.reporting.charts import Bar, Series, bars
 from gateway.reporting.report import BANDS, Report
 
@@ -92,11 +91,7 @@ figure { margin: 0 0 .5rem; }
 }
 """
 
-_POLICY: Final = (
-    "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-"
-    + base64.b64encode(sha256(STYLE.encode()).digest()).decode()
-    + "'"
-)
+_POLICY: Final = content_policy(STYLE)
 
 
 def render(report: Report) -> str:
