@@ -109,7 +109,7 @@ class Meters:
             seconds: for so long it was open.
         """
         labels = {"rpc.system.name": "grpc", "rpc.method": method, "rpc.response.status_code": status}
-        self._calls(seconds, labels if code is None else {**labels, "error.type": code.name})
+        self._calls(seconds, _coded(labels, code))
 
     def frame(self, origin: str, fates: Iterable[Fate], seconds: float) -> None:
         """Count a frame of envelopes.
@@ -121,7 +121,7 @@ class Meters:
         """
         for (outcome, code), many in Tally(fates).items():
             labels = {"rogatory.from": origin, "rogatory.outcome": outcome}
-            self._envelopes.add(many, labels if code is None else {**labels, "error.type": code.name})
+            self._envelopes.add(many, _coded(labels, code))
         self._frames(seconds, {"messaging.system": SYSTEM, "messaging.operation.name": "accept"})
 
     def attempt(self, destination: str, code: ErrorCode | None, copies: int = 0, seconds: float | None = None) -> None:
@@ -226,18 +226,21 @@ def _destination(address: str) -> str:
     return address if address.endswith("/node") else MAILBOXES
 
 
-def _waiting(overview: trace.GetOverviewResponse) -> Iterator[tuple[float, Labels]]:
+def _by_destination(
+    overview: trace.GetOverviewResponse, count: Callable[[trace.Destination], int]
+) -> Iterator[tuple[float, Labels]]:
     found: Tally[str] = Tally({MAILBOXES: 0})
     for each in overview.destinations:
-        found[_destination(each.address)] += each.waiting
+        found[_destination(each.address)] += count(each)
     return ((many, {"rogatory.destination": where}) for where, many in found.items())
+
+
+def _waiting(overview: trace.GetOverviewResponse) -> Iterator[tuple[float, Labels]]:
+    return _by_destination(overview, lambda each: each.waiting)
 
 
 def _in_doubt(overview: trace.GetOverviewResponse) -> Iterator[tuple[float, Labels]]:
-    found: Tally[str] = Tally({MAILBOXES: 0})
-    for each in overview.destinations:
-        found[_destination(each.address)] += each.in_doubt
-    return ((many, {"rogatory.destination": where}) for where, many in found.items())
+    return _by_destination(overview, lambda each: each.in_doubt)
 
 
 def _oldest(overview: trace.GetOverviewResponse) -> Iterator[tuple[float, Labels]]:
@@ -250,11 +253,7 @@ def _oldest(overview: trace.GetOverviewResponse) -> Iterator[tuple[float, Labels
 
 
 def _held(overview: trace.GetOverviewResponse) -> Iterator[tuple[float, Labels]]:
-    found: dict[str, int] = {MAILBOXES: 0}
-    for each in overview.destinations:
-        where = _destination(each.address)
-        found[where] = found.get(where, 0) + bool(each.held_by)
-    return ((held, {"rogatory.destination": where}) for where, held in found.items())
+    return _by_destination(overview, lambda each: bool(each.held_by))
 
 
 def _flows(overview: trace.GetOverviewResponse) -> Iterator[tuple[float, Labels]]:

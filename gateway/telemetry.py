@@ -164,7 +164,6 @@ class Frame(AbstractContextManager["Frame"]):
     """
 
     __slots__ = ()
-    is_recording = False
 
     def stage(self, name: str) -> AbstractContextManager[object]:  # noqa: ARG002  see below
         """Enter the span of one stage."""
@@ -187,7 +186,6 @@ class _Recorded(Frame):
     """A frame that somebody records."""
 
     __slots__ = ("_attributes", "_contexts", "_entered", "_failed", "_kind", "_name", "_span", "_started_ns", "_tracer")
-    is_recording = True
 
     def __init__(
         self, tracer: Tracer, name: str, kind: SpanKind, contexts: Sequence[SpanContext], *, alone: bool

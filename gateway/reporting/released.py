@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 from rogatory.v1 import measures_pb2 as measures
 
 from gateway.reporting.periods import Quarter
-from gateway.reporting.tally import OF_MONEY, OF_TIME, Cell, Figure, Tally, Way
+from gateway.reporting.tally import OF_TIME, Cell, Figure, Tally, Way
 from gateway.rules import Where
 from gateway.steps import ASKED_ABROAD, STEPS
 
@@ -198,4 +198,3 @@ def _kinds_of_rule() -> dict[int, frozenset[int]]:
 
 KINDS_OF_RULE: Final = _kinds_of_rule()
 _TO_DECIDE: Final = frozenset(chain.from_iterable(KINDS_OF_RULE[rule] for rule in DECIDING))
-MONEY_KINDS: Final = {figure: kind for kind, figure in OF_MONEY.items()}
