@@ -346,8 +346,7 @@ def _members(case: CaseFile, each: Envelope, texts: Mapping[str, bytes]) -> Iter
     body = _file(each.body, shown.body, whole)
     yield body
     yield _file(each.salt, shown.salt, whole)
-    name = f"documents/{each.ref.stem}.json"
-    yield _file(name, texts[name], body)
+    yield _file(each.document, texts[each.document], body)
 
 
 def _file(name: str, content: bytes, source: Node | None = None) -> Node:
@@ -393,8 +392,10 @@ def _wallets(case: CaseFile) -> Iterator[Node]:
     ends: dict[str, tuple[str, str]] = {}
     for _, document in case.documents():
         for wallet in within(document, evidence.WalletIdentifier):
-            ends.setdefault(_wallet_id(wallet), (wallet.chain or wallet.chain_name, wallet.canonical or wallet.address))
-            named.setdefault(_wallet_id(wallet), []).append(wallet)
+            end = _wallet_end(wallet)
+            id_ = _address_id(*end)
+            ends.setdefault(id_, end)
+            named.setdefault(id_, []).append(wallet)
     for record in case.transactions():
         for address in _addresses_in(record):
             ends.setdefault(_address_id(record.chain, address), (record.chain, address))
@@ -444,8 +445,8 @@ def _addresses_in(record: evidence.TransactionRecord) -> Iterator[str]:
 def _transactions(case: CaseFile) -> Iterator[Node]:
     sources: dict[str, dict[str, None]] = {}
     for each, document in case.documents():
+        body = _id("file", each.body, sha256(case.shown[each.ref.key].body).hexdigest())
         for record in within(document, evidence.TransactionRecord):
-            body = _id("file", each.body, sha256(case.shown[each.ref.key].body).hexdigest())
             sources.setdefault(_record_id(record), {})[body] = None
     for record in case.transactions():
         id_ = _record_id(record)
@@ -554,8 +555,13 @@ def _address_id(chain: str, address: str) -> str:
     return _id("address", chain, address)
 
 
+def _wallet_end(wallet: evidence.WalletIdentifier) -> tuple[str, str]:
+    """Return its chain and its address there."""
+    return wallet.chain or wallet.chain_name, wallet.canonical or wallet.address
+
+
 def _wallet_id(wallet: evidence.WalletIdentifier) -> str:
-    return _address_id(wallet.chain or wallet.chain_name, wallet.canonical or wallet.address)
+    return _address_id(*_wallet_end(wallet))
 
 
 def _record_id(record: Message) -> str:

@@ -10,6 +10,7 @@ from hashlib import sha3_256, sha256
 
 from clients.casefile.contents import Envelope
 from clients.casefile.reading import CaseFile
+from gateway import manifest
 from gateway.formats.page import words
 
 
@@ -53,9 +54,7 @@ def _item(case: CaseFile, each: Envelope) -> dict[str, object]:
             "by": header.sender,
             "signed_by": [signed.signer for signed in raw.signatures],
         }
-        item["files"] = [
-            {"sha256": ref.sha256.hex(), "size": ref.size} for one, ref in case.attachments() if one is each
-        ]
+        item["files"] = [{"sha256": ref.sha256.hex(), "size": ref.size} for ref in manifest.parse(raw.attachments)]
     return item
 
 
