@@ -273,10 +273,14 @@ def keys_of(directory: Directory, now: datetime) -> KeysOf:
 
     def keys(origin: str) -> Collection[bytes]:
         node = active.get(node_of(origin, directory.federation) or "")
-        listed = () if node is None else node.signing_keys
-        return [key.public for key in listed if key.not_before <= now < (key.not_trusted_after or FOREVER)]
+        return [] if node is None else _trusted(node, now)
 
     return keys
+
+
+def _trusted(node: NodeEntry, at: datetime) -> list[bytes]:
+    """Return the keys of a node that count for its log at a time."""
+    return [key.public for key in node.signing_keys if key.not_before <= at < (key.not_trusted_after or FOREVER)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,12 +322,7 @@ def read_checkpoint(directory: Directory, log: str, raw: bytes, at: datetime) ->
     origin = raw.split(b"\n", 1)[0].decode("ascii", "replace")
     if origin != first and not _RESTORATIONS.fullmatch(origin.removeprefix(f"{first}/")):
         raise Refusal(ErrorCode.BAD_SIGNATURE, f"it is no checkpoint of {first}", "checkpoint")
-    keys = [
-        key.public
-        for key in directory.node(log).signing_keys
-        if key.not_before <= at < (key.not_trusted_after or FOREVER)
-    ]
-    found, signed = checkpoint.read(raw, origin, keys)
+    found, signed = checkpoint.read(raw, origin, _trusted(directory.node(log), at))
     return found, cosigned(directory, log, signed)
 
 

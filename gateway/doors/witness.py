@@ -8,7 +8,6 @@ its own.
 
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from rogatory.v1 import witness_pb2 as pb
 from rogatory.v1.witness_pb2_grpc import WitnessServicer
@@ -23,9 +22,8 @@ from gateway.identity import trust_domain
 from gateway.quota import Cost
 from gateway.signer import Signer
 from gateway.store import Transaction, Writer
-from gateway.witness import Alarm, Evidence, Request, Witnessed
+from gateway.witness import MICROS, Alarm, Evidence, Request, Witnessed
 
-_SECOND_US: Final = 1_000_000
 diagnostics = logging.getLogger("gateway.witness")
 
 
@@ -95,7 +93,7 @@ class WitnessDoor(WitnessServicer):
                 diagnostics.warning("log.restarted", extra={"origin": origin, "before": sorted(before)})
         txn.witness.remember(found, last)
         name = trust_domain(self._node, directory.federation)
-        line = found.checkpoint.cosign(name, self._key(), txn.now_us // _SECOND_US)
+        line = found.checkpoint.cosign(name, self._key(), txn.now_us // MICROS)
         return pb.AddCheckpointResponse(cosignatures=str(line).encode())
 
 
