@@ -62,6 +62,7 @@ class _Tree:
         self._kept = books.rows("SELECT coalesce(max(number) + 1, 0) FROM log_nodes WHERE level = 1")[0][0] * WIDTH
         self._checkpoints = _checkpoints(books)
         self._next = next(self._checkpoints, None)
+        self._restorations = books.count("restorations")
         self._signed = 0
         self._check_signed(0)
 
@@ -128,8 +129,7 @@ class _Tree:
     def _origin(self, said: str, directory: Directory) -> str:
         """Return the origin that is said, if this node has had a log of that name."""
         first = f"{trust_domain(self._books.here, directory.federation)}/log"
-        times = self._books.count("restorations")
-        return said if said in {first, *(f"{first}/{number + 1}" for number in range(times))} else first
+        return said if said in {first, *(f"{first}/{number + 1}" for number in range(self._restorations))} else first
 
     def _keys(self, at_us: int, directory: Directory) -> list[bytes]:
         """Return the keys with which the node could sign then."""
