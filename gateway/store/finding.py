@@ -162,16 +162,17 @@ class _Search:
         candidates: all of it below a place.
         end: where it goes on once the candidates are through; 0: nowhere.
         looked: rows that were looked through.
+        numbers: of the envelopes that were found.
     """
 
     connection: Connection
     ask: Callable[[str, Sequence[object]], list[Any]]
     wanted: Wanted
-    limit: int
     letter: str = ""
     candidates: Iterator[_Candidate] = field(default_factory=lambda: iter(()))
     end: int = 0
     looked: int = 0
+    numbers: dict[Name, int] = field(default_factory=dict)
 
 
 def find(connection: Connection, wanted: Wanted, limit: int, after: str) -> Page:
@@ -186,7 +187,7 @@ def find(connection: Connection, wanted: Wanted, limit: int, after: str) -> Page
     Raises:
         Refusal: MALFORMED, `after` is no end of a page of this question.
     """
-    search = _begin(connection, wanted, limit, after)
+    search = _begin(connection, wanted, after)
     found: dict[Name, FoundRow] = {}
     while some := list(islice(search.candidates, max(limit - len(found), LEAST_READ))):
         rows = _read(search, [each.seq for each in some if each.seq is not None])
@@ -206,10 +207,10 @@ def _page(search: _Search, found: Iterable[FoundRow], place: int) -> Page:
     return Page(tuple(rows), f"{search.letter}{place}" if place else "")
 
 
-def _begin(connection: Connection, wanted: Wanted, limit: int, after: str) -> _Search:
+def _begin(connection: Connection, wanted: Wanted, after: str) -> _Search:
     if after and not _PLACE.fullmatch(after):
         raise Refusal(ErrorCode.MALFORMED, "this is no place where a page ended", "after")
-    search = _Search(connection, asked(connection).ask, wanted, limit)
+    search = _Search(connection, asked(connection).ask, wanted)
     below = int(after[1:]) if after else None
     if wanted.id:
         search.letter, search.candidates = "c", _of_id(search, below)
@@ -412,16 +413,17 @@ def _read(search: _Search, numbers: Sequence[int]) -> dict[int, FoundRow]:
     of = envelopes.c
     columns = (of.seq, of.sender, of.id, of.recipient, of.kind, of.case_id, of.recorded_at_us)
     rows = search.connection.execute(select(*columns).where(of.seq.in_(numbers), *_conditions(search.wanted)))
-    return {row[0]: FoundRow(*row[1:], copy=None, code=search.wanted.code) for row in rows}
+    found = {row[0]: FoundRow(*row[1:], copy=None, code=search.wanted.code) for row in rows}
+    search.numbers |= {(row.sender, row.id): seq for seq, row in found.items()}
+    return found
 
 
 def _complete(search: _Search, rows: Sequence[FoundRow]) -> Iterator[FoundRow]:
     """Add to each envelope the copy that has come least far, and why the last attempt at it failed."""
-    connection = search.connection
     recorded = [row for row in rows if row.kind]
-    numbers = _numbers_of(connection, {row.id for row in recorded})
-    copies = _copies(search, list(numbers.values()))
-    codes = {} if search.wanted.code else _last_failed(connection, {row.id for row in recorded}, 0)
+    numbers = search.numbers
+    copies = _copies(search, [numbers[row.sender, row.id] for row in recorded])
+    codes = {} if search.wanted.code else _last_failed(search.connection, {row.id for row in recorded}, 0)
     for row in rows:
         if not row.kind:
             yield row
