@@ -29,6 +29,7 @@ from gateway.receipt import Scribe
 from gateway.statement import event_name
 from gateway.store import Transaction
 from gateway.store.operating import ActionRow, Copied, Ended, Resendable
+from gateway.story import action_state
 
 MAX_WAITING: Final = 256
 """Actions that may wait for a second operator: more than anybody looks through."""
@@ -143,7 +144,7 @@ class Desk:
         row = txn.operating.action(number)
         if row is None:
             raise Refusal(ErrorCode.NOT_FOUND, f"there is no action {number}", "number")
-        state = operations.ActionState.Name(state_of(row, txn.now_us))[13:].lower()
+        state = action_state(state_of(row, txn.now_us))
         if state != "waiting":
             raise Refusal(ErrorCode.ILLEGAL_TRANSITION, f"action {number} does not wait: it is {state}", "number")
         if not request.approve:

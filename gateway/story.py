@@ -19,6 +19,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import errors_pb2
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
+from rogatory.v1 import operations_pb2 as operations
 from rogatory.v1 import trace_pb2 as trace
 
 from gateway import statement
@@ -447,6 +448,13 @@ def kind_name(header: pb.Header | None) -> str:
     return "envelope" if header is None else word(header.kind)
 
 
+def kind_word(kind: ids.Kind.ValueType) -> str:
+    """Return the name of a kind; `envelope` if there is none."""
+    if kind not in ids.Kind.values():
+        return str(kind)  # another node may be of a newer version
+    return word(kind) if kind else "envelope"
+
+
 def rule_name(rule: measures.ClockRule.ValueType) -> str:
     """Return the name of a time limit, e.g. `ordinary-decision`; empty if there is none."""
     if rule not in measures.ClockRule.values():
@@ -463,6 +471,13 @@ def code_name(code: errors_pb2.ErrorCode.ValueType) -> str:
     except ValueError:
         # Another node may be of a newer version.
         return str(code)
+
+
+def action_state(value: operations.ActionState.ValueType) -> str:
+    """Return what became of an action, in one word."""
+    if value not in operations.ActionState.values():
+        return str(value)  # the node may be of a newer version
+    return operations.ActionState.Name(value).removeprefix("ACTION_STATE_").lower()
 
 
 def time_text(micros: int) -> str:

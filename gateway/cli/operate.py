@@ -18,17 +18,16 @@ from rogatory.v1.operations_pb2_grpc import OperationsStub
 
 from gateway import material, transport
 from gateway.cli import output, passphrases
-from gateway.cli.trace import fetch
-from gateway.clock import from_micros, to_micros
+from gateway.cli.trace import MOMENTS, fetch
+from gateway.clock import to_micros
 from gateway.errors import ErrorCode, Refusal
+from gateway.story import action_state, time_text
 from gateway.trust.client import load_for_verification
 
 T = TypeVar("T")
 TIMEOUT_SECONDS: Final = 15.0
 TEST_SECONDS: Final = 60.0
 """For all that is tried on the way to another node and back."""
-
-_MOMENTS: Final = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ", "%Y-%m-%d"]
 
 _config = click.option(
     "--config", "path", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The operator's settings."
@@ -55,8 +54,8 @@ def command() -> None:
 )
 @click.argument("envelope_id", metavar="[ID]", required=False)
 @click.option("--to", default="", help="Where to; wanted without ID: all that waits to go there.")
-@click.option("--from", "start", type=click.DateTime(_MOMENTS), help="Without ID: recorded then or later, UTC.")
-@click.option("--until", "end", type=click.DateTime(_MOMENTS), help="Without ID: recorded before, UTC.")
+@click.option("--from", "start", type=click.DateTime(MOMENTS), help="Without ID: recorded then or later, UTC.")
+@click.option("--until", "end", type=click.DateTime(MOMENTS), help="Without ID: recorded before, UTC.")
 @_reason
 @_config
 @output.json_option
@@ -230,7 +229,7 @@ def _show(actions: Iterable[pb.RecordedAction]) -> None:
     rows = [
         (
             each.number,
-            _time(each.asked_at_us),
+            time_text(each.asked_at_us),
             _what(each.action),
             _about(each.action),
             each.asked_by,
@@ -260,7 +259,7 @@ def _about(action: pb.Action) -> str:
 
 
 def _state(recorded: pb.RecordedAction) -> str:
-    name = pb.ActionState.Name(recorded.state).removeprefix("ACTION_STATE_").lower()
+    name = action_state(recorded.state)
     why = recorded.error.detail or recorded.decision_reason
     return f"{name}: {why}" if why else name
 
@@ -272,10 +271,10 @@ def _as_object(recorded: pb.RecordedAction) -> dict[str, object]:
         "about": _plain(getattr(recorded.action, _what(recorded.action))),
         "reason": recorded.action.reason,
         "asked_by": recorded.asked_by,
-        "asked_at": _time(recorded.asked_at_us),
-        "state": pb.ActionState.Name(recorded.state).removeprefix("ACTION_STATE_").lower(),
+        "asked_at": time_text(recorded.asked_at_us),
+        "state": action_state(recorded.state),
         "decided_by": recorded.decided_by,
-        "decided_at": _time(recorded.decided_at_us) if recorded.decided_at_us else "",
+        "decided_at": time_text(recorded.decided_at_us) if recorded.decided_at_us else "",
         "decision_reason": recorded.decision_reason,
         "touched": recorded.touched,
         "code": ErrorCode(recorded.error.code).name if recorded.HasField("error") else "",
@@ -295,7 +294,3 @@ def _verdict(check: pb.ConnectionCheck) -> str:
 
 def _micros(moment: datetime | None) -> int:
     return 0 if moment is None else to_micros(moment.replace(tzinfo=UTC))
-
-
-def _time(micros: int) -> str:
-    return from_micros(micros).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

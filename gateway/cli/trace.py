@@ -13,7 +13,6 @@ from typing import Any, Final, TypeVar
 
 import click
 from rogatory.v1 import errors_pb2
-from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.trace_pb2_grpc import TraceStub
 
@@ -23,7 +22,6 @@ from gateway.clock import to_micros
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.lifecycle import State
-from gateway.rules import word
 from gateway.story import (
     MAX_TOLD,
     Line,
@@ -31,6 +29,7 @@ from gateway.story import (
     Story,
     code_name,
     kind_name,
+    kind_word,
     rule_name,
     standing,
     tell,
@@ -281,7 +280,7 @@ def _show_found(response: trace.FindEnvelopesResponse, *, as_json: bool) -> None
     rows = [
         (
             time_text(each.recorded_at_us),
-            _kind_of(each),
+            kind_word(each.kind),
             each.envelope.id,
             each.envelope.sender,
             each.recipient,
@@ -302,7 +301,7 @@ def _found_object(each: trace.FoundEnvelope) -> dict[str, object]:
     return {
         "sender": each.envelope.sender,
         "id": each.envelope.id,
-        "kind": _kind_of(each),
+        "kind": kind_word(each.kind),
         "recipient": each.recipient,
         "case_id": each.case_id,
         "recorded": time_text(each.recorded_at_us),
@@ -317,12 +316,6 @@ def _found_object(each: trace.FoundEnvelope) -> dict[str, object]:
             "acts_next": copy.acts_next,
         },
     }
-
-
-def _kind_of(each: trace.FoundEnvelope) -> str:
-    if each.kind not in ids.Kind.values():
-        return str(each.kind)  # the node may be of a newer version
-    return word(each.kind) if each.kind else "envelope"
 
 
 def _show_overdue(response: trace.GetOverdueResponse, *, as_json: bool) -> None:

@@ -326,7 +326,7 @@ class Console:
             if isinstance(told, GatewayError):
                 return self._templates.get_template("_silent.html").render(error=told)
             more = _pictured(told) if page == "overview" else {"overview": told, "leads_abroad": stages.leads_abroad}
-            return template.render(session=session, desk=desk, path=f"/{page}", **more)
+            return template.render(session=session, desk=desk, **more)
 
         async def ask() -> trace.GetOverviewResponse:
             if not self.sign_in.holds(session):
@@ -369,7 +369,7 @@ class Console:
 
     def _common(self, session: Session, desk: Desk) -> dict[str, Any]:
         notices, session.notices = session.notices, []
-        return {"session": session, "desk": desk, "notices": notices, "by_certificate": self._by_certificate}
+        return {"session": session, "desk": desk, "notices": notices}
 
     def _page(self, template: str, status: int = HTTPStatus.OK, **values: object) -> Response:
         values = {"session": None, "desk": None, "notices": (), "by_certificate": self._by_certificate} | values

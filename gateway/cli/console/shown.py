@@ -10,13 +10,10 @@ from typing import Final
 
 import jinja2
 from markupsafe import Markup
-from rogatory.v1 import identifiers_pb2 as ids
-from rogatory.v1 import operations_pb2 as operations
 
 from gateway.cli import output
 from gateway.clock import Clock, from_micros, to_micros
-from gateway.rules import word
-from gateway.story import code_name, rule_name, why
+from gateway.story import action_state, code_name, kind_word, rule_name, why
 
 _MICROS: Final = 1_000_000
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -46,7 +43,7 @@ def environment(clock: Clock) -> jinja2.Environment:
         "is_due": lambda micros: micros < to_micros(clock()) + _MICROS,
         "code": code_name,
         "rule": rule_name,
-        "kind": kind,
+        "kind": kind_word,
         "took": _took,
         "why": why,
         "count": _count,
@@ -55,20 +52,6 @@ def environment(clock: Clock) -> jinja2.Environment:
         "iso": _iso,
     }
     return made
-
-
-def kind(value: ids.Kind.ValueType) -> str:
-    """Return the name of a kind; a number that this version does not know as that."""
-    if value not in ids.Kind.values():
-        return str(value)
-    return word(value) if value else "envelope"
-
-
-def action_state(value: operations.ActionState.ValueType) -> str:
-    """Return what became of an action, in one word."""
-    if value not in operations.ActionState.values():
-        return str(value)
-    return operations.ActionState.Name(value).removeprefix("ACTION_STATE_").lower()
 
 
 def _printable(value: object) -> object:

@@ -12,7 +12,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import trace_pb2 as trace
 
 from gateway.identity import NODE_NAME
-from gateway.lifecycle import FINAL, State
+from gateway.lifecycle import State
 from gateway.rules import Turn
 from gateway.story import Story
 
@@ -42,13 +42,7 @@ class Step:
 
 def waiting(story: Story, node: str) -> list[trace.DeliveryState]:
     """Return the copies that wait at a node: what its operators can do something about."""
-    return [
-        copy
-        for told in story.nodes
-        if told.node == node
-        for copy in told.deliveries
-        if copy.state not in {state.value for state in FINAL}
-    ]
+    return [wait.copy for wait in story.waits if wait.node == node]
 
 
 def is_queued(copy: trace.DeliveryState) -> bool:
