@@ -67,8 +67,13 @@ class Weather:
     def stalled(self, value: bool) -> None:
         self._flowing.clear() if value else self._flowing.set()
 
+    @property
+    def duplicating(self) -> bool:
+        """Whether a piece that is still to come will be sent twice."""
+        return self._duplicates > 0
+
     def duplicate_next(self, pieces: int = 1) -> None:
-        """Send the next pieces that come twice."""
+        """Send the next pieces that come, on whichever connection, twice."""
         self._duplicates += pieces
 
     def reset(self) -> None:
