@@ -76,6 +76,8 @@ def test_loss_keeps_its_sign() -> None:
 
 def test_many_records_are_written_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writers, "ROWS_A_GROUP", 1_000)
+    # What the library loads when it is first used, 20 MB, is not the records'.
+    parquet_of(iter(MADE))
     sinks = io.BytesIO(), io.BytesIO()
     tracemalloc.start()
     try:
@@ -83,5 +85,5 @@ def test_many_records_are_written_in_little_memory(monkeypatch: pytest.MonkeyPat
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 10_000_000 + sum(len(sink.getvalue()) for sink in sinks) * 3
+    assert peak < 2_000_000 + sum(len(sink.getvalue()) for sink in sinks) * 2
     assert parquet.ParquetFile(sinks[0]).num_row_groups == 20
