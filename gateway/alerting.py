@@ -26,12 +26,10 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 from hashlib import sha256
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
 
-from gateway import conditions, deliver, passphrase, private_files
+from gateway import conditions, deliver, passphrase, private_files, timed
 from gateway.clock import Clock, from_micros, in_micros, to_micros
 from gateway.config import Alerts, Delivery, Mail, Webhook
 from gateway.deliver import Chance
@@ -39,7 +37,7 @@ from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.overview import Overview
 from gateway.store import Transaction, Writer
 from gateway.store.alerts import CLEARED, RAISED, Alert, AlertRow
-from gateway.timed import Timed, body
+from gateway.timed import Timed, Unanswered
 from gateway.upkeep import survived
 
 SEND_SECONDS: Final = 8.0
@@ -218,23 +216,14 @@ class WebhookChannel:
         name = f"{self._node}-{rows[0].seq}-{rows[-1].seq}"
         # Read again each time: the file may hold a new one.
         headers = signed(secret(self._settings.key_file), name, int(self._clock().timestamp()), content)
-        where = urlsplit(self._settings.url)
         try:
-            with (
-                closing(self._connection(where.scheme, where.hostname or "", where.port)) as connection,
-                Timed(connection, SEND_SECONDS) as timed,
-            ):
-                path = (where.path or "/") + (f"?{where.query}" if where.query else "")
-                connection.request("POST", path, content, headers)
-                with connection.getresponse() as response:
-                    answer, status = body(response, MAX_ANSWER_BYTES), response.status
-        # What a connection raises that is cut in the middle of TLS is a ValueError.
-        except (OSError, HTTPException, ValueError) as error:
-            raise _unsent(f"the webhook does not answer: {type(error).__name__}") from error
-        if timed.over.is_set() or len(answer) > MAX_ANSWER_BYTES:
-            raise _unsent(f"the webhook has to answer with at most {MAX_ANSWER_BYTES} bytes, in time")
-        if status not in _OK:
-            raise _unsent(f"the webhook answers {status}")
+            answer = timed.ask(self._settings.url, SEND_SECONDS, MAX_ANSWER_BYTES, content, headers, tls=self._tls)
+        except Unanswered as error:
+            raise _unsent(f"the webhook does not answer: {error}") from error
+        if len(answer.content) > MAX_ANSWER_BYTES:
+            raise _unsent(f"the webhook answers more than {MAX_ANSWER_BYTES} bytes")
+        if answer.status not in _OK:
+            raise _unsent(f"the webhook answers {answer.status}")
 
     def _content(self, rows: Iterable[AlertRow]) -> dict[str, Any]:
         return {
@@ -253,11 +242,6 @@ class WebhookChannel:
                 for row in rows
             ],
         }
-
-    def _connection(self, scheme: str, host: str, port: int | None) -> HTTPConnection:
-        if scheme == "https":
-            return HTTPSConnection(host, port, timeout=SEND_SECONDS, context=self._tls)
-        return HTTPConnection(host, port, timeout=SEND_SECONDS)
 
 
 def secret(path: Path) -> bytes:
@@ -312,7 +296,7 @@ class MailChannel:
         mails = [self._one(row) for row in rows] if len(rows) <= SINGLE_MAILS else [self._many(rows)]
         server = _Server(settings, self._tls)
         try:
-            with closing(server), Timed(_Line(server), SEND_SECONDS) as timed:
+            with closing(server), Timed(_Line(server), SEND_SECONDS) as bounded:
                 if settings.security == "starttls":
                     server.starttls(context=self._tls)
                 if settings.password_file is not None:
@@ -326,7 +310,7 @@ class MailChannel:
         # As with a webhook; what a server answers may name people, and is not told.
         except (OSError, smtplib.SMTPException, ValueError) as error:
             raise _unsent(f"the mail server did not take it: {type(error).__name__}") from error
-        if timed.over.is_set():
+        if bounded.over.is_set():
             raise _unsent(f"the mail server took longer than {SEND_SECONDS:g} seconds")
 
     def _one(self, row: AlertRow) -> EmailMessage:

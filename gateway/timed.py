@@ -1,16 +1,100 @@
-"""An HTTP connection that is cut when its time is over, however its bytes trickle.
+"""Web servers that are asked for so long and no longer, however their bytes trickle.
 
-In: a connection of `http.client` and seconds. Out: a context; when they are over, whoever reads from the connection
-finds that it has ended, and `over` says why, for what is cut may look like the end of an answer. A socket's own timeout
-counts from byte to byte, and bounds nothing.
+In: an address, seconds and bytes. Out: an `Answer`; or, for whoever keeps connections of his own, `Timed`: a context
+in which a connection is cut when its time is over. Whoever reads from it then finds that it has ended, and `over` says
+why, for what is cut may look like the end of an answer. A socket's own timeout counts from byte to byte, and bounds
+nothing.
 """
 
-from contextlib import suppress
-from http.client import HTTPResponse, IncompleteRead
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from socket import SHUT_RDWR, socket
+from ssl import SSLContext
 from threading import Event, Timer
-from types import TracebackType
-from typing import Any, Protocol, Self
+from types import MappingProxyType, TracebackType
+from typing import Any, Final, Protocol, Self
+from urllib.parse import SplitResult, urlsplit
+
+SILENCE_SECONDS: Final = 10.0
+"""For so long a server may say nothing, if it has more time than that."""
+
+
+class Unanswered(Exception):
+    """A web server gave no whole answer within its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a web server answers.
+
+    Args:
+        status: of HTTP.
+        headers: by their names, in lower case; the last of each.
+        content: as many bytes as it may have, or one more: then it is too large.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes = field(repr=False)
+
+
+def ask(
+    url: str,
+    seconds: float,
+    most: int,
+    content: bytes | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    *,
+    tls: SSLContext | None = None,
+) -> Answer:
+    """Ask a web server over a connection of its own: with POST if there is content, else with GET.
+
+    No redirect is followed, and no proxy used.
+
+    Args:
+        url: `http://HOST/PATH` or `https://HOST/PATH`.
+        seconds: from connecting to the last byte.
+        most: bytes of an answer.
+        content: what is sent.
+        headers: beside those that HTTP needs.
+        tls: for HTTPS, whom to believe; by default, whom the system believes.
+
+    Raises:
+        Unanswered: there is no whole answer within the time.
+    """
+    try:
+        where = urlsplit(url)
+        connection = _connection(where, min(seconds, SILENCE_SECONDS), tls)
+    except ValueError as error:
+        raise Unanswered("the address cannot be read") from error
+    target = (where.path or "/") + (f"?{where.query}" if where.query else "")
+    timed = Timed(connection, seconds)
+    try:
+        with closing(connection), timed:
+            connection.request("GET" if content is None else "POST", target, content, dict(headers))
+            with connection.getresponse() as response:
+                named = {name.lower(): value for name, value in response.headers.items()}
+                answer = Answer(response.status, named, body(response, most))
+    # What a connection raises that is cut in the middle of TLS is a ValueError.
+    except (OSError, HTTPException, ValueError) as error:
+        raise Unanswered(_late(seconds) if timed.over.is_set() else type(error).__name__) from error
+    if timed.over.is_set():
+        raise Unanswered(_late(seconds))
+    return answer
+
+
+def _connection(where: SplitResult, silence: float, tls: SSLContext | None) -> HTTPConnection:
+    if where.scheme not in {"http", "https"} or not where.hostname:
+        raise ValueError("an http:// or https:// address is wanted")
+    if where.scheme == "https":
+        return HTTPSConnection(where.hostname, where.port, timeout=silence, context=tls)
+    return HTTPConnection(where.hostname, where.port, timeout=silence)
+
+
+def _late(seconds: float) -> str:
+    return f"it took more than {seconds:g} seconds"
 
 
 class Connectable(Protocol):

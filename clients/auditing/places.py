@@ -19,15 +19,13 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.timed import Timed, body
+from gateway.timed import SILENCE_SECONDS, Timed, body
 
 HASH_BYTES: Final = 32
 WIDTH: Final = 256
 """Hashes of a whole tile."""
 MAX_NOTE_BYTES: Final = 1 << 18
 MAX_STATE_BYTES: Final = 1 << 22
-SILENCE_SECONDS: Final = 10.0
-"""For so long a server may say nothing."""
 REQUEST_SECONDS: Final = 30.0
 """So long an answer may take from connecting to its last byte, however steadily it drips."""
 TRIES: Final = 3

@@ -10,18 +10,16 @@ was rolled back or rewritten, and that is an alarm here, too.
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from contextlib import closing
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http import HTTPStatus
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 import grpc
 import grpc.aio
 from rogatory.v1 import witness_pb2 as pb
 from rogatory.v1.witness_pb2_grpc import WitnessStub
 
-from gateway import checkpoint, codec, deliver, note, transport
+from gateway import checkpoint, codec, deliver, note, timed, transport
 from gateway.checkpoint import Checkpoint
 from gateway.config import Delivery
 from gateway.deliver import Chance
@@ -35,7 +33,7 @@ from gateway.note import Note, Verifier
 from gateway.store import Reader, Transaction, Writer
 from gateway.store.log import CheckpointRow, LogView
 from gateway.store.transaction import NEW_CHECKPOINT
-from gateway.timed import Timed, body
+from gateway.timed import Unanswered
 from gateway.witness import Evidence, Request, Witnessed
 
 PAUSE_SECONDS: Final = 1.0
@@ -47,8 +45,6 @@ MAX_ANSWER_BYTES: Final = 4 << 10
 MOST_TRIES: Final = 3
 """With the size that the witness was said to have, with the one that it says, and once more if another came between."""
 
-_OK: Final = 200
-_CONFLICT: Final = 409
 _SIZE_TYPE: Final = "text/x.tlog.size"
 diagnostics = logging.getLogger("gateway.cosigning")
 
@@ -134,26 +130,18 @@ class HttpAsker:
         """See `Asker`: each question has a connection of its own."""
 
     def _ask(self, question: bytes) -> Told:
-        where = urlsplit(self._url)
-        kind = HTTPSConnection if where.scheme == "https" else HTTPConnection
+        kind = {"Content-Type": "application/octet-stream"}
         try:
-            with (
-                closing(kind(where.hostname or "", where.port, timeout=HTTP_SECONDS)) as connection,
-                Timed(connection, HTTP_SECONDS) as timed,
-            ):
-                connection.request("POST", where.path, question, {"Content-Type": "application/octet-stream"})
-                with connection.getresponse() as response:
-                    answer = body(response, MAX_ANSWER_BYTES)
-        # What a connection raises that is cut in the middle of TLS is a ValueError.
-        except (OSError, HTTPException, ValueError) as error:
-            raise Failure(ErrorCode.UNAVAILABLE, f"{self._url} does not answer: {type(error).__name__}") from error
-        if timed.over.is_set() or len(answer) > MAX_ANSWER_BYTES:
-            raise Failure(ErrorCode.UNAVAILABLE, f"an answer has at most {MAX_ANSWER_BYTES} bytes, in time")
-        if response.status == _OK and answer:
-            return Told(answer)
-        if response.status == _CONFLICT and response.headers.get("Content-Type", "").startswith(_SIZE_TYPE):
-            return Told(b"", _size(answer))
-        raise Failure(ErrorCode.UNAVAILABLE, f"{self._url} answers {response.status}")
+            answer = timed.ask(self._url, HTTP_SECONDS, MAX_ANSWER_BYTES, question, kind)
+        except Unanswered as error:
+            raise Failure(ErrorCode.UNAVAILABLE, f"{self._url} does not answer: {error}") from error
+        if len(answer.content) > MAX_ANSWER_BYTES:
+            raise Failure(ErrorCode.UNAVAILABLE, f"{self._url} answers more than {MAX_ANSWER_BYTES} bytes")
+        if answer.status == HTTPStatus.OK and answer.content:
+            return Told(answer.content)
+        if answer.status == HTTPStatus.CONFLICT and answer.headers.get("content-type", "").startswith(_SIZE_TYPE):
+            return Told(b"", _size(answer.content))
+        raise Failure(ErrorCode.UNAVAILABLE, f"{self._url} answers {answer.status}")
 
 
 class Cosigning:

@@ -104,8 +104,7 @@ def load(source: DirectorySource, now: datetime, mirror: Mapping[str, bytes] | N
     """
     if mirror is not None:
         return load_from(MemoryFetcher(mirror), source, now)
-    with fetcher_for(source.repository, source.ca) as fetcher:
-        return load_from(fetcher, source, now)
+    return load_from(fetcher_for(source.repository, source.ca), source, now)
 
 
 def fetch(source: DirectorySource, now: datetime) -> FetcherInterface:
@@ -119,11 +118,8 @@ def fetch(source: DirectorySource, now: datetime) -> FetcherInterface:
     if not source.repository.startswith(HTTPS):
         return FolderFetcher(Path(source.repository))
     root, copy = _read_root(source), GoodCopy.read(source.cache)
-    with (
-        fetcher_for(source.repository, source.ca) as fetcher,
-        tempfile.TemporaryDirectory(prefix="rogatory-") as scratch,
-    ):
-        recorder, place = Recorder(fetcher), Path(scratch) / "cache"
+    with tempfile.TemporaryDirectory(prefix="rogatory-") as scratch:
+        recorder, place = Recorder(fetcher_for(source.repository, source.ca)), Path(scratch) / "cache"
         try:
             # With what is known already, so that as little is asked for as ever; judged it is later, in its place.
             with suppress(OSError):

@@ -1,33 +1,31 @@
 """Where the files of a signed directory are read from: a folder, an HTTPS server, or memory (a copy, another node).
 
-In: an address. Out: bytes in pieces, so that the updater can stop at its limit. Nothing is trusted that comes from
-here. Refuses HTTP, redirects, and names that leave the folder. A file that is not there is status 404 everywhere: this
+In: an address. Out: bytes, never many more than the largest file has. Nothing is trusted that comes from here. Refuses
+HTTP, redirects, and names that leave the folder. A file that is not there is status 404 everywhere: this
 is how the updater learns that there is no newer root (TUF specification, client workflow 5.3.3).
 """
 
+import ssl
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-import urllib3
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 from tuf.ngclient import FetcherInterface
 
+from gateway.timed import Unanswered, ask
 from gateway.trust.roles import MAX_FILE_BYTES
 
 HTTPS: Final = "https://"
 GRPCS: Final = "grpcs://"
-TIMEOUT_SECONDS: Final = 10.0
-"""To connect, and between two pieces."""
-
 FILE_SECONDS: Final = 60.0
-"""For one file, whatever its pieces take."""
+"""For one file, from connecting to its last byte."""
 
-_PIECE_BYTES: Final = 64 << 10
-_OK: Final = 200
+ALL_SECONDS: Final = 300.0
+"""For all files of one look."""
+
 _NOT_FOUND: Final = 404
 
 
@@ -82,32 +80,26 @@ class HttpsFetcher(FetcherInterface):
 
     def __init__(self, base: str, ca: Path | None = None) -> None:
         self._base = base.rstrip("/")
-        self._pool = urllib3.PoolManager(cert_reqs="CERT_REQUIRED", ca_certs=str(ca) if ca else None)
-        self._open: urllib3.BaseHTTPResponse | None = None
-
-    def close(self) -> None:
-        """Close all connections, also of an answer that was not read to its end."""
-        if self._open is not None:
-            self._open.close()
-        self._pool.clear()
+        self._ca = ca
+        self._until = time.monotonic() + ALL_SECONDS
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         address = f"{self._base}/{url}"
-        if urlsplit(address).scheme != "https":
+        if not address.startswith(HTTPS):
             raise DownloadError(f"{address} is not HTTPS")
-        response = self._pool.request(
-            "GET",
-            address,
-            preload_content=False,
-            redirect=False,  # it could lead to HTTP, or to a server of somebody else's
-            retries=False,
-            timeout=urllib3.Timeout(TIMEOUT_SECONDS),
-            headers={"Accept-Encoding": "identity"},  # limits count what arrives
-        )
-        self._open = response
-        if response.status != _OK:
-            raise DownloadHTTPError(f"{address} answers {response.status}", response.status)
-        return _stream(response)
+        tls = ssl.create_default_context(cafile=self._ca)
+        # A server that sends a byte now and then never makes a read time out.
+        seconds = min(FILE_SECONDS, self._until - time.monotonic())
+        if seconds <= 0:
+            raise SlowRetrievalError(f"all files together took more than {ALL_SECONDS:g} seconds")
+        try:
+            # A redirect, which is not followed, could lead to HTTP, or to a server of somebody else's.
+            answer = ask(address, seconds, MAX_FILE_BYTES, tls=tls)
+        except Unanswered as error:
+            raise DownloadError(f"no {address}: {error}") from error
+        if answer.status != HTTPStatus.OK:
+            raise DownloadHTTPError(f"{address} answers {answer.status}", answer.status)
+        return iter([answer.content])
 
 
 class SilentFetcher(FetcherInterface):
@@ -149,34 +141,9 @@ class Recorder(FetcherInterface):
         self.seen[url] = b"".join(kept)
 
 
-@contextmanager
-def fetcher_for(repository: str, ca: Path | None) -> Iterator[FetcherInterface]:
-    """Yield the one for a setting: an HTTPS address, or a folder."""
+def fetcher_for(repository: str, ca: Path | None) -> FetcherInterface:
+    """Return the one for a setting: an HTTPS address, or a folder."""
     if repository.startswith(GRPCS):
         # `gateway.mirror` asks the node, and hands on what it says; without it there is nothing to read.
-        yield SilentFetcher(f"{repository} is a node, and was not asked")
-        return
-    if not repository.startswith(HTTPS):
-        yield FolderFetcher(Path(repository))
-        return
-    fetcher = HttpsFetcher(repository, ca)
-    try:
-        yield fetcher
-    finally:
-        fetcher.close()
-
-
-def _stream(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    # A server that sends a byte now and then never makes a read time out.
-    deadline = time.monotonic() + FILE_SECONDS
-    try:
-        while piece := response.read1(_PIECE_BYTES, decode_content=False):
-            if time.monotonic() > deadline:
-                raise SlowRetrievalError(f"a file took more than {FILE_SECONDS:g} seconds")
-            yield piece
-    except urllib3.exceptions.TimeoutError as error:
-        raise SlowRetrievalError("the server stopped sending") from error
-    except urllib3.exceptions.HTTPError as error:
-        raise DownloadError("the server broke off") from error
-    finally:
-        response.close()
+        return SilentFetcher(f"{repository} is a node, and was not asked")
+    return HttpsFetcher(repository, ca) if repository.startswith(HTTPS) else FolderFetcher(Path(repository))

@@ -26,7 +26,10 @@ from tests.registry import LATER, Registry
 
 
 class Server(SimpleHTTPRequestHandler):
-    """Serves a folder; `/moved/...` leads elsewhere, `/endless/...` never ends, `/dripping/...` does, much later."""
+    """Serves a folder; `/moved/...` leads elsewhere, `/endless/...` never ends.
+
+    `/dripping/...` does, much later, and so do the headers of `/headers/...`.
+    """
 
     gone = threading.Event()
 
@@ -43,9 +46,13 @@ class Server(SimpleHTTPRequestHandler):
                     self.wfile.write(b" " * 65536)
             except OSError:
                 pass
-        elif self.path.startswith("/dripping/"):
+        elif self.path.startswith(("/dripping/", "/headers/")):
             self.send_response(200)
-            self.end_headers()
+            if self.path.startswith("/dripping/"):
+                self.end_headers()
+            else:
+                self.send_header("Late", "")
+                self.flush_headers()
             try:
                 for _ in range(200):
                     self.wfile.write(b" ")
@@ -128,14 +135,25 @@ def test_server_that_never_ends_is_stopped_at_the_limit(made: Registry, url: str
     assert caught.value.code is ErrorCode.BAD_DIRECTORY
 
 
-def test_server_that_drips_is_given_up_after_the_time_for_one_file(
-    made: Registry, url: str, ca: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("path", ["dripping", "headers"])
+@pytest.mark.parametrize("limit", ["FILE_SECONDS", "ALL_SECONDS"])
+def test_server_that_drips_is_given_up_after_the_time_for_one_file_or_for_all(
+    made: Registry, url: str, ca: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, limit: str
 ) -> None:
     """Each byte comes in time for the next one; all together they would take hours."""
-    monkeypatch.setattr(fetch, "FILE_SECONDS", 0.1, raising=False)
+    monkeypatch.setattr(fetch, limit, 0.2)
     with pytest.raises(Failure) as caught:
-        client.load(made.source(repository=f"{url}/dripping", ca=ca, cache=str(tmp_path / "cache")), LATER)
-    assert caught.value.code is ErrorCode.UNAVAILABLE
+        client.load(made.source(repository=f"{url}/{path}", ca=ca, cache=str(tmp_path / "cache")), LATER)
+    assert (caught.value.code, "more than 0." in caught.value.detail) == (ErrorCode.UNAVAILABLE, True)
+
+
+def test_all_files_together_have_a_time_too(
+    made: Registry, url: str, ca: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "ALL_SECONDS", 0.0)
+    with pytest.raises(Failure) as caught:
+        client.load(made.source(repository=url, ca=ca, cache=str(tmp_path / "cache")), LATER)
+    assert (caught.value.code, "all files" in caught.value.detail) == (ErrorCode.UNAVAILABLE, True)
 
 
 def test_what_was_fetched_first_is_loaded_without_the_server_as_it_would_have_been_with_it(
@@ -150,7 +168,7 @@ def test_what_was_fetched_first_is_loaded_without_the_server_as_it_would_have_be
         assert found.directory == made.load_as_newcomer().directory
 
 
-@pytest.mark.parametrize("path", ["/moved", "/endless", "/dripping"])
+@pytest.mark.parametrize("path", ["/moved", "/endless", "/dripping", "/headers"])
 def test_what_could_not_be_fetched_rightly_leaves_the_last_good_copy_when_it_is_loaded(
     made: Registry, url: str, ca: Path, tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,7 +223,5 @@ def test_missing_file_is_404_and_missing_folder_is_not(tmp_path: Path) -> None:
 
 
 def test_fetcher_is_chosen_by_the_setting(tmp_path: Path) -> None:
-    with fetcher_for(str(tmp_path), None) as fetcher:
-        assert isinstance(fetcher, FolderFetcher)
-    with fetcher_for("https://example.test/x", None) as fetcher:
-        assert isinstance(fetcher, HttpsFetcher)
+    assert isinstance(fetcher_for(str(tmp_path), None), FolderFetcher)
+    assert isinstance(fetcher_for("https://example.test/x", None), HttpsFetcher)
