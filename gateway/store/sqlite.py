@@ -16,6 +16,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import QueuePool
 
 from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.store.alternating import Turns
 from gateway.store.bells import Bells
 from gateway.store.driver import check_program, insertion
 
@@ -47,6 +48,7 @@ class SqliteConnection(sqlite.Connection):  # type: ignore[misc]  # pysqlite3 ha
     bells: Bells | None = None
     file: "SqliteStore"
     of: "Stamp | None"
+    turns: Turns
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  pysqlite3's own
         super().__init__(*args, **options)
@@ -54,17 +56,33 @@ class SqliteConnection(sqlite.Connection):  # type: ignore[misc]  # pysqlite3 ha
 
     def begin(self) -> None:
         """Begin to write; nobody else does until it ends."""
-        self.execute("BEGIN IMMEDIATE")
+        self.turns.take(BUSY_TIMEOUT_MS / 1000)
+        try:
+            self.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            self.turns.leave()
+            raise
 
     def end(self, wake: Collection[str]) -> None:
         """Commit, and tell other processes what is new."""
         self.execute("COMMIT")
+        self.turns.leave()
         if self.bells is not None:
             self.bells.ring(wake)
 
     def abandon(self) -> None:
         """Undo what was written since it began."""
-        self.execute("ROLLBACK")
+        try:
+            self.execute("ROLLBACK")
+        finally:
+            self.turns.leave()
+
+    def close(self) -> None:
+        """Close it; undone is what was not committed."""
+        try:
+            super().close()
+        finally:
+            self.turns.close()
 
     def ask(self, text: str, values: Sequence[Any]) -> list[Any]:
         """Run one question; return all rows of the answer."""
@@ -132,6 +150,7 @@ class SqliteStore:
         try:
             connection.file = self
             connection.bells = self._bells
+            connection.turns = Turns(self._path)
             connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             if self._mode == "rwc":
                 # Before the first page is written; of a store that is there, `compact` alone changes it. Not later:
