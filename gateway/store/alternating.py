@@ -23,7 +23,7 @@ TURN: Final = 1
 """The byte of whose turn it is."""
 
 LOOK_SECONDS: Final = 0.0005
-"""How often who waits looks: a hundredth of what a batch takes, and cheap."""
+"""How often who waits looks: a small part of what a batch takes."""
 
 
 def file_of(store: Path) -> Path:
@@ -35,11 +35,11 @@ class Turns:
     """The turns of one connection that writes.
 
     Args:
-        store: the file that is written.
+        store: the file that is written; None: it is no file, and nobody waits for anybody.
     """
 
-    def __init__(self, store: Path) -> None:
-        self._path = file_of(store)
+    def __init__(self, store: Path | None) -> None:
+        self._path = None if store is None else file_of(store)
         self._opened: int | None = None
 
     def take(self, seconds: float) -> None:
@@ -47,8 +47,9 @@ class Turns:
         try:
             self._open()
             until = monotonic() + seconds
-            if self._lock(HEAD, until):
-                self._lock(TURN, until)
+            if not (self._lock(HEAD, until) and self._lock(TURN, until)) and self._path is not None:
+                # Somebody stands still. Let everybody stand in another line, or each would wait so long each time.
+                self._path.unlink()
         except OSError:
             pass  # no room for a file, or no locks there: SQLite's own way to wait is still one
         finally:
@@ -60,7 +61,7 @@ class Turns:
 
     def close(self) -> None:
         """End everything, and leave no file; whoever has it open finds another when it next wants a turn."""
-        if self._opened is not None:
+        if self._opened is not None and self._path is not None:
             with suppress(OSError):
                 self._path.unlink()
             os.close(self._opened)
@@ -70,14 +71,14 @@ class Turns:
         if self._opened is not None and not os.fstat(self._opened).st_nlink:
             os.close(self._opened)
             self._opened = None
-        if self._opened is None:
+        if self._opened is None and self._path is not None:
             self._opened = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _lock(self, byte: int, until: float) -> bool:
         while True:
             try:
                 fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
-            except (BlockingIOError, PermissionError):  # either, says POSIX, if somebody else has it
+            except BlockingIOError:
                 if monotonic() >= until:
                     return False
                 sleep(LOOK_SECONDS)

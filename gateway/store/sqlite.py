@@ -24,6 +24,8 @@ from gateway.store.driver import check_program, insertion
 # "the WAL-reset bug").
 SAFE_SQLITE: Final = (3, 51, 3)
 BUSY_TIMEOUT_MS: Final = 5000
+"""For so long a writer waits for others: half of it for its turn, half for those who take none."""
+
 # Pages are read where the system keeps them, without a call and a copy each: what a case rests on lies on dozens, and
 # to look it up takes a third less. Written as ever. A disk that fails under a read ends the process, as a crash does.
 MAPPED_BYTES: Final = 1 << 31
@@ -48,15 +50,15 @@ class SqliteConnection(sqlite.Connection):  # type: ignore[misc]  # pysqlite3 ha
     bells: Bells | None = None
     file: "SqliteStore"
     of: "Stamp | None"
-    turns: Turns
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  pysqlite3's own
         super().__init__(*args, **options)
         self._questions = self.cursor()
+        self.turns = Turns(None)
 
     def begin(self) -> None:
         """Begin to write; nobody else does until it ends."""
-        self.turns.take(BUSY_TIMEOUT_MS / 1000)
+        self.turns.take(BUSY_TIMEOUT_MS / 2000)
         try:
             self.execute("BEGIN IMMEDIATE")
         except BaseException:
@@ -151,7 +153,7 @@ class SqliteStore:
             connection.file = self
             connection.bells = self._bells
             connection.turns = Turns(self._path)
-            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS // 2}")
             if self._mode == "rwc":
                 # Before the first page is written; of a store that is there, `compact` alone changes it. Not later:
                 # this one begins to write, and would wait for whoever writes now.
@@ -184,10 +186,14 @@ class SqliteStore:
         # SQLite changes a table by making it anew, and what names its rows must bear that they are gone for a moment.
         driver = opened.connection.driver_connection  # before it begins, for afterwards it hears no such word
         driver.execute("PRAGMA foreign_keys = OFF")
-        with opened.begin():
-            yield
-            if opened.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
-                raise sqlite.IntegrityError("a row would name another that is not there")
+        driver.turns.take(BUSY_TIMEOUT_MS / 2000)
+        try:
+            with opened.begin():
+                yield
+                if opened.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                    raise sqlite.IntegrityError("a row would name another that is not there")
+        finally:
+            driver.turns.leave()
         driver.execute("PRAGMA foreign_keys = ON")
 
     async def listen(self, ring: Callable[[set[str] | None], None]) -> None:

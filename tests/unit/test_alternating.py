@@ -1,5 +1,6 @@
 """Processes that write one SQLite file take turns, and none waits for ever for one that stands still."""
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.store import open_store, sqlite
-from gateway.store.alternating import HEAD, Turns, file_of
+from gateway.store.alternating import HEAD, TURN, Turns, file_of
 from tests.federation import until
 from tests.forks import FORKS
 
@@ -62,12 +63,12 @@ def beside(work: Any, store: Path) -> Iterator[tuple[Any, Connection]]:
         process.join()
 
 
-def stands_at_the_head(store: Path, process: int) -> bool:
-    """Whether a process waits for its turn (proc_locks(5))."""
+def holds(byte: int, store: Path, process: int) -> bool:
+    """Whether a process stands at the head of the line, or has its turn (proc_locks(5))."""
     held = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
     number = str(file_of(store).stat().st_ino)
     return any(
-        (each[4], each[5].rpartition(":")[2], each[-2]) == (str(process), number, str(HEAD))
+        (each[4], each[5].rpartition(":")[2], each[-2]) == (str(process), number, str(byte))
         for each in held
         if each[1] == "POSIX"
     )
@@ -79,7 +80,7 @@ async def alternates(store: Path, connection: Any, process: Any, end: Connection
     for number in range(10):
         (told,) = connection.execute("SELECT count(*) FROM told").fetchone()
         end.send(f"word {number}")
-        await until(lambda: stands_at_the_head(store, process.pid))
+        await until(lambda: holds(HEAD, store, process.pid))
         connection.end(())
         connection.begin()
         assert end.poll()
@@ -114,13 +115,19 @@ def test_turn_ends_with_its_process(store: Path) -> None:
         connection.end(())
 
 
-def test_turn_that_never_comes_keeps_nobody_from_writing(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_turn_that_never_comes_keeps_nobody_from_writing_and_is_waited_for_once(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
     with beside(stand_in_the_way, store), opened(store) as connection:
-        for _ in range(2):
-            connection.begin()
-            connection.execute("INSERT INTO told VALUES ('here')")
-            connection.end(())
+        connection.begin()
+        connection.execute("INSERT INTO told VALUES ('here')")
+        connection.end(())
+        # In another line, in which nobody stands still.
+        connection.begin()
+        assert holds(TURN, store, os.getpid())
+        connection.execute("INSERT INTO told VALUES ('here')")
+        connection.end(())
         assert connection.execute("SELECT count(*) FROM told").fetchone() == (2,)
 
 
