@@ -9,6 +9,7 @@ import ssl
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from clients.casefile import timestamp
 from clients.casefile.timestamp import Roots, Stamp
@@ -40,12 +41,13 @@ def authority(url: str, roots: Roots, ca: Path | None = None, seconds: float = S
 
 
 def _ask(url: str, asked: bytes, ca: Path | None, seconds: float) -> bytes:
-    if not url.startswith(("http://", "https://")):
+    where = urlsplit(url)
+    if where.scheme not in {"http", "https"} or not where.hostname:
         raise Refusal(ErrorCode.BAD_CONFIG, "an http:// or https:// address is wanted", "timestamp.url")
+    tls = _tls(ca) if where.scheme == "https" else None
     try:
-        tls = ssl.create_default_context(cafile=ca)
         answer = timed.ask(url, seconds, timestamp.MAX_BYTES, asked, {"Content-Type": QUERY, "Accept": REPLY}, tls=tls)
-    except (Unanswered, OSError) as error:
+    except Unanswered as error:
         detail = f"no answer of the timestamp authority: {error}"
         raise Failure(ErrorCode.UNAVAILABLE, detail, "timestamp.url") from error
     if answer.status != HTTPStatus.OK:
@@ -53,3 +55,10 @@ def _ask(url: str, asked: bytes, ca: Path | None, seconds: float) -> bytes:
     if answer.headers.get("content-type", "").partition(";")[0].strip().lower() != REPLY:
         raise Refusal(ErrorCode.MALFORMED, "it is no answer of a timestamp authority", "timestamp")
     return answer.content
+
+
+def _tls(ca: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise Refusal(ErrorCode.BAD_CONFIG, f"no certificates in {ca}", "timestamp.ca") from error

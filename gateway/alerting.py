@@ -57,7 +57,6 @@ SINGLE_MAILS: Final = 8
 KEY_PREFIX: Final = "whsec_"
 LEAST_KEY_BYTES: Final = 24
 MOST_KEY_BYTES: Final = 64
-_OK: Final = range(200, 300)
 _READY: Final = 220  # RFC 5321 section 4.2
 
 diagnostics = logging.getLogger("gateway.alerts")
@@ -222,7 +221,7 @@ class WebhookChannel:
             raise _unsent(f"the webhook does not answer: {error}") from error
         if len(answer.content) > MAX_ANSWER_BYTES:
             raise _unsent(f"the webhook answers more than {MAX_ANSWER_BYTES} bytes")
-        if answer.status not in _OK:
+        if answer.status not in timed.SUCCESS:
             raise _unsent(f"the webhook answers {answer.status}")
 
     def _content(self, rows: Iterable[AlertRow]) -> dict[str, Any]:

@@ -6,19 +6,33 @@ why, for what is cut may look like the end of an answer. A socket's own timeout 
 nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
+from http.client import (
+    HTTP_PORT,
+    HTTPS_PORT,
+    HTTPConnection,
+    HTTPException,
+    HTTPResponse,
+    HTTPSConnection,
+    IncompleteRead,
+)
 from socket import SHUT_RDWR, socket
 from ssl import SSLContext
 from threading import Event, Timer
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Protocol, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 SILENCE_SECONDS: Final = 10.0
-"""For so long a server may say nothing, if it has more time than that."""
+"""For so long a server may say nothing, where the whole may take longer."""
+
+SUCCESS: Final = range(200, 300)
+_AS_IT_IS: Final = "/?%:@!$&'()*+,;=~-._[]"
+"""What may stand in a path and its query, beside letters and digits (RFC 3986, section 3.3)."""
+
+_PIECE_BYTES: Final = 64 << 10
 
 
 class Unanswered(Exception):
@@ -32,7 +46,7 @@ class Answer:
     Args:
         status: of HTTP.
         headers: by their names, in lower case; the last of each.
-        content: as many bytes as it may have, or one more: then it is too large.
+        content: as many bytes as it may have, or one more: then it is too large. Nothing, where it is not asked for.
     """
 
     status: int
@@ -48,6 +62,8 @@ def ask(
     headers: Mapping[str, str] = MappingProxyType({}),
     *,
     tls: SSLContext | None = None,
+    silence: float | None = None,
+    of_interest: Container[int] = SUCCESS,
 ) -> Answer:
     """Ask a web server over a connection of its own: with POST if there is content, else with GET.
 
@@ -55,42 +71,47 @@ def ask(
 
     Args:
         url: `http://HOST/PATH` or `https://HOST/PATH`.
-        seconds: from connecting to the last byte.
+        seconds: from connecting to the last byte. A host with several addresses has them for each that is silent.
         most: bytes of an answer.
         content: what is sent.
         headers: beside those that HTTP needs.
         tls: for HTTPS, whom to believe; by default, whom the system believes.
+        silence: for so many seconds it may say nothing, if it has more.
+        of_interest: of which statuses the content is read.
 
     Raises:
         Unanswered: there is no whole answer within the time.
     """
     try:
         where = urlsplit(url)
-        connection = _connection(where, min(seconds, SILENCE_SECONDS), tls)
-    except ValueError as error:
+        connection = _connection(where, seconds if silence is None else min(seconds, silence), tls)
+    except (ValueError, HTTPException) as error:
         raise Unanswered("the address cannot be read") from error
-    target = (where.path or "/") + (f"?{where.query}" if where.query else "")
+    target = quote((where.path or "/") + (f"?{where.query}" if where.query else ""), safe=_AS_IT_IS)
+    method, named = "GET" if content is None else "POST", {"User-Agent": "rogatory", **headers}
     timed = Timed(connection, seconds)
     try:
         with closing(connection), timed:
-            connection.request("GET" if content is None else "POST", target, content, dict(headers))
+            connection.request(method, target, content, named)
             with connection.getresponse() as response:
-                named = {name.lower(): value for name, value in response.headers.items()}
-                answer = Answer(response.status, named, body(response, most))
+                told = {name.lower(): value for name, value in response.headers.items()}
+                # What is said beside a refusal may be as broken as it likes: it is one.
+                said = body(response, most) if response.status in of_interest else b""
     # What a connection raises that is cut in the middle of TLS is a ValueError.
     except (OSError, HTTPException, ValueError) as error:
         raise Unanswered(_late(seconds) if timed.over.is_set() else type(error).__name__) from error
     if timed.over.is_set():
         raise Unanswered(_late(seconds))
-    return answer
+    return Answer(response.status, told, said)
 
 
 def _connection(where: SplitResult, silence: float, tls: SSLContext | None) -> HTTPConnection:
     if where.scheme not in {"http", "https"} or not where.hostname:
         raise ValueError("an http:// or https:// address is wanted")
+    # With a port in any case: without one, the last group of an IPv6 address would be taken for it.
     if where.scheme == "https":
-        return HTTPSConnection(where.hostname, where.port, timeout=silence, context=tls)
-    return HTTPConnection(where.hostname, where.port, timeout=silence)
+        return HTTPSConnection(where.hostname, where.port or HTTPS_PORT, timeout=silence, context=tls)
+    return HTTPConnection(where.hostname, where.port or HTTP_PORT, timeout=silence)
 
 
 def _late(seconds: float) -> str:
@@ -135,6 +156,8 @@ class Timed:
             raise
         # The connection itself forgets its socket once a response is to end with it.
         self._socket = self.connection.sock
+        if self.over.is_set():  # while it was connected: there was nothing yet that could be cut
+            self.cut()
         return self
 
     def __exit__(
@@ -162,7 +185,11 @@ def body(response: HTTPResponse, most: int) -> bytes:
         IncompleteRead: it ends before it should.
     """
     told = response.length
-    content = response.read(most + 1)
+    content = bytearray()
+    # Piece by piece: the library reads all that comes if a server counts a chunk with a minus.
+    while len(content) <= most and (piece := response.read1(min(_PIECE_BYTES, most + 1 - len(content)))):
+        content += piece
+    del content[most + 1 :]
     if len(content) <= most and told is not None and len(content) < told:
-        raise IncompleteRead(content, told - len(content))
-    return content
+        raise IncompleteRead(bytes(content), told - len(content))
+    return bytes(content)

@@ -45,6 +45,7 @@ MAX_ANSWER_BYTES: Final = 4 << 10
 MOST_TRIES: Final = 3
 """With the size that the witness was said to have, with the one that it says, and once more if another came between."""
 
+_OF_INTEREST: Final = (HTTPStatus.OK, HTTPStatus.CONFLICT)
 _SIZE_TYPE: Final = "text/x.tlog.size"
 diagnostics = logging.getLogger("gateway.cosigning")
 
@@ -132,7 +133,7 @@ class HttpAsker:
     def _ask(self, question: bytes) -> Told:
         kind = {"Content-Type": "application/octet-stream"}
         try:
-            answer = timed.ask(self._url, HTTP_SECONDS, MAX_ANSWER_BYTES, question, kind)
+            answer = timed.ask(self._url, HTTP_SECONDS, MAX_ANSWER_BYTES, question, kind, of_interest=_OF_INTEREST)
         except Unanswered as error:
             raise Failure(ErrorCode.UNAVAILABLE, f"{self._url} does not answer: {error}") from error
         if len(answer.content) > MAX_ANSWER_BYTES:

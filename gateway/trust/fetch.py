@@ -1,13 +1,14 @@
 """Where the files of a signed directory are read from: a folder, an HTTPS server, or memory (a copy, another node).
 
 In: an address. Out: bytes, never many more than the largest file has. Nothing is trusted that comes from here. Refuses
-HTTP, redirects, and names that leave the folder. A file that is not there is status 404 everywhere: this
-is how the updater learns that there is no newer root (TUF specification, client workflow 5.3.3).
+HTTP, redirects, and names that leave the folder. A file that is not there is status 404 everywhere: this is how the
+updater learns that there is no newer root (TUF specification, client workflow 5.3.3).
 """
 
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 from tuf.ngclient import FetcherInterface
 
-from gateway.timed import Unanswered, ask
+from gateway.timed import SILENCE_SECONDS, Unanswered, ask
 from gateway.trust.roles import MAX_FILE_BYTES
 
 HTTPS: Final = "https://"
@@ -81,20 +82,28 @@ class HttpsFetcher(FetcherInterface):
     def __init__(self, base: str, ca: Path | None = None) -> None:
         self._base = base.rstrip("/")
         self._ca = ca
-        self._until = time.monotonic() + ALL_SECONDS
+
+    @cached_property
+    def _until(self) -> float:
+        # From the first file on: before that, it may have waited for another process.
+        return time.monotonic() + ALL_SECONDS
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        # Not before it is wanted: a file that cannot be read is an answer that cannot be had, as `fetch` tells it.
+        return ssl.create_default_context(cafile=self._ca)
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         address = f"{self._base}/{url}"
         if not address.startswith(HTTPS):
             raise DownloadError(f"{address} is not HTTPS")
-        tls = ssl.create_default_context(cafile=self._ca)
         # A server that sends a byte now and then never makes a read time out.
         seconds = min(FILE_SECONDS, self._until - time.monotonic())
         if seconds <= 0:
             raise SlowRetrievalError(f"all files together took more than {ALL_SECONDS:g} seconds")
         try:
             # A redirect, which is not followed, could lead to HTTP, or to a server of somebody else's.
-            answer = ask(address, seconds, MAX_FILE_BYTES, tls=tls)
+            answer = ask(address, seconds, MAX_FILE_BYTES, tls=self._tls, silence=SILENCE_SECONDS)
         except Unanswered as error:
             raise DownloadError(f"no {address}: {error}") from error
         if answer.status != HTTPStatus.OK:
