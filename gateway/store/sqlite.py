@@ -29,9 +29,6 @@ BUSY_TIMEOUT_MS: Final = 5000
 # Pages are read where the system keeps them, without a call and a copy each: what a case rests on lies on dozens, and
 # to look it up takes a third less. Written as ever. A disk that fails under a read ends the process, as a crash does.
 MAPPED_BYTES: Final = 1 << 31
-# Pages in the log of writes before they are brought to their places, SQLite's own number times four: that waits for the
-# disk each time, and a page that many commits wrote is brought there once.
-LOG_PAGES: Final = 4000
 BEGIN: Final = "rogatory_begin"
 """Execution option of SQLAlchemy's connections: how a transaction begins."""
 
@@ -165,7 +162,6 @@ class SqliteStore:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
             connection.of = self.stamp()
         except sqlite.Error:
             connection.close()
