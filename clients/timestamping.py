@@ -5,7 +5,6 @@ prove: the connection may be plain. Refuses as `casefile.timestamp` does; fails 
 within its time and size. No redirect is followed, no proxy used.
 """
 
-import ssl
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -44,7 +43,7 @@ def _ask(url: str, asked: bytes, ca: Path | None, seconds: float) -> bytes:
     where = urlsplit(url)
     if where.scheme not in {"http", "https"} or not where.hostname:
         raise Refusal(ErrorCode.BAD_CONFIG, "an http:// or https:// address is wanted", "timestamp.url")
-    tls = _tls(ca) if where.scheme == "https" else None
+    tls = timed.believing(ca, "timestamp.ca") if where.scheme == "https" else None
     try:
         answer = timed.ask(url, seconds, timestamp.MAX_BYTES, asked, {"Content-Type": QUERY, "Accept": REPLY}, tls=tls)
     except Unanswered as error:
@@ -55,10 +54,3 @@ def _ask(url: str, asked: bytes, ca: Path | None, seconds: float) -> bytes:
     if answer.headers.get("content-type", "").partition(";")[0].strip().lower() != REPLY:
         raise Refusal(ErrorCode.MALFORMED, "it is no answer of a timestamp authority", "timestamp")
     return answer.content
-
-
-def _tls(ca: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca)
-    except OSError as error:
-        raise Refusal(ErrorCode.BAD_CONFIG, f"no certificates in {ca}", "timestamp.ca") from error

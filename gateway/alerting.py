@@ -33,7 +33,7 @@ from gateway import conditions, deliver, passphrase, private_files, timed
 from gateway.clock import Clock, from_micros, in_micros, to_micros
 from gateway.config import Alerts, Delivery, Mail, Webhook
 from gateway.deliver import Chance
-from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.errors import ErrorCode, Failure, GatewayError
 from gateway.overview import Overview
 from gateway.store import Transaction, Writer
 from gateway.store.alerts import CLEARED, RAISED, Alert, AlertRow
@@ -205,7 +205,7 @@ class WebhookChannel:
         self._node = node
         self._settings = settings
         self._clock = clock
-        self._tls = _tls(settings.ca)
+        self._tls = timed.believing(settings.ca, "alerts")
         secret(settings.key_file)
 
     def send(self, rows: Sequence[AlertRow]) -> None:
@@ -285,7 +285,7 @@ class MailChannel:
         self._node = node
         self._federation = federation
         self._settings = settings
-        self._tls = _tls(settings.ca)
+        self._tls = timed.believing(settings.ca, "alerts")
         if settings.password_file is not None:
             passphrase.read(settings.password_file, 1)
 
@@ -306,7 +306,8 @@ class MailChannel:
                         diagnostics.warning("alert.recipients-refused", extra={"count": len(refused)})
                 with suppress(smtplib.SMTPException, OSError):
                     server.quit()  # all is said
-        # As with a webhook; what a server answers may name people, and is not told.
+        # What a connection raises that is cut in the middle of TLS is a ValueError; what a server answers may name
+        # people, and is not told.
         except (OSError, smtplib.SMTPException, ValueError) as error:
             raise _unsent(f"the mail server did not take it: {type(error).__name__}") from error
         if bounded.over.is_set():
@@ -398,15 +399,6 @@ def _text(row: AlertRow) -> str:
         f"  what to do: docs/runbook.md#{row.name.replace('.', '-')}",
     ]
     return "\n".join([*lines, ""])
-
-
-def _tls(ca: Path | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=None if ca is None else str(ca))
-    except (OSError, ssl.SSLError) as error:
-        raise Refusal(ErrorCode.BAD_CONFIG, f"no certificates in {ca}", "alerts") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 def _unsent(detail: str) -> Failure:

@@ -18,12 +18,15 @@ from http.client import (
     HTTPSConnection,
     IncompleteRead,
 )
+from pathlib import Path
 from socket import SHUT_RDWR, socket
-from ssl import SSLContext
+from ssl import SSLContext, TLSVersion, create_default_context
 from threading import Event, Timer
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Protocol, Self
 from urllib.parse import SplitResult, quote, urlsplit
+
+from gateway.errors import ErrorCode, Refusal
 
 SILENCE_SECONDS: Final = 10.0
 """For so long a server may say nothing, where the whole may take longer."""
@@ -103,6 +106,20 @@ def ask(
     if timed.over.is_set():
         raise Unanswered(_late(seconds))
     return Answer(response.status, told, said)
+
+
+def believing(ca: Path | None, setting: str) -> SSLContext:
+    """Return whom a client of TLS believes: those in a file of PEM certificates; None: whom the system believes.
+
+    Raises:
+        Refusal: BAD_CONFIG, naming the setting: there are none in it.
+    """
+    try:
+        context = create_default_context(cafile=ca)
+    except OSError as error:  # that of TLS is one, too
+        raise Refusal(ErrorCode.BAD_CONFIG, f"no certificates in {ca}", setting) from error
+    context.minimum_version = TLSVersion.TLSv1_2
+    return context
 
 
 def _connection(where: SplitResult, silence: float, tls: SSLContext | None) -> HTTPConnection:

@@ -26,6 +26,10 @@ LOOK_SECONDS: Final = 0.0005
 """How often who waits looks: a small part of what a batch takes."""
 
 
+NOWHERE: Final = Path(os.devnull, "turns")
+"""Where no file can be, and so no turns."""
+
+
 def file_of(store: Path) -> Path:
     """Return the file whose bytes are locked."""
     return store.with_name(f"{store.name}-turns")
@@ -39,7 +43,7 @@ class Turns:
     """
 
     def __init__(self, store: Path | None) -> None:
-        self._path = None if store is None else file_of(store)
+        self._path = NOWHERE if store is None else file_of(store)
         self._opened: int | None = None
 
     def take(self, seconds: float) -> None:
@@ -47,7 +51,7 @@ class Turns:
         try:
             self._open()
             until = monotonic() + seconds
-            if not (self._lock(HEAD, until) and self._lock(TURN, until)) and self._path is not None:
+            if not (self._lock(HEAD, until) and self._lock(TURN, until)):
                 # Somebody stands still. Let everybody stand in another line, or each would wait so long each time.
                 self._path.unlink()
         except OSError:
@@ -61,7 +65,7 @@ class Turns:
 
     def close(self) -> None:
         """End everything, and leave no file; whoever has it open finds another when it next wants a turn."""
-        if self._opened is not None and self._path is not None:
+        if self._opened is not None:
             with suppress(OSError):
                 self._path.unlink()
             os.close(self._opened)
@@ -71,7 +75,7 @@ class Turns:
         if self._opened is not None and not os.fstat(self._opened).st_nlink:
             os.close(self._opened)
             self._opened = None
-        if self._opened is None and self._path is not None:
+        if self._opened is None:
             self._opened = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _lock(self, byte: int, until: float) -> bool:

@@ -56,9 +56,13 @@ class SqliteConnection(sqlite.Connection):  # type: ignore[misc]  # pysqlite3 ha
         self._questions = self.cursor()
         self.turns = Turns(None)
 
+    def take_turn(self) -> None:
+        """Let whoever waits write first; `turns.leave` ends the turn."""
+        self.turns.take(BUSY_TIMEOUT_MS / 2000)
+
     def begin(self) -> None:
         """Begin to write; nobody else does until it ends."""
-        self.turns.take(BUSY_TIMEOUT_MS / 2000)
+        self.take_turn()
         try:
             self.execute("BEGIN IMMEDIATE")
         except BaseException:
@@ -186,7 +190,7 @@ class SqliteStore:
         # SQLite changes a table by making it anew, and what names its rows must bear that they are gone for a moment.
         driver = opened.connection.driver_connection  # before it begins, for afterwards it hears no such word
         driver.execute("PRAGMA foreign_keys = OFF")
-        driver.turns.take(BUSY_TIMEOUT_MS / 2000)
+        driver.take_turn()
         try:
             with opened.begin():
                 yield

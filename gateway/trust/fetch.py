@@ -5,18 +5,18 @@ HTTP, redirects, and names that leave the folder. A file that is not there is st
 updater learns that there is no newer root (TUF specification, client workflow 5.3.3).
 """
 
-import ssl
 import time
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
+from ssl import SSLContext
 from typing import Final
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 from tuf.ngclient import FetcherInterface
 
-from gateway.timed import SILENCE_SECONDS, Unanswered, ask
+from gateway.timed import SILENCE_SECONDS, Unanswered, ask, believing
 from gateway.trust.roles import MAX_FILE_BYTES
 
 HTTPS: Final = "https://"
@@ -26,8 +26,6 @@ FILE_SECONDS: Final = 60.0
 
 ALL_SECONDS: Final = 300.0
 """For all files of one look."""
-
-_NOT_FOUND: Final = 404
 
 
 class MemoryFetcher(FetcherInterface):
@@ -42,7 +40,7 @@ class MemoryFetcher(FetcherInterface):
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         if url not in self.files:
-            raise DownloadHTTPError(f"there is no {url}", _NOT_FOUND)
+            raise DownloadHTTPError(f"there is no {url}", HTTPStatus.NOT_FOUND)
         return iter([self.files[url]])
 
 
@@ -66,7 +64,7 @@ class FolderFetcher(FetcherInterface):
             with path.open("rb") as file:
                 return iter([file.read(MAX_FILE_BYTES + 1)])  # one more than anything may have
         except FileNotFoundError as error:
-            raise DownloadHTTPError(f"there is no {path}", _NOT_FOUND) from error
+            raise DownloadHTTPError(f"there is no {path}", HTTPStatus.NOT_FOUND) from error
         except OSError as error:
             raise DownloadError(f"cannot read {path}: {error.strerror}") from error
 
@@ -89,9 +87,9 @@ class HttpsFetcher(FetcherInterface):
         return time.monotonic() + ALL_SECONDS
 
     @cached_property
-    def _tls(self) -> ssl.SSLContext:
+    def _tls(self) -> SSLContext:
         # Not before it is wanted: a file that cannot be read is an answer that cannot be had, as `fetch` tells it.
-        return ssl.create_default_context(cafile=self._ca)
+        return believing(self._ca, "directory.ca")
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         address = f"{self._base}/{url}"
