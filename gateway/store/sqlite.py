@@ -19,6 +19,7 @@ from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.store.alternating import Turns
 from gateway.store.bells import Bells
 from gateway.store.driver import check_program, insertion
+from gateway.store.wal import MOST_PAGES, Checkpointer
 
 # Below, several connections that write and checkpoint at the same moment can corrupt a WAL (sqlite.org/wal.html,
 # "the WAL-reset bug").
@@ -55,6 +56,7 @@ class SqliteConnection(sqlite.Connection):  # type: ignore[misc]  # pysqlite3 ha
         super().__init__(*args, **options)
         self._questions = self.cursor()
         self.turns = Turns(None)
+        self.checkpointer = Checkpointer()
 
     def take_turn(self) -> None:
         """Let whoever waits write first; `turns.leave` ends the turn."""
@@ -73,6 +75,7 @@ class SqliteConnection(sqlite.Connection):  # type: ignore[misc]  # pysqlite3 ha
         """Commit, and tell other processes what is new."""
         self.execute("COMMIT")
         self.turns.leave()
+        self.checkpointer.look(self)
         if self.bells is not None:
             self.bells.ring(wake)
 
@@ -85,6 +88,7 @@ class SqliteConnection(sqlite.Connection):  # type: ignore[misc]  # pysqlite3 ha
 
     def close(self) -> None:
         """Close it; undone is what was not committed."""
+        self.checkpointer.close()
         try:
             super().close()
         finally:
@@ -166,6 +170,7 @@ class SqliteStore:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {MOST_PAGES}")
             connection.of = self.stamp()
         except sqlite.Error:
             connection.close()

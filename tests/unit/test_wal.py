@@ -1,0 +1,114 @@
+"""The write-ahead log is kept short beside the writer, and no commit fails of it."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pysqlite3.dbapi2 as sqlite
+import pytest
+
+from gateway.store import open_store, wal
+from gateway.store.sqlite import SqliteConnection
+from gateway.store.wal import PAGES
+from tests.federation import until
+
+PAGE = bytes(4000)
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Any]:
+    connect, engine = open_store(folder / "node.db")
+    engine.dispose()
+    with closing(connect()) as connection:
+        connection.execute("CREATE TABLE pages (page BLOB)")
+        yield connection
+
+
+def commit(connection: Any, pages: int) -> None:
+    connection.begin()
+    for _ in range(pages):
+        connection.execute("INSERT INTO pages VALUES (?)", (PAGE,))
+    connection.end(())
+
+
+def pages_in_log(connection: Any) -> tuple[int, int]:
+    """Return how many there are, and how many of these are in their place."""
+    ((_, logged, copied),) = connection.ask("PRAGMA wal_checkpoint(NOOP)", ())
+    return logged, copied
+
+
+def its_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "checkpointer"]
+
+
+async def test_log_is_copied_beside_the_writer_and_begun_anew(tmp_path: Path) -> None:
+    with opened(tmp_path) as connection:
+        commit(connection, PAGES)
+        logged, _ = pages_in_log(connection)
+        assert logged > PAGES  # no commit has done it
+        await until(lambda: pages_in_log(connection) == (logged, logged))
+        commit(connection, 1)
+        assert pages_in_log(connection)[0] < 10
+
+
+def test_little_is_left_where_it_is(tmp_path: Path) -> None:
+    with opened(tmp_path) as connection:
+        commit(connection, PAGES // 2)
+        assert pages_in_log(connection)[1] == 0
+        assert not its_threads()
+
+
+def test_connection_that_closes_takes_its_thread_along(tmp_path: Path) -> None:
+    with opened(tmp_path) as connection:
+        commit(connection, PAGES)
+        assert its_threads()
+    assert not its_threads()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("node.db-wal")] == []
+
+
+def test_commits_keep_the_log_short_where_nobody_does_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.sqlite.MOST_PAGES", 2 * PAGES)
+    monkeypatch.setattr(wal.Checkpointer, "_run", lambda *_: None)  # as if it could not open the store
+    with opened(tmp_path) as connection:
+        for _ in range(5):
+            commit(connection, PAGES)
+            assert pages_in_log(connection)[0] < 4 * PAGES
+
+
+def test_commit_that_is_done_does_not_fail_of_the_look_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path) as connection:
+        connection.begin()
+        connection.execute("INSERT INTO pages VALUES (?)", (PAGE,))
+
+        def ask(*_: object) -> Any:
+            raise sqlite.OperationalError("disk I/O error")
+
+        monkeypatch.setattr(connection, "ask", ask)
+        connection.end(())
+        monkeypatch.undo()
+        assert connection.ask("SELECT count(*) FROM pages", ()) == [(1,)]
+
+
+async def test_copy_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = threading.Event()
+    ask = SqliteConnection.ask
+
+    def fail_once(connection: Any, text: str, values: Any) -> Any:
+        if "PASSIVE" in text and not refused.is_set():
+            refused.set()
+            raise sqlite.OperationalError("disk I/O error")
+        return ask(connection, text, values)
+
+    monkeypatch.setattr(SqliteConnection, "ask", fail_once)
+    with opened(tmp_path) as connection:
+        commit(connection, PAGES)
+        await until(refused.is_set)
+        commit(connection, 1)
+        logged, _ = pages_in_log(connection)
+        await until(lambda: pages_in_log(connection) == (logged, logged))
