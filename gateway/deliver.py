@@ -19,7 +19,7 @@ from gateway.identity import Address
 from gateway.lanes import lane_of
 from gateway.lifecycle import FINAL, LEASED, Event, State
 from gateway.store import Leased, Transaction
-from gateway.store.transaction import DeliveryRow
+from gateway.store.foreseen import DeliveryRow
 
 SWEEP_ROWS: Final = 256
 FRAME_BYTES: Final = 256 << 10  # larger frames are no faster (design section 6)
@@ -109,12 +109,16 @@ def fail(txn: Transaction, seq: int, holder: str, event: Event, error: GatewayEr
 
 def sweep(txn: Transaction) -> list[Settled]:
     """Take back lapsed leases and expire what never left; return what expired."""
-    for seq in txn.lapsed(SWEEP_ROWS):
+    lapsed = txn.lapsed(SWEEP_ROWS)
+    txn.expect_deliveries(lapsed)
+    for seq in lapsed:
         row = txn.delivery(seq)
         if row is not None:
             text = f"{ErrorCode.UNAVAILABLE.name}: the lease ran out before an answer came"
             txn.move(row, Event.FAIL_UNKNOWN, error=text, next_attempt_at_us=txn.now_us)
-    return [settle(txn, seq, Event.EXPIRE) for seq in txn.expired(SWEEP_ROWS)]
+    expired = txn.expired(SWEEP_ROWS)
+    txn.expect_deliveries(expired)
+    return [settle(txn, seq, Event.EXPIRE) for seq in expired]
 
 
 def set_right(txn: Transaction, settings: Delivery) -> int:
@@ -129,6 +133,7 @@ def set_right(txn: Transaction, settings: Delivery) -> int:
         return to_micros(from_micros(txn.now_us) + timedelta(seconds=2 * seconds))
 
     stranded = txn.stranded(latest(settings.lease_seconds))
+    txn.expect_deliveries(stranded)
     for seq in stranded:
         row = txn.delivery(seq)
         if row is not None:

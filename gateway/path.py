@@ -10,6 +10,7 @@ the log entry and the queued copy are on disk together or not at all. Both nodes
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from time import perf_counter, perf_counter_ns
 from typing import Final, TypeAlias
 
@@ -274,7 +275,9 @@ class Path:
     def _settle(
         self, journeys: Sequence[Journey], peer: Peer, txn: Transaction, directory: Directory
     ) -> list[_Outcome]:
-        txn.expect(journey.verified.header for journey in journeys if journey.verified is not None)
+        headers = [journey.verified.header for journey in journeys if journey.verified is not None]
+        txn.expect(headers)
+        txn.matters.expect_targets(chain.from_iterable(header.target_tokens for header in headers))
         outcomes = []
         for journey in journeys:
             outcomes.append(self._settle_one(journey, peer, txn, directory))

@@ -29,8 +29,8 @@ from gateway.receive import Claimed
 from gateway.record import Recorded
 from gateway.rules import STANDING
 from gateway.store import Leased, Pending, Transaction
+from gateway.store.foreseen import DeliveryRow
 from gateway.store.matters import ClockRow
-from gateway.store.transaction import DeliveryRow
 
 ONCE_AN_ISSUER: Final = (frozenset({pb.MILESTONE_ACCEPTED}), statement.FINAL, statement.BY_RECIPIENT)
 MAX_SKEW_US: Final = 300_000_000
@@ -210,13 +210,18 @@ class Scribe:
                 afterwards.not_taken(row.header, txn)
         txn.add_event(ref, f"delivery.{state.value}", destination=row.destination, code=said.code, detail=said.detail)
 
-    def heard(self, receipt: pb.Receipt, peer_node: str, txn: Transaction) -> None:
+    def heard(self, receipt: pb.Receipt, said: pb.Statement, peer_node: str, txn: Transaction) -> None:
         """Take a receipt that another node relays about an envelope of ours; the same one again changes nothing.
 
+        Args:
+            receipt: as it came.
+            said: what is proven by it (`statement.verify`).
+            peer_node: who brings it.
+            txn: the writer's transaction.
+
         Raises:
-            Refusal: BAD_RECEIPT, a forged or a stranger's receipt, or about nothing of ours.
+            Refusal: BAD_RECEIPT, a stranger's receipt, or about nothing of ours.
         """
-        said = statement.verify(receipt, self.directory.signing_key)
         header = txn.find(said.envelope)
         fingerprint = txn.fingerprint(said.envelope)
         if header is None or fingerprint is None or Address.parse(header.sender).node != self.here:

@@ -349,8 +349,9 @@ class Countries:
         node = self.nodes[here]
         issuer = Address.parse(receipt.signature.signer, allow_node=True).node
         try:
+            said = statement.verify(receipt, node.scribe.directory.signing_key)
             with self._transaction(node) as txn:
-                node.scribe.heard(receipt, issuer, txn)
+                node.scribe.heard(receipt, said, issuer, txn)
         except Refusal:
             self.unheard.append(pb.Statement.FromString(receipt.statement))
 

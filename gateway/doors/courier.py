@@ -324,6 +324,7 @@ class Courier:
         too_new = await self._know({(each.signer, each.key_id) for each in signatures})
 
         def job(txn: Transaction) -> list[GatewayError | None]:
+            txn.expect_deliveries([item.seq for item in frame.leased])
             pairs = zip(frame.leased, answers, strict=True)
             failures = [self._settle_one(frame.holder, item, answer, too_new, txn) for item, answer in pairs]
             self._watch("noted")
@@ -375,6 +376,7 @@ class Courier:
 
         def job(txn: Transaction) -> None:
             for frame in frames:
+                txn.expect_deliveries([item.seq for item in frame.leased])
                 for item in frame.leased:
                     deliver.fail(txn, item.seq, frame.holder, event, error, delay)
 

@@ -11,7 +11,7 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1.relay_pb2_grpc import RelayServicer
 
-from gateway import codec
+from gateway import codec, statement
 from gateway.authenticate import Peer
 from gateway.codec import error_message
 from gateway.config import Limits
@@ -20,7 +20,7 @@ from gateway.doors.entrance import Context, Entrance, in_flight
 from gateway.doors.mailbox import check_frame, signatures_of
 from gateway.doors.probing import Prober
 from gateway.doors.trace import between, shared_trace
-from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.path import Path, Turn
 from gateway.quota import Cost
 from gateway.receipt import Scribe
@@ -131,7 +131,11 @@ class RelayDoor(RelayServicer):
             return []
 
         def job(txn: Transaction) -> list[mailbox.Answer]:
-            answers = [self._hear_one(receipt, peer, too_new, txn) for receipt in receipts]
+            proven = [self._prove(receipt, too_new) for receipt in receipts]
+            about = [said.envelope for said in proven if isinstance(said, pb.Statement)]
+            txn.expect(about)
+            txn.expect_words(about)
+            answers = [self._hear_one(*each, peer, txn) for each in zip(receipts, proven, strict=True)]
             self._watch("heard")
             return answers
 
@@ -140,14 +144,23 @@ class RelayDoor(RelayServicer):
         except Failure as failure:
             return [mailbox.Answer(error=error_message(failure)) for _ in receipts]
 
-    def _hear_one(
-        self, receipt: pb.Receipt, peer: Peer, too_new: frozenset[KeyName], txn: Transaction
-    ) -> mailbox.Answer:
+    def _prove(self, receipt: pb.Receipt, too_new: frozenset[KeyName]) -> pb.Statement | GatewayError:
+        """Return what is stated, or why that is not taken."""
         if (receipt.signature.signer, receipt.signature.key_id) in too_new:
-            return mailbox.Answer(error=error_message(not_known_yet()))
+            return not_known_yet()
+        try:
+            return statement.verify(receipt, self._scribe.directory.signing_key)
+        except Refusal as error:
+            return error
+
+    def _hear_one(
+        self, receipt: pb.Receipt, said: pb.Statement | GatewayError, peer: Peer, txn: Transaction
+    ) -> mailbox.Answer:
+        if isinstance(said, GatewayError):
+            return mailbox.Answer(error=error_message(said))
         try:
             with txn.part():
-                self._scribe.heard(receipt, peer.node, txn)
+                self._scribe.heard(receipt, said, peer.node, txn)
         except Refusal as error:
             return mailbox.Answer(error=error_message(error))
         return mailbox.Answer(noted=True)

@@ -4,16 +4,18 @@ Both are spoken to in one SQL: `?` for a value, ON CONFLICT, RETURNING, and noth
 they raise differs; TROUBLE and NOT_TAKEN name it.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import psycopg
 import pysqlite3.dbapi2 as sqlite
 from sqlalchemy import Engine
 
 from gateway.errors import ErrorCode, Failure
+
+T = TypeVar("T")
 
 # A migration that older programs cannot live with writes its own number into `programs.oldest`; all others leave it.
 HEAD: Final = "0015"
@@ -28,6 +30,24 @@ def insertion(table: str, columns: tuple[str, ...], rows: int = 1) -> str:
     """Return a statement that adds so many rows."""
     row = f"({', '.join('?' * len(columns))})"
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"  # noqa: S608  our own words
+
+
+_LENGTHS: Final = (1, 8, 64)
+"""Of a list of values in a statement: few, so that each statement is prepared a few times."""
+
+
+def lists(values: Sequence[T], filler: T) -> Iterator[tuple[int, list[T]]]:
+    """Yield lists of a few lengths: how many of the values are in it, and these, filled up with what is no value."""
+    for start in range(0, len(values), _LENGTHS[-1]):
+        some = values[start : start + _LENGTHS[-1]]
+        length = next(length for length in _LENGTHS if length >= len(some))
+        yield len(some), [*some, *[filler] * (length - len(some))]
+
+
+@cache
+def listing(text: str, length: int) -> str:
+    """Return a statement with a list of that length where it has braces."""
+    return text.format(", ".join("?" * length))
 
 
 class Connection(Protocol):

@@ -5,7 +5,7 @@ which step moves a matter is `rules`' to say, and how long a limit is `deadlines
 and kept under that envelope's number: a name is looked up once a transaction, and numbers are followed from there.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import dropwhile
@@ -19,7 +19,7 @@ from rogatory.v1 import measures_pb2 as measures
 from gateway.identity import Address
 from gateway.rules import FINAL, ClockRule, Named, State
 from gateway.steps import RUNS_OUT
-from gateway.store.driver import Connection
+from gateway.store.driver import Connection, listing, lists
 from gateway.store.rows import Name, Names, Rows
 
 MAX_CHAIN: Final = 16
@@ -102,7 +102,7 @@ _COMPETING: Final = f"""
       AND NOT (sender = ? AND id = ?) AND ({STATE_SQL.format("e.seq")}) NOT IN {_FINAL_SQL}
     ORDER BY seq LIMIT ?
 """  # noqa: S608  as above
-_AIMED: Final = "SELECT envelope_seq FROM targets WHERE token IN ({})"
+_AIMED: Final = "SELECT token, envelope_seq FROM targets WHERE token IN ({})"
 _AIMED_AT: Final = f"""
     SELECT DISTINCT e.seq, e.header, ({STATE_SQL.format("e.seq")})
     FROM targets t JOIN envelopes e ON e.seq = t.envelope_seq
@@ -257,7 +257,9 @@ class MatterRecord(MatterView):
         self._running: set[tuple[int | None, ClockRule]] = set()
         # By the number of an envelope: those of what it cites, what that cites, and so on, its own first.
         self._lines: dict[int | None, tuple[int, ...]] = {}
+        # By target: the envelopes that are aimed at it, as far as they were looked up, and those added since.
         self._aimed: dict[bytes, set[int]] = {}
+        self._added: dict[bytes, set[int]] = {}
         self._some_are_over: bool | None = None
         self._begun_over = False  # a limit was over when it began, in this transaction
 
@@ -276,22 +278,35 @@ class MatterRecord(MatterView):
     def asking_for(self, tokens: Sequence[bytes], but: ids.EnvelopeRef) -> list[pb.Header]:
         """See `MatterView`."""
         own = {self.number(but)}
-        if any(self._aimed.get(token, own) - own for token in tokens):
-            self._rows.write()
-        if not tokens:
-            return []
-        found = self._connection.ask(_AIMED.format(_marks(tokens)), tuple(tokens))
+        self.expect_targets(tokens)
+        added = self._at(tokens, self._added) - own
         # Nearly always nobody else is, and then nobody's state is asked for.
-        if not {number for (number,) in found} - own:
+        if not added and not self._at(tokens, self._aimed) - own:
             return []
+        if added:
+            self._rows.write()
         return super().asking_for(tokens, but)
 
     def aimed_at(self, tokens: Sequence[bytes], kind: ids.Kind.ValueType) -> list[tuple[pb.Header, State | None]]:
         """See `MatterView`."""
-        if any(token in self._aimed for token in tokens):
+        self.expect_targets(tokens)
+        if self._at(tokens, self._added):
             self._rows.write()
-        found = self._connection.ask(_AIMED.format(_marks(tokens)), tuple(tokens))
-        return super().aimed_at(tokens, kind) if found else []
+        elif not self._at(tokens, self._aimed):
+            return []
+        return super().aimed_at(tokens, kind)
+
+    def expect_targets(self, tokens: Iterable[bytes]) -> None:
+        """Look up what is aimed at these targets, at once: then nobody need ask one by one."""
+        asked = [token for token in dict.fromkeys(tokens) if token not in self._aimed]
+        self._aimed.update((token, set()) for token in asked)
+        for _, padded in lists(asked, b""):
+            for token, number in self._connection.ask(listing(_AIMED, len(padded)), padded):
+                self._aimed[token].add(number)
+
+    @staticmethod
+    def _at(tokens: Sequence[bytes], envelopes: Mapping[bytes, set[int]]) -> set[int]:
+        return set().union(*(envelopes.get(token, ()) for token in tokens))
 
     def recorded(self, seq: int, cites: Named | None, cited: int | None) -> None:
         """Take note of an envelope that waits to be written: whatever it rests on has one more below it."""
@@ -467,7 +482,7 @@ class MatterRecord(MatterView):
             return
         for token in header.target_tokens:
             self._rows.add("targets", token, envelope_seq)
-            self._aimed.setdefault(token, set()).add(envelope_seq)
+            self._added.setdefault(token, set()).add(envelope_seq)
 
     def _change(
         self,

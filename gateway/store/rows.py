@@ -1,19 +1,21 @@
 """What a transaction has yet to write: rows wait here and go to the store many at a time.
 
-In: rows, in the order in which they were added. Out: the same in the store before anything could miss them: before a
-statement that names their table, and at the end. A row then costs a few microseconds, whether the store is a file or a
-server a millisecond away. What is undone before it was written needs no word to the store at all; a savepoint is made
-only where a part has written something. A question about some envelopes alone waits for nothing that is about others:
-so a frame of many cases is written once, at its end.
+In: rows, in the order in which they were added, and moves of deliveries. Out: the same in the store before anything
+could miss them: before a statement that names their table, and at the end. A row then costs a few microseconds, whether
+the store is a file or a server a millisecond away. What is undone before it was written needs no word to the store at
+all; a savepoint is made only where a part has written something. A question about some envelopes alone waits for
+nothing that is about others: so a frame of many cases is written once, at its end.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from gateway.store.driver import Connection
+from gateway.errors import ErrorCode, Failure
+from gateway.store.driver import Connection, listing, lists
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -76,10 +78,18 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """Tables whose rows wait, those that others refer to first."""
 Row = tuple[Any, ...]
 
+MOVED: Final = "moved"
+"""Changes of deliveries wait as rows do: state, error, time of the next attempt, the state before, and the number."""
+_MOVE: Final = """
+    UPDATE deliveries SET state = ?, last_error = ?, next_attempt_at_us = ?, lease_holder = '', lease_until_us = 0
+    WHERE state = ? AND seq IN ({})
+"""
+_OF: Final[Mapping[str, str]] = MappingProxyType({MOVED: "deliveries"})
+
 
 @dataclass(frozen=True, slots=True)
-class New:
-    """An envelope that was recorded in this transaction."""
+class Known:
+    """What is recorded of an envelope."""
 
     seq: int
     fingerprint: bytes
@@ -88,7 +98,7 @@ class New:
 
 Name: TypeAlias = tuple[str, str]
 """Of an envelope: its sender and its id."""
-Names: TypeAlias = dict[Name, New]
+Names: TypeAlias = dict[Name, Known]
 """Those that were recorded in this transaction."""
 
 
@@ -136,6 +146,18 @@ class Rows:
         for table in COLUMNS:
             if table in waiting:
                 self._connection.insert(table, COLUMNS[table], waiting[table])
+        # Of rows that were there before, so nothing that has just been written is among them.
+        for values, moved in groupby(waiting.get(MOVED, ()), lambda row: row[:-1]):
+            self._move(values, [row[-1] for row in moved])
+
+    def _move(self, values: Row, seqs: Sequence[int]) -> None:
+        for some, padded in lists(seqs, 0):
+            if self._connection.execute(listing(_MOVE, len(padded)), (*values, *padded)).rowcount != some:
+                raise Failure(ErrorCode.STORE, f"some of {some} deliveries are no longer {values[-1]}")
+
+    def waits(self, table: str) -> bool:
+        """Whether a row of that table waits."""
+        return table in self._waiting
 
     def concern(self, numbers: Iterable[int | None]) -> None:
         """Note that what waits is about these envelopes: an answer about them would miss it."""
@@ -160,6 +182,11 @@ class Rows:
         return self._connection.execute(text, values)
 
     # Parts, which happen whole or not at all.
+
+    @property
+    def in_part(self) -> bool:
+        """Whether one has begun."""
+        return bool(self._marks)
 
     def begin(self) -> Mark:
         """Begin a part."""
@@ -203,7 +230,7 @@ class Rows:
     def _prepare(self, text: str) -> None:
         reads = text.lstrip().startswith(("SELECT", "WITH"))
         # What is written may refer to anything that waits.
-        if not reads or any(table in text for table in self._waiting):
+        if not reads or any(_OF.get(table, table) in text for table in self._waiting):
             self.write()
         if not reads:
             self.hold()

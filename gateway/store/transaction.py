@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from itertools import chain, islice
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
@@ -26,13 +26,14 @@ from gateway.signer import Signer
 from gateway.store import log
 from gateway.store.alerts import AlertRecord
 from gateway.store.attachments import HELD_US, AttachmentRecord
-from gateway.store.driver import Connection
+from gateway.store.driver import Connection, listing, lists
+from gateway.store.foreseen import DeliveryRow, Foreseen, Word
 from gateway.store.letting_go import LettingGo
 from gateway.store.log import LogView
 from gateway.store.matters import STATE_SQL, STATES, MatterRecord
 from gateway.store.operating import OperatingRecord
 from gateway.store.registry import RegistryRecord
-from gateway.store.rows import Names, New, Rows
+from gateway.store.rows import MOVED, Known, Names, Rows
 from gateway.store.schema import EXPIRING_SQL, HELD_SQL, LEASED_SQL, PENDING_SQL
 from gateway.store.witnessing import WitnessRecord
 
@@ -87,34 +88,18 @@ _REMEMBERED_WAYS: Final = 1024
 NEW_CHECKPOINT: Final = "checkpoint"
 """What rings when there is one."""
 
-_EXPECTED: Final = 64
-"""As many as one query asks for: a full frame."""
-_PRESENT: Final = f"SELECT sender, id FROM envelopes WHERE id IN ({', '.join('?' * _EXPECTED)})"  # noqa: S608  ours
-_SAID: Final = f"SELECT digest FROM receipts WHERE id IN ({', '.join('?' * _EXPECTED)})"  # noqa: S608  ours
-_SOME: Final = f"seq IN ({', '.join('?' * _EXPECTED)})"
-_SIZES: Final = (
-    f"SELECT seq, length(header) + length(proof) + coalesce(length(payload), 0) FROM envelopes WHERE {_SOME}"  # noqa: S608
-)
-_ENVELOPES: Final = f"SELECT seq, fingerprint, header, proof, payload FROM envelopes WHERE {_SOME}"  # noqa: S608  ours
-_RECEIPTS: Final = f"SELECT seq, statement, signature FROM receipts WHERE {_SOME}"  # noqa: S608  ours
+_SAID: Final = "SELECT digest FROM receipts WHERE id IN ({})"
+_SIZES: Final = """
+    SELECT seq, length(header) + length(proof) + coalesce(length(payload), 0) FROM envelopes WHERE seq IN ({})
+"""
+_ENVELOPES: Final = "SELECT seq, fingerprint, header, proof, payload FROM envelopes WHERE seq IN ({})"
+_RECEIPTS: Final = "SELECT seq, statement, signature FROM receipts WHERE seq IN ({})"
 ENDS: Final = frozenset({pb.MILESTONE_DELIVERED, pb.MILESTONE_EXPIRED})
 """Of a copy: one node says one of them, once (index one_end_a_copy)."""
-_WORDS: Final = "SELECT digest, milestone, recipient, issuer FROM receipts WHERE id = ? AND sender = ?"
-_LANE: Final = """
-    SELECT min(d.lane) FROM envelopes e JOIN deliveries d ON d.envelope_seq = e.seq WHERE e.id = ? AND e.sender = ?
-"""
-_TAKE: Final = f"""
+_TAKE: Final = """
     UPDATE deliveries SET state = ?, attempts = attempts + 1, lease_holder = ?, lease_until_us = ?
-    WHERE state = ? AND {_SOME}
-"""  # noqa: S608  ours
-_MOVE: Final = """
-    UPDATE deliveries SET state = ?, last_error = ?, next_attempt_at_us = ?, lease_holder = '', lease_until_us = 0
-    WHERE seq = ? AND state = ?
+    WHERE state = ? AND seq IN ({})
 """
-_LANES: Final = f"""
-    SELECT e.sender, e.id, min(d.lane) FROM envelopes e JOIN deliveries d ON d.envelope_seq = e.seq
-    WHERE e.id IN ({", ".join("?" * _EXPECTED)}) GROUP BY e.sender, e.id
-"""  # noqa: S608  ours
 
 
 Way: TypeAlias = tuple[Collection[ids.Kind.ValueType], ...]
@@ -132,15 +117,6 @@ def _below(way: Way, *, states: bool) -> tuple[str, tuple[ids.Kind.ValueType, ..
     terms += [f"e{n}.kind IN ({', '.join('?' * len(kinds))})" for n, kinds in enumerate(way)]
     query = f"SELECT {what} FROM {tables} WHERE {' AND '.join(terms)} ORDER BY e{last}.seq"  # noqa: S608  ours
     return query, tuple(chain.from_iterable(way))
-
-
-class Word(NamedTuple):
-    """What somebody has stated of an envelope; of the statement, what is asked for."""
-
-    digest: bytes
-    milestone: pb.Milestone.ValueType
-    recipient: str
-    issuer: str
 
 
 @dataclass(slots=True)
@@ -164,19 +140,6 @@ class Leased:
     receipt: pb.Receipt | None = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryRow:
-    """A delivery, and the header of the envelope it is of (None for a receipt's)."""
-
-    seq: int
-    destination: str
-    state: State
-    attempts: int
-    holder: str
-    header: pb.Header | None
-    fingerprint: bytes
-
-
 class Transaction:
     """What one job may read and write. Not for use outside the writer's thread.
 
@@ -196,13 +159,11 @@ class Transaction:
         self.tree = tree
         self.wake: set[str] = set()
         self._names: Names = {}
-        self._absent: set[tuple[str, str]] = set()
-        self._words: dict[tuple[str, str], list[Word]] = {}
-        self._told: list[list[Word]] = []  # for each word that was added, in order, those of its envelope
         self._numbers: dict[str, int] = {}
         # What runs on this may miss a row that waits; what runs on `_sql` may not.
         self._connection = connection
         self._sql = self._rows = Rows(connection)
+        self._foreseen = Foreseen(self._rows, connection, self._names)
         self.matters = MatterRecord(self._rows, connection, self._names, now_us)
         self._issuer = issuer
         self._pending: list[Pending] = []
@@ -239,12 +200,28 @@ class Transaction:
         """What policy lets go, in this transaction."""
         return LettingGo(self._sql, self._issuer)
 
+    # What a job is about, asked for at once: then nobody need ask one by one.
+
+    def expect(self, refs: Iterable[Named]) -> None:
+        """Look up which of these envelopes are recorded."""
+        self._foreseen.look_up(map(_name, refs))
+
+    def expect_words(self, refs: Iterable[Named]) -> None:
+        """Look up what is stated of envelopes that words are to be added to."""
+        self._foreseen.look_up_words([_name(ref) for ref in refs])
+
+    def expect_deliveries(self, seqs: Collection[int]) -> None:
+        """Look up deliveries that are to be settled, and what is stated of what they deliver."""
+        self._foreseen.look_up_deliveries(seqs)
+        rows = map(self._foreseen.delivery, seqs)
+        self.expect_words(row.header for row in rows if row is not None and row.header is not None)
+
     # What is recorded (with `matters`, a procedure.Register).
 
     def find(self, ref: Named) -> pb.Header | None:
         """Return the header of a recorded envelope."""
-        row = self._named("header", ref)
-        return None if row is None else pb.Header.FromString(row)
+        known = self._foreseen.envelope(ref)
+        return None if known is None else pb.Header.FromString(known.header)
 
     def citing(self, ref: Named, *kinds: ids.Kind.ValueType) -> Sequence[pb.Header]:
         """Return the headers of those kinds which cite an envelope, oldest first."""
@@ -284,16 +261,8 @@ class Transaction:
 
     def fingerprint(self, ref: Named) -> bytes | None:
         """Return the fingerprint of a recorded envelope."""
-        return self._named("fingerprint", ref)
-
-    def expect(self, refs: Iterable[Named]) -> None:
-        """Look up at once which of these are recorded: of those that are not, nobody need ask again one by one."""
-        names = [(ref.sender, ref.id) for ref in refs]
-        for start in range(0, len(names), _EXPECTED):
-            some = names[start : start + _EXPECTED]
-            wanted = [id_ for _, id_ in some] + [""] * (_EXPECTED - len(some))
-            found = {(sender, id_) for sender, id_ in self._connection.execute(_PRESENT, wanted)}
-            self._absent.update(name for name in some if name not in found)
+        known = self._foreseen.envelope(ref)
+        return None if known is None else known.fingerprint
 
     def acceptance(self, ref: Named) -> "pb.Receipt | Pending":
         """Return the very receipt that was given when the envelope was recorded, even if that was a moment ago.
@@ -320,19 +289,10 @@ class Transaction:
 
     def words(self, ref: ids.EnvelopeRef, issuer: str) -> list[pb.Milestone.ValueType]:
         """Return the milestones of an envelope that somebody has stated; our own, even if just now."""
-        said = [word.milestone for word in self._words_about(ref) if word.issuer == issuer]
+        said = [word.milestone for word in self._foreseen.words(ref) if word.issuer == issuer]
         if issuer == self._issuer:
             said += [each.statement.milestone for each in self._pending if each.statement.envelope == ref]
         return said
-
-    def _words_about(self, ref: Named) -> list[Word]:
-        """Return what is stated of an envelope, but for our own words of just now: asked once, and kept up to date."""
-        name = ref.sender, ref.id
-        words = self._words.get(name)
-        if words is None:
-            # None of them waits to be written: it would have been added here.
-            words = self._words[name] = [Word(*row) for row in self._connection.ask(_WORDS, (ref.id, ref.sender))]
-        return words
 
     # What is added.
 
@@ -361,7 +321,7 @@ class Transaction:
             proof.SerializeToString(),
             signed.sealed_payload,
         )
-        self._names[header.sender, header.id] = New(seq, fingerprint, signed.header)
+        self._names[header.sender, header.id] = Known(seq, fingerprint, signed.header)
         self.matters.add_targets(seq, header)
         self._log(merkle.leaf_hash(fingerprint), envelope_seq=seq)
         return seq
@@ -387,6 +347,7 @@ class Transaction:
                 self._rows.hold()
                 self._connection.execute(_HURRY, (lane.value, *behind))
         self._queued.add((destination, case_id))
+        self._foreseen.forget_lanes()
         self._queue(destination, lane, envelope_seq=envelope_seq, case_id=case_id, expires_at_us=expires_at_us)
 
     def _queue(
@@ -440,17 +401,16 @@ class Transaction:
         Raises:
             Refusal: BAD_RECEIPT, its issuer has stated another end of that copy before.
         """
-        words, digest = self._words_about(statement.envelope), sha256(receipt.statement).digest()
+        words, digest = self._foreseen.words(statement.envelope), sha256(receipt.statement).digest()
         if any(word.digest == digest for word in words):
             return False
         new = Word(digest, statement.milestone, statement.recipient, statement.issuer)
         if new.milestone in ENDS and any(word.milestone in ENDS and word[2:] == new[2:] for word in words):
             raise Refusal(ErrorCode.BAD_RECEIPT, f"{statement.issuer} has stated its end before", "milestone")
-        words.append(new)
-        self._told.append(words)
+        self._foreseen.say(statement.envelope, new)
         seq = self._put_receipt(receipt, statement, digest)
         if notify:
-            self._queue(notify, self._lane(statement.envelope), receipt_seq=seq)
+            self._queue(notify, self._foreseen.lane(statement.envelope), receipt_seq=seq)
         return True
 
     def add_event(
@@ -528,15 +488,17 @@ class Transaction:
             state = lifecycle.advance(was, Event.LEASE)
             states |= dict.fromkeys(seqs, state)
             self._rows.hold()
-            for some, padded in _filled(seqs):
+            for some, padded in lists(seqs, 0):
                 values = (state.value, holder, until_us, was.value, *padded)
-                if self._connection.execute(_TAKE, values).rowcount != some:
+                if self._connection.execute(listing(_TAKE, len(padded)), values).rowcount != some:
                     raise Failure(ErrorCode.STORE, f"some of {some} deliveries are no longer {was.value}")
         return states
 
     def _by_number(self, query: str, seqs: Sequence[int]) -> list[Any]:
         """Ask for rows by their numbers, of which none waits."""
-        return [row for _, padded in _filled(seqs) for row in self._connection.execute(query, padded)]
+        return [
+            row for _, padded in lists(seqs, 0) for row in self._connection.ask(listing(query, len(padded)), padded)
+        ]
 
     def _due(self, destination: str, holder: str, limit: int, chance: float) -> list[Any]:
         """Return what may be leased, at most `limit`, lane by lane in turn."""
@@ -553,17 +515,7 @@ class Transaction:
 
     def delivery(self, seq: int) -> DeliveryRow | None:
         """Return one delivery."""
-        # Nobody knows the number of one that waits.
-        row = self._known(
-            "SELECT d.destination, d.state, d.attempts, d.lease_holder, e.header, e.fingerprint FROM deliveries d"
-            " LEFT JOIN envelopes e ON e.seq = d.envelope_seq WHERE d.seq = ?",
-            seq,
-        )
-        if row is None:
-            return None
-        destination, state, attempts, holder, header, fingerprint = row
-        parsed = None if header is None else pb.Header.FromString(header)
-        return DeliveryRow(seq, destination, State(state), attempts, holder, parsed, fingerprint or b"")
+        return self._foreseen.delivery(seq)
 
     def move(self, row: DeliveryRow, event: Event, *, error: str = "", next_attempt_at_us: int = 0) -> State:
         """Take a delivery to its next state.
@@ -572,11 +524,8 @@ class Transaction:
             Refusal: ILLEGAL_TRANSITION; nothing has changed.
         """
         state = lifecycle.advance(row.state, event)
-        # Nothing that waits refers to it, nor can anybody know the number of one that waits.
-        self._rows.hold()
-        values = state.value, error, next_attempt_at_us, row.seq, row.state.value
-        if self._connection.execute(_MOVE, values).rowcount != 1:
-            raise Failure(ErrorCode.STORE, f"delivery {row.seq} is no longer {row.state.value}")
+        self._foreseen.move(row, state)
+        self._rows.add(MOVED, state.value, error, next_attempt_at_us, row.state.value, row.seq)
         # Whether it is due again or makes way for the next of its case, somebody may act now.
         self.wake.add(row.destination)
         return state
@@ -602,7 +551,7 @@ class Transaction:
     def part(self) -> Iterator[None]:
         """Make what is done inside happen whole or not at all: written, gathered for signing and woken."""
         pending, leaves, names = len(self._pending), len(self._leaves), len(self._names)
-        told = len(self._told)
+        foreseen = self._foreseen.begin()
         wake, tree = set(self.wake), self.tree
         self._rows.begin()
         try:
@@ -611,8 +560,7 @@ class Transaction:
             self._rows.undo()
             del self._pending[pending:]
             del self._leaves[leaves:]
-            while len(self._told) > told:
-                self._told.pop().pop()
+            self._foreseen.undo(foreseen)
             for name in list(self._names)[names:]:
                 del self._names[name]
             self.wake, self.tree = wake, tree
@@ -637,18 +585,16 @@ class Transaction:
         """Add our own receipts, each once: one that says the same at the same instant is the same."""
         seen: set[bytes] = set()
         about = [pending.statement.envelope.id for pending, _ in signed]
-        for start in range(0, len(about), _EXPECTED):
-            some = about[start : start + _EXPECTED]
-            padded = some + [""] * (_EXPECTED - len(some))
-            seen.update(row[0] for row in self._sql.execute(_SAID, padded))
-        lanes_of = self._lanes([_name(pending.statement.envelope) for pending, _ in signed if pending.notify])
+        for _, padded in lists(about, ""):
+            seen.update(row[0] for row in self._sql.execute(listing(_SAID, len(padded)), padded))
+        self._foreseen.look_up_lanes([_name(pending.statement.envelope) for pending, _ in signed if pending.notify])
         for pending, receipt in signed:
             digest = sha256(receipt.statement).digest()
             if digest not in seen:
                 seen.add(digest)
                 seq = self._put_receipt(receipt, pending.statement, digest)
                 if pending.notify:
-                    lane = lanes_of.get(_name(pending.statement.envelope), Lane.ORDINARY)
+                    lane = self._foreseen.lane(pending.statement.envelope)
                     self._queue(pending.notify, lane, receipt_seq=seq)
 
     def _put_receipt(self, receipt: pb.Receipt, statement: pb.Statement, digest: bytes) -> int:
@@ -658,22 +604,6 @@ class Transaction:
         self._log(merkle.leaf_hash(receipt.statement), receipt_seq=seq)
         return seq
 
-    def _lane(self, ref: Named) -> int:
-        """Return the lane in which one envelope travels."""
-        if _name(ref) in self._names:
-            self._rows.write()  # its deliveries, which were added just now
-        (lane,) = self._known(_LANE, ref.id, ref.sender)
-        return Lane.ORDINARY if lane is None else int(lane)
-
-    def _lanes(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
-        """Return the lanes in which envelopes travel: what is said of one goes in the same."""
-        found: dict[tuple[str, str], int] = {}
-        for start in range(0, len(names), _EXPECTED):
-            some = [id_ for _, id_ in names[start : start + _EXPECTED]]
-            padded = some + [""] * (_EXPECTED - len(some))
-            found.update({(sender, id_): lane for sender, id_, lane in self._sql.execute(_LANES, padded)})
-        return found
-
     def _next(self, table: str) -> int:
         """Return the number of the next row of a table: nobody else writes now."""
         last = self._numbers.get(table)
@@ -681,17 +611,6 @@ class Transaction:
             (last,) = self._known(f"SELECT coalesce(max(seq), 0) FROM {table}")  # noqa: S608  our own word
         self._numbers[table] = last + 1
         return last + 1
-
-    def _named(self, column: str, ref: Named) -> bytes | None:
-        """Return a column of a recorded envelope."""
-        name = ref.sender, ref.id
-        new = self._names.get(name)
-        if new is not None:
-            return new.header if column == "header" else new.fingerprint
-        if name in self._absent:
-            return None
-        row = self._known(f"SELECT {column} FROM envelopes WHERE id = ? AND sender = ?", ref.id, ref.sender)  # noqa: S608
-        return None if row is None else row[0]
 
     def _log(self, leaf: bytes, *, envelope_seq: int | None = None, receipt_seq: int | None = None) -> None:
         self._leaves.append((leaf, envelope_seq, receipt_seq))
@@ -732,13 +651,6 @@ def _receipt_row(seq: int, digest: bytes, receipt: pb.Receipt, statement: pb.Sta
         receipt.statement,
         receipt.signature.SerializeToString(),
     )
-
-
-def _filled(seqs: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-    """Yield how many numbers there are, and those, filled up with none to as many as one query takes."""
-    for start in range(0, len(seqs), _EXPECTED):
-        some = list(seqs[start : start + _EXPECTED])
-        yield len(some), some + [0] * (_EXPECTED - len(some))
 
 
 def _envelope(header: bytes, proof: bytes, payload: bytes | None) -> pb.SignedEnvelope:

@@ -1,0 +1,236 @@
+"""What a job is about is asked for at once, and the answers are as good as if each had been asked for by itself."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+
+from gateway import statement
+from gateway.errors import ErrorCode, Failure
+from gateway.identity import Address
+from gateway.lanes import Lane
+from gateway.lifecycle import Event, State
+from gateway.store import Transaction
+from gateway.store.driver import listing, lists
+from tests import stores, world
+from tests.world import FOREIGN_CENTRAL, Sent
+
+BOX = FOREIGN_CENTRAL
+MINUTE_US = 60_000_000
+TOKEN = bytes(range(32))
+
+
+@pytest.fixture(params=stores.ENGINES)
+def sql(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    with stores.using(request.param), stores.opened(stores.place(tmp_path / "store.db")) as opened:
+        yield opened
+
+
+def queue(sql: Any, count: int, lane: Lane = Lane.ORDINARY) -> list[Sent]:
+    """Record envelopes, each of a case of its own, and lease them; their deliveries are numbered from 1."""
+    sent = [world.freeze_request(case_id=f"EE-{number}", target_tokens=(TOKEN,)) for number in range(count)]
+    with world.transaction(sql) as txn:
+        for one in sent:
+            seq = txn.add_envelope(one.envelope, one.header, one.fingerprint)
+            txn.add_delivery(BOX, envelope_seq=seq, case_id=one.header.case_id, lane=lane)
+    with world.transaction(sql) as txn:
+        while txn.lease(BOX, "courier", txn.now_us + MINUTE_US, 64, 1 << 20):
+            pass
+    return sent
+
+
+def settle(txn: Transaction, seq: int) -> State:
+    row = txn.delivery(seq)
+    assert row is not None
+    return txn.move(row, Event.CONFIRM)
+
+
+def state_in(sql: Any, seq: int) -> str:
+    return str(sql.execute("SELECT state FROM deliveries WHERE seq = ?", (seq,)).fetchone()[0])
+
+
+def questions(sql: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what will have been asked or told of the store, in order."""
+    said: list[str] = []
+    for name in ("ask", "execute", "insert"):
+        does = getattr(type(sql), name)
+
+        def note(self: Any, text: str, *rest: Any, does: Any = does) -> Any:
+            said.append(text)
+            return does(self, text, *rest)
+
+        monkeypatch.setattr(type(sql), name, note)
+    return said
+
+
+def receipt_of(sent: Sent) -> tuple[pb.Receipt, pb.Statement]:
+    said = world.say(pb.MILESTONE_ACCEPTED, sent, "de/node")
+    (receipt,) = statement.issue([said], Address.of_node("de"), world.signing_key("de/node"))
+    return receipt, said
+
+
+def settle_all(sql: Any, sent: list[Sent], first: int) -> None:
+    """Settle a frame as the doors do: a job, and in it a part for each."""
+    with world.transaction(sql) as txn, txn.part():
+        txn.expect_deliveries(range(first, first + len(sent)))
+        for seq, one in enumerate(sent, first):
+            with txn.part():
+                settle(txn, seq)
+                assert txn.add_receipt(*receipt_of(one), "ee/prosecutor")
+
+
+def undone(txn: Transaction, does: Callable[[], object]) -> None:
+    """Do it in a part that then fails."""
+    with suppress(LookupError), txn.part():
+        does()
+        raise LookupError
+
+
+def test_full_frame_is_settled_with_no_more_questions_than_one_copy(sql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, frame = queue(sql, 1), queue(sql, 64)
+    said = questions(sql, monkeypatch)
+    settle_all(sql, alone, 1)
+    one = len(said)
+    settle_all(sql, frame, 2)
+    assert len(said) <= 2 * one
+    assert {state_in(sql, seq) for seq in range(1, 66)} == {"delivered"}
+
+
+def test_part_that_is_undone_leaves_its_delivery_as_it_was(sql: Any) -> None:
+    queue(sql, 2)
+    with world.transaction(sql) as txn:
+        txn.expect_deliveries([1, 2])
+        settle(txn, 2)
+        undone(txn, lambda: settle(txn, 1))
+        row = txn.delivery(1)
+        assert row is not None
+        assert row.state is State.DELIVERING
+        assert row.holder == "courier"
+    assert state_in(sql, 1) == "delivering"
+    assert state_in(sql, 2) == "delivered"
+
+
+def test_delivery_that_was_moved_is_seen_moved_by_the_next_job(sql: Any) -> None:
+    queue(sql, 1)
+    with world.transaction(sql) as txn:
+        with txn.part():
+            settle(txn, 1)
+            assert state_in(sql, 1) == "delivering"  # that waits to be written
+            row = txn.delivery(1)
+        with txn.part():
+            again = txn.delivery(1)
+        txn.expect_deliveries([1])
+        assert row == again == txn.delivery(1)
+    assert row is not None
+    assert (row.state, row.holder) == (State.DELIVERED, "")
+
+
+def test_what_has_moved_already_cannot_move_from_where_it_was(sql: Any) -> None:
+    queue(sql, 1)
+    with world.transaction(sql) as txn, txn.part():
+        row = txn.delivery(1)
+        assert row is not None
+        with txn.part():
+            txn.move(row, Event.CONFIRM)
+        with pytest.raises(Failure) as caught:
+            txn.move(row, Event.FAIL_UNKNOWN)
+    assert caught.value.code is ErrorCode.STORE
+    assert state_in(sql, 1) == "delivered"
+
+
+def test_number_of_no_delivery_is_of_none(sql: Any) -> None:
+    queue(sql, 1)
+    with world.transaction(sql) as txn:
+        txn.expect_deliveries([1, 7])
+        assert txn.delivery(7) is None
+        assert txn.delivery(0) is None
+
+
+def test_words_of_a_part_that_is_undone_were_not_said(sql: Any) -> None:
+    (sent,) = queue(sql, 1)
+    with world.transaction(sql) as txn:
+        txn.expect_words([sent.ref])
+        undone(txn, lambda: txn.add_receipt(*receipt_of(sent)))
+        assert txn.words(sent.ref, "de/node") == []
+        assert txn.add_receipt(*receipt_of(sent))
+        assert not txn.add_receipt(*receipt_of(sent))
+        assert txn.words(sent.ref, "de/node") == [pb.MILESTONE_ACCEPTED]
+
+
+def test_envelopes_of_one_id_by_two_senders_are_two(sql: Any) -> None:
+    (sent,) = queue(sql, 1)
+    other = ids.EnvelopeRef(sender="ee/fiu", id=sent.header.id)
+    with world.transaction(sql) as txn:
+        txn.expect([sent.ref, other])
+        txn.expect_words([sent.ref, other])
+        assert txn.find(sent.ref) == sent.header
+        assert txn.fingerprint(sent.ref) == sent.fingerprint
+        assert txn.find(other) is None
+        assert txn.add_receipt(*receipt_of(sent))
+    with world.transaction(sql) as txn:
+        txn.expect_words([sent.ref, other])
+        assert txn.words(sent.ref, "de/node") == [pb.MILESTONE_ACCEPTED]
+        assert txn.words(other, "de/node") == []
+
+
+def test_what_is_not_recorded_is_found_once_it_is(sql: Any) -> None:
+    sent = world.freeze_request()
+    with world.transaction(sql) as txn:
+        txn.expect([sent.ref])
+        assert txn.find(sent.ref) is None
+        undone(txn, lambda: txn.add_envelope(sent.envelope, sent.header, sent.fingerprint))
+        assert txn.find(sent.ref) is None
+        txn.add_envelope(sent.envelope, sent.header, sent.fingerprint)
+        assert txn.fingerprint(sent.ref) == sent.fingerprint
+
+
+def test_receipt_goes_as_fast_as_what_it_is_about_goes_by_now(sql: Any) -> None:
+    (sent,) = queue(sql, 1)
+    urgent = world.freeze_request(case_id=sent.header.case_id)
+    with world.transaction(sql) as txn:
+        row = txn.delivery(1)
+        assert row is not None
+        txn.move(row, Event.FAIL_UNKNOWN)  # it waits again
+        txn.expect_words([sent.ref])
+        seq = txn.add_envelope(urgent.envelope, urgent.header, urgent.fingerprint)
+        txn.add_delivery(BOX, envelope_seq=seq, case_id=sent.header.case_id, lane=Lane.EMERGENCY)
+        assert txn.add_receipt(*receipt_of(sent), "ee/prosecutor")
+    lanes = dict(sql.execute("SELECT destination, lane FROM deliveries WHERE receipt_seq IS NOT NULL"))
+    assert lanes["ee/prosecutor"] == Lane.EMERGENCY
+
+
+def test_targets_of_a_frame_are_asked_for_once(sql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sent,) = queue(sql, 1)
+    others = [bytes([number]) * 32 for number in range(60)]
+    with world.transaction(sql) as txn:
+        txn.matters.expect_targets([TOKEN, *others])
+        said = questions(sql, monkeypatch)
+        for other in others:
+            assert txn.matters.aimed_at([other], sent.header.kind) == []
+            assert txn.matters.asking_for([other], sent.ref) == []
+        assert txn.matters.asking_for([TOKEN], sent.ref) == []  # nobody but this one
+        assert len(said) <= 1  # which number that has
+        found = txn.matters.aimed_at([TOKEN, *others], sent.header.kind)
+    assert [header.id for header, _ in found] == [sent.header.id]
+
+
+def test_target_of_what_was_recorded_a_moment_ago_is_found(sql: Any) -> None:
+    late = world.freeze_request(target_tokens=(TOKEN,))
+    with world.transaction(sql) as txn:
+        txn.matters.expect_targets([TOKEN])
+        txn.add_envelope(late.envelope, late.header, late.fingerprint)
+        found = txn.matters.aimed_at([TOKEN], late.header.kind)
+    assert [header.id for header, _ in found] == [late.header.id]
+
+
+@pytest.mark.parametrize(("count", "lengths"), [(0, []), (1, [1]), (2, [8]), (8, [8]), (9, [64]), (65, [64, 1])])
+def test_lists_have_few_lengths(count: int, lengths: list[int]) -> None:
+    made = list(lists(list(range(count)), -1))
+    assert [len(padded) for _, padded in made] == lengths
+    assert [value for some, padded in made for value in padded[:some]] == list(range(count))
+    assert all(value == -1 for some, padded in made for value in padded[some:])
+    assert listing("x IN ({})", 3) == "x IN (?, ?, ?)"
