@@ -48,6 +48,11 @@ class Border:
         query = "SELECT count(*) FROM events WHERE name = 'delivery.failed'"
         return sum(self.nodes.ask(code, query)[0][0] for code in self.skies)
 
+    async def crossing(self) -> None:
+        """Wait until both lines are in use: to one that is not up yet, a fault costs no attempt."""
+        query = "SELECT count(*) FROM deliveries WHERE destination LIKE '%/node' AND state = 'delivered'"
+        await until(lambda: all(self.nodes.ask(code, query)[0][0] for code in self.skies))
+
     async def felt(self, before: int) -> None:
         """Wait until the fault has cost an attempt."""
         await until(lambda: self.failures() > before)
@@ -147,6 +152,7 @@ async def test_network_that_fails_under_load_loses_nothing_and_doubles_nothing(
 ) -> None:
     async with border(tmp_path / "fed") as at:
         await at.send()
+        await at.crossing()
         await fault(at)
         tally.faults[fault.__name__] += 1
         await at.send()
