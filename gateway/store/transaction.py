@@ -88,7 +88,6 @@ _REMEMBERED_WAYS: Final = 1024
 NEW_CHECKPOINT: Final = "checkpoint"
 """What rings when there is one."""
 
-_SAID: Final = "SELECT digest FROM receipts WHERE id IN ({})"
 _SIZES: Final = """
     SELECT seq, length(header) + length(proof) + coalesce(length(payload), 0) FROM envelopes WHERE seq IN ({})
 """
@@ -583,10 +582,10 @@ class Transaction:
 
     def _add_own(self, signed: Sequence[tuple[Pending, pb.Receipt]]) -> None:
         """Add our own receipts, each once: one that says the same at the same instant is the same."""
-        seen: set[bytes] = set()
-        about = [pending.statement.envelope.id for pending, _ in signed]
-        for _, padded in lists(about, ""):
-            seen.update(row[0] for row in self._sql.execute(listing(_SAID, len(padded)), padded))
+        # Of what was recorded just now, nothing was said before.
+        before = [pending.statement.envelope for pending, _ in signed if not self._is_new(pending.statement.envelope)]
+        self.expect_words(before)
+        seen = {word.digest for about in before for word in self._foreseen.words(about)}
         self._foreseen.look_up_lanes([_name(pending.statement.envelope) for pending, _ in signed if pending.notify])
         for pending, receipt in signed:
             digest = sha256(receipt.statement).digest()
@@ -596,6 +595,10 @@ class Transaction:
                 if pending.notify:
                     lane = self._foreseen.lane(pending.statement.envelope)
                     self._queue(pending.notify, lane, receipt_seq=seq)
+
+    def _is_new(self, ref: Named) -> bool:
+        """Whether an envelope was recorded in this transaction."""
+        return _name(ref) in self._names
 
     def _put_receipt(self, receipt: pb.Receipt, statement: pb.Statement, digest: bytes) -> int:
         """Have a new receipt written and logged; return its number."""
