@@ -7,6 +7,7 @@ for when it is wanted; what this transaction changes is changed here as well, an
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from rogatory.v1 import envelope_pb2 as pb
@@ -28,6 +29,9 @@ _DELIVERIES: Final = """
     SELECT d.seq, d.destination, d.state, d.attempts, d.lease_holder, e.header, e.fingerprint
     FROM deliveries d LEFT JOIN envelopes e ON e.seq = d.envelope_seq WHERE d.seq IN ({})
 """
+
+
+_STATES: Final = MappingProxyType({each.value: each for each in State})
 
 
 class Word(NamedTuple):
@@ -158,7 +162,7 @@ class Foreseen:
         for _, padded in lists(list(seqs), 0):
             for seq, to, state, attempts, holder, header, whole in self._ask(_DELIVERIES, padded):
                 parsed = None if header is None else pb.Header.FromString(header)
-                self._deliveries[seq] = DeliveryRow(seq, to, State(state), attempts, holder, parsed, whole or b"")
+                self._deliveries[seq] = DeliveryRow(seq, to, _STATES[state], attempts, holder, parsed, whole or b"")
 
     def delivery(self, seq: int) -> DeliveryRow | None:
         """Return a delivery; None: there is none of that number."""
