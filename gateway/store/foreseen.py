@@ -72,7 +72,7 @@ class Foreseen:
         self._envelopes: dict[Name, Known | None] = {}
         self._words: dict[Name, list[Word]] = {}
         self._lanes: dict[Name, int] = {}
-        self._deliveries: dict[int, DeliveryRow] = {}
+        self._deliveries: dict[int, DeliveryRow | None] = {}
         self._undo: list[Callable[[], object]] = []
 
     # Parts, which happen whole or not at all.
@@ -93,7 +93,7 @@ class Foreseen:
 
     def look_up(self, names: Iterable[Name]) -> None:
         """Ask which of these are recorded: of those that are not, nobody need ask again one by one."""
-        asked = [name for name in names if name not in self._names and name not in self._envelopes]
+        asked = [each for each in dict.fromkeys(names) if each not in self._names and each not in self._envelopes]
         found = {(sender, id_): Known(*row) for sender, id_, *row in self._of(asked, _ENVELOPES)}
         self._envelopes.update((name, found.get(name)) for name in asked)
 
@@ -111,11 +111,11 @@ class Foreseen:
 
     def look_up_words(self, names: Collection[Name]) -> None:
         """Ask what is stated of these, and for their lanes."""
-        asked = [name for name in names if name not in self._words]
+        asked = [name for name in dict.fromkeys(names) if name not in self._words]
         # None of them waits to be written: it would have been added here.
         found: dict[Name, list[Word]] = {name: [] for name in asked}
         for sender, id_, *row in self._of(asked, _WORDS):
-            if (sender, id_) in found:
+            if (sender, id_) in found:  # others may have given one of theirs the same id
                 found[sender, id_].append(Word(*row))
         self._words |= found
         self.look_up_lanes(names)
@@ -135,7 +135,7 @@ class Foreseen:
 
     def look_up_lanes(self, names: Collection[Name]) -> None:
         """Ask in which lanes these travel: what is said of one goes in the same."""
-        asked = [name for name in names if name not in self._lanes]
+        asked = [name for name in dict.fromkeys(names) if name not in self._lanes]
         if not self._names.keys().isdisjoint(asked):
             self._rows.write()  # its deliveries, which were added just now
         found = {(sender, id_): lane for sender, id_, lane in self._of(asked, _LANES)}
@@ -159,7 +159,9 @@ class Foreseen:
         if self._rows.waits(MOVED):
             self._rows.write()
         # Nobody knows the number of one that waits.
-        for _, padded in lists(list(seqs), 0):
+        asked = list(dict.fromkeys(seqs))
+        self._deliveries.update(dict.fromkeys(asked))
+        for _, padded in lists(asked, 0):
             for seq, to, state, attempts, holder, header, whole in self._ask(_DELIVERIES, padded):
                 parsed = None if header is None else pb.Header.FromString(header)
                 self._deliveries[seq] = DeliveryRow(seq, to, _STATES[state], attempts, holder, parsed, whole or b"")
@@ -168,7 +170,7 @@ class Foreseen:
         """Return a delivery; None: there is none of that number."""
         if seq not in self._deliveries:
             self.look_up_deliveries([seq])
-        return self._deliveries.get(seq)
+        return self._deliveries[seq]
 
     def move(self, row: DeliveryRow, state: State) -> None:
         """Take note that a delivery moves, and is in nobody's hands then.
@@ -176,7 +178,7 @@ class Foreseen:
         Raises:
             Failure: STORE, it has moved already.
         """
-        before = self._deliveries.get(row.seq, row)
+        before = self._deliveries.get(row.seq) or row
         if before.state is not row.state:
             raise Failure(ErrorCode.STORE, f"delivery {row.seq} is no longer {row.state.value}")
         self._deliveries[row.seq] = DeliveryRow(

@@ -74,8 +74,8 @@ class SqliteConnection(sqlite.Connection):  # type: ignore[misc]  # pysqlite3 ha
     def end(self, wake: Collection[str]) -> None:
         """Commit, and tell other processes what is new."""
         self.execute("COMMIT")
-        self.turns.leave()
         self.checkpointer.look(self)
+        self.turns.leave()
         if self.bells is not None:
             self.bells.ring(wake)
 
@@ -88,8 +88,8 @@ class SqliteConnection(sqlite.Connection):  # type: ignore[misc]  # pysqlite3 ha
 
     def close(self) -> None:
         """Close it; undone is what was not committed."""
-        self.checkpointer.close()
         try:
+            self.checkpointer.close()
             super().close()
         finally:
             self.turns.close()

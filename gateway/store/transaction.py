@@ -339,7 +339,7 @@ class Transaction:
         What waits of its case goes before it, so it goes into the same lane, if that is a faster one.
         """
         if lane is not Lane.ORDINARY and case_id:
-            if (destination, case_id) in self._queued:
+            if (destination, case_id) in self._queued or self._rows.waits(MOVED):
                 self._rows.write()
             behind = destination, case_id, lane.value
             if self._connection.execute(_BEHIND, behind).fetchone() is not None:

@@ -227,7 +227,37 @@ def test_target_of_what_was_recorded_a_moment_ago_is_found(sql: Any) -> None:
     assert [header.id for header, _ in found] == [late.header.id]
 
 
-@pytest.mark.parametrize(("count", "lengths"), [(0, []), (1, [1]), (2, [8]), (8, [8]), (9, [64]), (65, [64, 1])])
+def test_words_about_an_envelope_that_is_asked_for_often_are_as_many_as_were_said(sql: Any) -> None:
+    (sent,) = queue(sql, 1)
+    with world.transaction(sql) as txn:
+        assert txn.add_receipt(*receipt_of(sent))
+    with world.transaction(sql) as txn:
+        txn.expect_words([sent.ref] * 200)
+        assert txn.words(sent.ref, "de/node") == [pb.MILESTONE_ACCEPTED]
+
+
+def test_what_is_delivered_already_is_not_hurried(sql: Any) -> None:
+    (sent,) = queue(sql, 1)
+    urgent = world.freeze_request(case_id=sent.header.case_id)
+    with world.transaction(sql) as txn:
+        settle(txn, 1)
+        seq = txn.add_envelope(urgent.envelope, urgent.header, urgent.fingerprint)
+        txn.add_delivery(BOX, envelope_seq=seq, case_id=sent.header.case_id, lane=Lane.EMERGENCY)
+    assert sql.execute("SELECT lane FROM deliveries WHERE seq = 1").fetchone()[0] == Lane.ORDINARY
+
+
+def test_numbers_of_no_delivery_are_asked_for_once(sql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue(sql, 1)
+    with world.transaction(sql) as txn, txn.part():
+        txn.expect_deliveries(range(1, 60))
+        said = questions(sql, monkeypatch)
+        assert [seq for seq in range(1, 60) if txn.delivery(seq) is not None] == [1]
+        assert said == []
+
+
+@pytest.mark.parametrize(
+    ("count", "lengths"), [(0, []), (1, [1]), (2, [8]), (8, [8]), (9, [64]), (65, [64, 1]), (650, [512, 64, 64, 64])]
+)
 def test_lists_have_few_lengths(count: int, lengths: list[int]) -> None:
     made = list(lists(list(range(count)), -1))
     assert [len(padded) for _, padded in made] == lengths

@@ -9,8 +9,8 @@ from typing import Any
 import pysqlite3.dbapi2 as sqlite
 import pytest
 
-from gateway.store import open_store, wal
-from gateway.store.sqlite import SqliteConnection
+from gateway.store import open_store
+from gateway.store.sqlite import SqliteConnection, SqliteStore
 from gateway.store.wal import PAGES
 from tests.federation import until
 
@@ -68,15 +68,92 @@ def test_connection_that_closes_takes_its_thread_along(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("node.db-wal")] == []
 
 
+def test_writer_that_never_rests_waits_for_a_disk_that_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask, slow = SqliteConnection.ask, threading.Event()
+
+    def copy_slowly(connection: Any, text: str, values: Any) -> Any:
+        if "PASSIVE" in text and threading.current_thread().name == "checkpointer":
+            slow.wait()
+        return ask(connection, text, values)
+
+    class Watched:
+        """A lock that two want: then the writer waits, and the disk may go on."""
+
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+
+        def __enter__(self) -> None:
+            if self._lock.locked():
+                slow.set()
+            self._lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self._lock.release()
+
+    monkeypatch.setattr(SqliteConnection, "ask", copy_slowly)
+    monkeypatch.setattr("gateway.store.wal.MOST_PAGES", 2 * PAGES)
+    monkeypatch.setattr("gateway.store.sqlite.MOST_PAGES", 2 * PAGES)
+    longest = 0
+    with opened(tmp_path) as connection:
+        monkeypatch.setattr(connection.checkpointer, "_copying", Watched())
+        for _ in range(80):
+            commit(connection, PAGES // 10)
+            longest = max(longest, pages_in_log(connection)[0])
+        waited = slow.is_set()
+        slow.set()
+    assert waited
+    assert longest < 2.5 * PAGES
+
+
 def test_commits_keep_the_log_short_where_nobody_does_beside_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.store.sqlite.MOST_PAGES", 2 * PAGES)
-    monkeypatch.setattr(wal.Checkpointer, "_run", lambda *_: None)  # as if it could not open the store
+    monkeypatch.setattr("gateway.store.wal.MOST_PAGES", 2 * PAGES)
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
     with opened(tmp_path) as connection:
-        for _ in range(5):
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", start)
+            for _ in range(9):
+                commit(connection, PAGES // 2)
+                assert pages_in_log(connection)[0] < 3 * PAGES
+        commit(connection, PAGES)
+        assert its_threads()  # now there can be one
+
+
+async def test_thread_that_cannot_open_the_store_tries_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, refused = SqliteStore.__call__, threading.Event()
+
+    def refuse_once(store: Any) -> Any:
+        if threading.current_thread().name == "checkpointer" and not refused.is_set():
+            refused.set()
+            raise sqlite.OperationalError("unable to open database file")
+        return connect(store)
+
+    monkeypatch.setattr(SqliteStore, "__call__", refuse_once)
+    with opened(tmp_path) as connection:
+        commit(connection, PAGES)
+        await until(refused.is_set)
+        commit(connection, 1)
+        logged, _ = pages_in_log(connection)
+        await until(lambda: pages_in_log(connection) == (logged, logged))
+
+
+def test_store_that_has_come_to_the_place_of_another_is_left_alone(tmp_path: Path) -> None:
+    with opened(tmp_path) as connection:
+        commit(connection, 1)
+        (tmp_path / "away").mkdir()
+        for path in list(tmp_path.glob("node.db*")):
+            path.rename(tmp_path / "away" / path.name)
+        with opened(tmp_path) as other:
+            commit(other, 1)
             commit(connection, PAGES)
-            assert pages_in_log(connection)[0] < 4 * PAGES
+            assert its_threads()
+            connection.checkpointer.close()
+            assert pages_in_log(other)[1] == 0
+            assert pages_in_log(connection)[1] == 0
 
 
 def test_commit_that_is_done_does_not_fail_of_the_look_after_it(
