@@ -87,7 +87,7 @@ def check_keys(figures: dict[str, object]) -> None:
     assert measured == {*suite.KEYS} - {"rate_at_1e3", "rate_at_1e6"}
     assert "256 envelopes" in missing["rate_at_1e6"]
     assert {"rate_at_128", "rate_at_256", "jetstream_rate", "as2_rate", "half_load_p99_ms"} <= per_round.keys()
-    assert "accept_postgresql_rate" in per_round
+    assert {"accept_postgresql_rate", "end_to_end_postgresql_rate"} <= per_round.keys()
     # Whoever receives spans may take less than the system counts in.
     counted = per_round.keys() - {"accept_telemetry_receiver_us"}
     assert all(value > 0 for name in counted for value in per_round[name])

@@ -7,13 +7,13 @@ nodes run every stage, and what the recipient's node says of each travels back m
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
 
-from gateway.cli.bench import pool
+from gateway.cli.bench import pool, postgres
 from gateway.cli.bench.collect import Collected
 from gateway.cli.bench.figures import MICROSECONDS, Measure, Values, percentile
 from gateway.cli.bench.nodes import ABROAD, HOME, RECIPIENT, Helper, Nodes, helper
@@ -26,7 +26,10 @@ DRAIN_SECONDS: Final = 180.0
 
 def measures(plan: Plan) -> list[Measure]:
     """Return what is measured with two nodes."""
-    return [Measure(("end_to_end_rate", "end_to_end_half_load_p99_ms"), lambda _: _carry_over(plan))]
+    return [
+        Measure(("end_to_end_rate", "end_to_end_half_load_p99_ms"), lambda _: _carry_over(plan)),
+        Measure(("end_to_end_postgresql_rate",), lambda _: _carry_over_databases(plan)),
+    ]
 
 
 @contextmanager
@@ -81,6 +84,27 @@ def _carry_over(plan: Plan) -> Values:
         "end_to_end_collect_us": found.cpu_seconds / taken.answered * MICROSECONDS,
         "end_to_end_half_load_p50_ms": percentile(took, 0.5),
         "end_to_end_half_load_p99_ms": percentile(took, 0.99),
+    }
+
+
+def _carry_over_databases(plan: Plan) -> Values:
+    """Measure the same way with a database for each node, on this machine; their servers share the processors."""
+    beside, log = plan.folder.parent, plan.nodes.log
+    with ExitStack() as running:
+        nodes = []
+        for code in (ABROAD, HOME):
+            database = running.enter_context(postgres.server(beside, log))
+            depot = {"folder": f"store/{code}.attachments"}
+            nodes.append(running.enter_context(plan.nodes.running(code, database.address, attachments=depot)))
+        abroad, home = nodes
+        collecting = running.enter_context(collector(plan.nodes))
+        before = home.usage, abroad.usage
+        taken, _, _ = plan.load(plan.job("stream", count=plan.sizes.pool // 2), home)
+        found = _wait(collecting, taken.answered, taken.answered)
+        each = [Costs.of([taken], [early], [node.usage]) for early, node in zip(before, (home, abroad), strict=True)]
+    return {
+        "end_to_end_postgresql_rate": taken.answered / (found.last - taken.began),
+        "end_to_end_postgresql_cpu_us": sum(costs.cpu_us for costs in each),
     }
 
 

@@ -25,6 +25,7 @@ RATES: Final = {
     "accept_postgresql_rate": "… one process over PostgreSQL",
     "accept_unary_rate": "… one envelope a call, 32 in flight",
     "end_to_end_rate": "two nodes, collected and acknowledged",
+    "end_to_end_postgresql_rate": "… each over a PostgreSQL of its own",
     "rate_at_1e6": "a node that holds a million",
     "rabbitmq_rate": "RabbitMQ, quorum queue, confirms; verifies nothing",
     "jetstream_rate": "NATS JetStream, synced; verifies nothing",

@@ -27,6 +27,7 @@ RATES: Final = {
     "accept_two_process_rate": "accepted, two processes, one store",
     "accept_postgresql_rate": "accepted, stream, PostgreSQL",
     "end_to_end_rate": "two nodes, collected and acknowledged",
+    "end_to_end_postgresql_rate": "two nodes, PostgreSQL",
     "jetstream_rate": "NATS JetStream, synced, verifies nothing",
     "rabbitmq_rate": "RabbitMQ quorum queue, verifies nothing",
     "as2_rate": "AS2, no disk, no network, one core",
