@@ -32,18 +32,19 @@ def insertion(table: str, columns: tuple[str, ...], rows: int = 1) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"  # noqa: S608  our own words
 
 
-_FULL: Final = (512, 64)
-_SMALL: Final = (1, 8, 64)
-"""Lengths of a list of values in a statement: few, so that each statement is prepared a few times."""
+_WHOLE: Final = (512, 64)
+_FILLED: Final = (1, 8, 64)
+"""Lengths of a list in a statement, few, so that each is prepared a few times: as it is, or filled up."""
 
 
 def lists(values: Sequence[T], filler: T) -> Iterator[tuple[int, list[T]]]:
     """Yield lists of a few lengths: how many of the values are in it, and these, filled up with what is no value."""
     rest = list(values)
     while rest:
-        length = next((length for length in _FULL if length <= len(rest)), len(rest))
-        some, rest = rest[:length], rest[length:]
-        yield length, [*some, *[filler] * (next(enough for enough in (*_SMALL, length) if enough >= length) - length)]
+        some = rest[: next((length for length in _WHOLE if length <= len(rest)), None)]
+        rest = rest[len(some) :]
+        length = next(length for length in (*_FILLED, len(some)) if length >= len(some))
+        yield len(some), [*some, *[filler] * (length - len(some))]
 
 
 @cache

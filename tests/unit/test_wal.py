@@ -39,8 +39,9 @@ def pages_in_log(connection: Any) -> tuple[int, int]:
     return logged, copied
 
 
-def its_threads() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name == "checkpointer"]
+def thread_of(connection: Any) -> threading.Thread | None:
+    thread: threading.Thread | None = connection.checkpointer._thread
+    return thread
 
 
 async def test_log_is_copied_beside_the_writer_and_begun_anew(tmp_path: Path) -> None:
@@ -57,14 +58,16 @@ def test_little_is_left_where_it_is(tmp_path: Path) -> None:
     with opened(tmp_path) as connection:
         commit(connection, PAGES // 2)
         assert pages_in_log(connection)[1] == 0
-        assert not its_threads()
+        assert thread_of(connection) is None
 
 
 def test_connection_that_closes_takes_its_thread_along(tmp_path: Path) -> None:
     with opened(tmp_path) as connection:
         commit(connection, PAGES)
-        assert its_threads()
-    assert not its_threads()
+        thread = thread_of(connection)
+        assert thread is not None
+        assert thread.is_alive()
+    assert not thread.is_alive()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("node.db-wal")] == []
 
 
@@ -120,7 +123,7 @@ def test_commits_keep_the_log_short_where_nobody_does_beside_them(
                 commit(connection, PAGES // 2)
                 assert pages_in_log(connection)[0] < 3 * PAGES
         commit(connection, PAGES)
-        assert its_threads()  # now there can be one
+        assert thread_of(connection) is not None  # now there can be one
 
 
 async def test_thread_that_cannot_open_the_store_tries_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +153,7 @@ def test_store_that_has_come_to_the_place_of_another_is_left_alone(tmp_path: Pat
         with opened(tmp_path) as other:
             commit(other, 1)
             commit(connection, PAGES)
-            assert its_threads()
+            assert thread_of(connection) is not None
             connection.checkpointer.close()
             assert pages_in_log(other)[1] == 0
             assert pages_in_log(connection)[1] == 0
