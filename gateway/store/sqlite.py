@@ -37,6 +37,12 @@ BEGIN: Final = "rogatory_begin"
 _AT_ONCE: Final = (64, 16, 4, 1)
 """Rows of one statement: few lengths, so that each is prepared once."""
 
+# Of a value that is no whole number, float or text, pysqlite looks for an adapter; where it has none it asks the value
+# by two attributes, which no bytes have, and that takes ten times as long as all else. So they have one, which gives
+# them back as they are: bytes(b) is b.
+sqlite.register_adapter(bytes, bytes)
+sqlite.register_adapter(type(None), {}.get)
+
 
 Stamp = tuple[int, int]
 

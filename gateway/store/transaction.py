@@ -372,7 +372,7 @@ class Transaction:
             "",
             0,
             "",
-            lane,
+            int(lane),  # of an enumeration, the store would be asked what it is
         )
         self.wake.add(destination)
 
