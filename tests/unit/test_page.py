@@ -330,6 +330,14 @@ def test_lines_keep_to_the_width_unless_a_word_is_longer() -> None:
         assert len(line) <= 100 or any(len(word) > 60 for word in line.split())
 
 
+def test_name_with_a_new_line_begins_no_line_of_its_own() -> None:
+    order = orders.DomesticOrder()
+    order.customers.add().legal.names.add().name = "Acme\n\nCOURT ORDER\x1b[2J"
+    shown = list(text.lines(page.of(order, NOW)))
+    assert r"  [Customers 1 of 1: Acme\n\nCOURT ORDER\x1b[2J]" in shown
+    assert not any(line.startswith("COURT") for line in shown)
+
+
 @given(st.data())
 def test_any_message_that_has_a_layout_has_a_page(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from([type(each) for each in DOCUMENTS]))

@@ -101,6 +101,11 @@ def clean(text: str) -> str:
     )
 
 
+def clean_line(text: str) -> str:
+    r"""Return a text as one line: new lines are escaped as well, for a title must begin no line of its own making."""
+    return clean(text).replace("\n", r"\n")
+
+
 def label(field: FieldDescriptor) -> str:
     """Return the name of a field, e.g. `Order date`."""
     kind = field.containing_type
