@@ -10,7 +10,6 @@ the log entry and the queued copy are on disk together or not at all. Both nodes
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from time import perf_counter, perf_counter_ns
 from typing import Final, TypeAlias
 
@@ -275,9 +274,7 @@ class Path:
     def _settle(
         self, journeys: Sequence[Journey], peer: Peer, txn: Transaction, directory: Directory
     ) -> list[_Outcome]:
-        headers = [journey.verified.header for journey in journeys if journey.verified is not None]
-        txn.expect(headers)
-        txn.matters.expect_targets(chain.from_iterable(header.target_tokens for header in headers))
+        txn.expect_new([journey.verified.header for journey in journeys if journey.verified is not None])
         outcomes = []
         for journey in journeys:
             outcomes.append(self._settle_one(journey, peer, txn, directory))

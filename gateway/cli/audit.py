@@ -33,6 +33,7 @@ from gateway.directory import FOREVER
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import trust_domain
 from gateway.note import Algorithm, Verifier
+from gateway.printable import printable
 from gateway.trust import client
 
 LEAST_SECONDS: Final = 0.1
@@ -286,7 +287,7 @@ def _tell(report: Report, left: GatewayError | None, as_json: bool, state: Path 
         output.emit_json(_as_object(report, left))
         return
     for line in _lines(report):
-        click.echo(output.printable(line))
+        click.echo(printable(line))
     if state is None:
         click.echo("nothing is remembered of this look: give --state to have the next one held against it")
 
@@ -295,7 +296,7 @@ def _tell_line(report: Report, left: GatewayError | None, as_json: bool) -> None
     if as_json:
         click.echo(json.dumps(_as_object(report, left), ensure_ascii=False))
     else:
-        click.echo(output.printable(f"{report.looked_at:%Y-%m-%d %H:%M:%S} {'; '.join(_lines(report))}"))
+        click.echo(printable(f"{report.looked_at:%Y-%m-%d %H:%M:%S} {'; '.join(_lines(report))}"))
 
 
 def _tell_error(error: GatewayError, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from gateway.cli import output
 from gateway.clock import system_clock
 from gateway.config import NodeConfig, load
 from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.printable import printable
 from gateway.store import backup
 
 
@@ -71,6 +72,6 @@ def _show(made: backup.Manifest, out: Path) -> None:
         click.echo("sealed files are in a bucket, and not in this backup: turn on its versioning or replicate it")
     click.echo("not in it, keep them elsewhere:")
     for name, paths in made.not_included.items():
-        click.echo(f"  {name}: {output.printable(', '.join(paths))}")
+        click.echo(f"  {name}: {printable(', '.join(paths))}")
     for place in made.missing:
         click.echo(f"missing or damaged, and so not in it: file {place}", err=True)

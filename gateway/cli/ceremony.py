@@ -27,6 +27,7 @@ from gateway.cli.proposal import digest_of, lines_of, spoken
 from gateway.clock import system_clock
 from gateway.directory import MAX_COSIGNATURES, Instrument, ParticipantList
 from gateway.errors import ErrorCode, Refusal
+from gateway.printable import printable
 from gateway.trust import development
 from gateway.trust.lists import SignedList
 from gateway.trust.repository import Repository
@@ -319,7 +320,7 @@ def _read_list(path: Path) -> ParticipantList:
 
 def _show_proposal(lines: Sequence[str], proposed: Sequence[Signatures]) -> None:
     for line in lines:
-        click.echo(output.printable(f"  {line}"), err=True)
+        click.echo(printable(f"  {line}"), err=True)
     click.echo(f"proposal {spoken(digest_of(proposed))}", err=True)
 
 

@@ -23,6 +23,7 @@ from gateway.cli import output, passphrases
 from gateway.clock import system_clock
 from gateway.config import DirectorySource, NodeConfig, ParticipantConfig, load
 from gateway.errors import ErrorCode, GatewayError, Refusal
+from gateway.printable import printable
 from gateway.store import open_store, probe
 
 
@@ -158,7 +159,7 @@ def _show(findings: list[Finding]) -> None:
         output.emit_table(("file", "address", "certificate ends", "directory ends", "result"), rows)
     for finding in findings:
         for warning in finding.warnings:
-            click.echo(f"warning {output.printable(f'{finding.file}: {warning}')}", err=True)
+            click.echo(f"warning {printable(f'{finding.file}: {warning}')}", err=True)
         if finding.error is not None:
             error = finding.error
             named = str(finding.file) in error.detail

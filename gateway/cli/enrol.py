@@ -23,6 +23,7 @@ from gateway.cli.home import word
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.hidden import Passphrase
 from gateway.material import ParticipantMaterial
+from gateway.printable import printable
 
 WITHIN_SECONDS: Final = 3600.0
 MAX_WITHIN_SECONDS: Final = 30 * 86400.0
@@ -170,4 +171,4 @@ def _report_done(found: ParticipantMaterial, settings: Path, as_json: bool) -> N
     else:
         click.echo(f"{found.address} is enrolled. Next:\n  rogatory inbox --config {settings}")
     for warning in found.warnings:
-        click.echo(f"warning {output.printable(warning)}", err=True)
+        click.echo(f"warning {printable(warning)}", err=True)

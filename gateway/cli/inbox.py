@@ -24,6 +24,7 @@ from gateway.cli import document, home, output
 from gateway.cli.home import Home
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import documents
+from gateway.printable import printable
 
 MAX_WAIT_SECONDS: Final = 24 * 3600.0
 MAX_NAME_BYTES: Final = 200
@@ -258,4 +259,4 @@ def _show_document(received: Received, as_json: bool) -> None:
     if inner is not None:
         shown["document"] = inner
     for line in json.dumps(shown, indent=2, ensure_ascii=False).split("\n"):
-        click.echo(output.printable(line))
+        click.echo(printable(line))

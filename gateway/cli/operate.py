@@ -21,6 +21,7 @@ from gateway.cli import output, passphrases
 from gateway.cli.trace import MOMENTS, fetch
 from gateway.clock import to_micros
 from gateway.errors import ErrorCode, Refusal
+from gateway.printable import printable
 from gateway.story import action_state, time_text
 from gateway.trust.client import load_for_verification
 
@@ -183,7 +184,7 @@ def test(node: str, path: Path, as_json: bool) -> None:
 def _load(path: Path) -> material.ParticipantMaterial:
     loaded = material.load_participant(path, ask=passphrases.ask, find=load_for_verification)
     for warning in loaded.warnings:
-        click.echo(f"warning {output.printable(warning)}", err=True)
+        click.echo(f"warning {printable(warning)}", err=True)
     return loaded
 
 

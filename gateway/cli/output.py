@@ -15,6 +15,7 @@ from typing import Final
 import click
 
 from gateway.errors import Failure, GatewayError
+from gateway.printable import printable
 
 REFUSED: Final = 2
 FAILED: Final = 1
@@ -123,11 +124,6 @@ def progress() -> Iterator[Callable[[str, str, int, int], None]]:
             shown.update(known[doing, name], completed=done)
 
         yield tell
-
-
-def printable(text: str) -> str:
-    r"""Return `text` on one line, everything that is not printable escaped, e.g. `\x1b`."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 @contextmanager

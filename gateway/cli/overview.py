@@ -15,6 +15,7 @@ from rogatory.v1 import trace_pb2 as trace
 from gateway import material
 from gateway.cli import output, passphrases
 from gateway.cli.trace import fetch_overview
+from gateway.printable import printable
 from gateway.story import rule_name, time_text
 from gateway.trust.client import load_for_verification
 
@@ -70,7 +71,7 @@ def _show(found: trace.GetOverviewResponse) -> None:
 
 def _table(headings: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
     if rows:
-        output.emit_table(headings, [tuple(output.printable(str(each)) for each in row) for row in rows])
+        output.emit_table(headings, [tuple(printable(str(each)) for each in row) for row in rows])
         click.echo()
 
 

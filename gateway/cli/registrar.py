@@ -26,6 +26,7 @@ from gateway.cli.home import Home, config_option, word
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import UNREADABLE_CERTIFICATE, Address, Role, certificate_fingerprint
+from gateway.printable import printable
 from gateway.tls import MAX_LEAF_PEM_BYTES
 
 T = TypeVar("T")
@@ -236,7 +237,7 @@ def _ask(question: str) -> None:
     """Ask a person; refuses with BAD_INPUT if the answer is no, or nobody can be asked."""
     if not sys.stdin.isatty():
         raise Refusal(ErrorCode.BAD_INPUT, "nobody can be asked: say --yes", "yes")
-    if not click.confirm(output.printable(question), err=True):
+    if not click.confirm(printable(question), err=True):
         raise Refusal(ErrorCode.BAD_INPUT, "it was not confirmed; nothing was done", "yes")
 
 

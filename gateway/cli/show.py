@@ -20,6 +20,7 @@ from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.formats import json_form, page
 from gateway.formats.codes import Code, refuse
 from gateway.formats.page import html, text
+from gateway.printable import printable
 
 PIPE_WIDTH: Final = 110
 
@@ -45,7 +46,7 @@ def command(file: Path, kind: str | None, out: Path | None, as_json: bool) -> No
         told = objects if isinstance(value, list) else objects[0]
         output.emit_json({"type": shown[0].DESCRIPTOR.full_name, "title": made.title, "document": told})
     elif out is not None:
-        click.echo(f"{made.title}: written to {output.printable(str(out))}")
+        click.echo(f"{made.title}: written to {printable(str(out))}")
     elif sys.stdout.isatty():
         from gateway.cli.page_terminal import emit  # noqa: PLC0415  rich takes longer to import than all the rest
 

@@ -22,6 +22,7 @@ from gateway.clock import to_micros
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.lifecycle import State
+from gateway.printable import printable
 from gateway.story import (
     MAX_TOLD,
     Line,
@@ -87,7 +88,7 @@ def command(  # one argument for each thing that can be asked
         raise Refusal(ErrorCode.BAD_INPUT, "an id is wanted, or what to find, or --overdue: one of them", "ID")
     loaded = material.load_participant(path, ask=passphrases.ask, find=load_for_verification)
     for warning in loaded.warnings:
-        click.echo(f"warning {output.printable(warning)}", err=True)
+        click.echo(f"warning {printable(warning)}", err=True)
     if wanted is not None:
         _show_found(asyncio.run(find(loaded, wanted)), as_json=as_json)
     elif key is None:
@@ -110,7 +111,7 @@ def _show_stories(response: trace.GetTraceResponse, directory: Directory, *, as_
         click.echo(f"these are the oldest {MAX_TOLD} envelopes; rogatory trace --case finds all, the newest first")
     for silent_node in response.silent:
         error = f"{code_name(silent_node.error.code)}: {silent_node.error.detail}"
-        click.echo(f"node {silent_node.node} does not answer: {output.printable(error)}")
+        click.echo(f"node {silent_node.node} does not answer: {printable(error)}")
 
 
 def _wanted(
@@ -341,16 +342,14 @@ def _show(story: Story) -> None:
     to = "" if story.header is None else f" -> {', '.join(story.header.recipients)}"
     case = "" if story.header is None else f"  case {story.header.case_id}"
     click.echo(f"{kind_name(story.header)} {story.ref.id}  {story.ref.sender}{to}{case}")
-    click.echo(f"  {output.printable(story.situation)}")
+    click.echo(f"  {printable(story.situation)}")
     if story.matter is not None:
-        click.echo(f"  {output.printable(standing(story.matter))}")
+        click.echo(f"  {printable(standing(story.matter))}")
     for wait in story.waits:
-        click.echo(f"  waits at {wait.node}: {output.printable(wait.why)}")
+        click.echo(f"  waits at {wait.node}: {printable(wait.why)}")
     for each in story.possible:
         both = " (with a second operator)" if each.second_operator else ""
-        click.echo(
-            output.printable(f"  can be done: {each.name} {each.subject}{both}: {each.why}{_typed(each, story)}")
-        )
+        click.echo(printable(f"  can be done: {each.name} {each.subject}{both}: {each.why}{_typed(each, story)}"))
     click.echo()
     rows = [
         (

@@ -18,6 +18,7 @@ from clients.casefile.timestamp import Roots
 from gateway.cli import output
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
+from gateway.printable import printable
 from gateway.trust import client
 from gateway.trust.roles import MAX_METADATA_BYTES, ROOT
 
@@ -56,7 +57,7 @@ def command(file: Path, root: Path, tsa_root: Path | None, as_json: bool) -> Non
         output.emit_table(("no.", "check", "result", "detail"), rows)
         left = [each.name for each in found if each.status is Status.NOT_THERE]
         besides = f"; not there, or not compared: {', '.join(left)}" if left else ""
-        click.echo(f"{output.printable(file.name)} {'HOLDS' if checks.holds(found) else 'DOES NOT HOLD'}{besides}")
+        click.echo(f"{printable(file.name)} {'HOLDS' if checks.holds(found) else 'DOES NOT HOLD'}{besides}")
     if not checks.holds(found):
         raise click.exceptions.Exit(NOT_HOLDING)
 

@@ -14,6 +14,7 @@ from rogatory.v1 import operations_pb2 as operations
 
 from gateway.lifecycle import State
 from gateway.store.attachments import HELD_US
+from gateway.store.driver import listing, lists
 from gateway.store.schema import PENDING_SQL
 
 _ACTION: Final = """
@@ -28,7 +29,6 @@ _HELD: Final = """
 """
 _WAITS: Final = f"state IN {PENDING_SQL} AND state IN ('queued', 'doubtful')"
 _PAUSES: Final = f"{_WAITS} AND next_attempt_at_us > ? AND next_attempt_at_us < {HELD_US}"
-_AT_ONCE: Final = 64
 _NO_NUMBER: Final = (1 << 63) - 1
 """The greatest that a column holds; no action has it."""
 _RESENDABLE: Final = f"""
@@ -45,7 +45,7 @@ _OF_CASE: Final = f"""
     WHERE destination = ? AND case_id = ? AND case_id <> '' AND seq < ? AND {_PAUSES} ORDER BY seq LIMIT ?
 """  # noqa: S608  as above
 _NOW: Final = f"""
-    UPDATE deliveries SET next_attempt_at_us = ? WHERE seq IN ({", ".join("?" * _AT_ONCE)}) AND {_PAUSES}
+    UPDATE deliveries SET next_attempt_at_us = ? WHERE seq IN ({{}}) AND {_PAUSES}
 """  # noqa: S608  as above
 
 
@@ -265,10 +265,8 @@ class OperatingRecord(OperatingView):
     def try_now(self, seqs: Sequence[int]) -> int:
         """End the pause of copies that wait; return of how many. Those that move meanwhile are left alone."""
         ended = 0
-        for start in range(0, len(seqs), _AT_ONCE):
-            some = [*seqs[start : start + _AT_ONCE]]
-            padded = some + [0] * (_AT_ONCE - len(some))
-            ended += self._sql.execute(_NOW, (self._now_us, *padded, self._now_us)).rowcount
+        for _, padded in lists(seqs, 0):
+            ended += self._sql.execute(listing(_NOW, len(padded)), (self._now_us, *padded, self._now_us)).rowcount
         return ended
 
 

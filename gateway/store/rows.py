@@ -148,11 +148,22 @@ class Rows:
                 self._connection.insert(table, COLUMNS[table], waiting[table])
         # Of rows that were there before, so nothing that has just been written is among them.
         for values, moved in groupby(waiting.get(MOVED, ()), lambda row: row[:-1]):
-            self._move(values, [row[-1] for row in moved])
+            self.move(_MOVE, values, [row[-1] for row in moved])
 
-    def _move(self, values: Row, seqs: Sequence[int]) -> None:
+    def move(self, text: str, values: Row, seqs: Sequence[int]) -> None:
+        """Move deliveries that are there, at once.
+
+        Args:
+            text: what is done, with places for the values and with braces for their numbers.
+            values: the last of them is the state in which they are.
+            seqs: their numbers.
+
+        Raises:
+            Failure: STORE, some are no longer in it.
+        """
+        self.hold()
         for some, padded in lists(seqs, 0):
-            if self._connection.execute(listing(_MOVE, len(padded)), (*values, *padded)).rowcount != some:
+            if self._connection.execute(listing(text, len(padded)), (*values, *padded)).rowcount != some:
                 raise Failure(ErrorCode.STORE, f"some of {some} deliveries are no longer {values[-1]}")
 
     def waits(self, table: str) -> bool:

@@ -205,6 +205,11 @@ class Transaction:
         """Look up which of these envelopes are recorded."""
         self._foreseen.look_up(map(_name, refs))
 
+    def expect_new(self, headers: Sequence[pb.Header]) -> None:
+        """Look up what is to be recorded: whether it is already, and what else is aimed at its targets."""
+        self.expect(headers)
+        self.matters.expect_targets(chain.from_iterable(header.target_tokens for header in headers))
+
     def expect_words(self, refs: Iterable[Named]) -> None:
         """Look up what is stated of envelopes that words are to be added to."""
         self._foreseen.look_up_words([_name(ref) for ref in refs])
@@ -486,11 +491,7 @@ class Transaction:
             seqs = [seq for seq, state in copies if state is was]
             state = lifecycle.advance(was, Event.LEASE)
             states |= dict.fromkeys(seqs, state)
-            self._rows.hold()
-            for some, padded in lists(seqs, 0):
-                values = (state.value, holder, until_us, was.value, *padded)
-                if self._connection.execute(listing(_TAKE, len(padded)), values).rowcount != some:
-                    raise Failure(ErrorCode.STORE, f"some of {some} deliveries are no longer {was.value}")
+            self._rows.move(_TAKE, (state.value, holder, until_us, was.value), seqs)
         return states
 
     def _by_number(self, query: str, seqs: Sequence[int]) -> list[Any]:

@@ -20,6 +20,7 @@ from gateway.config import Delivery, Limits, NodeConfig, ParticipantConfig
 from gateway.directory import KeyEntry
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address, Role
+from gateway.printable import printable
 from gateway.publisher import Publisher
 from gateway.target_keys import HOLDERS
 from gateway.trust import development
@@ -478,7 +479,7 @@ def test_a_refusal_ends_with_2_and_a_failure_with_1(error: GatewayError, code: i
 
 
 def test_what_a_peer_says_cannot_steer_the_terminal() -> None:
-    assert output.printable("a\x1b[2J\r\n\u202eé\x9b") == r"a\x1b[2J\r\n\u202eé\x9b"
+    assert printable("a\x1b[2J\r\n\u202eé\x9b") == r"a\x1b[2J\r\n\u202eé\x9b"
 
 
 def test_a_table_on_a_terminal_shows_values_as_they_are(

@@ -44,12 +44,24 @@ def thread_of(connection: Any) -> threading.Thread | None:
     return thread
 
 
+async def copied(connection: Any) -> int:
+    """Wait until all of the log is in its place; return how much that is."""
+    logged, _ = pages_in_log(connection)
+    await until(lambda: pages_in_log(connection) == (logged, logged))
+    return logged
+
+
+async def copied_the_second_time(connection: Any, refused: threading.Event) -> None:
+    commit(connection, PAGES)
+    await until(refused.is_set)
+    commit(connection, 1)
+    await copied(connection)
+
+
 async def test_log_is_copied_beside_the_writer_and_begun_anew(tmp_path: Path) -> None:
     with opened(tmp_path) as connection:
         commit(connection, PAGES)
-        logged, _ = pages_in_log(connection)
-        assert logged > PAGES  # no commit has done it
-        await until(lambda: pages_in_log(connection) == (logged, logged))
+        assert await copied(connection) > PAGES  # no commit has begun it anew
         commit(connection, 1)
         assert pages_in_log(connection)[0] < 10
 
@@ -137,11 +149,7 @@ async def test_thread_that_cannot_open_the_store_tries_again(tmp_path: Path, mon
 
     monkeypatch.setattr(SqliteStore, "__call__", refuse_once)
     with opened(tmp_path) as connection:
-        commit(connection, PAGES)
-        await until(refused.is_set)
-        commit(connection, 1)
-        logged, _ = pages_in_log(connection)
-        await until(lambda: pages_in_log(connection) == (logged, logged))
+        await copied_the_second_time(connection, refused)
 
 
 def test_store_that_has_come_to_the_place_of_another_is_left_alone(tmp_path: Path) -> None:
@@ -187,8 +195,4 @@ async def test_copy_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(SqliteConnection, "ask", fail_once)
     with opened(tmp_path) as connection:
-        commit(connection, PAGES)
-        await until(refused.is_set)
-        commit(connection, 1)
-        logged, _ = pages_in_log(connection)
-        await until(lambda: pages_in_log(connection) == (logged, logged))
+        await copied_the_second_time(connection, refused)

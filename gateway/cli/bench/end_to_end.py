@@ -16,6 +16,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from gateway.cli.bench import pool, postgres
 from gateway.cli.bench.collect import Collected
 from gateway.cli.bench.figures import MICROSECONDS, Measure, Values, percentile
+from gateway.cli.bench.load import Taken
 from gateway.cli.bench.nodes import ABROAD, HOME, RECIPIENT, Helper, Nodes, helper
 from gateway.cli.bench.plan import Costs, Plan
 from gateway.errors import ErrorCode, Failure
@@ -62,10 +63,7 @@ def _carry_over(plan: Plan) -> Values:
         plan.nodes.running(HOME) as home,
         collector(plan.nodes) as collecting,
     ):
-        before = home.usage, abroad.usage
-        taken, _, _ = plan.load(plan.job("stream", count=share), home)
-        found = _wait(collecting, taken.answered, taken.answered)
-        each = [Costs.of([taken], [early], [node.usage]) for early, node in zip(before, (home, abroad), strict=True)]
+        taken, found, each = _stream_over(plan, home, abroad, collecting)
         rate = taken.answered / (found.last - taken.began)
         half = plan.job("paced", rate=rate / 2, start=share, count=share)
         at_half, _, _ = plan.load(half, home)
@@ -98,14 +96,20 @@ def _carry_over_databases(plan: Plan) -> Values:
             nodes.append(running.enter_context(plan.nodes.running(code, database.address, attachments=depot)))
         abroad, home = nodes
         collecting = running.enter_context(collector(plan.nodes))
-        before = home.usage, abroad.usage
-        taken, _, _ = plan.load(plan.job("stream", count=plan.sizes.pool // 2), home)
-        found = _wait(collecting, taken.answered, taken.answered)
-        each = [Costs.of([taken], [early], [node.usage]) for early, node in zip(before, (home, abroad), strict=True)]
+        taken, found, each = _stream_over(plan, home, abroad, collecting)
     return {
         "end_to_end_postgresql_rate": taken.answered / (found.last - taken.began),
         "end_to_end_postgresql_cpu_us": sum(costs.cpu_us for costs in each),
     }
+
+
+def _stream_over(plan: Plan, home: Helper, abroad: Helper, collecting: Helper) -> tuple[Taken, Collected, list[Costs]]:
+    """Send half of the pool, and wait until all of it has come; the costs are those of home, then abroad."""
+    before = home.usage, abroad.usage
+    taken, _, _ = plan.load(plan.job("stream", count=plan.sizes.pool // 2), home)
+    found = _wait(collecting, taken.answered, taken.answered)
+    each = [Costs.of([taken], [early], [node.usage]) for early, node in zip(before, (home, abroad), strict=True)]
+    return taken, found, each
 
 
 def _wait(collecting: Helper, new: int, settled: int) -> Collected:

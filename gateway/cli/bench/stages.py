@@ -7,7 +7,6 @@ and what threads cost each other; that difference is told too, where the node it
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Final
@@ -111,8 +110,7 @@ class Stages:
         txn = Transaction(self._connection, to_micros(now), str(Address.of_node(self._here)))
         pending: list[Pending] = []
         with self._spend("procedure"):
-            txn.expect(verified.header for verified in all_verified)
-            txn.matters.expect_targets(chain.from_iterable(each.header.target_tokens for each in all_verified))
+            txn.expect_new([verified.header for verified in all_verified])
         for verified in all_verified:
             with self._spend("procedure"):
                 if recorded_before(verified.header, verified.fingerprint, txn) is not None:

@@ -24,6 +24,7 @@ from gateway.cli import home, output
 from gateway.cli.home import Home
 from gateway.cli.verify import prover, tsa_roots
 from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.printable import printable
 from gateway.private_files import swap
 from gateway.trust.copy import GoodCopy
 
@@ -93,7 +94,7 @@ def command(
     if as_json:
         output.emit_json({"case_file": str(out), "bytes": len(raw), "holds": checks.holds(found), "not_there": absent})
     else:
-        click.echo(f"{output.printable(str(out))}: {len(raw)} bytes; the report in it is report.html")
+        click.echo(f"{printable(str(out))}: {len(raw)} bytes; the report in it is report.html")
         for name, why in absent.items():
             click.echo(f"not there: {name}: {why}")
     if not checks.holds(found):

@@ -20,6 +20,7 @@ from clients.logs import Covered
 from clients.participant import Participant
 from gateway.cli import home, output
 from gateway.cli.home import Home
+from gateway.printable import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def _things(me: Participant, case_id: str, beginning: str | None) -> Iterator[_T
 
 def _show(things: list[_Thing], found: Covered) -> None:
     point = found.checkpoint
-    click.echo(output.printable(f"{point.origin} of {point.size} entries, {found.cosigned}"))
+    click.echo(printable(f"{point.origin} of {point.size} entries, {found.cosigned}"))
     rows = [
         ("not covered" if proof is None else proof.index, each.header.id, *each.words)
         for each, proof in zip(things, found.proofs, strict=True)

@@ -20,6 +20,7 @@ from clients.next_steps import Allowed, Next, lawful_next
 from gateway.cli import home, output
 from gateway.cli.home import Home
 from gateway.clock import system_clock
+from gateway.printable import printable
 from gateway.rules import Link
 
 _UNKNOWN: Final = "unknown"
@@ -83,7 +84,7 @@ def _first_due(matters: Iterable[Matter]) -> Limit | None:
 
 
 def _show(case: Case, steps: Sequence[Next]) -> None:
-    click.echo(output.printable(f"case {', '.join(case.case_ids)}"))
+    click.echo(printable(f"case {', '.join(case.case_ids)}"))
     rows = [
         (
             _name(matter),
@@ -99,7 +100,7 @@ def _show(case: Case, steps: Sequence[Next]) -> None:
         output.emit_table(("matter", "id", "between", "state", "turn", "due"), rows)
     for lines in (_rivals(case), _unsure(case), _next(case, steps), _at_any_time(steps), _waiting(case)):
         for line in lines:
-            click.echo(output.printable(line))
+            click.echo(printable(line))
 
 
 def _rivals(case: Case) -> Iterator[str]:

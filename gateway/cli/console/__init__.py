@@ -11,9 +11,10 @@ from pathlib import Path
 import click
 
 from gateway import material
-from gateway.cli import output, passphrases, web
+from gateway.cli import passphrases, web
 from gateway.clock import system_clock
 from gateway.errors import ErrorCode, Refusal
+from gateway.printable import printable
 from gateway.trust.client import load_for_verification
 
 
@@ -51,7 +52,7 @@ def command(paths: tuple[Path, ...], listen: str, tls_certificate: Path | None, 
         ask = cache(passphrases.ask)
         loaded = material.load_participant(path, ask=ask, find=load_for_verification)
         for warning in loaded.warnings:
-            click.echo(f"warning {output.printable(warning)}", err=True)
+            click.echo(f"warning {printable(warning)}", err=True)
         desks.append(Desk(loaded, system_clock, ask))
     if tls_certificate is None or tls_key is None:
         hosts, tls = server.LOOPBACK | {server.host_of(listen)}, None

@@ -11,8 +11,8 @@ from typing import Final
 import jinja2
 from markupsafe import Markup
 
-from gateway.cli import output
 from gateway.clock import Clock, from_micros, to_micros
+from gateway.printable import printable
 from gateway.story import action_state, code_name, kind_word, rule_name, why
 
 _MICROS: Final = 1_000_000
@@ -55,7 +55,7 @@ def environment(clock: Clock) -> jinja2.Environment:
 
 
 def _printable(value: object) -> object:
-    return value if isinstance(value, Markup) else output.printable(str(value))
+    return value if isinstance(value, Markup) else printable(str(value))
 
 
 def _at(micros: int) -> str:

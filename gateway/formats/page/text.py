@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from gateway.formats.page.cells import LATE, OVERDUE, QUOTED
 from gateway.formats.page.model import Block, Figure, Line, Page, Row, Rows, Section, Table
-from gateway.formats.page.words import clean, clean_line
+from gateway.formats.page.words import clean
+from gateway.printable import printable
 
 MARKS = re.compile(f"{QUOTED}|{OVERDUE}|{LATE}")
 """Of a loud line, the cells that are the reason."""
@@ -26,27 +27,27 @@ def lines(page: Page, width: int = 110) -> Iterator[str]:
         page: the page.
         width: columns to keep to; what cannot be broken, such as an address, may go beyond.
     """
-    yield clean_line(page.title).upper()
+    yield printable(page.title).upper()
     if page.source:
-        yield clean_line(page.source)
+        yield printable(page.source)
     part = ""
     for section in page.sections:
         yield ""
         if section.part_of not in {"", part}:
-            yield from (clean_line(section.part_of).upper(), "")
+            yield from (printable(section.part_of).upper(), "")
         part = section.part_of
         yield from _section(section, width)
 
 
 def _section(section: Section, width: int) -> Iterator[str]:
-    title = clean_line(section.title)
+    title = printable(section.title)
     yield title
     yield "-" * min(len(title), width)
     for at, block in enumerate(section.blocks):
         if at:
             yield ""
         if block.title:
-            yield f"{_GAP}[{clean_line(block.title)}]"
+            yield f"{_GAP}[{printable(block.title)}]"
         yield from _block(block, width)
 
 

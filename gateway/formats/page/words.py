@@ -16,6 +16,7 @@ from rogatory.v1.comments_pb2 import COMMENTS
 
 from gateway.clock import from_micros
 from gateway.formats import amounts, chains
+from gateway.printable import printable
 
 SYMBOLS: Final = MappingProxyType(
     {0: "BTC", 2: "LTC", 3: "DOGE", 5: "DASH", 60: "ETH", 61: "ETC", 118: "ATOM", 128: "XMR", 133: "ZEC", 144: "XRP"}
@@ -95,15 +96,8 @@ LABELS: Final = MappingProxyType(
 
 
 def clean(text: str) -> str:
-    r"""Return a text with everything that is not printable escaped, e.g. `\x1b`; new lines stay."""
-    return "\n".join(
-        "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line) for line in text.split("\n")
-    )
-
-
-def clean_line(text: str) -> str:
-    r"""Return a text as one line: new lines are escaped as well, for a title must begin no line of its own making."""
-    return clean(text).replace("\n", r"\n")
+    """Return a text with all that is not printable escaped; new lines stay."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def label(field: FieldDescriptor) -> str:
