@@ -1,23 +1,20 @@
 """Handing in one by one, sent together: what many tasks of a program submit at once travels in frames.
 
 In: single envelopes, each from a caller that waits. Out: for each its proven ACCEPTED, or why not. Who comes alone is
-sent at once, alone. While as many calls are under way as may be, those who come wait; the next call takes as many of
-them along as a frame holds. So nobody waits for company, and a crowd costs the node no more than one stream does.
+sent at once, alone. Who comes while calls are under way waits for the end of one, or until a frame is full, whatever
+is first; the next call takes as many along as a frame holds. So a crowd costs the node no more than one stream does.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from rogatory.v1 import envelope_pb2 as pb
 
-from clients.submission import MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES
+from clients.submission import MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES, may_go
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
-
-CALLS_AT_ONCE: Final = 8
-"""Half of what a node lets one participant have open, unless it says otherwise."""
 
 HandIn: TypeAlias = Callable[[Sequence[pb.SignedEnvelope], float], Awaitable[list[pb.Receipt | GatewayError]]]
 """Hands in envelopes together, within so many seconds; returns what became of each."""
@@ -30,6 +27,7 @@ class _Waiting:
     raw: pb.SignedEnvelope = field(repr=False)
     deadline: float
     outcome: asyncio.Future[pb.Receipt]
+    size: int
 
     def settle(self, outcome: pb.Receipt | BaseException) -> None:
         if self.outcome.done():
@@ -52,17 +50,19 @@ class Outbox:
         self._hand_in = hand_in
         self._start = start
         self._queue: deque[_Waiting] = deque()
+        self._size = 0  # of all that wait
         self._calls = 0
 
     async def submit(self, raw: pb.SignedEnvelope, within: float) -> pb.Receipt:
         """Hand in one envelope; see `Participant.submit`."""
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(raw, loop.time() + within, loop.create_future())
+        waiting = _Waiting(raw, loop.time() + within, loop.create_future(), raw.ByteSize())
         # Others in its frame may have more time.
         late = Failure(ErrorCode.UNAVAILABLE, "no answer in time; it may have been accepted")
         timer = loop.call_at(waiting.deadline, waiting.settle, late)
         self._queue.append(waiting)
-        if self._calls < CALLS_AT_ONCE:
+        self._size += waiting.size
+        if may_go(self._calls, full=self._full):
             self._calls += 1
             self._start(self._work())
         try:
@@ -70,19 +70,26 @@ class Outbox:
         finally:
             timer.cancel()
 
+    @property
+    def _full(self) -> bool:
+        """Whether a frame has no room for more."""
+        return len(self._queue) >= MAX_FRAME_ENVELOPES or self._size >= MAX_FRAME_BYTES
+
     async def _work(self) -> None:
-        """Hand in what waits, one call after the other."""
+        """Hand in what waits, one call after the other, as long as another may go."""
         batch: list[_Waiting] = []
         try:
-            while batch := self._next():
+            while may_go(self._calls - 1, full=self._full) and (batch := self._next()):
                 await self._send(batch)
+        except asyncio.CancelledError:  # the participant is being left
+            left = Failure(ErrorCode.UNAVAILABLE, "left before there was an answer; it may have been accepted")
+            for each in (*batch, *self._queue):
+                each.settle(left)
+            self._queue.clear()
+            self._size = 0
+            raise
         finally:
             self._calls -= 1
-            if batch:  # the participant is being left
-                left = Failure(ErrorCode.UNAVAILABLE, "left before there was an answer; it may have been accepted")
-                for each in (*batch, *self._queue):
-                    each.settle(left)
-                self._queue.clear()
 
     def _next(self) -> list[_Waiting]:
         """Take as many as a frame holds, in their order."""
@@ -90,10 +97,11 @@ class Outbox:
         size = 0
         while self._queue and len(batch) < MAX_FRAME_ENVELOPES:
             first = self._queue[0]
-            size += first.raw.ByteSize()
+            size += first.size
             if batch and size > MAX_FRAME_BYTES:
                 break
             self._queue.popleft()
+            self._size -= first.size
             if not first.outcome.done():
                 batch.append(first)
         return batch

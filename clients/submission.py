@@ -25,6 +25,14 @@ MAX_FRAME_BYTES: Final = 256 << 10
 """Larger frames are no faster; a single envelope above it is a frame of its own."""
 
 FRAMES_IN_FLIGHT: Final = 8
+SMALL_FRAMES_IN_FLIGHT: Final = 2
+"""A frame costs a node as much as ten envelopes do: with eight small ones under way, one of a hundred waits twice as
+long as with two larger ones."""
+
+
+def may_go(under_way: int, *, full: bool) -> bool:
+    """Whether one more frame goes now; one that has room waits for company while others are under way (RFC 896)."""
+    return under_way < (FRAMES_IN_FLIGHT if full else SMALL_FRAMES_IN_FLIGHT)
 
 
 class SignedRefusal(Refusal):

@@ -5,11 +5,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rogatory.v1 import envelope_pb2 as pb
 
-from clients import outbox
-from clients.outbox import CALLS_AT_ONCE, Outbox
-from clients.submission import MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES
+from clients.outbox import Outbox
+from clients.submission import FRAMES_IN_FLIGHT, MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES, SMALL_FRAMES_IN_FLIGHT
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 
 LONG = 60.0
@@ -49,12 +50,12 @@ class Node:
         return asyncio.create_task(self.outbox.submit(raw(number, size), within))
 
     async def busy(self) -> list["asyncio.Task[pb.Receipt]"]:
-        """Have as many calls under way as may be, one after the other."""
+        """Have as many small calls under way as may be, one after the other."""
         tasks = []
-        for number in range(CALLS_AT_ONCE):
+        for number in range(SMALL_FRAMES_IN_FLIGHT):
             tasks.append(self.submit(number))
             await self.begun()
-        assert [len(call) for call in self.calls] == [1] * CALLS_AT_ONCE
+        assert [len(call) for call in self.calls] == [1] * SMALL_FRAMES_IN_FLIGHT
         return tasks
 
     async def begun(self) -> None:
@@ -80,16 +81,43 @@ async def test_those_who_come_in_one_moment_travel_together() -> None:
     assert [header for call in node.calls for header in call] == [b"%06d" % number for number in range(len(tasks))]
 
 
-async def test_those_who_come_while_all_calls_are_under_way_travel_together_afterwards() -> None:
+async def test_those_who_come_while_calls_are_under_way_travel_together_afterwards() -> None:
     node = Node()
     tasks = await node.busy()
-    for number in range(100, 170):
+    for number in range(100, 100 + MAX_FRAME_ENVELOPES - 1):
         tasks.append(node.submit(number))
         await node.begun()
-    assert len(node.calls) == CALLS_AT_ONCE
+    assert len(node.calls) == SMALL_FRAMES_IN_FLIGHT
     node.open.set()
     await asyncio.gather(*tasks)
-    assert [len(call) for call in node.calls[CALLS_AT_ONCE:]] == [MAX_FRAME_ENVELOPES, 6]
+    assert [len(call) for call in node.calls[SMALL_FRAMES_IN_FLIGHT:]] == [MAX_FRAME_ENVELOPES - 1]
+
+
+async def test_full_frame_waits_for_no_answer_while_there_is_room() -> None:
+    node = Node()
+    tasks = await node.busy()
+    for number in range(100, 100 + MAX_FRAME_ENVELOPES * FRAMES_IN_FLIGHT):
+        tasks.append(node.submit(number))
+        await node.begun()
+    full = FRAMES_IN_FLIGHT - SMALL_FRAMES_IN_FLIGHT
+    assert [len(call) for call in node.calls[SMALL_FRAMES_IN_FLIGHT:]] == [MAX_FRAME_ENVELOPES] * full
+    large = node.submit(1, size=MAX_FRAME_BYTES)
+    await node.begun()
+    assert len(node.calls) == FRAMES_IN_FLIGHT
+    node.open.set()
+    assert await large == proof(raw(1))
+    assert await asyncio.gather(*tasks) == [proof(raw(n)) for n in (*range(2), *range(100, 100 + len(tasks) - 2))]
+
+
+async def test_large_one_is_a_full_frame_by_itself() -> None:
+    node = Node()
+    tasks = await node.busy()
+    tasks += [node.submit(number, size=MAX_FRAME_BYTES) for number in range(100, 103)]
+    await node.begun()
+    assert [len(call) for call in node.calls] == [1] * (SMALL_FRAMES_IN_FLIGHT + 3)
+    node.open.set()
+    await asyncio.gather(*tasks)
+    assert await node.submit(200) == proof(raw(200))
 
 
 async def test_frame_is_no_larger_than_a_frame_may_be() -> None:
@@ -141,7 +169,7 @@ async def test_whole_call_that_fails_is_told_to_all_who_were_in_it_and_to_nobody
     node.open.set()
     outcomes = await asyncio.gather(*late, return_exceptions=True)
     assert [getattr(outcome, "code", None) for outcome in outcomes] == [ErrorCode.STORE] * 3
-    assert await asyncio.gather(*stuck) == [proof(raw(number)) for number in range(CALLS_AT_ONCE)]
+    assert await asyncio.gather(*stuck) == [proof(raw(number)) for number in range(SMALL_FRAMES_IN_FLIGHT)]
 
 
 async def test_time_runs_out_for_each_by_its_own_measure() -> None:
@@ -196,4 +224,24 @@ async def test_whoever_still_waits_when_the_participant_is_left_is_told() -> Non
 
 
 def test_calls_leave_room_for_others_of_the_same_participant() -> None:
-    assert outbox.CALLS_AT_ONCE < 16  # max_streams_per_peer, unless a node says otherwise
+    assert FRAMES_IN_FLIGHT < 16  # max_streams_per_peer, unless a node says otherwise
+
+
+@given(st.lists(st.sampled_from([10, MAX_FRAME_BYTES // 20, MAX_FRAME_BYTES, None]), max_size=200))
+def test_everybody_is_answered_whatever_comes_when(sizes: list[int | None]) -> None:
+    async def run() -> None:
+        node, tasks = Node(), []
+        for number, size in enumerate(sizes):
+            if size is None:  # whatever is under way is answered, and what follows from it goes
+                node.open.set()
+                await node.begun()
+                node.open.clear()
+            else:
+                tasks.append(node.submit(number, size=size))
+                await asyncio.sleep(0)
+        node.open.set()
+        await asyncio.gather(*tasks)
+        sent = [header for call in node.calls for header in call]
+        assert sent == [b"%06d" % number for number, size in enumerate(sizes) if size is not None]
+
+    asyncio.run(run())

@@ -14,6 +14,7 @@ import json
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
@@ -24,7 +25,7 @@ import grpc.aio
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import mailbox_pb2 as mailbox
 
-from clients.submission import FRAMES_IN_FLIGHT
+from clients.submission import FRAMES_IN_FLIGHT, may_go
 from gateway import material, transport
 from gateway.cli.bench import pool
 from gateway.cli.bench.figures import percentile, warm
@@ -34,7 +35,8 @@ from gateway.clock import system_clock
 from gateway.errors import ErrorCode, Failure
 
 TICK_SECONDS: Final = 0.002
-"""A paced sender sends together what has become due within so long, as a client library does."""
+"""A paced sender looks that often what has become due; what waits for room goes together, as our clients' library has
+it."""
 
 LAST_SECONDS: Final = 30.0
 """In which the last answers must come."""
@@ -56,7 +58,8 @@ class Job:
         count: how many there are at most; once all are sent, the measurement ends.
         seconds: how long to send.
         mode: "unary", "stream", or "paced": a stream on which envelopes come at a rate.
-        in_flight: of unary calls, how many; of a stream, frames, as many as our clients' library by default.
+        in_flight: of unary calls, how many; of a stream, frames, as many as our clients' library by default. What is
+            paced follows that library.
         rate: envelopes a second, when paced.
         port: where to send it, on this machine, if not where the directory says.
         echo: whether the bare echo listens there, and not the node.
@@ -171,35 +174,35 @@ class Load:
 
     async def _paced(self, channel: grpc.aio.Channel, begin: float) -> None:
         """Let envelopes come at the rate whatever happens to those before (open loop): nobody waits unseen."""
-        window = asyncio.Semaphore(self._job.in_flight)
         rate, until = self._job.rate, begin + self._job.seconds
         groups: list[range] = []
+        answered = 0
+        came = asyncio.Event()
 
         async def requests() -> AsyncIterator[bytes]:
             gone = 0
             while gone < len(self._raw):
-                # First the room, then what is due by then: what waits for room travels together.
-                await window.acquire()
-                due = 0
-                while due <= gone:
-                    now = perf_counter()
-                    if now >= until and gone:
-                        return
-                    due = min(len(self._raw), int((now - begin) * rate), gone + pool.BATCH)
-                    if due <= gone:
-                        await asyncio.sleep(TICK_SECONDS)
-                groups.append(range(gone, due))
-                yield self._request(len(groups), groups[-1])
-                gone = due
+                now = perf_counter()
+                if now >= until and gone:
+                    return
+                due = min(len(self._raw), int((now - begin) * rate), gone + pool.BATCH)
+                if due > gone and may_go(len(groups) - answered, full=due - gone == pool.BATCH):
+                    groups.append(range(gone, due))
+                    yield self._request(len(groups), groups[-1])
+                    gone = due
+                    continue
+                came.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TICK_SECONDS):
+                        await came.wait()
 
-        answered = 0
         async for answer in self._frames(channel, requests()):
             now = perf_counter()
             self._answers.append((groups[answered], answer))
             # Of each from when it was due, not from when there was room for it.
             self._times += [(begin + number / rate, now, 1) for number in groups[answered]]
             answered += 1
-            window.release()
+            came.set()
 
     def _frames(self, channel: grpc.aio.Channel, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         method = SUBMIT_FRAMES if not self._job.echo else ECHO_FRAMES
