@@ -27,6 +27,7 @@ from gateway.doors.mailbox import check_frame
 from gateway.effects import Effects
 from gateway.envelope import ref_of
 from gateway.identity import Address
+from gateway.merkle import Frontier
 from gateway.procedure import check
 from gateway.receipt import Scribe
 from gateway.receive import receive
@@ -69,6 +70,7 @@ class Stages:
         self._scribe = Scribe(self._here, lambda: self._directory)
         connect, self._engine = open_store(folder / "stages.db")
         self._connection = connect()
+        self._tree: Frontier | None = None
         self._spent = dict.fromkeys(STAGES, 0.0)
         self._waited = 0.0
 
@@ -107,7 +109,7 @@ class Stages:
         with self._spend("verify"):
             all_verified = [verify(each, directory, self._limits, now) for each in permits]
         self._connection.begin()
-        txn = Transaction(self._connection, to_micros(now), str(Address.of_node(self._here)))
+        txn = Transaction(self._connection, to_micros(now), str(Address.of_node(self._here)), self._tree)
         pending: list[Pending] = []
         with self._spend("procedure"):
             txn.expect_new([verified.header for verified in all_verified])
@@ -132,6 +134,7 @@ class Stages:
         start = perf_counter()
         with self._spend("commit"):
             self._connection.end(())
+        self._tree = txn.tree
         self._waited += perf_counter() - start
         with self._spend("answer"):
             answers = [mailbox.Answer(receipt=each.receipt) for each in pending]
