@@ -5,12 +5,13 @@ which step moves a matter is `rules`' to say, and how long a limit is `deadlines
 and kept under that envelope's number: a name is looked up once a transaction, and numbers are followed from there.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import dropwhile
+from itertools import chain, dropwhile
+from operator import itemgetter
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
@@ -80,14 +81,14 @@ _MOVES: Final = """
     SELECT m.state, m.at_us, e.sender, e.id, m.clock_rule FROM moves m LEFT JOIN envelopes e ON e.seq = m.cause_seq
     WHERE m.envelope_seq = ? ORDER BY m.seq
 """
-_CHAIN: Final = f"""
-    WITH RECURSIVE link (seq, header, cited_seq, place) AS (
-        SELECT seq, header, cited_seq, 1 FROM envelopes WHERE sender = ? AND id = ?
+_CHAINS: Final = f"""
+    WITH RECURSIVE link (seq, header, cited_seq, sender, id, place) AS (
+        SELECT seq, header, cited_seq, sender, id, 1 FROM envelopes WHERE id IN ({{}})
         UNION ALL
-        SELECT e.seq, e.header, e.cited_seq, link.place + 1 FROM link JOIN envelopes e ON e.seq = link.cited_seq
-        WHERE link.place < ?
+        SELECT e.seq, e.header, e.cited_seq, '', '', link.place + 1
+        FROM link JOIN envelopes e ON e.seq = link.cited_seq WHERE link.place < ?
     )
-    SELECT seq, header, ({STATE_SQL.format("link.seq")}) FROM link
+    SELECT seq, header, ({STATE_SQL.format("link.seq")}), cited_seq, sender, id FROM link
 """  # noqa: S608  ours
 _COUNT: Final = f"""
     SELECT state, count(*) FROM moves m
@@ -108,6 +109,12 @@ _AIMED_AT: Final = f"""
     FROM targets t JOIN envelopes e ON e.seq = t.envelope_seq
     WHERE t.token IN ({{}}) AND e.kind = ? ORDER BY e.seq
 """  # noqa: S608  as above
+
+
+_Link: TypeAlias = tuple[int, bytes, str | None, int | None, str, str]
+"""Of a chain: the number of an envelope, its header, its state in the store's word or None if it is no matter, the
+number of what it cites; and its name where the chain begins with it."""
+_NUMBER: Final = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +154,7 @@ class MatterView:
         """Return an envelope, what it cites, what that cites and so on, as far as recorded; with states."""
         links: list[tuple[pb.Header, State | None]] = []
         name = ref.sender, ref.id
-        for seq, raw, state in self._links(name, limit):
+        for seq, raw, state, _, _, _ in self._links(name, limit):
             header = pb.Header.FromString(raw)
             self._numbers[header.sender, header.id] = seq
             links.append((header, STATES[state]))
@@ -224,9 +231,8 @@ class MatterView:
             number = self._numbers[name] = row[0]
         return number
 
-    def _links(self, name: Name, limit: int) -> list[Any]:
-        rows: list[Any] = self._sql.execute(_CHAIN, (*name, limit)).fetchall()
-        return rows
+    def _links(self, name: Name, limit: int) -> Sequence[_Link]:
+        return _chains([name], limit, self._sql.execute)[name]
 
     def _about(self, query: str, number: int | None) -> list[Any]:
         """Ask about one envelope."""
@@ -255,6 +261,8 @@ class MatterRecord(MatterView):
         self._rows = rows
         self._names = names
         self._running: set[tuple[int | None, ClockRule]] = set()
+        # Chains that were asked for before anybody wanted them.
+        self._foreseen: dict[Name, Sequence[_Link]] = {}
         # By the number of an envelope: those of what it cites, what that cites, and so on, its own first.
         self._lines: dict[int | None, tuple[int, ...]] = {}
         # By target: the envelopes that are aimed at it, as far as they were looked up, and those added since.
@@ -296,8 +304,16 @@ class MatterRecord(MatterView):
             return []
         return super().aimed_at(tokens, kind)
 
+    def expect(self, headers: Sequence[pb.Header]) -> None:
+        """Look up at once what these rest on and what else is aimed at their targets: then nobody asks one by one."""
+        self.expect_targets(chain.from_iterable(header.target_tokens for header in headers))
+        cited = {(ref.sender, ref.id) for header in headers for ref in header.cites[:1]}
+        asked = cited - self._names.keys() - self._foreseen.keys()
+        if asked:
+            self._foreseen |= _chains(asked, MAX_CHAIN, self._connection.ask)
+
     def expect_targets(self, tokens: Iterable[bytes]) -> None:
-        """Look up what is aimed at these targets, at once: then nobody need ask one by one."""
+        """Look up what is aimed at these targets."""
         asked = [token for token in dict.fromkeys(tokens) if token not in self._aimed]
         self._aimed.update((token, set()) for token in asked)
         for _, padded in lists(asked, b""):
@@ -316,17 +332,19 @@ class MatterRecord(MatterView):
         self._lines[seq] = line
         self._rows.concern(line)
 
-    def _links(self, name: Name, limit: int) -> list[Any]:
+    def _links(self, name: Name, limit: int) -> Sequence[_Link]:
+        links = self._foreseen.get(name)
         if name in self._names:
             self._rows.write()
-        values = *name, limit
-        rows = self._connection.ask(_CHAIN, values)
-        line = tuple([row[0] for row in rows])
-        if self._rows.settle(line):
-            rows = self._connection.ask(_CHAIN, values)
-        if line and limit == MAX_CHAIN:
-            self._lines[line[0]] = line
-        return rows
+            links = None
+        # What was foreseen may be of before this transaction changed something, or undid that it did.
+        if links is None or self._rows.concerns(map(_NUMBER, links)):
+            links = _chains([name], limit, self._connection.ask)[name]
+            if self._rows.settle(map(_NUMBER, links)):
+                links = _chains([name], limit, self._connection.ask)[name]
+        if links and limit == MAX_CHAIN:
+            self._lines[links[0][0]] = tuple(map(_NUMBER, links))
+        return links[:limit]
 
     def _about(self, query: str, number: int | None) -> list[Any]:
         return self._rows.ask(query, (number,), (number,))
@@ -506,6 +524,24 @@ class MatterRecord(MatterView):
 
     def _number_of(self, cause: Named | None) -> int | None:
         return None if cause is None else self.number(cause)
+
+
+def _chains(names: Collection[Name], limit: int, ask: Callable[[str, Any], Iterable[Any]]) -> dict[Name, list[_Link]]:
+    """Return of each name its chain, as `MatterView.chain`: asked for together."""
+    links: dict[int | None, _Link] = {}
+    first: dict[Name, _Link] = {}
+    for _, padded in lists([id_ for _, id_ in names], ""):
+        for link in ask(listing(_CHAINS, len(padded)), (*padded, limit)):
+            links[link[0]] = link
+            if link[5]:
+                first[link[4], link[5]] = link
+    chains: dict[Name, list[_Link]] = {name: [] for name in names}
+    for name, found in chains.items():
+        above = first.get(name)
+        while above is not None and len(found) < limit:
+            found.append(above)
+            above = links.get(above[3])
+    return chains
 
 
 def _clock(

@@ -174,9 +174,13 @@ class Rows:
         """Note that what waits is about these envelopes: an answer about them would miss it."""
         self._concerned.update(numbers)
 
+    def concerns(self, numbers: Iterable[int | None]) -> bool:
+        """Whether anything was added in this transaction about one of these envelopes, be it written by now or not."""
+        return not self._concerned.isdisjoint(numbers)
+
     def settle(self, numbers: Iterable[int | None]) -> bool:
         """Write what waits, if any of it is about these envelopes; return whether it was."""
-        if not self._waiting or self._concerned.isdisjoint(numbers):
+        if not self._waiting or not self.concerns(numbers):
             return False
         self.write()
         return True

@@ -206,9 +206,9 @@ class Transaction:
         self._foreseen.look_up(map(_name, refs))
 
     def expect_new(self, headers: Sequence[pb.Header]) -> None:
-        """Look up what is to be recorded: whether it is already, and what else is aimed at its targets."""
+        """Look up what is to be recorded: whether it is already, what it rests on, what else has its targets."""
         self.expect(headers)
-        self.matters.expect_targets(chain.from_iterable(header.target_tokens for header in headers))
+        self.matters.expect(headers)
 
     def expect_words(self, refs: Iterable[Named]) -> None:
         """Look up what is stated of envelopes that words are to be added to."""

@@ -9,7 +9,7 @@ import pytest
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from gateway import statement
+from gateway import rules, statement
 from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
 from gateway.lanes import Lane
@@ -17,7 +17,7 @@ from gateway.lifecycle import Event, State
 from gateway.store import Transaction
 from gateway.store.driver import listing, lists
 from tests import stores, world
-from tests.world import FOREIGN_CENTRAL, Sent
+from tests.world import FOREIGN_CENTRAL, INVESTIGATOR, Sent
 
 BOX = FOREIGN_CENTRAL
 MINUTE_US = 60_000_000
@@ -225,6 +225,69 @@ def test_target_of_what_was_recorded_a_moment_ago_is_found(sql: Any) -> None:
         txn.add_envelope(late.envelope, late.header, late.fingerprint)
         found = txn.matters.aimed_at([TOKEN], late.header.kind)
     assert [header.id for header, _ in found] == [late.header.id]
+
+
+def answer_to(sent: Sent) -> Sent:
+    return world.send(
+        ids.KIND_ACKNOWLEDGEMENT, FOREIGN_CENTRAL, INVESTIGATOR, case_id=sent.header.case_id, cites=[sent.ref]
+    )
+
+
+def test_what_a_frame_rests_on_is_asked_for_once(sql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = queue(sql, 60)
+    answers = [answer_to(sent) for sent in asked]
+    with world.transaction(sql) as txn, txn.part():
+        said = questions(sql, monkeypatch)
+        txn.expect_new([answer.header for answer in answers])
+        at_once = len(said)
+        assert at_once <= 4  # two questions, told twice where one word is the other
+        for sent, answer in zip(asked, answers, strict=True):
+            assert txn.find(answer.ref) is None
+            assert txn.matters.chain(answer.header.cites[0]) == [(sent.header, None)]
+        assert len(said) == at_once
+
+
+def test_chain_is_that_of_the_envelope_and_of_no_other_with_its_id(sql: Any) -> None:
+    asked = queue(sql, 2)
+    taken = asked[0].ref
+    strange = ids.EnvelopeRef(sender=BOX, id=taken.id)
+    citing = [world.send(ids.KIND_ACKNOWLEDGEMENT, BOX, INVESTIGATOR, cites=[ref]) for ref in (taken, strange)]
+    with world.transaction(sql) as txn:
+        txn.expect_new([each.header for each in citing])
+        assert txn.matters.chain(strange) == []
+        assert txn.matters.chain(taken) == [(asked[0].header, None)]
+
+
+def test_what_was_looked_up_in_vain_rests_on_what_is_recorded_a_moment_later(sql: Any) -> None:
+    sent = world.freeze_request()
+    with world.transaction(sql) as txn:
+        txn.expect_new([answer_to(sent).header])
+        assert txn.matters.chain(sent.ref) == []
+        txn.add_envelope(sent.envelope, sent.header, sent.fingerprint)
+        assert txn.matters.chain(sent.ref) == [(sent.header, None)]
+
+
+def test_state_that_changes_after_it_was_looked_up_is_the_new_one(sql: Any) -> None:
+    (sent,) = queue(sql, 1)
+    answer = answer_to(sent)
+    with world.transaction(sql) as txn:
+        txn.expect_new([answer.header])
+        txn.matters.add_move(sent.ref, rules.State.ASKED, sent.ref)
+        assert txn.matters.chain(sent.ref) == [(sent.header, rules.State.ASKED)]
+        txn.matters.add_move(sent.ref, rules.State.ACKNOWLEDGED, sent.ref)
+        assert txn.matters.chain(sent.ref) == [(sent.header, rules.State.ACKNOWLEDGED)]
+
+
+def test_what_was_looked_up_in_a_part_that_is_undone_is_looked_up_again(sql: Any) -> None:
+    (sent,) = queue(sql, 1)
+    answer = answer_to(sent)
+    with world.transaction(sql) as txn:
+        with suppress(KeyError), txn.part():
+            txn.matters.add_move(sent.ref, rules.State.ASKED, sent.ref)
+            assert txn.matters.state(sent.ref) is rules.State.ASKED
+            txn.expect_new([answer.header])
+            raise KeyError
+        assert txn.matters.chain(sent.ref) == [(sent.header, None)]
 
 
 def test_words_about_an_envelope_that_is_asked_for_often_are_as_many_as_were_said(sql: Any) -> None:
