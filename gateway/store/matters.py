@@ -82,13 +82,14 @@ _MOVES: Final = """
     WHERE m.envelope_seq = ? ORDER BY m.seq
 """
 _CHAINS: Final = f"""
-    WITH RECURSIVE link (seq, header, cited_seq, sender, id, place) AS (
-        SELECT seq, header, cited_seq, sender, id, 1 FROM envelopes WHERE id IN ({{}})
+    WITH RECURSIVE link (seq, cited_seq, place) AS (
+        SELECT seq, cited_seq, 1 FROM envelopes WHERE id IN ({{}})
         UNION ALL
-        SELECT e.seq, e.header, e.cited_seq, '', '', link.place + 1
-        FROM link JOIN envelopes e ON e.seq = link.cited_seq WHERE link.place < ?
+        SELECT e.seq, e.cited_seq, link.place + 1 FROM link JOIN envelopes e ON e.seq = link.cited_seq
+        WHERE link.place < ?
     )
-    SELECT seq, header, ({STATE_SQL.format("link.seq")}), cited_seq, sender, id FROM link
+    SELECT e.seq, e.header, ({STATE_SQL.format("e.seq")}), e.cited_seq, e.sender, e.id
+    FROM link JOIN envelopes e ON e.seq = link.seq
 """  # noqa: S608  ours
 _COUNT: Final = f"""
     SELECT state, count(*) FROM moves m
@@ -113,7 +114,7 @@ _AIMED_AT: Final = f"""
 
 _Link: TypeAlias = tuple[int, bytes, str | None, int | None, str, str]
 """Of a chain: the number of an envelope, its header, its state in the store's word or None if it is no matter, the
-number of what it cites; and its name where the chain begins with it."""
+number of what it cites, its sender and its id."""
 _NUMBER: Final = itemgetter(0)
 
 
@@ -154,10 +155,9 @@ class MatterView:
         """Return an envelope, what it cites, what that cites and so on, as far as recorded; with states."""
         links: list[tuple[pb.Header, State | None]] = []
         name = ref.sender, ref.id
-        for seq, raw, state, _, _, _ in self._links(name, limit):
-            header = pb.Header.FromString(raw)
-            self._numbers[header.sender, header.id] = seq
-            links.append((header, STATES[state]))
+        for seq, raw, state, _, sender, id_ in self._links(name, limit):
+            self._numbers[sender, id_] = seq
+            links.append((pb.Header.FromString(raw), STATES[state]))
         return links
 
     def state(self, ref: Named) -> State | None:
@@ -529,15 +529,13 @@ class MatterRecord(MatterView):
 def _chains(names: Collection[Name], limit: int, ask: Callable[[str, Any], Iterable[Any]]) -> dict[Name, list[_Link]]:
     """Return of each name its chain, as `MatterView.chain`: asked for together."""
     links: dict[int | None, _Link] = {}
-    first: dict[Name, _Link] = {}
+    named: dict[Name, _Link] = {}
     for _, padded in lists([id_ for _, id_ in names], ""):
         for link in ask(listing(_CHAINS, len(padded)), (*padded, limit)):
-            links[link[0]] = link
-            if link[5]:
-                first[link[4], link[5]] = link
+            links[link[0]] = named[link[4], link[5]] = link
     chains: dict[Name, list[_Link]] = {name: [] for name in names}
     for name, found in chains.items():
-        above = first.get(name)
+        above = named.get(name)
         while above is not None and len(found) < limit:
             found.append(above)
             above = links.get(above[3])
