@@ -108,9 +108,10 @@ def check_machine(figures: dict[str, object]) -> None:
     machine = figures["machine"]
     assert isinstance(machine, dict)
     assert {"processor", "cores", "memory_bytes", "file_system", "fsync_ms", "load_before", "load_after"} <= {*machine}
-    by_stage = figures["stages"]
-    assert isinstance(by_stage, dict)
-    assert {*STAGES} <= by_stage.keys()
+    for name in ("stages", "stages_of_one"):
+        by_stage = figures[name]
+        assert isinstance(by_stage, dict)
+        assert {*STAGES} <= by_stage.keys()
 
 
 def check_costs(figures: dict[str, object]) -> None:

@@ -46,11 +46,11 @@ def _rate(target: Target, figures: Figures) -> str:
 
 def _one_at_a_time(_target: Target, figures: Figures) -> str:
     echo, call, sync = figures["unary_echo_p50_ms_at_1"], figures["accept_unary_p50_ms_at_1"], figures["fsync_ms"]
-    alone = figures["stages"]["sum"] / 1000
+    stages = figures["stages_of_one"]["sum"] / 1000
     return (
-        f"a call takes {call:.2f} ms: the bare echo {echo:.2f}, a sync of the disk {sync:.2f}, all stages {alone:.2f},"
-        " the rest is between threads and processes;"
-        f" with the echo and the sync alone it were {echo / (echo + sync):.2f}"
+        f"a call takes {call:.2f} ms: the bare echo {echo:.2f}, a sync of the disk {sync:.2f},"
+        f" all stages of an envelope by itself {stages:.2f}, the rest is between threads and processes;"
+        f" without that rest it were {echo / (echo + sync + stages):.2f}"
     )
 
 

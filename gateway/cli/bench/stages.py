@@ -1,8 +1,9 @@
 """Where the microseconds of one accepted envelope go: each stage of the path alone, on one thread.
 
 In: settings of a node, a pool of envelopes, an empty folder. Out: microseconds of the processor an envelope, by stage,
-in full frames and one commit a frame, as on a stream. What the node uses beyond their sum is gRPC, TLS, the event loop
-and what threads cost each other; that difference is told too, where the node itself was measured.
+in frames of one size and one commit a frame: full ones as on a stream, or one envelope as in a single call. What the
+node uses beyond their sum is gRPC, TLS, the event loop and what threads cost each other; that difference is told too,
+where the node itself was measured.
 """
 
 from collections.abc import Iterator
@@ -147,10 +148,22 @@ class Stages:
         self._spent[stage] += thread_time() - start
 
 
-def measure(folder: Path, config: Path, sender: Path, file: Path, frames: int, rounds: int) -> list[dict[str, float]]:
-    """Return the figures of each round, the first of which is thrown away: it reads everything for the first time."""
-    raw = pool.read(file, 0, frames * (rounds + 1) * pool.BATCH)
-    cut = [raw[start : start + pool.BATCH] for start in range(0, len(raw), pool.BATCH)]
+def measure(
+    folder: Path, config: Path, sender: Path, file: Path, frames: int, rounds: int, size: int = pool.BATCH
+) -> list[dict[str, float]]:
+    """Return the figures of each round, the first of which is thrown away: it reads everything for the first time.
+
+    Args:
+        folder: an empty one.
+        config: settings of the node.
+        sender: settings of the participant whose envelopes come.
+        file: the envelopes.
+        frames: of a round.
+        rounds: how many count.
+        size: envelopes in a frame.
+    """
+    raw = pool.read(file, 0, frames * (rounds + 1) * size)
+    cut = [raw[start : start + size] for start in range(0, len(raw), size)]
     stages = Stages(folder, config, sender)
     try:
         return [stages.measure(cut[start : start + frames]) for start in range(0, len(cut), frames)][1:]

@@ -22,6 +22,7 @@ from gateway.cli.bench import (
     finding,
     log,
     machine,
+    pool,
     procedure,
     reasons,
     stages,
@@ -53,7 +54,8 @@ KEYS: Final = (
 """Figures that every file has; null, with a reason under `not_measured`, where a run does not have them."""
 
 BESIDE: Final = "load generators run on the same cores as what they load; they check every receipt after the last"
-_STAGE_FRAMES: Final = 10
+_STAGE_ENVELOPES: Final = 640
+"""Of a round, when the stages are measured alone."""
 
 
 def measure(out: Path, sizes: Sizes, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def measure(out: Path, sizes: Sizes, tell: Callable[[str], None]) -> dict[str, A
             series.run(_measures(plan, tell), sizes.rounds, tell)
         series.miss([name for name in KEYS if name not in series.medians], _largest(series, sizes))
         tell("measures each stage alone")
-        by_stage = _stages(plan)
+        by_stage, by_stage_of_one = _stages(plan, pool.BATCH), _stages(plan, 1)
         tell("asks for what an operator looks for, in the largest store")
         found = finding.measure(plan.folder / f"store-{max(sizes.growth)}" / "node.db")
     tell("makes a log")
@@ -98,6 +100,7 @@ def measure(out: Path, sizes: Sizes, tell: Callable[[str], None]) -> dict[str, A
         "not_measured": series.missing,
         "growth": list(sizes.growth),
         "stages": by_stage,
+        "stages_of_one": by_stage_of_one,
         "wallets": wallets.measure(sizes.wallet_rounds),
         "log": of_log,
         "finding": found,
@@ -134,11 +137,13 @@ def _largest(series: Series, sizes: Sizes) -> str:
     return f"the largest store of this run holds {many} envelopes{found}"
 
 
-def _stages(plan: Plan) -> dict[str, float]:
-    folder = plan.folder / "stages"
+def _stages(plan: Plan, size: int) -> dict[str, float]:
+    """Return what each stage takes of an envelope that comes in a frame of that size."""
+    folder = plan.folder / f"stages-{size}"
     folder.mkdir()
     node, sender = plan.nodes.config(f"{HOME}/node"), plan.nodes.config(SENDER)
-    rounds = stages.measure(folder, node, sender, plan.direct, _STAGE_FRAMES, plan.sizes.rounds)
+    frames = _STAGE_ENVELOPES // size
+    rounds = stages.measure(folder, node, sender, plan.direct, frames, plan.sizes.rounds, size)
     return {name: median(each[name] for each in rounds) for name in rounds[0]}
 
 
