@@ -15,7 +15,7 @@ from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 from gateway.receive import Claimed
-from gateway.row_checks import permitted
+from gateway.row_checks import rules_for
 from gateway.rules import Rule
 
 
@@ -46,7 +46,8 @@ def authorise(peer: Peer, claimed: Claimed, directory: Directory, here: str) -> 
         Refusal: NOT_PERMITTED; MALFORMED for an address that is none.
     """
     header = claimed.header
-    sender = Address.parse(header.sender)
+    sending = header.sender
+    sender = Address.parse(sending)
     # (2) first, because (1) asks where the one recipient is.
     recipients = header.recipients[:]
     if len(recipients) != 1:
@@ -61,7 +62,7 @@ def authorise(peer: Peer, claimed: Claimed, directory: Directory, here: str) -> 
     elif peer.address != sender or sender.node != here:
         raise Refusal(ErrorCode.NOT_PERMITTED, f"{peer.address} may not send in the name of {sender}", "sender")
     # (3)
-    rules = permitted(header, directory)
+    rules = rules_for(header.kind, sending, recipients[0], directory)
     if not rules:
         kind = ids.Kind.Name(header.kind)
         raise Refusal(ErrorCode.NOT_PERMITTED, f"no rule lets {sender} send {kind} to {recipient}", "kind")

@@ -98,8 +98,12 @@ class Placed:
 
 def permitted(header: pb.Header, directory: Directory) -> tuple[Rule, ...]:
     """Return the rules that allow this header's sender, kind and recipient; none if it is not allowed."""
-    sender, recipient = header.sender, header.recipients[0]
-    return _rules(header.kind, directory.roles(sender), directory.roles(recipient), where_of(sender, recipient))
+    return rules_for(header.kind, header.sender, header.recipients[0], directory)
+
+
+def rules_for(kind: Kind, sender: str, recipient: str, directory: Directory) -> tuple[Rule, ...]:
+    """Return the rules that allow it between these two; none if it is not allowed."""
+    return _rules(kind, directory.roles(sender), directory.roles(recipient), where_of(sender, recipient))
 
 
 def where_of(sender: str, recipient: str) -> Where:

@@ -153,12 +153,7 @@ class MatterView:
 
     def chain(self, ref: Named, limit: int = MAX_CHAIN) -> list[tuple[pb.Header, State | None]]:
         """Return an envelope, what it cites, what that cites and so on, as far as recorded; with states."""
-        links: list[tuple[pb.Header, State | None]] = []
-        name = ref.sender, ref.id
-        for seq, raw, state, _, sender, id_ in self._links(name, limit):
-            self._numbers[sender, id_] = seq
-            links.append((pb.Header.FromString(raw), STATES[state]))
-        return links
+        return [(pb.Header.FromString(link[1]), STATES[link[2]]) for link in self._links((ref.sender, ref.id), limit)]
 
     def state(self, ref: Named) -> State | None:
         """Return where a matter stands; None: it is none."""
@@ -232,7 +227,25 @@ class MatterView:
         return number
 
     def _links(self, name: Name, limit: int) -> Sequence[_Link]:
-        return _chains([name], limit, self._sql.execute)[name]
+        return self._chains([name], limit, self._sql.execute)[name]
+
+    def _chains(
+        self, names: Collection[Name], limit: int, ask: Callable[[str, Any], Iterable[Any]]
+    ) -> dict[Name, list[_Link]]:
+        """Return of each name its chain: asked for together."""
+        links: dict[int | None, _Link] = {}
+        named: dict[Name, _Link] = {}
+        for _, padded in lists([id_ for _, id_ in names], ""):
+            for link in ask(listing(_CHAINS, len(padded)), (*padded, limit)):
+                links[link[0]] = named[link[4], link[5]] = link
+        self._numbers.update((name, link[0]) for name, link in named.items())
+        chains: dict[Name, list[_Link]] = {name: [] for name in names}
+        for name, found in chains.items():
+            above = named.get(name)
+            while above is not None and len(found) < limit:
+                found.append(above)
+                above = links.get(above[3])
+        return chains
 
     def _about(self, query: str, number: int | None) -> list[Any]:
         """Ask about one envelope."""
@@ -310,7 +323,9 @@ class MatterRecord(MatterView):
         cited = {(ref.sender, ref.id) for header in headers for ref in header.cites[:1]}
         asked = cited - self._names.keys() - self._foreseen.keys()
         if asked:
-            self._foreseen |= _chains(asked, MAX_CHAIN, self._connection.ask)
+            chains = self._chains(asked, MAX_CHAIN, self._connection.ask)
+            self._lines.update((links[0][0], tuple(map(_NUMBER, links))) for links in chains.values() if links)
+            self._foreseen |= chains
 
     def expect_targets(self, tokens: Iterable[bytes]) -> None:
         """Look up what is aimed at these targets."""
@@ -333,18 +348,18 @@ class MatterRecord(MatterView):
         self._rows.concern(line)
 
     def _links(self, name: Name, limit: int) -> Sequence[_Link]:
-        links = self._foreseen.get(name)
+        foreseen = self._foreseen.get(name)
         if name in self._names:
             self._rows.write()
-            links = None
         # What was foreseen may be of before this transaction changed something, or undid that it did.
-        if links is None or self._rows.concerns(map(_NUMBER, links)):
-            links = _chains([name], limit, self._connection.ask)[name]
-            if self._rows.settle(map(_NUMBER, links)):
-                links = _chains([name], limit, self._connection.ask)[name]
+        elif foreseen is not None and not self._rows.concerns(self._lines[foreseen[0][0]] if foreseen else ()):
+            return foreseen[:limit]
+        links = self._chains([name], limit, self._connection.ask)[name]
+        if self._rows.settle(map(_NUMBER, links)):
+            links = self._chains([name], limit, self._connection.ask)[name]
         if links and limit == MAX_CHAIN:
             self._lines[links[0][0]] = tuple(map(_NUMBER, links))
-        return links[:limit]
+        return links
 
     def _about(self, query: str, number: int | None) -> list[Any]:
         return self._rows.ask(query, (number,), (number,))
@@ -524,22 +539,6 @@ class MatterRecord(MatterView):
 
     def _number_of(self, cause: Named | None) -> int | None:
         return None if cause is None else self.number(cause)
-
-
-def _chains(names: Collection[Name], limit: int, ask: Callable[[str, Any], Iterable[Any]]) -> dict[Name, list[_Link]]:
-    """Return of each name its chain, as `MatterView.chain`: asked for together."""
-    links: dict[int | None, _Link] = {}
-    named: dict[Name, _Link] = {}
-    for _, padded in lists([id_ for _, id_ in names], ""):
-        for link in ask(listing(_CHAINS, len(padded)), (*padded, limit)):
-            links[link[0]] = named[link[4], link[5]] = link
-    chains: dict[Name, list[_Link]] = {name: [] for name in names}
-    for name, found in chains.items():
-        above = named.get(name)
-        while above is not None and len(found) < limit:
-            found.append(above)
-            above = links.get(above[3])
-    return chains
 
 
 def _clock(
