@@ -7,6 +7,7 @@ they raise differs; TROUBLE and NOT_TAKEN name it.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
+from itertools import chain
 from typing import Any, Final, Protocol, TypeVar
 
 import psycopg
@@ -48,9 +49,19 @@ def lists(values: Sequence[T], filler: T) -> Iterator[tuple[int, list[T]]]:
 
 
 @cache
-def listing(text: str, length: int) -> str:
-    """Return a statement with a list of that length where it has braces."""
-    return text.format(", ".join("?" * length))
+def listing(text: str, length: int, width: int = 1) -> str:
+    """Return a statement with a list of that length where it has braces; of rows, if they are wider than one value."""
+    each = "?" if width == 1 else f"({', '.join('?' * width)})"
+    return text.format(", ".join([each] * length))
+
+
+def naming(text: str, names: Collection[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    """Yield statements about names of envelopes: with a list of (sender, id) where the text has braces; and its values.
+
+    Never by id alone: ids are their senders' choice, and what others have given the same would come along.
+    """
+    for _, padded in lists(list(names), ("", "")):
+        yield listing(text, len(padded), 2), list(chain.from_iterable(padded))
 
 
 class Connection(Protocol):

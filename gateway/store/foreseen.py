@@ -16,14 +16,16 @@ from gateway.errors import ErrorCode, Failure
 from gateway.lanes import Lane
 from gateway.lifecycle import State
 from gateway.rules import Named
-from gateway.store.driver import Connection, listing, lists
+from gateway.store.driver import Connection, listing, lists, naming
 from gateway.store.rows import MOVED, Known, Name, Names, Rows
 
-_ENVELOPES: Final = "SELECT sender, id, seq, fingerprint, header FROM envelopes WHERE id IN ({})"
-_WORDS: Final = "SELECT sender, id, digest, milestone, recipient, issuer FROM receipts WHERE id IN ({})"
+_ENVELOPES: Final = "SELECT sender, id, seq, fingerprint, header FROM envelopes WHERE (sender, id) IN (VALUES {})"
+_WORDS: Final = (
+    "SELECT sender, id, digest, milestone, recipient, issuer FROM receipts WHERE (sender, id) IN (VALUES {})"
+)
 _LANES: Final = """
     SELECT e.sender, e.id, min(d.lane) FROM envelopes e JOIN deliveries d ON d.envelope_seq = e.seq
-    WHERE e.id IN ({}) GROUP BY e.sender, e.id
+    WHERE (e.sender, e.id) IN (VALUES {}) GROUP BY e.sender, e.id
 """
 _DELIVERIES: Final = """
     SELECT d.seq, d.destination, d.state, d.attempts, d.lease_holder, e.header, e.fingerprint
@@ -115,8 +117,7 @@ class Foreseen:
         # None of them waits to be written: it would have been added here.
         found: dict[Name, list[Word]] = {name: [] for name in asked}
         for sender, id_, *row in self._of(asked, _WORDS):
-            if (sender, id_) in found:  # others may have given one of theirs the same id
-                found[sender, id_].append(Word(*row))
+            found[sender, id_].append(Word(*row))
         self._words |= found
         self.look_up_lanes(names)
 
@@ -162,7 +163,8 @@ class Foreseen:
         asked = list(dict.fromkeys(seqs))
         self._deliveries.update(dict.fromkeys(asked))
         for _, padded in lists(asked, 0):
-            for seq, to, state, attempts, holder, header, whole in self._ask(_DELIVERIES, padded):
+            rows = self._connection.ask(listing(_DELIVERIES, len(padded)), padded)
+            for seq, to, state, attempts, holder, header, whole in rows:
                 parsed = None if header is None else pb.Header.FromString(header)
                 self._deliveries[seq] = DeliveryRow(seq, to, _STATES[state], attempts, holder, parsed, whole or b"")
 
@@ -187,7 +189,4 @@ class Foreseen:
         self._undo.append(lambda: self._deliveries.update({row.seq: before}))
 
     def _of(self, names: Sequence[Name], query: str) -> list[Any]:
-        return [row for _, padded in lists([id_ for _, id_ in names], "") for row in self._ask(query, padded)]
-
-    def _ask(self, query: str, values: Sequence[Any]) -> list[Any]:
-        return self._connection.ask(listing(query, len(values)), values)
+        return [row for text, values in naming(query, names) for row in self._connection.ask(text, values)]

@@ -9,9 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, dropwhile
-from operator import itemgetter
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
@@ -20,7 +19,7 @@ from rogatory.v1 import measures_pb2 as measures
 from gateway.identity import Address
 from gateway.rules import FINAL, ClockRule, Named, State
 from gateway.steps import RUNS_OUT
-from gateway.store.driver import Connection, listing, lists
+from gateway.store.driver import Connection, listing, lists, naming
 from gateway.store.rows import Name, Names, Rows
 
 MAX_CHAIN: Final = 16
@@ -83,12 +82,12 @@ _MOVES: Final = """
 """
 _CHAINS: Final = f"""
     WITH RECURSIVE link (seq, cited_seq, place) AS (
-        SELECT seq, cited_seq, 1 FROM envelopes WHERE id IN ({{}})
+        SELECT seq, cited_seq, 1 FROM envelopes WHERE (sender, id) IN (VALUES {{}})
         UNION ALL
         SELECT e.seq, e.cited_seq, link.place + 1 FROM link JOIN envelopes e ON e.seq = link.cited_seq
-        WHERE link.place < ?
+        WHERE link.place < {MAX_CHAIN}
     )
-    SELECT e.seq, e.header, ({STATE_SQL.format("e.seq")}), e.cited_seq, e.sender, e.id
+    SELECT e.seq, e.sender, e.id, e.cited_seq, e.header, ({STATE_SQL.format("e.seq")})
     FROM link JOIN envelopes e ON e.seq = link.seq
 """  # noqa: S608  ours
 _COUNT: Final = f"""
@@ -112,10 +111,11 @@ _AIMED_AT: Final = f"""
 """  # noqa: S608  as above
 
 
-_Link: TypeAlias = tuple[int, bytes, str | None, int | None, str, str]
-"""Of a chain: the number of an envelope, its header, its state in the store's word or None if it is no matter, the
-number of what it cites, its sender and its id."""
-_NUMBER: Final = itemgetter(0)
+class _Chain(NamedTuple):
+    """An envelope, what it cites, what that cites and so on: by number; and of each its header and state, as kept."""
+
+    line: tuple[int, ...]
+    links: Sequence[tuple[bytes, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +151,13 @@ class MatterView:
         self._sql = connection
         self._numbers: dict[Name, int] = {}
 
-    def chain(self, ref: Named, limit: int = MAX_CHAIN) -> list[tuple[pb.Header, State | None]]:
-        """Return an envelope, what it cites, what that cites and so on, as far as recorded; with states."""
-        return [(pb.Header.FromString(link[1]), STATES[link[2]]) for link in self._links((ref.sender, ref.id), limit)]
+    def chain(self, ref: Named) -> list[tuple[pb.Header, State | None]]:
+        """Return an envelope, what it cites, what that cites and so on, as far as recorded; with states.
+
+        MAX_CHAIN links at most.
+        """
+        links = self._chain((ref.sender, ref.id)).links
+        return [(pb.Header.FromString(header), STATES[state]) for header, state in links]
 
     def state(self, ref: Named) -> State | None:
         """Return where a matter stands; None: it is none."""
@@ -226,25 +230,29 @@ class MatterView:
             number = self._numbers[name] = row[0]
         return number
 
-    def _links(self, name: Name, limit: int) -> Sequence[_Link]:
-        return self._chains([name], limit, self._sql.execute)[name]
+    def _chain(self, name: Name) -> _Chain:
+        return self._chains([name], self._sql.execute)[name]
 
-    def _chains(
-        self, names: Collection[Name], limit: int, ask: Callable[[str, Any], Iterable[Any]]
-    ) -> dict[Name, list[_Link]]:
-        """Return of each name its chain: asked for together."""
-        links: dict[int | None, _Link] = {}
-        named: dict[Name, _Link] = {}
-        for _, padded in lists([id_ for _, id_ in names], ""):
-            for link in ask(listing(_CHAINS, len(padded)), (*padded, limit)):
-                links[link[0]] = named[link[4], link[5]] = link
-        self._numbers.update((name, link[0]) for name, link in named.items())
-        chains: dict[Name, list[_Link]] = {name: [] for name in names}
-        for name, found in chains.items():
-            above = named.get(name)
-            while above is not None and len(found) < limit:
-                found.append(above)
-                above = links.get(above[3])
+    def _chains(self, names: Collection[Name], ask: Callable[[str, Any], Iterable[Any]]) -> dict[Name, _Chain]:
+        """Ask for chains together; return that of each name."""
+        links: dict[int | None, tuple[int, int | None, tuple[bytes, str | None]]] = {}
+        numbers: dict[Name, int] = {}
+        for text, values in naming(_CHAINS, names):
+            for seq, sender, id_, cited, header, state in ask(text, values):
+                links[seq] = seq, cited, (header, state)
+                numbers[sender, id_] = seq
+        self._numbers |= numbers
+        chains = {}
+        for name in names:
+            line: list[int] = []
+            found = []
+            link = links.get(numbers.get(name))
+            while link is not None and len(line) < MAX_CHAIN:  # what another rests on may go on above
+                number, cited, kept = link
+                line.append(number)
+                found.append(kept)
+                link = links.get(cited)
+            chains[name] = _Chain(tuple(line), found)
         return chains
 
     def _about(self, query: str, number: int | None) -> list[Any]:
@@ -275,7 +283,7 @@ class MatterRecord(MatterView):
         self._names = names
         self._running: set[tuple[int | None, ClockRule]] = set()
         # Chains that were asked for before anybody wanted them.
-        self._foreseen: dict[Name, Sequence[_Link]] = {}
+        self._kept: dict[Name, _Chain] = {}
         # By the number of an envelope: those of what it cites, what that cites, and so on, its own first.
         self._lines: dict[int | None, tuple[int, ...]] = {}
         # By target: the envelopes that are aimed at it, as far as they were looked up, and those added since.
@@ -321,11 +329,9 @@ class MatterRecord(MatterView):
         """Look up at once what these rest on and what else is aimed at their targets: then nobody asks one by one."""
         self.expect_targets(chain.from_iterable(header.target_tokens for header in headers))
         cited = {(ref.sender, ref.id) for header in headers for ref in header.cites[:1]}
-        asked = cited - self._names.keys() - self._foreseen.keys()
+        asked = cited - self._names.keys() - self._kept.keys()
         if asked:
-            chains = self._chains(asked, MAX_CHAIN, self._connection.ask)
-            self._lines.update((links[0][0], tuple(map(_NUMBER, links))) for links in chains.values() if links)
-            self._foreseen |= chains
+            self._kept |= self._ask_chains(asked)
 
     def expect_targets(self, tokens: Iterable[bytes]) -> None:
         """Look up what is aimed at these targets."""
@@ -342,24 +348,25 @@ class MatterRecord(MatterView):
     def recorded(self, seq: int, cites: Named | None, cited: int | None) -> None:
         """Take note of an envelope that waits to be written: whatever it rests on has one more below it."""
         if cites is not None and cited not in self._lines:
-            self._links((cites.sender, cites.id), MAX_CHAIN)
+            self._chain((cites.sender, cites.id))
         line = (seq, *self._lines.get(cited, ()))
         self._lines[seq] = line
         self._rows.concern(line)
 
-    def _links(self, name: Name, limit: int) -> Sequence[_Link]:
-        foreseen = self._foreseen.get(name)
+    def _chain(self, name: Name) -> _Chain:
+        kept = self._kept.get(name)
         if name in self._names:
             self._rows.write()
-        # What was foreseen may be of before this transaction changed something, or undid that it did.
-        elif foreseen is not None and not self._rows.concerns(self._lines[foreseen[0][0]] if foreseen else ()):
-            return foreseen[:limit]
-        links = self._chains([name], limit, self._connection.ask)[name]
-        if self._rows.settle(map(_NUMBER, links)):
-            links = self._chains([name], limit, self._connection.ask)[name]
-        if links and limit == MAX_CHAIN:
-            self._lines[links[0][0]] = tuple(map(_NUMBER, links))
-        return links
+        # It may be of before this transaction changed something, or undid that it did.
+        elif kept is not None and not self._rows.concerns(kept.line):
+            return kept
+        found = self._ask_chains([name])[name]
+        return self._ask_chains([name])[name] if self._rows.settle(found.line) else found
+
+    def _ask_chains(self, names: Collection[Name]) -> dict[Name, _Chain]:
+        chains = self._chains(names, self._connection.ask)
+        self._lines.update((chain.line[0], chain.line) for chain in chains.values() if chain.line)
+        return chains
 
     def _about(self, query: str, number: int | None) -> list[Any]:
         return self._rows.ask(query, (number,), (number,))

@@ -125,7 +125,8 @@ class Rows:
         self._waiting: dict[str, list[Row]] = {}
         self._tables: list[str] = []  # of the rows that wait, in the order in which they were added
         self._marks: list[Mark] = []
-        # Never fewer than rows wait about, nor need they be so few: a question too many costs time alone.
+        # All that rows were added about in this transaction, and never fewer, whatever was written or undone since: who
+        # has asked before needs to know. More are a question too many, which costs time alone.
         self._concerned: set[int | None] = set()
 
     def add(self, table: str, *row: object) -> None:

@@ -258,6 +258,32 @@ def test_chain_is_that_of_the_envelope_and_of_no_other_with_its_id(sql: Any) -> 
         assert txn.matters.chain(taken) == [(asked[0].header, None)]
 
 
+def test_what_others_have_given_the_same_id_is_not_even_read(sql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    id_ = world.freeze_request().header.id
+    with world.transaction(sql) as txn:
+        for number in range(30):
+            header = pb.Header(sender=f"fr/court-{number}", id=id_, recipients=[BOX], kind=ids.KIND_FREEZE_REQUEST)
+            signed = pb.SignedEnvelope(header=header.SerializeToString())
+            seq = txn.add_envelope(signed, header, bytes(32))
+            txn.add_delivery(BOX, envelope_seq=seq)
+    wanted = ids.EnvelopeRef(sender="fr/court-7", id=id_)
+    rows: list[Any] = []
+    asks = type(sql).ask
+
+    def note(self: Any, text: str, values: Any) -> Any:
+        found = asks(self, text, values)
+        rows.extend(found)
+        return found
+
+    monkeypatch.setattr(type(sql), "ask", note)
+    with world.transaction(sql) as txn:
+        txn.expect_new([pb.Header(sender=BOX, id="new", cites=[wanted])])
+        txn.expect([wanted])
+        txn.expect_words([wanted])
+        assert [header.sender for header, _ in txn.matters.chain(wanted)] == [wanted.sender]
+        assert len(rows) == 3  # its chain, what is recorded of it, its lane
+
+
 def test_what_was_looked_up_in_vain_rests_on_what_is_recorded_a_moment_later(sql: Any) -> None:
     sent = world.freeze_request()
     with world.transaction(sql) as txn:
