@@ -1,23 +1,32 @@
 """Handing in one by one, sent together: what many tasks of a program submit at once travels in frames.
 
 In: single envelopes, each from a caller that waits. Out: for each its proven ACCEPTED, or why not. Who comes alone is
-sent at once, alone. Who comes while calls are under way waits for the end of one, or until a frame is full, whatever
-is first; the next call takes as many along as a frame holds. So a crowd costs the node no more than one stream does.
+sent at once, alone. Who comes while two calls are under way waits for the end of one, or until a frame is full,
+whatever is first; the next call takes as many along as a frame holds. So a crowd costs the node no more than one stream
+does. A call whose answers leave something to try again holds nobody back any more.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from rogatory.v1 import envelope_pb2 as pb
 
-from clients.submission import MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES, may_go
+from clients.submission import FRAMES_IN_FLIGHT, MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES, may_go
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 
-HandIn: TypeAlias = Callable[[Sequence[pb.SignedEnvelope], float], Awaitable[list[pb.Receipt | GatewayError]]]
-"""Hands in envelopes together, within so many seconds; returns what became of each."""
+Settled: TypeAlias = Mapping[int, pb.Receipt | GatewayError]
+"""What became of envelopes, by their positions."""
+
+Tell: TypeAlias = Callable[[Settled], None]
+
+HandIn: TypeAlias = Callable[[Sequence[pb.SignedEnvelope], float, Tell], Awaitable[list[pb.Receipt | GatewayError]]]
+"""Hands in envelopes together, within so many seconds; returns what became of each.
+
+Before it tries some again, it tells what became of the others.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +61,7 @@ class Outbox:
         self._queue: deque[_Waiting] = deque()
         self._size = 0  # of all that wait
         self._calls = 0
+        self._trying_again = 0  # of these
 
     async def submit(self, raw: pb.SignedEnvelope, within: float) -> pb.Receipt:
         """Hand in one envelope; see `Participant.submit`."""
@@ -62,26 +72,31 @@ class Outbox:
         timer = loop.call_at(waiting.deadline, waiting.settle, late)
         self._queue.append(waiting)
         self._size += waiting.size
-        if may_go(self._calls, full=self._full):
-            self._calls += 1
-            self._start(self._work())
+        self._go()
         try:
             return await waiting.outcome
         finally:
             timer.cancel()
 
-    @property
-    def _full(self) -> bool:
-        """Whether a frame has no room for more."""
-        return len(self._queue) >= MAX_FRAME_ENVELOPES or self._size >= MAX_FRAME_BYTES
+    def _go(self) -> None:
+        """Begin one more call, if one may go."""
+        if self._queue and self._may_go(self._calls):
+            self._calls += 1
+            self._start(self._work())
+
+    def _may_go(self, calls: int) -> bool:
+        # Of those who have given up some may be among them: then it goes a little too early.
+        full = len(self._queue) >= MAX_FRAME_ENVELOPES or self._size >= MAX_FRAME_BYTES
+        return calls < FRAMES_IN_FLIGHT and may_go(calls - self._trying_again, full=full)
 
     async def _work(self) -> None:
         """Hand in what waits, one call after the other, as long as another may go."""
         batch: list[_Waiting] = []
         try:
-            while may_go(self._calls - 1, full=self._full) and (batch := self._next()):
+            while self._may_go(self._calls - 1) and (batch := self._next()):  # this one is one of them
+                self._go()
                 await self._send(batch)
-        except asyncio.CancelledError:  # the participant is being left
+        except BaseException:  # the participant is being left
             left = Failure(ErrorCode.UNAVAILABLE, "left before there was an answer; it may have been accepted")
             for each in (*batch, *self._queue):
                 each.settle(left)
@@ -108,8 +123,19 @@ class Outbox:
 
     async def _send(self, batch: Sequence[_Waiting]) -> None:
         within = max(each.deadline for each in batch) - asyncio.get_running_loop().time()
+        again = False
+
+        def told(settled: Settled) -> None:
+            nonlocal again
+            for position, outcome in settled.items():
+                batch[position].settle(outcome)
+            if not again:
+                again = True
+                self._trying_again += 1
+                self._go()
+
         try:
-            outcomes = await self._hand_in([each.raw for each in batch], within)
+            outcomes = await self._hand_in([each.raw for each in batch], within, told)
         except Refusal as error:
             # Of one of them, before any was sent: nobody suffers for another's.
             if len(batch) == 1:
@@ -122,5 +148,7 @@ class Outbox:
             for each in batch:
                 each.settle(error)
             return
+        finally:
+            self._trying_again -= again
         for each, outcome in zip(batch, outcomes, strict=True):
             each.settle(outcome)

@@ -45,7 +45,7 @@ from clients.collecting import Moved, Stream
 from clients.connection import Connection, Pauses
 from clients.intake import Intake, Item, Received, Secrets
 from clients.maildir import Collector, DiskFailure, Maildir
-from clients.outbox import Outbox
+from clients.outbox import Outbox, Settled, Tell
 from clients.submission import SignedRefusal
 from clients.upkeep import Keeper, Upkeep
 from gateway import envelope, manifest, signature, target_keys, targets, telemetry
@@ -77,6 +77,10 @@ Attempt: TypeAlias = Callable[[Sequence[pb.SignedEnvelope], Sequence[int], Settl
 """Hands in the envelopes at some positions, within so many seconds."""
 
 diagnostics = logging.getLogger("clients.participant")
+
+
+def _unheard(_settled: Settled) -> None:
+    """Nobody wants to hear of some before the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -563,20 +567,20 @@ class Participant:
         return None
 
     async def _hand_in_some(
-        self, envelopes: Sequence[pb.SignedEnvelope], within: float
+        self, envelopes: Sequence[pb.SignedEnvelope], within: float, tell: Tell
     ) -> list[pb.Receipt | GatewayError]:
         attempt = self._submit_once if len(envelopes) == 1 else self._submit_frames
-        return await self._hand_in(envelopes, within, attempt)
+        return await self._hand_in(envelopes, within, attempt, tell)
 
     async def _hand_in(
-        self, envelopes: Sequence[pb.SignedEnvelope], within: float, attempt: Attempt
+        self, envelopes: Sequence[pb.SignedEnvelope], within: float, attempt: Attempt, tell: Tell = _unheard
     ) -> list[pb.Receipt | GatewayError]:
         with self._tracing.frame("rogatory.submit", SpanKind.CLIENT, _traceparents(envelopes)) as span:
             span.note({"messaging.system": "rogatory", "messaging.batch.message_count": len(envelopes)})
-            return await self._hand_in_all(envelopes, within, attempt)
+            return await self._hand_in_all(envelopes, within, attempt, tell)
 
     async def _hand_in_all(
-        self, envelopes: Sequence[pb.SignedEnvelope], within: float, attempt: Attempt
+        self, envelopes: Sequence[pb.SignedEnvelope], within: float, attempt: Attempt, tell: Tell
     ) -> list[pb.Receipt | GatewayError]:
         if self.parts.keep_sent:
             await asyncio.to_thread(self.maildir.keep_sent, envelopes)
@@ -609,6 +613,7 @@ class Participant:
                 outcomes.update(dict.fromkeys(todo, late))
                 break
             if todo:
+                tell({position: outcome for position, outcome in outcomes.items() if position not in todo})
                 await self._pause(wait)
         return [outcomes[position] for position in range(len(envelopes))]
 

@@ -25,9 +25,11 @@ MAX_FRAME_BYTES: Final = 256 << 10
 """Larger frames are no faster; a single envelope above it is a frame of its own."""
 
 FRAMES_IN_FLIGHT: Final = 8
+"""Over one stream; or each in a call of its own, which is half of what a node lets one participant have open."""
+
 SMALL_FRAMES_IN_FLIGHT: Final = 2
-"""A frame costs a node as much as ten envelopes do: with eight small ones under way, one of a hundred waits twice as
-long as with two larger ones."""
+"""Of those that have room for more. A frame costs a node as much as ten envelopes do: with eight small ones under way,
+one envelope of a hundred waits twice as long as with two larger ones."""
 
 
 def may_go(under_way: int, *, full: bool) -> bool:

@@ -212,6 +212,42 @@ async def test_what_many_tasks_submit_at_once_travels_in_frames(node: FakeNode) 
     assert [me.sent(envelope.ref_of(envelope.parse_header(raw))) for raw in raws] == raws
 
 
+async def test_those_that_the_node_puts_off_keep_nobody_else_waiting(node: FakeNode) -> None:
+    me = await node.participant(world.INVESTIGATOR)
+    *late, good = sent(3)
+    put_off = {each.header for each in late}
+    come = {each.header: asyncio.Event() for each in late}
+
+    def reply(raw: pb.SignedEnvelope) -> mailbox.Answer:
+        if raw.header not in put_off:
+            return accept(raw)
+        come[raw.header].set()
+        return fail(raw)
+
+    node.door.reply = reply
+    waiting = []
+    for each in late:  # one after the other: in one moment they would share a call
+        waiting.append(asyncio.create_task(me.submit(each)))
+        await come[each.header].wait()
+    await me.submit(good)
+    assert not any(each.done() for each in waiting)
+    put_off.clear()
+    assert all(isinstance(each, pb.Receipt) for each in await asyncio.gather(*waiting))
+
+
+async def test_one_in_a_frame_with_what_the_node_puts_off_hears_at_once(node: FakeNode) -> None:
+    me = await node.participant(world.INVESTIGATOR)
+    late, good = sent(2)
+    put_off = {late.header}
+    node.door.reply = lambda raw: fail(raw) if raw.header in put_off else accept(raw)
+    waiting, heard = (asyncio.create_task(me.submit(each)) for each in (late, good))
+    assert isinstance(await heard, pb.Receipt)
+    assert not waiting.done()
+    put_off.clear()
+    assert isinstance(await waiting, pb.Receipt)
+    assert node.door.frames[0] == 2
+
+
 async def test_many_orders_are_signed_with_one_signature_and_each_verifies_alone(node: FakeNode) -> None:
     court = await node.participant(world.COURT)
     document = paperwork.order()

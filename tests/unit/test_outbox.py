@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rogatory.v1 import envelope_pb2 as pb
 
-from clients.outbox import Outbox
+from clients.outbox import Outbox, Tell
 from clients.submission import FRAMES_IN_FLIGHT, MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES, SMALL_FRAMES_IN_FLIGHT
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 
@@ -31,6 +31,8 @@ class Node:
         self.calls: list[list[bytes]] = []
         self.within: list[float] = []
         self.open = asyncio.Event()
+        self.put_off: set[bytes] = set()
+        self.at_last = asyncio.Event()
         self.answer: Callable[[pb.SignedEnvelope], pb.Receipt | GatewayError] = proof
         self.before: Callable[[Sequence[pb.SignedEnvelope]], None] = lambda envelopes: None
         self.tasks: set[asyncio.Task[None]] = set()
@@ -39,10 +41,16 @@ class Node:
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self.tasks.add(asyncio.create_task(work))
 
-    async def _hand_in(self, envelopes: Sequence[pb.SignedEnvelope], within: float) -> list[pb.Receipt | GatewayError]:
+    async def _hand_in(
+        self, envelopes: Sequence[pb.SignedEnvelope], within: float, tell: Tell
+    ) -> list[pb.Receipt | GatewayError]:
         self.before(envelopes)
         self.calls.append([each.header for each in envelopes])
         self.within.append(within)
+        late = {each.header for each in envelopes} & self.put_off
+        if late:
+            tell({n: proof(each) for n, each in enumerate(envelopes) if each.header not in late})
+            await self.at_last.wait()
         await self.open.wait()
         return [self.answer(each) for each in envelopes]
 
@@ -125,6 +133,80 @@ async def test_frame_is_no_larger_than_a_frame_may_be() -> None:
     node.open.set()
     await asyncio.gather(*[node.submit(number, size=MAX_FRAME_BYTES // 3) for number in range(5)])
     assert [len(call) for call in node.calls] == [2, 2, 1]
+
+
+async def test_large_one_behind_a_small_one_waits_for_no_answer() -> None:
+    node = Node()
+    tasks = await node.busy()
+    for number, size in ((100, 10), (101, MAX_FRAME_BYTES)):
+        tasks.append(node.submit(number, size=size))
+        await node.begun()
+    assert b"000101" in {header for call in node.calls for header in call}
+    node.open.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_what_the_node_puts_off_keeps_nobody_else_waiting() -> None:
+    node = Node()
+    node.open.set()
+    node.put_off = {b"%06d" % number for number in range(SMALL_FRAMES_IN_FLIGHT + 1)}
+    late = []
+    for number in range(SMALL_FRAMES_IN_FLIGHT + 1):
+        late.append(node.submit(number))
+        await node.begun()
+    assert await node.submit(100) == proof(raw(100))
+    assert not any(each.done() for each in late)
+    node.at_last.set()
+    assert await asyncio.gather(*late) == [proof(raw(number)) for number in range(len(late))]
+    # And it counts again as it did before.
+    node.put_off.clear()
+    node.open.clear()
+    node.calls.clear()
+    tasks = await node.busy()
+    tasks.append(node.submit(200))
+    await node.begun()
+    assert len(node.calls) == SMALL_FRAMES_IN_FLIGHT
+    node.open.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_those_in_one_frame_with_what_is_put_off_hear_at_once() -> None:
+    node = Node()
+    node.open.set()
+    node.put_off = {b"000010"}
+    tasks = [node.submit(number) for number in range(20)]
+    await node.begun()
+    assert [number for number, each in enumerate(tasks) if not each.done()] == [10]
+    node.at_last.set()
+    assert await asyncio.gather(*tasks) == [proof(raw(number)) for number in range(20)]
+
+
+async def test_as_many_as_a_node_lets_in_may_try_again_and_no_more() -> None:
+    node = Node()
+    node.open.set()
+    node.put_off = {b"%06d" % number for number in range(FRAMES_IN_FLIGHT + 1)}
+    late = []
+    for number in range(FRAMES_IN_FLIGHT + 1):
+        late.append(node.submit(number))
+        await node.begun()
+    assert len(node.calls) == FRAMES_IN_FLIGHT
+    node.at_last.set()
+    await asyncio.gather(*late)
+    assert len(node.calls) == FRAMES_IN_FLIGHT + 1
+
+
+async def test_call_that_ends_wrongly_is_told_to_those_in_it() -> None:
+    tasks = set()
+
+    async def hand_in(*_: object) -> list[Any]:
+        return []
+
+    box = Outbox(hand_in, lambda work: tasks.add(asyncio.create_task(work)))
+    with pytest.raises(Failure) as caught:
+        await box.submit(raw(1), LONG)
+    assert caught.value.code is ErrorCode.UNAVAILABLE
+    (ended,) = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(ended, ValueError)
 
 
 async def test_one_that_is_refused_is_refused_alone() -> None:

@@ -140,6 +140,11 @@ def outcomes(answers: Sequence[mailbox.Answer]) -> list[str]:
     return [ErrorCode(each.code).name if each.code else pb.Milestone.Name(each.milestone)[10:] for each in said]
 
 
+async def test_frame_of_receipts_alone_makes_no_transaction_for_its_envelopes(node: OneNode) -> None:
+    assert await node.accept() == []
+    assert node.commits == 0
+
+
 # Signed together by the sender
 
 
