@@ -200,20 +200,20 @@ class _Clocks:
     here: str
     policy: Policy
 
-    def of(self, matter: pb.Header, effect: Effect) -> Iterator[Started | Changed]:
-        """Yield the changes of one matter's time limits."""
+    def of(self, matter: pb.Header, effect: Effect) -> list[Started | Changed]:
+        """Return the changes of one matter's time limits."""
         if effect is NO_EFFECT or not keeps_clocks(matter, self.here):
-            return
-        starts = [start for start in effect.starts if self._applies(start, matter)] if effect.starts else ()
-        due = {start.rule: self._due_us(start.rule, matter) for start in starts}  # before what it continues is stopped
+            return []
+        # Before what they continue is stopped.
+        starts = [self._start(matter, start.rule) for start in effect.starts if self._applies(start, matter)]
+        changes: list[Started | Changed] = []
         if effect.stops and self.header.outcome in effect.stops_on:
-            yield Changed(matter, effect.stops, Change.MET)
+            changes.append(Changed(matter, effect.stops, Change.MET))
         if effect.pauses:
-            yield Changed(matter, effect.pauses, Change.PAUSED)
+            changes.append(Changed(matter, effect.pauses, Change.PAUSED))
         if effect.resumes:
-            yield Changed(matter, effect.resumes, Change.RESUMED)
-        for start in starts:
-            yield self._started(matter, start.rule, due[start.rule])
+            changes.append(Changed(matter, effect.resumes, Change.RESUMED))
+        return changes + starts
 
     def inherited(self, matter: pb.Header, above: pb.Header) -> Iterator[Started | Changed]:
         """Yield the lapse of the matter above as this one's: it does not outlive that."""
@@ -234,21 +234,22 @@ class _Clocks:
             and (start.rule not in _UNTIL or self.header.HasField("in_force_until_us"))
         )
 
-    def _country(self, rule: ClockRule, matter: pb.Header) -> str:
-        """Return where the action is to be taken, whose calendar counts (Reg. 1182/71 Art. 2(1))."""
-        if deadlines.LIMITS[rule].acts is Acts.SENDER:
-            return Address.parse(matter.sender).node
-        return Address.parse(matter.recipients[0]).node
+    def _start(self, matter: pb.Header, rule: ClockRule) -> Started:
+        limit = deadlines.LIMITS[rule]
+        # Where the action is to be taken, whose calendar counts (Reg. 1182/71 Art. 2(1)): who was asked is of here.
+        country = Address.parse(matter.sender).node if limit.acts is Acts.SENDER else self.here
+        start_us, length, until_us = self.register.now_us, None, None
+        before = self._lapsing(matter) if limit.continues else None
+        if before is not None:
+            start_us = before.due_at_us
+        elif rule in _UNTIL:
+            until_us = self.header.in_force_until_us
+        else:
+            length = self.policy.length(rule)
+        return self._started(matter, rule, deadlines.due_us(rule, start_us, country, length=length, until_us=until_us))
 
-    def _due_us(self, rule: ClockRule, matter: pb.Header) -> int:
-        country = self._country(rule, matter)
-        if deadlines.LIMITS[rule].continues:
-            for clock in self.register.matters.clocks(matter):
-                if clock.rule in LAPSING:
-                    return deadlines.due_us(rule, clock.due_at_us, country)
-        if rule in _UNTIL:
-            return deadlines.due_us(rule, self.register.now_us, country, until_us=self.header.in_force_until_us)
-        return deadlines.due_us(rule, self.register.now_us, country, length=self.policy.length(rule))
+    def _lapsing(self, matter: pb.Header) -> OpenClock | None:
+        return next((clock for clock in self.register.matters.clocks(matter) if clock.rule in LAPSING), None)
 
     def _started(self, matter: Named, rule: ClockRule, due_us: int) -> Started:
         now_us = self.register.now_us

@@ -86,8 +86,8 @@ class Taken:
         answered: envelopes answered, of all.
         proven: receipts proven, of all.
         began: when the first was sent, by the machine's monotonic clock.
-        p50_ms: from when an envelope was sent, or was due, to its answer, after the warm-up; half took no longer. Paced,
-            all that was due counts.
+        p50_ms: from when an envelope was sent, or was due, to its answer, after the warm-up; half took no longer. When
+            paced, all that was due counts.
         p99_ms: the same; one of a hundred took longer.
         cpu_seconds: of this process, from then until the last answer.
     """

@@ -7,8 +7,8 @@ The store is a real one, in a file, made anew: cases that stand everywhere on th
 executing State, which sees whole chains. What comes next is then asked of cases drawn at random, all steps mixed, in
 frames and in a transaction as on the path; nothing of it stays. The store is read once before, as at a node that has
 been up for a while: each page is mapped once in a process's life. What a case rests on is hardly ever in a cache of the
-processor; how much of the cost that is, a second look shows. Parsing and signatures are other stages', and not counted;
-nor is recording, which has a figure of its own, without the commit that a batch shares.
+processor; how much of the cost that is, a second look shows, in a transaction of its own. Parsing and signatures are
+other stages', and not counted; nor is recording, which has a figure of its own, without the commit that a batch shares.
 """
 
 from collections import defaultdict
@@ -51,7 +51,8 @@ DRAWN: Final = 20
 """Cases that each step is asked of in a round."""
 
 _FIGURES: Final = ("authorise_us", "check_us", "us", "again_us", "record_us", "verify_us")
-"""`us` is authorisation and procedure; `again_us` the same when what the envelope rests on has just been read."""
+"""`us` is authorisation, of which each envelope of a frame has its share, and procedure; `again_us` the same when what
+the envelope rests on has just been read."""
 _BATCH: Final = 50_000
 """Envelopes in one transaction, while the store is made."""
 _SEED: Final = 5
