@@ -46,6 +46,8 @@ _SESSION: Final = """
     SET lock_timeout = '10s';
     SET client_min_messages = 'warning'
 """
+# Statements of a writer are planned once, while its tables are small, and each goes by an index when they are large.
+_BY_INDEX: Final = "SET enable_seqscan = off"
 _SAFE: Final = (
     "SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'),"
     " current_setting('server_encoding'), current_setting('synchronous_commit'),"
@@ -168,7 +170,7 @@ class PostgresStore:
 
     def __call__(self) -> PostgresConnection:
         """Return a new connection, used by one thread at a time."""
-        raw = self._connect()
+        raw = self._connect(_BY_INDEX)
         raw.autocommit = True
         connection = PostgresConnection(raw, self._channel, self._name)
         raw.add_notice_handler(connection.noticed)
@@ -241,14 +243,14 @@ class PostgresStore:
         if not standbys:
             diagnostics.warning("the database has no synchronous standby: what its disk loses is lost")
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def _connect(self, also: str = "") -> psycopg.Connection[Any]:
         raw: psycopg.Connection[Any] = psycopg.connect(**self._parameters)
         try:
             raw.prepare_threshold = 0
             raw.prepared_max = _PREPARED
             raw.adapters.register_dumper(int, _Integer)
             raw.autocommit = True
-            raw.execute(_SESSION, prepare=False)
+            raw.execute(f"{_SESSION}; {also}", prepare=False)
             raw.autocommit = False
         except psycopg.Error:
             raw.close()

@@ -16,8 +16,9 @@ import pytest
 from gateway import config
 from gateway.config import NodeConfig
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.store import open_store, postgres, probe, sqlite
+from gateway.store import foreseen, matters, open_store, postgres, probe, sqlite
 from gateway.store.bells import Bells
+from gateway.store.driver import listing
 from gateway.store.postgres import PostgresStore, translated
 from tests import postgres as servers
 from tests import stores
@@ -146,6 +147,18 @@ def test_probe_changes_nothing_and_says_that_there_is_no_standby(
         probe(address)
     assert ["synchronous standby" in record.message for record in caplog.records] == [True]
     assert stores.rows(address, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+
+
+def test_what_a_writer_asks_of_an_empty_store_is_planned_for_a_full_one(address: str) -> None:
+    connect, engine = open_store(address)
+    engine.dispose()
+    with closing(connect()) as writer:
+        for query, width in ((foreseen._ENVELOPES, 2), (foreseen._WORDS, 2), (matters._CHAINS, 2), (matters._AIMED, 1)):
+            # Small tables that were counted are read whole, unless somebody says otherwise.
+            writer.execute("ANALYZE")
+            values: list[Any] = [""] * 128 if width == 2 else [b""] * 64
+            plan = writer.execute(f"EXPLAIN {listing(query, 64, width)}", values).fetchall()
+            assert not [row for (row,) in plan if "Seq Scan" in row]
 
 
 def test_database_that_is_not_there_is_a_failure() -> None:
