@@ -28,7 +28,7 @@ FRAMES_IN_FLIGHT: Final = 8
 """Over one stream; or each in a call of its own, which is half of what a node lets one participant have open."""
 
 SMALL_FRAMES_IN_FLIGHT: Final = 2
-"""Of those that have room for more. A frame costs a node as much as ten envelopes do: with eight small ones under way,
+"""Of those that have room for more. A frame costs a node as much as five envelopes do: with eight small ones under way,
 one envelope of a hundred waits twice as long as with two larger ones."""
 
 
