@@ -46,8 +46,7 @@ def authorise(peer: Peer, claimed: Claimed, directory: Directory, here: str) -> 
         Refusal: NOT_PERMITTED; MALFORMED for an address that is none.
     """
     header = claimed.header
-    sending = header.sender
-    sender = Address.parse(sending)
+    sender = Address.parse(header.sender)
     # (2) first, because (1) asks where the one recipient is.
     recipients = header.recipients[:]
     if len(recipients) != 1:
@@ -62,7 +61,7 @@ def authorise(peer: Peer, claimed: Claimed, directory: Directory, here: str) -> 
     elif peer.address != sender or sender.node != here:
         raise Refusal(ErrorCode.NOT_PERMITTED, f"{peer.address} may not send in the name of {sender}", "sender")
     # (3)
-    rules = rules_for(header.kind, sending, recipients[0], directory)
+    rules = rules_for(header.kind, header.sender, recipients[0], directory)
     if not rules:
         kind = ids.Kind.Name(header.kind)
         raise Refusal(ErrorCode.NOT_PERMITTED, f"no rule lets {sender} send {kind} to {recipient}", "kind")

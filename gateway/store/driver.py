@@ -55,13 +55,19 @@ def listing(text: str, length: int, width: int = 1) -> str:
     return text.format(", ".join([each] * length))
 
 
+def listed(text: str, values: Sequence[T], filler: T, width: int = 1) -> Iterator[tuple[str, list[T]]]:
+    """Yield statements with these values listed where the text has braces, filled up with what is none; see `lists`."""
+    for _, padded in lists(values, filler):
+        yield listing(text, len(padded), width), padded
+
+
 def naming(text: str, names: Collection[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
     """Yield statements about names of envelopes: with a list of (sender, id) where the text has braces; and its values.
 
     Never by id alone: ids are their senders' choice, and what others have given the same would come along.
     """
-    for _, padded in lists(list(names), ("", "")):
-        yield listing(text, len(padded), 2), list(chain.from_iterable(padded))
+    for whole, pairs in listed(text, list(names), ("", ""), 2):
+        yield whole, list(chain.from_iterable(pairs))
 
 
 class Connection(Protocol):

@@ -16,7 +16,7 @@ from gateway.errors import ErrorCode, Failure
 from gateway.lanes import Lane
 from gateway.lifecycle import State
 from gateway.rules import Named
-from gateway.store.driver import Connection, listing, lists, naming
+from gateway.store.driver import Connection, listed, naming
 from gateway.store.rows import MOVED, Known, Name, Names, Rows
 
 _ENVELOPES: Final = "SELECT sender, id, seq, fingerprint, header FROM envelopes WHERE (sender, id) IN (VALUES {})"
@@ -162,9 +162,8 @@ class Foreseen:
         # Nobody knows the number of one that waits.
         asked = list(dict.fromkeys(seqs))
         self._deliveries.update(dict.fromkeys(asked))
-        for _, padded in lists(asked, 0):
-            rows = self._connection.ask(listing(_DELIVERIES, len(padded)), padded)
-            for seq, to, state, attempts, holder, header, whole in rows:
+        for text, values in listed(_DELIVERIES, asked, 0):
+            for seq, to, state, attempts, holder, header, whole in self._connection.ask(text, values):
                 parsed = None if header is None else pb.Header.FromString(header)
                 self._deliveries[seq] = DeliveryRow(seq, to, _STATES[state], attempts, holder, parsed, whole or b"")
 

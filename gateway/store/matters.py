@@ -19,7 +19,7 @@ from rogatory.v1 import measures_pb2 as measures
 from gateway.identity import Address
 from gateway.rules import FINAL, ClockRule, Named, State
 from gateway.steps import RUNS_OUT
-from gateway.store.driver import Connection, listing, lists, naming
+from gateway.store.driver import Connection, listed, naming
 from gateway.store.rows import Name, Names, Rows
 
 MAX_CHAIN: Final = 16
@@ -337,8 +337,8 @@ class MatterRecord(MatterView):
         """Look up what is aimed at these targets."""
         asked = [token for token in dict.fromkeys(tokens) if token not in self._aimed]
         self._aimed.update((token, set()) for token in asked)
-        for _, padded in lists(asked, b""):
-            for token, number in self._connection.ask(listing(_AIMED, len(padded)), padded):
+        for text, values in listed(_AIMED, asked, b""):
+            for token, number in self._connection.ask(text, values):
                 self._aimed[token].add(number)
 
     @staticmethod
@@ -365,7 +365,7 @@ class MatterRecord(MatterView):
 
     def _ask_chains(self, names: Collection[Name]) -> dict[Name, _Chain]:
         chains = self._chains(names, self._connection.ask)
-        self._lines.update((chain.line[0], chain.line) for chain in chains.values() if chain.line)
+        self._lines.update((each.line[0], each.line) for each in chains.values() if each.line)
         return chains
 
     def _about(self, query: str, number: int | None) -> list[Any]:

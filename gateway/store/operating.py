@@ -14,7 +14,7 @@ from rogatory.v1 import operations_pb2 as operations
 
 from gateway.lifecycle import State
 from gateway.store.attachments import HELD_US
-from gateway.store.driver import listing, lists
+from gateway.store.driver import listed
 from gateway.store.schema import PENDING_SQL
 
 _ACTION: Final = """
@@ -265,8 +265,8 @@ class OperatingRecord(OperatingView):
     def try_now(self, seqs: Sequence[int]) -> int:
         """End the pause of copies that wait; return of how many. Those that move meanwhile are left alone."""
         ended = 0
-        for _, padded in lists(seqs, 0):
-            ended += self._sql.execute(listing(_NOW, len(padded)), (self._now_us, *padded, self._now_us)).rowcount
+        for text, values in listed(_NOW, seqs, 0):
+            ended += self._sql.execute(text, (self._now_us, *values, self._now_us)).rowcount
         return ended
 
 

@@ -26,7 +26,7 @@ from gateway.signer import Signer
 from gateway.store import log
 from gateway.store.alerts import AlertRecord
 from gateway.store.attachments import HELD_US, AttachmentRecord
-from gateway.store.driver import Connection, listing, lists
+from gateway.store.driver import Connection, listed
 from gateway.store.foreseen import DeliveryRow, Foreseen, Word
 from gateway.store.letting_go import LettingGo
 from gateway.store.log import LogView
@@ -496,9 +496,7 @@ class Transaction:
 
     def _by_number(self, query: str, seqs: Sequence[int]) -> list[Any]:
         """Ask for rows by their numbers, of which none waits."""
-        return [
-            row for _, padded in lists(seqs, 0) for row in self._connection.ask(listing(query, len(padded)), padded)
-        ]
+        return [row for text, values in listed(query, seqs, 0) for row in self._connection.ask(text, values)]
 
     def _due(self, destination: str, holder: str, limit: int, chance: float) -> list[Any]:
         """Return what may be leased, at most `limit`, lane by lane in turn."""

@@ -57,12 +57,17 @@ class Node:
     def submit(self, number: int, within: float = LONG, size: int = 10) -> "asyncio.Task[pb.Receipt]":
         return asyncio.create_task(self.outbox.submit(raw(number, size), within))
 
+    async def come(self, *numbers: int, size: int = 10) -> list["asyncio.Task[pb.Receipt]"]:
+        """Submit them one after the other, each when the one before has gone as far as it can."""
+        tasks = []
+        for number in numbers:
+            tasks.append(self.submit(number, size=size))
+            await self.begun()
+        return tasks
+
     async def busy(self) -> list["asyncio.Task[pb.Receipt]"]:
         """Have as many small calls under way as may be, one after the other."""
-        tasks = []
-        for number in range(SMALL_FRAMES_IN_FLIGHT):
-            tasks.append(self.submit(number))
-            await self.begun()
+        tasks = await self.come(*range(SMALL_FRAMES_IN_FLIGHT))
         assert [len(call) for call in self.calls] == [1] * SMALL_FRAMES_IN_FLIGHT
         return tasks
 
@@ -92,9 +97,7 @@ async def test_those_who_come_in_one_moment_travel_together() -> None:
 async def test_those_who_come_while_calls_are_under_way_travel_together_afterwards() -> None:
     node = Node()
     tasks = await node.busy()
-    for number in range(100, 100 + MAX_FRAME_ENVELOPES - 1):
-        tasks.append(node.submit(number))
-        await node.begun()
+    tasks += await node.come(*range(100, 100 + MAX_FRAME_ENVELOPES - 1))
     assert len(node.calls) == SMALL_FRAMES_IN_FLIGHT
     node.open.set()
     await asyncio.gather(*tasks)
@@ -104,13 +107,10 @@ async def test_those_who_come_while_calls_are_under_way_travel_together_afterwar
 async def test_full_frame_waits_for_no_answer_while_there_is_room() -> None:
     node = Node()
     tasks = await node.busy()
-    for number in range(100, 100 + MAX_FRAME_ENVELOPES * FRAMES_IN_FLIGHT):
-        tasks.append(node.submit(number))
-        await node.begun()
+    tasks += await node.come(*range(100, 100 + MAX_FRAME_ENVELOPES * FRAMES_IN_FLIGHT))
     full = FRAMES_IN_FLIGHT - SMALL_FRAMES_IN_FLIGHT
     assert [len(call) for call in node.calls[SMALL_FRAMES_IN_FLIGHT:]] == [MAX_FRAME_ENVELOPES] * full
-    large = node.submit(1, size=MAX_FRAME_BYTES)
-    await node.begun()
+    (large,) = await node.come(1, size=MAX_FRAME_BYTES)
     assert len(node.calls) == FRAMES_IN_FLIGHT
     node.open.set()
     assert await large == proof(raw(1))
@@ -138,9 +138,7 @@ async def test_frame_is_no_larger_than_a_frame_may_be() -> None:
 async def test_large_one_behind_a_small_one_waits_for_no_answer() -> None:
     node = Node()
     tasks = await node.busy()
-    for number, size in ((100, 10), (101, MAX_FRAME_BYTES)):
-        tasks.append(node.submit(number, size=size))
-        await node.begun()
+    tasks += [*await node.come(100), *await node.come(101, size=MAX_FRAME_BYTES)]
     assert b"000101" in {header for call in node.calls for header in call}
     node.open.set()
     await asyncio.gather(*tasks)
@@ -150,10 +148,7 @@ async def test_what_the_node_puts_off_keeps_nobody_else_waiting() -> None:
     node = Node()
     node.open.set()
     node.put_off = {b"%06d" % number for number in range(SMALL_FRAMES_IN_FLIGHT + 1)}
-    late = []
-    for number in range(SMALL_FRAMES_IN_FLIGHT + 1):
-        late.append(node.submit(number))
-        await node.begun()
+    late = await node.come(*range(SMALL_FRAMES_IN_FLIGHT + 1))
     assert await node.submit(100) == proof(raw(100))
     assert not any(each.done() for each in late)
     node.at_last.set()
@@ -163,8 +158,7 @@ async def test_what_the_node_puts_off_keeps_nobody_else_waiting() -> None:
     node.open.clear()
     node.calls.clear()
     tasks = await node.busy()
-    tasks.append(node.submit(200))
-    await node.begun()
+    tasks += await node.come(200)
     assert len(node.calls) == SMALL_FRAMES_IN_FLIGHT
     node.open.set()
     await asyncio.gather(*tasks)
@@ -185,10 +179,7 @@ async def test_as_many_as_a_node_lets_in_may_try_again_and_no_more() -> None:
     node = Node()
     node.open.set()
     node.put_off = {b"%06d" % number for number in range(FRAMES_IN_FLIGHT + 1)}
-    late = []
-    for number in range(FRAMES_IN_FLIGHT + 1):
-        late.append(node.submit(number))
-        await node.begun()
+    late = await node.come(*range(FRAMES_IN_FLIGHT + 1))
     assert len(node.calls) == FRAMES_IN_FLIGHT
     node.at_last.set()
     await asyncio.gather(*late)

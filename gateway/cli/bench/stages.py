@@ -149,7 +149,7 @@ class Stages:
 
 
 def measure(
-    folder: Path, config: Path, sender: Path, file: Path, frames: int, rounds: int, size: int = pool.BATCH
+    folder: Path, config: Path, sender: Path, file: Path, frames: int, rounds: int, size: int
 ) -> list[dict[str, float]]:
     """Return the figures of each round, the first of which is thrown away: it reads everything for the first time.
 
