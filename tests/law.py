@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
+from weakref import finalize
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import errors_pb2
@@ -381,7 +382,11 @@ def countries(folder: Path, directory: Directory = DIRECTORY, **policies: Policy
         # The tests of crashes are elsewhere; thousands of steps need no disk.
         connection.execute("PRAGMA synchronous = OFF")
         nodes[code] = Node(code, connection, Scribe(code, lambda: directory), policies.get(code, Policy.none()))
-    return Countries(nodes, directory)
+    made = Countries(nodes, directory)
+    # Thousands are made in one process, which may have only so many files open.
+    for node in nodes.values():
+        finalize(made, node.connection.close)
+    return made
 
 
 def open_matters(federation: Countries, here: str) -> list[tuple[pb.Header, State]]:

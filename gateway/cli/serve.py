@@ -71,14 +71,14 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     try:
         await node.start()
-        garbage.spare()
-        click.echo(f"ready {loaded.config.node} {loaded.config.listen}")
-        sys.stdout.flush()
-        failed = asyncio.create_task(node.failed())
-        ends = {failed, asyncio.create_task(stop.wait()), asyncio.create_task(node.drained())}
-        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if failed in done:
-            failed.result()
+        with garbage.spared():
+            click.echo(f"ready {loaded.config.node} {loaded.config.listen}")
+            sys.stdout.flush()
+            failed = asyncio.create_task(node.failed())
+            ends = {failed, asyncio.create_task(stop.wait()), asyncio.create_task(node.drained())}
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if failed in done:
+                failed.result()
     finally:
         await node.stop()
 

@@ -98,6 +98,8 @@ class SqliteConnection(sqlite.Connection):  # type: ignore[misc]  # pysqlite3 ha
             self.checkpointer.close()
             super().close()
         finally:
+            # It names this connection, and Python's collector cannot look into either.
+            self._questions = None
             self.turns.close()
 
     def ask(self, text: str, values: Sequence[Any]) -> list[Any]:

@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -467,10 +468,11 @@ def test_procedure_leaves_its_open_cases_as_they_were(tmp_path: Path) -> None:
     measured = procedure.Bench(tmp_path, cases, silent)
     connect, engine = open_store(tmp_path / "bench.db")
     engine.dispose()
-    before = MatterView(connect()).open_matters_count()
-    figures = measured.measure(1, verify.verification())
-    measured.close()
-    assert MatterView(connect()).open_matters_count() == before
+    with closing(connect()) as opened:
+        before = MatterView(opened).open_matters_count()
+        with closing(measured):
+            figures = measured.measure(1, verify.verification())
+        assert MatterView(opened).open_matters_count() == before
     assert sum(before.values()) >= cases
     assert (figures["cases"], figures["rounds"]) == (cases, 1)
     assert figures["ratio"] == figures["mean_us"] / figures["verify_us"]

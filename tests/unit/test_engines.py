@@ -5,6 +5,7 @@ import logging
 import socket
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -292,3 +293,13 @@ def test_connection_to_a_file_opens_while_somebody_writes(tmp_path: Path, monkey
         with closing(connect()) as reading:
             assert reading.execute("SELECT count(*) FROM envelopes").fetchone() == (0,)
         writing.abandon()
+
+
+def test_closed_connection_to_a_file_is_gone_from_memory(tmp_path: Path) -> None:
+    connect, engine = open_store(tmp_path / "node.db")
+    engine.dispose()
+    with closing(connect()) as opened:
+        opened.ask("SELECT 1", ())
+    there = weakref.ref(opened)
+    del opened
+    assert there() is None

@@ -165,8 +165,10 @@ class Helper:
         """
         stdout = cast("IO[bytes]", self.process.stdout)
         until = monotonic() + within
+        waiting = select.poll()  # unlike select(), of any number
+        waiting.register(stdout, select.POLLIN)
         while b"\n" not in self._heard:
-            ready, _, _ = select.select([stdout], [], [], max(0.0, until - monotonic()))
+            ready = waiting.poll(max(0.0, until - monotonic()) * 1000)
             more = os.read(stdout.fileno(), 1 << 20) if ready else b""
             if not more:
                 raise self._gone()

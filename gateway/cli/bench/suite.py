@@ -6,6 +6,7 @@ so that its disk is what is measured, and removed afterwards.
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -151,8 +152,5 @@ def _procedure(folder: Path, sizes: Sizes, tell: Callable[[str], None]) -> dict[
     """Return what authorisation and procedure cost, with so many open cases in a store in that folder."""
     with TemporaryDirectory(dir=folder) as temporary:
         bench = procedure.Bench(Path(temporary), sizes.cases, lambda text: tell(f"  {text}"))
-        garbage.spare()  # as a node does
-        try:
+        with closing(bench), garbage.spared():  # as at a node
             return bench.measure(sizes.procedure_rounds, verify.verification())
-        finally:
-            bench.close()
