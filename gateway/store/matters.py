@@ -6,6 +6,7 @@ and kept under that envelope's number: a name is looked up once a transaction, a
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, dropwhile
@@ -281,7 +282,8 @@ class MatterRecord(MatterView):
         self._connection = connection
         self._rows = rows
         self._names = names
-        self._running: set[tuple[int | None, ClockRule]] = set()
+        # By the number of a matter: rules of the time limits that were started in this transaction.
+        self._started: dict[int | None, set[ClockRule]] = {}
         # Chains that were asked for before anybody wanted them.
         self._kept: dict[Name, _Chain] = {}
         # By the number of an envelope: those of what it cites, what that cites, and so on, its own first.
@@ -438,11 +440,9 @@ class MatterRecord(MatterView):
             cause: the envelope that makes it run.
         """
         number, by = self.number(ref), self._number_of(cause)
-        # What was recorded a moment ago has no other.
-        if (ref.sender, ref.id) not in self._names or (number, rule) in self._running:
-            self.end_clocks(ref, (rule,), Stage.STOPPED, cause)
+        self.end_clocks(ref, (rule,), Stage.STOPPED, cause)
         self._begun_over = self._begun_over or due_at_us <= self.now_us
-        self._running.add((number, rule))
+        self._started.setdefault(number, set()).add(rule)
         self._rows.add("clocks", number, rule, started_at_us, due_at_us, next_at_us, "running", by, "started")
         self._rows.concern((number,))
 
@@ -465,9 +465,9 @@ class MatterRecord(MatterView):
 
     def resume_clocks(self, ref: Named, rules: Collection[ClockRule], cause: Named | None = None) -> None:
         """Let what rests run again; it is due later by exactly as long as it rested."""
-        # A clock that was put back meanwhile must not make it due earlier.
+        # A clock that was put back meanwhile must not make it due earlier. It is never over at once: it was not when it
+        # began to rest, and it has as long to run as it had then.
         rested = "CASE WHEN ? > paused_at_us THEN ? - paused_at_us ELSE 0 END"
-        self._some_are_over = None
         set_ = (
             f"stage = 'running', paused_at_us = NULL, due_at_us = due_at_us + {rested},"
             f" next_at_us = next_at_us + {rested}"
@@ -535,13 +535,22 @@ class MatterRecord(MatterView):
         which: str,
         *more: object,
     ) -> None:
-        of_rules = "" if rules is None else f" AND rule IN ({_marks(rules)})"
         number = self.number(ref)
+        started: AbstractSet[ClockRule] = self._started.get(number, frozenset())
+        # What was recorded a moment ago has no others.
+        if (ref.sender, ref.id) in self._names and (not started if rules is None else started.isdisjoint(rules)):
+            return
+        if started:
+            self._rows.write()  # so that they are there to be changed
+        of_rules = "" if rules is None else f" AND rule IN ({_marks(rules)})"
+        # By a list of matters and not by joining them: so every planner goes by the index.
+        by = "SELECT nullif(cause, 0) FROM about WHERE matter = envelope_seq"
         self._rows.change(
-            f"UPDATE clocks SET {assignments}, change = ?, by_seq = ?"  # noqa: S608  our own
-            f" WHERE envelope_seq = ? AND {which}{of_rules}",
-            (*values, change, self._number_of(cause), number, *more, *(rules or ())),
-            (number,),
+            f"WITH about (matter, cause) AS (VALUES {{}}) UPDATE clocks SET {assignments}, change = ?, by_seq = ({by})"  # noqa: S608  our own
+            f" WHERE {which}{of_rules} AND envelope_seq IN ({{{{}}}})",
+            (*values, change, *more, *(rules or ())),
+            number,
+            self._number_of(cause),
         )
 
     def _number_of(self, cause: Named | None) -> int | None:

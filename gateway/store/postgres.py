@@ -44,10 +44,12 @@ DEFAULTS: Final = {
 _SESSION: Final = """
     SET idle_in_transaction_session_timeout = '15s';
     SET lock_timeout = '10s';
+    SET jit = off;
     SET client_min_messages = 'warning'
 """
-# Statements of a writer are planned once, while its tables are small, and each goes by an index when they are large.
-_BY_INDEX: Final = "SET enable_seqscan = off"
+# Statements of a writer are planned once, while its tables are small, and each goes by an index when they are large,
+# row by row: to join by hashing or merging is to read a table whole, also by its index.
+_BY_INDEX: Final = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
 _SAFE: Final = (
     "SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'),"
     " current_setting('server_encoding'), current_setting('synchronous_commit'),"

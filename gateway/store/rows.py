@@ -1,21 +1,21 @@
 """What a transaction has yet to write: rows wait here and go to the store many at a time.
 
-In: rows, in the order in which they were added, and moves of deliveries. Out: the same in the store before anything
-could miss them: before a statement that names their table, and at the end. A row then costs a few microseconds, whether
-the store is a file or a server a millisecond away. What is undone before it was written needs no word to the store at
-all; a savepoint is made only where a part has written something. A question about some envelopes alone waits for
-nothing that is about others: so a frame of many cases is written once, at its end.
+In: rows, in the order in which they were added, moves of deliveries and changes of time limits. Out: the same in the
+store before anything could miss them: before a statement that names their table, and at the end. A row then costs a few
+microseconds, whether the store is a file or a server a millisecond away. What is undone before it was written needs no
+word to the store at all; a savepoint is made only where a part has written something. A question about some envelopes
+alone waits for nothing that is about others: so a frame of many cases is written once, at its end.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from gateway.errors import ErrorCode, Failure
-from gateway.store.driver import Connection, listing, lists
+from gateway.store.driver import Connection, listed, listing, lists
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -84,7 +84,9 @@ _MOVE: Final = """
     UPDATE deliveries SET state = ?, last_error = ?, next_attempt_at_us = ?, lease_holder = '', lease_until_us = 0
     WHERE state = ? AND seq IN ({})
 """
-_OF: Final[Mapping[str, str]] = MappingProxyType({MOVED: "deliveries"})
+CHANGED: Final = "changed"
+"""Changes of time limits wait too: what is done, with which values, the matter, and the envelope that does it."""
+_OF: Final[Mapping[str, str]] = MappingProxyType({MOVED: "deliveries", CHANGED: "clocks"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,8 @@ class Rows:
                 mark.before.setdefault(table, []).extend(rows)
             mark.waiting = 0
         waiting, self._waiting, self._tables = self._waiting, {}, []
+        # Before those that begin now: a limit gives way to one of the same rule.
+        self._write_changes(waiting.get(CHANGED, ()))
         for table in COLUMNS:
             if table in waiting:
                 self._connection.insert(table, COLUMNS[table], waiting[table])
@@ -166,6 +170,31 @@ class Rows:
         for some, padded in lists(seqs, 0):
             if self._connection.execute(listing(text, len(padded)), (*values, *padded)).rowcount != some:
                 raise Failure(ErrorCode.STORE, f"some of {some} deliveries are no longer {values[-1]}")
+
+    def change(self, text: str, values: Row, matter: int | None, cause: int | None) -> None:
+        """Have time limits of a matter changed in time; of those that wait to be written, none is.
+
+        Args:
+            text: what is done, with braces for pairs of a matter and the envelope that does it (0: none does), places
+                for the values, and double braces for the matters again.
+            values: for those places.
+            matter: its number; None: there is none, and nothing to change.
+            cause: the number of that envelope.
+        """
+        self.add(CHANGED, text, values, matter or 0, cause or 0)
+        self.concern((matter,))
+
+    def _write_changes(self, changes: Sequence[Row]) -> None:
+        """Make equal changes of many matters at once; of one matter, one after the other."""
+        turns: Counter[int] = Counter()
+        together: dict[tuple[int, str, Row], list[tuple[int, int]]] = {}
+        for text, values, matter, cause in changes:
+            together.setdefault((turns[matter], text, values), []).append((matter, cause))
+            turns[matter] += 1
+        for (_, text, values), about in sorted(together.items(), key=lambda each: each[0][0]):
+            for whole, pairs in listed(text, about, (0, 0), 2):
+                matters = [matter for matter, _ in pairs]
+                self._connection.execute(listing(whole, len(matters)), (*chain.from_iterable(pairs), *values, *matters))
 
     def waits(self, table: str) -> bool:
         """Whether a row of that table waits."""
@@ -190,12 +219,6 @@ class Rows:
         """Run a question that is about these envelopes alone; return all rows of the answer."""
         self.settle(about)
         return self._connection.ask(text, values)
-
-    def change(self, text: str, values: Any, about: Iterable[int | None]) -> Any:  # noqa: ANN401  as `execute`
-        """Run a change of rows that are about these envelopes, and refer to nothing that waits about others."""
-        self.settle(about)
-        self.hold()
-        return self._connection.execute(text, values)
 
     # Parts, which happen whole or not at all.
 

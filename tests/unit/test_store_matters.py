@@ -567,6 +567,30 @@ def test_a_limit_that_may_have_ended_something_is_looked_for_until_none_can_have
         assert txn.matters.some_are_over()  # one that begins when it is over already
 
 
+def test_equal_changes_of_many_time_limits_are_made_at_once(sql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with world.transaction(sql) as txn:
+        for number in range(1, 9):
+            txn.matters.start_clock(ref(number), DECISION, T0, T0 + MINUTE_US, T0 + MINUTE_US)
+    said: list[str] = []
+    execute = SqliteConnection.execute
+
+    def heard(self: SqliteConnection, text: str, *values: object) -> Any:
+        said.append(text)
+        return execute(self, text, *values)
+
+    monkeypatch.setattr(SqliteConnection, "execute", heard)
+    with world.transaction(sql) as txn:
+        for number in range(1, 9):
+            txn.matters.pause_clocks(ref(number), {DECISION}, cause(number))
+        for number in range(1, 8):
+            txn.matters.end_clocks(ref(number), {DECISION}, Stage.MET, cause(number))
+    assert len([each for each in said if "UPDATE clocks" in each]) == 2
+    kept = MatterView(sql)
+    assert [kept.all_clocks(ref(number))[0].stage for number in (1, 7, 8)] == [Stage.MET, Stage.MET, Stage.PAUSED]
+    by = sql.execute("SELECT id FROM clocks JOIN envelopes e ON e.seq = by_seq ORDER BY envelope_seq").fetchall()
+    assert by == [(cause(number).id,) for number in range(1, 9)]
+
+
 # Targets.
 
 
@@ -727,6 +751,12 @@ def record_some(txn: Transaction, sent: Sent, *_: object, fail: bool = False) ->
             raise KeyError
 
 
+def in_vain(txn: Transaction, does: Callable[[], object]) -> None:
+    with suppress(KeyError), txn.part():
+        does()
+        raise KeyError
+
+
 def without_numbers(clocks: list[ClockRow]) -> list[ClockRow]:
     return [replace(clock, seq=0) for clock in clocks]
 
@@ -742,6 +772,11 @@ OLD: dict[str, Callable[[Transaction, Sent, Ref, measures.ClockRule.ValueType], 
     "end": lambda txn, sent, by, rule: txn.matters.end_clocks(sent.ref, (rule,), Stage.MET, by),
     "pause": lambda txn, sent, by, _: txn.matters.pause_clocks(sent.ref, RULES, by),
     "resume": lambda txn, sent, by, _: txn.matters.resume_clocks(sent.ref, RULES, by),
+    "end in vain": lambda txn, sent, by, rule: in_vain(txn, lambda: OLD["end"](txn, sent, by, rule)),
+    "start in vain": lambda txn, sent, by, rule: in_vain(txn, lambda: OLD["start"](txn, sent, by, rule)),
+    "seen and in vain": lambda txn, sent, by, rule: in_vain(
+        txn, lambda: (OLD["resume"](txn, sent, by, rule), OLD["clocks"](txn, sent, by, rule))
+    ),
     "undo clocks": lambda txn, _, by, __: txn.matters.undo_clocks(by),
     "undo moves": lambda txn, _, by, __: txn.matters.undo_moves(by),
     "chain": lambda txn, sent, *_: txn.matters.chain(sent.ref),
