@@ -5,18 +5,20 @@ once on the wire; the receiving end drops what it holds already. No I/O of its o
 transaction, and those who carry things call it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from rogatory.v1 import envelope_pb2 as pb
+
 from gateway.clock import from_micros, to_micros
 from gateway.config import Delivery
-from gateway.dispatch import Route
+from gateway.dispatch import Route, destination_of
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.identity import Address
-from gateway.lanes import lane_of
+from gateway.lanes import Lane, lane_of
 from gateway.lifecycle import FINAL, LEASED, Event, State
 from gateway.store import Leased, Transaction
 from gateway.store.foreseen import DeliveryRow
@@ -36,6 +38,19 @@ class Settled:
 
     row: DeliveryRow
     state: State
+
+
+def expect(headers: Sequence[pb.Header], txn: Transaction, here: str) -> None:
+    """Look up at once what the copies of these envelopes may go before."""
+    lanes = [(header, lane_of(header.urgency)) for header in headers if header.urgency]
+    txn.expect_slower(
+        [
+            (destination_of(recipient, here), header.case_id, lane.value)
+            for header, lane in lanes
+            if lane is not Lane.ORDINARY
+            for recipient in header.recipients
+        ]
+    )
 
 
 def enqueue(route: Route, txn: Transaction) -> None:

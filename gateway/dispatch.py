@@ -30,9 +30,9 @@ def dispatch(recorded: Recorded, directory: Directory, here: str) -> tuple[Route
     """
     destinations: dict[str, None] = {}
     for position, recipient in enumerate(recorded.header.recipients):
+        destinations[destination_of(recipient, here)] = None
         address = Address.parse(recipient)
         if address.node == here:
-            destinations[recipient] = None
             continue
         try:
             node = directory.node(address.node)
@@ -40,11 +40,15 @@ def dispatch(recorded: Recorded, directory: Directory, here: str) -> tuple[Route
             raise Refusal(ErrorCode.NO_ROUTE, error.detail, f"recipients[{position}]") from error
         if node.status is not Status.ACTIVE:
             raise Refusal(ErrorCode.NO_ROUTE, f"node {node.code} is revoked", f"recipients[{position}]")
-        destinations[str(Address.of_node(node.code))] = None
     return tuple([Route(recorded, destination) for destination in destinations])
+
+
+def destination_of(participant: str, here: str) -> str:
+    """Return where copies for a participant go: its own mailbox here, or its node."""
+    node = Address.parse(participant).node
+    return participant if node == here else str(Address.of_node(node))
 
 
 def way_to_sender(header: pb.Header, here: str) -> str:
     """Return the destination of receipts about an envelope: its sender's mailbox, or its sender's node."""
-    sender = Address.parse(header.sender)
-    return str(sender) if sender.node == here else str(Address.of_node(sender.node))
+    return destination_of(header.sender, here)

@@ -276,7 +276,9 @@ class Path:
     def _settle(
         self, journeys: Sequence[Journey], peer: Peer, txn: Transaction, directory: Directory
     ) -> list[_Outcome]:
-        txn.expect_new([journey.verified.header for journey in journeys if journey.verified is not None])
+        headers = [journey.verified.header for journey in journeys if journey.verified is not None]
+        txn.expect_new(headers)
+        deliver.expect(headers, txn, self._here)
         outcomes = []
         for journey in journeys:
             outcomes.append(self._settle_one(journey, peer, txn, directory))

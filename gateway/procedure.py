@@ -29,7 +29,7 @@ from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.row_checks import Placed
 from gateway.rules import ENDING, FINAL, GRANTS, Kind, Named, State, Step, Where, word
-from gateway.steps import ASKED_ABROAD, HOLDING, LAPSING, ORDERS, REQUESTS, RUNS_OUT, runs_out
+from gateway.steps import ASKED_ABROAD, HOLDING, LAPSING, ORDERS, REFUSED_BELOW, REQUESTS, RUNS_OUT, runs_out
 from gateway.store.matters import MAX_CHAIN
 from gateway.verify import VerifiedEnvelope
 
@@ -86,7 +86,6 @@ _ENDED: Final = FINAL | ENDING
 _DISPUTED: Final = frozenset({State.SUSPENDED, State.UNBOUND})
 _COUNTS_NOT: Final = frozenset({State.CONFIRMED, State.REFUSED, State.UNDELIVERED})
 _TAKEN_BACK: Final = ENDING | {State.CLOSED, State.RELEASED, State.UNDELIVERED}
-_REFERRALS: Final = frozenset({ids.KIND_REVIEW_REFERRAL})
 _DECISIONS: Final = frozenset({ids.KIND_REVIEW_DECISION})
 _RUNNING_OUT: Final = frozenset((kind, state) for row in RUNS_OUT for kind in row.kinds for state in row.at)
 
@@ -325,7 +324,7 @@ def _check_once(case: _Case) -> None:
 
 
 def _check_not_refused(case: _Case) -> None:
-    decisions = case.register.below(case.header.cites[0], (_REFERRALS, _DECISIONS))
+    decisions = case.register.below(case.header.cites[0], REFUSED_BELOW)
     if any(decision.outcome == ids.OUTCOME_REFUSED for decision in decisions):
         raise case.out_of_order("a court has refused what it rests on", "cites[0]")
 

@@ -1300,6 +1300,23 @@ def _by_citation() -> Mapping[tuple[Rule, Kind], Step]:
 BY_CITATION: Final = _by_citation()
 """The one row for a rule and the kind of envelope cited; KIND_UNSPECIFIED where none is."""
 
+REFUSED_BELOW: Final = (frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KIND_REVIEW_DECISION}))
+"""Down from a matter to what a court has said of it."""
+
+
+def _ways_down() -> Mapping[tuple[Kind, Kind], tuple[tuple[int, tuple[frozenset[Kind], ...]], ...]]:
+    found: dict[tuple[Kind, Kind], set[tuple[int, tuple[frozenset[Kind], ...]]]] = {}
+    for step in STEPS:
+        ways = {(int(step.rests_above), step.rests_on)} if step.rests_on else set()
+        ways |= {(0, REFUSED_BELOW)} if step.not_after_refusal else set()
+        for cited in step.cites if ways else ():
+            found.setdefault((step.rule.kind, cited), set()).update(ways)
+    return MappingProxyType({pair: tuple(ways) for pair, ways in found.items()})
+
+
+WAYS_DOWN: Final = _ways_down()
+"""What may have to be recorded below, by the kind of an envelope and of what it cites: from how far up, which way."""
+
 RUNS_OUT: Final = (
     *(
         RunsOut(rule, kinds, OPEN - {State.CONFIRMED}, State.LAPSED, law, elsewhere=OPEN - {State.CONFIRMED})

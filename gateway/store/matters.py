@@ -88,7 +88,7 @@ _CHAINS: Final = f"""
         SELECT e.seq, e.cited_seq, link.place + 1 FROM link JOIN envelopes e ON e.seq = link.cited_seq
         WHERE link.place < {MAX_CHAIN}
     )
-    SELECT e.seq, e.sender, e.id, e.cited_seq, e.header, ({STATE_SQL.format("e.seq")})
+    SELECT e.seq, e.sender, e.id, e.cited_seq, e.kind, e.fingerprint, e.header, ({STATE_SQL.format("e.seq")})
     FROM link JOIN envelopes e ON e.seq = link.seq
 """  # noqa: S608  ours
 _COUNT: Final = f"""
@@ -113,8 +113,15 @@ _AIMED_AT: Final = f"""
 
 
 class _Chain(NamedTuple):
-    """An envelope, what it cites, what that cites and so on: by number; and of each its header and state, as kept."""
+    """An envelope, what it cites, what that cites and so on.
 
+    Args:
+        kind: of the first; 0: it is not recorded here.
+        line: their numbers.
+        links: of each its header and state, as kept.
+    """
+
+    kind: ids.Kind.ValueType
     line: tuple[int, ...]
     links: Sequence[tuple[bytes, str | None]]
 
@@ -150,7 +157,9 @@ class MatterView:
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401  pysqlite3 has no types
         self._sql = connection
+        # Of what was looked up.
         self._numbers: dict[Name, int] = {}
+        self._fingerprints: dict[Name, bytes] = {}
 
     def chain(self, ref: Named) -> list[tuple[pb.Header, State | None]]:
         """Return an envelope, what it cites, what that cites and so on, as far as recorded; with states.
@@ -236,24 +245,26 @@ class MatterView:
 
     def _chains(self, names: Collection[Name], ask: Callable[[str, Any], Iterable[Any]]) -> dict[Name, _Chain]:
         """Ask for chains together; return that of each name."""
-        links: dict[int | None, tuple[int, int | None, tuple[bytes, str | None]]] = {}
+        links: dict[int | None, tuple[int, int | None, ids.Kind.ValueType, tuple[bytes, str | None]]] = {}
         numbers: dict[Name, int] = {}
         for text, values in naming(_CHAINS, names):
-            for seq, sender, id_, cited, header, state in ask(text, values):
-                links[seq] = seq, cited, (header, state)
-                numbers[sender, id_] = seq
+            for seq, sender, id_, cited, kind, fingerprint, header, state in ask(text, values):
+                links[seq] = seq, cited, kind, (header, state)
+                name = sender, id_
+                numbers[name] = seq
+                self._fingerprints[name] = fingerprint
         self._numbers |= numbers
         chains = {}
         for name in names:
             line: list[int] = []
             found = []
-            link = links.get(numbers.get(name))
+            first = link = links.get(numbers.get(name))
             while link is not None and len(line) < MAX_CHAIN:  # what another rests on may go on above
-                number, cited, kept = link
+                number, cited, _, kept = link
                 line.append(number)
                 found.append(kept)
                 link = links.get(cited)
-            chains[name] = _Chain(tuple(line), found)
+            chains[name] = _Chain(first[2] if first is not None else ids.KIND_UNSPECIFIED, tuple(line), found)
         return chains
 
     def _about(self, query: str, number: int | None) -> list[Any]:
@@ -305,6 +316,18 @@ class MatterRecord(MatterView):
         name = ref.sender, ref.id
         new = self._names.get(name)
         return self._number(name) if new is None else new.seq
+
+    def fingerprint(self, ref: Named) -> bytes | None:
+        """Return the fingerprint of an envelope that a chain came by; None: perhaps it is recorded, and perhaps not."""
+        return self._fingerprints.get((ref.sender, ref.id))
+
+    def cited(self, header: pb.Header) -> tuple[ids.Kind.ValueType, tuple[int, ...]]:
+        """Return the kind of what a header cites, and the numbers of its chain, as far as that was expected."""
+        for ref in header.cites[:1]:
+            found = self._kept.get((ref.sender, ref.id))
+            if found is not None:
+                return found.kind, found.line
+        return ids.KIND_UNSPECIFIED, ()
 
     def asking_for(self, tokens: Sequence[bytes], but: ids.EnvelopeRef) -> list[pb.Header]:
         """See `MatterView`."""
@@ -379,6 +402,7 @@ class MatterRecord(MatterView):
     def forget(self) -> None:
         """Remember nothing any more: what was recorded may have been undone."""
         self._numbers.clear()
+        self._fingerprints.clear()
         self._some_are_over = None
 
     # States.

@@ -23,10 +23,11 @@ from gateway.lifecycle import Event, State
 from gateway.merkle import Frontier
 from gateway.rules import Named
 from gateway.signer import Signer
+from gateway.steps import WAYS_DOWN
 from gateway.store import log
 from gateway.store.alerts import AlertRecord
 from gateway.store.attachments import HELD_US, AttachmentRecord
-from gateway.store.driver import Connection, listed
+from gateway.store.driver import Connection, listed, listing
 from gateway.store.foreseen import DeliveryRow, Foreseen, Word
 from gateway.store.letting_go import LettingGo
 from gateway.store.log import LogView
@@ -79,9 +80,16 @@ _BRING_BACK: Final = f"""
       AND next_attempt_at_us < {HELD_US} -- what waits for its attachments waits for no time
 """  # noqa: S608  as above
 
-_LATER: Final = f"destination = ? AND case_id = ? AND state IN {PENDING_SQL} AND lane > ?"
-_BEHIND: Final = f"SELECT 1 FROM deliveries WHERE {_LATER} LIMIT 1"  # noqa: S608  as above
-_HURRY: Final = f"UPDATE deliveries SET lane = ? WHERE {_LATER}"  # noqa: S608  as above
+# By the case and not by the lane (hence the plus), nor joined: others may wait there by the million.
+_SLOWER: Final = f"""
+    WITH about (destination, case_id, lane) AS (VALUES {{}})
+    SELECT a.destination, a.case_id, a.lane FROM about a
+    WHERE (SELECT 1 FROM deliveries d WHERE d.destination = a.destination AND d.case_id = a.case_id
+           AND d.state IN {PENDING_SQL} AND +d.lane > a.lane LIMIT 1) IS NOT NULL
+"""  # noqa: S608  as above
+_HURRY: Final = f"""
+    UPDATE deliveries SET lane = ? WHERE destination = ? AND case_id = ? AND state IN {PENDING_SQL} AND +lane > ?
+"""  # noqa: S608  as above
 
 _REMEMBERED_WAYS: Final = 1024
 """Down from an envelope: more than there are rows in the table."""
@@ -105,17 +113,27 @@ Way: TypeAlias = tuple[Collection[ids.Kind.ValueType], ...]
 """Down from an envelope: of which kinds what cites it is, then what cites that, and so on."""
 
 
+Ahead: TypeAlias = tuple[str, str, int]
+"""A copy that may go before others of its case: destination, case and the number of its lane."""
+
+
 @lru_cache(maxsize=_REMEMBERED_WAYS)
 def _below(way: Way, *, states: bool) -> tuple[str, tuple[ids.Kind.ValueType, ...]]:
-    """Return one query for a whole way down, and its values; with states: also of what those at its end cite."""
+    """Return one query for a whole way down from a list, and its values; with states: also of what its ends cite."""
     last = len(way) - 1
-    what = f"e{last}.header" + (f", e{last}.cited_seq, ({STATE_SQL.format(f'e{last}.cited_seq')})" if states else "")
+    what = f"e0.cited_seq, e{last}.header, e{last}.cited_seq"
+    what += f", ({STATE_SQL.format(f'e{last}.cited_seq')})" if states else ", NULL"
     # CROSS: in this order, from the top.
     tables = " CROSS JOIN ".join(f"envelopes e{n}" for n in range(last + 1))
-    terms = ["e0.cited_seq = ?", *(f"e{n}.cited_seq = e{n - 1}.seq" for n in range(1, last + 1))]
+    terms = ["e0.cited_seq IN ({})", *(f"e{n}.cited_seq = e{n - 1}.seq" for n in range(1, last + 1))]
     terms += [f"e{n}.kind IN ({', '.join('?' * len(kinds))})" for n, kinds in enumerate(way)]
     query = f"SELECT {what} FROM {tables} WHERE {' AND '.join(terms)} ORDER BY e{last}.seq"  # noqa: S608  ours
     return query, tuple(chain.from_iterable(way))
+
+
+def _minds_states(way: Way) -> bool:
+    """Whether it is asked for without what was taken back: what a court has decided is."""
+    return ids.KIND_REVIEW_DECISION in way[-1]
 
 
 @dataclass(slots=True)
@@ -165,9 +183,13 @@ class Transaction:
         self._foreseen = Foreseen(self._rows, connection, self._names)
         self.matters = MatterRecord(self._rows, connection, self._names, now_us)
         self._issuer = issuer
+        self._home = f"{issuer.partition('/')[0]}/"
+        # By the number of an envelope and a way down from it: what is there.
+        self._ends: dict[tuple[int, Way], list[Any]] = {}
         self._pending: list[Pending] = []
         self._leaves: list[tuple[bytes, int | None, int | None]] = []
         self._queued: set[tuple[str, str]] = set()  # by destination and case
+        self._slower: dict[Ahead, bool] = {}
 
     @property
     def registry(self) -> RegistryRecord:
@@ -206,9 +228,34 @@ class Transaction:
         self._foreseen.look_up(map(_name, refs))
 
     def expect_new(self, headers: Sequence[pb.Header]) -> None:
-        """Look up what is to be recorded: whether it is already, what it rests on, what else has its targets."""
+        """Look up what is to be recorded: whether it is already, and what `procedure` asks of it."""
         self.expect(headers)
+        self.expect_basis(headers)
+
+    def expect_basis(self, headers: Sequence[pb.Header]) -> None:
+        """Look up what these rest on and what else has their targets.
+
+        Of what our own participants send also what may have to be recorded below that.
+        """
         self.matters.expect(headers)
+        wanted: dict[Way, list[int]] = {}
+        way: Way
+        for header in headers:
+            kind, line = self.matters.cited(header)
+            for up, way in WAYS_DOWN.get((header.kind, kind), ()):
+                if up < len(line) and header.sender.startswith(self._home):
+                    wanted.setdefault(way, []).append(line[up])
+        for way, numbers in wanted.items():
+            self.expect_below(numbers, way)
+
+    def expect_below(self, numbers: Collection[int], way: Way) -> None:
+        """Look up what is recorded down a way from envelopes of these numbers."""
+        query, kinds = _below(way, states=_minds_states(way))
+        asked = [number for number in dict.fromkeys(numbers) if (number, way) not in self._ends]
+        self._ends.update(((number, way), []) for number in asked)
+        for text, values in listed(query, asked, 0):
+            for row in self._connection.ask(text, (*values, *kinds)):
+                self._ends[row[0], way].append(row)
 
     def expect_words(self, refs: Iterable[Named]) -> None:
         """Look up what is stated of envelopes that words are to be added to."""
@@ -219,6 +266,14 @@ class Transaction:
         self._foreseen.look_up_deliveries(seqs)
         rows = map(self._foreseen.delivery, seqs)
         self.expect_words(row.header for row in rows if row is not None and row.header is not None)
+
+    def expect_slower(self, copies: Collection[Ahead]) -> None:
+        """Look up of copies that are to be queued whether anything of their case waits in a slower lane."""
+        asked = [each for each in dict.fromkeys(copies) if each not in self._slower]
+        self._slower.update(dict.fromkeys(asked, False))
+        for text, values in listed(_SLOWER, asked, ("", "", 0), 3):
+            for found in self._connection.ask(text, list(chain.from_iterable(values))):
+                self._slower[tuple(found)] = True
 
     # What is recorded (with `matters`, a procedure.Register).
 
@@ -240,15 +295,26 @@ class Transaction:
             unless: without those that cite a matter which stands there.
         """
         number = self.matters.number(ref)
-        query, kinds = _below(way, states=bool(unless))
-        values = number, *kinds
-        rows = self._rows.ask(query, values, (number,))
-        if not unless:
-            return [pb.Header.FromString(raw) for (raw,) in rows]
-        # What has moved in this transaction may wait to be written, and is known by its number alone.
-        if self._rows.settle([cited for _, cited, _ in rows]):
-            rows = self._rows.ask(query, values, (number,))
-        return [pb.Header.FromString(raw) for raw, _, state in rows if STATES[state] not in unless]
+        if number is None:
+            return []
+        rows = self._kept_below(number, way, states=bool(unless))
+        if rows is None:
+            query, kinds = _below(way, states=bool(unless))
+            asked = listing(query, 1), (number, *kinds), (number,)
+            rows = self._rows.ask(*asked)
+            # What has moved in this transaction may wait to be written, and is known by its number alone.
+            if unless and self._rows.settle([cited for _, _, cited, _ in rows]):
+                rows = self._rows.ask(*asked)
+        return [pb.Header.FromString(raw) for _, raw, _, state in rows if not unless or STATES[state] not in unless]
+
+    def _kept_below(self, number: int, way: Way, *, states: bool) -> list[Any] | None:
+        """Return what was expected; None: it was not, or may be otherwise by now."""
+        kept = self._ends.get((number, way))
+        if kept is None or self._rows.concerns((number,)):
+            return None
+        if states and (not _minds_states(way) or self._rows.concerns([cited for _, _, cited, _ in kept])):
+            return None
+        return kept
 
     def is_cited_by(self, ref: ids.EnvelopeRef, sender: str) -> bool:
         """Whether a sender has cited an envelope in whatever it sent."""
@@ -265,6 +331,9 @@ class Transaction:
 
     def fingerprint(self, ref: Named) -> bytes | None:
         """Return the fingerprint of a recorded envelope."""
+        found = self.matters.fingerprint(ref)
+        if found is not None:
+            return found
         known = self._foreseen.envelope(ref)
         return None if known is None else known.fingerprint
 
@@ -343,16 +412,22 @@ class Transaction:
 
         What waits of its case goes before it, so it goes into the same lane, if that is a faster one.
         """
-        if lane is not Lane.ORDINARY and case_id:
-            if (destination, case_id) in self._queued or self._rows.waits(MOVED):
-                self._rows.write()
-            behind = destination, case_id, lane.value
-            if self._connection.execute(_BEHIND, behind).fetchone() is not None:
-                self._rows.hold()
-                self._connection.execute(_HURRY, (lane.value, *behind))
+        if lane is not Lane.ORDINARY and case_id and self._is_ahead((destination, case_id, lane.value)):
+            self._rows.hold()
+            self._connection.execute(_HURRY, (lane.value, destination, case_id, lane.value))
         self._queued.add((destination, case_id))
         self._foreseen.forget_lanes()
         self._queue(destination, lane, envelope_seq=envelope_seq, case_id=case_id, expires_at_us=expires_at_us)
+
+    def _is_ahead(self, copy: Ahead) -> bool:
+        """Whether anything of its case waits in a slower lane."""
+        # What has been queued or moved since it was looked up.
+        if copy[:2] in self._queued or self._rows.waits(MOVED):
+            self._rows.write()
+            self._slower.pop(copy, None)
+        if copy not in self._slower:
+            self.expect_slower([copy])
+        return self._slower[copy]
 
     def _queue(
         self,

@@ -15,10 +15,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from gateway import config
+from gateway import config, steps
 from gateway.config import NodeConfig
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.store import foreseen, matters, open_store, postgres, probe, sqlite
+from gateway.store import foreseen, matters, open_store, postgres, probe, sqlite, transaction
 from gateway.store.bells import Bells
 from gateway.store.driver import listing
 from gateway.store.postgres import PostgresStore, translated
@@ -155,11 +155,19 @@ def test_what_a_writer_asks_of_an_empty_store_is_planned_for_a_full_one(address:
     connect, engine = open_store(address)
     engine.dispose()
     with closing(connect()) as writer:
-        for query, width in ((foreseen._ENVELOPES, 2), (foreseen._WORDS, 2), (matters._CHAINS, 2), (matters._AIMED, 1)):
+        below, kinds = transaction._below(steps.REFUSED_BELOW, states=True)
+        for query, width, more in (
+            (foreseen._ENVELOPES, 2, ()),
+            (foreseen._WORDS, 2, ()),
+            (matters._CHAINS, 2, ()),
+            (matters._AIMED, 1, ()),
+            (transaction._SLOWER, 3, ()),
+            (below, 1, kinds),
+        ):
             # Small tables that were counted are read whole, unless somebody says otherwise.
             writer.execute("ANALYZE")
-            values: list[Any] = [""] * 128 if width == 2 else [b""] * 64
-            plan = writer.execute(f"EXPLAIN {listing(query, 64, width)}", values).fetchall()
+            one: Any = {1: [0 if kinds is more else b""], 2: [""] * 2, 3: ["", "", 0]}[width]
+            plan = writer.execute(f"EXPLAIN {listing(query, 64, width)}", [*one * 64, *more]).fetchall()
             assert not [row for (row,) in plan if re.search("Seq Scan|Hash Join|Merge Join", row)]
 
 

@@ -9,15 +9,15 @@ import pytest
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from gateway import rules, statement
+from gateway import rules, statement, steps
 from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
 from gateway.lanes import Lane
 from gateway.lifecycle import Event, State
-from gateway.store import Transaction
+from gateway.store import Transaction, transaction
 from gateway.store.driver import listing, lists
 from tests import stores, world
-from tests.world import FOREIGN_CENTRAL, INVESTIGATOR, Sent
+from tests.world import FOREIGN_CENTRAL, FOREIGN_COURT, INVESTIGATOR, Sent
 
 BOX = FOREIGN_CENTRAL
 MINUTE_US = 60_000_000
@@ -245,6 +245,72 @@ def test_what_a_frame_rests_on_is_asked_for_once(sql: Any, monkeypatch: pytest.M
             assert txn.find(answer.ref) is None
             assert txn.matters.chain(answer.header.cites[0]) == [(sent.header, None)]
         assert len(said) == at_once
+
+
+def test_what_is_recorded_below_what_a_frame_rests_on_is_asked_for_once(
+    sql: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = queue(sql, 60)
+    notices = []
+    with world.transaction(sql, node="de") as txn:
+        for request in asked:
+            case: dict[str, Any] = {"case_id": request.header.case_id}
+            referral = world.send(ids.KIND_REVIEW_REFERRAL, FOREIGN_CENTRAL, FOREIGN_COURT, cites=[request.ref], **case)
+            says: dict[str, Any] = {"outcome": ids.OUTCOME_GRANTED, **case}
+            decision = world.send(
+                ids.KIND_REVIEW_DECISION, FOREIGN_COURT, FOREIGN_CENTRAL, cites=[referral.ref], **says
+            )
+            notices.append(
+                world.send(ids.KIND_REVIEW_DECISION, FOREIGN_CENTRAL, INVESTIGATOR, cites=[request.ref], **says)
+            )
+            for each in (referral, decision):
+                txn.add_envelope(each.envelope, each.header, each.fingerprint)
+            txn.matters.add_move(referral.ref, rules.State.GRANTED, decision.ref)
+    way, taken_back = steps.REFUSED_BELOW, {rules.State.WITHDRAWN}
+    with world.transaction(sql, node="de") as txn, txn.part():
+        txn.expect_new([notice.header for notice in notices])
+        said = questions(sql, monkeypatch)
+        for request in asked:
+            assert len(txn.below(request.ref, way, taken_back)) == len(txn.below(request.ref, way)) == 1
+            assert txn.fingerprint(request.ref) == request.fingerprint  # of which something will be stated
+        assert not said
+        taken = txn.below(asked[0].ref, way[:1])[0]
+        txn.matters.add_move(taken, rules.State.WITHDRAWN, None)
+        assert not txn.below(asked[0].ref, way, taken_back)
+
+
+def test_what_waits_in_slower_lanes_is_asked_for_once(sql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = queue(sql, 30)
+    urgent = [world.freeze_request(case_id=f"EE-{number}") for number in range(60)]
+    with world.transaction(sql) as txn:
+        said = questions(sql, monkeypatch)
+        txn.expect_slower([(BOX, each.header.case_id, Lane.URGENT.value) for each in urgent])
+        at_once = len(said)
+        assert at_once <= 2
+        for each in urgent:
+            seq = txn.add_envelope(each.envelope, each.header, each.fingerprint)
+            txn.add_delivery(BOX, envelope_seq=seq, case_id=each.header.case_id, lane=Lane.URGENT)
+        hurried = [word for word in said[at_once:] if "UPDATE deliveries" in word]
+        assert len(hurried) == len(sent)
+        assert len(said) <= at_once + len(hurried) + 2  # the numbers of the first
+    assert sql.execute("SELECT DISTINCT lane FROM deliveries").fetchall() == [(Lane.URGENT,)]
+
+
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        (listing(transaction._SLOWER, 1, 3), (BOX, "EE-1", Lane.URGENT.value)),
+        (transaction._HURRY, (Lane.URGENT.value, BOX, "EE-1", Lane.URGENT.value)),
+    ],
+)
+def test_what_goes_first_looks_at_its_own_case_and_not_at_all_that_waits(
+    sql: Any, query: str, values: tuple[Any, ...]
+) -> None:
+    queue(sql, 200)
+    if stores.is_postgres():
+        sql.execute("ANALYZE")  # as its server does by itself
+    told = sql.execute(f"EXPLAIN {'' if stores.is_postgres() else 'QUERY PLAN '}{query}", values).fetchall()
+    assert [row for row in told if "deliveries_in_order" in str(row[-1])]
 
 
 def test_chain_is_that_of_the_envelope_and_of_no_other_with_its_id(sql: Any) -> None:

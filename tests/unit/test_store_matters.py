@@ -19,6 +19,7 @@ from sqlalchemy import create_engine
 
 from gateway.clock import to_micros
 from gateway.errors import ErrorCode, Refusal
+from gateway.lanes import Lane
 from gateway.rules import FINAL, State
 from gateway.store import Reader, Transaction, connection, matters, open_store, schema
 from gateway.store.driver import listing
@@ -738,6 +739,9 @@ def pool() -> list[Sent]:
         for above in (0, 0, 1, 2, 4, 4):
             cited = POOL[above].ref
             POOL.append(world.send(ids.KIND_REVIEW_REFERRAL, FOREIGN_CENTRAL, FOREIGN_COURT, cites=[cited]))
+        for above in (2, 4):
+            cited = POOL[above].ref
+            POOL.append(world.send(ids.KIND_REVIEW_DECISION, FOREIGN_COURT, FOREIGN_CENTRAL, cites=[cited]))
     return POOL
 
 
@@ -761,9 +765,30 @@ def without_numbers(clocks: list[ClockRow]) -> list[ClockRow]:
     return [replace(clock, seq=0) for clock in clocks]
 
 
-REFERRALS = (ids.KIND_REVIEW_REFERRAL,)
+BOX = FOREIGN_CENTRAL
+REFERRALS, DECISIONS = (ids.KIND_REVIEW_REFERRAL,), (ids.KIND_REVIEW_DECISION,)
+WAYS = ((REFERRALS,), (REFERRALS, REFERRALS), (REFERRALS, DECISIONS))
+LANES = dict(zip(RULES, Lane, strict=True))
+
+
+def expect_below(txn: Transaction, sent: Sent, *_: object) -> None:
+    number = txn.matters.number(sent.ref)
+    assert number is not None
+    for way in WAYS:
+        txn.expect_below([number], way)
+
+
+def queue(txn: Transaction, sent: Sent, _: Ref, rule: measures.ClockRule.ValueType) -> None:
+    seq = txn.matters.number(sent.ref)
+    assert seq is not None
+    txn.add_delivery(BOX, envelope_seq=seq, case_id=sent.header.case_id, lane=LANES[rule])
+
+
 NEW: dict[str, Callable[..., object]] = {"record": record_some, "fail": partial(record_some, fail=True)}
-ANY: dict[str, Callable[..., object]] = {"expect": lambda txn, sent: txn.expect_new([sent.header])}
+ANY: dict[str, Callable[..., object]] = {
+    "expect": lambda txn, sent: txn.expect_new([sent.header]),
+    "expect slower": lambda txn, sent: txn.expect_slower([(BOX, sent.header.case_id, each) for each in (0, 1)]),
+}
 OLD: dict[str, Callable[[Transaction, Sent, Ref, measures.ClockRule.ValueType], object]] = {
     "grant": lambda txn, sent, by, _: txn.matters.add_move(sent.ref, State.GRANTED, by),
     "refuse": lambda txn, sent, by, _: txn.matters.add_move(sent.ref, State.REFUSED, by),
@@ -772,6 +797,9 @@ OLD: dict[str, Callable[[Transaction, Sent, Ref, measures.ClockRule.ValueType], 
     "end": lambda txn, sent, by, rule: txn.matters.end_clocks(sent.ref, (rule,), Stage.MET, by),
     "pause": lambda txn, sent, by, _: txn.matters.pause_clocks(sent.ref, RULES, by),
     "resume": lambda txn, sent, by, _: txn.matters.resume_clocks(sent.ref, RULES, by),
+    "expect below": expect_below,
+    "queue": queue,
+    "queue in vain": lambda txn, sent, by, rule: in_vain(txn, lambda: queue(txn, sent, by, rule)),
     "end in vain": lambda txn, sent, by, rule: in_vain(txn, lambda: OLD["end"](txn, sent, by, rule)),
     "start in vain": lambda txn, sent, by, rule: in_vain(txn, lambda: OLD["start"](txn, sent, by, rule)),
     "seen and in vain": lambda txn, sent, by, rule: in_vain(
@@ -789,11 +817,14 @@ OLD: dict[str, Callable[[Transaction, Sent, Ref, measures.ClockRule.ValueType], 
     "below": lambda txn, sent, *_: txn.below(sent.ref, (REFERRALS, REFERRALS)),
     "citing, unless granted": lambda txn, sent, *_: txn.below(sent.ref, (REFERRALS,), {State.GRANTED}),
     "below, unless refused": lambda txn, sent, *_: txn.below(sent.ref, (REFERRALS, REFERRALS), {State.REFUSED}),
+    "decided": lambda txn, sent, *_: txn.below(sent.ref, (REFERRALS, DECISIONS)),
+    "decided, unless refused": lambda txn, sent, *_: txn.below(sent.ref, (REFERRALS, DECISIONS), {State.REFUSED}),
+    "fingerprint": lambda txn, sent, *_: txn.fingerprint(sent.ref),
     "cited": lambda txn, sent, *_: txn.is_cited_by(sent.ref, FOREIGN_CENTRAL),
     "asking": lambda txn, sent, *_: txn.matters.asking_for((WALLET, OTHER_WALLET), sent.ref),
     "aimed": lambda txn, sent, *_: txn.matters.aimed_at((OTHER_WALLET,), sent.header.kind),
 }
-PLACE = st.integers(0, 7)
+PLACE = st.integers(0, 9)
 ONE = st.tuples(st.sampled_from([*NEW, *ANY, *OLD]), PLACE, PLACE, st.sampled_from(RULES))
 
 
@@ -820,10 +851,11 @@ LEFT = (
         " ORDER BY e.seq, k.seq"
     ),
     "SELECT t.token, e.id FROM targets t JOIN envelopes e ON e.seq = t.envelope_seq ORDER BY 1, 2",
+    "SELECT e.id, d.lane FROM deliveries d JOIN envelopes e ON e.seq = d.envelope_seq ORDER BY d.seq",
 )
 
 
-@given(st.integers(0, 8), st.lists(ONE, min_size=5, max_size=40))
+@given(st.integers(0, 10), st.lists(ONE, min_size=5, max_size=40))
 @settings(max_examples=300)
 def test_many_in_one_transaction_see_and_leave_what_they_would_one_by_one(
     before: int, operations: list[tuple[str, int, int, measures.ClockRule.ValueType]]
@@ -861,7 +893,7 @@ def test_what_is_recorded_below_an_envelope_is_seen_from_it_at_once(sql: Any) ->
 
 
 def test_what_cites_a_matter_that_was_taken_back_is_left_out_at_once(sql: Any) -> None:
-    _, first, _, _, above, _, one, other = pool()
+    _, first, _, _, above, _, one, other, *_ = pool()
     way = (REFERRALS, REFERRALS)
     with world.transaction(sql) as txn:
         for sent in (first, above, one, other):

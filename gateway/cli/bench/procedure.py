@@ -334,7 +334,7 @@ class Bench:
         """Decide on a frame; what is asked for the whole of it is shared."""
         steps = []
         start = thread_time()
-        txn.matters.expect([each.header for each in verified])
+        txn.expect_basis([each.header for each in verified])
         asked = (thread_time() - start) / len(sums)
         for each, took in zip(verified, sums, strict=True):
             start = thread_time()

@@ -114,6 +114,8 @@ class Stages:
         pending: list[Pending] = []
         with self._spend("procedure"):
             txn.expect_new([verified.header for verified in all_verified])
+        with self._spend("dispatch and queue"):
+            deliver.expect([verified.header for verified in all_verified], txn, self._here)
         for verified in all_verified:
             with self._spend("procedure"):
                 if recorded_before(verified.header, verified.fingerprint, txn) is not None:
