@@ -389,7 +389,9 @@ _CAPITALS: Final = MappingProxyType(
         "AU": "Australia/Sydney",
         "BR": "America/Sao_Paulo",
         "CA": "America/Toronto",
+        "FM": "Pacific/Pohnpei",
         "RU": "Europe/Moscow",
+        "UA": "Europe/Kyiv",
     }
 )
 """Of the countries whose first row in zone.tab is another place, those whose clocks differ there."""

@@ -36,7 +36,9 @@ ZONES = {
     "au": "Australia/Sydney",
     "ca": "America/Toronto",
     "br": "America/Sao_Paulo",
+    "fm": "Pacific/Pohnpei",
     "ru": "Europe/Moscow",
+    "ua": "Europe/Kyiv",
     "xx": "UTC",
     "uk": "UTC",  # no code of ISO 3166-1
 }
@@ -238,7 +240,7 @@ def test_summer_time_makes_no_day_longer_and_no_hour_more() -> None:
     assert deadlines.due(URGENT, start, "ee") == datetime(2026, 3, 30, 13, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("country", ["au", "br", "ca", "ru"])
+@pytest.mark.parametrize("country", ["au", "br", "ca", "fm", "ru", "ua"])
 def test_a_country_of_many_zones_ends_its_days_at_its_capital(country: str) -> None:
     assert ends(EXPEDITED, "2026-03-02 14:30", country) == "2026-06-01 00:00"
 
