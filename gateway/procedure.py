@@ -193,7 +193,7 @@ def _asked(step: Step) -> _Asked:
         ),
         of_ours=_wanted(
             (step.rests_on, _check_rests_on),
-            (step.all_ended_on, _check_all_ended),
+            (step.all_ended_on or step.all_ended_for, _check_all_ended),
             (step.rule.kind == ids.KIND_CONFISCATION_REQUEST, _check_total),
         ),
     )
@@ -379,9 +379,11 @@ def _decision(header: pb.Header) -> tuple[int, int, int]:
 
 def _check_all_ended(case: _Case) -> None:
     """Nobody says that measures have ended while an order still holds something."""
-    if case.header.outcome not in case.step.all_ended_on:
+    header, step = case.header, case.step
+    ends = header.outcome == ids.OUTCOME_REFUSED and header.ground in step.all_ended_for
+    if header.outcome not in step.all_ended_on and not ends:
         return
-    for order in _orders_below(case.header.cites[0], case.register):
+    for order in _orders_below(header.cites[0], case.register):
         state = case.register.matters.state(order)
         if state not in FINAL and _holds_assets(order):
             raise case.out_of_order("an order that it rests on still holds assets: release them first", "cites[0]")

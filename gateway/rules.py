@@ -259,6 +259,7 @@ class Step:
     rests_above: bool = False  # down from what the matter cites, instead
     same_outcome: bool = False  # as what it rests on
     all_ended_on: frozenset[Outcome] = frozenset()  # on these, only if no order below holds anything any more
+    all_ended_for: frozenset[Ground] = frozenset()  # the same of a refusal on these
     never_below: frozenset[Kind] = frozenset()  # no matter above is one of these
     is_test: bool = False  # nothing follows from it, and nothing but a test can travel as one
     most_payload: int | None = None  # bytes, sealed

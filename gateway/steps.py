@@ -386,6 +386,7 @@ _BETWEEN_STATES: Final = (
         case=CaseRule.SAME,
         moves=(Move(UNANSWERED, State.FORWARDED),),
         crosses=_ANSWERS_CROSS | {State.CLARIFYING},
+        all_ended_on=_NONE,  # a court may have ordered something before it was told abroad
     ),
     Step(
         rule=Rule(ids.KIND_REVIEW_DECISION, _M, _I, _ABROAD),
@@ -421,6 +422,7 @@ _BETWEEN_STATES: Final = (
             frozenset({ids.KIND_REVIEW_DECISION}),
             frozenset({ids.KIND_EXECUTION_REPORT}),
         ),
+        all_ended_for=grounds.FOR_GOOD,  # what it ends leaves no order of another exchange behind
         marks=((1, pb.MILESTONE_EXECUTED),),
     ),
     Step(
@@ -732,6 +734,7 @@ _BEFORE_THE_COURT: Final = (
                 data_classes=_CLASSES,
                 amounts=True,
                 rests_on=(ORDERS, frozenset({ids.KIND_EXECUTION_REPORT})),
+                all_ended_for=grounds.FOR_GOOD,
             ),
         )
     ),
@@ -1165,6 +1168,7 @@ _AT_ONCE: Final = (
                 outcomes=_RESULTS,
                 measures=FREEZING,
                 rests_on=(frozenset({ids.KIND_PROVISIONAL_ORDER}), frozenset({ids.KIND_EXECUTION_REPORT})),
+                all_ended_for=grounds.FOR_GOOD,
                 marks=((1, pb.MILESTONE_EXECUTED),),
             ),
             Step(

@@ -405,6 +405,8 @@ def _support(step: Step) -> Iterator[str]:
     if step.all_ended_on:
         on = "" if step.all_ended_on == step.outcomes else f" if it is {outcomes(step.all_ended_on)}:"
         yield f"{on} no order below it holds anything any more".lstrip()
+    if step.all_ended_for:
+        yield f"if it is refused because of {_grounds(step.all_ended_for)}: no order below it holds anything any more"
     if step.once_a_target:
         yield "no target was held so before for the same State, unless that was confirmed or refused, or never came"
     if step.once:

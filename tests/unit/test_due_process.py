@@ -330,8 +330,8 @@ class Judge:
         return max((Decimal(each.header.amount.amount or 0) for each in reports), default=Decimal(0))
 
     def _check_nothing_left(self, request: Paper) -> None:
-        """Nothing is held for a request that was refused or released."""
-        if request.state not in (State.REFUSED, State.RELEASED):
+        """Nothing is held for a request that was refused, released, forwarded or executed in vain for good."""
+        if request.state not in (State.REFUSED, State.RELEASED, State.FORWARDED, State.IMPOSSIBLE):
             return
         left = [each for each in request.serves() if each.kind in ORDERS and each.is_open and holds(each)]
         assert not left, f"{request.told()} is {request.state}, and {left[0].told()} is {left[0].state}"

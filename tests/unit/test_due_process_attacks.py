@@ -127,6 +127,37 @@ def test_ministry_cannot_end_a_request_by_a_final_report_while_the_exchange_hold
     assert code is ErrorCode.OUT_OF_ORDER
 
 
+def ordered(law: Countries, decision: Ref, exchange: str = THEIR_EXCHANGE, case_id: str = "ORDER-1") -> Ref:
+    fields: dict[str, Any] = {"case_id": case_id, "measures": BLOCK}
+    return law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, exchange, cites=decision, **fields)
+
+
+def test_ministry_cannot_forward_a_request_while_an_exchange_holds_assets_for_it(law: Countries) -> None:
+    request = ask(law)
+    _, decision = decide(law, request)  # and nobody has told it abroad
+    ordered(law, decision)
+    code = refused(law, ids.KIND_FORWARDING, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    assert code is ErrorCode.OUT_OF_ORDER
+
+
+def test_what_is_impossible_for_good_at_one_exchange_does_not_end_what_another_may_hold(law: Countries) -> None:
+    request = ask(law)
+    _, decision = decide(law, request)
+    notify(law, request)
+    order, other = ordered(law, decision), ordered(law, decision, f"{THEIR_EXCHANGE}-2", "ORDER-2")
+    gone: dict[str, Any] = {"outcome": REFUSED, "ground": ids.GROUND_DESTROYED}
+    law.send(ids.KIND_EXECUTION_REPORT, f"{THEIR_EXCHANGE}-2", THEIR_COURT, cites=other, case_id="ORDER-2", **gone)
+    report: dict[str, Any] = {"cites": decision, "case_id": "DE-1"}
+    code = refused(law, ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, **report, **gone)
+    assert code is ErrorCode.OUT_OF_ORDER
+    held: dict[str, Any] = {"outcome": GRANTED, "measures": BLOCK}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **held)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, **report, **held)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, INVESTIGATOR, cites=request, **held)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.EXECUTED
+
+
 # A court that goes on while somebody's claim stands.
 
 
