@@ -60,6 +60,7 @@ class Proviso(Enum):
     KEPT = "it does not come from what was only to be kept"
     BELOW = "no order below it holds assets any more"
     IN_TIME = "its time limit still runs"
+    WAITED = "no time limit runs any more that it would cut short"
     GROUND = "a ground, where it needs one, is one for what was asked"
 
 
@@ -340,6 +341,9 @@ class _Search:
             yield Proviso.BELOW
         if step.needs_open is not None:
             yield Proviso.IN_TIME
+        matter = self._about(paper)
+        if matter is not None and matter.state not in ENDING and not step.waits_for.isdisjoint(matter.running):
+            yield Proviso.WAITED
 
     def _others_may_hold_below(self, paper: Paper) -> bool:
         """Whether a court may have given orders, on which it reports and which do not lie here."""

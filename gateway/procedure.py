@@ -190,6 +190,7 @@ def _asked(step: Step) -> _Asked:
             (step.once, _check_once),
             (step.not_after_refusal, _check_not_refused),
             (step.needs_open is not None, _check_open),
+            (step.waits_for, _check_waited),
         ),
         of_ours=_wanted(
             (step.rests_on, _check_rests_on),
@@ -337,6 +338,16 @@ def _check_open(case: _Case) -> None:
     running = case.register.matters.clocks(about)
     if not any(clock.rule == case.step.needs_open and not is_over(clock, now_us) for clock in running):
         raise case.out_of_order("its time limit has run out, or never ran", "created_at_us")
+
+
+def _check_waited(case: _Case) -> None:
+    about, state = case.matters[0]
+    if state in ENDING or not keeps_clocks(about, case.here):
+        return
+    now_us = case.register.now_us
+    for clock in case.register.matters.clocks(about):
+        if clock.rule in case.step.waits_for and not is_over(clock, now_us):
+            raise case.out_of_order("a time limit still runs that it would cut short", "created_at_us")
 
 
 def _was_the_last_claim(case: _Case) -> bool:

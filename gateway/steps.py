@@ -588,17 +588,35 @@ _BETWEEN_STATES: Final = (
         amounts=True,
         all_ended_on=_NONE,  # what was transferred is released, too: as confiscated
     ),
-    Step(
-        rule=Rule(ids.KIND_CLOSURE, _I, _M, _ABROAD),
-        law="house: a matter ends when whoever asked says so; what holds assets is released or disposed of first",
-        cites=REQUESTS,
-        link=Link.REPORTS_ON,
-        case=CaseRule.SAME,
-        moves=(
-            Move(frozenset({State.DISPOSED, State.TO_DELETE}), State.CLOSED),
-            Move(DONE | {State.UNAVAILABLE}, State.CLOSED, holds=False),
-        ),
-        crosses=FINAL | {State.LIMITING, State.SUSPENDED, State.UNBOUND},
+    *(
+        Step(
+            rule=Rule(ids.KIND_CLOSURE, _I, _M, _ABROAD),
+            law=law,
+            cites=cites,
+            link=Link.REPORTS_ON,
+            case=CaseRule.SAME,
+            moves=(
+                Move(frozenset({State.DISPOSED, State.TO_DELETE}), State.CLOSED),
+                Move(DONE | {State.UNAVAILABLE}, State.CLOSED, holds=False),
+            ),
+            crosses=FINAL | {State.LIMITING, State.SUSPENDED, State.UNBOUND},
+            waits_for=waits_for,
+        )
+        for cites, waits_for, law in (
+            (
+                REQUESTS - {ids.KIND_EVIDENCE_REQUEST},
+                frozenset[ClockRule](),
+                "house: a matter ends when whoever asked says so; what holds assets is released or disposed of first",
+            ),
+            (
+                frozenset[Kind]({ids.KIND_EVIDENCE_REQUEST}),
+                frozenset[ClockRule](
+                    {clocks.CLOCK_RULE_EX_POST_VALIDATION, clocks.CLOCK_RULE_ENFORCING_OBJECTION}
+                ),
+                "2023/1543 Art. 4(5), 10(4): whoever asked in an emergency cannot close it before it is validated, "
+                "and while what was sent may have to be deleted",
+            ),
+        )
     ),
     Step(
         rule=Rule(ids.KIND_VALIDATION, _I, _M, _ABROAD),

@@ -20,6 +20,7 @@ from gateway.rules import (
     ALLOWED,
     ANY_OUTCOME,
     DONE,
+    ENDING,
     FINAL,
     OPEN,
     STANDING,
@@ -342,6 +343,9 @@ def _time(step: Step) -> Iterator[str]:
         yield "no matter above that has ended or is ending"
     if step.needs_open is not None:
         yield f"the limit {limit(step.needs_open)} still runs"
+    if step.waits_for:
+        named = " nor ".join(map(limit, sorted(step.waits_for)))
+        yield f"neither the limit {named} runs, unless the matter is {listed(ENDING & step.at)}"
 
 
 def _content(step: Step) -> Iterator[str]:

@@ -120,6 +120,7 @@ def test_whatever_a_row_demands_is_told(field: str) -> None:
         "countersigned_by": Role.COURT,
         "countersigned_unless": ids.URGENCY_EMERGENCY,
         "needs_open": clocks.CLOCK_RULE_PROVISIONAL,
+        "waits_for": frozenset({clocks.CLOCK_RULE_PROVISIONAL}),
         "outcomes": frozenset({ids.OUTCOME_GRANTED}),
         "grounds": frozenset({ids.GROUND_DESTROYED}),
         "measures": frozenset({ids.MEASURE_TRANSFER}),

@@ -421,6 +421,7 @@ def evidence_in_an_emergency(play: Play) -> None:
     )
     other = play.send(play.prosecutor.ask_in_emergency(document, **asked))
     play.send(play.ministry.object_to(other, paper(ids.KIND_OBJECTION)))
+    play.send(play.prosecutor.close(other.header, paper(ids.KIND_CLOSURE)))  # what came is deleted
 
 
 def takedown(play: Play) -> None:

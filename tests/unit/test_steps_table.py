@@ -376,6 +376,7 @@ def test_a_time_limit_is_only_met_rested_or_awaited_where_it_may_run() -> None:
                 effect = step.clocks
                 touched |= effect.stops | effect.pauses | effect.resumes
                 touched |= {step.needs_open} if step.needs_open is not None else set()
+                touched |= step.waits_for
                 on = {step} if step.opens else {*matters(step)}
                 may_run |= {rule for each in on for rule in begun(each)}
                 may_run |= {start.rule for each in STEPS for start in each.above.starts if _above(each) & on}

@@ -14,6 +14,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
 
 from gateway.clock import from_micros, to_micros
+from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
 from gateway.policy import Policy
 from gateway.rules import State
@@ -229,6 +230,48 @@ def test_objection_after_96_hours_is_too_late(law: Countries) -> None:  # Art. 1
     with pytest.raises(Refusal) as caught:
         law.send(ids.KIND_OBJECTION, THEIR_CENTRAL, INVESTIGATOR, cites=request)
     assert caught.value.code is ErrorCode.OUT_OF_ORDER
+
+
+def report(law: Countries, request: ids.EnvelopeRef) -> None:
+    """Report what was disclosed as executed, from the exchange to the issuer."""
+    order = next(ref_of(each) for each in law.headers("de") if each.kind == ids.KIND_DOMESTIC_ORDER)
+    decision = next(ref_of(each) for each in law.headers("de") if each.kind == ids.KIND_REVIEW_DECISION)
+    done: dict[str, Any] = {"outcome": GRANTED, "data_classes": WHO}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **done)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **done)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, INVESTIGATOR, cites=request, **done)
+    law.arrive()
+
+
+def closed(law: Countries, request: ids.EnvelopeRef) -> bool:
+    """Whether both nodes let the issuer close a request."""
+    law.send(ids.KIND_CLOSURE, INVESTIGATOR, THEIR_CENTRAL, cites=request)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request)
+    return law.state("ee", request) is State.CLOSED
+
+
+def test_issuer_cannot_close_what_was_never_validated(law: Countries) -> None:  # Art. 4(5)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY, countersigned_by=())
+    produced(law, request, EMERGENCY)
+    report(law, request)
+    assert not closed(law, request)
+    law.wait(hours=49)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.TO_DELETE
+    assert closed(law, request), "what was sent is deleted"
+
+
+def test_issuer_cannot_close_while_the_enforcing_authority_may_object(law: Countries) -> None:  # Art. 12(1)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY)
+    produced(law, request, EMERGENCY)
+    report(law, request)
+    law.send(ids.KIND_VALIDATION, INVESTIGATOR, THEIR_CENTRAL, cites=request, countersigned_by=(CENTRAL,))
+    law.arrive()
+    law.wait(hours=95)
+    assert not closed(law, request)
+    law.wait(hours=2)
+    assert closed(law, request)
 
 
 def preserve(law: Countries) -> tuple[ids.EnvelopeRef, ids.EnvelopeRef]:
