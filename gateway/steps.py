@@ -156,6 +156,7 @@ _RELEASED = (
 )
 _CLAIMED = (
     Move(DONE, State.SUSPENDED, _POSTPONED),
+    Move(frozenset({State.SUSPENDED}), None, _POSTPONED),  # somebody else's; it stays so until the last is decided
     Move(ALLOWED | STANDING, None, _NONE),
 )
 _CLAIM_DECIDED = (

@@ -189,6 +189,18 @@ def test_decision_on_another_claim_does_not_lift_a_suspension(law: Countries) ->
     assert law.state("de", referral_on(law)) is State.EXECUTED
 
 
+def test_second_claim_suspends_after_the_first_is_dismissed(law: Countries) -> None:
+    request, _ = frozen(law)
+    (first, abroad), (second, _) = claim(law, request, POSTPONED), claim(law, request, POSTPONED)
+    decide_claim(law, first, REFUSED)
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=abroad, outcome=REFUSED)
+    law.arrive()
+    states = law.state("de", referral_on(law)), law.state("ee", request), law.state("de", request)
+    assert states == (State.SUSPENDED,) * 3
+    decide_claim(law, second, REFUSED)
+    assert law.state("de", referral_on(law)) is State.EXECUTED
+
+
 def test_claim_is_decided_once(law: Countries) -> None:
     request, _ = frozen(law)
     filed, _ = claim(law, request, POSTPONED)
