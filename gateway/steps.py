@@ -132,13 +132,13 @@ def _executed(before: frozenset[State]) -> tuple[Move, ...]:
         Move(again, State.EXECUTED, _GRANTED),
         Move(again, State.PARTLY_EXECUTED, _PARTLY),
         Move(
-            again | {State.CONFIRMED, State.SUSPENDED, State.UNBOUND},
+            again | {State.CONFIRMED, State.LIMITING, State.SUSPENDED, State.UNBOUND},
             State.IMPOSSIBLE,
             _REFUSED,
             grounds.FOR_GOOD,
         ),
         Move(again, State.UNAVAILABLE, _REFUSED),
-        Move(frozenset({State.CONFIRMED, State.SUSPENDED, State.UNBOUND})),
+        Move(frozenset({State.CONFIRMED, State.LIMITING, State.SUSPENDED, State.UNBOUND})),
     )
 
 

@@ -126,6 +126,20 @@ def test_issuer_that_answers_in_six_weeks_keeps_the_freeze(law: Countries) -> No
     assert law.state("ee", request) is law.state("de", request) is State.EXECUTED
 
 
+def test_what_is_destroyed_is_told_at_once_though_the_issuer_has_six_weeks_to_answer(law: Countries) -> None:
+    request, order = frozen(law)  # Art. 13(1), 12(2)
+    law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    decision = next(ref_of(each) for each in law.headers("de") if each.kind == ids.KIND_REVIEW_DECISION)
+    gone: dict[str, Any] = {"outcome": REFUSED, "ground": ids.GROUND_DESTROYED}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **gone)
+    partly: dict[str, Any] = {"outcome": ids.OUTCOME_PARTLY_GRANTED}  # of what was frozen before, nothing is left
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **partly)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, INVESTIGATOR, cites=request, **partly)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.LIMITING
+
+
 def test_confiscation_is_decided_in_45_days(law: Countries) -> None:  # Art. 20(1)
     request = ask(law, ids.KIND_CONFISCATION_REQUEST)
     # 16 April in Berlin, where it is summer by then.
