@@ -7,12 +7,14 @@ writer's clock, also after a restart: what is due is read from the store.
 from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway.deadlines import LIMITS, Ends
 from gateway.effects import next_word_us
+from gateway.envelope import ref_of
 from gateway.receipt import Scribe
 from gateway.rules import FINAL, State
-from gateway.steps import runs_out
+from gateway.steps import LAPSING, runs_out
 from gateway.store import Transaction
 from gateway.store.matters import ClockRow, Stage
 
@@ -44,6 +46,7 @@ def _run_out(clock: ClockRow, header: pb.Header, state: State, scribe: Scribe, t
         txn.matters.add_move(clock.ref, row.to, None, clock.rule)
         if row.to in FINAL:
             txn.matters.end_clocks(clock.ref, None, Stage.STOPPED)
+            _end_below(clock, txn)
         scribe.timed(clock, pb.MILESTONE_LAPSED, header, txn)
     elif LIMITS[clock.rule].ends is Ends.ENDS_RIGHT:
         # Who might have acted may do so no more: nobody owes anything.
@@ -52,3 +55,11 @@ def _run_out(clock: ClockRow, header: pb.Header, state: State, scribe: Scribe, t
         # The duty remains (2018/1805 Art. 9(6)).
         txn.matters.set_clock(clock.seq, Stage.OVERDUE, None)
         scribe.timed(clock, pb.MILESTONE_OVERDUE, header, txn)
+
+
+def _end_below(clock: ClockRow, txn: Transaction) -> None:
+    """Let what ends with a matter ring next: silence ends a preservation (2023/1543 Art. 11(5)) before its 60 days."""
+    for order in txn.citing(clock.ref, ids.KIND_PROVISIONAL_ORDER):
+        for own in txn.matters.clocks(ref_of(order)):
+            if own.rule in LAPSING and own.due_at_us > txn.now_us:
+                txn.matters.start_clock(own.ref, own.rule, own.started_at_us, txn.now_us, txn.now_us, order)

@@ -18,6 +18,7 @@ from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
 from gateway.policy import Policy
 from gateway.rules import State
+from gateway.store import fsck
 from tests.law import NOON, Countries, countries
 from tests.lawful import (
     BLOCK,
@@ -407,12 +408,16 @@ def test_issuer_has_5_days_to_clarify_and_the_duty_to_produce_rests(law: Countri
 
 
 def test_preservation_falls_away_if_the_issuer_stays_silent_for_5_days(law: Countries) -> None:  # Art. 11(5)
-    request, _ = preserve(law)
+    request, order = preserve(law)
     law.send(ids.KIND_CLARIFICATION_REQUEST, "de/contact-point", "ee/contact-point", cites=request)
     law.arrive()
     law.wait(days=9)
     law.arrive()
     assert law.state("ee", request) is law.state("de", request) is State.LAPSED
+    assert law.state("de", order) is State.LAPSED, "what rests on it ends with it"
+    assert told(law, LAPSED, order) == {"de/contact-point", THEIR_EXCHANGE}
+    found = fsck.check(law.nodes["de"].connection, node="de")
+    assert not [each.first for each in found if each.check in (fsck.Check.MOVES, fsck.Check.CLOCKS) and each.first]
 
 
 def unanswered(law: Countries) -> ids.EnvelopeRef:
