@@ -309,9 +309,13 @@ class _Search:
         base = paper.key
         if step.rests_above:
             base = key_of(paper.header.cites[0]) if paper.header.cites else base
+        ways = [way for way in (step.rests_on, step.or_rests_on) if way]
+        return [each for way in ways for each in self._down(base, way)]
+
+    def _down(self, base: Key, way: Sequence[frozenset[Kind]]) -> list[pb.Header]:
         found = [base]
         support: list[pb.Header] = []
-        for kinds in step.rests_on:
+        for kinds in way:
             support = [each.header for key in found for each in self.case.citing(key) if each.header.kind in kinds]
             found = [key_of(each) for each in support]
         return support

@@ -370,12 +370,13 @@ def _check_rests_on(case: _Case) -> None:
         base = case.cited.cites[0]
     # What was taken back from the court is granted no more.
     unless = _TAKEN_BACK if step.rests_on[-1] == _DECISIONS and header.outcome in GRANTS else ()
-    support = case.register.below(base, step.rests_on, unless)
+    ways = [way for way in (step.rests_on, step.or_rests_on) if way]
+    support = [each for way in ways for each in case.register.below(base, way, unless)]
     if step.same_outcome:
         decision = _decision(header)
         support = [s for s in support if _decision(s) == decision]
     if not support:
-        chain = ", ".join(" or ".join(sorted(map(word, kinds))) for kinds in step.rests_on)
+        chain = "; or ".join(", ".join(" or ".join(sorted(map(word, kinds))) for kinds in way) for way in ways)
         raise case.out_of_order(f"what it rests on is not recorded: {chain}", "cites[0]")
     if header.outcome and header.outcome not in row_checks.outcomes_to_report({s.outcome for s in support}):
         raise case.out_of_order("what it rests on came to another outcome", "outcome")

@@ -257,6 +257,7 @@ class Step:
     inherits: bool = False  # its matter ends when the matter above does
     # Down from the cited envelope, kind by kind, to what must be recorded before; seen by the sender's node only.
     rests_on: tuple[frozenset[Kind], ...] = ()
+    or_rests_on: tuple[frozenset[Kind], ...] = ()  # or down this way, where a country goes that one
     rests_above: bool = False  # down from what the matter cites, instead
     same_outcome: bool = False  # as what it rests on
     all_ended_on: frozenset[Outcome] = frozenset()  # on these, only if no order below holds anything any more

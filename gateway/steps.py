@@ -1187,6 +1187,12 @@ _AT_ONCE: Final = (
                 outcomes=_RESULTS,
                 measures=FREEZING,
                 rests_on=(frozenset({ids.KIND_PROVISIONAL_ORDER}), frozenset({ids.KIND_EXECUTION_REPORT})),
+                # Where a judge orders it at once, and nobody else may.
+                or_rests_on=(
+                    frozenset({ids.KIND_REVIEW_REFERRAL}),
+                    frozenset({ids.KIND_REVIEW_DECISION}),
+                    frozenset({ids.KIND_EXECUTION_REPORT}),
+                ),
                 all_ended_for=grounds.FOR_GOOD,
                 marks=((1, pb.MILESTONE_EXECUTED),),
             ),

@@ -402,7 +402,8 @@ def _scope(step: Step) -> Iterator[str]:
 def _support(step: Step) -> Iterator[str]:
     """What must be recorded at its sender's node."""
     if step.rests_on:
-        chain = ", then ".join(kinds(each) for each in step.rests_on)
+        ways = [", then ".join(kinds(each) for each in way) for way in (step.rests_on, step.or_rests_on) if way]
+        chain = "; or ".join(ways)
         down = "what the matter cites" if step.rests_above else "what it cites"
         same = " of the same outcome and ground" if step.same_outcome else ""
         yield f"at the sender's node there is recorded, down from {down}: {chain}{same}"

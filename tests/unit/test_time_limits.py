@@ -505,6 +505,28 @@ def test_country_may_let_what_is_provisional_lapse_sooner(tmp_path: Path) -> Non
     assert {law.state("ee", request), law.state("de", request), law.state("de", order)} == {State.LAPSED}
 
 
+def test_country_where_only_a_judge_orders_tells_that_it_holds_what_was_asked_at_once(tmp_path: Path) -> None:
+    strict = Policy.load(b'country = "de"\nprovisional = { orders_by = [], law = "a judge at once" }', "policy.toml")
+    law = countries(tmp_path, de=strict)
+    request = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
+    law.arrive()
+    scope: dict[str, Any] = {"case_id": "DE-1", "measures": BLOCK}
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/fiu", THEIR_COURT, cites=request, **scope)
+    scope |= {"outcome": GRANTED}
+    fields: dict[str, Any] = scope | {"dual_criminality": VERIFIED}
+    decision = law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/fiu", cites=referral, **fields)
+    fields = {"case_id": "ORDER-1", "measures": BLOCK}
+    order = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, **fields)
+    report: dict[str, Any] = {"outcome": GRANTED, "measures": BLOCK}
+    with pytest.raises(Refusal):  # nobody has reported it yet
+        law.send(ids.KIND_EXECUTION_REPORT, "de/fiu", "ee/fiu", cites=request, **report)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, **fields, outcome=GRANTED)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_COURT, "de/fiu", cites=decision, **scope)
+    law.send(ids.KIND_EXECUTION_REPORT, "de/fiu", "ee/fiu", cites=request, **report)
+    law.arrive()
+    assert law.state("ee", request) is State.EXECUTED
+
+
 def test_freeze_with_an_end_is_raised_to_the_court_and_not_released_by_itself(law: Countries) -> None:
     request = ask(law)
     _, decision = decide(law, request)
