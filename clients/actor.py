@@ -203,7 +203,7 @@ class Informant(Authority):
 class Referrer(Addressee, Informant):
     """Whoever is asked from abroad, puts that before a court of its own country, and reports back."""
 
-    hears: ClassVar[Role]
+    hears: ClassVar[tuple[Role, ...]]
     """Whose reports it passes on."""
 
     def refer(
@@ -282,7 +282,7 @@ class Referrer(Addressee, Informant):
                 does not fit the outcome; NOT_PERMITTED, a report is by nobody whom we hear.
         """
         for each in rests_on:
-            check_role(self._participant, each.header.sender, self.hears)
+            check_role(self._participant, each.header.sender, *self.hears)
         check_told(report, rests_on)
         return self._compose(ids.KIND_EXECUTION_REPORT, report, request, ground=ground)
 
@@ -308,15 +308,16 @@ def document_of(received: Received, kind: type[D]) -> D:
     return document
 
 
-def check_role(me: Participant, address: str, role: Role, where: Where = Where.HOME) -> None:
-    """Check that somebody has a role, at home or abroad.
+def check_role(me: Participant, address: str, *roles: Role, where: Where = Where.HOME) -> None:
+    """Check that somebody has one of these roles, at home or abroad.
 
     Raises:
         Refusal: NOT_PERMITTED.
     """
     home = Address.parse(address).node == me.parts.address.node
-    if home is not (where is Where.HOME) or role not in me.directory.roles(address):
-        raise Refusal(ErrorCode.NOT_PERMITTED, f"{address} is no active {role.value} {where.value}")
+    if home is not (where is Where.HOME) or me.directory.roles(address).isdisjoint(roles):
+        named = " or ".join(role.value for role in roles)
+        raise Refusal(ErrorCode.NOT_PERMITTED, f"{address} is no active {named} {where.value}")
 
 
 def check_told(report: orders.ExecutionReport, rests_on: Sequence[Received]) -> None:

@@ -27,7 +27,7 @@ class CentralAuthority(Referrer):
     """Countersigns for its own country's authors; answers those abroad."""
 
     role: ClassVar[Role] = Role.CENTRAL_AUTHORITY
-    hears: ClassVar[Role] = Role.COURT
+    hears: ClassVar[tuple[Role, ...]] = (Role.COURT,)
 
     def countersign(self, received: Received) -> Composed:
         """Answer a draft with our signature over its request's header.

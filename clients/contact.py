@@ -25,7 +25,7 @@ class Contact(Referrer, Author):
     Where its own country's law wants a central authority's signature under what it asks, it drafts that.
     """
 
-    hears: ClassVar[Role] = Role.EXCHANGE
+    hears: ClassVar[tuple[Role, ...]] = (Role.EXCHANGE, Role.COURT)
 
     # Of colleagues abroad.
 

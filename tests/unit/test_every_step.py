@@ -469,9 +469,10 @@ def held(play: Play, unit: type[Contact], name: str) -> None:
     play.send(asked.confirm(request, confirmed))
     also = play.send(play.court.order(decided.header, order([BLOCK], []), exchange="de/exchange", case_id=f"AG-{name}"))
     answered = play.send(play.exchange.answer(also, [paperwork.result(frozen=[paperwork.bitcoin("5")])]))
-    play.send(
+    reported = play.send(
         play.court.report_to_central_authority(decided.header, answered.document, rests_on=[answered])  # type: ignore[arg-type]
     )
+    play.send(asked.report_abroad(request, reported.document, rests_on=[reported]))  # type: ignore[arg-type]
     ended = play.send(play.court.release(also.header, paper(ids.KIND_RELEASE, **RELEASED)))
     play.send(play.exchange.report(ended, told()))
     released = play.send(asked.release(ordered.header, paper(ids.KIND_RELEASE, **RELEASED)))
