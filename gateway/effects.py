@@ -130,6 +130,8 @@ def follow(
     register: Register,
     here: str,
     policy: Policy,
+    *,
+    unsigned: bool = False,
 ) -> Effects:
     """Return what follows.
 
@@ -141,6 +143,7 @@ def follow(
         register: what runs.
         here: code of this node.
         policy: shorter limits of its country.
+        unsigned: whether it came without the countersignature that its row asks for.
     """
     moves: list[Moved] = []
     clocks: list[Started | Changed] = []
@@ -159,7 +162,7 @@ def follow(
             about = [matter]
     over = matters[0 if step.opens is not None else 1 :]
     if step.clocks is not NO_EFFECT or step.above is not NO_EFFECT or step.inherits:
-        writer = _Clocks(header, register, here, policy)
+        writer = _Clocks(header, register, here, policy, unsigned)
         for matter in about:
             clocks += writer.of(matter, step.clocks)
             if step.inherits and over:
@@ -199,6 +202,7 @@ class _Clocks:
     register: Register
     here: str
     policy: Policy
+    unsigned: bool
 
     def of(self, matter: pb.Header, effect: Effect) -> list[Started | Changed]:
         """Return the changes of one matter's time limits."""
@@ -231,6 +235,7 @@ class _Clocks:
         return (
             (not start.urgency or matter.urgency in start.urgency)
             and (not start.on or self.header.outcome in start.on)
+            and (self.unsigned or not start.unsigned)
             and (start.rule not in _UNTIL or self.header.HasField("in_force_until_us"))
         )
 

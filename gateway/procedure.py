@@ -157,11 +157,13 @@ def check(
     _check_size(verified.envelope, step)
     then = _check_state(case)  # (6)
     row_checks.check_within_cited(case)  # (7)
-    if not case.from_here:
-        return LawfulStep(verified, (), follow(header, step, case.matters, then, register, here, policy))
-    for asked in _asked(step).of_ours:  # (8)
+    for asked in _asked(step).of_ours if case.from_here else ():  # (8)
         asked(case)
-    return LawfulStep(verified, _marks(case), follow(header, step, case.matters, then, register, here, policy))
+    unsigned = step.countersigned_unless is not None and not row_checks.is_countersigned(
+        case, islice(verified.envelope.signatures, 1, None), directory
+    )
+    after = follow(header, step, case.matters, then, register, here, policy, unsigned=unsigned)
+    return LawfulStep(verified, _marks(case) if case.from_here else (), after)
 
 
 _Check: TypeAlias = Callable[[_Case], None]

@@ -180,24 +180,39 @@ def check_countersigned(
         also: whose the country's own law wants besides the table's, and its words.
 
     Raises:
-        Refusal: NOT_COUNTERSIGNED.
+        Refusal: NOT_COUNTERSIGNED; EXCEEDS_GRANT, without one it asks for more than may be had so.
     """
     step = placed.step
     if step.countersigned_by is not None and placed.header.urgency != step.countersigned_unless:
         also = {**also, step.countersigned_by: step.law}
-    if not also:
+    may_lack = step.countersigned_by is not None and step.countersigned_by not in also
+    if not also and not may_lack:
         return
     home = Address.parse(placed.header.sender).node
-    roles = {
+    roles = _roles(placed, signatures, directory)
+    # Validated before, it may ask for anything also in an emergency (2023/1543 Art. 4(5), 10(4)).
+    if may_lack and step.countersigned_by not in roles and not placed.data_classes <= step.emergency_classes:
+        raise _beyond(placed, step.measures, step.emergency_classes, "is nothing that may be asked unvalidated")
+    for role, law in also.items():
+        if role not in roles:
+            detail = f"the countersignature of a {role.value} of {home} is missing ({law})"
+            raise Refusal(ErrorCode.NOT_COUNTERSIGNED, detail, "signatures")
+
+
+def is_countersigned(placed: Placed, signatures: Iterable[pb.Signature], directory: Directory) -> bool:
+    """Whether it bears the signature that its row asks for, if it asks for one at all."""
+    return placed.step.countersigned_by in (None, *_roles(placed, signatures, directory))
+
+
+def _roles(placed: Placed, signatures: Iterable[pb.Signature], directory: Directory) -> set[Role]:
+    """Return the roles of those who signed it too and are of the sender's own country."""
+    home = Address.parse(placed.header.sender).node
+    return {
         role
         for signed in signatures
         if Address.parse(signed.signer, allow_node=True).node == home
         for role in directory.roles(signed.signer)
     }
-    for role, law in also.items():
-        if role not in roles:
-            detail = f"the countersignature of a {role.value} of {home} is missing ({law})"
-            raise Refusal(ErrorCode.NOT_COUNTERSIGNED, detail, "signatures")
 
 
 def check(placed: Placed, directory: Directory) -> None:
@@ -348,11 +363,8 @@ def _check_dual_criminality(placed: Placed, directory: Directory) -> None:
 def _check_scope(placed: Placed) -> None:
     """Measures and classes are such as this kind may name, and some are named where something is asked or granted."""
     header, step, cited = placed.header, placed.step, placed.cited
-    classes = step.data_classes
-    if step.emergency_classes is not None and header.urgency == ids.URGENCY_EMERGENCY:
-        classes = step.emergency_classes
-    if not (placed.measures <= step.measures and placed.data_classes <= classes):
-        raise _beyond(placed, step.measures, classes, f"is nothing that {placed.rule} may name")
+    if not (placed.measures <= step.measures and placed.data_classes <= step.data_classes):
+        raise _beyond(placed, step.measures, step.data_classes, f"is nothing that {placed.rule} may name")
     if placed.measures or (placed.data_classes and not step.needs_measure):
         return
     asked = cited is not None and bool(cited.measures or cited.data_classes)

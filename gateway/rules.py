@@ -192,11 +192,16 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A time limit that begins to run, if the envelope is that urgent and has that outcome; empty: any."""
+    """A time limit that begins to run, if the envelope is that urgent and has that outcome; empty: any.
+
+    Args:
+        unsigned: only if it came without the countersignature that its row asks for.
+    """
 
     rule: ClockRule
     urgency: frozenset[Urgency] = frozenset()
     on: frozenset[Outcome] = frozenset()
+    unsigned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +248,7 @@ class Step:
     reviews: bool = False  # says how dual criminality was answered
     measures: frozenset[Measure] = frozenset()  # at most these
     data_classes: frozenset[DataClass] = frozenset()
-    emergency_classes: frozenset[DataClass] | None = None  # at most these, in an emergency
+    emergency_classes: frozenset[DataClass] = frozenset()  # at most these, where it is not countersigned so
     asks: bool = False  # for something: a measure or a class at least
     needs_measure: bool = False  # a measure at least
     within: bool = True  # no more than what it cites

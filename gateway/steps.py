@@ -261,7 +261,7 @@ _BETWEEN_STATES: Final = (
     ),
     Step(
         rule=Rule(ids.KIND_EVIDENCE_REQUEST, _I, _M, _ABROAD),
-        law="UNCAC Art. 46(13), 46(15); 2023/1543 Art. 4(1)-(5): in an emergency validated afterwards",
+        law="UNCAC Art. 46(13), 46(15); 2023/1543 Art. 4(1)-(5): in an emergency, who somebody is validated afterwards",
         opens=State.ASKED,
         countersigned_by=_M,
         countersigned_unless=ids.URGENCY_EMERGENCY,
@@ -272,7 +272,7 @@ _BETWEEN_STATES: Final = (
             starts=(
                 Start(clocks.CLOCK_RULE_PRODUCTION, urgency=_NOT_EMERGENCY),
                 Start(clocks.CLOCK_RULE_EMERGENCY_PRODUCTION, urgency=_EMERGENCY),
-                Start(clocks.CLOCK_RULE_EX_POST_VALIDATION, urgency=_EMERGENCY),
+                Start(clocks.CLOCK_RULE_EX_POST_VALIDATION, urgency=_EMERGENCY, unsigned=True),
                 Start(clocks.CLOCK_RULE_ENFORCING_OBJECTION, urgency=_EMERGENCY),
             )
         ),
@@ -611,11 +611,8 @@ _BETWEEN_STATES: Final = (
             ),
             (
                 frozenset[Kind]({ids.KIND_EVIDENCE_REQUEST}),
-                frozenset[ClockRule](
-                    {clocks.CLOCK_RULE_EX_POST_VALIDATION, clocks.CLOCK_RULE_ENFORCING_OBJECTION}
-                ),
-                "2023/1543 Art. 4(5), 10(4): whoever asked in an emergency cannot close it before it is validated, "
-                "and while what was sent may have to be deleted",
+                frozenset[ClockRule]({clocks.CLOCK_RULE_EX_POST_VALIDATION, clocks.CLOCK_RULE_ENFORCING_OBJECTION}),
+                "2023/1543 Art. 4(5), 10(4): not while what was sent in an emergency may have to be deleted",
             ),
         )
     ),

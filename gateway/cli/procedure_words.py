@@ -386,9 +386,9 @@ def _scope(step: Step) -> Iterator[str]:
     classes = [enum_word(ids.DataClass.DESCRIPTOR, each) for each in sorted(step.data_classes)]
     yield f"its measures are among: {', '.join(measures)}" if measures else "it names no measure"
     yield f"its classes of data are among: {', '.join(classes)}" if classes else "it names no class of data"
-    if step.emergency_classes is not None:
+    if step.emergency_classes:
         fewer = ", ".join(enum_word(ids.DataClass.DESCRIPTOR, each) for each in sorted(step.emergency_classes))
-        yield f"in an emergency its classes of data are among: {fewer}"
+        yield f"without its countersignature its classes of data are among: {fewer}"
     if step.asks:
         yield "it names a measure or a class of data at least"
     if step.needs_measure:
@@ -472,7 +472,8 @@ def _start(start: Start) -> str:
     urgent = " or ".join(map(_urgency, sorted(start.urgency)))
     granted = outcomes(start.on) if start.on else ""
     until = "it says until when" if start.rule == clocks.CLOCK_RULE_SET_BY_ORDER else ""
-    found = [each for each in (urgent, granted, until) if each]
+    unsigned = "not countersigned" if start.unsigned else ""
+    found = [each for each in (urgent, unsigned, granted, until) if each]
     return f", if {' and '.join(found)}" if found else ""
 
 

@@ -875,7 +875,7 @@ class Walk:
     ) -> tuple[set[ids.Measure.ValueType], set[ids.DataClass.ValueType]]:
         """Return the most that it may ask, grant, order or tell."""
         measures, classes = set(row.measures), set(row.data_classes)
-        if urgency == ids.URGENCY_EMERGENCY and row.emergency_classes is not None:
+        if urgency == ids.URGENCY_EMERGENCY and row.emergency_classes:
             classes = set(row.emergency_classes)
         if above is not None and row.within:
             measures &= set(above.measures)

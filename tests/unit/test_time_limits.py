@@ -393,6 +393,20 @@ def test_only_who_somebody_is_can_be_had_unvalidated_in_an_emergency(law: Countr
     assert (caught.value.code, caught.value.field) == (ErrorCode.EXCEEDS_GRANT, "data_classes[0]")
 
 
+def test_what_was_validated_before_it_left_needs_no_validation_afterwards(law: Countries) -> None:  # Art. 4(5)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY)
+    assert measures.CLOCK_RULE_EX_POST_VALIDATION not in running(law, request)
+    produced(law, request, EMERGENCY)
+    law.wait(days=5)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.GRANTED
+
+
+def test_what_people_did_can_be_had_in_8_hours_if_it_was_validated_before(law: Countries) -> None:  # Art. 10(4)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY, data_classes=(ids.DATA_CLASS_TRANSACTIONAL,))
+    assert running(law, request)[measures.CLOCK_RULE_EMERGENCY_PRODUCTION] == HOUR_AFTER + timedelta(hours=8)
+
+
 def test_issuer_has_5_days_to_clarify_and_the_duty_to_produce_rests(law: Countries) -> None:  # Art. 10(6)
     request = ask(law, ids.KIND_EVIDENCE_REQUEST)
     due = running(law, request)[measures.CLOCK_RULE_PRODUCTION]
