@@ -164,6 +164,8 @@ class Matter:
             self.limits.pop(rule, None)
         self.running -= effect.stops
         for start in effect.starts:
+            if start.again and start.rule not in self.running:
+                continue
             if (not start.urgency or header.urgency in start.urgency) and (not start.on or header.outcome in start.on):
                 self.running.add(start.rule)
                 self.limits.pop(start.rule, None)

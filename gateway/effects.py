@@ -236,6 +236,7 @@ class _Clocks:
             (not start.urgency or matter.urgency in start.urgency)
             and (not start.on or self.header.outcome in start.on)
             and (self.unsigned or not start.unsigned)
+            and (not start.again or self._rests(matter, start.rule))
             and (start.rule not in _UNTIL or self.header.HasField("in_force_until_us"))
         )
 
@@ -252,6 +253,10 @@ class _Clocks:
         else:
             length = self.policy.length(rule)
         return self._started(matter, rule, deadlines.due_us(rule, start_us, country, length=length, until_us=until_us))
+
+    def _rests(self, matter: pb.Header, rule: ClockRule) -> bool:
+        clocks = self.register.matters.clocks(matter)
+        return any(clock.rule == rule and clock.paused_at_us is not None for clock in clocks)
 
     def _lapsing(self, matter: pb.Header) -> OpenClock | None:
         return next((clock for clock in self.register.matters.clocks(matter) if clock.rule in LAPSING), None)

@@ -196,12 +196,14 @@ class Start:
 
     Args:
         unsigned: only if it came without the countersignature that its row asks for.
+        again: only if it rests; then it begins anew, and does not run on.
     """
 
     rule: ClockRule
     urgency: frozenset[Urgency] = frozenset()
     on: frozenset[Outcome] = frozenset()
     unsigned: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -922,17 +922,19 @@ _AT_THE_EXCHANGE: Final = (
             ),
             Step(
                 rule=Rule(ids.KIND_CLARIFICATION_REQUEST, _X, giver, _HOME),
-                law="2023/1543 Art. 10(6), Annex III section F",
+                law="2023/1543 Art. 10(6), Annex III section F; 2021/784 Art. 3(8)",
                 cites=orders,
                 case=CaseRule.SAME,
                 moves=(Move(UNANSWERED, State.CLARIFYING),),
+                clocks=Effect(pauses=frozenset({clocks.CLOCK_RULE_TERRORIST_CONTENT})),
             ),
             Step(
                 rule=Rule(ids.KIND_CLARIFICATION, giver, _X, _HOME),
-                law="2023/1543 Art. 10(6)",
+                law="2023/1543 Art. 10(6); 2021/784 Art. 3(8): the hour begins when it is clear what is meant",
                 cites=frozenset({ids.KIND_CLARIFICATION_REQUEST}),
                 case=CaseRule.SAME,
                 moves=(Move(frozenset({State.CLARIFYING}), State.ACKNOWLEDGED),),
+                clocks=Effect(starts=(Start(clocks.CLOCK_RULE_TERRORIST_CONTENT, again=True),)),
             ),
             Step(
                 rule=Rule(ids.KIND_OBJECTION, _X, giver, _HOME),

@@ -206,7 +206,7 @@ def begun(opened: Step) -> frozenset[ClockRule]:
     """Return the time limits that may run for a matter itself."""
     rows = (opened, *(step for step in about(opened) if step.opens is None))
     inherited = LAPSING if opened.inherits else frozenset()
-    return inherited | {start.rule for row in rows for start in row.clocks.starts}
+    return inherited | {start.rule for row in rows for start in row.clocks.starts if not start.again}
 
 
 @cache
@@ -462,7 +462,8 @@ def _grounds(found: Iterable[Ground]) -> str:
 
 def _limits(effect: Effect, of: str) -> Iterator[str]:
     for start in effect.starts:
-        yield f"the limit {limit(start.rule)} of {of} begins{_start(start)}"
+        anew = " anew, if it rests" if start.again else ""
+        yield f"the limit {limit(start.rule)} of {of} begins{anew}{_start(start)}"
     for verb, rules in (("is met", effect.stops), ("rests", effect.pauses), ("runs on", effect.resumes)):
         for rule in sorted(rules):
             yield f"the limit {limit(rule)} of {of} {verb}, if it runs"

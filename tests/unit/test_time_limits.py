@@ -480,6 +480,42 @@ def test_provider_objects_within_10_days_and_execution_rests_meanwhile(law: Coun
     law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, outcome=GRANTED, measures=BLOCK, **report)
 
 
+def test_hour_to_take_terrorist_content_down_begins_when_what_is_meant_is_clear(law: Countries) -> None:
+    down = (ids.MEASURE_TAKE_DOWN,)  # 2021/784 Art. 3(3), 3(8)
+    request = ask(law, ids.KIND_TAKEDOWN_NOTICE, measures=down, data_classes=(), urgency=EMERGENCY)
+    _, decision = decide(law, request, measures=down)
+    notice = law.send(
+        ids.KIND_TAKEDOWN_NOTICE,
+        THEIR_COURT,
+        THEIR_EXCHANGE,
+        cites=decision,
+        case_id="DOWN-1",
+        measures=down,
+        urgency=EMERGENCY,
+    )
+    law.wait(minutes=30)
+    about: dict[str, Any] = {"case_id": "DOWN-1"}
+    asked = law.send(ids.KIND_CLARIFICATION_REQUEST, THEIR_EXCHANGE, THEIR_COURT, cites=notice, **about)
+    law.wait(hours=12)
+    law.send(ids.KIND_CLARIFICATION, THEIR_COURT, THEIR_EXCHANGE, cites=asked, **about)
+    assert running(law, notice)[measures.CLOCK_RULE_TERRORIST_CONTENT] == NOON + timedelta(hours=14)
+    assert not law.said(OVERDUE, notice)
+    law.wait(hours=2)
+    assert law.said(OVERDUE, notice)
+
+
+def test_clarification_of_another_order_gives_nobody_an_hour(law: Countries) -> None:
+    request = ask(law)
+    _, decision = decide(law, request)
+    order = law.send(
+        ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-1", measures=BLOCK
+    )
+    about: dict[str, Any] = {"case_id": "ORDER-1"}
+    asked = law.send(ids.KIND_CLARIFICATION_REQUEST, THEIR_EXCHANGE, THEIR_COURT, cites=order, **about)
+    law.send(ids.KIND_CLARIFICATION, THEIR_COURT, THEIR_EXCHANGE, cites=asked, **about)
+    assert running(law, order).keys() == {measures.CLOCK_RULE_PROVIDER_OBJECTION}
+
+
 def test_provider_that_objects_after_10_days_is_too_late(law: Countries) -> None:  # Art. 17(2)
     late = objection(law, days=11)
     with pytest.raises(Refusal) as caught:
