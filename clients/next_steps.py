@@ -29,6 +29,7 @@ from gateway.rules import (
     ENDING,
     FINAL,
     GRANTS,
+    TAKEN_BACK,
     CaseRule,
     DataClass,
     Kind,
@@ -272,9 +273,13 @@ class _Search:
         return step.then(about.state, header.outcome, header.ground, holds=about.holds) is not None
 
     def _is_barred(self, step: Step, paper: Paper) -> bool:
-        """Whether it was answered already, or a claim stands in the way."""
+        """Whether it was answered already, or a claim or a judge's refusal stands in the way."""
         if step.once and any(each.header.kind == step.rule.kind for each in self.case.citing(paper.key)):
             return True
+        if step.not_after_refusal:
+            decisions = self._down(paper.key, (_REFERRALS, _DECISIONS))
+            if any(each.outcome == ids.OUTCOME_REFUSED for each in decisions):
+                return True
         above = {paper.key, *(each.key for each in self.case.above(paper))}
         disputed = (each for each in self.case.matters if each.state in (State.SUSPENDED, State.UNBOUND))
         return step.undisputed and any(key_of(each.ref) in above for each in disputed)
@@ -295,7 +300,7 @@ class _Search:
             for reasons in product(grounds, duals):
                 yield reasons, ()
             return
-        support = self._support(step, paper)
+        support = self._support(step, paper, outcome)
         if step.same_outcome:
             same = [each for each in support if each.outcome == outcome]
             for reasons in dict.fromkeys((each.ground, each.dual_criminality) for each in same):
@@ -304,13 +309,20 @@ class _Search:
             for reasons in product(grounds, duals):
                 yield reasons, support
 
-    def _support(self, step: Step, paper: Paper) -> list[pb.Header]:
+    def _support(self, step: Step, paper: Paper, outcome: Outcome) -> list[pb.Header]:
         """Return what is recorded that the step may rest on: below what it cites, or below what that cites."""
         base = paper.key
         if step.rests_above:
             base = key_of(paper.header.cites[0]) if paper.header.cites else base
         ways = [way for way in (step.rests_on, step.or_rests_on) if way]
-        return [each for way in ways for each in self._down(base, way)]
+        found = [each for way in ways for each in self._down(base, way)]
+        if step.rests_on[-1] == _DECISIONS and outcome in GRANTS:
+            found = [each for each in found if not self._was_taken_back(each)]
+        return found
+
+    def _was_taken_back(self, decision: pb.Header) -> bool:
+        referral = self.case.matter(key_of(decision.cites[0]))
+        return referral is not None and referral.state in TAKEN_BACK
 
     def _down(self, base: Key, way: Sequence[frozenset[Kind]]) -> list[pb.Header]:
         found = [base]
@@ -361,6 +373,8 @@ def _up_to_the_request(matters: Sequence[Matter]) -> Sequence[Matter]:
     return matters[: end + 1]
 
 
+_REFERRALS: Final = frozenset({ids.KIND_REVIEW_REFERRAL})
+_DECISIONS: Final = frozenset({ids.KIND_REVIEW_DECISION})
 _LEADS_TO_ORDERS: Final = ORDERS | {ids.KIND_REVIEW_REFERRAL, ids.KIND_REVIEW_DECISION}
 
 

@@ -144,6 +144,8 @@ DONE: Final = frozenset({State.EXECUTED, State.PARTLY_EXECUTED})
 STANDING: Final = DONE | {State.CONFIRMED, State.LIMITING, State.SUSPENDED, State.UNBOUND}
 ENDING: Final = frozenset({State.WITHDRAWN, State.RELEASING, State.TO_DELETE})
 """Nothing new is asked, ordered or handed over any more."""
+TAKEN_BACK: Final = ENDING | {State.CLOSED, State.RELEASED, State.UNDELIVERED}
+"""What a court granted on a referral that stands so is granted no more."""
 
 
 class Link(Enum):

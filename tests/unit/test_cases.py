@@ -395,6 +395,27 @@ def test_freeze_from_its_draft_to_its_release_is_listed_step_by_step(story: Stor
         assert not story.case(me).is_open, me
 
 
+def test_after_a_judges_refusal_nothing_provisional_is_listed(story: Story) -> None:
+    fields: dict[str, Any] = {"measures": SCOPE["measures"]}
+    request = story.go(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", case_id="EE-1", **fields)
+    assert ids.KIND_PROVISIONAL_ORDER in story.kinds("de/fiu", request)
+    referral = story.go(ids.KIND_REVIEW_REFERRAL, "de/fiu", THEIR_COURT, request, case_id="DE-1", **fields)
+    fields = {"outcome": REFUSED, "ground": ids.GROUND_POLITICAL_OFFENCE, "dual_criminality": VERIFIED}
+    story.go(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/fiu", referral, **fields)
+    assert ids.KIND_PROVISIONAL_ORDER not in story.kinds("de/fiu", request)
+
+
+def test_what_was_taken_back_from_the_court_is_not_listed_as_granted(story: Story) -> None:
+    request = story.requested()
+    fields: dict[str, Any] = SCOPE | {"case_id": "DE-7"}
+    referral = story.go(ids.KIND_REVIEW_REFERRAL, THEIR_CENTRAL, THEIR_COURT, request, **fields)
+    fields |= {"outcome": GRANTED, "dual_criminality": VERIFIED}
+    story.go(ids.KIND_REVIEW_DECISION, THEIR_COURT, THEIR_CENTRAL, referral, **fields)
+    assert ids.KIND_REVIEW_DECISION in story.kinds(THEIR_CENTRAL, request)
+    story.go(ids.KIND_WITHDRAWAL, THEIR_CENTRAL, THEIR_COURT, referral)
+    assert ids.KIND_REVIEW_DECISION not in story.kinds(THEIR_CENTRAL, request)
+
+
 def test_refusal_ends_a_request_and_leaves_nothing_to_do_but_to_complain(story: Story) -> None:
     request = story.requested()
     decided = {"outcome": REFUSED, "ground": ids.GROUND_NE_BIS_IN_IDEM, "measures": [], "data_classes": []}
