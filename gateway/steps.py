@@ -1215,8 +1215,9 @@ _AT_ONCE: Final = (
                 cites=frozenset({ids.KIND_PRESERVATION_REQUEST}),
                 link=Link.REPORTS_ON,
                 case=CaseRule.SAME,
-                moves=(Move(UNANSWERED | DONE | {State.UNAVAILABLE}),),
-                crosses=_ISSUER_CROSSES | {State.CONFIRMED, State.CLARIFYING},
+                # Also while a question is open: one that crossed with it may not cost the data.
+                moves=(Move(UNANSWERED | DONE | {State.CLARIFYING, State.UNAVAILABLE}),),
+                crosses=_ISSUER_CROSSES | {State.CONFIRMED},
                 needs_open=clocks.CLOCK_RULE_PRESERVATION,
                 may_end=True,
                 clocks=Effect(

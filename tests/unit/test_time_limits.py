@@ -336,6 +336,20 @@ def test_preservation_is_extended_once_by_30_days(law: Countries) -> None:  # Ar
     assert law.state("ee", request) is law.state("de", request) is State.LAPSED
 
 
+def test_preservation_is_extended_though_a_question_crosses_with_that(law: Countries) -> None:  # Art. 11(1), 11(5)
+    request, _ = preserve(law)
+    law.wait(days=58)
+    law.send(ids.KIND_EXTENSION, "ee/contact-point", "de/contact-point", cites=request)
+    asked = law.send(ids.KIND_CLARIFICATION_REQUEST, "de/contact-point", "ee/contact-point", cites=request)
+    law.arrive()
+    assert measures.CLOCK_RULE_PRESERVATION_EXTENSION in running(law, request)
+    law.send(ids.KIND_CLARIFICATION, "ee/contact-point", "de/contact-point", cites=asked)
+    law.arrive()
+    law.wait(days=20)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.ACKNOWLEDGED
+
+
 def test_preservation_lasts_as_long_as_needed_once_it_is_confirmed(law: Countries) -> None:  # Art. 11(2), Annex V
     request, order = preserve(law)
     scope: dict[str, Any] = {"case_id": "DE-1", "data_classes": WHO}
