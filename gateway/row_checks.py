@@ -43,6 +43,8 @@ _GRANTS_NOTHING: Final = frozenset({ids.OUTCOME_REFUSED, ids.OUTCOME_POSTPONED})
 _ALLOWING: Final = GRANTS | {ids.OUTCOME_UNSPECIFIED}
 _CANNOT_SAY: Final = "this kind of envelope cannot say that"
 _DUAL: Final = "dual_criminality"
+_NEVER_TESTED: Final = frozenset({ids.KIND_PRESERVATION_REQUEST, ids.KIND_ENFORCEMENT_REQUEST})
+"""By no instrument (Budapest Convention Art. 29(3); 2023/1543 Art. 16(4), (5))."""
 _DUALLY_CRIMINAL: Final = frozenset(
     {
         ids.DUAL_CRIMINALITY_LISTED_OFFENCE,
@@ -329,10 +331,13 @@ def _ground_fits(placed: Placed) -> bool:
     header = placed.header
     if placed.step.grounds:
         return header.ground in placed.step.grounds
-    # The nearest: a request to confiscate may cite one to freeze, and has grounds of its own.
-    asked: Kind | None = next((above.kind for above in placed.above if above.kind in _ASKED), None)
     report = header.kind == ids.KIND_EXECUTION_REPORT
-    return grounds.fits(header.ground, header.outcome, report=report, asked=asked)
+    return grounds.fits(header.ground, header.outcome, report=report, asked=_asked(placed))
+
+
+def _asked(placed: Placed) -> Kind | None:
+    """Return what was asked: the nearest, for a request to confiscate may cite one to freeze, and has own grounds."""
+    return next((above.kind for above in placed.above if above.kind in _ASKED), None)
 
 
 def _check_dual_criminality(placed: Placed, directory: Directory) -> None:
@@ -354,6 +359,8 @@ def _check_dual_criminality(placed: Placed, directory: Directory) -> None:
         relied_on = next((above.instrument for above in placed.above if above.instrument), "")
         if not relied_on and not placed.is_whole:
             return  # the request is not known here
+        if said == ids.DUAL_CRIMINALITY_NOT_REQUIRED and _asked(placed) in _NEVER_TESTED:
+            return
         listed = directory.no_dual_criminality(relied_on)
         if not listed or (said == ids.DUAL_CRIMINALITY_NOT_REQUIRED and NEVER_REQUIRED not in listed):
             detail = f"the instrument {relied_on!r} does not say so: test it on the conduct (Art. 3(2))"

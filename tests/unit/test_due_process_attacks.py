@@ -16,7 +16,7 @@ from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 from gateway.rules import State
 from tests import world
-from tests.law import NOON, Countries, countries
+from tests.law import NOON, Countries, countries, directory
 from tests.lawful import (
     BLOCK,
     CENTRAL,
@@ -430,6 +430,17 @@ def test_who_has_answered_cannot_let_it_expire(law: Countries) -> None:
         node.scribe.acknowledged(None, False, seq, header.recipients[0], txn)
     law.arrive()
     assert law.state("ee", request) is law.state("de", request) is State.ACKNOWLEDGED
+
+
+def test_no_court_must_test_dual_criminality_before_data_are_kept(tmp_path: Path) -> None:
+    law = countries(tmp_path, directory(no_dual_criminality=frozenset()))  # Budapest Convention Art. 29(3)
+    who: dict[str, Any] = {"data_classes": WHO}
+    request = law.send(ids.KIND_PRESERVATION_REQUEST, "ee/contact-point", "de/contact-point", **who)
+    law.arrive()
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/contact-point", THEIR_COURT, cites=request, case_id="DE-1", **who)
+    fields = who | {"outcome": GRANTED, "dual_criminality": ids.DUAL_CRIMINALITY_NOT_REQUIRED, "case_id": "DE-1"}
+    law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/contact-point", cites=referral, **fields)
+    assert law.state("de", referral) is State.GRANTED
 
 
 def test_emergency_is_no_way_round_the_ministry_for_what_people_did(law: Countries) -> None:
