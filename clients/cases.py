@@ -164,7 +164,7 @@ class Matter:
             self.limits.pop(rule, None)
         self.running -= effect.stops
         for start in effect.starts:
-            if start.again and start.rule not in self.running:
+            if (start.again and start.rule not in self.running) or (start.of and self.kind not in start.of):
                 continue
             if (not start.urgency or header.urgency in start.urgency) and (not start.on or header.outcome in start.on):
                 self.running.add(start.rule)

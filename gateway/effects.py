@@ -237,6 +237,7 @@ class _Clocks:
             and (not start.on or self.header.outcome in start.on)
             and (self.unsigned or not start.unsigned)
             and (not start.again or self._rests(matter, start.rule))
+            and (not start.of or matter.kind in start.of)
             and (start.rule not in _UNTIL or self.header.HasField("in_force_until_us"))
         )
 

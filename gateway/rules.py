@@ -199,6 +199,7 @@ class Start:
     Args:
         unsigned: only if it came without the countersignature that its row asks for.
         again: only if it rests; then it begins anew, and does not run on.
+        of: only if the matter is of one of these kinds; empty: any.
     """
 
     rule: ClockRule
@@ -206,6 +207,7 @@ class Start:
     on: frozenset[Outcome] = frozenset()
     unsigned: bool = False
     again: bool = False
+    of: frozenset[Kind] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

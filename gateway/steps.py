@@ -118,6 +118,7 @@ _BY_FREEZE = (
     Start(clocks.CLOCK_RULE_URGENT_DECISION, urgency=_URGENT | _EMERGENCY),
     Start(clocks.CLOCK_RULE_ORDINARY_DECISION, urgency=_NOT_URGENT),
 )
+_DECIDED_IN_48_HOURS: Final[frozenset[Kind]] = frozenset({ids.KIND_FREEZE_REQUEST, ids.KIND_TAKEDOWN_NOTICE})
 _UNTIL = Start(clocks.CLOCK_RULE_SET_BY_ORDER)  # only if the header says until when
 # Answers of the executing side that may have crossed with a withdrawal, a closure or the end of a limit.
 _ANSWERS_CROSS = frozenset({State.WITHDRAWN, State.TO_DELETE, State.CLOSED, State.UNDELIVERED, State.LAPSED})
@@ -711,7 +712,12 @@ _BEFORE_THE_COURT: Final = (
                     stops=_DECIDING,
                     stops_on=_RESULTS,  # what is postponed is still to be decided
                     starts=(
-                        Start(clocks.CLOCK_RULE_URGENT_EXECUTION, urgency=_URGENT | _EMERGENCY, on=_GRANTED | _PARTLY),
+                        Start(
+                            clocks.CLOCK_RULE_URGENT_EXECUTION,
+                            urgency=_URGENT | _EMERGENCY,
+                            on=_GRANTED | _PARTLY,
+                            of=_DECIDED_IN_48_HOURS,
+                        ),
                     ),
                 ),
                 marks=((1, pb.MILESTONE_DECIDED), (2, pb.MILESTONE_DECIDED)),

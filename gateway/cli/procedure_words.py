@@ -474,7 +474,8 @@ def _start(start: Start) -> str:
     granted = outcomes(start.on) if start.on else ""
     until = "it says until when" if start.rule == clocks.CLOCK_RULE_SET_BY_ORDER else ""
     unsigned = "not countersigned" if start.unsigned else ""
-    found = [each for each in (urgent, unsigned, granted, until) if each]
+    of = f"it is a {kinds(start.of)}" if start.of else ""
+    found = [each for each in (of, urgent, unsigned, granted, until) if each]
     return f", if {' and '.join(found)}" if found else ""
 
 

@@ -560,6 +560,33 @@ def test_provisional_freeze_that_nobody_confirms_lapses_with_warnings_before(law
     assert DUE_SOON in lapse[:-1]
 
 
+def test_what_was_held_and_confirmed_in_time_is_never_overdue(law: Countries) -> None:  # 2018/1805 Art. 9(3)
+    request = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK, urgency=URGENT)
+    law.arrive()
+    fields: dict[str, Any] = {"case_id": "HOLD-1", "measures": BLOCK}
+    order = law.send(ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, cites=request, **fields)
+    held: dict[str, Any] = {"outcome": GRANTED, "measures": BLOCK}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, "de/fiu", cites=order, case_id="HOLD-1", **held)
+    law.send(ids.KIND_EXECUTION_REPORT, "de/fiu", "ee/fiu", cites=request, **held)
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/fiu", THEIR_COURT, cites=request, case_id="DE-1", measures=BLOCK)
+    decided = held | {"case_id": "DE-1", "dual_criminality": VERIFIED}
+    law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/fiu", cites=referral, **decided)
+    law.send(ids.KIND_CONFIRMATION, "de/fiu", THEIR_EXCHANGE, cites=order, case_id="HOLD-1", **held)
+    law.send(ids.KIND_CONFIRMATION, "de/fiu", "ee/fiu", cites=request, **held)
+    law.arrive()
+    law.wait(days=30)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.CONFIRMED
+    assert not law.said(OVERDUE, request)
+
+
+def test_evidence_has_no_48_hours_to_be_executed(law: Countries) -> None:  # 2023/1543 Art. 10(4)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY)
+    produced(law, request, EMERGENCY)
+    law.wait(days=5)
+    assert not law.said(OVERDUE, request)
+
+
 def test_country_may_let_what_is_provisional_lapse_sooner(tmp_path: Path) -> None:
     sooner = Policy.load(b'country = "de"\n[provisional]\nlapse_hours = 24\nlaw = "StPO 111e"\n', "policy")
     law = countries(tmp_path, de=sooner)
