@@ -111,6 +111,17 @@ _DECIDING: Final[frozenset[ClockRule]] = frozenset(
 _PRODUCING: Final[frozenset[ClockRule]] = frozenset(
     {clocks.CLOCK_RULE_PRODUCTION, clocks.CLOCK_RULE_EMERGENCY_PRODUCTION}
 )
+_OWED: Final[frozenset[ClockRule]] = (
+    _DECIDING
+    | _PRODUCING
+    | {
+        clocks.CLOCK_RULE_URGENT_EXECUTION,
+        clocks.CLOCK_RULE_CLARIFICATION,
+        clocks.CLOCK_RULE_ENFORCEMENT_INFORMATION,
+        clocks.CLOCK_RULE_LIMITATION_ANSWER,
+    }
+)
+"""What nobody owes any more once it is withdrawn. One may still object, and what was never validated is deleted."""
 _URGENT, _EMERGENCY = frozenset({ids.URGENCY_URGENT}), frozenset({ids.URGENCY_EMERGENCY})
 _NOT_URGENT, _NOT_EMERGENCY = frozenset({ids.URGENCY_ORDINARY}), frozenset({ids.URGENCY_ORDINARY, ids.URGENCY_URGENT})
 
@@ -457,6 +468,7 @@ _BETWEEN_STATES: Final = (
         ),
         crosses=FINAL | {State.TO_DELETE},
         outcomes=_NONE | _PARTLY,
+        clocks=Effect(stops=_OWED, stops_on=_NONE),
     ),
     Step(
         rule=Rule(ids.KIND_RELEASE, _M, _I, _ABROAD),
@@ -1212,7 +1224,7 @@ _AT_ONCE: Final = (
                 measures=FREEZING,
                 data_classes=_CLASSES,
                 grants=True,
-                clocks=Effect(stops=LAPSING),
+                clocks=Effect(stops=LAPSING | {clocks.CLOCK_RULE_CLARIFICATION}),
                 rests_on=(frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KIND_REVIEW_DECISION})),
             ),
             Step(
@@ -1243,6 +1255,7 @@ _AT_ONCE: Final = (
                 ),
                 crosses=FINAL,
                 outcomes=_NONE | _PARTLY,
+                clocks=Effect(stops=frozenset({clocks.CLOCK_RULE_CLARIFICATION}), stops_on=_NONE),
             ),
             Step(
                 rule=Rule(ids.KIND_RELEASE, role, role, _ABROAD),

@@ -172,6 +172,15 @@ def test_withdrawal_ends_the_measures_and_that_is_confirmed(law: Countries) -> N
     assert law.state("ee", request) is law.state("de", request) is State.RELEASED
 
 
+def test_nobody_owes_a_decision_on_what_was_withdrawn(law: Countries) -> None:  # Art. 27
+    request = ask(law)
+    law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=request)
+    law.arrive()
+    law.wait(days=30)
+    assert not law.said(OVERDUE, request)
+    assert not running(law, request)
+
+
 def test_who_is_not_competent_forwards_at_once_and_tells_the_issuer(law: Countries) -> None:  # Art. 4(9)
     request = ask(law)
     law.send(ids.KIND_FORWARDING, THEIR_CENTRAL, "de/central-authority-2", cites=request)
@@ -348,6 +357,21 @@ def test_preservation_is_extended_though_a_question_crosses_with_that(law: Count
     law.wait(days=20)
     law.arrive()
     assert law.state("ee", request) is law.state("de", request) is State.ACKNOWLEDGED
+
+
+def test_nobody_owes_an_answer_about_what_a_court_has_confirmed(law: Countries) -> None:  # Art. 11(5)
+    request, _ = preserve(law)
+    scope: dict[str, Any] = {"case_id": "DE-1", "data_classes": WHO}
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/contact-point", THEIR_COURT, cites=request, **scope)
+    law.send(ids.KIND_CLARIFICATION_REQUEST, "de/contact-point", "ee/contact-point", cites=request)
+    granted: dict[str, Any] = {"outcome": GRANTED, "data_classes": WHO}
+    fields = scope | granted | {"dual_criminality": VERIFIED}
+    law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/contact-point", cites=referral, **fields)
+    law.send(ids.KIND_CONFIRMATION, "de/contact-point", "ee/contact-point", cites=request, **granted)
+    law.arrive()
+    law.wait(days=30)
+    assert law.state("ee", request) is law.state("de", request) is State.CONFIRMED
+    assert not law.said(OVERDUE, request)
 
 
 def test_preservation_lasts_as_long_as_needed_once_it_is_confirmed(law: Countries) -> None:  # Art. 11(2), Annex V
