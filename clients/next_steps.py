@@ -358,7 +358,7 @@ class _Search:
         if step.needs_open is not None:
             yield Proviso.IN_TIME
         matter = self._about(paper)
-        if matter is not None and matter.state not in ENDING and not step.waits_for.isdisjoint(matter.running):
+        if matter is not None and matter.state is not State.TO_DELETE and step.waits_for & matter.running:
             yield Proviso.WAITED
 
     def _others_may_hold_below(self, paper: Paper) -> bool:

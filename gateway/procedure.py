@@ -343,7 +343,7 @@ def _check_open(case: _Case) -> None:
 
 def _check_waited(case: _Case) -> None:
     about, state = case.matters[0]
-    if state in ENDING or not keeps_clocks(about, case.here):
+    if state is State.TO_DELETE or not keeps_clocks(about, case.here):
         return
     now_us = case.register.now_us
     for clock in case.register.matters.clocks(about):

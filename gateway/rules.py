@@ -246,7 +246,7 @@ class Step:
     lifts: bool = False  # of a suspension, only the last suspensive claim's own decision; else it stays suspended
     not_after_refusal: bool = False  # no court has refused what it rests on
     needs_open: ClockRule | None = None  # only while this limit runs
-    waits_for: frozenset[ClockRule] = frozenset()  # not while one of these runs, unless the matter is ending
+    waits_for: frozenset[ClockRule] = frozenset()  # not while one of these runs, unless it is to delete
     outcomes: frozenset[Outcome] = frozenset({ids.OUTCOME_UNSPECIFIED})
     grounds: frozenset[Ground] = frozenset()  # only these; empty: those that grounds.py has for it
     ground_optional: bool = False  # a refusal without one, e.g. of a claim

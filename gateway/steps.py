@@ -477,6 +477,8 @@ _BETWEEN_STATES: Final = (
         case=CaseRule.SAME,
         moves=_RELEASED,
         crosses=_ANSWERS_CROSS,
+        # What was never validated, and is withdrawn, is deleted too (2023/1543 Art. 4(5)).
+        waits_for=frozenset({clocks.CLOCK_RULE_EX_POST_VALIDATION}),
         outcomes=_GRANTED | _PARTLY,
         all_ended_on=_GRANTED,
     ),

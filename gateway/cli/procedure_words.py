@@ -20,7 +20,6 @@ from gateway.rules import (
     ALLOWED,
     ANY_OUTCOME,
     DONE,
-    ENDING,
     FINAL,
     OPEN,
     STANDING,
@@ -344,8 +343,8 @@ def _time(step: Step) -> Iterator[str]:
     if step.needs_open is not None:
         yield f"the limit {limit(step.needs_open)} still runs"
     if step.waits_for:
-        named = " nor ".join(map(limit, sorted(step.waits_for)))
-        yield f"neither the limit {named} runs, unless the matter is {listed(ENDING & step.at)}"
+        named = " or ".join(map(limit, sorted(step.waits_for)))
+        yield f"unless the matter is {State.TO_DELETE.value}, no limit {named} of it runs"
 
 
 def _content(step: Step) -> Iterator[str]:

@@ -286,6 +286,20 @@ def test_issuer_cannot_close_what_was_never_validated(law: Countries) -> None:  
     assert closed(law, request), "what was sent is deleted"
 
 
+def test_what_was_never_validated_is_deleted_though_it_was_withdrawn(law: Countries) -> None:  # Art. 4(5)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY, countersigned_by=())
+    produced(law, request, EMERGENCY)
+    law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=request)
+    law.arrive()
+    with pytest.raises(Refusal) as caught:
+        law.send(ids.KIND_RELEASE, THEIR_CENTRAL, INVESTIGATOR, cites=request, outcome=GRANTED)
+    assert caught.value.code is ErrorCode.OUT_OF_ORDER
+    law.wait(hours=49)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.TO_DELETE
+    assert closed(law, request)
+
+
 def test_issuer_cannot_close_while_the_enforcing_authority_may_object(law: Countries) -> None:  # Art. 12(1)
     request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY)
     produced(law, request, EMERGENCY)
