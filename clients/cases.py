@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import dropwhile
+from itertools import chain, dropwhile, islice, takewhile
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
@@ -288,17 +288,21 @@ class Case:
     # Replaying.
 
     def _take(self, paper: Paper) -> None:
-        """Let an envelope do to matters what its row says; what it cites comes first, in whatever order they lie."""
+        """Take an envelope, and before it what it cites, in whatever order they lie."""
+        # Not by recursion: who makes envelopes abroad, or a case file, decides how long the chain is.
+        waiting = [*takewhile(lambda each: each.key not in self._taken, chain((paper,), self.above(paper)))]
+        self._taken.update(each.key for each in waiting)
+        for each in reversed(waiting):
+            self._replay(each)
+
+    def _replay(self, paper: Paper) -> None:
+        """Let an envelope do to matters what its row says."""
         header = paper.header
-        if paper.key in self._taken:
-            return
-        self._taken.add(paper.key)
-        for cited in self.above(paper):
-            self._take(cited)
         self._case_ids[header.case_id] = None
         rows = self._rows(header)
         opens = rows[0].opens if rows and all(row.opens is rows[0].opens for row in rows) else None
-        above = [each for up in self.above(paper) if (each := self._matters.get(up.key)) is not None]
+        matters = (each for up in self.above(paper) if (each := self._matters.get(up.key)) is not None)
+        above = [*islice(matters, 2)]  # it does nothing to those that are higher
         about = above[0] if above else self._unknown(paper) if header.cites and opens is None else None
         late = False
         for each in above:

@@ -1,5 +1,6 @@
 """What a participant can tell of a case from its own disk is what its node says, and no less."""
 
+import sys
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from gateway.formats import grounds
 from gateway.identity import Role
 from gateway.rules import FINAL, CaseRule, Link, State, Step, Where
 from gateway.steps import ORDERS, PROVISIONAL, REQUESTS, STEPS
-from tests import law
+from tests import law, world
 
 BLOCK, TRANSFER = ids.MEASURE_BLOCK_WITHDRAWAL, ids.MEASURE_TRANSFER
 WHO, MOVES = ids.DATA_CLASS_SUBSCRIBER, ids.DATA_CLASS_TRANSACTIONAL
@@ -603,6 +604,24 @@ def test_requests_from_abroad_that_cite_each_other_are_both_shown(story: Story) 
     case = Case([Paper(one, 1), Paper(two, 2)], (), story.federation.directory, THEIR_CENTRAL)
     assert [matter.state for matter in case.matters] == [State.ASKED, State.ASKED]
     assert lawful_next(case, story.federation.now)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_chain_of_any_length_and_in_any_order_is_replayed_within_bounded_memory(newest_first: bool) -> None:
+    """Who makes a case file, or envelopes abroad, decides how long it is and in which order it comes."""
+    count = 2 * sys.getrecursionlimit()
+    link = world.freeze_request().header
+    papers: list[Paper] = []
+    for number in range(count):
+        cited = link
+        link = pb.Header.FromString(cited.SerializeToString())
+        link.id = f"0199a000-0000-7000-8000-{number:012x}"
+        del link.cites[:]
+        link.cites.extend([ref_of(cited)] if papers else [])
+        papers.append(Paper(link, count - number if newest_first else number))
+    case = Case(papers, [], world.DIRECTORY, INVESTIGATOR)
+    assert [matter.ref.id for matter in case.matters] == [paper.header.id for paper in papers]
+    assert sum(len(matter._limits_before) for matter in case.matters) <= 2 * count
 
 
 def test_objection_can_be_made_once_and_only_while_its_limit_may_run(story: Story) -> None:
