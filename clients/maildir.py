@@ -206,14 +206,13 @@ class Maildir:
             for ref, receipt in receipts:
                 raw = receipt.SerializeToString(deterministic=True)
                 folder = self._receipts(ref)
-                if not folder.exists():
-                    folder.mkdir(mode=0o700, exist_ok=True)
-                    touched[folder.parent] = None
+                folder.mkdir(mode=0o700, exist_ok=True)
                 path = folder / sha256(raw).hexdigest()
                 fresh.append(not path.exists())
                 if fresh[-1]:
                     self._write(path, raw)
-                    touched[folder] = None
+                # What is there already may have been written by a process that was killed before it had synced.
+                touched[folder.parent] = touched[folder] = None
             for folder in touched:
                 sync_folder(folder)
         return fresh
@@ -330,6 +329,8 @@ class Collector:
         for folder in Folder:
             with _store_errors():
                 names = [entry.name for entry in os.scandir(maildir.folder(folder))]
+                # Whoever put them there may have been killed before he had; they are held, and will be acknowledged.
+                sync_folder(maildir.folder(folder))
             for name in names:
                 ref, fingerprint = _parse_name(name)
                 self._note(ref, fingerprint)

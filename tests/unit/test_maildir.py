@@ -164,9 +164,10 @@ def test_folder_is_synced_after_the_file_has_its_name(maildir: Maildir, monkeypa
         steps.append("rename")
         return rename(self, target)
 
-    monkeypatch.setattr(os, "fsync", watched_fsync)
-    monkeypatch.setattr(Path, "rename", watched_rename)
-    put(maildir, world.freeze_request())
+    with maildir.collecting() as collector:
+        monkeypatch.setattr(os, "fsync", watched_fsync)
+        monkeypatch.setattr(Path, "rename", watched_rename)
+        collector.put([arrival(world.freeze_request())])
     assert steps == ["file", "rename", "folder"]
 
 

@@ -1,0 +1,100 @@
+"""What is taken in from a node is taken in once, whatever the node sends and wherever the power goes."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import mailbox_pb2 as mailbox
+
+from clients import maildir as memory
+from clients.intake import Intake, Item, Secrets
+from clients.maildir import Arrival, DiskFailure, Folder, Maildir
+from gateway import statement
+from gateway.formats import documents
+from gateway.identity import Address
+from tests import paperwork, world
+from tests.world import FOREIGN_CENTRAL, NOW, Sent
+
+
+class Desk:
+    """One participant with its memory, who may be killed at any time."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.directory = home, world.DIRECTORY
+        self._secrets = Secrets(
+            Address.parse(FOREIGN_CENTRAL),
+            world.signing_key(FOREIGN_CENTRAL),
+            (world.sealing_key(FOREIGN_CENTRAL),),
+        )
+
+    def take_in(self, *items: mailbox.Item) -> tuple[list[mailbox.Acknowledgement], list[Item]]:
+        """Take in what comes, as a process that has just begun."""
+        kept = Maildir(self.home)
+        with kept.collecting() as collector:
+            return Intake(self._secrets, self.directory, lambda: NOW, kept, collector).take_in(items)
+
+
+def item(sent: Sent) -> mailbox.Item:
+    return mailbox.Item(delivery_id=1, envelope=sent.envelope)
+
+
+def said(acks: Sequence[mailbox.Acknowledgement]) -> pb.Statement:
+    (ack,) = acks
+    return statement.verify(ack.statement, world.DIRECTORY.signing_key)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path / "home")
+
+
+def request() -> Sent:
+    """Return a freeze request with a document that can be read."""
+    return world.freeze_request(
+        body=documents.encode(paperwork.request()),
+        measures=(paperwork.BLOCK,),
+        data_classes=(paperwork.TRANSACTIONAL,),
+    )
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Path]]:
+    """Let no folder be synced, as if the process were killed before; once called, tell which are."""
+    synced = list[Path]()
+
+    def kill(_folder: Path) -> None:
+        raise OSError("killed")
+
+    def again() -> list[Path]:
+        monkeypatch.setattr(memory, "sync_folder", synced.append)
+        return synced
+
+    monkeypatch.setattr(memory, "sync_folder", kill)
+    return again
+
+
+def test_what_a_killed_process_wrote_is_synced_before_it_is_acknowledged(
+    desk: Desk, killed: Callable[[], list[Path]]
+) -> None:
+    """Killed between rename and fsync: the next process sees the file, and a power cut may still take it."""
+    sent = request()
+    with pytest.raises(DiskFailure):
+        Maildir(desk.home).put([Arrival(sent.envelope, sent.ref, sent.fingerprint, Folder.NEW)])
+    synced = killed()
+    acks, _ = desk.take_in(item(sent))
+    assert said(acks).milestone == pb.MILESTONE_OPENED
+    assert desk.home / Folder.NEW.value in synced
+
+
+def test_receipt_that_a_killed_process_wrote_is_synced_before_it_is_acknowledged(
+    desk: Desk, killed: Callable[[], list[Path]]
+) -> None:
+    sent = request()
+    accepted = world.say(pb.MILESTONE_ACCEPTED, sent)
+    (receipt,) = statement.issue([accepted], Address.of_node("ee"), world.signing_key("ee/node"))
+    with pytest.raises(DiskFailure):
+        Maildir(desk.home).keep_receipts([(sent.ref, receipt)])
+    synced = killed()
+    assert Maildir(desk.home).keep_receipts([(sent.ref, receipt)]) == [False]
+    assert {desk.home / "receipts", desk.home / "receipts" / memory.name_of(sent.ref)} <= {*synced}
