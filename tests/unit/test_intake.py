@@ -11,10 +11,14 @@ from clients import maildir as memory
 from clients.intake import Intake, Item, Secrets
 from clients.maildir import Arrival, DiskFailure, Folder, Maildir
 from gateway import statement
+from gateway.errors import ErrorCode
 from gateway.formats import documents
 from gateway.identity import Address
 from tests import paperwork, world
 from tests.world import FOREIGN_CENTRAL, NOW, Sent
+
+UNKNOWN_FIELD = b"\xfa\x3f\x01x"
+"""Field 1023."""
 
 
 class Desk:
@@ -39,6 +43,10 @@ def item(sent: Sent) -> mailbox.Item:
     return mailbox.Item(delivery_id=1, envelope=sent.envelope)
 
 
+def probe(sent: Sent) -> mailbox.Item:
+    return mailbox.Item(delivery_id=1, probe=mailbox.Probe(fingerprint=sent.fingerprint))
+
+
 def said(acks: Sequence[mailbox.Acknowledgement]) -> pb.Statement:
     (ack,) = acks
     return statement.verify(ack.statement, world.DIRECTORY.signing_key)
@@ -56,6 +64,15 @@ def request() -> Sent:
         measures=(paperwork.BLOCK,),
         data_classes=(paperwork.TRANSACTIONAL,),
     )
+
+
+def test_malformed_envelope_does_not_pass_for_a_damaged_disk(desk: Desk) -> None:
+    sent = request()
+    raw = pb.SignedEnvelope.FromString(sent.envelope.SerializeToString() + UNKNOWN_FIELD)
+    acks, shown = desk.take_in(mailbox.Item(delivery_id=1, envelope=raw))
+    assert ErrorCode(said(acks).code) is ErrorCode.MALFORMED
+    acks, shown = desk.take_in(probe(sent))
+    assert (ErrorCode(said(acks).code), shown) == (ErrorCode.MALFORMED, [])
 
 
 @pytest.fixture
