@@ -5,7 +5,8 @@ In: items of a Collect response. Out: acknowledgements, and what the participant
 
 An envelope goes through these steps:
 1. It has a readable header. Without one it has no name, nothing can be signed about it, and it is not acknowledged.
-2. If the very same is held already, it is acknowledged again with the same signed word, and not shown again.
+2. If the very same is held already, it is acknowledged again with the same signed word, and not shown again. If it was
+   rejected and the power went before we said so, it is judged anew.
    Other bytes under the same name are rejected with ID_CONFLICT, and both are kept.
 3. Its signatures hold, by our own directory; it opens; its document is well-formed and fits its header; the files that
    travel with it are those that the document names; what the header is aimed at is what the document names, as far as
@@ -22,7 +23,7 @@ A probe is answered by what is on the disk.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from nacl.public import PrivateKey
@@ -150,7 +151,7 @@ class Intake:
         shown: list[Item] = []
         acks = self._take_envelopes([item for item in items if item.HasField("envelope")], shown)
         acks += self._take_receipts([item for item in items if item.HasField("receipt")], shown)
-        acks += [self._answer_probe(item) for item in items if item.HasField("probe")]
+        acks += [self._answer_probe(item, shown) for item in items if item.HasField("probe")]
         return acks, shown
 
     def _take_envelopes(self, items: Sequence[mailbox.Item], shown: list[Item]) -> list[mailbox.Acknowledgement]:
@@ -161,7 +162,7 @@ class Intake:
             except Refusal as error:
                 shown.append(Faulty(item.envelope, error))
                 continue
-            judged.append(self._judge(item, header, judged, shown))
+            judged.append(self._judge(item.delivery_id, item.envelope, header, judged, shown))
         self._collector.put([each.arrival for each in judged if each.arrival is not None])  # (4)
         words = self._words(judged)  # (5)
         return [  # (6)
@@ -169,19 +170,36 @@ class Intake:
             for each in judged
         ]
 
-    def _judge(self, item: mailbox.Item, header: pb.Header, before: Sequence[_Judged], shown: list[Item]) -> _Judged:
-        raw, ref, fingerprint = item.envelope, envelope.ref_of(header), envelope.fingerprint(item.envelope)
+    def _judge(
+        self,
+        delivery_id: int,
+        raw: pb.SignedEnvelope,
+        header: pb.Header,
+        before: Sequence[_Judged],
+        shown: list[Item],
+    ) -> _Judged:
+        ref, fingerprint = envelope.ref_of(header), envelope.fingerprint(raw)
         # What came earlier in this very response is as good as held.
         held = next((each.fingerprint for each in before if each.ref == ref), self._collector.fingerprint(ref))
-        if fingerprint == held or self._collector.held(fingerprint) is not None:  # (2)
-            return _Judged(item.delivery_id, raw, ref, fingerprint, arrival=None)
+        judged = _Judged(delivery_id, raw, ref, fingerprint, arrival=None)
+        if any(each.fingerprint == fingerprint for each in before):  # (2)
+            return judged
+        if self._collector.held(fingerprint) is not None and not self._is_unsaid(judged):
+            return judged
         try:
-            shown.append(self._open(raw, header, held))
+            shown.append(self._open(raw, header, None if held == fingerprint else held))
         except Refusal as error:
             shown.append(Faulty(raw, error))
-            arrival = Arrival(raw, ref, fingerprint, Folder.REJECTED)
-            return _Judged(item.delivery_id, raw, ref, fingerprint, arrival, error)
-        return _Judged(item.delivery_id, raw, ref, fingerprint, Arrival(raw, ref, fingerprint, Folder.NEW))
+            return replace(judged, arrival=Arrival(raw, ref, fingerprint, Folder.REJECTED), error=error)
+        return replace(judged, arrival=Arrival(raw, ref, fingerprint, Folder.NEW))
+
+    def _is_unsaid(self, each: _Judged) -> bool:
+        """Whether it was rejected, and the power went between steps 4 and 5: why, nobody knows any more.
+
+        Then it is judged as if it came now; should it open, it goes to new/ as well, which counts before rejected/.
+        What lies in new/ or done/ without our word did open, and a program may have dealt with it.
+        """
+        return self._collector.is_rejected(each.fingerprint) and self._said_before(each) is None
 
     def _open(self, raw: pb.SignedEnvelope, header: pb.Header, held: bytes | None) -> Received:
         """Steps 2 and 3; `held` is the fingerprint of another envelope of that name, if there is one."""
@@ -220,7 +238,7 @@ class Intake:
         return None
 
     def _statement(self, each: _Judged) -> pb.Statement:
-        error = each.error if each.arrival is not None else self._verdict(each)
+        error = each.error
         made = pb.Statement(
             envelope=each.ref,
             fingerprint=each.fingerprint,
@@ -234,15 +252,6 @@ class Intake:
             made.detail, made.field = error.detail[:MAX_DETAIL_CHARS], error.field[:MAX_FIELD_CHARS]
             made.rule = error.rule
         return made
-
-    def _verdict(self, each: _Judged) -> Refusal | None:
-        """Judge again what is on the disk without our word: the power went between steps 4 and 5."""
-        first = self._collector.fingerprint(each.ref)
-        try:
-            self._open(each.raw, envelope.parse_header(each.raw), None if first == each.fingerprint else first)
-        except Refusal as error:
-            return error
-        return None
 
     def _take_receipts(self, items: Sequence[mailbox.Item], shown: list[Item]) -> list[mailbox.Acknowledgement]:
         proven: list[tuple[int, Told]] = []
@@ -275,11 +284,13 @@ class Intake:
             return None
         return self._maildir.any_collected(said.envelope, said.fingerprint)
 
-    def _answer_probe(self, item: mailbox.Item) -> mailbox.Acknowledgement:
+    def _answer_probe(self, item: mailbox.Item, shown: list[Item]) -> mailbox.Acknowledgement:
         ref = self._collector.held(item.probe.fingerprint)
         made = mailbox.Acknowledgement(delivery_id=item.delivery_id, held=ref is not None)
         if ref is not None:
             raw = self._maildir.any_collected(ref, item.probe.fingerprint)
-            (word,) = self._words([_Judged(item.delivery_id, raw, ref, item.probe.fingerprint, arrival=None)]).values()
+            judged = self._judge(item.delivery_id, raw, envelope.parse_header(raw), (), shown)
+            self._collector.put([judged.arrival] if judged.arrival is not None else [])
+            (word,) = self._words([judged]).values()
             made.statement.CopyFrom(word)
         return made

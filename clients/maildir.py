@@ -326,6 +326,7 @@ class Collector:
         self._maildir = maildir
         self._by_name: dict[str, bytes] = {}
         self._by_fingerprint: dict[bytes, ids.EnvelopeRef] = {}
+        self._rejected: set[bytes] = set()
         # The first two before REJECTED, where the losers of an ID_CONFLICT lie too.
         for folder in Folder:
             with _store_errors():
@@ -334,7 +335,8 @@ class Collector:
                 sync_folder(maildir.folder(folder))
             for name in names:
                 ref, fingerprint = _parse_name(name)
-                self._note(ref, fingerprint)
+                if fingerprint not in self._by_fingerprint:
+                    self._note(ref, fingerprint, folder)
 
     def fingerprint(self, ref: ids.EnvelopeRef) -> bytes | None:
         """Return the fingerprint of what is held under that name, or None."""
@@ -344,15 +346,23 @@ class Collector:
         """Return the name of the held envelope with that fingerprint, or None."""
         return self._by_fingerprint.get(fingerprint)
 
+    def is_rejected(self, fingerprint: bytes) -> bool:
+        """Whether the envelope with that fingerprint lies where no program is given it."""
+        return fingerprint in self._rejected
+
     def put(self, arrivals: Sequence[Arrival]) -> None:
         """Put envelopes on the disk and remember them."""
         self._maildir.put(arrivals)
         for each in arrivals:
-            self._note(each.ref, each.fingerprint)
+            self._note(each.ref, each.fingerprint, each.folder)
 
-    def _note(self, ref: ids.EnvelopeRef, fingerprint: bytes) -> None:
+    def _note(self, ref: ids.EnvelopeRef, fingerprint: bytes, folder: Folder) -> None:
         self._by_name.setdefault(name_of(ref), fingerprint)
         self._by_fingerprint[fingerprint] = ref
+        if folder is Folder.REJECTED:
+            self._rejected.add(fingerprint)
+        else:
+            self._rejected.discard(fingerprint)
 
 
 def name_of(ref: ids.EnvelopeRef) -> str:

@@ -8,9 +8,10 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import mailbox_pb2 as mailbox
 
 from clients import maildir as memory
-from clients.intake import Intake, Item, Secrets
+from clients.intake import Faulty, Intake, Item, Received, Secrets
 from clients.maildir import Arrival, DiskFailure, Folder, Maildir
 from gateway import statement
+from gateway.directory import Directory
 from gateway.errors import ErrorCode
 from gateway.formats import documents
 from gateway.identity import Address
@@ -64,6 +65,54 @@ def request() -> Sent:
         measures=(paperwork.BLOCK,),
         data_classes=(paperwork.TRANSACTIONAL,),
     )
+
+
+def without(directory: Directory, address: str) -> Directory:
+    """Return what somebody knows who has not heard of a participant yet."""
+    left = tuple(each for each in directory.participants if str(each.address) != address)
+    # Not a copy, which would know by heart whom it knew.
+    return Directory(**{name: getattr(directory, name) for name in Directory.model_fields} | {"participants": left})
+
+
+def rejected_without_a_word(desk: Desk, sent: Sent) -> None:
+    """Let the power go after an envelope was put into rejected/ and before anything was signed about it."""
+    with Maildir(desk.home).collecting() as collector:
+        collector.put([Arrival(sent.envelope, sent.ref, sent.fingerprint, Folder.REJECTED)])
+
+
+@pytest.mark.parametrize("again", [item, probe])
+def test_opened_is_never_said_of_what_no_program_is_given(desk: Desk, again: Callable[[Sent], mailbox.Item]) -> None:
+    """It was rejected by a directory that knew too little, and what we know after the power cut is more."""
+    sent = request()
+    rejected_without_a_word(desk, sent)
+    acks, shown = desk.take_in(again(sent))
+    assert said(acks).milestone == pb.MILESTONE_OPENED
+    assert [type(each) for each in shown] == [Received]
+    assert [kept.envelope for kept in Maildir(desk.home).take()] == [sent.envelope]
+    # And once: it is held from now on.
+    acks, shown = desk.take_in(item(sent))
+    assert (said(acks).milestone, shown) == (pb.MILESTONE_OPENED, [])
+
+
+def test_what_is_still_wrong_after_a_power_cut_stays_rejected(desk: Desk) -> None:
+    sent = request()
+    rejected_without_a_word(desk, sent)
+    desk.directory = without(desk.directory, sent.header.sender)
+    acks, shown = desk.take_in(item(sent))
+    assert said(acks).milestone == pb.MILESTONE_REJECTED
+    assert [type(each) for each in shown] == [Faulty]
+    assert list(Maildir(desk.home).take()) == []
+
+
+def test_rejected_is_never_said_of_what_a_program_may_have_dealt_with(desk: Desk) -> None:
+    """It was opened, the power went before we signed so, and its sender's key has gone since."""
+    sent = request()
+    with Maildir(desk.home).collecting() as collector:
+        collector.put([Arrival(sent.envelope, sent.ref, sent.fingerprint, Folder.NEW)])
+    Maildir(desk.home).done(sent.ref, sent.fingerprint)
+    desk.directory = without(desk.directory, sent.header.sender)
+    acks, shown = desk.take_in(item(sent))
+    assert (said(acks).milestone, shown) == (pb.MILESTONE_OPENED, [])
 
 
 def test_malformed_envelope_does_not_pass_for_a_damaged_disk(desk: Desk) -> None:
