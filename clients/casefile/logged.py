@@ -126,15 +126,22 @@ def subjects(said: Manifest, receipts: Iterable[envelope_pb2.Receipt]) -> list[S
 
 
 def members(wanted: Sequence[Subject], ask: AskNode) -> tuple[dict[str, bytes], Absent | None]:
-    """Return the members that prove things to be in the log, and what the file lacks of them."""
+    """Return the members that prove things to be in the log, and what the file lacks of them.
+
+    Raises:
+        Refusal: BAD_LOG_PROOF, what the node answers can be no proof.
+    """
     note, answers = ask([each.entry for each in wanted])
     if not note:
         return {}, NO_LOG
-    proofs = [
-        Proof(index=answer.index, path=[each.hex() for each in answer.path], subject=subject.name)
-        for subject, answer in zip(wanted, answers, strict=True)
-        if answer.leaf_hash
-    ]
+    try:
+        proofs = [
+            Proof(index=answer.index, path=[each.hex() for each in answer.path], subject=subject.name)
+            for subject, answer in zip(wanted, answers, strict=True)
+            if answer.leaf_hash
+        ]
+    except ValidationError as error:
+        raise Refusal(ErrorCode.BAD_LOG_PROOF, "the node's answer has no form that a proof has", PROOFS) from error
     made = {CHECKPOINT: note, PROOFS: Proofs(proofs=sorted(proofs, key=lambda each: each.index)).raw}
     lacking = len(wanted) - len(proofs)
     why = f"of {lacking} of {len(wanted)} envelopes and receipts it is not proven that the node's log holds them"

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ import pypdf
 import pytest
 from click.testing import CliRunner
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import log_pb2 as log
 from tuf.api.metadata import Metadata
 
 from clients.casefile import archive, checks, contents, derived, logged
@@ -89,6 +90,24 @@ def test_what_the_log_lacks_is_told_and_what_it_has_is_proven(made: Made) -> Non
     assert found.status is Status.NOT_THERE
     assert found.detail.startswith("1 of ")
     assert b"of 1 of" in archive.unpack(raw)[REPORT]
+
+
+NO_PROOFS: dict[str, dict[str, Any]] = {
+    "of an entry that no log has": {"index": 1 << 53},
+    "with a path higher than any tree": {"path": [bytes(32)] * 64},
+    "with a hash that is none": {"path": [b"short"]},
+}
+
+
+@pytest.mark.parametrize("what", NO_PROOFS)
+def test_node_that_answers_what_can_be_no_proof_is_refused(made: Made, what: str) -> None:
+    def ask(entries: Sequence[log.LogEntry]) -> tuple[bytes, list[log.InclusionProof]]:
+        note, _ = made.log_of("ee")(entries)
+        return note, [log.InclusionProof(leaf_hash=bytes(32), **NO_PROOFS[what])] * len(entries)
+
+    with pytest.raises(Refusal) as caught:
+        made.export(ask_node=ask)
+    assert caught.value.code is ErrorCode.BAD_LOG_PROOF
 
 
 def test_withheld_envelope_is_proven_to_be_in_the_log_by_its_digest(made: Made) -> None:
