@@ -29,7 +29,7 @@ MAX_HISTORY: Final = 64
 MAX_AHEAD: Final = 16
 MAX_RESTORATIONS: Final = 64
 MAX_EVIDENCE: Final = 256
-"""Files. A log whose owner turns out contradictions without end shall not fill the disk."""
+"""Files for each rule. A log whose owner turns out contradictions without end shall not fill the disk."""
 
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _NoteText = Annotated[str, Field(max_length=MAX_NOTE_BYTES)]
@@ -193,7 +193,8 @@ class Store:
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             if not path.exists():
-                if len([*folder.iterdir()]) >= MAX_EVIDENCE:
+                # Of each rule: what anybody in between can make up must not take the place of what is proven.
+                if len([*folder.glob(f"{rule}-*")]) >= MAX_EVIDENCE:
                     return None
                 private_files.create(path, json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
         except (OSError, Refusal):

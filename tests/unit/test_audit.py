@@ -602,6 +602,21 @@ def test_what_is_remembered_is_garbage(bench: Bench, content: bytes) -> None:
     bench.caught(ErrorCode.BAD_INPUT)
 
 
+def test_contradictions_that_a_mirror_makes_up_leave_room_for_the_proof_of_a_fork(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever hands tiles out can make them bad without end; that is not remembered as a fork is."""
+    monkeypatch.setattr(memory, "MAX_EVIDENCE", 3)
+    bench.look()
+    for size in range(601, 606):
+        publish(bench.log, LEAVES[:size])
+        (bench.log / f"tile/0/002.p/{size - 512}").write_bytes(b"")
+        bench.caught(ErrorCode.LOG_VIOLATED, Rule.BAD_TILES)
+    publish(bench.log, [*LEAVES[:599], OTHER])
+    bench.caught(ErrorCode.LOG_VIOLATED, Rule.FORKED)
+    assert len(bench.store.kept()) == 1
+
+
 def test_memory_is_removed_after_the_log_was_caught(bench: Bench) -> None:
     bench.look()
     publish(bench.log, [*LEAVES[:599], OTHER])
