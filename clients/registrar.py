@@ -236,13 +236,13 @@ class Registrar:
                 if (verdict := self._verdict(each, entry.application_id)) is not None
             ),
             approvals_needed=entry.approvals_needed,
-            received=from_micros(entry.received_at_us),
+            received=_moment(entry.received_at_us),
         )
 
     def _verdict(self, signed: pb.SignedDecision, application_id: bytes) -> Verdict | None:
         """Return what a registrar said; None if it was said with a key that has been put out since: nobody did."""
         said = codec.parse(pb.Decision, signed.decision, ErrorCode.BAD_PROOF)
-        at = from_micros(said.at_us)
+        at = _moment(said.at_us)
         if said.application_id != application_id or signed.signature.signer != said.registrar:
             raise _bad("a decision is about something else, or of somebody else")
         try:
@@ -260,6 +260,13 @@ class Registrar:
                 return await ask(RegistryStub(channel))
             except grpc.aio.AioRpcError as error:
                 raise error_of(error) from error
+
+
+def _moment(micros: int) -> datetime:
+    try:
+        return from_micros(micros)
+    except OverflowError as error:
+        raise _bad("the node names a time that no calendar has") from error
 
 
 def _bad(detail: str) -> Refusal:

@@ -31,7 +31,7 @@ from typing import Final, TypeVar
 
 import grpc.aio
 from cryptography.hazmat.primitives.asymmetric import ec
-from nacl.public import PrivateKey
+from nacl.public import PrivateKey, PublicKey
 from nacl.signing import SigningKey
 from rogatory.v1 import enrolment_pb2 as pb
 from rogatory.v1.enrolment_pb2_grpc import RegistryStub
@@ -136,6 +136,7 @@ async def renew(
         await asyncio.to_thread(_name_keys, path, new)
         watch("named")
         response = await _ask(stub, loaded, new, proof_key, clock())
+        valid_from = _valid_from(response)
         watch("asked")
         certificate = None
         if new.tls is not None:
@@ -148,7 +149,7 @@ async def renew(
             sealing=new.sealing[0] if new.sealing else None,
             certificate=certificate,
             tls_key=new.tls[0] if new.tls else None,
-            keys_valid_from=from_micros(response.keys_valid_from_us) if response.keys_valid_from_us else None,
+            keys_valid_from=valid_from,
             expires=tls.read_leaf(response.certificate_chain).not_valid_after_utc if certificate else None,
         )
 
@@ -174,6 +175,8 @@ async def _proof_key(stub: RegistryStub) -> bytes:
         response = await stub.GetProofKey(pb.GetProofKeyRequest(), timeout=ATTEMPT_SECONDS)
     except grpc.aio.AioRpcError as error:
         raise error_of(error) from error
+    if len(response.proof_key) != PublicKey.SIZE:
+        raise Refusal(ErrorCode.BAD_PROOF, f"a proof key has {PublicKey.SIZE} bytes", "proof_key")
     return response.proof_key
 
 
@@ -262,6 +265,14 @@ async def _ask(
         raise error_of(error) from error
     codec.check(response)
     return response
+
+
+def _valid_from(response: pb.RenewResponse) -> datetime | None:
+    try:
+        return from_micros(response.keys_valid_from_us) if response.keys_valid_from_us else None
+    except OverflowError as error:
+        detail = "the node names a time that no calendar has"
+        raise Refusal(ErrorCode.BAD_PROOF, detail, "keys_valid_from_us") from error
 
 
 def _signer(loaded: ParticipantMaterial, now: datetime) -> SigningKey | None:

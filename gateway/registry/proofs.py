@@ -65,8 +65,14 @@ def prove_sealing(sealing: PrivateKey, proof_public: bytes, message: bytes) -> b
         sealing: the key.
         proof_public: the node's proof key.
         message: the serialised application or renewal that names the public half.
+
+    Raises:
+        Refusal: BAD_PROOF, the node's proof key is none.
     """
-    return bytes(Box(sealing, PublicKey(proof_public)).encrypt(sha256(message).digest()))
+    try:
+        return bytes(Box(sealing, PublicKey(proof_public)).encrypt(sha256(message).digest()))
+    except (CryptoError, ValueError, TypeError, RuntimeError) as error:  # as below
+        raise _bad("proof_key", "the node's answer is no key to which anything can be proven") from error
 
 
 def check_sealing_proof(proof: bytes, sealing_public: bytes, proof_private: PrivateKey, message: bytes) -> None:

@@ -55,13 +55,16 @@ class FakeRegistry:
         self.seen: list[pb.Renewal] = []
         self.loses_answers = False
         self.says: GatewayError | None = None
+        self.key, self.valid_from_us = bytes(self.proof.public_key), 0
 
     async def GetProofKey(self, _: pb.GetProofKeyRequest, timeout: float) -> pb.GetProofKeyResponse:  # noqa: N802, ASYNC109
         if self.says is not None:
             raise self.says
-        return pb.GetProofKeyResponse(proof_key=bytes(self.proof.public_key))
+        return pb.GetProofKeyResponse(proof_key=self.key)
 
     async def Renew(self, request: pb.RenewRequest, timeout: float) -> pb.RenewResponse:  # noqa: N802, ASYNC109
+        if self.valid_from_us:
+            return pb.RenewResponse(keys_valid_from_us=self.valid_from_us)
         said = pb.Renewal.FromString(request.renewal)
         address = Address.parse(said.address)
         directory = directory_of(self.folder, system_clock())
@@ -137,6 +140,26 @@ def dying_at(step: str) -> Callable[[str], None]:
 
 def key_files(fed: Summary, who: str = EXCHANGE) -> set[str]:
     return {path.name for path in fed.config(who).parent.glob("*.key")}
+
+
+NONSENSE: dict[str, dict[str, Any]] = {
+    "no key": {"key": b""},
+    "a key of low order": {"key": bytes(32)},
+    "a time that no calendar has": {"valid_from_us": 1 << 62},
+}
+
+
+@pytest.mark.parametrize("what", NONSENSE)
+async def test_node_that_answers_nonsense_is_refused_and_the_next_renewal_goes_on(
+    fed: Summary, registry: FakeRegistry, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        for name, value in NONSENSE[what].items():
+            patched.setattr(registry, name, value)
+        with pytest.raises(Refusal) as caught:
+            await rotate(fed, registry, Wanted(signing=True, sealing=True))
+    assert caught.value.code is ErrorCode.BAD_PROOF
+    assert (await rotate(fed, registry)).keys_valid_from is not None
 
 
 async def test_new_keys_stand_beside_the_old_and_the_directory_says_from_when(

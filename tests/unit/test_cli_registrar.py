@@ -109,10 +109,11 @@ def entry(made: pb.Application | None = None, **changes: Any) -> pb.ApplicationE
     return pb.ApplicationEntry(**fields | changes)
 
 
-def decision(about: bytes, by: str = OTHER, signer: str = "", key_of: str = "") -> pb.SignedDecision:
-    raw = pb.Decision(application_id=about, registrar=by, approved=True, at_us=to_micros(world.NOW)).SerializeToString(
-        deterministic=True
-    )
+def decision(
+    about: bytes, by: str = OTHER, signer: str = "", key_of: str = "", at_us: int = to_micros(world.NOW)
+) -> pb.SignedDecision:
+    said = pb.Decision(application_id=about, registrar=by, approved=True, at_us=at_us)
+    raw = said.SerializeToString(deterministic=True)
     signed = signature.sign(Domain.DECISION, raw, signer or by, world.signing_key(key_of or by))
     return pb.SignedDecision(decision=raw, signature=signed)
 
@@ -138,6 +139,8 @@ async def test_an_application_is_shown_as_its_bytes_say(registrar: Registrar, li
 
 
 WRONG: dict[str, Callable[[], pb.ApplicationEntry]] = {
+    "received at a time that no calendar has": lambda: entry(received_at_us=1 << 62),
+    "decided at a time that no calendar has": lambda: entry(decisions=[decision(bytes(32), at_us=1 << 62)]),
     "the id of other bytes": lambda: entry(application_id=bytes(32)),
     "another federation": lambda: entry(application(federation="other.test")),
     "another country": lambda: entry(application(address="de/exchange-lhv")),
@@ -164,7 +167,7 @@ async def test_an_application_that_is_not_what_the_node_says_is_refused(
     ],
 )
 async def test_an_approval_that_a_node_made_up_is_not_shown(
-    registrar: Registrar, line: FakeChannel, forgery: dict[str, str], code: ErrorCode
+    registrar: Registrar, line: FakeChannel, forgery: dict[str, Any], code: ErrorCode
 ) -> None:
     made = application()
     listing(line, [entry(made, decisions=[decision(entry(made).application_id, **forgery)])])
