@@ -485,6 +485,29 @@ def test_both_say_the_same_of_forged_checkpoints_and_proofs(made: Made, raw: byt
     }
 
 
+def test_both_let_a_key_have_the_same_names(made: Made, raw: bytes, tmp_path: Path) -> None:
+    """Also a stranger's, whose line nobody can check."""
+    members, said = archive.unpack(raw), manifest_of(raw)
+    value = base64.b64encode(bytes(80)).decode()
+    spaces = [chr(each) for each in range(0x20, 0x10000) if chr(each).isspace()]
+    names = [
+        *(f"a{each}b" for each in (*spaces, "\ufeff", "\u180e", "\u200b", "\x7f", "+")),
+        "\U0001f600" * 255,
+        "a" * 256,
+    ]
+    files = {
+        repr(name): signed_anew(
+            members | {logged.CHECKPOINT: members[logged.CHECKPOINT] + f"\N{EM DASH} {name} {value}\n".encode()},
+            said,
+            made,
+        )
+        for name in names
+    }
+    found = compare(files, made, tmp_path)
+    fit = ("a\ufeffb", "a\u180eb", "a\u200bb", "a\x7fb", "\U0001f600" * 255)
+    assert {what for what, answer in found.items() if answer.holds} == {*map(repr, fit)}
+
+
 def test_both_count_the_same_cosignatures(tmp_path: Path) -> None:
     made = casefiles.witnessed(tmp_path / "fed", system_clock() - timedelta(hours=1))
     raw = made.export(ask_node=made.log_of("ee"))
