@@ -585,6 +585,9 @@ def test_both_say_the_same_of_timestamps_that_nobody_checks(made: Made, raw: byt
         "no token": stamped | {TIMESTAMP: Authority(status="rejection").answer(b"")},
         "too large": stamped | {TIMESTAMP: b"\x30" * (timestamp.MAX_BYTES + 1)},
     }
+    stated = f"{timestamp.stated(token, stamped[MANIFEST]):%Y%m%d%H%M%SZ}".encode()
+    for never in (b"20260230120000Z", b"20261301120000Z", b"20261122240000Z", b"20261122235960Z", b"00000101000000Z"):
+        forged[f"from {never!r}"] = stamped | {TIMESTAMP: token.replace(stated, never)}
     files = {what: archive.pack(members) for what, members in forged.items()}
     found = compare(files | {"as it was made": archive.pack(stamped)}, made, tmp_path)
     assert {what for what, each in found.items() if each.holds} == {"as it was made"}
