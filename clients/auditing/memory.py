@@ -188,7 +188,9 @@ class Store:
         folder = self.evidence
         if folder is None:
             return None
-        named = sha256(json.dumps([found["known"], found["found"]]).encode()).hexdigest()[:32]
+        # By what the log says: the lines under that change with each new cosignature, and the contradiction does not.
+        said = [str(each or "").partition("\n\n")[0] for each in (found["known"], found["found"])]
+        named = sha256(json.dumps(said).encode()).hexdigest()[:32]
         path = folder / f"{rule}-{named}.json"
         try:
             folder.mkdir(mode=0o700, exist_ok=True)

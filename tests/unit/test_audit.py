@@ -365,6 +365,18 @@ def test_proof_of_a_fork_is_not_over_when_the_log_looks_well_again(bench: Bench)
     assert {path: path.read_bytes() for path in bench.store.kept()} == kept
 
 
+def test_fork_that_is_cosigned_anew_is_kept_once(bench: Bench) -> None:
+    """A log that goes on is cosigned every minute; each look sees other lines under the same contradiction."""
+    bench.look()
+    fork = [*LEAVES[:599], OTHER]
+    for at in range(1, 4):
+        note = signed(fork)
+        line = Checkpoint.parse(note.text).cosign("court.example", WITNESS, at)
+        publish(bench.log, fork, Note(note.text, (*note.signatures, line)))
+        bench.caught(ErrorCode.LOG_VIOLATED, Rule.FORKED)
+    assert len(bench.evidence()) == 1
+
+
 def test_operator_turns_out_forks_without_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "MAX_EVIDENCE", 3)
     bench.look()
