@@ -167,7 +167,8 @@ def read(request: Request, keys_of: KeysOf) -> Witnessed:
         raise Refusal(ErrorCode.NOT_FOUND, f"{checkpoint.origin} is no log that is witnessed here", "origin")
     signed = note.verify(found, [Verifier(checkpoint.origin, key) for key in keys])
     named = {(each.by.name, each.by.key_id) for each in signed}
-    own = tuple(line for line in found.signatures if (line.name, line.key_id) in named)
+    # Each once: who repeats a line makes other bytes, and no other checkpoint.
+    own = tuple(dict.fromkeys(line for line in found.signatures if (line.name, line.key_id) in named))
     return Witnessed(checkpoint, bytes(Note(found.text, own)))
 
 

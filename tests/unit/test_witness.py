@@ -68,6 +68,15 @@ def test_log_that_only_grew_is_cosigned(old: int, size: int) -> None:
     assert judge(LOG.request(size, size), cosigned(LOG, size)) == cosigned(LOG, size)
 
 
+@pytest.mark.parametrize("times", [2, note.MAX_SIGNATURES])
+def test_stranger_who_repeats_a_logs_line_under_its_fork_has_no_news(times: int) -> None:
+    """Else whoever holds one fork fills the place that there is for all of a log's."""
+    request, last = REWRITTEN.request(7, 7), cosigned(LOG, 7)
+    found = note.parse(request.note)
+    again = replace(request, note=bytes(Note(found.text, found.signatures * times)))
+    assert alarmed(again, last).digest == alarmed(request, last).digest
+
+
 @pytest.mark.parametrize(("held", "said"), [(5, 0), (5, 4), (5, 6), (0, 6)])
 def test_who_says_another_old_size_is_told_the_one_that_was_cosigned(held: int, said: int) -> None:
     assert judge(LOG.request(said, 9), cosigned(LOG, held) if held else None) is None
