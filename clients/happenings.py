@@ -20,6 +20,7 @@ from rogatory.v1.trace_pb2_grpc import TraceStub
 
 from clients.participant import Participant
 from gateway.clock import from_micros
+from gateway.errors import ErrorCode, Refusal
 from gateway.transport import error_of
 
 ATTEMPT_SECONDS: Final = 15.0
@@ -59,7 +60,7 @@ async def happenings(ombudsperson: Participant, grievance: ids.EnvelopeRef) -> S
     """Return what became of the matter that a grievance to the caller is about, its oldest envelope first.
 
     Raises:
-        Refusal: NOT_FOUND, it is none, or none to the caller; NOT_PERMITTED.
+        Refusal: NOT_FOUND, it is none, or none to the caller; NOT_PERMITTED; MALFORMED, the answer makes no sense.
         Failure: the node could not now.
     """
     request = trace.GetHappeningsRequest(grievance=grievance)
@@ -75,4 +76,8 @@ async def happenings(ombudsperson: Participant, grievance: ids.EnvelopeRef) -> S
 
 def _happening(one: trace.Happening) -> Happening:
     known = one.milestone in pb.Milestone.values()
-    return Happening(from_micros(one.at_us), one.milestone if known else pb.MILESTONE_UNSPECIFIED, one.code)
+    try:
+        at = from_micros(one.at_us)
+    except OverflowError as error:
+        raise Refusal(ErrorCode.MALFORMED, "the node names a time that no calendar has", "at_us") from error
+    return Happening(at, one.milestone if known else pb.MILESTONE_UNSPECIFIED, one.code)
