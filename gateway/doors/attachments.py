@@ -162,20 +162,18 @@ class _Upload:
         """Write what comes, part by part; say after each how much is on the disk, and at the end that all is right."""
         async for response in self._read_again():
             yield response
-        over = b""
+        # One buffer, not a list of what came: a piece of a byte or two would take fifty.
+        held = bytearray()
         while self._received < self._file.size:
             wanted = min(PART_BYTES, self._file.size - self._received)
-            pieces, held = [over], len(over)
-            while held < wanted:
-                pieces.append(await self._data(requests))
-                held += len(pieces[-1])
-            # What is over belongs to the next part: its bringer need not cut as we do.
-            cut = len(pieces[-1]) - (held - wanted)
-            over, pieces[-1] = pieces[-1][cut:], pieces[-1][:cut]
-            if over and self._received + held > self._file.size:
+            while len(held) < wanted:
+                held += await self._data(requests)
+            if self._received + len(held) > self._file.size:
                 raise Refusal(ErrorCode.MALFORMED, "more bytes than were announced", "data")
-            part = b"".join(pieces)
-            pieces.clear()
+            with memoryview(held) as view:
+                part = bytes(view[:wanted])
+            # What is over belongs to the next part: its bringer need not cut as we do.
+            del held[:wanted]
             await self._keep(part)
             if self._received < self._file.size:
                 yield wire.UploadResponse(received=self._received)
