@@ -4,7 +4,7 @@ In: deliveries that wait for their files. Out: each file is at the other node, a
 courier does the rest. Two lanes a destination, the oldest first in the one and the smallest in the other, so that a
 file of hundreds of gigabytes holds up nothing but its own case. A file that the other node refuses for good lets its
 envelope go on: the node will say no to that as well, signed. After a failure a lane waits, longer each time, and the
-envelope's row says why. What has expired meanwhile is not brought to its end.
+envelope's row says why; then the others go before that file. What has expired meanwhile is not brought to its end.
 """
 
 import asyncio
@@ -61,6 +61,7 @@ class Freighter:
         self._settings = settings
         self._chance = chance
         self._in_work: set[bytes] = set()
+        self._failed: dict[bytes, float] = {}  # until when the others go before it
 
     async def run(self) -> None:
         """Carry until cancelled."""
@@ -102,8 +103,13 @@ class Freighter:
         Raises:
             GatewayError: not this time.
         """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._failed = {digest: until for digest, until in self._failed.items() if until > now}
+        # It may be the file alone that cannot go: both lanes would come back to it again and again.
+        last = tuple(self._failed)
         taken = await self._writer.write(
-            lambda txn: txn.attachments.next_freight(self._destination, order, tuple(self._in_work))
+            lambda txn: txn.attachments.next_freight(self._destination, order, tuple(self._in_work), last)
         )
         if taken is None or taken.digest in self._in_work:
             return taken is not None
@@ -111,6 +117,7 @@ class Freighter:
         try:
             await self._carry(taken)
         except GatewayError as error:
+            self._failed[taken.digest] = loop.time() + self._settings.backoff_max_seconds
             await self._note(taken, error)
             raise
         finally:

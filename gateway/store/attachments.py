@@ -229,10 +229,21 @@ class AttachmentRecord:
             (HELD_US, HELD, envelope_seq, destination),
         )
 
-    def next_freight(self, destination: str, order: str, but: Collection[bytes]) -> Freight | None:
-        """Return what must go to a node next: of what is due longest ("oldest"), or the smallest ("smallest")."""
+    def next_freight(
+        self, destination: str, order: str, but: Collection[bytes], last: Collection[bytes] = ()
+    ) -> Freight | None:
+        """Return what must go to a node next: of what is due longest ("oldest"), or the smallest ("smallest").
+
+        Args:
+            destination: the node.
+            order: which of the two.
+            but: files that are not asked for.
+            last: files that go only if there is no other.
+        """
         by = {"oldest": "f.delivery_seq, f.size", "smallest": "f.size, f.delivery_seq"}[order]
         spared = "".join(" AND f.digest <> ?" for _ in but)
+        if last:
+            by = f"CASE WHEN f.digest IN ({', '.join('?' for _ in last)}) THEN 1 ELSE 0 END, {by}"
         row = self._one(
             "SELECT f.digest, f.size FROM freight f JOIN deliveries d ON d.seq = f.delivery_seq"  # noqa: S608  our own text
             f" WHERE f.destination = ? AND f.carried = 0 AND d.state IN {PENDING_SQL}{spared} ORDER BY {by}"
@@ -240,6 +251,7 @@ class AttachmentRecord:
             f" LIMIT CASE WHEN EXISTS ({HELD_SQL}) THEN 0 ELSE 1 END",
             destination,
             *but,
+            *last,
             destination,
         )
         if row is None:

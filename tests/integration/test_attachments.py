@@ -276,6 +276,22 @@ async def test_file_that_rotted_on_the_nodes_disk_is_never_passed_on_and_can_be_
         assert item.envelope == raw
 
 
+async def test_file_that_cannot_go_holds_up_no_other(tmp_path: Path) -> None:
+    async with federation(tmp_path / "fed", start=["ee"]) as fed:
+        actor = fed.actor("ee/prosecutor")
+        refs = [await upload(actor.channel, os.urandom(100 * number)) for number in range(1, 7)]
+        lost, *others = [request_naming(fed, [each], case_id=f"EE-{each.size}") for each in refs]
+        for each in (lost, *others):
+            await actor.submit(each)
+        # The oldest, and the smallest: each lane would take it first.
+        rows(fed, "ee", "DELETE FROM uploads WHERE size = 100")
+        await fed.start("de")
+        got = await fed.actor("de/central-authority").collect(len(others))
+        assert {item.envelope.header for item in got} == {each.header for each in others}
+        waiting = "SELECT last_error FROM deliveries WHERE destination = 'de/node' AND case_id = 'EE-100'"
+        assert "ATTACHMENT_MISSING" in str(rows(fed, "ee", waiting))
+
+
 async def test_nodes_that_keep_files_in_a_bucket(tmp_path: Path) -> None:
     async with bucket(tmp_path / "s3") as s3, federation(tmp_path / "fed", start=[]) as fed:
         for code in ("ee", "de"):
