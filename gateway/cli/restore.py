@@ -66,4 +66,7 @@ def _note(settings: NodeConfig, made_at: datetime, directory: Directory, *, as_j
 def _show(store: Path | str, made_at: datetime, findings: list[Finding]) -> None:
     passed = sum(finding.result is Result.PASSED for finding in findings)
     click.echo(f"{store}: as it was at {made_at:%Y-%m-%d %H:%M:%S} UTC, {passed} checks passed")
+    for finding in findings:
+        for each in finding.first:
+            click.echo(f"was lost before: {each}", err=True)
     click.echo("what came after is not in it; to serve from it: rogatory serve --after-restore")

@@ -201,7 +201,7 @@ def restore(
         progress: told rows, as they are checked.
 
     Returns:
-        What was put back, and what each check came to; none has failed.
+        What was put back, and what each check came to; none has failed, but that a file may have been lost before.
 
     Raises:
         Refusal: BAD_CONFIG, something is there already, or the backup is of another node or a newer version;
@@ -250,7 +250,7 @@ def mark_database(
         progress: told rows, as they are checked.
 
     Returns:
-        What each check came to; none has failed.
+        What each check came to; none has failed, but that a file may have been lost before.
 
     Raises:
         Refusal: BAD_CONFIG, the store is a file; BAD_INPUT, that moment is not over, or the database breaks a promise.
@@ -264,10 +264,7 @@ def mark_database(
     connect, engine = open_store(settings.store)
     engine.dispose()
     findings = fsck.check(settings.store, directory, node=settings.node, progress=progress)
-    broken = [each for each in findings if each.result is Result.FAILED]
-    if broken:
-        told = "; ".join(f"check {each.check.number}, {each.first[0]}" for each in broken)
-        raise _bad(f"the database breaks {len(broken)} promises: {told}")
+    _check_kept(findings, "the database")
     with closing(connect()) as connection:
         connection.begin()
         restored.mark(connection, to_micros(made_at), to_micros(now))
@@ -284,13 +281,17 @@ def _checked(
     draft: Path, directory: Directory | None, manifest: Manifest, files: Depot | None, progress: Progress
 ) -> list[Finding]:
     findings = fsck.check(draft, directory, node=manifest.node, depot=files, progress=progress)
-    # What was lost before the backup is no fault of the backup, and no reason to lose the rest.
-    borne = {Check.FILES_NAMED} if manifest.missing else set()
-    broken = [each for each in findings if each.result is Result.FAILED and each.check not in borne]
+    _check_kept(findings, "what was backed up")
+    return findings
+
+
+def _check_kept(findings: list[Finding], what: str) -> None:
+    # A file that was lost before, whether the node knew of it or the backup found out, is no fault of what is put
+    # back, and no reason to lose the rest.
+    broken = [each for each in findings if each.result is Result.FAILED and each.check is not Check.FILES_NAMED]
     if broken:
         told = "; ".join(f"check {each.check.number}, {each.first[0]}" for each in broken)
-        raise _bad(f"what was backed up breaks {len(broken)} promises: {told}")
-    return findings
+        raise _bad(f"{what} breaks {len(broken)} promises: {told}")
 
 
 def _publish(draft: Path, store: Path) -> None:

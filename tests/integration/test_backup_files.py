@@ -213,6 +213,28 @@ async def test_file_that_was_lost_before_the_backup_is_told_and_can_be_brought_a
     assert [each.check for each in findings if each.result is Result.FAILED] == [Check.FILES_NAMED]
 
 
+async def test_store_that_has_forgotten_a_lost_file_is_backed_up_and_put_back_all_the_same(
+    stopped: Federation, tmp_path: Path
+) -> None:
+    """As the node forgets one that is not what it was; the envelope that names it waits for it to be brought again."""
+    store = stopped.store("ee")
+    stores.rows(store, "INSERT INTO discarded SELECT place FROM uploads WHERE size = ?", SIZE)
+    stores.rows(store, "DELETE FROM uploads WHERE size = ?", SIZE)
+    assert make(stopped, "ee", tmp_path / "backup").missing == ()
+    lose(stopped, "ee")
+    shutil.rmtree(depot_of(stopped, "ee"))
+    node = str(stopped.summary.config("ee/node"))
+    ran = CliRunner().invoke(commands, ["restore", "--config", node, "--from", str(tmp_path / "backup")])
+    assert ran.exit_code == 0
+    assert "its file 0 is not here" in ran.stderr
+    assert failed(stopped, "ee") == {Check.FILES_NAMED}
+    # And so is what was put back without it.
+    make(stopped, "ee", tmp_path / "again")
+    lose(stopped, "ee")
+    shutil.rmtree(depot_of(stopped, "ee"))
+    restore(stopped, "ee", tmp_path / "again")
+
+
 async def test_backup_of_a_node_with_a_bucket_says_that_the_bucket_is_not_in_it_and_fsck_names_what_is_gone(
     tmp_path: Path,
 ) -> None:
