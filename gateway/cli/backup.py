@@ -40,7 +40,7 @@ def command(
     place = _place(out, into, keep, backup.name(settings.node, now))
     with output.bar() as tell:
         made = backup.make(settings, config, place, now, tell)
-    gone = [] if into is None or keep is None else backup.thin(into, settings.node, keep)
+    gone = [] if into is None or keep is None else backup.thin(into, settings.node, keep, place)
     if as_json:
         output.emit_json(made.model_dump(mode="json") | {"folder": str(place), "deleted": [str(each) for each in gone]})
     else:

@@ -160,15 +160,17 @@ def name(node: str, now: datetime) -> str:
     return f"{node}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def thin(folder: Path, node: str, keep: int) -> list[Path]:
+def thin(folder: Path, node: str, keep: int, made: Path | None = None) -> list[Path]:
     """Delete all but the newest backups of a node in a folder of them; return what is gone.
 
-    What was broken off goes, too, once there is a newer one that is whole; what is called otherwise stays.
+    The newest that has all files stays, too: nobody else may have those that newer ones lack. What was broken off goes
+    once there is a newer one that is whole; what is called otherwise stays.
 
     Args:
         folder: where backups lie, each called as `name` says.
         node: its code.
         keep: how many whole ones stay, at least one.
+        made: the one that was made just now, which stays though a clock that was ahead has dated others later.
 
     Raises:
         Failure: STORE, one cannot be deleted.
@@ -176,7 +178,8 @@ def thin(folder: Path, node: str, keep: int) -> list[Path]:
     called = re.compile(rf"{re.escape(node)}-[0-9]{{8}}T[0-9]{{6}}Z", re.ASCII)
     found = sorted(each for each in folder.iterdir() if called.fullmatch(each.name))
     whole = [each for each in found if (each / MANIFEST).is_file()]
-    stay = {*whole[-max(keep, 1) :], *(each for each in found if not whole or each > whole[-1])}
+    complete = next(filter(_has_all_files, reversed(whole)), None)
+    stay = {*whole[-max(keep, 1) :], complete, made, *(each for each in found if not whole or each > whole[-1])}
     gone = [each for each in found if each not in stay]
     try:
         for each in gone:
@@ -186,6 +189,13 @@ def thin(folder: Path, node: str, keep: int) -> list[Path]:
     except OSError as error:
         raise Failure(ErrorCode.STORE, f"an old backup cannot be deleted: {error}") from error
     return gone
+
+
+def _has_all_files(folder: Path) -> bool:
+    try:
+        return not Manifest.read(folder).missing
+    except Refusal:
+        return False
 
 
 def restore(

@@ -337,6 +337,36 @@ async def test_nothing_is_deleted_while_a_backup_holds_the_folder(tmp_path: Path
         assert parts_in(depot_of(fed, "ee")) == []
 
 
+def test_last_backup_with_all_files_stays_however_many_newer_ones_lack_some(
+    stopped: Federation, tmp_path: Path
+) -> None:
+    words = ["backup", "--config", str(stopped.summary.config("ee/node")), "--into", str(tmp_path / "all")]
+    assert CliRunner().invoke(commands, words).exit_code == 0
+    (whole,) = (tmp_path / "all").iterdir()
+    whole = whole.rename(whole.with_name("ee-20200101T000000Z"))
+    # The disk of the files is not there, say.
+    away = depot_of(stopped, "ee").rename(tmp_path / "away")
+    ran = CliRunner().invoke(commands, [*words, "--keep", "1"])
+    assert ran.exit_code == 1
+    assert len([*(tmp_path / "all").iterdir()]) == 2
+    away.rename(depot_of(stopped, "ee"))
+    lose(stopped, "ee")
+    shutil.rmtree(depot_of(stopped, "ee"))
+    restore(stopped, "ee", whole)
+    assert failed(stopped, "ee") == set()
+
+
+def test_backup_that_was_just_made_stays_though_others_are_dated_later(stopped: Federation, tmp_path: Path) -> None:
+    """Their clock was ahead."""
+    words = ["backup", "--config", str(stopped.summary.config("ee/node")), "--into", str(tmp_path), "--keep", "1"]
+    assert CliRunner().invoke(commands, words).exit_code == 0
+    (ahead,) = tmp_path.glob("ee-*")
+    ahead = ahead.rename(ahead.with_name("ee-20990101T000000Z"))
+    ran = CliRunner().invoke(commands, [*words, "--json"])
+    assert ran.exit_code == 0
+    assert Path(json.loads(ran.stdout)["folder"], backup.MANIFEST).is_file()
+
+
 def test_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     depot = Depot.of_folder(tmp_path / "missing")
     assert [*depot.places()] == []
