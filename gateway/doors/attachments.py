@@ -212,9 +212,12 @@ class _Upload:
         """Bring a part to the disk, then note that it is there."""
         # The certificate may have expired, or its owner been revoked, since the call began.
         self._call.check()
-        number = self._received // PART_BYTES
         await asyncio.to_thread(self._digest.update, part)
-        if not await self._door.depot.put(self._place, number, part):
+        # To its end, also when its bringer hangs up: it may be forgotten by now, and then its bytes must go, too.
+        await asyncio.shield(self._write(part))
+
+    async def _write(self, part: bytes) -> None:
+        if not await self._door.depot.put(self._place, self._received // PART_BYTES, part):
             # Two calls bring different bytes under one name, or an earlier one lied: nobody knows which are right.
             await self._give_up()
             raise Failure(ErrorCode.ATTACHMENT_MISSING, "it was begun with other bytes; bring it anew", retry_after=0.1)
