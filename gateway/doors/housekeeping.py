@@ -1,29 +1,36 @@
 """Housekeeping: files that no live envelope names are forgotten, and their bytes deleted.
 
 In: the store. Out: room. What is to go is decided in one transaction, by `gateway.store.attachments`; deleting comes
-after it, and is done again until it succeeds.
+after it, and is done again until it succeeds. Round follows round until nothing is left that can go: nobody can leave
+more behind than is deleted.
 """
 
 import asyncio
 import contextlib
+from typing import Final
 
 from gateway.config import Attachments
 from gateway.depot import Depot
-from gateway.errors import GatewayError
+from gateway.errors import Failure, GatewayError
 from gateway.store import Transaction, Writer
+from gateway.store.attachments import SWEEP_ROWS
+
+BETWEEN_SECONDS: Final = 0.1
+"""From one round to the next: a backup that waits for the folder gets it."""
 
 
 async def keep_house(writer: Writer, depot: Depot, settings: Attachments) -> None:
     """Do it again and again."""
     while True:
+        more = False
         # A disk that does not answer now says so to every caller; the next round comes by itself.
         with contextlib.suppress(GatewayError):
-            await collect(writer, depot, settings)
-        await asyncio.sleep(settings.collect_seconds)
+            more = await collect(writer, depot, settings)
+        await asyncio.sleep(min(BETWEEN_SECONDS, settings.collect_seconds) if more else settings.collect_seconds)
 
 
-async def collect(writer: Writer, depot: Depot, settings: Attachments) -> None:
-    """Do it once.
+async def collect(writer: Writer, depot: Depot, settings: Attachments) -> bool:
+    """Do it once; return whether there may be more that can go.
 
     Raises:
         Failure: STORE, OVERLOADED or UNAVAILABLE.
@@ -35,9 +42,14 @@ async def collect(writer: Writer, depot: Depot, settings: Attachments) -> None:
 
     with depot.clearing() as may:
         if not may:
-            return  # a backup copies them; they go in the next round
+            return False  # a backup copies them; they go in the next round
         places = await writer.write(forget)
+        gone = []
         for place in places:
-            await depot.discard(place)
-        if places:
-            await writer.write(lambda txn: txn.attachments.deleted(places))
+            # What cannot be deleted now stays noted, and keeps nothing else from it.
+            with contextlib.suppress(Failure):
+                await depot.discard(place)
+                gone.append(place)
+        if gone:
+            await writer.write(lambda txn: txn.attachments.deleted(gone))
+        return bool(gone) and len(places) == SWEEP_ROWS

@@ -1,0 +1,82 @@
+"""What nobody needs any more is deleted, however much it is and whatever cannot be."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest_asyncio
+from obstore.store import LocalStore
+
+from gateway import statement
+from gateway.config import Attachments
+from gateway.depot import Depot
+from gateway.doors.housekeeping import keep_house
+from gateway.identity import Address
+from gateway.store import Transaction, Writer, open_store
+from gateway.store.attachments import SWEEP_ROWS
+from tests import world
+from tests.federation import until
+
+
+@pytest_asyncio.fixture
+async def writer(path: Path) -> AsyncIterator[Writer]:
+    connect, engine = open_store(path)
+    engine.dispose()
+    made = Writer(
+        connect,
+        lambda: partial(statement.issue, issuer=Address.of_node("ee"), key=world.signing_key("ee/node")),
+        issuer="ee/node",
+        clock=lambda: world.NOW,
+        max_waiting=100,
+        on_commit=lambda _: None,
+        watch=lambda _: None,
+    )
+    made.start()
+    yield made
+    await made.close()
+
+
+async def house_is_kept(writer: Writer, folder: Path, places: list[Path], left: list[Path]) -> None:
+    def forgotten(txn: Transaction) -> None:
+        for place in places:
+            txn.attachments.discard(place.name)
+
+    await writer.write(forgotten)
+    settings = Attachments(collect_seconds=86400)
+    keeping = asyncio.create_task(keep_house(writer, Depot(LocalStore(folder), folder), settings))
+    try:
+        await until(lambda: [*folder.iterdir()] == left)
+
+        def waiting(txn: Transaction) -> list[str]:
+            return txn.attachments.to_delete()
+
+        while await writer.write(waiting) != [each.name for each in left]:
+            await asyncio.sleep(0.01)
+    finally:
+        keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping
+
+
+def lying(folder: Path, number: int) -> Path:
+    place = folder / f"{number:064x}.0"
+    place.mkdir()
+    (place / "00000000").write_bytes(b"x")
+    return place
+
+
+async def test_what_is_forgotten_faster_than_round_by_round_does_not_pile_up(writer: Writer, tmp_path: Path) -> None:
+    """Whoever brings bytes that are not what they were said to be, again and again, fills no disk by it."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    await house_is_kept(writer, folder, [lying(folder, number) for number in range(2 * SWEEP_ROWS + 10)], [])
+
+
+async def test_place_that_cannot_be_emptied_keeps_no_other_from_it(writer: Writer, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    stuck = folder / f"{0:064x}.0"
+    stuck.write_text("no folder")
+    await house_is_kept(writer, folder, [stuck, *(lying(folder, number) for number in range(1, 5))], [stuck])
