@@ -16,6 +16,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Final, Self
 
 import obstore
@@ -58,16 +59,15 @@ class Depot:
         """
         path = _path(place, number)
         with _store_errors():
+            if self._folder is not None:
+                return await asyncio.to_thread(_put, self._folder, self._folder / path, part)
             try:
                 # One request: what is written in several could not be bound to there being nothing.
                 await obstore.put_async(self._store, path, part, mode="create", use_multipart=False)
             except AlreadyExistsError:
                 # An earlier call wrote it and broke off before it was noted, or another call is quicker than this one.
                 there = await obstore.get_range_async(self._store, path, start=0, end=len(part) + 1)
-                if bytes(there) != part:
-                    return False
-            if self._folder is not None:
-                await asyncio.to_thread(_sync, self._folder / path, self._folder)
+                return bytes(there) == part
         return True
 
     async def read(self, place: str, size: int, offset: int = 0) -> AsyncIterator[bytes]:
@@ -188,7 +188,7 @@ def parts(size: int) -> Iterator[tuple[int, int]]:
 
 
 def part_name(number: int) -> str:
-    """Return the name of a part in its place."""
+    """Return the name of a part in its place; what is called otherwise there was left half written."""
     return f"{number:08d}"
 
 
@@ -282,15 +282,29 @@ def _path(place: str, number: int) -> str:
     return f"{place}/{part_name(number)}"
 
 
-def _sync(path: Path, folder: Path) -> None:
-    """Return once a file, its name and that of its folder are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _put(folder: Path, path: Path, part: bytes) -> bool:
+    """Write a part, unless it is there; return once its bytes, its name and that of its folder are on the disk."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, private_files.MODE)
     try:
-        os.fsync(descriptor)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(part)
+            file.flush()
+            # Before it has its name: what a power cut leaves of it would be another part, which none may replace.
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            # As with a bucket.
+            with path.open("rb") as file:
+                if file.read(len(part) + 1) != part:
+                    return False
     finally:
-        os.close(descriptor)
+        draft.unlink(missing_ok=True)
     private_files.sync_folder(path.parent)
     private_files.sync_folder(folder)
+    return True
 
 
 def _unless_gone(_function: object, _path: object, raised: tuple[type[BaseException], BaseException, object]) -> None:

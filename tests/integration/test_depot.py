@@ -1,5 +1,6 @@
 """Where files lie: a folder and a bucket keep the same promises."""
 
+import errno
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -69,6 +70,30 @@ async def test_part_is_written_once_and_never_changed(depot: Depot) -> None:
     assert not await depot.put("aa.1", 0, part[:-1])
     assert not await depot.put("aa.1", 0, part + b"x")
     assert await read(depot, "aa.1", PART_BYTES) == part
+
+
+@pytest.mark.parametrize("torn", [b"", b"half of it"])
+async def test_part_has_its_name_only_once_its_bytes_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torn: bytes
+) -> None:
+    """A power cut leaves of what was not synced as much as it likes; what is confirmed goes on from there."""
+    depot, synced = open_depot(config(tmp_path)), os.fsync
+    path = tmp_path / "node.db.attachments" / "aa.1" / "00000000"
+
+    def cut(descriptor: int) -> None:
+        if path.exists():
+            path.write_bytes(torn)
+        else:
+            os.ftruncate(descriptor, len(torn))
+        raise OSError(errno.EIO, "the power is cut")
+
+    monkeypatch.setattr(os, "fsync", cut)
+    with pytest.raises(Failure):
+        await depot.put("aa.1", 0, b"what was meant to be there")
+    monkeypatch.setattr(os, "fsync", synced)
+    assert await depot.put("aa.1", 0, b"what was meant to be there")
+    assert await read(depot, "aa.1", 26) == b"what was meant to be there"
+    assert depot.sizes("aa.1") == {0: 26}
 
 
 async def test_part_that_is_shorter_than_it_was_is_a_failure_and_no_end(depot: Depot) -> None:
