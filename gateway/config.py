@@ -192,7 +192,7 @@ class Attachments(_Settings):
     transfers_of_one: int = Field(default=4, ge=1, le=256)
     # The same, of everybody together.
     transfers_in_all: int = Field(default=32, ge=1, le=1024)
-    # A transfer ends if nothing comes for so long; it can go on later from where it was.
+    # A transfer ends if nothing comes, or is taken, for so long; it can go on later from where it was.
     idle_seconds: float = Field(default=30.0, ge=0.1, le=3600)
     # What no envelope names, or only such as ended long ago, goes after this time without a touch.
     unnamed_hours: float = Field(default=72.0, ge=0.01, le=24 * 366)

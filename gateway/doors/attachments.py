@@ -69,7 +69,10 @@ class AttachmentsDoor(AttachmentsServicer):
                     async for response in upload.take_in(requests):
                         yield response
 
-    async def Download(self, request: wire.DownloadRequest, context: Context) -> AsyncIterator[wire.DownloadResponse]:
+    # It writes by itself: what it yielded would wait for its reader without end.
+    async def Download(  # type: ignore[override]  # the stubs know generators alone
+        self, request: wire.DownloadRequest, context: Context
+    ) -> None:
         """Hand out one file, from any position on."""
         async with self._entrance.call(context) as call:
             if call.peer.address.is_node:
@@ -87,7 +90,20 @@ class AttachmentsDoor(AttachmentsServicer):
                         # Our node stops, or the reader is out by now: then this says so.
                         call.check()
                         raise Failure(ErrorCode.UNAVAILABLE, "the node is stopping", retry_after=RETRY_SECONDS)
-                    yield wire.DownloadResponse(data=piece)
+                    await self._hand_out(wire.DownloadResponse(data=piece), context)
+
+    async def _hand_out(self, response: wire.DownloadResponse, context: Context) -> None:
+        """Send what comes next.
+
+        Raises:
+            Failure: UNAVAILABLE, nothing was taken for too long; somebody else may have use for the room.
+        """
+        try:
+            async with asyncio.timeout(self._settings.idle_seconds):
+                await context.write(response)
+        except TimeoutError as error:
+            detail = f"nothing was taken for attachments.idle_seconds = {self._settings.idle_seconds}"
+            raise Failure(ErrorCode.UNAVAILABLE, detail, retry_after=RETRY_SECONDS) from error
 
     async def _first(self, requests: AsyncIterator[wire.UploadRequest]) -> pb.AttachmentRef:
         request = await self.next(requests)

@@ -268,6 +268,41 @@ async def test_upload_that_stands_still_is_ended_and_its_room_is_free(fed: Feder
         await upload(prosecutor(fed), CONTENT + bytes([number]))
 
 
+async def test_download_that_nobody_reads_is_ended_and_its_room_is_free(fed: Federation) -> None:
+    content = os.urandom(PART_BYTES)
+    await fed.actor("ee/prosecutor").submit(request_naming(fed, [await upload(prosecutor(fed), content)]))
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            wanted = wire.DownloadRequest(attachment=ref_to(content))
+            call = AttachmentsStub(prosecutor(fed)).Download(wanted)
+            stack.callback(call.cancel)
+            await call.read()
+        async with asyncio.timeout(UNTIL_SECONDS):
+            while await has_no_room(fed):
+                await asyncio.sleep(0.05)
+        # Whatever flow control lets through is far less than the file.
+        assert await refused(answers_to(call)) is ErrorCode.UNAVAILABLE
+
+
+async def has_no_room(fed: Federation) -> bool:
+    try:
+        await upload(prosecutor(fed), CONTENT)
+    except GatewayError as error:
+        if error.code is not ErrorCode.OVERLOADED:
+            raise
+        return True
+    return False
+
+
+async def answers_to(call: Any) -> None:
+    """Read all that the node gives; or raise how it ended."""
+    try:
+        while await call.read() is not grpc.aio.EOF:
+            pass
+    except grpc.aio.AioRpcError as error:
+        raise error_of(error) from error
+
+
 async def test_two_calls_with_different_bytes_under_one_name_make_nothing_whole_that_is_wrong(fed: Federation) -> None:
     content = os.urandom(2 * PART_BYTES)
     ref = ref_to(content)
