@@ -112,10 +112,12 @@ class LettingGoView:
         ended_at_us, opened_at_us = self._ends(seq, header, fingerprint)
         closed_at_us, to_delete_since_us = None, None
         if ended_at_us is not None:
+            # Who stated it may have dated it as early as its key allows.
+            ended_at_us = max(ended_at_us, recorded_at_us)
             above = self._above(seq)
             free_since = [self._closed(case_id), *(self._case_of_matter(moves) for moves in above)]
             if None not in free_since:
-                closed_at_us = max(ended_at_us, recorded_at_us, *(at for at in free_since if at is not None))
+                closed_at_us = max(ended_at_us, *(at for at in free_since if at is not None))
             to_delete_since_us = min((at for moves in above if (at := _to_delete(moves)) is not None), default=None)
         return Standing(seq, header, bool(has_payload), ended_at_us, opened_at_us, closed_at_us, to_delete_since_us)
 

@@ -196,6 +196,20 @@ def test_open_matter_of_the_case_or_above_keeps_it_open(sql: Any) -> None:
     assert open_ones() == [False, False, False]
 
 
+def test_end_that_another_node_dates_before_the_envelope_came_hurries_no_payload_away(sql: Any) -> None:
+    """Only the key with which it is signed bounds its time."""
+    sent = world.freeze_request()
+    with world.transaction(sql, node="de") as txn:
+        seq = record(txn, sent)
+        txn._sql.execute("UPDATE deliveries SET state = 'delivered' WHERE envelope_seq IS NOT NULL")
+        for milestone in (pb.MILESTONE_DELIVERED, pb.MILESTONE_OPENED):
+            txn.state(world.say(milestone, sent, "de/node", recipient=FOREIGN_CENTRAL, at_us=T - 300 * DAY_US))
+    found = told(sql, seq)
+    assert found.ended_at_us == T
+    for after in ("ended", "opened"):
+        assert payload_goes_at(found, settings(payloads=[rule(after, 30)])) == T + 30 * DAY_US
+
+
 def test_refusal_before_it_was_taken_or_of_other_bytes_is_no_end(sql: Any) -> None:
     sent = world.freeze_request()
     with world.transaction(sql, node="de") as txn:
