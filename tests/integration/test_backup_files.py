@@ -321,6 +321,22 @@ def test_file_that_an_envelope_waits_for_and_that_nobody_has_is_found(stopped: F
     assert failed(stopped, "ee") == set()
 
 
+@pytest.mark.parametrize(
+    ("check", "statement"),
+    [
+        (Check.HEADERS, "DELETE FROM attachments"),
+        (Check.HEADERS, "UPDATE attachments SET size = size + 1"),
+        (Check.SOMEBODY_ACTS, "UPDATE freight SET carried = 1"),
+        (Check.SOMEBODY_ACTS, "DELETE FROM freight"),
+    ],
+)
+def test_envelope_whose_files_nobody_keeps_or_brings_is_found(
+    stopped: Federation, check: Check, statement: str
+) -> None:
+    stores.rows(stopped.store("ee"), statement)
+    assert check in failed(stopped, "ee")
+
+
 async def test_nothing_is_deleted_while_a_backup_holds_the_folder(tmp_path: Path) -> None:
     async with federation(tmp_path / "fed", start=[]) as fed:
         settle_settings(fed, "ee", collect_seconds=86400)

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from gateway.depot import Depot, parts
 from gateway.errors import Failure
-from gateway.store.attachments import UPLOADS
+from gateway.lifecycle import State
+from gateway.store.attachments import HELD_US, UPLOADS
 from gateway.store.fsck.books import PAGE, Books, blob
 from gateway.store.fsck.findings import Check, Notes
 
@@ -20,14 +21,22 @@ _UNSAID: Final = """
       SELECT 1 FROM uploads u WHERE u.digest = a.digest AND u.size = a.size AND u.whole = 1)
     ORDER BY a.envelope_seq, a.position
 """
+_STUCK: Final = f"""
+    SELECT d.seq, d.destination FROM deliveries d WHERE d.state = '{State.QUEUED.value}'
+      AND d.next_attempt_at_us = {HELD_US}
+      AND NOT EXISTS (SELECT 1 FROM freight f WHERE f.delivery_seq = d.seq AND f.carried = 0)
+    ORDER BY d.seq
+"""  # noqa: S608  our own words
 _IS_KEPT: Final = "SELECT 1 FROM uploads WHERE place = ?"
 _IS_KNOWN: Final = "SELECT 1 FROM uploads WHERE place = ? UNION ALL SELECT 1 FROM discarded WHERE place = ?"
 
 
 def check_named(books: Books, notes: Notes) -> None:
-    """Check that no envelope waits for a file that is not here."""
+    """Check that no envelope waits for a file that is not here, or for none at all."""
     for seq, position in books.offenders(_UNSAID):
         notes.fail(Check.FILES_NAMED, f"envelope {seq}", f"its file {position} is not here")
+    for seq, destination in books.offenders(_STUCK):
+        notes.fail(Check.SOMEBODY_ACTS, f"delivery {seq}", f"it waits for files to go to {destination}, and none does")
 
 
 def check_files(books: Books, depot: Depot, notes: Notes, *, digests: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 from rogatory.v1 import envelope_pb2 as pb
 
-from gateway import envelope, statement
+from gateway import envelope, manifest, statement
 from gateway.errors import GatewayError
 from gateway.store.fsck.books import Books, File, blob, header_of, statement_of
 from gateway.store.fsck.findings import Check, Notes
@@ -37,6 +37,7 @@ def check_envelope(file: File, books: Books, notes: Notes) -> None:
         _check_signers(file, file.envelope, books, notes)
     _check_citation(file, books, notes)
     _check_targets(file, books, notes)
+    _check_files(file, books, notes)
     _check_accepted(file, books, notes)
 
 
@@ -83,6 +84,19 @@ def _check_targets(file: File, books: Books, notes: Notes) -> None:
     found = {row[0] for row in books.rows("SELECT token FROM targets WHERE envelope_seq = ?", file.seq)}
     if found != tokens:
         notes.fail(Check.TARGETS, str(file), f"{len(found)} targets are kept, the header names {len(tokens)}")
+
+
+def _check_files(file: File, books: Books, notes: Notes) -> None:
+    if file.envelope is None or not file.envelope.attachments:
+        return
+    kept = books.rows("SELECT digest, size FROM attachments WHERE envelope_seq = ? ORDER BY position", file.seq)
+    try:
+        named = [(each.sha256, each.size) for each in manifest.parse(file.envelope.attachments)]
+    except GatewayError:
+        named = []
+    # By these rows files are kept, not by the envelopes.
+    if [(blob(digest), size) for digest, size in kept] != named:
+        notes.fail(Check.HEADERS, str(file), "it is kept as naming other files than its manifest")
 
 
 def _check_accepted(file: File, books: Books, notes: Notes) -> None:
