@@ -72,21 +72,29 @@ async def push(channel: grpc.aio.Channel, file: pb.AttachmentRef, read: Read, to
 
 async def _next(call: _Call, sending: asyncio.Task[None] | None) -> wire.UploadResponse:
     """Return the node's next word; or raise what keeps us from sending, which the node cannot know."""
-    if sending is not None and sending.done() and isinstance(failed := sending.exception(), GatewayError):
-        raise failed
+    _check_sending(sending)
     try:
         async with asyncio.timeout(IDLE_SECONDS):
             answer = await call.read()
     except TimeoutError as error:
         raise Failure(ErrorCode.UNAVAILABLE, f"nothing has moved for {IDLE_SECONDS:.0f} seconds") from error
+    except asyncio.CancelledError:
+        # So gRPC also tells of a call that `_send` has ended: then nobody has cancelled us.
+        if (task := asyncio.current_task()) is not None and not task.cancelling():
+            _check_sending(sending)
+        raise
     if not isinstance(answer, wire.UploadResponse):
-        if sending is not None and sending.done() and isinstance(failed := sending.exception(), GatewayError):
-            raise failed
+        _check_sending(sending)
         code = await call.code()
         if code is not grpc.StatusCode.OK:
             raise Failure(ErrorCode.UNAVAILABLE, f"the node ended the call: {code.name}")
         raise Failure(ErrorCode.UNAVAILABLE, "the node ended the call before it had all")
     return answer
+
+
+def _check_sending(sending: asyncio.Task[None] | None) -> None:
+    if sending is not None and sending.done() and isinstance(failed := sending.exception(), GatewayError):
+        raise failed
 
 
 async def _send(call: _Call, pieces: AsyncIterator[bytes]) -> None:

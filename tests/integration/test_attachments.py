@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from rogatory.v1.orders_pb2 import ReviewReferral
 from clients.central_authority import CentralAuthority
 from clients.intake import Received, Told
 from clients.participant import Participant
+from gateway import material
 from gateway.clock import system_clock
 from gateway.depot import PART_BYTES
 from gateway.errors import ErrorCode, Refusal
@@ -290,6 +292,44 @@ async def test_file_that_cannot_go_holds_up_no_other(tmp_path: Path) -> None:
         assert {item.envelope.header for item in got} == {each.header for each in others}
         waiting = "SELECT last_error FROM deliveries WHERE destination = 'de/node' AND case_id = 'EE-100'"
         assert "ATTACHMENT_MISSING" in str(rows(fed, "ee", waiting))
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda part: os.truncate(part, 50)], ids=["gone", "shorter"])
+async def test_file_that_cannot_be_read_stops_no_other_and_is_told(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    async with federation(tmp_path / "fed", start=["ee"]) as fed:
+        actor = fed.actor("ee/prosecutor")
+        damaged, other = [
+            request_naming(fed, [await upload(actor.channel, os.urandom(size))], case_id=f"EE-{size}")
+            for size in (100, 200)
+        ]
+        for each in (damaged, other):
+            await actor.submit(each)
+        (part,) = [each for each in depot_of(fed, "ee").rglob("*") if each.is_file() and each.stat().st_size == 100]
+        spoil(part)
+        await fed.start("de")
+        (item,) = await fed.actor("de/central-authority").collect(1)
+        assert item.envelope == other
+        waiting = "SELECT last_error FROM deliveries WHERE destination = 'de/node' AND case_id = 'EE-100'"
+        await until(lambda: "STORE" in str(rows(fed, "ee", waiting)))
+        # Nor does it stop what comes afterwards.
+        later = request_naming(fed, [await upload(actor.channel, os.urandom(300))], case_id="EE-300")
+        await actor.submit(later)
+        (item,) = await fed.actor("de/central-authority").collect(1)
+        assert item.envelope == later
+
+
+async def test_ciphertext_that_neither_we_nor_our_node_have_is_refused_and_nothing_is_cancelled(tmp_path: Path) -> None:
+    async with federation(tmp_path / "fed", start=["ee"]) as fed:
+        config = fed.summary.config("ee/prosecutor")
+        async with Participant.of(material.load_participant(config)) as prosecutor:
+            attached = prosecutor.attach(random_file(tmp_path, 5000))
+            ref = pb.AttachmentRef(sha256=attached.sealed.sha256, size=attached.sealed.size)
+            prosecutor.files.forget([ref])
+            with pytest.raises(Refusal) as caught:
+                await prosecutor.submit(request_naming(fed, [ref]), within=10)
+            assert caught.value.code is ErrorCode.NOT_FOUND
 
 
 async def test_nodes_that_keep_files_in_a_bucket(tmp_path: Path) -> None:
