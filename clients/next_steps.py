@@ -29,7 +29,6 @@ from gateway.rules import (
     ENDING,
     FINAL,
     GRANTS,
-    TAKEN_BACK,
     CaseRule,
     DataClass,
     Kind,
@@ -41,7 +40,7 @@ from gateway.rules import (
     Where,
     word,
 )
-from gateway.steps import ASKED_ABROAD, LAPSING, ORDERS, STEPS
+from gateway.steps import ASKED_ABROAD, LAPSING, ORDERS, REFUSED_BELOW, STEPS
 
 T = TypeVar("T", Measure, DataClass)
 
@@ -277,7 +276,7 @@ class _Search:
         if step.once and any(each.header.kind == step.rule.kind for each in self.case.citing(paper.key)):
             return True
         if step.not_after_refusal:
-            decisions = self._down(paper.key, (_REFERRALS, _DECISIONS))
+            decisions = self._down(paper.key, REFUSED_BELOW)
             if any(each.outcome == ids.OUTCOME_REFUSED for each in decisions):
                 return True
         above = {paper.key, *(each.key for each in self.case.above(paper))}
@@ -316,13 +315,12 @@ class _Search:
             base = key_of(paper.header.cites[0]) if paper.header.cites else base
         ways = [way for way in (step.rests_on, step.or_rests_on) if way]
         found = [each for way in ways for each in self._down(base, way)]
-        if step.rests_on[-1] == _DECISIONS and outcome in GRANTS:
-            found = [each for each in found if not self._was_taken_back(each)]
-        return found
+        taken_back = step.taken_back(outcome)
+        return [each for each in found if not taken_back or self._state_above(each) not in taken_back]
 
-    def _was_taken_back(self, decision: pb.Header) -> bool:
-        referral = self.case.matter(key_of(decision.cites[0]))
-        return referral is not None and referral.state in TAKEN_BACK
+    def _state_above(self, header: pb.Header) -> State | None:
+        matter = self.case.matter(key_of(header.cites[0]))
+        return None if matter is None else matter.state
 
     def _down(self, base: Key, way: Sequence[frozenset[Kind]]) -> list[pb.Header]:
         found = [base]
@@ -373,8 +371,6 @@ def _up_to_the_request(matters: Sequence[Matter]) -> Sequence[Matter]:
     return matters[: end + 1]
 
 
-_REFERRALS: Final = frozenset({ids.KIND_REVIEW_REFERRAL})
-_DECISIONS: Final = frozenset({ids.KIND_REVIEW_DECISION})
 _LEADS_TO_ORDERS: Final = ORDERS | {ids.KIND_REVIEW_REFERRAL, ids.KIND_REVIEW_DECISION}
 
 

@@ -28,7 +28,7 @@ from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.row_checks import Placed
-from gateway.rules import ENDING, FINAL, GRANTS, TAKEN_BACK, Kind, Named, State, Step, Where, word
+from gateway.rules import ENDING, FINAL, Kind, Named, State, Step, Where, word
 from gateway.steps import ASKED_ABROAD, HOLDING, LAPSING, ORDERS, REFUSED_BELOW, REQUESTS, RUNS_OUT, runs_out
 from gateway.store.matters import MAX_CHAIN
 from gateway.verify import VerifiedEnvelope
@@ -85,7 +85,6 @@ _DIGITS: Final = 60
 _ENDED: Final = FINAL | ENDING
 _DISPUTED: Final = frozenset({State.SUSPENDED, State.UNBOUND})
 _COUNTS_NOT: Final = frozenset({State.CONFIRMED, State.REFUSED, State.UNDELIVERED})
-_DECISIONS: Final = frozenset({ids.KIND_REVIEW_DECISION})
 _RUNNING_OUT: Final = frozenset((kind, state) for row in RUNS_OUT for kind in row.kinds for state in row.at)
 
 
@@ -369,8 +368,7 @@ def _check_rests_on(case: _Case) -> None:
     base = header.cites[0]
     if step.rests_above and case.cited is not None:
         base = case.cited.cites[0]
-    # What was taken back from the court is granted no more.
-    unless = TAKEN_BACK if step.rests_on[-1] == _DECISIONS and header.outcome in GRANTS else ()
+    unless = step.taken_back(header.outcome)
     ways = [way for way in (step.rests_on, step.or_rests_on) if way]
     support = [each for way in ways for each in case.register.below(base, way, unless)]
     if step.same_outcome:

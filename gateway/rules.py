@@ -296,6 +296,11 @@ class Step:
         """The states of the matter in which it is lawful."""
         return frozenset(chain.from_iterable(move.at for move in self.moves))
 
+    def taken_back(self, outcome: Outcome) -> frozenset[State]:
+        """Return where a referral may not stand on whose decision this rests: that is granted no more."""
+        decided = bool(self.rests_on) and ids.KIND_REVIEW_DECISION in self.rests_on[-1]
+        return TAKEN_BACK if decided and outcome in GRANTS else frozenset()
+
     def then(self, state: State, outcome: Outcome, ground: Ground, *, holds: bool) -> State | None:
         """Return the state that follows, `state` itself if it stays, or None if the step is not lawful then."""
         for move in self._moves.get((state, outcome), ()):

@@ -1357,7 +1357,7 @@ REFUSED_BELOW: Final = (frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KI
 def _ways_down() -> Mapping[tuple[Kind, Kind], tuple[tuple[int, tuple[frozenset[Kind], ...]], ...]]:
     found: dict[tuple[Kind, Kind], set[tuple[int, tuple[frozenset[Kind], ...]]]] = {}
     for step in STEPS:
-        ways = {(int(step.rests_above), step.rests_on)} if step.rests_on else set()
+        ways = {(int(step.rests_above), way) for way in (step.rests_on, step.or_rests_on) if way}
         ways |= {(0, REFUSED_BELOW)} if step.not_after_refusal else set()
         for cited in step.cites if ways else ():
             found.setdefault((step.rule.kind, cited), set()).update(ways)
