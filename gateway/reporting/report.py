@@ -196,14 +196,17 @@ class _Watched:
 
 
 def _log(view: FigureView, period: Period) -> Report:
-    """Return which leaves of the log the figures are from, and a checkpoint that covers them."""
+    """Return which leaves of the log the figures are from, and the first checkpoint that covers them.
+
+    Where there is no leaf there is none either: a log that begins later must not change a report.
+    """
     ranges: list[Report] = []
     for quarter in period.quarters:
         found = view.leaves(*quarter.micros())
         if found is not None:
             ranges.append({"quarter": str(quarter), "first": found[0], "last": found[1]})
     leaves = sum(each["last"] - each["first"] + 1 for each in ranges)
-    checkpoint = view.covering(ranges[-1]["last"] if ranges else 0)
+    checkpoint = view.covering(ranges[-1]["last"]) if ranges else None
     if checkpoint is None and ranges:
         detail = "no checkpoint of the log covers the period yet"
         raise Failure(ErrorCode.UNAVAILABLE, detail, retry_after=_CHECK_SECONDS)

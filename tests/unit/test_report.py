@@ -374,6 +374,19 @@ def test_what_cannot_be_proven_is_counted_and_said(engine: str, tmp_path: Path) 
     assert "could not be proven" not in page.render(good)
 
 
+def test_report_on_a_time_before_the_log_began_stays_as_it_was_published(engine: str, tmp_path: Path) -> None:
+    where = stores.place(tmp_path / "store.db")
+    period = Period.parse("2025-Q4", reports.NOW)
+    with stores.opened(where), figures.look(where) as view:
+        before = report.make(view, "ee", world.DIRECTORY, period)
+    with stores.opened(where) as connection, world.transaction(connection) as txn:
+        recorded(world.freeze_request(), txn)
+    query = "INSERT INTO checkpoints (size, origin, root, at_us, note) VALUES (2, 'rogatory.test/ee', ?, 1, ?)"
+    stores.rows(where, query, bytes(32), b"note")
+    with figures.look(where) as view:
+        assert report.make(view, "ee", world.DIRECTORY, period) == before
+
+
 def test_what_is_not_proven_in_a_year_is_the_sum_of_its_published_quarters(engine: str, tmp_path: Path) -> None:
     where = stores.place(tmp_path / "store.db")
     with stores.opened(where) as connection, world.transaction(connection) as txn:
