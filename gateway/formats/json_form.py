@@ -25,6 +25,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 
 from gateway.formats.codes import Code, refuse
+from gateway.formats.reading import fault
 
 M = TypeVar("M", bound=Message)
 
@@ -116,7 +117,7 @@ def load(raw: bytes) -> object:
     try:
         return json.loads(raw.decode(), object_pairs_hook=_pairs, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise refuse(Code.NOT_JSON, "not a JSON text in UTF-8", "") from error
+        raise refuse(Code.NOT_JSON, fault(error), "") from error
 
 
 def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -44,7 +44,20 @@ def load(raw: bytes) -> object:
     try:
         return json.loads(raw, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        raise refuse(Code.NOT_JSON, "not a JSON text, or a field is there twice", "") from error
+        raise refuse(Code.NOT_JSON, fault(error), "") from error
+
+
+def fault(error: Exception) -> str:
+    """Say what a JSON parser found wrong with a text, and where, if it tells."""
+    match error:
+        case json.JSONDecodeError(doc=text) if text.startswith("\ufeff"):
+            return "a byte order mark stands before the JSON text"
+        case json.JSONDecodeError(lineno=line, colno=column):
+            return f"not a JSON text; the fault is at line {line}, column {column}"
+        case UnicodeDecodeError(start=at):
+            return f"not UTF-8; the fault is at byte {at}"
+        case _:
+            return "not a JSON text"
 
 
 def read_list(entries: object, read_one: Callable[[object, str], T]) -> Reading[T]:
@@ -144,5 +157,5 @@ def check(made: Message, where: str) -> None:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a field is there twice")
+        raise refuse(Code.NOT_JSON, "an object names a field twice", "")
     return found

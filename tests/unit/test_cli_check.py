@@ -177,3 +177,23 @@ def test_mistyped_wallet_in_an_order_is_found_and_a_right_one_needs_chain_and_ad
 def test_file_that_fits_no_format_cannot_be_judged() -> None:
     done = check("order", "-", "--json", stdin='{"no such field": 1}')
     assert (done.exit_code, json.loads(done.stdout)["error"]["rule"]) == (2, Code.DOCUMENT_TYPE)
+
+
+@pytest.mark.parametrize("what", ["wallets", "assets", "lei", "persons", "order"])
+@pytest.mark.parametrize(
+    ("raw", "place"),
+    [
+        (b'[\n  {"chain": "bitcoin",\n   "addr', "line 3, column 4"),
+        (b'[{"chain": "\xff', "byte 12"),
+        (b"", "line 1, column 1"),
+    ],
+)
+def test_file_that_is_no_json_is_told_with_the_place_of_its_fault(
+    what: str, raw: bytes, place: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "list.json"
+    file.write_bytes(raw)
+    done = check(what, file, "--json")
+    told = json.loads(done.stdout)["error"]
+    assert (done.exit_code, told["rule"]) == (2, Code.NOT_JSON)
+    assert place in told["detail"]
