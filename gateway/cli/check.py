@@ -84,7 +84,7 @@ def check_transactions(path: Path, form: str | None, chain: str | None, as_json:
 
     Read as a stream: a file of any size takes the memory of its largest record.
     """
-    with click.open_file(str(path), "rb") as file:
+    with document.opened(path) as file:
         _show(map(_of_record, transactions.import_records(_Counted(file, path), form, chain)), as_json=as_json)
 
 

@@ -6,8 +6,9 @@ as `gateway.formats.json_form` does, and a file that cannot be read or is too la
 
 import sys
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import IO, Final, TypeVar
 
+import click
 from google.protobuf.message import Message
 from rogatory.v1 import evidence_pb2 as evidence
 
@@ -71,3 +72,15 @@ def raw(path: Path) -> bytes:
     if len(content) > MAX_FILE_BYTES:
         raise Refusal(ErrorCode.BAD_INPUT, f"{path} is over {MAX_FILE_BYTES} bytes", "file")
     return content
+
+
+def opened(path: Path) -> IO[bytes]:
+    """Open a file to be read as a stream, `-` being standard input.
+
+    Raises:
+        Refusal: BAD_INPUT, it cannot be read.
+    """
+    try:
+        return click.open_file(str(path), "rb")
+    except OSError as error:
+        raise Refusal(ErrorCode.BAD_INPUT, f"cannot read {path}: {error.strerror}", "file") from error

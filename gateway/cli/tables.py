@@ -14,7 +14,7 @@ import click
 from rogatory.v1 import evidence_pb2 as evidence
 
 from clients import tables
-from gateway.cli import output
+from gateway.cli import document, output
 from gateway.cli.check import SOME_NOT_VALID
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.formats import transactions
@@ -40,7 +40,7 @@ def command(path: Path, folder: Path, written: str, form: str | None, chain: str
     names = [folder / f"{name}.{written}" for name in ("transactions", "movements")]
     try:
         with ExitStack() as stack:
-            source = stack.enter_context(click.open_file(str(path), "rb"))
+            source = stack.enter_context(document.opened(path))
             found = _good(transactions.import_records(source, form, chain), refused)
             folder.mkdir(parents=True, exist_ok=True)
             if written == "csv":

@@ -197,3 +197,11 @@ def test_file_that_is_no_json_is_told_with_the_place_of_its_fault(
     told = json.loads(done.stdout)["error"]
     assert (done.exit_code, told["rule"]) == (2, Code.NOT_JSON)
     assert place in told["detail"]
+
+
+@pytest.mark.parametrize("what", ["wallets", "assets", "lei", "persons", "order", "transactions"])
+def test_file_that_is_not_there_is_refused_by_its_name(what: str, tmp_path: Path) -> None:
+    done = check(what, tmp_path / "none.json", "--json")
+    told = json.loads(done.stdout)["error"]
+    assert (done.exit_code, told["code"], told["field"]) == (2, "BAD_INPUT", "file")
+    assert "none.json" in told["detail"]

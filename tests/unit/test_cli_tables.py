@@ -40,6 +40,7 @@ def test_bad_record_is_told_and_the_good_ones_are_written(tmp_path: Path) -> Non
     assert (status, told["records"], [each["field"] for each in told["refused"]]) == (1, 2, ["[1].txid"])
 
 
-def test_file_that_is_not_there_is_a_failure_and_makes_no_folder(tmp_path: Path) -> None:
-    assert tables(tmp_path / "none.json", tmp_path / "out", "--json")[0] == 1
+def test_file_that_is_not_there_cannot_be_used_and_makes_no_folder(tmp_path: Path) -> None:
+    status, shown = tables(tmp_path / "none.json", tmp_path / "out", "--json")
+    assert (status, json.loads(shown)["error"]["code"]) == (2, "BAD_INPUT")
     assert not (tmp_path / "out").exists()
