@@ -6,7 +6,9 @@ with one line on standard error, or with `--json` one object on standard output.
 `rogatory --help` waits neither for gRPC nor for SQL.
 """
 
+import errno
 import importlib
+import sys
 from collections.abc import Mapping
 from typing import ClassVar, Final, NoReturn
 
@@ -14,7 +16,7 @@ import click
 
 from gateway import dumps
 from gateway.cli import output
-from gateway.errors import GatewayError
+from gateway.errors import ErrorCode, Failure, GatewayError
 
 COMMANDS: Final = {
     "demo": "Run two nodes and a case between them.",
@@ -115,4 +117,11 @@ def main() -> None:
     """Run `rogatory`."""
     # Nearly every command loads a private key; `federation` makes all of them.
     dumps.forbid()
-    commands(prog_name="rogatory")
+    try:
+        commands(prog_name="rogatory")
+    except OSError as error:
+        # What is printed, help too, may go into a file on a full disk; click knows of a closed pipe alone.
+        if error.errno != errno.ENOSPC:
+            raise
+        output.emit_error(Failure(ErrorCode.STORE, f"cannot write: {error.strerror}"))
+        sys.exit(output.FAILED)

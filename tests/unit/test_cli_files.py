@@ -1,7 +1,8 @@
 """Names of fetched files are made here: whatever a sender writes as a title, it is one name in one folder."""
 
+import subprocess
 import sys
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.cli import output
 from gateway.cli.inbox import file_name
+from tests.processes import environment
 
 
 @pytest.mark.parametrize(
@@ -54,3 +56,11 @@ def test_progress_is_drawn_on_a_terminal_and_nowhere_else(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "seal [red]a\\x1b[2J" in shown.err.replace("\n", "")
+
+
+@pytest.mark.parametrize("words", [("--help",), ("procedure",), ("check", "lei", "none.json", "--json")])
+def test_output_onto_a_full_disk_is_one_line_of_failure(words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "gateway.cli", *words]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False)
+    assert (done.returncode, done.stderr) == (1, "error STORE: cannot write: No space left on device\n")
