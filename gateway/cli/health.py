@@ -7,13 +7,15 @@ import click
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from gateway.cli import output
 from gateway.errors import ErrorCode, Failure
 
 
 @click.command(epilog="\b\nExample:\n  rogatory health 127.0.0.1:7470")
 @click.argument("address", metavar="HOST:PORT")
 @click.option("--within", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="Seconds to wait.")
-def command(address: str, within: float) -> None:
+@output.json_option
+def command(address: str, within: float, as_json: bool) -> None:
     """Ask a process of a node whether it takes calls: the address is `health` in its settings."""
     with grpc.insecure_channel(address) as channel:
         try:
@@ -22,4 +24,7 @@ def command(address: str, within: float) -> None:
             raise Failure(ErrorCode.UNAVAILABLE, f"{address} does not answer") from error
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise Failure(ErrorCode.UNAVAILABLE, f"{address} takes no new calls")
-    click.echo("serving")
+    if as_json:
+        output.emit_json({"serving": True})
+    else:
+        click.echo("serving")
