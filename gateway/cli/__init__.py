@@ -16,7 +16,7 @@ import click
 
 from gateway import dumps
 from gateway.cli import output
-from gateway.errors import ErrorCode, Failure, GatewayError
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 
 COMMANDS: Final = {
     "demo": "Run two nodes and a case between them.",
@@ -94,6 +94,20 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except GatewayError as error:
             _fail(ctx, error)
+        except click.UsageError as error:
+            if not output.wants_json(ctx):
+                raise
+            _fail(ctx, Refusal(ErrorCode.BAD_INPUT, error.format_message(), _field(error)))
+
+
+def _field(error: click.UsageError) -> str:
+    match error:
+        case click.BadParameter(param=click.Option() as option):
+            return option.opts[0].lstrip("-")
+        case click.BadParameter(param=click.Argument() as argument):
+            return argument.human_readable_name
+        case _:
+            return ""
 
 
 def _fail(ctx: click.Context, error: GatewayError) -> NoReturn:

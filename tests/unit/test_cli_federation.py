@@ -478,6 +478,23 @@ def test_a_refusal_ends_with_2_and_a_failure_with_1(error: GatewayError, code: i
     assert output.exit_code(error) == code
 
 
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (["trace", "--from", "2026-13-01"], "from"),
+        (["trace", "--config", "."], "config"),
+        (["trace", "EE-2026-1"], "config"),
+        (["check", "lei"], "FILE"),
+        (["trace", "one", "two", "--config", "none.toml"], ""),
+    ],
+)
+def test_arguments_that_are_wrong_come_as_json_where_json_is_asked_for(arguments: list[str], field: str) -> None:
+    done = run(*arguments, "--json")
+    told = json.loads(done.stdout)["error"]
+    assert (done.exit_code, told["code"], told["field"]) == (2, "BAD_INPUT", field)
+    assert run(*arguments).stdout == ""
+
+
 def test_what_a_peer_says_cannot_steer_the_terminal() -> None:
     assert printable("a\x1b[2J\r\n\u202eé\x9b") == r"a\x1b[2J\r\n\u202eé\x9b"
 
