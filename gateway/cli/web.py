@@ -25,6 +25,7 @@ CONNECTIONS: Final = 64
 CONNECTION_SECONDS: Final = 30.0
 HEAD_BYTES: Final = 16 << 10
 DRAIN_SECONDS: Final = 5
+MAX_PORT: Final = 65535
 
 
 class Brief(H11Protocol):
@@ -108,8 +109,12 @@ def serve(app: Starlette, listen: str, name: str, make: Callable[[Starlette, str
 
 def _listening(listen: str) -> socket.socket:
     host, _, port = listen.rpartition(":")
+    # Looked at here: a port that is too large would be taken without its upper bits.
+    if not port.isdecimal() or int(port) > MAX_PORT:
+        raise Refusal(ErrorCode.BAD_CONFIG, f"cannot listen on {listen}: HOST:PORT is wanted", "listen")
     try:
         family, *_, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
-    except (OSError, ValueError, OverflowError) as error:
-        raise Refusal(ErrorCode.BAD_CONFIG, f"cannot listen on {listen}", "listen") from error
+    except (OSError, ValueError) as error:
+        why = str(error.strerror).partition(" (")[0] if isinstance(error, OSError) else "no such host"
+        raise Refusal(ErrorCode.BAD_CONFIG, f"cannot listen on {listen}: {why}", "listen") from error

@@ -105,4 +105,4 @@ def _check_free(listen: str) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        raise Refusal(ErrorCode.BAD_CONFIG, f"cannot listen on {listen}", "listen") from error
+        raise Refusal(ErrorCode.BAD_CONFIG, f"cannot listen on {listen}: {error.strerror}", "listen") from error
