@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,24 @@ def check_what_was_handed_over(summary: dict[str, Any], folder: Path) -> None:
     page = report.read_text()
     for part in ("EE-2026-1", "Cover sheet", "Timeline", "Flow of funds, picture 1", "main hearing"):
         assert part in page
+
+
+def test_demo_that_is_told_to_end_ends_its_nodes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gateway.cli", "demo"]
+    path = os.pathsep.join(path for path in sys.path if path)
+    with subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        said = iter(running.stdout.readline, "")
+        nodes = [int(line.rpartition(" ")[2]) for line in islice((each for each in said if "is up" in each), 2)]
+        running.terminate()
+        running.stdout.read()
+        assert running.wait() != 0
+    assert len(nodes) == 2
+    for node in nodes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(node, 0)
 
 
 def test_process_that_verifies_offline_ends_when_it_wants_a_socket() -> None:

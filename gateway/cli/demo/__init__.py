@@ -6,7 +6,6 @@ its signed receipt; at the end the case as one file, verified offline, and its r
 code 0 only if all of it went as it must.
 """
 
-import asyncio
 import logging
 import shlex
 import shutil
@@ -20,7 +19,7 @@ import click
 
 from clients.casefile.checks import Status
 from gateway.cli import output
-from gateway.cli.demo import papers
+from gateway.cli.demo import papers, processes
 from gateway.cli.demo.handover import Handed
 from gateway.cli.demo.play import Report
 from gateway.cli.demo.story import run
@@ -51,7 +50,7 @@ def command(path: Path | None, out: Path, keep: bool, as_json: bool) -> None:
     folder = Path(tempfile.mkdtemp(prefix="rogatory-demo-"))
     kept = False
     try:
-        report = asyncio.run(
+        report = processes.carry_out(
             run(folder / "federation", wallets, out.absolute(), keep=keep, tell=_silent if as_json else _say)
         )
         kept = keep and report.ok

@@ -7,13 +7,16 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from gateway.cli.demo.clock import DemoClock
 from gateway.cli.development import Summary
 from gateway.errors import ErrorCode, Failure
+
+T = TypeVar("T")
 
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 10.0
@@ -98,6 +101,15 @@ class Processes:
                 process.kill()
                 await process.wait()
         self.running.clear()
+
+
+def carry_out(story: Coroutine[Any, Any, T]) -> T:
+    """Run a story to its end; SIGTERM ends it as Ctrl-C does, and its nodes with it."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return asyncio.run(story)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _said(process: asyncio.subprocess.Process) -> bytes:
