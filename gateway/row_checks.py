@@ -399,9 +399,15 @@ def check_within_cited(placed: Placed) -> None:
     """Check that it asks, grants, orders or reports no more than the cited envelope did, where the row says so.
 
     Raises:
-        Refusal: EXCEEDS_GRANT; OUT_OF_ORDER, a report on what is to be confiscated does not say how much was recovered.
+        Refusal: EXCEEDS_GRANT; OUT_OF_ORDER, a report on what is to be confiscated does not say how much was recovered,
+            or it is about a part of what can only be answered as a whole.
     """
     header, cited = placed.header, placed.cited
+    if cited is not None and placed.step.whole and placed.data_classes:
+        left_out = frozenset(cited.data_classes) - placed.data_classes
+        if left_out:
+            name = ids.DataClass.Name(min(left_out))
+            raise placed.out_of_order(f"it is about all that was asked, and leaves out {name}", "data_classes")
     reports = placed.rule.kind == ids.KIND_EXECUTION_REPORT and header.outcome in GRANTS
     if reports and caps_recovery(cited) and not header.HasField("amount"):
         raise placed.out_of_order("it does not say how much was recovered, which others deduct (Art. 18(4))", "amount")

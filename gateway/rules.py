@@ -258,6 +258,7 @@ class Step:
     asks: bool = False  # for something: a measure or a class at least
     needs_measure: bool = False  # a measure at least
     within: bool = True  # no more than what it cites
+    whole: bool = False  # no fewer classes of data than what it cites, if it names any
     grants: bool = False  # something, if what it cites asked for something, unless it refuses
     targets: bool = False  # may carry target tokens
     once_a_target: bool = False  # of the same State, unless the one before was confirmed or never came

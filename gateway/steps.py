@@ -633,7 +633,7 @@ _BETWEEN_STATES: Final = (
     ),
     Step(
         rule=Rule(ids.KIND_VALIDATION, _I, _M, _ABROAD),
-        law="2023/1543 Art. 4(5): within 48 hours, else it is withdrawn and the data are deleted",
+        law="2023/1543 Art. 4(5): all of it within 48 hours, else it is withdrawn and the data are deleted",
         cites=frozenset({ids.KIND_EVIDENCE_REQUEST}),
         link=Link.REPORTS_ON,
         case=CaseRule.SAME,
@@ -641,6 +641,7 @@ _BETWEEN_STATES: Final = (
         crosses=_ISSUER_CROSSES,
         countersigned_by=_M,
         data_classes=_CLASSES,
+        whole=True,
         clocks=Effect(stops=frozenset({clocks.CLOCK_RULE_EX_POST_VALIDATION})),
     ),
     Step(

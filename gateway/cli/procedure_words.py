@@ -394,6 +394,8 @@ def _scope(step: Step) -> Iterator[str]:
         yield "it names a measure"
     if step.grants:
         yield "if what it cites asked for something, it names something too, unless it refuses"
+    if step.whole:
+        yield "it names all classes of data that what it cites named, or none"
     if step.cites and step.within:
         yield "its measures, classes and sums are no more than those of what it cites"
 

@@ -419,6 +419,16 @@ def test_what_is_not_validated_in_48_hours_is_withdrawn_and_deleted(law: Countri
     assert told(law, LAPSED, request) == BOTH
 
 
+def test_what_is_asked_is_validated_as_a_whole(law: Countries) -> None:  # Art. 4(5)
+    asked = (ids.DATA_CLASS_SUBSCRIBER, ids.DATA_CLASS_IDENTIFICATION)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY, countersigned_by=(), data_classes=asked)
+    validate: dict[str, Any] = {"cites": request, "countersigned_by": (CENTRAL,)}
+    with pytest.raises(Refusal) as caught:
+        law.send(ids.KIND_VALIDATION, INVESTIGATOR, THEIR_CENTRAL, data_classes=asked[:1], **validate)
+    assert (caught.value.code, caught.value.field) == (ErrorCode.OUT_OF_ORDER, "data_classes")
+    law.send(ids.KIND_VALIDATION, INVESTIGATOR, THEIR_CENTRAL, data_classes=asked, **validate)
+
+
 def test_what_is_validated_in_48_hours_stands(law: Countries) -> None:  # Art. 4(5)
     request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY, countersigned_by=())
     law.wait(hours=47)
