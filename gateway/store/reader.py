@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
-from sqlalchemy import ColumnElement, Connection, Engine, exists, func, or_, select, text, union
+from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, func, or_, select, text, union
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import rules
 from gateway.errors import ErrorCode, Failure
+from gateway.identity import NODE_NAME
 from gateway.lifecycle import State
 from gateway.store.connection import asked
 from gateway.store.driver import TROUBLE
@@ -311,23 +312,35 @@ def _events(connection: Connection, sender: str, envelope_id: str, most: int) ->
 def _ends_of(connection: Connection, which: Sequence[ColumnElement[bool]], most: int) -> list[Any]:
     of = events.c
     columns = (of.at_us, of.name, of.actor, of.destination, of.code, of.detail, of.stages, of.seq)
-    query = select(*columns).where(*which).limit(most // 2)
-    first = connection.execute(query.order_by(of.seq)).all()
+    return _first_and_last(connection, select(*columns).where(*which), of.seq, most)
+
+
+def _first_and_last(connection: Connection, query: Select[Any], seq: ColumnElement[int], most: int) -> list[Any]:
+    query = query.limit(most // 2)
+    first = connection.execute(query.order_by(seq)).all()
     if len(first) < most // 2:
         return [*first]
-    return [*first, *connection.execute(query.where(of.seq > first[-1].seq).order_by(of.seq.desc())).all()]
+    return [*first, *connection.execute(query.where(seq > first[-1].seq).order_by(seq.desc())).all()]
 
 
 def _receipts(
     connection: Connection, sender: str, envelope_id: str, most: int = MAX_ROWS_A_TRACE
 ) -> tuple[pb.Receipt, ...]:
-    rows = connection.execute(
-        select(receipts.c.statement, receipts.c.signature)
-        .where(receipts.c.id == envelope_id, receipts.c.sender == sender)
-        .order_by(receipts.c.seq)
-        .limit(most)
-    )
-    return tuple(pb.Receipt(statement=row[0], signature=pb.Signature.FromString(row[1])) for row in rows)
+    """Return them in their order; if there are more, the first and the last of each sort.
+
+    Whoever has its own bytes refused under one id without end must not crowd out what became of those that were taken.
+    """
+    of = receipts.c
+    query = select(of.statement, of.signature, of.seq).where(of.id == envelope_id, of.sender == sender)
+    rows = [*connection.execute(query.order_by(of.seq).limit(most)).all()]
+    if len(rows) == most:
+        refused = of.milestone == pb.MILESTONE_REFUSED
+        # What its own node let pass, another one refuses once.
+        at_home = of.issuer == f"{sender.partition('/')[0]}/{NODE_NAME}"
+        sorts = ((~refused, most), (and_(refused, ~at_home), most // 8), (and_(refused, at_home), most // 8))
+        rows = [row for sort, some in sorts for row in _first_and_last(connection, query.where(sort), of.seq, some)]
+        rows.sort(key=lambda row: int(row.seq))
+    return tuple(pb.Receipt(statement=row.statement, signature=pb.Signature.FromString(row.signature)) for row in rows)
 
 
 def _copies(connection: Connection, envelope_seq: int) -> tuple[CopyRow, ...]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, suppress
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from gateway.store import (
     writer,
 )
 from gateway.store.driver import NOT_TAKEN
+from gateway.store.reader import MAX_ROWS_A_TRACE
 from gateway.store.registry import RegistryView, StoredDecision
 from gateway.store.sqlite import SAFE_SQLITE
 from tests import stores, world
@@ -1072,6 +1074,33 @@ async def test_trace_tells_of_an_envelope_that_was_only_refused(place: stores.Pl
     (trace,) = await reader.trace(ref.id)
     assert (trace.header, [event.code for event in trace.events]) == (b"", [ErrorCode.STALE])
     reader.close()
+
+
+async def test_what_became_of_an_envelope_is_told_however_often_other_bytes_were_refused_under_its_id(
+    place: stores.Place, sql: Any
+) -> None:
+    (sent,) = queue(sql, "A")
+
+    def refuse(txn: Transaction, number: int) -> None:
+        said = world.say(pb.MILESTONE_REFUSED, sent, code=int(ErrorCode.ID_CONFLICT))
+        said.fingerprint = sha256(b"%d" % number).digest()
+        txn.state(said)
+
+    with world.transaction(sql) as txn:
+        for number in range(MAX_ROWS_A_TRACE):
+            refuse(txn, number)
+        txn.state(world.say(pb.MILESTONE_DELIVERED, sent))
+        for number in range(MAX_ROWS_A_TRACE):
+            refuse(txn, -1 - number)
+    reader = Reader(open_store(place)[1])
+    (trace,) = await reader.trace(sent.header.id)
+    reader.close()
+    said = [pb.Statement.FromString(receipt.statement) for receipt in trace.receipts]
+    assert [each.milestone for each in said if each.fingerprint == sent.fingerprint] == [
+        pb.MILESTONE_ACCEPTED,
+        pb.MILESTONE_DELIVERED,
+    ]
+    assert len(said) < MAX_ROWS_A_TRACE
 
 
 async def test_reader_knows_when_the_next_copy_is_due(place: stores.Place, sql: Any) -> None:
