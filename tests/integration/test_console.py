@@ -346,6 +346,17 @@ async def test_forms_are_bounded_and_say_what_is_wrong(stage: Stage) -> None:
         assert (await browser.get(f"/messages?{query}")).status == 400
 
 
+async def test_number_of_any_length_in_an_address_ends_in_an_answer_of_the_console(stage: Stage) -> None:
+    path = f"/decide/{'9' * 5000}"
+    stranger = await stage.browser().get(path)
+    assert stranger.status == 405
+    assert stranger["content-security-policy"]
+    browser = await stage.signed_in()
+    assert (await browser.post(path, {"decision": "approve"})).status == 303
+    assert "BAD_INPUT" in (await browser.get("/")).text
+    assert not stage.told.acted
+
+
 async def test_form_leads_back_into_the_console_and_nowhere_else(stage: Stage) -> None:
     browser = await stage.signed_in()
     form = {"what": "release", "destination": "de/node", "reason": "because"}

@@ -116,7 +116,7 @@ class Console:
                 route("/live/{page}", self._seeing(self._stream, idle=True)),
                 route("/act", self._acting(self._act), methods=["POST"]),
                 route("/test", self._acting(self._test), methods=["POST"]),
-                route("/decide/{number:int}", self._acting(self._decide), methods=["POST"]),
+                route("/decide/{number}", self._acting(self._decide), methods=["POST"]),
             ],
             middleware=[Middleware(_Guard, hosts=hosts, secure=by_certificate)],
             exception_handlers={HTTPException: self._http_error, GatewayError: self._gateway_error},
@@ -344,7 +344,7 @@ class Console:
 
     async def _decide(self, request: Request, session: Session, desk: Desk) -> Response:
         given: Mapping[str, str] = request.state.given
-        number = request.path_params["number"]
+        number = request.path_params["number"]  # as text: whoever asks may send any number of digits
         return await _noticed(session, given, lambda: desk.decide(forms.decision(number, given)))
 
     async def _test(self, request: Request, session: Session, desk: Desk) -> Response:

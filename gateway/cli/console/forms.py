@@ -88,9 +88,9 @@ def action(given: Fields) -> operations.Action:
     return wanted
 
 
-def decision(number: int, given: Fields) -> operations.DecideActionRequest:
+def decision(number: str, given: Fields) -> operations.DecideActionRequest:
     """Return what an operator thinks of what another wants."""
-    if len(str(number)) > _MOST_DIGITS:
+    if not _is_whole(number):
         raise _bad("number", "there is no such action")
     approve = {"approve": True, "reject": False}.get(given.get("decision", ""))
     if approve is None:
@@ -98,7 +98,7 @@ def decision(number: int, given: Fields) -> operations.DecideActionRequest:
     reason = given.get("reason", "").strip()
     if len(reason) > _REASON[1] or (not approve and len(reason) < _REASON[0]):
         raise _bad("reason", f"a rejection has a reason of {_REASON[0]} to {_REASON[1]} characters")
-    return operations.DecideActionRequest(number=number, approve=approve, reason=reason)
+    return operations.DecideActionRequest(number=int(number), approve=approve, reason=reason)
 
 
 def whole(given: Fields, name: str) -> int:
@@ -106,9 +106,13 @@ def whole(given: Fields, name: str) -> int:
     text = given.get(name, "")
     if not text:
         return 0
-    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
+    if not _is_whole(text):
         raise _bad(name, "a number is wanted")
     return int(text)
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
 
 
 def moment(given: Fields, name: str) -> int:
