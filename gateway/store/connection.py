@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.store.driver import HEAD, TROUBLE, Store
+from gateway.store.driver import HEAD, TROUBLE, Store, words
 from gateway.store.postgres import PostgresConnection, PostgresStore
 from gateway.store.sqlite import SqliteStore
 
@@ -45,7 +45,7 @@ def open_store(where: Path | str) -> tuple[Store, Engine]:
         migrate(store, engine)
     except (*TROUBLE, SQLAlchemyError) as error:
         engine.dispose()
-        raise Failure(ErrorCode.STORE, f"cannot open the store {store}: {error}") from error
+        raise Failure(ErrorCode.STORE, f"cannot open the store {store}: {words(error)}") from error
     except CommandError as error:
         engine.dispose()
         raise Refusal(ErrorCode.BAD_CONFIG, f"the store {store} is of a newer version: {error}", "store") from error

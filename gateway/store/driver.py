@@ -1,7 +1,7 @@
 """What the store asks of a database engine; SQLite and PostgreSQL give it.
 
 Both are spoken to in one SQL: `?` for a value, ON CONFLICT, RETURNING, and nothing that only one of them knows. What
-they raise differs; TROUBLE and NOT_TAKEN name it.
+they raise differs; TROUBLE and NOT_TAKEN name it, `words` tells it.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, TypeVar
 import psycopg
 import pysqlite3.dbapi2 as sqlite
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from gateway.errors import ErrorCode, Failure
 
@@ -24,6 +25,15 @@ TROUBLE: Final = (sqlite.Error, psycopg.Error)
 """What a database raises."""
 NOT_TAKEN: Final = (sqlite.IntegrityError, psycopg.IntegrityError, psycopg.DataError)
 """Of that, what says that these rows alone were not taken."""
+
+
+def words(error: BaseException) -> str:
+    """Return what a database said, without the statement, its values and the link that SQLAlchemy puts beside that."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        error = error.orig
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        return error.diag.message_primary  # the rest quotes statement and values
+    return str(error.args[0]) if isinstance(error, SQLAlchemyError) and error.args else str(error)
 
 
 @cache

@@ -16,7 +16,7 @@ from gateway.errors import ErrorCode, Failure
 from gateway.identity import NODE_NAME
 from gateway.lifecycle import State
 from gateway.store.connection import asked
-from gateway.store.driver import TROUBLE
+from gateway.store.driver import TROUBLE, words
 from gateway.store.finding import CopyRow, Page, Wanted, find
 from gateway.store.letting_go import LettingGoView
 from gateway.store.log import LogView
@@ -186,7 +186,7 @@ class Reader:
             with self._engine.connect() as connection:
                 yield connection
         except (*TROUBLE, SQLAlchemyError) as error:
-            detail = f"the store could not be read: {error}"
+            detail = f"the store could not be read: {words(error)}"
             raise Failure(ErrorCode.STORE, detail, retry_after=RETRY_SECONDS) from error
 
     async def _run(self, ask: Callable[[Connection], T]) -> T:

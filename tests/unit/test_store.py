@@ -1103,6 +1103,23 @@ async def test_what_became_of_an_envelope_is_told_however_often_other_bytes_were
     assert len(said) < MAX_ROWS_A_TRACE
 
 
+async def test_what_a_database_refuses_is_told_without_the_question_and_without_a_link(
+    place: stores.Place, sql: Any, tmp_path: Path
+) -> None:
+    reader = Reader(open_store(place)[1])
+    sql.execute("ALTER TABLE envelopes RENAME TO mislaid")
+    with pytest.raises(Failure) as unread:
+        await reader.trace("a-key-of-somebody")
+    sql.execute("ALTER TABLE mislaid RENAME TO envelopes")
+    reader.close()
+    (tmp_path / "text.db").write_text("no database at all" * 1000)
+    with pytest.raises(Failure) as unopened:
+        open_store(tmp_path / "text.db")
+    for caught in (unread, unopened):
+        assert caught.value.code is ErrorCode.STORE
+        assert not re.search("SELECT|parameters|a-key-of-somebody|https:", caught.value.detail), caught.value.detail
+
+
 async def test_reader_knows_when_the_next_copy_is_due(place: stores.Place, sql: Any) -> None:
     queue(sql, "A")
     queue(sql, "A", destination="de/node")
