@@ -1,7 +1,7 @@
 """What the store asks of a database engine; SQLite and PostgreSQL give it.
 
 Both are spoken to in one SQL: `?` for a value, ON CONFLICT, RETURNING, and nothing that only one of them knows. What
-they raise differs; TROUBLE and NOT_TAKEN name it, `words` tells it.
+they raise differs; TROUBLE and NOT_TAKEN name it, `may_pass` and `words` tell what it means.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -25,6 +25,21 @@ TROUBLE: Final = (sqlite.Error, psycopg.Error)
 """What a database raises."""
 NOT_TAKEN: Final = (sqlite.IntegrityError, psycopg.IntegrityError, psycopg.DataError)
 """Of that, what says that these rows alone were not taken."""
+_FIRST_BYTE: Final = 0xFF  # of SQLite's codes: the rest says more exactly what it was
+_NO_STORE: Final = frozenset({sqlite.SQLITE_ERROR, sqlite.SQLITE_CORRUPT, sqlite.SQLITE_NOTADB})
+# sqlite.org/rescode.html: the disk does not give back what was written.
+_UNREADABLE: Final = frozenset(sqlite.SQLITE_IOERR | more << 8 for more in (1, 2, 32, 33))
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a database may do later what it could not do now: a disk has room again, a lock ends, a server is up.
+
+    Else it is another database than was thought, or is damaged.
+    """
+    if isinstance(error, sqlite.Error):
+        code = getattr(error, "sqlite_errorcode", sqlite.SQLITE_ERROR)
+        return code not in _UNREADABLE and code & _FIRST_BYTE not in _NO_STORE
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
 
 
 def words(error: BaseException) -> str:

@@ -139,6 +139,7 @@ def look(store: Path | str) -> Iterator[FigureView]:
 
     Raises:
         Refusal: BAD_CONFIG, there is no store of this version.
+        Failure: STORE, it cannot be read now.
     """
     with opened(store) as connection, moment(connection):
         yield FigureView(connection)

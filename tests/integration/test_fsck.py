@@ -8,8 +8,11 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pysqlite3.dbapi2 as sqlite
 import pytest
 from rogatory.v1 import envelope_pb2 as pb
@@ -21,8 +24,8 @@ from gateway.cli.demo.story import run
 from gateway.clock import system_clock
 from gateway.depot import Depot
 from gateway.directory import Directory
-from gateway.errors import ErrorCode, Refusal
-from gateway.store import fsck, open_store
+from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.store import figures, fsck, open_store
 from gateway.store.fsck import Check, Finding, Result
 from gateway.store.fsck.findings import MOST_SHOWN
 from tests import office, world
@@ -391,10 +394,69 @@ def test_there_is_no_verdict_on_what_is_no_store_of_this_version(tmp_path: Path)
     (tmp_path / "text.db").write_text("no database at all, only text, and long enough to be none" * 40)
     open_store(tmp_path / "old.db")[1].dispose()
     spoil(tmp_path / "old.db", "UPDATE alembic_version SET version_num = '0001'")
-    for name in ("missing.db", "text.db", "old.db"):
+    open_store(tmp_path / "blank.db")[1].dispose()
+    spoil(tmp_path / "blank.db", "DELETE FROM alembic_version")
+    for name in ("missing.db", "text.db", "old.db", "blank.db"):
         with pytest.raises(Refusal) as caught:
             fsck.check(tmp_path / name)
         assert caught.value.code is ErrorCode.BAD_CONFIG
+
+
+class Troubled(sqlite.Connection):  # type: ignore[misc]  # pysqlite3 has no types
+    """A connection to which something happens at one of its questions."""
+
+    trouble: tuple[str, Exception]
+
+    def execute(self, text: str, *values: Any) -> Any:
+        where, error = self.trouble
+        if where in text:
+            raise error
+        return super().execute(text, *values)
+
+
+def by_sqlite(code: int) -> Exception:
+    error: Exception = sqlite.OperationalError("it said so")
+    error.sqlite_errorcode = code  # type: ignore[attr-defined]  # as SQLite sets it
+    return error
+
+
+def count(path: Path) -> list[figures.RanOut]:
+    with figures.look(path) as view:
+        return [*view.ran_out("ee/node")]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        by_sqlite(sqlite.SQLITE_FULL),
+        by_sqlite(sqlite.SQLITE_BUSY),
+        by_sqlite(sqlite.SQLITE_IOERR | 19 << 8),  # the disk is full when the store is opened
+        psycopg.OperationalError("the connection is lost"),
+    ],
+)
+@pytest.mark.parametrize("where", ["alembic_version", "FROM receipts", "BEGIN"])
+@pytest.mark.parametrize("look", [fsck.check, count])
+def test_store_that_cannot_be_read_now_is_called_neither_broken_nor_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[Path], Any], where: str, error: Exception
+) -> None:
+    open_store(tmp_path / "store.db")[1].dispose()
+    monkeypatch.setattr(Troubled, "trouble", (where, error), raising=False)
+    monkeypatch.setattr(sqlite, "connect", partial(sqlite.connect, factory=Troubled))
+    with pytest.raises(Failure) as caught:
+        look(tmp_path / "store.db")
+    assert caught.value.code is ErrorCode.STORE
+
+
+@pytest.mark.parametrize(
+    "error", [by_sqlite(sqlite.SQLITE_IOERR | 1 << 8), psycopg.errors.DataCorrupted("invalid page")]
+)
+def test_what_the_disk_does_not_give_back_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    open_store(tmp_path / "store.db")[1].dispose()
+    monkeypatch.setattr(Troubled, "trouble", ("FROM receipts", error), raising=False)
+    monkeypatch.setattr(sqlite, "connect", partial(sqlite.connect, factory=Troubled))
+    assert Check.DATABASE in failed(fsck.check(tmp_path / "store.db"))
 
 
 def test_empty_store_keeps_every_promise_and_a_connection_serves_as_well_as_a_path() -> None:

@@ -12,10 +12,9 @@ It shares the words, the table of steps and the hashes with the node, and none o
 from collections.abc import Callable
 from typing import Any
 
-import pysqlite3.dbapi2 as sqlite
-
 from gateway.depot import Depot
 from gateway.directory import Directory
+from gateway.store.driver import TROUBLE, may_pass
 from gateway.store.fsck import files, log, matters, records, registers, ways
 from gateway.store.fsck.books import Books, moment, opened
 from gateway.store.fsck.findings import Check, Finding, Notes, Result
@@ -52,7 +51,7 @@ def check(
 
     Raises:
         Refusal: BAD_CONFIG, there is no store, or one of another version.
-        Failure: STORE, the files cannot be looked at now.
+        Failure: STORE, it cannot be read now, or the files cannot be looked at now.
     """
     notes = Notes(progress)
     if directory is None:
@@ -65,7 +64,9 @@ def check(
                 _check_all(Books(connection, directory, node), notes)
             if depot is not None:
                 files.check_files(Books(connection, directory, node), depot, notes, digests=digests)
-        except sqlite.DatabaseError as error:
+        except TROUBLE as error:
+            if may_pass(error):
+                raise  # nothing is known of the store by that
             notes.fail(Check.DATABASE, "reading", str(error))
             notes.leave_out(Check)
     return notes.findings()

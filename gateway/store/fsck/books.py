@@ -17,9 +17,9 @@ from google.protobuf.message import DecodeError
 from rogatory.v1 import envelope_pb2 as pb
 
 from gateway.directory import Directory
-from gateway.errors import ErrorCode, Refusal
+from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.lifecycle import FINAL
-from gateway.store.driver import HEAD, TROUBLE
+from gateway.store.driver import HEAD, TROUBLE, may_pass
 from gateway.store.postgres import PostgresStore
 
 PAGE: Final = 256
@@ -45,8 +45,19 @@ def opened(store: Any) -> Iterator[Any]:  # noqa: ANN401  pysqlite3 has no types
     """Yield a connection to a store; nothing can be changed through one that is opened here.
 
     Raises:
-        Refusal: BAD_CONFIG.
+        Refusal: BAD_CONFIG, there is no store of this version.
+        Failure: STORE, it cannot be read now.
     """
+    try:
+        with _opened(store) as connection:
+            yield connection
+    except TROUBLE as error:
+        named = f"the store {store}" if isinstance(store, str | Path) else "the store"
+        raise Failure(ErrorCode.STORE, f"{named} cannot be read: {error}") from error
+
+
+@contextmanager
+def _opened(store: Any) -> Iterator[Any]:  # noqa: ANN401  as above
     if isinstance(store, str):
         with closing(PostgresStore(store)()) as connection:
             _check_version(connection, store)
@@ -72,9 +83,12 @@ def _check_version(connection: Any, store: Path | str) -> None:  # noqa: ANN401 
     try:
         found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except TROUBLE as error:
+        if may_pass(error):
+            raise
         raise Refusal(ErrorCode.BAD_CONFIG, f"{store} is no store: {error}", "store") from error
     if found != (HEAD,):
-        raise Refusal(ErrorCode.BAD_CONFIG, f"{store} is of version {found[0]}, and this program of {HEAD}", "store")
+        version = "no version" if found is None else f"version {found[0]}"
+        raise Refusal(ErrorCode.BAD_CONFIG, f"{store} is of {version}, and this program of {HEAD}", "store")
 
 
 def _is_file(connection: Any) -> bool:  # noqa: ANN401  as above
