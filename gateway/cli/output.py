@@ -60,7 +60,9 @@ def emit_error(error: GatewayError) -> None:
 
 def emit_json(value: object) -> None:
     """Print one JSON value, indented."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    # What was no UTF-8, in a path or a damaged store, is half of a character: JSON escapes it as Python does.
+    click.echo(text.encode(errors="backslashreplace").decode())
 
 
 def emit_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

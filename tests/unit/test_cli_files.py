@@ -1,7 +1,10 @@
 """Names of fetched files are made here: whatever a sender writes as a title, it is one name in one folder."""
 
+import json
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -42,6 +45,13 @@ def test_any_title_becomes_one_name_that_a_file_system_takes(number: int, title:
 
 def test_two_files_of_one_title_have_two_names() -> None:
     assert file_name(1, "a.pdf") != file_name(2, "a.pdf")
+
+
+def test_json_of_what_was_no_utf_8_is_json_all_the_same() -> None:
+    text = b"caf\xe9 \xff\x80 \xc3\xa9\n".decode(errors="surrogateescape")
+    with StringIO() as shown, redirect_stdout(shown):
+        output.emit_json({"detail": text})
+        assert json.loads(shown.getvalue().encode()) == {"detail": text}
 
 
 def test_progress_is_drawn_on_a_terminal_and_nowhere_else(
