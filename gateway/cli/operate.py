@@ -22,7 +22,7 @@ from gateway.cli.trace import MOMENTS, fetch
 from gateway.clock import to_micros
 from gateway.errors import ErrorCode, Refusal
 from gateway.printable import printable
-from gateway.story import action_state, time_text
+from gateway.story import action_state, code_name, time_text
 from gateway.trust.client import load_for_verification
 
 T = TypeVar("T")
@@ -269,7 +269,7 @@ def _as_object(recorded: pb.RecordedAction) -> dict[str, object]:
     return {
         "number": recorded.number,
         "action": _what(recorded.action),
-        "about": _plain(getattr(recorded.action, _what(recorded.action))),
+        "about": _plain(getattr(recorded.action, _what(recorded.action), pb.Action())),
         "reason": recorded.action.reason,
         "asked_by": recorded.asked_by,
         "asked_at": time_text(recorded.asked_at_us),
@@ -278,7 +278,7 @@ def _as_object(recorded: pb.RecordedAction) -> dict[str, object]:
         "decided_at": time_text(recorded.decided_at_us) if recorded.decided_at_us else "",
         "decision_reason": recorded.decision_reason,
         "touched": recorded.touched,
-        "code": ErrorCode(recorded.error.code).name if recorded.HasField("error") else "",
+        "code": code_name(recorded.error.code),
         "detail": recorded.error.detail,
     }
 
