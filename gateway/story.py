@@ -320,7 +320,8 @@ def _why_it_waits(copy: trace.DeliveryState) -> str:
     if copy.attempts and last:
         tried = f"{copy.attempts} attempt{'' if copy.attempts == 1 else 's'}"
         return f"after {tried} it has certainly not arrived; the last one failed{last}"
-    return "it has not been tried yet: others go before it, or nothing may go there now"
+    # What waits for its files says so in its error.
+    return f"it has not been tried yet{last or ': others go before it, or nothing may go there now'}"
 
 
 def _receipt_line(proof: Proven) -> Line:

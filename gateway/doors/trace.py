@@ -32,6 +32,7 @@ from gateway.overview import Overview
 from gateway.quota import Cost
 from gateway.rules import Turn
 from gateway.statement import event_name
+from gateway.store.attachments import HELD_US
 from gateway.store.finding import WAITING, CopyRow, FoundRow, Wanted
 from gateway.store.matters import OPEN_STAGES, ClockRow
 from gateway.store.reader import EventRow, MatterRow, Reader, SeenRow, TraceRow
@@ -245,11 +246,13 @@ def envelope_trace(row: TraceRow, here: str, directory: Directory) -> trace.Enve
 
 
 def _delivery(copy: CopyRow, directory: Directory) -> trace.DeliveryState:
+    # What waits for its files waits for no time.
+    is_timed = copy.state not in FINAL and copy.next_attempt_at_us < HELD_US
     return trace.DeliveryState(
         destination=copy.destination,
         state=copy.state.value,
         attempts=copy.attempts,
-        next_attempt_at_us=0 if copy.state in FINAL else copy.next_attempt_at_us,
+        next_attempt_at_us=copy.next_attempt_at_us if is_timed else 0,
         last_error=copy.last_error,
         acts_next=_acts_next(copy.destination, copy.state, directory),
     )

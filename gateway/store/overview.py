@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from gateway.lifecycle import State
-from gateway.store.attachments import HELD_US
+from gateway.store.attachments import HELD, HELD_US
 from gateway.store.log import LogView
 from gateway.store.matters import MatterView
 from gateway.store.operating import OperatingView
@@ -53,9 +53,9 @@ _LOOK: Final = f"""
                THEN next_attempt_at_us END)
     FROM ({_FIRST}) f
 """  # noqa: S608  as above
-# What failed last has the next attempt furthest ahead.
+# What failed last has the next attempt furthest ahead. That files go ahead is no error: large ones take hours.
 _ERROR: Final = f"""
-    SELECT last_error FROM ({_FIRST}) f WHERE last_error <> '' ORDER BY next_attempt_at_us DESC LIMIT 1
+    SELECT last_error FROM ({_FIRST}) f WHERE last_error NOT IN ('', ?) ORDER BY next_attempt_at_us DESC LIMIT 1
 """  # noqa: S608  as above
 _SINCE: Final = """
     SELECT coalesce(e.recorded_at_us, r.at_us) FROM deliveries d
@@ -188,7 +188,7 @@ class OverviewView:
         for (name,) in self.sql.execute(_NAMES, (MAX_DESTINATIONS,)).fetchall():
             count, oldest = self.sql.execute(_COUNT, (name,)).fetchone()
             in_doubt, next_us = self.sql.execute(_LOOK, (name,)).fetchone()
-            error = self.sql.execute(_ERROR, (name,)).fetchone()
+            error = self.sql.execute(_ERROR, (name, HELD)).fetchone()
             (since_us,) = self.sql.execute(_SINCE, (oldest,)).fetchone()
             told = "" if error is None else error[0][:MAX_ERROR_CHARACTERS]
             yield Waiting(name, count, int(in_doubt), since_us or 0, next_us or 0, told)

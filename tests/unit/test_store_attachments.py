@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +14,16 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import operations_pb2 as operations
 
 from gateway.config import Attachments, Limits
+from gateway.doors.trace import envelope_trace
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity import Address
 from gateway.lifecycle import Event
+from gateway.store import Reader, open_store
 from gateway.store.attachments import HELD, HELD_US, AttachmentRecord, Freight, Standing
-from tests import world
+from gateway.store.finding import Wanted
+from gateway.store.overview import OverviewView
+from gateway.story import tell
+from tests import stores, world
 from tests.world import NOW
 
 SENDER = Address.parse(world.INVESTIGATOR)
@@ -302,6 +308,31 @@ def test_reason_of_a_stop_is_told_at_the_copy_that_waits(sql: Any) -> None:
     _, delivery = name(sql, file())
     do(sql, lambda files: files.stopped(str(THEIR_NODE), file().sha256, "NO_ROOM: full"))
     assert due(sql, delivery) == (HELD_US, "NO_ROOM: full")
+
+
+def test_copy_whose_files_are_on_their_way_is_no_failure_of_the_other_node(sql: Any) -> None:
+    bring(sql)
+    name(sql, file())
+    (waiting,) = OverviewView(sql).waiting()
+    assert (waiting.destination, waiting.count, waiting.last_error) == (str(THEIR_NODE), 1, "")
+    do(sql, lambda files: files.stopped(str(THEIR_NODE), file().sha256, "UNAVAILABLE: no connection"))
+    (waiting,) = OverviewView(sql).waiting()
+    assert waiting.last_error == "UNAVAILABLE: no connection"
+
+
+async def test_copy_that_waits_for_its_files_is_said_to_wait_for_them_and_for_no_day(path: Path) -> None:
+    with stores.opened(path) as sql:
+        bring(sql)
+        name(sql, file())
+    reader = Reader(open_store(path)[1])
+    (row,) = (await reader.find(Wanted(), 1)).found
+    (told,) = await reader.trace(row.id)
+    reader.close()
+    (story,) = tell([envelope_trace(told, "ee", world.DIRECTORY)], world.DIRECTORY)
+    (wait,) = story.waits
+    assert wait.copy.next_attempt_at_us == 0
+    assert HELD in wait.why
+    assert not [each.why for each in story.possible if "9999" in each.why]
 
 
 def test_node_that_lost_a_file_is_brought_it_again(sql: Any) -> None:
