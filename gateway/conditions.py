@@ -32,6 +32,9 @@ LAST_PART: Final = 4
 """A time limit is due soon in its last quarter at the earliest, and what runs out is urgent in the last quarter of the
 time that it is warned of."""
 
+MOST_OVERDUE: Final = 64
+"""Time limits that have run out and are warned of one by one, the longest overdue first; of others, that there are."""
+
 REFUSED_MINUTES: Final = 5
 REFUSED_BEFORE_MINUTES: Final = 55
 
@@ -78,7 +81,7 @@ class Snapshot:
 
     Args:
         told: what is told to operators, but for warnings.
-        clocks: time limits that have run out, and those that do next.
+        clocks: time limits that have run out, the longest overdue first, and those that do next.
         refusals: of each peer of whom something was refused.
         endings: what runs out.
         alarms: of logs, the newest first.
@@ -125,7 +128,14 @@ def rule_word(rule: int) -> str:
 
 
 def _clocks(now: Snapshot, settings: Alerts) -> Iterator[trace.Warning]:
+    overdue = [clock for clock in now.clocks if clock.stage is Stage.OVERDUE]
+    others = overdue[MOST_OVERDUE:]
+    if others:
+        detail = f"more than {MOST_OVERDUE} time limits have run out; those that did last are not told one by one"
+        yield _warning("clock.overdue", "others", detail, others[0].due_at_us, urgent=True)
     for clock in now.clocks:
+        if clock in others:
+            continue
         rule = rule_word(clock.rule)
         subject = f"{rule} {clock.ref.sender} {clock.ref.id}"
         due = f"{from_micros(clock.due_at_us):%Y-%m-%d %H:%M} UTC"

@@ -36,7 +36,7 @@ REST: Final = 10
 
 REST_SECONDS: Final = 60.0
 MAX_CLOCKS: Final = 64
-"""Of those that have run out, and of those that do next."""
+"""Of those that run out next."""
 
 MAX_EXPIRIES: Final = 64
 MAX_MEMBERS: Final = 4096
@@ -110,8 +110,9 @@ class Overview:
         self._refusals.look(view.sql, now_us)
         waiting = {each.destination: each for each in view.waiting()}
         holds = {each.destination: each for each in view.operating.held()}
-        late = view.matters.overdue(MAX_CLOCKS)
-        clocks = (*late, *view.matters.due_next(now_us + in_micros(NEXT_CLOCKS), MAX_CLOCKS))
+        # One more, to see whether there are others.
+        late = view.matters.overdue(conditions.MOST_OVERDUE + 1)
+        soon = view.matters.due_next(now_us + in_micros(NEXT_CLOCKS), MAX_CLOCKS)
         endings = sorted(_endings(view, held, now), key=lambda each: (each.at_us, each.what, each.whose))
         log, unwitnessed = _log(view, _witnesses(directory, here))
         told = trace.GetOverviewResponse(
@@ -119,7 +120,7 @@ class Overview:
             at_us=now_us,
             flows=self._told_flows(here, waiting.values(), now_us),
             destinations=_destinations(waiting, holds, directory, here),
-            clocks=map(_open_clock, clocks),
+            clocks=map(_open_clock, (*late[: conditions.MOST_OVERDUE], *soon)),
             expiries=[trace.Expiry(what=each.what, whose=each.whose, at_us=each.at_us) for each in endings][
                 :MAX_EXPIRIES
             ],
@@ -130,7 +131,7 @@ class Overview:
         )
         return Snapshot(
             told=told,
-            clocks=clocks,
+            clocks=(*late, *soon),
             refusals=self._told_refusals(now_us),
             endings=tuple(endings),
             alarms=tuple(view.log.alarms(MAX_ALARMS)),

@@ -10,7 +10,7 @@ from rogatory.v1 import operations_pb2 as operations
 from rogatory.v1 import trace_pb2 as trace
 
 from gateway.clock import in_micros, to_micros
-from gateway.conditions import NAMES, Backlog, Ending, Refusals, Snapshot, alerts, warnings
+from gateway.conditions import MOST_OVERDUE, NAMES, Backlog, Ending, Refusals, Snapshot, alerts, warnings
 from gateway.config import Alerts
 from gateway.errors import ErrorCode
 from gateway.store.alerts import Standing
@@ -186,6 +186,32 @@ def test_log_with_many_alarms_is_told_of_once_by_the_newest() -> None:
 DEAD = trace.Warning(name="destination.dead", subject="de/node", detail="3 copies wait", since_us=1, urgent=True)
 SLOW = trace.Warning(name="backlog.growing", subject="de/node", detail="1005 copies wait", since_us=1)
 HOUR = 3600.0
+
+
+def test_limit_that_runs_out_behind_many_is_told_of_and_ends_no_other_warning() -> None:
+    limits = [
+        ClockRow(
+            number,
+            ids.EnvelopeRef(sender="ee/prosecutor", id=f"{number:04}"),
+            RULE,
+            ago(days=9),
+            ago(minutes=2 * MOST_OVERDUE - number),
+            None,
+            None,
+            Stage.OVERDUE,
+        )
+        for number in range(MOST_OVERDUE + 1)
+    ]
+    before = warnings(snapshot(clocks=(*limits[:-1],)), None, SETTINGS)
+    after = warnings(snapshot(clocks=(*limits,)), None, SETTINGS)
+    (more,) = [each for each in after if each not in before]
+    assert [each for each in before if each not in after] == []
+    assert (more.name, more.subject, more.urgent, more.since_us) == (
+        "clock.overdue",
+        "others",
+        True,
+        limits[-1].due_at_us,
+    )
 
 
 class Story:
