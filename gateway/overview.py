@@ -41,7 +41,11 @@ MAX_CLOCKS: Final = 64
 MAX_EXPIRIES: Final = 64
 MAX_MEMBERS: Final = 4096
 MAX_ALARMS: Final = 64
-MAX_ASKED: Final = 64
+"""Logs of which is told what they have to answer for."""
+
+MAX_ASKED: Final = 256
+"""Actions that wait for a second operator: all that may, or one that is left out would be told of as over."""
+
 NEXT_CLOCKS: Final = timedelta(days=7)
 HOUR_SECONDS: Final = 3600
 LIFE_PART: Final = 4
@@ -134,7 +138,7 @@ class Overview:
             clocks=(*late, *soon),
             refusals=self._told_refusals(now_us),
             endings=tuple(endings),
-            alarms=tuple(view.log.alarms(MAX_ALARMS)),
+            alarms=tuple(view.log.newest_alarms(MAX_ALARMS)),
             unwitnessed=unwitnessed,
             asked=tuple(view.operating.waiting(MAX_ASKED, 0, now_us)),
         )

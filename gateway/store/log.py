@@ -159,6 +159,10 @@ class LogView:
         """Return what this node has found out about logs, its own among them; the newest first."""
         return witnessing.alarms(self._sql, limit)
 
+    def newest_alarms(self, limit: int) -> list[AlarmRow]:
+        """Return the newest that it has found out about each log, so that none hides another."""
+        return witnessing.alarms(self._sql, limit, newest=True)
+
     def origin(self, first: str) -> str:
         """Return the name of this log: after each time that the store was put back from a backup, it is another one.
 

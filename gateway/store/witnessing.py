@@ -109,9 +109,10 @@ def last(connection: Any, origin: str) -> Witnessed | None:  # noqa: ANN401  as 
     return None if row is None else Witnessed(Checkpoint(origin, row[0], bytes(row[1])), bytes(row[2]))
 
 
-def alarms(connection: Any, limit: int) -> list[AlarmRow]:  # noqa: ANN401  as above
-    """Return what logs have to answer for, the newest first."""
-    query = "SELECT at_us, origin, code, detail, held, brought, proof FROM alarms ORDER BY seq DESC LIMIT ?"
+def alarms(connection: Any, limit: int, *, newest: bool = False) -> list[AlarmRow]:  # noqa: ANN401  as above
+    """Return what logs have to answer for, the newest first; `newest`: of each log that alone."""
+    which = "WHERE seq IN (SELECT max(seq) FROM alarms GROUP BY origin)" if newest else ""
+    query = f"SELECT at_us, origin, code, detail, held, brought, proof FROM alarms {which} ORDER BY seq DESC LIMIT ?"  # noqa: S608  ours
     rows = connection.execute(query, (limit,)).fetchall()
     return [
         AlarmRow(at_us, origin, ErrorCode(code), detail, bytes(held), bytes(brought), _hashes(bytes(proof)))

@@ -9,10 +9,12 @@ from rogatory.v1 import measures_pb2 as measures
 from rogatory.v1 import operations_pb2 as operations
 from rogatory.v1 import trace_pb2 as trace
 
+from gateway import overview
 from gateway.clock import in_micros, to_micros
 from gateway.conditions import MOST_OVERDUE, NAMES, Backlog, Ending, Refusals, Snapshot, alerts, warnings
 from gateway.config import Alerts
 from gateway.errors import ErrorCode
+from gateway.operations import MAX_WAITING
 from gateway.store.alerts import Standing
 from gateway.store.matters import ClockRow, Stage
 from gateway.store.operating import ActionRow
@@ -186,6 +188,10 @@ def test_log_with_many_alarms_is_told_of_once_by_the_newest() -> None:
 DEAD = trace.Warning(name="destination.dead", subject="de/node", detail="3 copies wait", since_us=1, urgent=True)
 SLOW = trace.Warning(name="backlog.growing", subject="de/node", detail="1005 copies wait", since_us=1)
 HOUR = 3600.0
+
+
+def test_no_action_that_may_wait_is_pushed_out_by_others() -> None:
+    assert overview.MAX_ASKED >= MAX_WAITING
 
 
 def test_limit_that_runs_out_behind_many_is_told_of_and_ends_no_other_warning() -> None:

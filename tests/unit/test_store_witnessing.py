@@ -11,6 +11,7 @@ import pytest
 from gateway import note
 from gateway.errors import ErrorCode, Failure
 from gateway.note import MAX_SIGNATURES, NoteSignature
+from gateway.overview import MAX_ALARMS
 from gateway.signer import KeySigner
 from gateway.store import open_store, witnessing
 from gateway.store.log import LogView
@@ -83,6 +84,15 @@ def test_evidence_is_kept_whole_once_and_not_without_end(sql: Any) -> None:
     assert (first.origin, first.code, first.detail) == (ORIGIN, ErrorCode.LOG_FORKED, "it forked")
     assert (first.held, first.brought) == (LOG.note(7), evidence(7).brought.note)
     assert first.proof == (bytes(32), b"x" * 32)
+
+
+def test_log_that_contradicts_itself_again_and_again_hides_no_other(sql: Any) -> None:
+    other = replace(evidence(7), held=seen(7, replace(LOG, origin=f"{ORIGIN}/1")))
+    with world.transaction(sql) as txn:
+        assert txn.witness.alarm(other)
+        for number in range(witnessing.MAX_ALARMS):
+            assert txn.witness.alarm(evidence(7, number))
+    assert [each.origin for each in LogView(sql).newest_alarms(MAX_ALARMS)] == [ORIGIN, other.origin]
 
 
 # Of this node's own log.
