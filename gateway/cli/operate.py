@@ -211,10 +211,12 @@ async def _named(loaded: material.ParticipantMaterial, envelope_id: str) -> ids.
         Refusal: NOT_FOUND; BAD_INPUT, there are several.
     """
     response = await fetch(loaded, envelope_id, ask_others=False)
-    if len(response.traces) != 1:
-        detail = f"{len(response.traces)} envelopes have it: name one by its own id"
-        raise Refusal(ErrorCode.BAD_INPUT, detail, "ID")
-    return response.traces[0].envelope
+    found = [each.envelope for each in response.traces]
+    # A case may be called as an envelope is, by whoever sends something in it.
+    named = [each for each in found if each.id == envelope_id] or found
+    if len(named) != 1:
+        raise Refusal(ErrorCode.BAD_INPUT, f"{len(named)} envelopes have it: name one by its own id", "ID")
+    return named[0]
 
 
 def _show_one(recorded: pb.RecordedAction, *, as_json: bool) -> None:

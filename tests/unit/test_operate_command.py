@@ -1,11 +1,15 @@
 """What `rogatory operate` shows of what a node says."""
 
 import json
+from typing import Any
 
 import pytest
+from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import operations_pb2 as pb
+from rogatory.v1 import trace_pb2 as trace
 
 from gateway.cli import operate
+from gateway.errors import ErrorCode, Refusal
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -21,3 +25,22 @@ def test_action_of_a_node_of_a_newer_version_is_shown(capsys: pytest.CaptureFixt
     if as_json:
         told = json.loads(shown)
         assert (told["number"], told["about"], told["code"], told["state"]) == (7, {}, "9999", "99")
+
+
+async def test_case_named_like_an_envelope_keeps_no_operator_from_that_envelope(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted = ids.EnvelopeRef(sender="ee/prosecutor", id="0190")
+    others = [ids.EnvelopeRef(sender="de/court", id=each) for each in ("0191", "0192")]
+    told = [trace.EnvelopeTrace(envelope=each) for each in (wanted, *others)]
+
+    async def fetch(_: Any, key: str, *, ask_others: bool) -> trace.GetTraceResponse:
+        assert not ask_others
+        return trace.GetTraceResponse(traces=told)
+
+    monkeypatch.setattr(operate, "fetch", fetch)
+    loaded: Any = None
+    assert await operate._named(loaded, "0190") == wanted
+    with pytest.raises(Refusal) as caught:
+        await operate._named(loaded, "a-case")
+    assert caught.value.code is ErrorCode.BAD_INPUT
