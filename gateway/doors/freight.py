@@ -26,7 +26,7 @@ from gateway.doors.patience import Patience
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.store import Reader, Transaction, Writer
-from gateway.store.attachments import Freight
+from gateway.store.attachments import HELD, Freight
 
 LANES: Final = ("oldest", "smallest")
 IDLE_SECONDS: Final = 30.0
@@ -146,15 +146,22 @@ class Freighter:
         await self._settle(freight, "attachment.carried")
 
     def _asks(self, file: pb.AttachmentRef) -> transfer.Told:
-        """Return what ends a transfer that nobody needs any more."""
+        """Return what ends a transfer that nobody needs any more, and says of one that goes on that it does."""
         asked_at = 0
+
+        def job(txn: Transaction) -> bool:
+            is_wanted = txn.attachments.is_wanted(self._destination, file.sha256)
+            if is_wanted:
+                # What stopped it once is over: hours may pass until all is there, and the other node does well.
+                txn.attachments.stopped(self._destination, file.sha256, HELD)
+            return is_wanted
 
         async def told(received: int) -> None:
             nonlocal asked_at
             if received - asked_at < ASK_AGAIN_BYTES:
                 return
             asked_at = received
-            if not await self._writer.write(lambda txn: txn.attachments.is_wanted(self._destination, file.sha256)):
+            if not await self._writer.write(job):
                 raise _NotWanted(ErrorCode.NOT_FOUND, "no envelope needs it there any more")
 
         return told

@@ -14,6 +14,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import operations_pb2 as operations
 
 from gateway.config import Attachments, Limits
+from gateway.doors.freight import ASK_AGAIN_BYTES, Freighter
 from gateway.doors.trace import envelope_trace
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity import Address
@@ -318,6 +319,26 @@ def test_copy_whose_files_are_on_their_way_is_no_failure_of_the_other_node(sql: 
     do(sql, lambda files: files.stopped(str(THEIR_NODE), file().sha256, "UNAVAILABLE: no connection"))
     (waiting,) = OverviewView(sql).waiting()
     assert waiting.last_error == "UNAVAILABLE: no connection"
+
+
+async def test_file_that_moves_again_is_no_failure_any_more(sql: Any) -> None:
+    class Written:
+        async def write(self, job: Callable[[Any], Any]) -> Any:
+            with world.transaction(sql) as txn:
+                return job(txn)
+
+    large = file(size=ASK_AGAIN_BYTES + 1)
+    bring(sql, wanted=large)
+    _, delivery = name(sql, large)
+    do(sql, lambda files: files.stopped(str(THEIR_NODE), large.sha256, "UNAVAILABLE: no connection"))
+    nothing: Any = None
+    written: Any = Written()
+    freighter = Freighter(str(THEIR_NODE), nothing, written, nothing, nothing, nothing, nothing, nothing)
+    moved = freighter._asks(large)
+    await moved(ASK_AGAIN_BYTES - 1)
+    assert due(sql, delivery)[1] == "UNAVAILABLE: no connection"
+    await moved(ASK_AGAIN_BYTES)
+    assert due(sql, delivery) == (HELD_US, HELD)
 
 
 async def test_copy_that_waits_for_its_files_is_said_to_wait_for_them_and_for_no_day(path: Path) -> None:
