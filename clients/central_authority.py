@@ -94,7 +94,12 @@ class CentralAuthority(Referrer):
         return self._compose(ids.KIND_REVIEW_DECISION, document_of(decision, orders.ReviewDecision), request)
 
     def disclose(self, request: Received, disclosure: orders.Disclosure) -> Composed:
-        """Hand over what our court passed on (UNCAC Art. 46(3)(f))."""
+        """Hand over what our court passed on (UNCAC Art. 46(3)(f)).
+
+        Raises:
+            Refusal: EXCEEDS_GRANT, of another class or time than was asked.
+        """
+        documents.check_times(getattr(request.document, "windows", ()), disclosure, "the request")
         return self._compose(ids.KIND_DISCLOSURE, disclosure, request)
 
     def record_custody(self, disclosure: Cited, event: followups.CustodyEvent) -> Composed:

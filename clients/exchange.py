@@ -14,7 +14,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import notices_pb2 as notices
 from rogatory.v1 import orders_pb2 as orders
 
-from clients.actor import Addressee, Cited, DataClasses, Ground
+from clients.actor import Addressee, Cited, DataClasses, Ground, document_of
 from clients.intake import Item, Received
 from clients.participant import TIMEOUT_SECONDS
 from gateway.envelope import Composed
@@ -82,7 +82,12 @@ class Exchange(Addressee):
             ordered: what was ordered.
             report: what was done.
             ground: why not, unless everything was executed (2018/1805 Art. 13(3)).
+
+        Raises:
+            Refusal: EXCEEDS_GRANT, transactions of another time than was ordered.
         """
+        if isinstance(ordered.document, orders.DomesticOrder):
+            documents.check_times(ordered.document.windows, report, "the order")
         return self._compose(ids.KIND_EXECUTION_REPORT, report, ordered, ground=ground)
 
     def object_to(self, order: Received, objection: notices.ObjectionNotice) -> Composed:
@@ -90,7 +95,12 @@ class Exchange(Addressee):
         return self._compose(ids.KIND_OBJECTION, objection, order)
 
     def disclose(self, order: Received, disclosure: orders.Disclosure) -> Composed:
-        """Hand over the data that a court ordered, and no more (2023/1543 Art. 10(1))."""
+        """Hand over the data that a court ordered, and no more (2023/1543 Art. 10(1)).
+
+        Raises:
+            Refusal: OUT_OF_ORDER, it is no order; EXCEEDS_GRANT, of another class or time than was ordered.
+        """
+        documents.check_times(document_of(order, orders.DomesticOrder).windows, disclosure, "the order")
         return self._compose(ids.KIND_DISCLOSURE, disclosure, order)
 
     def record_custody(self, disclosure: Cited, event: followups.CustodyEvent) -> Composed:

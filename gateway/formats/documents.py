@@ -15,6 +15,7 @@ from rogatory.v1 import certificates_pb2 as certificates
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import followups_pb2 as followups
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as measures
 from rogatory.v1 import notices_pb2 as notices
 from rogatory.v1 import orders_pb2 as orders
 from rogatory.v1 import selftest_pb2 as selftest
@@ -22,6 +23,7 @@ from rogatory.v1 import selftest_pb2 as selftest
 from gateway import codec, envelope, manifest
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import checks, headers, wallets
+from gateway.formats.checks import reports
 from gateway.formats.codes import Code, refuse
 
 Request: TypeAlias = (
@@ -239,7 +241,7 @@ def check_answers_order(order: orders.DomesticOrder, report: orders.ExecutionRep
 
     1. One result for each wallet of the order, in its order, and none for any other wallet. An order about customers or
        other identifiers names no wallet, and is answered with those that were found.
-    2. No measure and no class of data that was not ordered.
+    2. No measure and no class of data that was not ordered, and no data of another time.
 
     Raises:
         Refusal: CONTENT_MISMATCH for 1, EXCEEDS_GRANT for 2.
@@ -256,6 +258,30 @@ def check_answers_order(order: orders.DomesticOrder, report: orders.ExecutionRep
         ("data_classes", report.data_classes, order.data_classes),
     ):
         check_within(given, ordered, "the order", name)
+    check_times(order.windows, report, "the order")
+
+
+def check_times(
+    asked: Iterable[measures.DataWindow], told: orders.Disclosure | orders.ExecutionReport, what: str
+) -> None:
+    """Check that data are of no other time than was asked: what is told says itself of what time it is.
+
+    1. No window that it names reaches beyond the one asked for that class.
+    2. No record is from outside it, whichever window is named, also if none is.
+
+    Raises:
+        Refusal: EXCEEDS_GRANT, with the position of the first.
+
+    Source: Regulation (EU) 2023/1543 Art. 5(5): an order states the time range of the data, where it has one.
+    """
+    windows = {window.data_class: window for window in asked}
+    for position, window in enumerate(told.windows if isinstance(told, orders.Disclosure) else ()):  # (1)
+        if not _is_within(window, windows.get(window.data_class, window)):
+            raise Refusal(ErrorCode.EXCEEDS_GRANT, f"it reaches beyond the time of {what}", f"windows[{position}]")
+    for field, data_class, at_us in reports.dated(told):  # (2)
+        within = windows.get(ids.DataClass.ValueType(data_class))
+        if within is not None and not reports.is_of_time(within, at_us):
+            raise Refusal(ErrorCode.EXCEEDS_GRANT, f"it is not of the time of {what}", field)
 
 
 def check_within(given: Sequence[int], granted: Iterable[int], what: str, name: str) -> None:
@@ -268,6 +294,12 @@ def check_within(given: Sequence[int], granted: Iterable[int], what: str, name: 
     for position, one in enumerate(given):
         if one not in allowed:
             raise Refusal(ErrorCode.EXCEEDS_GRANT, f"it goes beyond {what}", f"{name}[{position}]")
+
+
+def _is_within(window: measures.DataWindow, asked: measures.DataWindow) -> bool:
+    if asked.HasField("until_us") and not (window.HasField("until_us") and window.until_us <= asked.until_us):
+        return False
+    return asked.from_us <= window.from_us
 
 
 def _bytes(document: Document) -> bytes:

@@ -394,6 +394,41 @@ def test_disclosure_holds_no_more_than_the_classes_that_its_header_names() -> No
     assert refusal(head, document) is None
 
 
+LAST_WEEK = measures.DataWindow(data_class=paperwork.TRANSACTIONAL, from_us=1_000, until_us=2_000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        pytest.param({"windows": [{"from_us": 999, "until_us": 2_000}]}, "windows[0]", id="from-earlier"),
+        pytest.param({"windows": [{"from_us": 1_000, "until_us": 2_001}]}, "windows[0]", id="until-later"),
+        pytest.param({"windows": [{"from_us": 1_000}]}, "windows[0]", id="without-end"),
+        pytest.param({"windows": [{}]}, "windows[0]", id="of-all-time"),
+        pytest.param({"ledger": [{"at_us": 999}]}, "ledger[0].at_us", id="entry-before-and-no-window-named"),
+        pytest.param({"ledger": [{"at_us": 1_000}, {"at_us": 2_000}]}, "ledger[1].at_us", id="entry-after"),
+        pytest.param({"transactions": [{"block_time_us": 0}]}, "transactions[0].block_time_us", id="transaction"),
+    ],
+)
+def test_disclosure_of_another_time_than_was_ordered_is_refused(changes: dict[str, Any], field: str) -> None:
+    """It names the time of its data itself; one that names another, or none, would hold whatever it likes."""
+    told = orders.Disclosure(**changes)
+    for window in told.windows:
+        window.data_class = paperwork.TRANSACTIONAL
+    with pytest.raises(Refusal) as caught:
+        documents.check_times([LAST_WEEK], told, "the order")
+    assert (caught.value.code, caught.value.field) == (ErrorCode.EXCEEDS_GRANT, field)
+    documents.check_times([], told, "the order")
+
+
+def test_disclosure_of_a_part_of_the_time_that_was_ordered_is_taken() -> None:
+    part = measures.DataWindow(data_class=paperwork.TRANSACTIONAL, from_us=1_000, until_us=1_999)
+    other = measures.DataWindow(data_class=ids.DATA_CLASS_BALANCE)
+    told = orders.Disclosure(windows=[part, other], ledger=[{"at_us": 1_000}, {"at_us": 1_998}], transactions=[{}])
+    documents.check_times([LAST_WEEK], told, "the order")
+    documents.check_times([LAST_WEEK], orders.Disclosure(), "the order")
+    documents.check_times([measures.DataWindow(data_class=paperwork.TRANSACTIONAL)], told, "the order")
+
+
 def test_every_list_of_records_in_a_disclosure_belongs_to_a_class() -> None:
     lists = {field.name for field in orders.Disclosure.DESCRIPTOR.fields if field.message_type is not None}
     assert lists - {name for name, _ in reports.SECTIONS} == {"windows", "fields", "attachments"}
@@ -693,6 +728,17 @@ def test_report_that_answers_another_order_is_refused(changes: dict[str, Any], c
         documents.check_answers_order(paperwork.order(), paperwork.report(**changes))
     assert (caught.value.code, caught.value.field) == (code, field)
     assert (caught.value.rule == Code.RESULTS_NOT_AS_ORDERED) == (code is MISMATCH)
+
+
+def test_report_with_transactions_of_another_time_than_was_ordered_is_refused() -> None:
+    told = paperwork.report(transactions=[paperwork.transaction()])
+    begun = told.transactions[0].block_time_us = 1_000
+    window = measures.DataWindow(data_class=paperwork.TRANSACTIONAL, from_us=begun)
+    documents.check_answers_order(paperwork.order(windows=[window]), told)
+    window.from_us = begun + 1
+    with pytest.raises(Refusal) as caught:
+        documents.check_answers_order(paperwork.order(windows=[window]), told)
+    assert (caught.value.code, caught.value.field) == (ErrorCode.EXCEEDS_GRANT, "transactions[0].block_time_us")
 
 
 def test_report_on_an_order_about_a_customer_names_the_wallets_that_were_found() -> None:

@@ -13,6 +13,7 @@ from rogatory.v1 import assistance_pb2 as assistance
 from rogatory.v1 import certificates_pb2 as certificates
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as measures
 from rogatory.v1 import orders_pb2 as orders
 
 from clients.auditor import Auditor
@@ -34,6 +35,8 @@ from tests import paperwork, samples, world
 REFUSED = {"outcome": ids.OUTCOME_REFUSED, "measures": [], "data_classes": []}
 ACKNOWLEDGED: Any = samples.complete(ids.KIND_ACKNOWLEDGEMENT)
 HOLD = ids.MEASURE_HOLD_INCOMING
+TODAY = 1_700_000_000_000_000
+YESTERDAY = measures.DataWindow(data_class=paperwork.TRANSACTIONAL, until_us=TODAY)
 CONTENT, WHO = ids.DATA_CLASS_CONTENT, ids.DATA_CLASS_SUBSCRIBER
 
 
@@ -78,8 +81,8 @@ class Cast:
     def draft(self) -> Received:
         return self.receive(self.drafted().draft.envelope)
 
-    def request(self) -> Received:
-        drafted = self.drafted()
+    def request(self, **changes: Any) -> Received:
+        drafted = self.drafted(request=paperwork.request(**changes))
         draft = self.receive(drafted.draft.envelope)
         answer = self.receive(CentralAuthority(self[world.CENTRAL]).countersign(draft).envelope)
         return self.receive(Investigator(self[world.INVESTIGATOR]).add_countersignature(answer))
@@ -361,6 +364,24 @@ STEPS: dict[str, tuple[Callable[[Cast], object], ErrorCode]] = {
         lambda c: Exchange(c[world.FOREIGN_CENTRAL]).answer(c.decision(), [paperwork.result()]),
         ErrorCode.OUT_OF_ORDER,
     ),
+    "a disclosure of another time than was ordered": (
+        lambda c: Exchange(c[world.FOREIGN_EXCHANGE]).disclose(c.order(document=of_yesterday()), records()),
+        ErrorCode.EXCEEDS_GRANT,
+    ),
+    "a report with records of another time than was ordered": (
+        lambda c: Exchange(c[world.FOREIGN_EXCHANGE]).report(
+            c.order(document=of_yesterday()), paperwork.report(transactions=records().transactions)
+        ),
+        ErrorCode.EXCEEDS_GRANT,
+    ),
+    "a disclosure abroad of another time than was asked": (
+        lambda c: CentralAuthority(c[world.FOREIGN_CENTRAL]).disclose(c.request(windows=[YESTERDAY]), records()),
+        ErrorCode.EXCEEDS_GRANT,
+    ),
+    "a disclosure on a decision": (
+        lambda c: Exchange(c[world.FOREIGN_EXCHANGE]).disclose(c.decision(), records()),
+        ErrorCode.OUT_OF_ORDER,
+    ),
     "a report that adds a record": (
         lambda c: report_home(c, paperwork.report(transactions=[paperwork.transaction("ff" * 32)])),
         ErrorCode.EXCEEDS_GRANT,
@@ -386,6 +407,20 @@ STEPS: dict[str, tuple[Callable[[Cast], object], ErrorCode]] = {
         ErrorCode.NOT_PERMITTED,
     ),
 }
+
+
+def of_yesterday() -> orders.DomesticOrder:
+    return paperwork.order(windows=[YESTERDAY])
+
+
+def records() -> orders.Disclosure:
+    """Of today, and without a word of what time they are."""
+    made = orders.Disclosure(order_number="1", data_classes=[paperwork.TRANSACTIONAL])
+    made.fields.add(data_class=paperwork.TRANSACTIONAL, name="all", answer=orders.FIELD_ANSWER_SUPPLIED)
+    made.transactions.append(paperwork.transaction())
+    made.transactions[0].block_hash = "ab" * 32
+    made.transactions[0].block_time_us = TODAY
+    return made
 
 
 def report_home(cast: Cast, report: orders.ExecutionReport) -> object:

@@ -10,6 +10,7 @@ from typing import Final
 
 from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as measures
 from rogatory.v1 import orders_pb2 as orders
 
 from gateway.formats import progress, wallets
@@ -170,13 +171,23 @@ SECTIONS: Final = (
 )
 
 
-def _dated(disclosure: orders.Disclosure) -> Iterator[tuple[str, int, int]]:
-    """Every record with a time: its position, its class, its time. When an account was opened is no such time."""
-    for position, access in enumerate(disclosure.accesses):
-        yield f"accesses[{position}].at_us", ids.DATA_CLASS_IDENTIFICATION, access.at_us
-    for position, record in enumerate(disclosure.transactions):
+def dated(told: orders.Disclosure | orders.ExecutionReport) -> Iterator[tuple[str, int, int]]:
+    """Yield every record with a time: its position, its class, its time; when an account was opened is no such time."""
+    for position, record in enumerate(told.transactions):
         if record.HasField("block_time_us"):
             yield f"transactions[{position}].block_time_us", ids.DATA_CLASS_TRANSACTIONAL, record.block_time_us
+    if isinstance(told, orders.Disclosure):
+        yield from _dated_by_provider(told)
+
+
+def is_of_time(window: measures.DataWindow, at_us: int) -> bool:
+    """Whether an instant is within a window: from the first, up to and without the last."""
+    return window.from_us <= at_us and (not window.HasField("until_us") or at_us < window.until_us)
+
+
+def _dated_by_provider(disclosure: orders.Disclosure) -> Iterator[tuple[str, int, int]]:
+    for position, access in enumerate(disclosure.accesses):
+        yield f"accesses[{position}].at_us", ids.DATA_CLASS_IDENTIFICATION, access.at_us
     for position, entry in enumerate(disclosure.ledger):
         yield f"ledger[{position}].at_us", ids.DATA_CLASS_TRANSACTIONAL, entry.at_us
     for position, balance in enumerate(disclosure.balances):
@@ -186,13 +197,11 @@ def _dated(disclosure: orders.Disclosure) -> Iterator[tuple[str, int, int]]:
 
 
 def _check_times(sheet: Sheet, disclosure: orders.Disclosure) -> None:
-    """Nothing from outside the time that was ordered: from the first instant, up to and without the last."""
+    """Nothing from outside the time that it says; whether that is the one ordered: `documents.check_times`."""
     windows = {window.data_class: window for window in disclosure.windows}
-    for field, data_class, at_us in _dated(disclosure):
+    for field, data_class, at_us in dated(disclosure):
         window = windows.get(ids.DataClass.ValueType(data_class))
-        inside = window is None or (
-            window.from_us <= at_us and (not window.HasField("until_us") or at_us < window.until_us)
-        )
+        inside = window is None or is_of_time(window, at_us)
         sheet.need(Code.RECORD_OUTSIDE_WINDOW, field, inside, "it is not of the time that was ordered (house rule)")
 
 
