@@ -177,8 +177,7 @@ def _memo(chain: Chain, text: str, where: str) -> str:
     """
     if not text or not text.isprintable():
         raise refuse(Code.TAG_FORMAT, "behind the hyphen stands a tag or memo that can be printed", where)
-    tag = tags.check(chain, text, "", where)
-    return tag.lower() if _MEMO_HASH.fullmatch(tag) else tag
+    return tags.check(chain, text, "", where)
 
 
 _NO_EVM_CHAIN: Final = "eip155:0"
@@ -189,8 +188,6 @@ Its address is checked all the same, and `checked` is false: on no chain, nothin
 
 _TAGGED: Final = frozenset({"stellar", "xrp"})
 """Schemes whose CAIP-10 profile puts a tag or memo behind a hyphen."""
-
-_MEMO_HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def _decode(text: str, where: str) -> str:

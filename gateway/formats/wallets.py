@@ -169,7 +169,8 @@ def check(wallet: evidence.WalletIdentifier, where: str = "", code: ErrorCode = 
         detail = "not the canonical form of the address beside it"
         raise refuse(Code.CANONICAL_CONTRADICTS, detail, f"{before}canonical", code)
     if wallet.tag != anew.tag:
-        raise refuse(Code.TAG_CONTRADICTS, "the address itself carries a tag", f"{before}tag", code)
+        detail = "not the tag that the address itself carries, or not as it is written: hex digits in small letters"
+        raise refuse(Code.TAG_CONTRADICTS, detail, f"{before}tag", code)
     if wallet.checksum_state != anew.checksum_state:
         detail = "not what the checksum says"
         raise refuse(Code.CHECKSUM_STATE_CONTRADICTS, detail, f"{before}checksum_state", code)

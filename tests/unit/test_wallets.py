@@ -243,6 +243,33 @@ def test_two_spellings_of_one_wallet_are_one_wallet() -> None:
     assert lower.checksum_state == evidence.CHECKSUM_STATE_UNCHECKED
 
 
+MONERO = "44AFFq5kSiGBoZ4NMDwYtN18obc8AemS33DBLWs3H7otXft3XjrpDtQGv7SqSsaBYBb98uNbr2VBBEt7f2wfn3RVGQBEP3A"
+
+
+@pytest.mark.parametrize(
+    ("chain", "address", "size"),
+    [
+        pytest.param("stellar", "GA7QYNF7SOWQ3GLR2BGMZEHXAVIRZA4KVWLTJJFC7MGXUA74P7UJVSGZ", 32, id="stellar-hash"),
+        pytest.param("monero", MONERO, 8, id="monero-payment-id"),
+        pytest.param("monero", MONERO, 32, id="monero-long-payment-id"),
+    ],
+)
+def test_hex_tag_in_capitals_makes_no_other_wallet(chain: str, address: str, size: int) -> None:
+    small, capital = (wallets.make(chain, address, tag=tag * size) for tag in ("a1", "A1"))
+    assert wallets.key(small) == wallets.key(capital)
+    wallets.check(capital)
+    capital.tag = capital.tag.upper()
+    with pytest.raises(Refusal) as caught:
+        wallets.check(capital)
+    assert (caught.value.rule, caught.value.field) == (Code.TAG_CONTRADICTS, "tag")
+
+
+def test_capitals_of_a_text_memo_count() -> None:
+    address = "GA7QYNF7SOWQ3GLR2BGMZEHXAVIRZA4KVWLTJJFC7MGXUA74P7UJVSGZ"
+    small, capital = (wallets.make("stellar", address, tag=tag) for tag in ("abcdef", "ABCDEF"))
+    assert wallets.key(small) != wallets.key(capital)
+
+
 def test_tag_within_an_address_is_unpacked_and_may_not_be_contradicted() -> None:
     packed = wallets.make("xrp", "X7AcgcsBL6XDcUb289X4mJ8djcdyKaB5hJDWMArnXr61cqZ")
     assert packed.canonical.startswith("r")
