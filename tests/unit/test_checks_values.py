@@ -179,3 +179,23 @@ def test_a_place_that_is_none_sorts_before_all_others() -> None:
 def test_a_message_of_no_document_has_no_order_and_no_problem() -> None:
     empty: Message = pb.Header()
     assert checks.problems(empty) == ()
+
+
+# Tether's contract, as EIP-55 writes it.
+TOKEN = "eip155:1/erc20:0xdAC17F958D2ee523a2206206994597C13D831ec7"
+
+
+def test_one_asset_in_two_spellings_is_one_asset() -> None:
+    """As nodes write a contract, in small letters, and as people do: neither twice in a list nor two assets."""
+    twice = orders.FreezeResult(status=orders.FREEZE_STATUS_FROZEN)
+    for asset in (TOKEN, TOKEN.lower()):
+        twice.frozen.add(asset=asset, base_units="5", decimals=6)
+    assert [(each.rule, each.field) for each in checks.problems(twice)] == [(Code.ASSET_TWICE, "frozen[1].asset")]
+
+
+@pytest.mark.parametrize(("units", "rules"), [("5", []), ("6", [Code.FROZEN_ABOVE_AVAILABLE])])
+def test_what_was_there_is_found_in_another_spelling(units: str, rules: list[Code]) -> None:
+    result = orders.FreezeResult(status=orders.FREEZE_STATUS_FROZEN)
+    result.available.add(asset=TOKEN.lower(), base_units="5", decimals=6)
+    result.frozen.add(asset=TOKEN, base_units=units, decimals=6)
+    assert [each.rule for each in checks.problems(result)] == rules

@@ -11,6 +11,9 @@ from typing import Final
 
 from rogatory.v1 import evidence_pb2 as evidence
 
+from gateway.errors import Refusal
+from gateway.formats import caip
+
 _NUMBER: Final = re.compile(r"[0-9]{1,30}([.][0-9]{1,18})?")
 _UNITS: Final = re.compile(r"[0-9]{1,78}")
 
@@ -33,11 +36,20 @@ def compare(one: evidence.Money, other: evidence.Money) -> int | None:
     return (first > second) - (first < second)
 
 
+def asset(text: str) -> str:
+    """Return an asset in its one spelling: a contract's address has several (EIP-55); as it stands if it is none."""
+    try:
+        return caip.asset(text).text
+    except Refusal:
+        return text
+
+
 def by_asset(amounts: Iterable[evidence.AssetAmount]) -> dict[str, int]:
-    """Return base units by asset."""
+    """Return base units by asset, in its one spelling."""
     held: dict[str, int] = {}
     for each in amounts:
-        held[each.asset] = held.get(each.asset, 0) + units(each)
+        name = asset(each.asset)
+        held[name] = held.get(name, 0) + units(each)
     return held
 
 

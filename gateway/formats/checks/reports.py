@@ -89,7 +89,7 @@ def _check_amounts(sheet: Sheet, result: orders.FreezeResult) -> None:
         each.need(
             Code.FROZEN_ABOVE_AVAILABLE,
             "base_units",
-            money.units(frozen) <= available.get(frozen.asset, 0),
+            money.units(frozen) <= available.get(money.asset(frozen.asset), 0),
             "more is frozen than was there (house rule)",
         )
 

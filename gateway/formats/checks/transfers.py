@@ -54,7 +54,7 @@ def _check_amounts(sheet: Sheet, order: followups.TransferOrder) -> None:
             "this asset is on another chain than the destination (house rule)",
         )
     if order.HasField("test_amount"):
-        whole = money.by_asset(order.amounts).get(order.test_amount.asset, 0)
+        whole = money.by_asset(order.amounts).get(money.asset(order.test_amount.asset), 0)
         sheet.need(
             Code.TEST_AMOUNT_NOT_A_PART,
             "test_amount",

@@ -110,10 +110,9 @@ def _check_once(sheet: Sheet, field: str, found: tuple[evidence.AssetAmount, ...
     """A list of quantities has one for each asset: two would leave it open which counts."""
     seen = set[str]()
     for each, amount in sheet.each(field, found):
-        each.need(
-            Code.ASSET_TWICE, "asset", amount.asset not in seen, "two amounts of one asset in one list (house rule)"
-        )
-        seen.add(amount.asset)
+        name = money.asset(amount.asset)
+        each.need(Code.ASSET_TWICE, "asset", name not in seen, "two amounts of one asset in one list (house rule)")
+        seen.add(name)
 
 
 def check_amount(sheet: Sheet, amount: evidence.AssetAmount) -> None:
