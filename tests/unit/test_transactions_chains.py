@@ -105,6 +105,27 @@ def test_what_enters_and_leaves_a_shielded_pool_has_no_address() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "vout"),
+    [
+        pytest.param(6, [], id="quorum commitment, DIP-6"),
+        pytest.param(7, [], id="hard fork signal, DIP-23"),
+        pytest.param(9, [output("0.5", 0, address="XA")], id="asset unlock, DIP-27"),
+    ],
+)
+def test_special_transaction_of_dash_spends_nothing(kind: int, vout: list[object]) -> None:
+    value = {"txid": A, "version": 3, "type": kind, "vin": [], "vout": vout}
+    (made,) = read(value, "dash")
+    assert (len(made.inputs), len(made.outputs)) == (0, len(vout))
+    for other in (0, 8, [6], None):
+        assert refused(value | {"type": other}, "dash") == ("TX_NO_INPUTS", ".vin")
+
+
+@pytest.mark.parametrize("value", [{"type": 6, "vout": []}, {"type": 9, "vout": [output("0.5", 0, address="1A")]}])
+def test_nothing_but_dash_has_transactions_that_spend_nothing(value: dict[str, Any]) -> None:
+    assert refused({"txid": A, "vin": []} | value, "bitcoin") == ("TX_NO_INPUTS", ".vin")
+
+
+@pytest.mark.parametrize(
     ("value", "rule", "field"),
     [
         pytest.param(core(txid=A.upper()), "TX_HASH_FORMAT", ".txid", id="hash in capitals"),

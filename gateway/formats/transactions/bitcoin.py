@@ -8,7 +8,8 @@ sums that do not come out, or the transaction's own bytes (`hex`) saying somethi
 Not checked: that the block is complete. A block cut to the transactions of interest is still one to quote from, and no
 record says how many others there were.
 
-Source: Bitcoin Core RPC documentation, getblock and getrawtransaction; `ScriptToUniv`, `TxToUniv` (core_write.cpp).
+Source: Bitcoin Core RPC documentation, getblock and getrawtransaction; `ScriptToUniv`, `TxToUniv` (core_write.cpp);
+Dash, DIP-2 (special transactions) and `CheckTransaction` of Dash Core.
 """
 
 from collections.abc import Mapping
@@ -51,6 +52,13 @@ OUTPUT_TYPES: Final = WITH_ADDRESS | {
 
 SUMS: Final = frozenset(chains.find(name).caip2 for name in ("bitcoin", "bitcoin-cash", "bitcoin-sv", "dogecoin"))
 """Chains on which nothing moves but by inputs and outputs: no shielded pool, no extension block, no asset lock."""
+
+DASH: Final = chains.find("dash").caip2
+WITHOUT_INPUTS: Final = frozenset({6, 7, 9})
+"""Types of Dash's special transactions that spend nothing: quorum commitment (DIP-6), hard fork signal (DIP-23), and
+asset unlock (DIP-27), which pays out of the credit pool."""
+WITHOUT_OUTPUTS: Final = frozenset({6, 7})
+"""Of these, the ones that pay nothing either."""
 
 GENESIS_HEIGHT: Final = 0
 
@@ -173,7 +181,7 @@ def _transaction(entry: Json, where: str, chain: Chain, head: Block, origin: Ori
 
 def _add_inputs(made: evidence.TransactionRecord, entry: Json, chain: Chain, where: str) -> None:
     listed = common.listed(entry.get("vin"), f"{where}.vin")
-    if not listed and not made.inputs and not made.outputs:
+    if not listed and not made.inputs and not made.outputs and not _is_special(entry, chain, WITHOUT_INPUTS):
         raise refuse(Code.TX_NO_INPUTS, "a transaction without inputs", f"{where}.vin")
     ends = [_input(one, chain, f"{where}.vin[{position}]") for position, one in enumerate(listed)]
     if None in ends and len(ends) > 1:
@@ -184,6 +192,11 @@ def _add_inputs(made: evidence.TransactionRecord, entry: Json, chain: Chain, whe
         # Bitcoin Core: bad-txns-inputs-duplicate; CVE-2018-17144 let it through.
         raise refuse(Code.TX_SPENT_TWICE, "one output is spent twice", f"{where}.vin[{twice}]")
     made.inputs.extend(known)
+
+
+def _is_special(entry: Json, chain: Chain, types: frozenset[int]) -> bool:
+    kind = entry.get("type")
+    return chain.caip2 == DASH and isinstance(kind, int) and kind in types
 
 
 def _input(value: object, chain: Chain, where: str) -> evidence.TransferEnd | None:
@@ -204,9 +217,8 @@ def _input(value: object, chain: Chain, where: str) -> evidence.TransferEnd | No
 
 def _add_outputs(made: evidence.TransactionRecord, entry: Json, chain: Chain, where: str) -> None:
     listed = common.listed(entry.get("vout"), f"{where}.vout")
-    if not listed and not made.inputs and not made.outputs:
-        raise refuse(Code.TX_NO_OUTPUTS, "a transaction without outputs", f"{where}.vout")
-    if not listed and not any(end.output_type == zcash.SHIELDED for end in (*made.inputs, *made.outputs)):
+    shielded = any(end.output_type == zcash.SHIELDED for end in (*made.inputs, *made.outputs))
+    if not listed and not shielded and not _is_special(entry, chain, WITHOUT_OUTPUTS):
         raise refuse(Code.TX_NO_OUTPUTS, "a transaction without outputs", f"{where}.vout")
     for position, one in enumerate(listed):
         at = f"{where}.vout[{position}]"
