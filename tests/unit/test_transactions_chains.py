@@ -105,6 +105,34 @@ def test_what_enters_and_leaves_a_shielded_pool_has_no_address() -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "rule", "field"),
+    [
+        pytest.param(
+            {"valueBalance": Decimal("-0.90000000000000000000000000000000001")},
+            "TX_VALUE_FORMAT",
+            ".valueBalance",
+            id="finer than a zatoshi, and with a sign",
+        ),
+        pytest.param(
+            {"valueBalance": Decimal("-0.9"), "valueBalanceZat": -9_000_000},
+            "TX_VALUE_CONTRADICTS",
+            ".valueBalanceZat",
+            id="told twice, and not alike",
+        ),
+        pytest.param(
+            {"vjoinsplit": [{"vpub_old": Decimal("-0.25"), "vpub_new": 0}]},
+            "TX_VALUE_RANGE",
+            ".vjoinsplit[0].vpub_old",
+            id="an amount with a sign",
+        ),
+    ],
+)
+def test_shielded_amount_that_is_none_is_refused_and_never_rounded(told: dict[str, Any], rule: str, field: str) -> None:
+    value = {"txid": A, "vin": [{"txid": B, "vout": 0}], "vout": [output("0.5", 0, address="t1A")]} | told
+    assert refused(value, "zcash") == (rule, field)
+
+
+@pytest.mark.parametrize(
     ("kind", "vout"),
     [
         pytest.param(6, [], id="quorum commitment, DIP-6"),

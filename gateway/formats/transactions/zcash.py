@@ -1,7 +1,8 @@
 """The shielded side of a Zcash transaction: what enters the hidden pools and what leaves them.
 
 In: the JSON of `zcashd`. Out: ends without an address, `shielded`, for what moved between the open side and a pool; who
-holds it inside is hidden, and so is every transfer that stays inside. Refuses amounts that are none.
+holds it inside is hidden, and so is every transfer that stays inside. Refuses amounts that are none, or told twice and
+not alike.
 
 Source: Zcash protocol specification, sections 4.12 to 4.14 (JoinSplit, Sapling and Orchard balance);
 zcashd `getrawtransaction`: vjoinsplit[].vpub_oldZat and vpub_newZat, valueBalanceZat, orchard.valueBalanceZat.
@@ -15,6 +16,7 @@ from rogatory.v1 import evidence_pb2 as evidence
 
 from gateway.formats import chains, reading
 from gateway.formats.chains import Chain
+from gateway.formats.codes import Code
 from gateway.formats.transactions import common
 
 Json = Mapping[str, object]
@@ -27,7 +29,7 @@ def add_shielded(made: evidence.TransactionRecord, entry: Json, chain: Chain, wh
     """Add what enters the pools as outputs, and what leaves them as inputs.
 
     Raises:
-        Refusal: TX_VALUE_FORMAT, TX_VALUE_RANGE, WRONG_TYPE.
+        Refusal: TX_VALUE_FORMAT, TX_VALUE_RANGE, TX_VALUE_CONTRADICTS, WRONG_TYPE.
     """
     if chain.caip2 != ZCASH:
         return
@@ -36,10 +38,10 @@ def add_shielded(made: evidence.TransactionRecord, entry: Json, chain: Chain, wh
         split = reading.entry(one, at)
         _add(made, -_value(split, "vpub_old", chain, at), chain)
         _add(made, _value(split, "vpub_new", chain, at), chain)
-    _add(made, _value(entry, "valueBalance", chain, where), chain)
+    _add(made, _balance(entry, chain, where), chain)
     if entry.get("orchard") is not None:
         at = f"{where}.orchard"
-        _add(made, _value(reading.entry(entry["orchard"], at), "valueBalance", chain, at), chain)
+        _add(made, _balance(reading.entry(entry["orchard"], at), chain, at), chain)
 
 
 def move_to_end(made: evidence.TransactionRecord, count: tuple[int, int]) -> None:
@@ -51,16 +53,29 @@ def move_to_end(made: evidence.TransactionRecord, count: tuple[int, int]) -> Non
 
 
 def _value(entry: Json, name: str, chain: Chain, where: str) -> int:
-    whole, decimal = entry.get(f"{name}Zat"), entry.get(name)
-    if whole is None and decimal is None:
-        return 0
-    found = whole if whole is not None else decimal
-    # A balance has a sign, an amount has none.
-    below = isinstance(found, (int, Decimal)) and found < 0
-    size = -found if isinstance(found, (int, Decimal)) and below else found
-    read = common.units if whole is not None else common.coins
-    value = read(size, chain, f"{where}.{name}")
-    return -value if below else value
+    """Return an amount, which has no sign; told twice, it is told alike."""
+    at = f"{where}.{name}"
+    coins, whole = (entry.get(each) for each in (name, f"{name}Zat"))
+    if coins is None:
+        return 0 if whole is None else common.units(whole, chain, at)
+    value = common.coins(coins, chain, at)
+    common.same(whole, value, Code.TX_VALUE_CONTRADICTS, "not the amount told beside it", f"{at}Zat")
+    return value
+
+
+def _balance(entry: Json, chain: Chain, where: str) -> int:
+    """Return what leaves a pool; of what enters it, with a minus."""
+    told = {name: entry.get(name) for name in ("valueBalance", "valueBalanceZat")}
+    if any(isinstance(each, (int, Decimal)) and each < 0 for each in told.values()):
+        return -_value({name: _turned(each) for name, each in told.items()}, "valueBalance", chain, where)
+    return _value(told, "valueBalance", chain, where)
+
+
+def _turned(value: object) -> object:
+    # Not the minus: with that the decimal module rounds, to 28 digits.
+    if isinstance(value, Decimal):
+        return value.copy_negate()
+    return -value if isinstance(value, int) else value
 
 
 def _add(made: evidence.TransactionRecord, leaves_pool: int, chain: Chain) -> None:
