@@ -12,7 +12,6 @@ import csv
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
 
 from rogatory.v1 import evidence_pb2 as evidence
@@ -22,6 +21,7 @@ from gateway.formats.tables import Cell, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow import parquet
 
 ROWS_A_GROUP: Final = 10_000
 
@@ -61,16 +61,37 @@ def write_parquet(records: Iterable[evidence.TransactionRecord], transactions: B
 
     first, second = _schema(tables.TRANSACTIONS), _schema(tables.MOVEMENTS)
     count = 0
-    source = enumerate(records)
     with parquet.ParquetWriter(transactions, first) as heads, parquet.ParquetWriter(movements, second) as ends:
-        while group := [*islice(source, ROWS_A_GROUP)]:
-            heads.write_table(_table([tables.transaction_row(*one) for one in group], first))
-            # A record may have 20 000 movements: their groups are counted apart.
-            rows = (row for one in group for row in tables.movement_rows(*one))
-            while moved := [*islice(rows, ROWS_A_GROUP)]:
-                ends.write_table(_table(moved, second))
-            count += len(group)
+        head_group, end_group = _Group(heads, first), _Group(ends, second)
+        # Rows are kept, not records: one may have 20 000 movements, and a group of such would fill the memory.
+        for number, record in enumerate(records):
+            head_group.add(tables.transaction_row(number, record))
+            for row in tables.movement_rows(number, record):
+                end_group.add(row)
+            count = number + 1
+        head_group.write()
+        end_group.write()
     return count
+
+
+class _Group:
+    """Rows of one table on their way to the file, a group at a time."""
+
+    def __init__(self, writer: "parquet.ParquetWriter", schema: "pa.Schema") -> None:
+        self._writer, self._schema = writer, schema
+        self._rows: list[Row] = []
+
+    def add(self, row: Row) -> None:
+        """Take one row."""
+        self._rows.append(row)
+        if len(self._rows) >= ROWS_A_GROUP:
+            self.write()
+
+    def write(self) -> None:
+        """Write what is there."""
+        if self._rows:
+            self._writer.write_table(_table(self._rows, self._schema))
+            self._rows.clear()
 
 
 def _text(cell: Cell) -> str | int | None:

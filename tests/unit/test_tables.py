@@ -87,3 +87,22 @@ def test_many_records_are_written_in_little_memory(monkeypatch: pytest.MonkeyPat
         tracemalloc.stop()
     assert peak < 2_000_000 + sum(len(sink.getvalue()) for sink in sinks) * 2
     assert parquet.ParquetFile(sinks[0]).num_row_groups == 20
+
+
+def test_record_is_made_into_rows_before_the_next_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One may have 20 000 movements: a group of records as long as a group of rows would fill the memory."""
+    made: list[int] = []
+    rows_of = tables.movement_rows
+
+    def noted(number: int, record: evidence.TransactionRecord) -> Iterator[tables.Row]:
+        made.append(number)
+        return rows_of(number, record)
+
+    def read() -> Iterator[evidence.TransactionRecord]:
+        for number in range(20):
+            assert made == [*range(number)]
+            yield MADE[number]
+
+    monkeypatch.setattr(tables, "movement_rows", noted)
+    parquet_of(read())
+    assert made == [*range(20)]
