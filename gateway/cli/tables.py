@@ -7,6 +7,7 @@ good ones kept: exit code 0 if all were good, 1 if some were not, 2 if the input
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +19,13 @@ from gateway.cli import document, output
 from gateway.cli.check import SOME_NOT_VALID
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.formats import transactions
+from gateway.formats.codes import Code, refuse
 from gateway.formats.transactions.forms import FORMS
 
 SHOWN: Final = 20
 """Refusals that are told one by one; the rest is counted."""
+TOLD: Final = 1_000
+"""The same in JSON. A file of 1 MB can hold half a million of them; `rogatory check transactions` tells all."""
 
 
 @click.command(epilog="\b\nExample:\n  rogatory tables block.json out --chain bitcoin --format csv")
@@ -36,7 +40,7 @@ def command(path: Path, folder: Path, written: str, form: str | None, chain: str
 
     Read and written as a stream: a file of any size takes the memory of its largest record.
     """
-    refused: list[Refusal] = []
+    refused = _Refused(most=TOLD if as_json else SHOWN)
     names = [folder / f"{name}.{written}" for name in ("transactions", "movements")]
     try:
         with ExitStack() as stack:
@@ -52,21 +56,42 @@ def command(path: Path, folder: Path, written: str, form: str | None, chain: str
     except OSError as error:
         raise Failure(ErrorCode.STORE, f"cannot read or write: {error.strerror}", str(error.filename or "")) from error
     if as_json:
-        told = [output.error_object(each) for each in refused]
-        output.emit_json({"records": count, "files": [str(name) for name in names], "refused": told})
+        told = [output.error_object(each) for each in refused.first]
+        files = [str(name) for name in names]
+        output.emit_json({"records": count, "files": files, "refused": told, "refused_in_all": refused.count})
     else:
-        for each in refused[:SHOWN]:
+        for each in refused.first:
             output.emit_error(each)
-        click.echo(f"{count} records written to {names[0]} and {names[1].name}; {len(refused)} refused")
-    if refused:
+        click.echo(f"{count} records written to {names[0]} and {names[1].name}; {refused.count} refused")
+    if refused.count:
         raise click.exceptions.Exit(SOME_NOT_VALID)
 
 
+@dataclass(slots=True)
+class _Refused:
+    """How many records were refused, and the first of the refusals.
+
+    Args:
+        most: how many are kept.
+    """
+
+    most: int
+    count: int = 0
+    first: list[Refusal] = field(default_factory=list)
+
+    def add(self, refusal: Refusal) -> None:
+        """Count one, and keep what it says if it is among the first."""
+        self.count += 1
+        if len(self.first) < self.most:
+            # Made anew: the one that was raised holds on to the bytes of its record.
+            self.first.append(refuse(Code(refusal.rule), refusal.detail, refusal.field, refusal.code))
+
+
 def _good(
-    found: Iterator[evidence.TransactionRecord | Refusal], refused: list[Refusal]
+    found: Iterator[evidence.TransactionRecord | Refusal], refused: _Refused
 ) -> Iterator[evidence.TransactionRecord]:
     for each in found:
         if isinstance(each, Refusal):
-            refused.append(each)
+            refused.add(each)
         else:
             yield each

@@ -1,5 +1,6 @@
 import csv
 import json
+import tracemalloc
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -38,6 +39,35 @@ def test_bad_record_is_told_and_the_good_ones_are_written(tmp_path: Path) -> Non
     status, shown = tables(source, tmp_path / "out", "--json")
     told = json.loads(shown)
     assert (status, told["records"], [each["field"] for each in told["refused"]]) == (1, 2, ["[1].txid"])
+
+
+def test_file_of_nothing_but_bad_records_takes_no_memory_for_each(tmp_path: Path) -> None:
+    source = tmp_path / "source.json"
+    source.write_text("[" + "0," * 20_000 + "0]")
+    tables(source, tmp_path, "--format", "csv")  # what is loaded when it is first used is not the records'
+    tracemalloc.start()
+    try:
+        status, shown = tables(source, tmp_path, "--format", "csv", "--json")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    told = json.loads(shown)
+    assert (status, told["records"], len(told["refused"]), told["refused_in_all"]) == (1, 0, 1_000, 20_001)
+    assert told["refused"][-1]["field"] == "[999]"
+    assert peak < 8_000_000
+
+
+def test_refusals_that_are_kept_hold_on_to_no_record(tmp_path: Path) -> None:
+    source = tmp_path / "source.json"
+    source.write_text("[" + ",".join([f'"{"x" * 400_000}"', f'"{"x" * 400_000}\\q"'] * 20) + "]")
+    tracemalloc.start()
+    try:
+        status, shown = tables(source, tmp_path, "--format", "csv")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (status, shown.rsplit("; ", 1)[1]) == (1, "40 refused\n")
+    assert peak < 8_000_000
 
 
 def test_file_that_is_not_there_cannot_be_used_and_makes_no_folder(tmp_path: Path) -> None:
