@@ -2,11 +2,12 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from base58_bech32.base58 import b58encode, b58encode_check
+from base58_bech32.base58 import b58decode, b58encode, b58encode_check
 from base58_bech32.bech32 import BECH32_1_CONST, BECH32_M_CONST, bech32_encode, bech32_encode_bytes, convertbits
 from base58_bech32.cashaddr import cashaddr_encode
 from base58_bech32.ss58 import ss58_encode
@@ -661,7 +662,8 @@ def crc16(raw: bytes) -> int:
 
 def byron(payload: bytes, after: bytes = b"") -> str:
     crc = binascii.crc32(payload).to_bytes(4, "big")
-    return b58encode(b"\x82\xd8\x18\x58" + bytes([len(payload)]) + payload + b"\x1a" + crc + after).decode()
+    head = bytes([0x58, len(payload)]) if len(payload) > 23 else bytes([0x40 + len(payload)])
+    return b58encode(b"\x82\xd8\x18" + head + payload + b"\x1a" + crc + after).decode()
 
 
 def ton(flag: int, workchain: int) -> str:
@@ -672,6 +674,36 @@ def ton(flag: int, workchain: int) -> str:
 def strkey(version: int, payload: bytes) -> str:
     raw = bytes([version]) + payload
     return base64.b32encode(raw + crc16(raw).to_bytes(2, "little")).decode().rstrip("=")
+
+
+def respelt(was: bytes, now: bytes) -> str:
+    """A Byron address with a part of its CBOR spelt in another way."""
+    raw = b58decode(byron(b"\x83" + ROOT + b"\xa0\x00"))
+    assert raw.count(was) == 1
+    return b58encode(raw.replace(was, now)).decode()
+
+
+def pointer(numbers: bytes) -> str:
+    return bech("addr", b"\x41" + bytes(28) + numbers)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(lambda: respelt(b"\xd8\x18", b"\xd9\x00\x18"), id="byron-tag"),
+        pytest.param(lambda: respelt(b"\x18\x58", b"\x18\x59\x00"), id="byron-length"),
+        pytest.param(lambda: respelt(b"\xa0\x00\x1a", b"\xa0\x00\x1b\0\0\0\0"), id="byron-checksum"),
+        pytest.param(lambda: byron(b"\x83" + ROOT + b"\xa0\x18\x00"), id="byron-type"),
+        pytest.param(lambda: byron(b"\x83" + ROOT + b"\xa2\x01\x41\x00\x01\x41\x00\x00"), id="byron-key-twice"),
+        pytest.param(lambda: pointer(b"\x80\x01\x02\x03"), id="pointer-slot"),
+        pytest.param(lambda: pointer(b"\x01\x02\x80\x80\x03"), id="pointer-certificate"),
+    ],
+)
+def test_address_of_cardano_has_one_spelling(text: Callable[[], str]) -> None:
+    """Any other would be another wallet to whoever compares, and the same one to the ledger."""
+    assert refused("cardano", text()).rule == "ADDRESS_FORMAT"
+    assert read("cardano", byron(b"\x83" + ROOT + b"\xa0\x00")).kind == "byron"
+    assert read("cardano", pointer(b"\x81\x00\x00\x7f")).kind == "pointer"
 
 
 RIPPLE = b"rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvAxyz"

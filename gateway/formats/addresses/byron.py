@@ -1,15 +1,17 @@
 """Byron addresses of Cardano: base58 of CBOR.
 
-In: a text. Out: an `Address`. Refuses CBOR of another shape, a wrong CRC-32, anything after the end.
+In: a text. Out: an `Address`. Refuses CBOR of another shape or spelling, a wrong CRC-32, anything after the end.
 
 Source: CIP-19, "Byron addresses", and the CDDL of cardano-ledger's Byron era:
 `address = [#6.24(bytes .cbor [root: bytes .size 28, attributes: {* uint => bytes}, type: uint]), crc32: uint]`.
 Attribute 1 is a derivation path, attribute 2 the magic of a test network; on the main network it is absent.
-Only what this shape needs of CBOR (RFC 8949, 3) is read here.
+Only what this shape needs of CBOR (RFC 8949, 3) is read here, in its shortest form and with keys in order (4.2.1), as
+the ledger writes it: otherwise one address would have several spellings.
 """
 
 import binascii
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
 
@@ -31,6 +33,8 @@ _DERIVATION: Final = 1
 _MAGIC: Final = 2
 _SIZES: Final = MappingProxyType({24: 1, 25: 2, 26: 4, 27: 8})
 _SHORT: Final = 24
+_LEAST: Final = MappingProxyType({24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32})
+"""What a head of that length is for; a smaller number has a shorter one."""
 
 
 def byron(text: str) -> Address:
@@ -54,13 +58,15 @@ def _inner(text: str, inner: "_Reader") -> Address:
     inner.expect(_ARRAY, 3)
     if len(inner.bytes_()) != _ROOT:
         raise wrong(Code.ADDRESS_LENGTH, "its root has another length than 28 bytes (CIP-19)")
-    found = set()
+    found: list[int] = []
     for _ in range(inner.head(_MAP)):
-        found.add(inner.head(_UINT))
+        found.append(inner.head(_UINT))
         inner.bytes_()
     kind = _KINDS.get(inner.head(_UINT))
     inner.end()
-    if kind is None or not found <= {_DERIVATION, _MAGIC}:
+    if any(later <= earlier for earlier, later in pairwise(found)):
+        raise _not_byron()
+    if kind is None or not {*found} <= {_DERIVATION, _MAGIC}:
         raise wrong(Code.ADDRESS_VERSION, "its type or an attribute is none that CIP-19 knows")
     return Address(text, Checksum.VALID, kind, ("testnet",) if _MAGIC in found else MAIN)
 
@@ -86,7 +92,12 @@ class _Reader:
         low = first & 0x1F
         if first >> 5 != major or (low >= _SHORT and low not in _SIZES):
             raise _not_byron()
-        return low if low < _SHORT else int.from_bytes(self.take(_SIZES[low]), "big")
+        if low < _SHORT:
+            return low
+        number = int.from_bytes(self.take(_SIZES[low]), "big")
+        if number < _LEAST[low]:
+            raise _not_byron()
+        return number
 
     def expect(self, major: int, number: int) -> None:
         """Pass over a head that must be this one."""

@@ -93,7 +93,9 @@ def _kind(raw: bytes, prefix: str) -> str:
 def _check_pointer(raw: bytes) -> None:
     numbers = 0
     start = 0
+    padded = False
     for at, byte in enumerate(raw):
+        padded = padded or (at == start and byte == _MORE)
         if not byte & _MORE:
             # Seven bits a byte. Slot, transaction and certificate are 64 bits at most.
             if (at - start) * 7 >= _POINTER_BITS:
@@ -102,3 +104,6 @@ def _check_pointer(raw: bytes) -> None:
             start = at + 1
     if numbers != _POINTER_NUMBERS or start != len(raw):
         raise wrong(Code.ADDRESS_LENGTH, "a pointer holds three numbers (CIP-19)")
+    if padded:
+        # Seven zero bits before a number: it, and so the address, would have several spellings.
+        raise wrong(Code.ADDRESS_FORMAT, "its pointer holds a number with zeros before it (CIP-19)")
