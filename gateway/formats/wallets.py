@@ -178,7 +178,9 @@ def check(wallet: evidence.WalletIdentifier, where: str = "", code: ErrorCode = 
 
 def key(wallet: evidence.WalletIdentifier) -> tuple[str, ...]:
     """Return what makes a wallet that wallet, however it is written and whatever else is said of it."""
-    return (wallet.chain, wallet.chain_name, wallet.canonical or wallet.address, wallet.tag)
+    chain = chains.known(wallet.chain)
+    address = addresses.plain(chain, wallet.canonical) if chain is not None else wallet.canonical
+    return (wallet.chain, wallet.chain_name, address or wallet.address, wallet.tag)
 
 
 def without_origin(wallet: evidence.WalletIdentifier) -> evidence.WalletIdentifier:

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from base58_bech32.cashaddr import cashaddr_encode
 from hypothesis import given
 from hypothesis import strategies as st
 from rogatory.v1 import evidence_pb2 as evidence
@@ -241,6 +242,36 @@ def test_two_spellings_of_one_wallet_are_one_wallet() -> None:
     mixed = wallets.make("ethereum", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed")
     assert wallets.key(lower) == wallets.key(mixed)
     assert lower.checksum_state == evidence.CHECKSUM_STATE_UNCHECKED
+
+
+@pytest.mark.parametrize(
+    ("chain", "one", "other"),
+    [
+        # CHIP-2022-02-CashTokens: one hash, type 0 and type 2, type 1 and type 3.
+        pytest.param(
+            "bitcoin-cash", *(cashaddr_encode("bitcoincash", n, b"7" * 20).decode() for n in (0, 2)), id="p2pkh"
+        ),
+        pytest.param(
+            "bitcoin-cash", *(cashaddr_encode("bitcoincash", n, b"7" * 32).decode() for n in (1, 3)), id="p2sh"
+        ),
+        # ZIP 320, "Reference Implementation": the two spellings of its example.
+        pytest.param(
+            "zcash", "t1VmmGiyjVNeCjxDZzg7vZmd99WyzVby9yC", "tex1s2rt77ggv6q989lr49rkgzmh5slsksa9khdgte", id="tex"
+        ),
+    ],
+)
+def test_two_addresses_of_one_output_are_one_wallet(chain: str, one: str, other: str) -> None:
+    """Or a State could ask for one wallet twice, and nobody would see that the requests compete."""
+    first, second = wallets.make(chain, one), wallets.make(chain, other)
+    assert first.canonical != second.canonical
+    assert wallets.key(first) == wallets.key(second)
+
+
+@pytest.mark.parametrize("chain", ["bitcoin-cash", "zcash"])
+@pytest.mark.parametrize("canonical", ["", "tex1", "tex1qqqq", "nonsense", "\u0131"])
+def test_key_of_a_wallet_that_nobody_has_checked_yet_can_be_asked_for(chain: str, canonical: str) -> None:
+    wallet = evidence.WalletIdentifier(chain=chains.caip2(chain), address="as written", canonical=canonical)
+    assert wallets.key(wallet)[2] == canonical or "as written"
 
 
 MONERO = "44AFFq5kSiGBoZ4NMDwYtN18obc8AemS33DBLWs3H7otXft3XjrpDtQGv7SqSsaBYBb98uNbr2VBBEt7f2wfn3RVGQBEP3A"

@@ -11,14 +11,22 @@ Sources stand with each scheme: base58, segwit, cashaddr, evm, xrp, solana, card
 cosmos, zcash.
 """
 
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Final
+
 from gateway.errors import Refusal
-from gateway.formats.addresses import diagnosis, networks, schemes
+from gateway.formats.addresses import cashaddr, diagnosis, networks, schemes, zcash
 from gateway.formats.addresses.diagnosis import suggest
 from gateway.formats.addresses.model import Address, Checksum, wrong
 from gateway.formats.chains import Chain
 from gateway.formats.codes import Code, refuse
 
-__all__ = ["Address", "Checksum", "check", "refuse_key", "suggest"]
+__all__ = ["Address", "Checksum", "check", "plain", "refuse_key", "suggest"]
+
+_PLAIN: Final[MappingProxyType[str, Callable[[str], str]]] = MappingProxyType(
+    {"bitcoin-cash": cashaddr.plain, "zcash": zcash.plain}
+)
 
 
 def refuse_key(text: str, where: str = "") -> None:
@@ -56,3 +64,13 @@ def check(chain: Chain, text: str, network: str = "mainnet", where: str = "") ->
         reason = error
     found = diagnosis.diagnose(chain, text, reason)
     raise refuse(Code(found.rule), found.detail, where)
+
+
+def plain(chain: Chain, canonical: str) -> str:
+    """Return the address that pays to the same output and asks nothing of whoever pays; itself if it is that one.
+
+    Some chains have two: one that says besides that its owner takes tokens (Bitcoin Cash), or what may be sent there
+    (Zcash). The canonical form keeps what an address says, and what it pays to is one wallet.
+    """
+    found = _PLAIN.get(chain.scheme)
+    return canonical if found is None else found(canonical)

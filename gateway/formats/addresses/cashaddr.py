@@ -5,7 +5,7 @@ types other than 0 to 3, and hashes of other than 20 or 32 bytes: CashAddr can s
 
 Sources: Bitcoin Cash specification "CashAddr" (prefix, 40-bit checksum, version byte); CHIP-2022-02-CashTokens, types 2
 and 3 (the same outputs as 0 and 1, by a wallet that takes tokens); CHIP-2022-05-P2SH32 (32 bytes).
-The canonical form keeps the type: an address that takes tokens stays one.
+The canonical form keeps the type: an address that takes tokens stays one. Which wallet it is, `plain` tells.
 """
 
 from types import MappingProxyType
@@ -52,6 +52,18 @@ def bitcoin_cash(_: Chain, text: str) -> Address:
     if ":" in text or (len(text) > _LEGACY_MOST and text in {text.lower(), text.upper()}):
         return _cashaddr(text)
     return _legacy(text)
+
+
+def plain(canonical: str) -> str:
+    """Return the address of the same output without the wish for tokens (CHIP-2022-02-CashTokens, "CashAddress")."""
+    for prefix in PREFIXES:
+        try:
+            _, kind, digest = cashaddr_decode(canonical, prefix=prefix)
+        except ValueError:
+            continue
+        # 2 and 3 are the outputs of 0 and 1.
+        return cashaddr_encode(prefix, kind & 1, digest).decode().partition(":")[2]
+    return canonical
 
 
 def _cashaddr(text: str) -> Address:

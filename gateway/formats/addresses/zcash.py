@@ -16,6 +16,9 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
 
+from base58_bech32.base58 import b58encode_check
+
+from gateway.errors import Refusal
 from gateway.formats.addresses.base58 import base58_address
 from gateway.formats.addresses.coding import bech32, whole_bytes
 from gateway.formats.addresses.model import MAIN, Address, Checksum, wrong
@@ -52,6 +55,9 @@ _FORMS: Final = MappingProxyType(
     }
 )
 
+_P2PKH_OF: Final = MappingProxyType({"tex": b"\x1c\xb8", "textest": b"\x1d\x25", "texregtest": b"\x1d\x25"})
+"""Version of the transparent address with the same hash."""
+
 _PADDING: Final = 16
 _LEAST_JUMBLED: Final = 48
 _P2PKH: Final = 0
@@ -82,6 +88,18 @@ def zcash(chain: Chain, text: str) -> Address:
     elif len(raw) != form.size:
         raise wrong(Code.ADDRESS_LENGTH, "too short or too long for its kind")
     return Address(text.lower(), Checksum.VALID, form.kind, form.networks)
+
+
+def plain(canonical: str) -> str:
+    """Return the transparent address that a TEX address is another spelling of (ZIP 320, "Specification")."""
+    version = _P2PKH_OF.get(canonical.partition("1")[0])
+    if version is None:
+        return canonical
+    try:
+        _, values, _ = bech32(canonical)
+        return b58encode_check(version + whole_bytes(values)).decode()
+    except Refusal:
+        return canonical
 
 
 def _check_unified(jumbled: bytes, prefix: str) -> None:
