@@ -118,12 +118,15 @@ def test_iban_of_no_known_country_is_refused() -> None:
     assert caught.value.rule == Code.IBAN_FORMAT
 
 
-@pytest.mark.parametrize("text", ["DEUTDEFF", "DEUTDEFF500"])
+# The last has digits in its prefix, as ISO 9362:2014 allows, and the contract.
+@pytest.mark.parametrize("text", ["DEUTDEFF", "DEUTDEFF500", "E097AEXX"])
 def test_bic_is_read(text: str) -> None:
     assert lei.bic(text) == text
 
 
-@pytest.mark.parametrize("text", ["", "DEUTDEF", "DEUT DE FF", "deutdeff", "DEUTZZFF", "DEUTDEFF5", "DEUTDEFF5000"])
+@pytest.mark.parametrize(
+    "text", ["", "DEUTDEF", "DEUT DE FF", "deutdeff", "DEUTZZFF", "DEUTDEFF5", "DEUTDEFF5000", "DEUT1EFF"]
+)
 def test_what_is_no_bic_is_refused(text: str) -> None:
     with pytest.raises(Refusal) as caught:
         lei.bic(text)
