@@ -90,8 +90,14 @@ def _xrpl_code(text: str, where: str) -> str:
     """A code of 3 characters, or 160 bits as 40 hex digits.
 
     Wallets show 160 bits as the text that they spell, and the profile itself has `RLUSD` among its test cases; that
-    text is read as those bits.
+    text is read as those bits. Bits that begin with a zero byte are a code of 3 characters, spelt out, and are read as
+    that; no token has the code of XRP itself (XRPL, "Currency Formats", Standard Currency Codes).
     """
+    spelt = _XRPL_STANDARD.fullmatch(text)
+    if spelt:
+        text = bytes.fromhex(spelt["code"]).decode("latin-1")
+    if text == _XRP or (text.startswith("00") and _XRPL_HEX.fullmatch(text)):
+        raise refuse(Code.ASSET_REFERENCE, "no token of the XRP Ledger has this code", where)
     if _XRPL_HEX.fullmatch(text) or (_XRPL_TEXT.fullmatch(text) and len(text) == _XRPL_SHORT):
         return text
     if _XRPL_TEXT.fullmatch(text):
@@ -149,6 +155,8 @@ _ERC: Final = re.compile(r"erc[a-z0-9]{2,5}")
 _XRPL_HEX: Final = re.compile(r"[0-9A-F]{40}")
 _XRPL_TEXT: Final = re.compile(r"[!-~]{3,20}")
 _XRPL_SHORT: Final = 3
+_XRPL_STANDARD: Final = re.compile(r"0{24}(?P<code>[0-9A-F]{6})0{10}")
+_XRP: Final = "XRP"
 _STELLAR_CODE: Final = re.compile(r"[A-Za-z0-9]{1,12}")
 _POOL_CODE: Final = re.compile(r"03[0-9A-F]{38}")
 

@@ -174,6 +174,8 @@ def test_account_on_a_chain_that_is_not_known_is_read_and_says_so() -> None:
         (f"xrpl:0/token:USD.{RIPPLE}", f"xrpl:0/token:USD.{RIPPLE}", True),
         # 524C555344 spells RLUSD; the profile has both ways of writing among its test cases.
         (f"xrpl:0/token:RLUSD.{RIPPLE}", f"xrpl:0/token:524C555344{'0' * 30}.{RIPPLE}", True),
+        # 555344 spells USD: XRPL, "Currency Formats".
+        (f"xrpl:0/token:{'0' * 24}555344{'0' * 10}.{RIPPLE}", f"xrpl:0/token:USD.{RIPPLE}", True),
         (f"xrpl:0/xls30:03{'AB' * 19}.{RIPPLE}", f"xrpl:0/xls30:03{'AB' * 19}.{RIPPLE}", True),
         (f"stellar:pubnet/asset:USDC-{STELLAR}", f"stellar:pubnet/asset:USDC-{STELLAR}", True),
         (f"stellar:pubnet/cap38:{'ab' * 32}", f"stellar:pubnet/cap38:{'ab' * 32}", True),
@@ -323,3 +325,10 @@ CHARACTERS = string.ascii_letters + string.digits + "-_.%:/"
 )
 def test_any_damaged_identifier_gets_an_answer(value: str, at: int, inserted: str, removed: int) -> None:
     assert answer(value[:at] + inserted + value[at + removed :])
+
+
+@pytest.mark.parametrize("code", ["XRP", f"{'0' * 24}585250{'0' * 10}", "0" * 40, f"00{'AB' * 19}"])
+def test_no_token_of_the_xrp_ledger_has_the_code_of_its_coin_or_of_nothing(code: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        caip.asset(f"xrpl:0/token:{code}.{RIPPLE}")
+    assert caught.value.rule == Code.ASSET_REFERENCE
