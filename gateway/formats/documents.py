@@ -303,7 +303,15 @@ def _is_within(window: measures.DataWindow, asked: measures.DataWindow) -> bool:
 
 
 def _bytes(document: Document) -> bytes:
-    return document.SerializeToString(deterministic=True)
+    """Return the one encoding; refuse what no recipient takes, for it may come from bytes of a newer version."""
+    raw = document.SerializeToString(deterministic=True)
+    known = type(document)()
+    known.CopyFrom(document)  # type: ignore[arg-type]  # of its own type
+    known.DiscardUnknownFields()
+    if known.SerializeToString(deterministic=True) != raw:
+        detail = f"{type(document).__name__} has fields that our version of the contract does not know"
+        raise _mismatch(Code.CONTRACT, detail, "")
+    return raw
 
 
 def _check_contract(document: Document) -> None:

@@ -423,7 +423,8 @@ def test_disclosure_of_another_time_than_was_ordered_is_refused(changes: dict[st
 def test_disclosure_of_a_part_of_the_time_that_was_ordered_is_taken() -> None:
     part = measures.DataWindow(data_class=paperwork.TRANSACTIONAL, from_us=1_000, until_us=1_999)
     other = measures.DataWindow(data_class=ids.DATA_CLASS_BALANCE)
-    told = orders.Disclosure(windows=[part, other], ledger=[{"at_us": 1_000}, {"at_us": 1_998}], transactions=[{}])
+    told = orders.Disclosure(windows=[part, other], transactions=[evidence.TransactionRecord()])
+    told.ledger.extend(orders.LedgerEntry(at_us=at_us) for at_us in (1_000, 1_998))
     documents.check_times([LAST_WEEK], told, "the order")
     documents.check_times([LAST_WEEK], orders.Disclosure(), "the order")
     documents.check_times([measures.DataWindow(data_class=paperwork.TRANSACTIONAL)], told, "the order")
@@ -754,3 +755,19 @@ def test_same_address_with_another_tag_is_another_wallet() -> None:
         outcome=ids.OUTCOME_PARTLY_GRANTED, results=[paperwork.result(of=one), paperwork.result(missing, of=other)]
     )
     assert refusal(header(ids.KIND_EXECUTION_REPORT, outcome=ids.OUTCOME_PARTLY_GRANTED), report) is None
+
+
+def test_sender_signs_no_document_with_a_field_that_its_recipient_refuses() -> None:
+    """It may hold one from bytes of a newer version, in itself or in a message within."""
+    head = header(ids.KIND_FREEZE_REQUEST)
+    newer = b"\xfa\x3f\x01x"
+    within = paperwork.request()
+    within.wallets[0].MergeFromString(newer)
+    for request in (within, certificates.FreezeRequest.FromString(paperwork.request().SerializeToString() + newer)):
+        for write in (documents.encode, lambda document: documents.encode_for(head, document)):
+            with pytest.raises(Refusal) as caught:
+                write(request)
+            assert (caught.value.code, caught.value.rule) == (MISMATCH, Code.CONTRACT)
+        with pytest.raises(Refusal):
+            documents.decode(head.kind, request.SerializeToString(deterministic=True))
+    assert documents.decode(head.kind, documents.encode(paperwork.request())) == paperwork.request()
