@@ -57,8 +57,8 @@ def command(path: Path, folder: Path, written: str, form: str | None, chain: str
         raise Failure(ErrorCode.STORE, f"cannot read or write: {error.strerror}", str(error.filename or "")) from error
     if as_json:
         told = [output.error_object(each) for each in refused.first]
-        files = [str(name) for name in names]
-        output.emit_json({"records": count, "files": files, "refused": told, "refused_in_all": refused.count})
+        written_to = [str(name) for name in names]
+        output.emit_json({"records": count, "files": written_to, "refused": told, "refused_in_all": refused.count})
     else:
         for each in refused.first:
             output.emit_error(each)

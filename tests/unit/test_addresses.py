@@ -660,6 +660,9 @@ def crc16(raw: bytes) -> int:
     return binascii.crc_hqx(raw, 0)
 
 
+ROOT = b"\x58\x1c" + bytes(28)
+
+
 def byron(payload: bytes, after: bytes = b"") -> str:
     crc = binascii.crc32(payload).to_bytes(4, "big")
     head = bytes([0x58, len(payload)]) if len(payload) > 23 else bytes([0x40 + len(payload)])
@@ -707,7 +710,6 @@ def test_address_of_cardano_has_one_spelling(text: Callable[[], str]) -> None:
 
 
 RIPPLE = b"rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvAxyz"
-ROOT = b"\x58\x1c" + bytes(28)
 TWO_KEYS = b"\x02" + bytes(32) + b"\x03" + bytes(32)
 
 
