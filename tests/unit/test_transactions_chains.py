@@ -476,6 +476,24 @@ def token(account: int, amount: str) -> dict[str, Any]:
     return {"accountIndex": account, "mint": "5" * 32, "uiTokenAmount": {"amount": amount, "decimals": 6}}
 
 
+@pytest.mark.parametrize(("decimals", "kept"), [(0, True), (77, True), (78, False), (255, False)])
+def test_token_of_any_decimals_leaves_its_block_readable(decimals: int, kept: bool) -> None:
+    """Anybody may make a mint with 255 (SPL Token: one byte); a block that has it has everything else, too."""
+    told = token(1, "9")
+    told["uiTokenAmount"]["decimals"] = decimals
+    (made,) = read(solana(postTokenBalances=[told]), "solana")
+    change = next(each for each in made.balance_changes if "/token:" in each.asset)
+    assert (change.delta, change.HasField("decimals")) == ("9", kept)
+    assert change.decimals == (decimals if kept else 0)
+
+
+def test_token_of_more_decimals_than_a_byte_holds_is_refused() -> None:
+    told = token(1, "9")
+    told["uiTokenAmount"]["decimals"] = 256
+    rule, field = refused(solana(postTokenBalances=[told]), "solana")
+    assert (rule, field) == ("WRONG_TYPE", ".meta.postTokenBalances[0].uiTokenAmount.decimals")
+
+
 def test_solana_tells_what_each_account_gained_or_lost() -> None:
     (made,) = read(solana(preTokenBalances=[token(1, "9")], postTokenBalances=[token(2, "9")]), "solana")
     assert [(c.address, c.delta, c.decimals) for c in made.balance_changes] == [

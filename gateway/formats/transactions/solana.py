@@ -6,7 +6,8 @@ left out. `getTransaction` names the slot of its block and not the block. Refuse
 no signature, no `meta` (then nobody can say what moved), balances that do not match its accounts, or if coins come out
 of nowhere.
 
-Source: Solana RPC documentation, getBlock, getTransaction and its transaction structures.
+Source: Solana RPC documentation, getBlock, getTransaction and its transaction structures; SPL Token, `Mint` (decimals
+are one byte; more than a record can hold are left out, and the base units stay exact).
 """
 
 import re
@@ -16,6 +17,7 @@ from typing import Final
 from rogatory.v1 import evidence_pb2 as evidence
 
 from gateway.formats import reading
+from gateway.formats.amounts import MAX_DECIMALS
 from gateway.formats.chains import Chain
 from gateway.formats.codes import Code, refuse
 from gateway.formats.transactions import common
@@ -149,7 +151,10 @@ def _add_tokens(
         (_, decimals) = after.get((account, mint)) or before[account, mint]
         if new != old:
             asset = f"{chain.caip2}/token:{mint}"
-            made.balance_changes.add(address=accounts[account], asset=asset, delta=str(new - old), decimals=decimals)
+            change = made.balance_changes.add(address=accounts[account], asset=asset, delta=str(new - old))
+            # A mint may say up to 255, and its token cannot make all that is in its block unreadable.
+            if decimals <= MAX_DECIMALS:
+                change.decimals = decimals
 
 
 def _tokens(meta: Json, name: str, count: int, where: str) -> dict[tuple[int, str], tuple[int, int]]:
@@ -169,7 +174,7 @@ def _tokens(meta: Json, name: str, count: int, where: str) -> dict[tuple[int, st
             raise refuse(
                 Code.TX_VALUE_FORMAT, "an integer of base units as a text is wanted", f"{at}.uiTokenAmount.amount"
             )
-        decimals = reading.whole(told.get("decimals"), f"{at}.uiTokenAmount.decimals", 6)
+        decimals = reading.whole(told.get("decimals"), f"{at}.uiTokenAmount.decimals", 8)
         found[key] = (int(amount), decimals)
     return found
 
