@@ -105,6 +105,22 @@ def test_what_enters_and_leaves_a_shielded_pool_has_no_address() -> None:
 
 
 @pytest.mark.parametrize(
+    "inside",
+    [
+        pytest.param({"vShieldedSpend": [{}], "vShieldedOutput": [{}]}, id="sapling"),
+        pytest.param({"orchard": {"actions": [{}], "valueBalanceZat": 0}}, id="orchard"),
+        pytest.param({"vjoinsplit": [{"vpub_old": 0, "vpub_new": 0}]}, id="sprout"),
+    ],
+)
+def test_transfer_within_a_pool_that_paid_no_fee_shows_nothing_and_is_read(inside: dict[str, Any]) -> None:
+    value = {"txid": A, "vin": [], "vout": [], "valueBalance": Decimal("0E-8"), "valueBalanceZat": 0}
+    (made,) = read(value | inside, "zcash")
+    assert (len(made.inputs), len(made.outputs)) == (0, 0)
+    assert refused(value, "zcash") == ("TX_NO_INPUTS", ".vin")
+    assert refused(value | inside, "litecoin") == ("TX_NO_INPUTS", ".vin")
+
+
+@pytest.mark.parametrize(
     ("told", "rule", "field"),
     [
         pytest.param(

@@ -181,7 +181,8 @@ def _transaction(entry: Json, where: str, chain: Chain, head: Block, origin: Ori
 
 def _add_inputs(made: evidence.TransactionRecord, entry: Json, chain: Chain, where: str) -> None:
     listed = common.listed(entry.get("vin"), f"{where}.vin")
-    if not listed and not made.inputs and not made.outputs and not _is_special(entry, chain, WITHOUT_INPUTS):
+    shielded = made.inputs or made.outputs or zcash.has_hidden(entry, chain)
+    if not listed and not shielded and not _is_special(entry, chain, WITHOUT_INPUTS):
         raise refuse(Code.TX_NO_INPUTS, "a transaction without inputs", f"{where}.vin")
     ends = [_input(one, chain, f"{where}.vin[{position}]") for position, one in enumerate(listed)]
     if None in ends and len(ends) > 1:
@@ -217,7 +218,8 @@ def _input(value: object, chain: Chain, where: str) -> evidence.TransferEnd | No
 
 def _add_outputs(made: evidence.TransactionRecord, entry: Json, chain: Chain, where: str) -> None:
     listed = common.listed(entry.get("vout"), f"{where}.vout")
-    shielded = any(end.output_type == zcash.SHIELDED for end in (*made.inputs, *made.outputs))
+    ends = (*made.inputs, *made.outputs)
+    shielded = any(end.output_type == zcash.SHIELDED for end in ends) or zcash.has_hidden(entry, chain)
     if not listed and not shielded and not _is_special(entry, chain, WITHOUT_OUTPUTS):
         raise refuse(Code.TX_NO_OUTPUTS, "a transaction without outputs", f"{where}.vout")
     for position, one in enumerate(listed):

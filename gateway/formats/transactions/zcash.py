@@ -44,6 +44,17 @@ def add_shielded(made: evidence.TransactionRecord, entry: Json, chain: Chain, wh
         _add(made, _balance(reading.entry(entry["orchard"], at), chain, at), chain)
 
 
+def has_hidden(entry: Json, chain: Chain) -> bool:
+    """Whether something moved inside a pool: of that nothing is seen, not even a fee, if none was paid.
+
+    Source: Zcash protocol specification, section 7.1: a transaction has an input, a Sapling or JoinSplit spend, or an
+    Orchard action.
+    """
+    orchard = entry.get("orchard")
+    actions = orchard.get("actions") if isinstance(orchard, Mapping) else None
+    return chain.caip2 == ZCASH and bool(entry.get("vShieldedSpend") or entry.get("vjoinsplit") or actions)
+
+
 def move_to_end(made: evidence.TransactionRecord, count: tuple[int, int]) -> None:
     """Put the first so many inputs and outputs behind the others, which have a position."""
     for ends, first in ((made.inputs, count[0]), (made.outputs, count[1])):
