@@ -16,6 +16,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 
 from gateway.errors import ErrorCode, Refusal
+from gateway.trust.forms import oddity
 from gateway.trust.roles import ROOT, TARGETS
 
 S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
@@ -80,11 +81,19 @@ class Files:
         return self.read(Root, ROOT) if role == ROOT else self.read(Targets, TARGETS)
 
     def read_pending(self, role: str) -> Founded | None:
-        """Return what founders are asked to sign; refuses as `read` does."""
+        """Return what founders are asked to sign.
+
+        Raises:
+            Refusal: BAD_DIRECTORY, it cannot be read, is of another kind, or says more than is shown of it.
+        """
         path = self.pending / f"{role}.json"
         if not path.exists():
             return None
-        return parse(Root, path) if role == ROOT else parse(Targets, path)
+        found: Founded = parse(Root, path) if role == ROOT else parse(Targets, path)
+        odd = oddity(found.signed)
+        if odd is not None:
+            raise Refusal(ErrorCode.BAD_DIRECTORY, f"{path}: {odd}", "folder")
+        return found
 
     def meta(self, role: str) -> MetaFile:
         """Return how a snapshot or timestamp names a role's newest metadata."""

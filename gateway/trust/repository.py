@@ -20,7 +20,6 @@ from nacl.signing import SigningKey
 from securesystemslib.signer import Key
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import (
-    DelegatedRole,
     Delegations,
     Metadata,
     Role,
@@ -34,6 +33,7 @@ from tuf.api.metadata import (
 from gateway.directory import FederationList, ParticipantList
 from gateway.errors import ErrorCode, Refusal
 from gateway.trust.files import Files, Founded, parse, read_listed, write
+from gateway.trust.forms import delegation
 from gateway.trust.lists import MAX_STEP, SignedList
 from gateway.trust.releases import due, release
 from gateway.trust.roles import (
@@ -426,8 +426,7 @@ class Repository:
             for keyid in old.keyids if old else ():
                 delegations.keys.pop(keyid, None)
             delegations.keys[key.keyid] = key
-            # Terminating: nobody after it in the list is asked for this path (specification section 4.5).
-            delegations.roles[role] = DelegatedRole(role, [key.keyid], 1, terminating=True, paths=[list_path(code)])
+            delegations.roles[role] = delegation(code, key.keyid)
         self._propose(Metadata(targets))
         write(self._files.pending / FEDERATION_PATH, content)
 

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from nacl.signing import SigningKey
 
 from gateway import cli, config, keys, locked, material
 from gateway.cli import changes, folders
@@ -345,6 +346,69 @@ def test_founder_is_not_shown_other_words_than_he_signs(table: Path) -> None:
     run("propose", "dir", "--node", "ee-node/node.json")
     pending = table / "dir/pending/federation.json"
     pending.write_bytes(pending.read_bytes().replace(b"localhost", b"localhosu"))
+    for answer in (["--yes"], []):
+        result = run("sign", "dir", "--key", "a.key", "--json", *answer, typed="y\n")
+        assert error_of(result) == "BAD_DIRECTORY"
+
+
+def another_key_under_a_known_id(signed: dict[str, Any]) -> None:
+    """The keys that founders and nodes are known by, and under their ids somebody else's."""
+    for key in signed.get("keys", signed.get("delegations", {}).get("keys")).values():
+        key["keyval"]["public"] = bytes(SigningKey.generate().verify_key).hex()
+
+
+def one_founder_under_two_ids(signed: dict[str, Any]) -> None:
+    first, second, *_ = signed["roles"]["root"]["keyids"]
+    signed["keys"][second] = signed["keys"][first]
+
+
+def a_node_for_the_list_of_another(signed: dict[str, Any]) -> None:
+    signed["delegations"]["roles"][0]["paths"].append("participants/de.json")
+
+
+def a_node_that_others_are_asked_after(signed: dict[str, Any]) -> None:
+    signed["delegations"]["roles"][0]["terminating"] = False
+
+
+def a_list_of_the_founders_own(signed: dict[str, Any]) -> None:
+    signed["targets"]["participants/de.json"] = signed["targets"]["federation.json"]
+
+
+def names_that_tell_nothing(signed: dict[str, Any]) -> None:
+    signed["delegations"]["roles"][0]["path_hash_prefixes"] = [""]
+    del signed["delegations"]["roles"][0]["paths"]
+
+
+def roles_in_bins(signed: dict[str, Any]) -> None:
+    (keyid,) = signed["delegations"]["roles"][0]["keyids"]
+    del signed["delegations"]["roles"]
+    bins = {"keyids": [keyid], "threshold": 1, "bit_length": 1, "name_prefix": "node-"}
+    signed["delegations"]["succinct_roles"] = bins
+
+
+@pytest.mark.parametrize(
+    ("role", "change"),
+    [
+        ("root", another_key_under_a_known_id),
+        ("root", one_founder_under_two_ids),
+        ("targets", another_key_under_a_known_id),
+        ("targets", a_node_for_the_list_of_another),
+        ("targets", a_node_that_others_are_asked_after),
+        ("targets", a_list_of_the_founders_own),
+        ("targets", names_that_tell_nothing),
+        ("targets", roles_in_bins),
+    ],
+)
+def test_founder_signs_nothing_that_he_is_not_shown(
+    table: Path, role: str, change: Callable[[dict[str, Any]], None]
+) -> None:
+    """The folder was in other hands, and in every line that he is shown the proposal is still the one that was made."""
+    brought(table)
+    assert run("propose", "dir", "--node", "ee-node/node.json", "--renew-root").exit_code == 0
+    path = table / f"dir/pending/{role}.json"
+    content = json.loads(path.read_text())
+    change(content["signed"])
+    path.write_text(json.dumps(content))
     for answer in (["--yes"], []):
         result = run("sign", "dir", "--key", "a.key", "--json", *answer, typed="y\n")
         assert error_of(result) == "BAD_DIRECTORY"
