@@ -35,7 +35,8 @@ MADE_WITHIN: Final = timedelta(minutes=5)
 
 
 MAX_LIVE_CERTIFICATES: Final = 64
-"""Of one participant. One that renews in a loop must not fill the store; one a day for a month is within it."""
+"""Of one participant, beside those that are out: to put one out takes a registrar each time. One that renews in a loop
+must not fill the store; one a day for a month is within it."""
 
 MAX_GROWN_PART: Final = 0.75
 """Of MAX_LIST_BYTES: so far may newcomers and new keys fill a list. The rest is for revocations: whoever could fill all
@@ -180,7 +181,7 @@ class Desk:
         Raises:
             Failure: UNAVAILABLE, the CA cannot; OVERLOADED, too many of the participant's are valid.
         """
-        if len(self.record.certificates_of(str(address), self.record.now_us)) >= MAX_LIVE_CERTIFICATES:
+        if self._live_certificates(address) >= MAX_LIVE_CERTIFICATES:
             name = "MAX_LIVE_CERTIFICATES"
             detail = f"as many certificates of {address} are valid as {name} = {MAX_LIVE_CERTIFICATES} allows"
             raise Failure(ErrorCode.OVERLOADED, detail, name, RETRY_SECONDS)
@@ -198,6 +199,14 @@ class Desk:
             )
         )
         return fingerprint
+
+    def _live_certificates(self, address: Address) -> int:
+        """Count those that let a participant in: what is out must keep nobody from coming in again."""
+        entry = roll.find(self.listed, address)
+        if entry is None or entry.status is Status.REVOKED:
+            return 0
+        issued = self.record.certificates_of(str(address), self.record.now_us)
+        return sum(each.fingerprint.hex() not in entry.revoked_certificates for each in issued)
 
     def publics(self) -> Iterator[tuple[str, bytes]]:
         """Yield whose every public key is that anybody here knows of."""

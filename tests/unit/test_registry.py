@@ -323,6 +323,25 @@ async def test_certificates_in_force_are_bounded(bench: Bench, monkeypatch: pyte
     await refused(bench.office.renew(bench.peer(OPERATOR.address), request), ErrorCode.OVERLOADED)
 
 
+async def test_certificates_that_are_out_keep_nobody_from_coming_in_again_or_renewing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thief who had as many issued as he could must not keep their victim out for as long as they would last."""
+    monkeypatch.setattr("gateway.registry.desk.MAX_LIVE_CERTIFICATES", 2)
+    await bench.enrolled(Applicant())
+    peer = bench.peer(NEWCOMER)
+    request = Applicant().renew(NEW)
+    stolen = x509.load_pem_x509_certificate((await bench.office.renew(peer, request)).certificate_chain)
+    another = Applicant().renew(Applicant(name="third"))
+    await refused(bench.office.renew(peer, another), ErrorCode.OVERLOADED, "MAX_LIVE_CERTIFICATES")
+    await bench.revoke(address=NEWCOMER, certificate=certificate_fingerprint(stolen))
+    await bench.office.renew(peer, another)
+    await bench.revoke(address=NEWCOMER, participant=True)
+    bench.pass_time(hours=1)
+    await bench.enrolled(Applicant(name="fourth"))
+    assert bench.entry(NEWCOMER).status is Status.ACTIVE
+
+
 # Renewal
 
 
