@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import random
+import resource
 import socket
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from functools import partial
@@ -95,6 +96,8 @@ from gateway.upkeep import Upkeep, survived
 # Frames are checked against max_frame_bytes by us, with our own error; this only bounds what gRPC reads before that. A
 # node's whole list, which is no frame, has to fit by itself.
 WIRE_ALLOWANCE: Final = 6 << 20
+MAX_CONNECTIONS: Final = 16_384  # a quarter of what the systemd unit lets a process open
+HANDSHAKE_SECONDS: Final = 10  # two round trips, on the slowest of lines
 DRAIN_SECONDS: Final = 10.0
 LEAST_STEP_SECONDS: Final = 5.0  # a busy machine may read two clocks a moment apart
 INTEGRATE_SECONDS: Final = 0.5  # half of what docs/log.md promises
@@ -700,6 +703,16 @@ def _door_of(held: NodeMaterial) -> transport.DoorTls:
     return transport.DoorTls(held.identity, _cas(held.directory))
 
 
+def most_connections() -> int:
+    """Return how many connections the main door holds, those of strangers too.
+
+    Each takes a file descriptor. Half of what the process may have stays for the store, and for calls of our own:
+    whoever could take all would keep the node from those that it is connected with, too.
+    """
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if descriptors == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, descriptors // 2)
+
+
 def server_options(config: NodeConfig) -> Sequence[tuple[str, int]]:
     """Return the gRPC options of a door."""
     return [
@@ -709,6 +722,10 @@ def server_options(config: NodeConfig) -> Sequence[tuple[str, int]]:
         ("grpc.max_metadata_size", 16 << 10),
         # Otherwise whoever takes our port by mistake would take our callers too.
         ("grpc.so_reuseport", int(config.workers > 1)),
+        # Those that shake hands count too: whoever they are shows only after that.
+        ("grpc.max_allowed_incoming_connections", most_connections()),
+        # Who connects and says nothing is shown out; it is two minutes unless told.
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_SECONDS * 1000),
         *transport.keepalive(),
         # Who asks more often than four times as we do is no client of ours.
         ("grpc.http2.min_ping_interval_without_data_ms", round(transport.KEEPALIVE_SECONDS * 250)),

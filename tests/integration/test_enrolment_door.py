@@ -4,6 +4,7 @@
 from gateway import tls as _tls  # noqa: F401  # isort: skip
 
 import asyncio
+import resource
 import select
 import socket
 import ssl
@@ -31,6 +32,7 @@ from gateway.doors.registry import RegistryDoor
 from gateway.errors import ErrorCode, Failure, GatewayError
 from gateway.identity import Address, host_name
 from gateway.metrics import NOBODY
+from gateway.node import server_options
 from gateway.transport import DoorTls, TlsIdentity
 from tests import office, world
 from tests.office import FEDERATION, NEWCOMER, REGISTRAR, SECOND, Applicant, Bench, application_id
@@ -218,9 +220,35 @@ async def test_flood_of_connections_of_strangers_takes_the_main_door_nothing(doo
     assert transport.error_of(caught.value).code is ErrorCode.NOT_FOUND
 
 
-def closed(connections: list[socket.socket], wanted: int) -> int:
+async def test_flood_of_connections_of_strangers_leaves_the_node_files_to_open(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever holds every descriptor of a process keeps its store from its disk, and its couriers from other nodes."""
+    most, more, patience = 32, 40, 5
+    monkeypatch.setattr("gateway.node.HANDSHAKE_SECONDS", patience)
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * most, descriptors[1]))
+    try:
+        options = server_options(office.config(doors.bench.folder))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
+    server = grpc.aio.server(options=options)
+    port = server.add_secure_port("127.0.0.1:0", transport.server_credentials(lambda: doors.door))
+    await server.start()
+    try:
+        with ExitStack() as held:
+            where = ("127.0.0.1", port)
+            flood = [held.enter_context(socket.create_connection(where, SECONDS)) for _ in range(most + more)]
+            assert await asyncio.to_thread(closed, flood, more) == more
+            # Those that were let near say nothing, and do not keep their places.
+            assert await asyncio.to_thread(closed, flood, most + more, 2 * patience) == most + more
+    finally:
+        await server.stop(None)
+
+
+def closed(connections: list[socket.socket], wanted: int, seconds: float = 3.0) -> int:
     """Wait until so many are closed by the other end; return how many are."""
-    deadline = time.monotonic() + 3.0  # below the time that a handshake may take
+    deadline = time.monotonic() + seconds  # unless told, below the time that a handshake may take
     watched = select.poll()  # unlike select(), of as many as there are
     for each in connections:
         watched.register(each, select.POLLIN)
