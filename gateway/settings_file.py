@@ -10,6 +10,7 @@ import fcntl
 import itertools
 import json
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -106,7 +107,8 @@ def _read(path: Path) -> str:
 def _with(text: str, wanted: Mapping[str, Value]) -> str:
     """Return the text with other values; what it does not have yet comes before its first table."""
     todo, out = dict(wanted), list[str]()
-    lines = text.splitlines(keepends=True)
+    # TOML knows no other end of a line; Python does, and a comment may hold one, as pasted text does.
+    lines = [line for line in re.split(r"(?<=\n)", text) if line]
     position = 0
     while position < len(lines) and not lines[position].lstrip().startswith("["):
         statement, position = _statement(lines, position)

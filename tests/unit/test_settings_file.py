@@ -68,6 +68,13 @@ def test_a_file_of_any_form_takes_a_new_setting(path: Path, text: str) -> None:
     assert tomllib.loads(edited(path, {"home": "x"})) == {**tomllib.loads(text), "home": "x"}
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85"])
+def test_a_comment_with_what_only_others_take_for_the_end_of_a_line_is_a_comment(path: Path, end: str) -> None:
+    """Pasted text brings them; a node that cannot change such a file could never name its new certificate."""
+    path.write_bytes(f"# made by us{end}for all\nhome = 'here{end}'\n".encode())
+    assert tomllib.loads(edited(path, {"certificate": "new.pem"}))["certificate"] == "new.pem"
+
+
 def test_the_change_sees_what_is_there(path: Path) -> None:
     seen: list[Mapping[str, object]] = []
 
