@@ -67,21 +67,30 @@ def renew(
     issued = authority.issue(key.public_key(), held.address, federation, now, lifetime, profiles.NODE)
     key_file = settings_file.new_file(held.config.tls_key, "tls", ".key", now)
     certificate = key_file.with_suffix(".pem")
+    names = {
+        "certificate": settings_file.name_of(path, certificate),
+        "tls_key": settings_file.name_of(path, key_file),
+    }
     keys.save_tls_key(key_file, key, phrase)
     try:
         private_files.create(certificate, issued.public_bytes(Encoding.PEM) + authority.pem)
         # As the next start will: what would be refused there must not be named.
         chosen = held.config.model_copy(update={"certificate": certificate, "tls_key": key_file})
         material.fit_node(chosen, material.hold(chosen), held.trusted, now)
+        settings_file.edit(path, lambda _: names)
     except GatewayError:
         # Tried again and again, each attempt would leave its own.
-        for waste in (certificate, key_file):
-            with contextlib.suppress(OSError):
-                waste.unlink(missing_ok=True)
+        if not _may_be_named(path, key_file.stem):
+            for waste in (certificate, key_file):
+                with contextlib.suppress(OSError):
+                    waste.unlink(missing_ok=True)
         raise
-    names = {
-        "certificate": settings_file.name_of(path, certificate),
-        "tls_key": settings_file.name_of(path, key_file),
-    }
-    settings_file.edit(path, lambda _: names)
     return OwnCertificate(certificate, key_file, issued.not_valid_after_utc)
+
+
+def _may_be_named(path: Path, stem: str) -> bool:
+    """Whether settings name the new files though it failed: a disk may do so after the one file is the other."""
+    try:
+        return stem in path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return True

@@ -1,6 +1,8 @@
 """`rogatory keys rotate`: every step may be the last one, and what is left works."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +22,7 @@ from rogatory.v1.enrolment_pb2_grpc import RegistryStub
 from certs.pki import DevelopmentPki, Holder
 from clients import renewal
 from clients.renewal import Renewed, Wanted
-from gateway import keys, locked, material
+from gateway import keys, locked, material, settings_file
 from gateway.cli import commands
 from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock, to_micros
@@ -348,6 +350,41 @@ def test_a_certificate_of_another_ca_is_never_named_and_leaves_nothing_behind(fe
         own_certificate.renew(path, held, held.config.registry, other, None, system_clock())
     assert caught.value.code is ErrorCode.BAD_CONFIG
     assert (path.read_text(), sorted(path.parent.iterdir())) == (text, files)
+
+
+def test_a_certificate_that_the_settings_cannot_name_leaves_nothing_behind(
+    fed: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node tries again every few seconds: private keys would fill its disk."""
+    path = with_registry(fed)
+    held, text, files = material.load_node(path), path.read_text(), sorted(path.parent.iterdir())
+    assert held.config.registry is not None
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(settings_file, "swap", fail)
+    with pytest.raises(Refusal) as caught:
+        own_certificate.renew(path, held, held.config.registry, authority_of(fed.folder, "ee"), None, system_clock())
+    assert caught.value.code is ErrorCode.BAD_CONFIG
+    assert (path.read_text(), sorted(path.parent.iterdir())) == (text, files)
+
+
+def test_a_certificate_that_the_settings_name_stays_though_the_disk_failed_after(
+    fed: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = with_registry(fed)
+    held = material.load_node(path)
+    assert held.config.registry is not None
+
+    def fail(file: Path, content: bytes, *_: object) -> None:
+        file.write_bytes(content)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(settings_file, "swap", fail)
+    with pytest.raises(Refusal):
+        own_certificate.renew(path, held, held.config.registry, authority_of(fed.folder, "ee"), None, system_clock())
+    assert material.load_node(path).identity != held.identity
 
 
 @pytest.mark.parametrize(("days", "due"), [(19.9, False), (20.1, True)])
