@@ -16,6 +16,13 @@ from gateway.errors import ErrorCode, Refusal
 AT_ONCE: Final = 16
 """Questions; more are answered RESOURCE_EXHAUSTED."""
 
+CONNECTIONS: Final = 32
+"""Further ones are closed at once: each takes a file descriptor of the process, and this address knows no strangers."""
+
+CONNECTION_SECONDS: Final = 30
+"""Who asks again may connect again; who says nothing must not keep his place."""
+
+SILENT_SECONDS: Final = 5
 QUESTION_BYTES: Final = 1 << 10
 DRAIN_SECONDS: Final = 1.0
 
@@ -42,6 +49,10 @@ class HealthDoor(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # has n
             ("grpc.max_receive_message_length", QUESTION_BYTES),
             ("grpc.max_metadata_size", 4 << 10),
             ("grpc.max_concurrent_streams", AT_ONCE),
+            ("grpc.max_allowed_incoming_connections", CONNECTIONS),
+            ("grpc.server_handshake_timeout_ms", SILENT_SECONDS * 1000),
+            ("grpc.max_connection_age_ms", CONNECTION_SECONDS * 1000),
+            ("grpc.max_connection_age_grace_ms", SILENT_SECONDS * 1000),
         ]
         server = grpc.aio.server(options=options, maximum_concurrent_rpcs=AT_ONCE)
         health_pb2_grpc.add_HealthServicer_to_server(self, server)

@@ -1,6 +1,10 @@
 """Whoever starts a process learns whether it takes calls, and nothing else."""
 
 import asyncio
+import select
+import socket
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc.aio
@@ -9,7 +13,7 @@ from click.testing import CliRunner, Result
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway import cli
-from gateway.doors.health import QUESTION_BYTES, HealthDoor
+from gateway.doors.health import CONNECTIONS, QUESTION_BYTES, SILENT_SECONDS, HealthDoor
 from gateway.errors import ErrorCode, Refusal
 from tests.federation import ports
 from tests.processes import finished, processes
@@ -54,6 +58,34 @@ async def test_nothing_else_can_be_asked() -> None:
             assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
     finally:
         await door.close()
+
+
+async def test_whoever_connects_and_says_nothing_takes_a_bounded_number_of_files_for_a_bounded_time() -> None:
+    """The address has no TLS: whoever reaches it could hold every file that the node may open."""
+    door = HealthDoor()
+    port = await door.open("127.0.0.1:0", shared=False)
+    try:
+        with ExitStack() as held:
+            where = ("127.0.0.1", port)
+            flood = [held.enter_context(socket.create_connection(where, 5.0)) for _ in range(CONNECTIONS + 20)]
+            assert await asyncio.to_thread(ended, flood, 20, SILENT_SECONDS - 2) == 20
+            assert await asyncio.to_thread(ended, flood, len(flood), 4 * SILENT_SECONDS) == len(flood)
+        assert (await asked(port)).exit_code == 0
+    finally:
+        await door.close()
+
+
+def ended(connections: list[socket.socket], wanted: int, seconds: float) -> int:
+    """Wait until so many are closed by the other end; return how many are."""
+    deadline, over = time.monotonic() + seconds, set[socket.socket]()
+    while len(over) < wanted and time.monotonic() < deadline:
+        for each in select.select([one for one in connections if one not in over], [], [], 0.2)[0]:
+            try:
+                if not each.recv(1 << 10):
+                    over.add(each)
+            except ConnectionError:
+                over.add(each)
+    return len(over)
 
 
 async def test_address_of_somebody_else_is_refused() -> None:
