@@ -14,6 +14,8 @@ The order, and what a crash leaves:
 4. *written*: the certificate lies beside its key, both unnamed: waste.
 5. *done*: the settings name certificate and TLS key, both in one change.
 
+What fails, and is no crash, takes its TLS key and certificate away again.
+
 The settings file is held all the while, so of two processes one renews, and the other finds it done. Running processes
 look at their settings and take what is new by themselves.
 """
@@ -22,8 +24,8 @@ look at their settings and take what is new by themselves.
 from gateway import tls  # isort: skip
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -39,7 +41,7 @@ from rogatory.v1.enrolment_pb2_grpc import RegistryStub
 from gateway import codec, keys, material, private_files, settings_file
 from gateway.clock import Clock, from_micros, system_clock, to_micros
 from gateway.directory import KeyEntry
-from gateway.errors import ErrorCode, Refusal
+from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.hidden import Passphrase
 from gateway.material import ParticipantMaterial
 from gateway.registry import proofs
@@ -133,16 +135,17 @@ async def renew(
         proof_key = await _proof_key(stub)
         new = await asyncio.to_thread(_make, loaded, wanted, phrase, clock())
         watch("made")
-        await asyncio.to_thread(_name_keys, path, new)
-        watch("named")
-        response = await _ask(stub, loaded, new, proof_key, clock())
-        valid_from = _valid_from(response)
-        watch("asked")
-        certificate = None
-        if new.tls is not None:
-            certificate = await asyncio.to_thread(_keep, response.certificate_chain, new.tls)
-            watch("written")
-            await asyncio.to_thread(_name_certificate, path, loaded, certificate, new.tls[0], phrase, clock)
+        with _nothing_left(path, new):
+            await asyncio.to_thread(_name_keys, path, new)
+            watch("named")
+            response = await _ask(stub, loaded, new, proof_key, clock())
+            valid_from = _valid_from(response)
+            watch("asked")
+            certificate = None
+            if new.tls is not None:
+                certificate = await asyncio.to_thread(_keep, response.certificate_chain, new.tls)
+                watch("written")
+                await asyncio.to_thread(_name_certificate, path, loaded, certificate, new.tls[0], phrase, clock)
         watch("done")
         return Renewed(
             signing=new.signing[0] if new.signing else None,
@@ -168,6 +171,17 @@ def _check(loaded: ParticipantMaterial, wanted: Wanted) -> None:
         raise Refusal(ErrorCode.BAD_INPUT, f"{loaded.address} has no sealing key", "sealing")
     if not (wanted.signing or wanted.sealing or wanted.tls):
         raise Refusal(ErrorCode.BAD_INPUT, "say what shall be new: a signing key, a sealing key or the certificate")
+
+
+@contextmanager
+def _nothing_left(path: Path, new: _New) -> Iterator[None]:
+    """Remove the TLS key, and what certifies it, of a renewal that failed: the next one makes another."""
+    try:
+        yield
+    except GatewayError:
+        if new.tls is not None:
+            settings_file.discard(path, new.tls[0].with_suffix(".pem"), new.tls[0])
+        raise
 
 
 async def _proof_key(stub: RegistryStub) -> bytes:

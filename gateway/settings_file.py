@@ -14,7 +14,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -87,6 +87,25 @@ def name_of(path: Path, file: Path) -> str:
     """Return how a settings file names another file: from its own folder, if it lies there."""
     base, found = path.resolve().parent, file.resolve()
     return str(found.relative_to(base)) if found.is_relative_to(base) else str(found)
+
+
+def may_name(path: Path, file: Path) -> bool:
+    """Whether a settings file names a file, or cannot be asked: `edit` may fail when the new text is there already."""
+    try:
+        return file.stem in path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return True
+
+
+def discard(path: Path, *files: Path) -> None:
+    """Remove new files that nothing came of, unless the settings may name them.
+
+    What is tried again and again would leave its own each time, private keys among them.
+    """
+    for file in files:
+        with suppress(OSError):
+            if not may_name(path, file):
+                file.unlink(missing_ok=True)
 
 
 def new_file(beside: Path, kind: str, suffix: str, now: datetime) -> Path:

@@ -5,7 +5,6 @@ by the settings; a running node takes them from there, and the old ones stay. Re
 name what does not fit. A crash before the settings name the new files leaves them as waste.
 """
 
-import contextlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -79,18 +78,6 @@ def renew(
         material.fit_node(chosen, material.hold(chosen), held.trusted, now)
         settings_file.edit(path, lambda _: names)
     except GatewayError:
-        # Tried again and again, each attempt would leave its own.
-        if not _may_be_named(path, key_file.stem):
-            for waste in (certificate, key_file):
-                with contextlib.suppress(OSError):
-                    waste.unlink(missing_ok=True)
+        settings_file.discard(path, certificate, key_file)
         raise
     return OwnCertificate(certificate, key_file, issued.not_valid_after_utc)
-
-
-def _may_be_named(path: Path, stem: str) -> bool:
-    """Whether settings name the new files though it failed: a disk may do so after the one file is the other."""
-    try:
-        return stem in path.read_text()
-    except (OSError, UnicodeDecodeError):
-        return True

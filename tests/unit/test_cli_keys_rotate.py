@@ -164,6 +164,32 @@ async def test_node_that_answers_nonsense_is_refused_and_the_next_renewal_goes_o
     assert (await rotate(fed, registry)).keys_valid_from is not None
 
 
+class Unwilling(FakeRegistry):
+    """Has too many certificates in force, or a CA that nobody knows."""
+
+    chain = b""
+
+    async def Renew(self, request: pb.RenewRequest, timeout: float) -> pb.RenewResponse:  # noqa: N802, ASYNC109
+        if not self.chain:
+            raise Failure(ErrorCode.OVERLOADED, "as many certificates are valid as MAX_LIVE_CERTIFICATES allows")
+        return pb.RenewResponse(certificate_chain=self.chain)
+
+
+@pytest.mark.parametrize("answers", [False, True])
+async def test_a_renewal_that_the_node_does_not_grant_leaves_no_key_behind(fed: Summary, answers: bool) -> None:
+    """A program tries again for days: private keys would pile up on its disk."""
+    folder = fed.config(EXCHANGE).parent
+    before = {*folder.glob("*.key"), *folder.glob("*.pem")}
+    registry = Unwilling(fed)
+    if answers:
+        registry.chain = (folder / "tls.pem").read_bytes()
+    for _ in range(2):
+        with pytest.raises(GatewayError):
+            await rotate(fed, registry, Wanted(tls=True))
+    assert {*folder.glob("*.key"), *folder.glob("*.pem")} == before
+    assert (await rotate(fed, FakeRegistry(fed), Wanted(tls=True))).certificate is not None
+
+
 async def test_new_keys_stand_beside_the_old_and_the_directory_says_from_when(
     fed: Summary, registry: FakeRegistry
 ) -> None:
