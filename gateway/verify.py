@@ -55,8 +55,8 @@ def examine(permit: Permit, directory: Directory, limits: Limits, now: datetime)
        wrong clocks and forgotten drafts.
     2. It has not expired.
     3. Digests are right, and there are signatures with keys that were valid when it was made: `envelope.checks`.
-    4. At the sender's own node, the sender's key has not been revoked since: `created_at` is what the sender says, and
-       whoever stole a key would say what suits him.
+    4. At the sender's own node, no key that signed it has been revoked since: `created_at` is what the sender says, and
+       whoever stole a key, his own or that of one who countersigns, would say what suits him.
 
     Raises:
         Refusal: STALE, EXPIRED, BAD_SIGNATURE or KEY_REVOKED.
@@ -78,7 +78,8 @@ def examine(permit: Permit, directory: Directory, limits: Limits, now: datetime)
     checks = envelope.checks(claimed.envelope, header, claimed.digests, directory.signing_key)
     # (4)
     if not permit.peer.address.is_node:
-        directory.check_not_revoked(header.sender, header.sender_key_id, now)
+        for signed in claimed.envelope.signatures:
+            directory.check_not_revoked(signed.signer, signed.key_id, now)
     return Examined(permit, checks)
 
 

@@ -53,6 +53,26 @@ def test_expired_envelope_is_refused_as_expired(before: timedelta, expired: bool
     assert caught.value.code is ErrorCode.EXPIRED
 
 
+@pytest.mark.parametrize("signer", [INVESTIGATOR, world.CENTRAL])
+def test_key_that_was_revoked_signs_nothing_more_whatever_date_the_sender_gives_it(signer: str) -> None:
+    """A stolen key that countersigns is no better than one that signs: of the two, the sender sets the date."""
+    revoked = NOW + timedelta(hours=1)
+    entries = tuple(
+        entry.model_copy(update={"signing_keys": (world.signing_entry(signer, not_trusted_after=revoked),)})
+        if str(entry.address) == signer
+        else entry
+        for entry in DIRECTORY.participants
+    )
+    directory = world.make_directory(participants=entries)
+    permit = world.permit(REQUEST, "ee", directory)
+    verify(permit, directory, LIMITS, revoked - MOMENT)
+    with pytest.raises(Refusal) as caught:
+        verify(permit, directory, LIMITS, revoked)
+    assert caught.value.code is ErrorCode.KEY_REVOKED
+    # What was handed in before that may still be under way to another node.
+    verify(world.permit(REQUEST, "de", directory), directory, LIMITS, revoked)
+
+
 def test_what_was_permitted_is_what_is_verified() -> None:
     permit = world.permit(REQUEST, "de")
     proven = verify(permit, DIRECTORY, LIMITS, NOW)
