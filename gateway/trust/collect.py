@@ -8,11 +8,11 @@ that unsays what its node said before is wrong: what was signed stays verifiable
 What a server could do to one list, to hold back a revocation, is nobody's affair alone: that refuses all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import quote
@@ -66,8 +66,11 @@ OF_ONE_NODE: Final = frozenset({Reason.EXPIRED, Reason.UNSIGNED, Reason.MALFORME
 """What a node or its publisher did to its list. The snapshot has hashes: a server in between can only alter or hide."""
 
 
-PARSED_LISTS: Final = 64
-"""Remembered: every few seconds the same lists are read again."""
+PARSED_LISTS: Final = 2
+"""Remembered of each node, the newest and the last good one: every few seconds the same lists are read again. No more:
+a long one takes a hundred MiB, and a node that signs one after the other must not fill the memory of all others."""
+
+PARSED_NODES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +263,16 @@ def _file(updater: Updater, path: str) -> bytes:
     return Path(local).read_bytes()
 
 
-@lru_cache(maxsize=PARSED_LISTS)
 def _parse_list(content: bytes, code: str) -> ParticipantList:
+    return _parser_of(code)(content)
+
+
+@lru_cache(maxsize=PARSED_NODES)
+def _parser_of(code: str) -> Callable[[bytes], ParticipantList]:
+    return lru_cache(maxsize=PARSED_LISTS)(partial(_read_list, code))
+
+
+def _read_list(code: str, content: bytes) -> ParticipantList:
     parsed = ParticipantList.parse(content, list_path(code))
     if parsed.node != code:
         # Its own name in the file lets the list check itself; here that name is held to the role that signed.

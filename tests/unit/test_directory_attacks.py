@@ -1,8 +1,10 @@
 """Attacks on the signed directory: each changes one thing, and is known by the reason for which it is refused."""
 
+import gc
 import hashlib
 import json
 import shutil
+import weakref
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import wraps
@@ -928,3 +930,19 @@ def test_root_of_another_federation_believes_nothing(made: Registry, tmp_path: P
     with pytest.raises(Refusal) as caught:
         made.load()
     assert caught.value.code is ErrorCode.BAD_DIRECTORY
+
+
+def test_node_that_signs_one_long_list_after_the_other_does_not_fill_the_memory_of_all_others(made: Registry) -> None:
+    """Each takes a hundred MiB once it is read; what has been followed by another one is not kept."""
+    read: list[weakref.ref[ParticipantList]] = []
+    for number in range(6):
+        entry = world.participant("de/exchange", Role.EXCHANGE).model_copy(update={"legal_name": f"Bank {number}"})
+        before = [each for each in made.list_of("de").participants if each.address != entry.address]
+        made.put_list("de", (*before, entry), NOW)
+        made.publish()
+        (said,) = (each for each in made.load().lists if each.node == "de")
+        read.append(weakref.ref(said))
+        del said
+    gc.collect()
+    assert sum(each() is not None for each in read) <= 2
+    assert read[-1]() is not None
