@@ -40,6 +40,10 @@ MAX_WITNESSES: Final = 16
 """Beside the nodes; of a note, 32 signatures are read."""
 
 MAX_COSIGNATURES: Final = 31
+MAX_PARTICIPANTS: Final = 16_384
+"""Of one node. As we write them, no more fit into a list (`MAX_LIST_BYTES`); as shortly as they can be written, eight
+times as many would, and take a hundred MiB of everybody who reads it."""
+
 DOMAIN: Final = r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$"
 
 
@@ -259,7 +263,7 @@ class ParticipantList(_Entry):
     """
 
     node: str = Field(pattern=r"^[a-z]{2}$")
-    participants: tuple[ParticipantEntry, ...]
+    participants: Annotated[tuple[ParticipantEntry, ...], Field(max_length=MAX_PARTICIPANTS)]
     signing_keys: tuple[KeyEntry, ...] = ()
     # Instead of the one that the founders know; empty: that one.
     endpoint: str = ""

@@ -33,12 +33,12 @@ from clients.casefile.logged import Proofs
 from gateway import codec, ed25519, envelope, signature, statement
 from gateway.checkpoint import Checkpoint
 from gateway.clock import system_clock, to_micros
-from gateway.directory import FOREVER, ParticipantEntry, Status, WitnessEntry
+from gateway.directory import FOREVER, MAX_PARTICIPANTS, ParticipantEntry, Status, WitnessEntry
 from gateway.ed25519 import Check
 from gateway.envelope import Draft, Letter
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import json_form
-from gateway.identity import Address
+from gateway.identity import Address, Role
 from gateway.signature import Domain
 from gateway.trust import client
 from tests import casefiles, registry, world
@@ -654,6 +654,20 @@ def unpublished(change: Callable[[ParticipantEntry], ParticipantEntry]) -> Calla
     return lambda made: newer_list(made, change)
 
 
+def list_of_participants(count: int) -> Callable[[Registry], None]:
+    """Have a node list so many, written as shortly as can be; it has not said anything before."""
+
+    def attack(made: Registry) -> None:
+        first = world.participant("ee/fiu", Role.FIU).model_dump_json()
+        short = ",".join([first, *(f'{{"address":"ee/a{number:x}","roles":["fiu"]}}' for number in range(count - 1))])
+        path = registry.path_of("ee")
+        made.sign_list_of_anything("ee", path, f'{{"node":"ee","participants":[{short}]}}'.encode())
+        for older in made.metadata.glob("1.node-ee.json"):
+            older.unlink()
+
+    return attack
+
+
 def founders_replaced_without_the_new_ones(made: Registry) -> None:
     def change(signed: Root) -> None:
         for each in registry.public(NEW_FOUNDERS):
@@ -778,6 +792,8 @@ DIRECTORIES: Final[dict[str, Callable[[Registry], None]]] = {
             *attacks.ROLLING_BACK,
         )
     },
+    "as many as can be listed": list_of_participants(MAX_PARTICIPANTS),
+    "more than can be listed": list_of_participants(MAX_PARTICIPANTS + 1),
     "hash not known": attacks.list_named_by("sha512"),
     "hash beside it": attacks.list_named_by("sha256", "sha224"),
 }

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from gateway.directory import FOREVER, Directory, KeyEntry, ParticipantEntry, ParticipantList, Status
+from gateway.directory import FOREVER, MAX_PARTICIPANTS, Directory, KeyEntry, ParticipantEntry, ParticipantList, Status
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
 from gateway.signature import key_id
+from gateway.trust.roles import MAX_LIST_BYTES
 from tests import world
 from tests.world import DIRECTORY, INVESTIGATOR, NOW, TREATY
 
@@ -478,3 +479,13 @@ def check_continues(lists: list[ParticipantList], right: bool) -> None:
         after.check_continues(before)
         return
     assert code_of(lambda: after.check_continues(before)) is ErrorCode.BAD_DIRECTORY
+
+
+def test_list_of_more_participants_than_anybody_has_is_refused_and_no_list_of_ours_can_be_so_long() -> None:
+    """Written as shortly as can be, they would take a hundred MiB of every node that reads them."""
+    short = ",".join(f'{{"address":"de/a{number:x}","roles":["fiu"]}}' for number in range(MAX_PARTICIPANTS + 1))
+    content = f'{{"node":"de","participants":[{short}]}}'.encode()
+    assert len(content) < MAX_LIST_BYTES
+    assert code_of(lambda: ParticipantList.parse(content, "list")) is ErrorCode.BAD_DIRECTORY
+    fewer = content.replace(b'{"address":"de/a0","roles":["fiu"]},', b"")
+    assert len(ParticipantList.parse(fewer, "list").to_json()) > MAX_LIST_BYTES
