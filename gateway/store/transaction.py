@@ -44,12 +44,14 @@ _LEASE_OF_LANE: Final = f"""
     WHERE d.destination = ? AND d.state IN {PENDING_SQL} AND d.state IN ('queued', 'doubtful')
       AND d.next_attempt_at_us <= ?
       AND (d.state = 'doubtful' OR d.expires_at_us IS NULL OR d.expires_at_us > ?)
-      -- An earlier copy of the same case goes first, unless it goes with us.
+      -- An earlier copy of the same case goes first, unless it goes with us. ORDER and OFFSET change no answer: by them
+      -- PostgreSQL looks at each copy's case alone, also while it has not counted how much waits, and joins nothing.
       AND NOT EXISTS (
         SELECT 1 FROM deliveries x
         WHERE d.case_id <> '' AND x.destination = d.destination AND x.case_id = d.case_id AND x.seq < d.seq
           AND x.state IN {PENDING_SQL}
-          AND (x.next_attempt_at_us > ? OR (x.{LEASED_SQL} AND x.lease_holder <> ?) OR x.lane < d.lane))
+          AND (x.next_attempt_at_us > ? OR (x.{LEASED_SQL} AND x.lease_holder <> ?) OR x.lane < d.lane)
+        ORDER BY x.seq LIMIT 1 OFFSET 0)
       AND d.lane = ?
     ORDER BY d.seq LIMIT ?
 """  # noqa: S608  built from the states of lifecycle.py, nothing from outside

@@ -18,6 +18,7 @@ import pytest
 from gateway import config, steps
 from gateway.config import NodeConfig
 from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.lanes import Lane
 from gateway.store import foreseen, matters, open_store, postgres, probe, sqlite, transaction
 from gateway.store.bells import Bells
 from gateway.store.driver import listing
@@ -187,6 +188,50 @@ def test_what_a_writer_asks_of_a_full_store_reads_no_table_whole(address: str) -
     links = 64 * matters.MAX_CHAIN
     assert told[0]["Plan"]["Actual Rows"] == links
     assert max(rows_of(told[0]["Plan"])) <= links
+
+
+@pytest.mark.parametrize("before", ["nothing was there", "all was delivered"])
+def test_frame_for_a_node_that_was_away_is_leased_without_a_look_at_all_that_waits_for_it(
+    address: str, before: str
+) -> None:
+    def queue(state: str, first: int, last: int) -> None:
+        writer.execute(
+            "INSERT INTO deliveries (envelope_seq, destination, case_id, state, attempts, next_attempt_at_us,"
+            " lease_holder, lease_until_us, last_error)"
+            f" SELECT 1, 'de/node', n, '{state}', 0, 1, '', 0, '' FROM generate_series({first}, {last}) n"
+        )
+
+    connect, engine = open_store(address)
+    engine.dispose()
+    with closing(connect()) as writer:
+        writer.execute(
+            "INSERT INTO envelopes (seq, sender, id, recipient, kind, case_id, recorded_at_us, fingerprint, header,"
+            " proof) VALUES (1, 'ee/a', '1', '', 0, '', 1, '', '', '')"
+        )
+        if before == "all was delivered":
+            queue("delivered", 1, 5000)
+            writer.execute("ANALYZE")
+        queue("queued", 5001, 10000)
+        values = ["de/node", 2, 2, 2, "one"]
+        for query, more in (
+            (transaction._LEASE, ["de/node", 64]),
+            (transaction._LEASE_OF_LANE, [Lane.ORDINARY.value, 64]),
+        ):
+            ((told,),) = writer.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", [*values, *more]).fetchall()
+            assert told[0]["Plan"]["Actual Rows"] == 64
+            assert max(map(looked_at, parts_of(told[0]["Plan"]))) <= 64
+
+
+def looked_at(part: dict[str, Any]) -> float:
+    """Return how many rows a part of a plan had in hand, in all its turns, be it to throw them away."""
+    removed = sum(rows for what, rows in part.items() if what.startswith("Rows Removed"))
+    return float((part["Actual Rows"] + removed) * part["Actual Loops"])
+
+
+def parts_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from parts_of(part)
 
 
 def rows_of(plan: dict[str, Any]) -> Iterator[float]:
