@@ -23,6 +23,7 @@ from gateway import manifest
 from gateway.config import Attachments, Limits
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
+from gateway.store.driver import storable
 from gateway.store.schema import HELD_SQL, PENDING_SQL
 
 HELD_US: Final = 253_402_300_799_000_000
@@ -292,7 +293,7 @@ class AttachmentRecord:
         self._sql.execute(
             "UPDATE deliveries SET last_error = ? WHERE state = 'queued' AND next_attempt_at_us = ?"
             " AND seq IN (SELECT delivery_seq FROM freight WHERE destination = ? AND digest = ? AND carried = 0)",
-            (text, HELD_US, destination, digest),
+            (storable(text), HELD_US, destination, digest),
         )
 
     def carry_again(self, delivery_seq: int) -> None:

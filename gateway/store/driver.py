@@ -86,6 +86,11 @@ def listed(text: str, values: Sequence[T], filler: T, width: int = 1) -> Iterato
         yield listing(text, len(padded), width), padded
 
 
+def storable(text: str) -> str:
+    r"""Return a text of somebody else as any database can hold it: PostgreSQL has no NUL, so that is written `\x00`."""
+    return text.replace("\0", r"\x00")
+
+
 def naming(text: str, names: Collection[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
     """Yield statements about names of envelopes: with a list of (sender, id) where the text has braces; and its values.
 

@@ -27,7 +27,7 @@ from gateway.steps import WAYS_DOWN
 from gateway.store import log
 from gateway.store.alerts import AlertRecord
 from gateway.store.attachments import HELD_US, AttachmentRecord
-from gateway.store.driver import Connection, listed, listing
+from gateway.store.driver import Connection, listed, listing, storable
 from gateway.store.foreseen import DeliveryRow, Foreseen, Word
 from gateway.store.letting_go import LettingGo
 from gateway.store.log import LogView
@@ -506,7 +506,9 @@ class Transaction:
         stages: str = "",
     ) -> None:
         """Record that something happened to an envelope."""
-        self._rows.add("events", self.now_us, ref.sender, ref.id, name, actor, destination, code, detail, stages)
+        # What others say may be anything, and comes in frames: it must not fail what came with it.
+        said = storable(detail)
+        self._rows.add("events", self.now_us, ref.sender, ref.id, name, actor, destination, code, said, stages)
 
     def checkpoint(self, origin: str, signer: Signer) -> Checkpoint | None:
         """Sign a checkpoint over all that was logged before this transaction; None if there is one.
@@ -600,7 +602,7 @@ class Transaction:
         """
         state = lifecycle.advance(row.state, event)
         self._foreseen.move(row, state)
-        self._rows.add(MOVED, state.value, error, next_attempt_at_us, row.state.value, row.seq)
+        self._rows.add(MOVED, state.value, storable(error), next_attempt_at_us, row.state.value, row.seq)
         # Whether it is due again or makes way for the next of its case, somebody may act now.
         self.wake.add(row.destination)
         return state

@@ -24,11 +24,12 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import operations_pb2 as operations
 from sqlalchemy import Connection, Engine, create_engine, event
 
-from gateway import merkle, statement
+from gateway import deliver, merkle, statement
 from gateway.clock import to_micros
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
 from gateway.lifecycle import Event, State
+from gateway.receipt import Scribe
 from gateway.record import recorded_before
 from gateway.store import (
     Leased,
@@ -626,10 +627,37 @@ async def test_text_that_a_database_cannot_hold_fails_its_job_alone(tmp_path: Pa
     with stores.using("postgres"):
         place, sent = stores.place(tmp_path), world.freeze_request()
         async with running(place) as made:
-            bad = lambda txn: txn.add_event(sent.ref, "x", detail="nul \0")  # noqa: E731
+            bad = lambda txn: txn.add_event(sent.ref, "nul \0")  # noqa: E731
             results = await made.together(lambda txn: record(txn, sent), bad)
         assert isinstance(results[0], Pending)
         assert isinstance(results[1], Failure)
+
+
+async def test_whatever_others_say_fails_nothing_that_came_with_it(place: stores.Place) -> None:
+    sent, scribe = [world.freeze_request(), world.freeze_request()], Scribe("ee", lambda: DIRECTORY)
+    said = [
+        world.say(pb.MILESTONE_REJECTED, one, FOREIGN_CENTRAL, recipient=FOREIGN_CENTRAL, detail=detail)
+        for one, detail in zip(sent, ("plain", "nul \0"), strict=True)
+    ]
+
+    def hear(txn: Transaction) -> None:
+        for each in said:
+            (receipt,) = statement.issue([each], Address.parse(each.issuer), world.signing_key(each.issuer))
+            scribe.heard(receipt, statement.verify(receipt, DIRECTORY.signing_key), "de", txn)
+
+    def fail(txn: Transaction) -> None:
+        for leased in txn.lease(BOX, "one", txn.now_us + 1, 2, 1 << 20):
+            failure = Failure(ErrorCode.UNAVAILABLE, f"{leased.seq} nul \0")
+            deliver.fail(txn, leased.seq, "one", Event.FAIL_UNKNOWN, failure, 1.0)
+
+    async with running(place) as made:
+        await made.write(lambda txn: [record(txn, one) for one in sent])
+        await made.write(hear)
+        await made.write(fail)
+    events = "SELECT detail FROM events WHERE detail LIKE '%l%' ORDER BY seq"
+    assert stores.rows(place, events) == [("plain",), (r"nul \x00",), (r"1 nul \x00",), (r"2 nul \x00",)]
+    errors = "SELECT last_error FROM deliveries WHERE last_error <> '' ORDER BY seq"
+    assert stores.rows(place, errors) == [(rf"UNAVAILABLE: {seq} nul \x00",) for seq in (1, 2)]
 
 
 def test_part_that_is_undone_leaves_what_waited_before_it(sql: Any) -> None:
