@@ -76,8 +76,8 @@ class _Helper:
         self._in.close()
         self._asked.put_nowait(None)
 
-    async def listen(self) -> None:
-        """Pass its answers on, until it has ended; what it leaves unanswered, threads answer."""
+    async def listen(self) -> _Jobs:
+        """Pass its answers on, until it ends or is lost; return what it leaves unanswered."""
         jobs: _Jobs | None = None
         try:
             while (jobs := await self._asked.get()) is not None:
@@ -87,10 +87,13 @@ class _Helper:
             diagnostics.warning("checker lost", exc_info=True)
             with suppress(ProcessLookupError):
                 self._process.kill()
-            left = list(jobs or ())
-            while not self._asked.empty():
-                left += self._asked.get_nowait() or ()
-            await _in_thread(left)
+        left = list(jobs or ())
+        while not self._asked.empty():
+            left += self._asked.get_nowait() or ()
+        return left
+
+    async def end(self) -> None:
+        """Wait until the process has ended."""
         await self._process.wait()
 
     async def _hear(self, count: int) -> list[bool]:
@@ -176,10 +179,14 @@ class Checking:
             helper.close()
         self._helpers.append(helper)
         try:
-            await helper.listen()
+            left = await helper.listen()
         finally:
+            # Before threads begin: what it was asked from now on, nobody would answer.
             self._helpers.remove(helper)
             self._rest()
+        if left:
+            await _in_thread(left)
+        await helper.end()
 
     def _rest(self) -> None:
         self._not_before = asyncio.get_running_loop().time() + PAUSE_SECONDS

@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
@@ -194,6 +195,29 @@ async def test_what_a_lost_process_leaves_unanswered_threads_answer(
         assert answers == asked
         async with asyncio.timeout(WAIT_SECONDS):
             await helper._process.wait()  # and it does not linger
+
+
+async def test_who_asks_while_threads_answer_for_a_lost_process_is_answered_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, go_on, holds = asyncio.Event(), threading.Event(), ed25519.holds
+    loop = asyncio.get_running_loop()
+
+    def slowly(check: Check) -> bool:
+        loop.call_soon_threadsafe(begun.set)
+        assert go_on.wait(WAIT_SECONDS)
+        return holds(check)
+
+    async with running() as made:
+        helper = await with_helper(made)
+        monkeypatch.setattr(ed25519, "holds", slowly)
+        helper._process.kill()
+        first = asyncio.create_task(_valid(made, 0))
+        await asyncio.wait_for(begun.wait(), WAIT_SECONDS)
+        second = asyncio.create_task(_valid(made, 100))
+        await asyncio.sleep(0.05)
+        go_on.set()
+        assert list(await asyncio.wait_for(asyncio.gather(first, second), 5.0)) == [mixed(0), mixed(100)]
 
 
 async def test_another_process_takes_the_place_of_a_lost_one_but_not_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
