@@ -36,7 +36,7 @@ class Bells:
         self._missed: set[str] = set()
 
     def ring(self, destinations: Collection[str]) -> None:
-        """Tell all other processes; never waits. Called in the writer's thread."""
+        """Tell all other processes; never waits, never raises. Called in the writer's thread, after its commit."""
         if not destinations and not self._missed:
             return
         try:
@@ -47,9 +47,14 @@ class Bells:
         if others:
             said = " ".join(sorted(destinations)).encode()
             said = said if len(said) <= MAX_BYTES else EVERYBODY
-            with _at(self._folder) as place, _socket() as ringing:
-                for name in others:
-                    self._tell(ringing, place, name, said)
+            try:
+                with _at(self._folder) as place, _socket() as ringing:
+                    for name in others:
+                        self._tell(ringing, place, name, said)
+            except OSError:
+                # The folder has just gone with the last one who listened, or too many files are open. What was
+                # committed is committed, and whoever waits for that must not hear that it failed.
+                self._missed.update(others)
 
     async def listen(self, ring: Callable[[set[str] | None], None]) -> None:
         """Tell what others ring, until cancelled; None: everybody."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 import re
+import shutil
 import socket
 import threading
 import time
@@ -360,6 +362,29 @@ async def test_process_that_died_is_forgotten(tmp_path: Path) -> None:
             bell.bind(str(dead))
         one.ring({"de/node"})
         assert not await asyncio.to_thread(dead.exists)
+
+
+def test_commit_does_not_fail_of_a_process_that_leaves_before_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, engine = open_store(tmp_path / "node.db")
+    engine.dispose()
+    listdir, folder = os.listdir, tmp_path / "node.db-bells"
+
+    def leaving(place: Path) -> list[str]:
+        there = listdir(place)
+        if place == folder:
+            shutil.rmtree(folder)  # as the last one does who listens
+        return there
+
+    monkeypatch.setattr(os, "listdir", leaving)
+    folder.mkdir()
+    (folder / "other").touch()
+    with closing(connect()) as connection:
+        connection.begin()
+        connection.execute("UPDATE programs SET oldest = oldest")
+        connection.end({"de/node"})
+        assert not folder.exists()
 
 
 def test_connection_to_a_file_opens_while_somebody_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
