@@ -94,11 +94,14 @@ class MailboxDoor(MailboxServicer):
                 nonlocal turn
                 check_frame(request.envelopes, self._limits)
                 await quotas.pace(address, quotas.cost(address, request.envelopes))
-                turn = mine = Turn(turn)
-                return answer(request, mine)
-
-            async def answer(request: mailbox.SubmitFramesRequest, mine: Turn) -> mailbox.SubmitFramesResponse:
+                # Here, or frames behind it would have their turns at the store before it, and wait in them for it.
                 too_new = await self._entrance.too_new(signatures_of(request.envelopes))
+                turn = mine = Turn(turn)
+                return answer(request, mine, too_new)
+
+            async def answer(
+                request: mailbox.SubmitFramesRequest, mine: Turn, too_new: frozenset[KeyName]
+            ) -> mailbox.SubmitFramesResponse:
                 async with quotas.turn(address, len(request.envelopes)):
                     # The certificate may have expired, or its owner been revoked, since the stream began.
                     peer = call.check()

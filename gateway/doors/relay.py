@@ -74,12 +74,15 @@ class RelayDoor(RelayServicer):
                     await quotas.pace(address, cost, LONGEST_WAIT_SECONDS)
                 except Failure as failure:
                     return _come_again(request, failure)
-                turn = mine = Turn(turn)
-                return answer(request, mine)
-
-            async def answer(request: relay.RelayRequest, mine: Turn) -> relay.RelayResponse:
+                # Here, or frames behind it would have their turns at the store before it, and wait in them for it.
                 signatures = [*signatures_of(request.envelopes), *(each.signature for each in request.receipts)]
                 too_new = await self._entrance.too_new(signatures)
+                turn = mine = Turn(turn)
+                return answer(request, mine, too_new)
+
+            async def answer(
+                request: relay.RelayRequest, mine: Turn, too_new: frozenset[KeyName]
+            ) -> relay.RelayResponse:
                 async with quotas.turn(address, len(request.envelopes) + len(request.receipts)):
                     peer, largest = _node(call.check()), quotas.largest(address)
                     answers = await self._path.accept(peer, request.envelopes, mine, largest, too_new)

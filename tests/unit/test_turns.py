@@ -2,21 +2,31 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import mailbox_pb2 as mailbox
+from rogatory.v1 import relay_pb2 as relay
 
 from clients.connection import Pauses
 from gateway.clock import from_micros
-from gateway.config import Allowance, Quota
+from gateway.config import Allowance, Limits, Quota
+from gateway.directory import KeyName
+from gateway.doors.mailbox import MailboxDoor
 from gateway.doors.quotas import Quotas
+from gateway.doors.relay import RelayDoor
 from gateway.doors.turns import Turns
 from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
 from gateway.metrics import Meters
+from gateway.path import Turn
 from gateway.quota import MICROS, Cost
 
 GREEDY, MODEST, THIRD = Address("ee", "greedy"), Address("ee", "modest"), Address("ee", "third")
@@ -146,6 +156,78 @@ async def test_who_leaves_in_the_moment_of_its_turn_passes_it_on() -> None:
     assert crowd.served == [GREEDY, THIRD]
     crowd.working.pop()[1].set()
     await asyncio.gather(*crowd.tasks, return_exceptions=True)
+
+
+class Doorway:
+    """A stream of one peer, whose share is one full frame; of its first frame a key is looked for, for a while."""
+
+    def __init__(self, peer: Address) -> None:
+        own = {"envelopes_at_once": 64} if not peer.is_node else {"envelopes_at_once": 128}
+        self.quotas = Quotas(
+            Quota(overrides={peer: Allowance(**own)}),
+            2,
+            Time(),
+            Meters(MeterProvider().get_meter("test")).quota_reached,
+        )
+        self.peer = SimpleNamespace(address=peer, node=peer.node)
+        self.over = asyncio.Event()
+        self.found = asyncio.Event()
+        self.accepted: list[int] = []
+        self._asked = 0
+
+    @asynccontextmanager
+    async def call(self, _: object) -> AsyncIterator["Doorway"]:
+        yield self
+
+    def check(self) -> SimpleNamespace:
+        return self.peer
+
+    async def too_new(self, _: object) -> frozenset[KeyName]:
+        self._asked += 1
+        if self._asked == 1:
+            await self.found.wait()
+        return frozenset()
+
+    async def accept(self, _: object, frame: Sequence[pb.SignedEnvelope], turn: Turn, *__: object) -> list[pb.Receipt]:
+        """Take frames in turn, as the path does."""
+        await turn.come()
+        self.accepted.append(len(frame))
+        turn.end()
+        return []
+
+
+@pytest.mark.parametrize("door", ["mailbox", "relay"])
+async def test_frame_that_waits_for_news_of_a_key_is_not_kept_from_its_turn_by_those_behind_it(
+    door: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way: Any = Doorway(Address("ee", "investigator") if door == "mailbox" else Address.of_node("de"))
+    limits, full = Limits(), [pb.SignedEnvelope()] * 64
+    nobody, of_mailbox, of_relay = cast("tuple[Any, Any, Any]", (None, MailboxDoor, RelayDoor))
+
+    async def said(kind: Any, **more: Any) -> AsyncIterator[Any]:
+        for number in range(3):
+            yield kind(frame=number, envelopes=full, **more)
+
+    async def nothing(*_: object) -> list[mailbox.Answer]:
+        return []
+
+    stream: Any
+    if door == "mailbox":
+        mailbox_door = of_mailbox(way, way, *[nobody] * 3, limits, *[nobody] * 5)
+        stream = mailbox_door.SubmitFrames(said(mailbox.SubmitFramesRequest), nobody)
+    else:
+        relay_door = of_relay(way, way, *[nobody] * 3, limits, *[nobody] * 2)
+        monkeypatch.setattr(relay_door, "_hear", nothing)
+        stream = relay_door.Relay(said(relay.RelayRequest, receipts=[pb.Receipt()] * 64), nobody)
+
+    async def answers() -> list[int]:
+        return [response.frame async for response in stream]
+
+    answering = asyncio.create_task(answers())
+    await settled()
+    way.found.set()
+    assert await asyncio.wait_for(answering, 5.0) == [0, 1, 2]
+    assert way.accepted == [64] * 3
 
 
 class Time:
