@@ -87,7 +87,7 @@ _SLOWER: Final = f"""
     WITH about (destination, case_id, lane) AS (VALUES {{}})
     SELECT a.destination, a.case_id, a.lane FROM about a
     WHERE (SELECT 1 FROM deliveries d WHERE d.destination = a.destination AND d.case_id = a.case_id
-           AND d.state IN {PENDING_SQL} AND +d.lane > a.lane LIMIT 1) IS NOT NULL
+           AND d.state IN {PENDING_SQL} AND +d.lane > a.lane ORDER BY d.seq LIMIT 1 OFFSET 0) IS NOT NULL
 """  # noqa: S608  as above
 _HURRY: Final = f"""
     UPDATE deliveries SET lane = ? WHERE destination = ? AND case_id = ? AND state IN {PENDING_SQL} AND +lane > ?
