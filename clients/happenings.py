@@ -19,8 +19,8 @@ from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.trace_pb2_grpc import TraceStub
 
 from clients.participant import Participant
-from gateway.clock import from_micros
-from gateway.errors import ErrorCode, Refusal
+from gateway.clock import told_moment
+from gateway.errors import ErrorCode
 from gateway.transport import error_of
 
 ATTEMPT_SECONDS: Final = 15.0
@@ -76,8 +76,5 @@ async def happenings(ombudsperson: Participant, grievance: ids.EnvelopeRef) -> S
 
 def _happening(one: trace.Happening) -> Happening:
     known = one.milestone in pb.Milestone.values()
-    try:
-        at = from_micros(one.at_us)
-    except OverflowError as error:
-        raise Refusal(ErrorCode.MALFORMED, "the node names a time that no calendar has", "at_us") from error
+    at = told_moment(one.at_us, ErrorCode.MALFORMED, "at_us")
     return Happening(at, one.milestone if known else pb.MILESTONE_UNSPECIFIED, one.code)

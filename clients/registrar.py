@@ -23,7 +23,7 @@ from rogatory.v1.enrolment_pb2_grpc import RegistryStub
 from clients.invitation import Invitation
 from clients.participant import Participant
 from gateway import codec, signature
-from gateway.clock import from_micros, to_micros
+from gateway.clock import from_micros, to_micros, told_moment
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
 from gateway.registry import proofs
@@ -36,6 +36,8 @@ MAX_DECISIONS: Final = 32
 """Of one application; nodes want eight at most."""
 
 M = TypeVar("M", bound=Message)
+
+_ABOUT: Final = "application"
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,11 +265,8 @@ class Registrar:
 
 
 def _moment(micros: int) -> datetime:
-    try:
-        return from_micros(micros)
-    except OverflowError as error:
-        raise _bad("the node names a time that no calendar has") from error
+    return told_moment(micros, ErrorCode.BAD_PROOF, _ABOUT)
 
 
 def _bad(detail: str) -> Refusal:
-    return Refusal(ErrorCode.BAD_PROOF, detail, "application")
+    return Refusal(ErrorCode.BAD_PROOF, detail, _ABOUT)

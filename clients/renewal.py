@@ -39,7 +39,7 @@ from rogatory.v1 import enrolment_pb2 as pb
 from rogatory.v1.enrolment_pb2_grpc import RegistryStub
 
 from gateway import codec, keys, material, private_files, settings_file
-from gateway.clock import Clock, from_micros, system_clock, to_micros
+from gateway.clock import Clock, system_clock, to_micros, told_moment
 from gateway.directory import KeyEntry
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.hidden import Passphrase
@@ -282,11 +282,8 @@ async def _ask(
 
 
 def _valid_from(response: pb.RenewResponse) -> datetime | None:
-    try:
-        return from_micros(response.keys_valid_from_us) if response.keys_valid_from_us else None
-    except OverflowError as error:
-        detail = "the node names a time that no calendar has"
-        raise Refusal(ErrorCode.BAD_PROOF, detail, "keys_valid_from_us") from error
+    told_us = response.keys_valid_from_us
+    return told_moment(told_us, ErrorCode.BAD_PROOF, "keys_valid_from_us") if told_us else None
 
 
 def _signer(loaded: ParticipantMaterial, now: datetime) -> SigningKey | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from gateway.errors import ErrorCode, Failure
+from gateway.errors import ErrorCode, Failure, Refusal
 
 Clock = Callable[[], datetime]
 Elapsed = Callable[[], float]
@@ -83,6 +83,18 @@ def in_micros(length: timedelta) -> int:
 def from_micros(micros: int) -> datetime:
     """Return the moment that lies `micros` microseconds after 1970-01-01T00:00:00Z."""
     return _EPOCH + timedelta(microseconds=micros)
+
+
+def told_moment(micros: int, code: ErrorCode, field: str) -> datetime:
+    """Return the moment that a node names in an answer to us.
+
+    Raises:
+        Refusal: `code`, no calendar has it.
+    """
+    try:
+        return from_micros(micros)
+    except OverflowError as error:
+        raise Refusal(code, "the node names a time that no calendar has", field) from error
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
