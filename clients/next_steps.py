@@ -37,10 +37,11 @@ from gateway.rules import (
     Outcome,
     State,
     Step,
+    Way,
     Where,
     word,
 )
-from gateway.steps import ASKED_ABROAD, LAPSING, ORDERS, REFUSED_BELOW, STEPS
+from gateway.steps import ASKED_ABROAD, DECIDED_BELOW, LAPSING, ORDERS, STEPS
 
 T = TypeVar("T", Measure, DataClass)
 
@@ -276,7 +277,7 @@ class _Search:
         if step.once and any(each.header.kind == step.rule.kind for each in self.case.citing(paper.key)):
             return True
         if step.not_after_refusal:
-            decisions = self._down(paper.key, REFUSED_BELOW)
+            decisions = self._down(paper.key, DECIDED_BELOW)
             if any(each.outcome == ids.OUTCOME_REFUSED for each in decisions):
                 return True
         above = {paper.key, *(each.key for each in self.case.above(paper))}
@@ -322,7 +323,7 @@ class _Search:
         matter = self.case.matter(key_of(header.cites[0]))
         return None if matter is None else matter.state
 
-    def _down(self, base: Key, way: Sequence[frozenset[Kind]]) -> list[pb.Header]:
+    def _down(self, base: Key, way: Way) -> list[pb.Header]:
         found = [base]
         support: list[pb.Header] = []
         for kinds in way:

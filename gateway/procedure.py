@@ -28,8 +28,8 @@ from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.row_checks import Placed
-from gateway.rules import ENDING, FINAL, Kind, Named, State, Step, Where, word
-from gateway.steps import ASKED_ABROAD, HOLDING, LAPSING, ORDERS, REFUSED_BELOW, REQUESTS, RUNS_OUT, runs_out
+from gateway.rules import ENDING, FINAL, Kind, Named, State, Step, Way, Where, word
+from gateway.steps import ASKED_ABROAD, DECIDED_BELOW, HOLDING, LAPSING, ORDERS, REQUESTS, RUNS_OUT, runs_out
 from gateway.store.matters import MAX_CHAIN
 from gateway.verify import VerifiedEnvelope
 
@@ -66,9 +66,7 @@ class Register(effects.Register, Protocol):
         """Return the headers of those kinds which cite an envelope, oldest first."""
         ...
 
-    def below(
-        self, ref: Named, way: tuple[Collection[Kind], ...], unless: Collection[State] = ()
-    ) -> Sequence[pb.Header]:
+    def below(self, ref: Named, way: Way, unless: Collection[State] = ()) -> Sequence[pb.Header]:
         """Return the headers at the end of a way down, kind by kind, from an envelope; oldest first.
 
         Without those that cite a matter which stands at one of these states.
@@ -325,7 +323,7 @@ def _check_once(case: _Case) -> None:
 
 
 def _check_not_refused(case: _Case) -> None:
-    decisions = case.register.below(case.header.cites[0], REFUSED_BELOW)
+    decisions = case.register.below(case.header.cites[0], DECIDED_BELOW)
     if any(decision.outcome == ids.OUTCOME_REFUSED for decision in decisions):
         raise case.out_of_order("a court has refused what it rests on", "cites[0]")
 

@@ -7,7 +7,7 @@ states serve every hop: what a State asks of a State, a ministry of its court an
 Pure words, no I/O. Source: the articles are at the states they come from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache, cached_property
@@ -28,6 +28,9 @@ Measure: TypeAlias = ids.Measure.ValueType
 DataClass: TypeAlias = ids.DataClass.ValueType
 Urgency: TypeAlias = ids.Urgency.ValueType
 ClockRule: TypeAlias = clocks.ClockRule.ValueType
+Way: TypeAlias = tuple[Collection[Kind], ...]
+"""Down from an envelope: of which kinds what cites it is, then what cites that, and so on."""
+
 Named: TypeAlias = ids.EnvelopeRef | pb.Header
 """What bears the name of an envelope: a reference to it, or its header."""
 
@@ -268,8 +271,8 @@ class Step:
     above: Effect = NO_EFFECT  # the same, for the matter above
     inherits: bool = False  # its matter ends when the matter above does
     # Down from the cited envelope, kind by kind, to what must be recorded before; seen by the sender's node only.
-    rests_on: tuple[frozenset[Kind], ...] = ()
-    or_rests_on: tuple[frozenset[Kind], ...] = ()  # or down this way, where a country goes that one
+    rests_on: Way = ()
+    or_rests_on: Way = ()  # or down this way, where a country goes that one
     rests_above: bool = False  # down from what the matter cites, instead
     same_outcome: bool = False  # as what it rests on
     all_ended_on: frozenset[Outcome] = frozenset()  # on these, only if no order below holds anything any more
@@ -299,8 +302,7 @@ class Step:
 
     def taken_back(self, outcome: Outcome) -> frozenset[State]:
         """Return where a referral may not stand on whose decision this rests: that is granted no more."""
-        decided = bool(self.rests_on) and ids.KIND_REVIEW_DECISION in self.rests_on[-1]
-        return TAKEN_BACK if decided and outcome in GRANTS else frozenset()
+        return TAKEN_BACK if outcome in GRANTS and ends_in_decisions(self.rests_on) else frozenset()
 
     def then(self, state: State, outcome: Outcome, ground: Ground, *, holds: bool) -> State | None:
         """Return the state that follows, `state` itself if it stays, or None if the step is not lawful then."""
@@ -330,6 +332,11 @@ class RunsOut:
     to: State
     law: str
     elsewhere: frozenset[State] = frozenset()  # at the other node, which hears of it later
+
+
+def ends_in_decisions(way: Way) -> bool:
+    """Whether what is at the end of a way is what a court has decided."""
+    return bool(way) and ids.KIND_REVIEW_DECISION in way[-1]
 
 
 @cache

@@ -45,12 +45,16 @@ from gateway.rules import (
     Start,
     State,
     Step,
+    Way,
     Where,
     word,
 )
 
 MAX_TEST_ORDER_BYTES: Final = 1 << 10
 """Sealed; three times what a test order takes. Registrars and exchanges have no other business with each other."""
+
+DECIDED_BELOW: Final[Way] = (frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KIND_REVIEW_DECISION}))
+"""Down from a matter to what a court has decided on it."""
 
 # Short names, for the table only.
 _I, _M, _C = Role.INVESTIGATOR, Role.CENTRAL_AUTHORITY, Role.COURT
@@ -414,7 +418,7 @@ _BETWEEN_STATES: Final = (
         data_classes=_CLASSES,
         grants=True,
         clocks=Effect(resumes=_PRODUCING),  # whoever decides needs no answer any more
-        rests_on=(frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KIND_REVIEW_DECISION})),
+        rests_on=DECIDED_BELOW,
         all_ended_on=_REFUSED,  # no order given on another referral may go on
         same_outcome=True,
     ),
@@ -430,11 +434,7 @@ _BETWEEN_STATES: Final = (
         data_classes=_CLASSES,
         amounts=True,
         clocks=Effect(stops=_PRODUCING | {clocks.CLOCK_RULE_URGENT_EXECUTION}),
-        rests_on=(
-            frozenset({ids.KIND_REVIEW_REFERRAL}),
-            frozenset({ids.KIND_REVIEW_DECISION}),
-            frozenset({ids.KIND_EXECUTION_REPORT}),
-        ),
+        rests_on=(*DECIDED_BELOW, frozenset({ids.KIND_EXECUTION_REPORT})),
         all_ended_for=grounds.FOR_GOOD,  # what it ends leaves no order of another exchange behind
         marks=((1, pb.MILESTONE_EXECUTED),),
     ),
@@ -449,11 +449,7 @@ _BETWEEN_STATES: Final = (
         data_classes=_CLASSES,
         asks=True,
         clocks=Effect(stops=_PRODUCING),
-        rests_on=(
-            frozenset({ids.KIND_REVIEW_REFERRAL}),
-            frozenset({ids.KIND_REVIEW_DECISION}),
-            frozenset({ids.KIND_DISCLOSURE}),
-        ),
+        rests_on=(*DECIDED_BELOW, frozenset({ids.KIND_DISCLOSURE})),
     ),
     # What comes later.
     Step(
@@ -534,11 +530,7 @@ _BETWEEN_STATES: Final = (
         crosses=_ANSWERS_CROSS,
         outcomes=_NONE | _POSTPONED,
         grounds=frozenset({ids.GROUND_REMEDY_INVOKED}),
-        rests_on=(
-            frozenset({ids.KIND_REVIEW_REFERRAL}),
-            frozenset({ids.KIND_REVIEW_DECISION}),
-            frozenset({ids.KIND_CLAIM}),
-        ),
+        rests_on=(*DECIDED_BELOW, frozenset({ids.KIND_CLAIM})),
         same_outcome=True,
     ),
     Step(
@@ -554,8 +546,7 @@ _BETWEEN_STATES: Final = (
         once=True,
         lifts=True,
         rests_on=(
-            frozenset({ids.KIND_REVIEW_REFERRAL}),
-            frozenset({ids.KIND_REVIEW_DECISION}),
+            *DECIDED_BELOW,
             frozenset({ids.KIND_CLAIM}),
             frozenset({ids.KIND_CLAIM_DECISION}),
         ),
@@ -1117,7 +1108,7 @@ _AT_THE_EXCHANGE: Final = (
                 grants=True,
                 clocks=Effect(stops=LAPSING),
                 above=Effect(stops=LAPSING),
-                rests_on=(frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KIND_REVIEW_DECISION})),
+                rests_on=DECIDED_BELOW,
                 rests_above=True,
             ),
             Step(
@@ -1208,11 +1199,7 @@ _AT_ONCE: Final = (
                 measures=FREEZING,
                 rests_on=(frozenset({ids.KIND_PROVISIONAL_ORDER}), frozenset({ids.KIND_EXECUTION_REPORT})),
                 # Where a judge orders it at once, and nobody else may.
-                or_rests_on=(
-                    frozenset({ids.KIND_REVIEW_REFERRAL}),
-                    frozenset({ids.KIND_REVIEW_DECISION}),
-                    frozenset({ids.KIND_EXECUTION_REPORT}),
-                ),
+                or_rests_on=(*DECIDED_BELOW, frozenset({ids.KIND_EXECUTION_REPORT})),
                 all_ended_for=grounds.FOR_GOOD,
                 marks=((1, pb.MILESTONE_EXECUTED),),
             ),
@@ -1228,7 +1215,7 @@ _AT_ONCE: Final = (
                 data_classes=_CLASSES,
                 grants=True,
                 clocks=Effect(stops=LAPSING | {clocks.CLOCK_RULE_CLARIFICATION}),
-                rests_on=(frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KIND_REVIEW_DECISION})),
+                rests_on=DECIDED_BELOW,
             ),
             Step(
                 rule=Rule(ids.KIND_EXTENSION, role, role, _ABROAD),
@@ -1351,15 +1338,12 @@ def _by_citation() -> Mapping[tuple[Rule, Kind], Step]:
 BY_CITATION: Final = _by_citation()
 """The one row for a rule and the kind of envelope cited; KIND_UNSPECIFIED where none is."""
 
-REFUSED_BELOW: Final = (frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KIND_REVIEW_DECISION}))
-"""Down from a matter to what a court has said of it."""
 
-
-def _ways_down() -> Mapping[tuple[Kind, Kind], tuple[tuple[int, tuple[frozenset[Kind], ...]], ...]]:
-    found: dict[tuple[Kind, Kind], set[tuple[int, tuple[frozenset[Kind], ...]]]] = {}
+def _ways_down() -> Mapping[tuple[Kind, Kind], tuple[tuple[int, Way], ...]]:
+    found: dict[tuple[Kind, Kind], set[tuple[int, Way]]] = {}
     for step in STEPS:
         ways = {(int(step.rests_above), way) for way in (step.rests_on, step.or_rests_on) if way}
-        ways |= {(0, REFUSED_BELOW)} if step.not_after_refusal else set()
+        ways |= {(0, DECIDED_BELOW)} if step.not_after_refusal else set()
         for cited in step.cites if ways else ():
             found.setdefault((step.rule.kind, cited), set()).update(ways)
     return MappingProxyType({pair: tuple(ways) for pair, ways in found.items()})

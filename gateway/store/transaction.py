@@ -21,7 +21,7 @@ from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.lanes import Lane
 from gateway.lifecycle import Event, State
 from gateway.merkle import Frontier
-from gateway.rules import Named
+from gateway.rules import Named, Way, ends_in_decisions
 from gateway.signer import Signer
 from gateway.steps import WAYS_DOWN
 from gateway.store import log
@@ -111,10 +111,6 @@ _TAKE: Final = """
 """
 
 
-Way: TypeAlias = tuple[Collection[ids.Kind.ValueType], ...]
-"""Down from an envelope: of which kinds what cites it is, then what cites that, and so on."""
-
-
 Ahead: TypeAlias = tuple[str, str, int]
 """A copy that may go before others of its case: destination, case and the number of its lane."""
 
@@ -131,11 +127,6 @@ def _below(way: Way, *, states: bool) -> tuple[str, tuple[ids.Kind.ValueType, ..
     terms += [f"e{n}.kind IN ({', '.join('?' * len(kinds))})" for n, kinds in enumerate(way)]
     query = f"SELECT {what} FROM {tables} WHERE {' AND '.join(terms)} ORDER BY e{last}.seq"  # noqa: S608  ours
     return query, tuple(chain.from_iterable(way))
-
-
-def _minds_states(way: Way) -> bool:
-    """Whether it is asked for without what was taken back: what a court has decided is."""
-    return ids.KIND_REVIEW_DECISION in way[-1]
 
 
 @dataclass(slots=True)
@@ -241,7 +232,6 @@ class Transaction:
         """
         self.matters.expect(headers)
         wanted: dict[Way, list[int]] = {}
-        way: Way
         for header in headers:
             kind, line = self.matters.cited(header)
             for up, way in WAYS_DOWN.get((header.kind, kind), ()):
@@ -252,7 +242,7 @@ class Transaction:
 
     def expect_below(self, numbers: Collection[int], way: Way) -> None:
         """Look up what is recorded down a way from envelopes of these numbers."""
-        query, kinds = _below(way, states=_minds_states(way))
+        query, kinds = _below(way, states=ends_in_decisions(way))
         asked = [number for number in dict.fromkeys(numbers) if (number, way) not in self._ends]
         self._ends.update(((number, way), []) for number in asked)
         for text, values in listed(query, asked, 0):
@@ -314,7 +304,7 @@ class Transaction:
         kept = self._ends.get((number, way))
         if kept is None or self._rows.concerns((number,)):
             return None
-        if states and (not _minds_states(way) or self._rows.concerns([cited for _, _, cited, _ in kept])):
+        if states and (not ends_in_decisions(way) or self._rows.concerns([cited for _, _, cited, _ in kept])):
             return None
         return kept
 

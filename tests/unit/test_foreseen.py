@@ -266,7 +266,7 @@ def test_what_is_recorded_below_what_a_frame_rests_on_is_asked_for_once(
             for each in (referral, decision):
                 txn.add_envelope(each.envelope, each.header, each.fingerprint)
             txn.matters.add_move(referral.ref, rules.State.GRANTED, decision.ref)
-    way, taken_back = steps.REFUSED_BELOW, {rules.State.WITHDRAWN}
+    way, taken_back = steps.DECIDED_BELOW, {rules.State.WITHDRAWN}
     with world.transaction(sql, node="de") as txn, txn.part():
         txn.expect_new([notice.header for notice in notices])
         said = questions(sql, monkeypatch)
