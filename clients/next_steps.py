@@ -41,7 +41,7 @@ from gateway.rules import (
     Where,
     word,
 )
-from gateway.steps import ASKED_ABROAD, DECIDED_BELOW, LAPSING, ORDERS, STEPS
+from gateway.steps import ANSWERED_BELOW, ASKED_ABROAD, DECIDED_BELOW, FREEZES, LAPSING, ORDERS, STEPS
 
 T = TypeVar("T", Measure, DataClass)
 
@@ -63,6 +63,7 @@ class Proviso(Enum):
     IN_TIME = "its time limit still runs"
     WAITED = "no time limit runs any more that it would cut short"
     GROUND = "a ground, where it needs one, is one for what was asked"
+    AGREED = "whoever asked for the freeze above has agreed that it is limited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,16 +274,28 @@ class _Search:
         return step.then(about.state, header.outcome, header.ground, holds=about.holds) is not None
 
     def _is_barred(self, step: Step, paper: Paper) -> bool:
-        """Whether it was answered already, or a claim or a judge's refusal stands in the way."""
+        """Whether it was answered already, or a claim, a judge's refusal or the issuer's stands in the way."""
         if step.once and any(each.header.kind == step.rule.kind for each in self.case.citing(paper.key)):
             return True
         if step.not_after_refusal:
             decisions = self._down(paper.key, DECIDED_BELOW)
             if any(each.outcome == ids.OUTCOME_REFUSED for each in decisions):
                 return True
+        if step.agreed and not self._may_be_limited(paper):
+            return True
         above = {paper.key, *(each.key for each in self.case.above(paper))}
         disputed = (each for each in self.case.matters if each.state in (State.SUSPENDED, State.UNBOUND))
         return step.undisputed and any(key_of(each.ref) in above for each in disputed)
+
+    def _may_be_limited(self, paper: Paper) -> bool:
+        """Whether nobody who asked for a freeze above insists on it, as far as is known here."""
+        for matter in self._matters(paper):
+            if matter.state in FINAL | ENDING | {State.UNBOUND}:
+                return True
+            if matter.kind in ASKED_ABROAD:
+                answers = self._down(key_of(matter.ref), ANSWERED_BELOW)
+                return matter.kind not in FREEZES or any(each.outcome == ids.OUTCOME_GRANTED for each in answers)
+        return True
 
     @staticmethod
     def _case_id(step: Step, paper: Paper | None) -> str:
@@ -352,6 +365,8 @@ class _Search:
             yield Proviso.KEPT
         if step.reviews and is_cut:
             yield Proviso.GROUND
+        if step.agreed and is_cut:
+            yield Proviso.AGREED
         if not step.all_ended_on.isdisjoint(outcomes) and self._others_may_hold_below(paper):
             yield Proviso.BELOW
         if step.needs_open is not None:

@@ -29,7 +29,18 @@ from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.row_checks import Placed
 from gateway.rules import ENDING, FINAL, Kind, Named, State, Step, Way, Where, word
-from gateway.steps import ASKED_ABROAD, DECIDED_BELOW, HOLDING, LAPSING, ORDERS, REQUESTS, RUNS_OUT, runs_out
+from gateway.steps import (
+    ANSWERED_BELOW,
+    ASKED_ABROAD,
+    DECIDED_BELOW,
+    FREEZES,
+    HOLDING,
+    LAPSING,
+    ORDERS,
+    REQUESTS,
+    RUNS_OUT,
+    runs_out,
+)
 from gateway.store.matters import MAX_CHAIN
 from gateway.verify import VerifiedEnvelope
 
@@ -191,6 +202,7 @@ def _asked(step: Step) -> _Asked:
             (step.waits_for, _check_waited),
         ),
         of_ours=_wanted(
+            (step.agreed, _check_agreed),
             (step.rests_on, _check_rests_on),
             (step.all_ended_on or step.all_ended_for, _check_all_ended),
             (step.rule.kind == ids.KIND_CONFISCATION_REQUEST, _check_total),
@@ -326,6 +338,18 @@ def _check_not_refused(case: _Case) -> None:
     decisions = case.register.below(case.header.cites[0], DECIDED_BELOW)
     if any(decision.outcome == ids.OUTCOME_REFUSED for decision in decisions):
         raise case.out_of_order("a court has refused what it rests on", "cites[0]")
+
+
+def _check_agreed(case: _Case) -> None:
+    """2018/1805 Art. 12(2): property remains frozen unless the issuer agrees, or has not answered in time."""
+    for matter, standing in case.matters:
+        if standing is State.UNBOUND or standing in _ENDED:
+            return
+        if matter.kind in ASKED_ABROAD:
+            answers = case.register.below(matter, ANSWERED_BELOW)
+            if matter.kind in FREEZES and not any(answer.outcome == ids.OUTCOME_GRANTED for answer in answers):
+                raise case.out_of_order("whoever asked for the freeze has not agreed that it is limited", "cites[0]")
+            return
 
 
 def _check_open(case: _Case) -> None:

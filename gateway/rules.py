@@ -248,6 +248,7 @@ class Step:
     once: bool = False  # only one such answer to what it cites
     lifts: bool = False  # of a suspension, only the last suspensive claim's own decision; else it stays suspended
     not_after_refusal: bool = False  # no court has refused what it rests on
+    agreed: bool = False  # whoever asked for the freeze above has agreed to limit it, or is silent, or has lost it
     needs_open: ClockRule | None = None  # only while this limit runs
     waits_for: frozenset[ClockRule] = frozenset()  # not while one of these runs, unless it is to delete
     outcomes: frozenset[Outcome] = frozenset({ids.OUTCOME_UNSPECIFIED})

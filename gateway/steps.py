@@ -55,6 +55,8 @@ MAX_TEST_ORDER_BYTES: Final = 1 << 10
 
 DECIDED_BELOW: Final[Way] = (frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KIND_REVIEW_DECISION}))
 """Down from a matter to what a court has decided on it."""
+ANSWERED_BELOW: Final[Way] = (frozenset({ids.KIND_LIMITATION_REQUEST}), frozenset({ids.KIND_LIMITATION_ANSWER}))
+"""Down from a freeze to whether whoever asked for it agrees that it is limited."""
 
 # Short names, for the table only.
 _I, _M, _C = Role.INVESTIGATOR, Role.CENTRAL_AUTHORITY, Role.COURT
@@ -518,6 +520,7 @@ _BETWEEN_STATES: Final = (
         case=CaseRule.SAME,
         moves=(Move(DONE | {State.UNBOUND}),),
         crosses=_ANSWERS_CROSS,
+        agreed=True,
         may_end=True,
         clocks=Effect(starts=(_UNTIL,)),
     ),
@@ -1077,6 +1080,7 @@ _AT_THE_EXCHANGE: Final = (
             case=CaseRule.SAME,
             moves=(Move(UNANSWERED | STANDING),),
             needs_live=kind == ids.KIND_EXTENSION,
+            agreed=kind == ids.KIND_LIMITATION,
             may_end=True,
             clocks=Effect(starts=(_UNTIL,)),
         )

@@ -413,16 +413,18 @@ def _support(step: Step) -> Iterator[str]:
         yield f"{on} no order below it holds anything any more".lstrip()
     if step.all_ended_for:
         yield f"if it is refused because of {_grounds(step.all_ended_for)}: no order below it holds anything any more"
-    if step.once_a_target:
-        yield "no target was held so before for the same State, unless that was confirmed or refused, or never came"
-    if step.once:
-        yield "what it cites has no such answer yet"
-    if step.undisputed:
-        yield "no matter that it is about, or above, is suspended by a claim or lost to one"
-    if step.not_after_refusal:
-        yield "no court has refused what it cites"
-    if step.lifts:
-        yield "a suspension ends with the last suspensive claim that is decided, unless a claim is upheld"
+    also = (
+        (
+            step.once_a_target,
+            "no target was held so before for the same State, unless that was confirmed or refused, or never came",
+        ),
+        (step.once, "what it cites has no such answer yet"),
+        (step.undisputed, "no matter that it is about, or above, is suspended by a claim or lost to one"),
+        (step.not_after_refusal, "no court has refused what it cites"),
+        (step.agreed, "whoever asked for the freeze above agrees that it is limited, or is not obeyed any more"),
+        (step.lifts, "a suspension ends with the last suspensive claim that is decided, unless a claim is upheld"),
+    )
+    yield from (sentence for wanted, sentence in also if wanted)
     if step.never_below:
         yield f"no {kinds(step.never_below)} is above it"
 

@@ -464,6 +464,21 @@ def test_exchange_sees_its_order_alone_and_cannot_ask_for_anything(story: Story)
     assert all(each.to == (THEIR_COURT,) for each in story.next(THEIR_EXCHANGE) if each.kind in answers)
 
 
+def test_limitation_is_offered_once_the_issuer_has_agreed(story: Story) -> None:  # 2018/1805 Art. 12(2)
+    request = story.requested()
+    _, order = story.executed(request)
+
+    def limits(address: str, cited: ids.EnvelopeRef) -> list[tuple[Proviso, ...]]:
+        return [n.provisos for n in story.next(address) if n.kind == ids.KIND_LIMITATION and n.cites == cited]
+
+    for outcome, offered in ((REFUSED, []), (GRANTED, [()])):
+        asked = story.go(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, request)
+        assert limits(THEIR_CENTRAL, request) == []
+        story.go(ids.KIND_LIMITATION_ANSWER, INVESTIGATOR, THEIR_CENTRAL, asked, outcome=outcome)
+        assert limits(THEIR_CENTRAL, request) == offered
+    assert limits(THEIR_COURT, order) == [(Proviso.AGREED,)], "the answer is its central authority's"
+
+
 def test_what_only_the_node_can_tell_is_said_as_a_proviso(story: Story) -> None:
     request = story.requested()
     decision, order = story.executed(request)

@@ -512,6 +512,25 @@ def measures_have_ended_when_their_end_is_confirmed(judge: Judge, paper: Paper) 
     assert not left, f"{paper.told()}, and {left[0].told()} is {left[0].state}"
 
 
+def a_freeze_is_limited_as_whoever_asked_agrees(judge: Judge, paper: Paper) -> None:
+    """2018/1805 Art. 12(2): or is silent for six weeks, or has lost it, or wants it no more."""
+    if paper.kind != ids.KIND_LIMITATION or paper.header.sender[:2] != judge.here:
+        return
+    links = [each for each in paper.rests() if each.states]
+    if links[-1].kind not in (ids.KIND_FREEZE_REQUEST, ids.KIND_CONFISCATION_REQUEST):
+        return
+    agreed = any(
+        answer.kind == ids.KIND_LIMITATION_ANSWER and answer.header.outcome == ids.OUTCOME_GRANTED
+        for question in links[-1].below
+        for answer in question.below
+        if answer.number < paper.number
+    )
+    insisted = {State.UNBOUND, State.WITHDRAWN, State.TO_DELETE}.isdisjoint(
+        state for each in links for state in each.states
+    ) and all(each.is_open for each in links)
+    assert agreed or not insisted, f"{paper.told()}, and whoever asked has not agreed"
+
+
 def a_transfer_has_two_signers(_: Judge, paper: Paper) -> None:
     if paper.kind == ids.KIND_TRANSFER_ORDER:
         country = paper.header.sender[:2]
@@ -531,6 +550,7 @@ PROMISES: Final = (
     nothing_new_begins_below_what_has_ended,
     what_is_no_crime_here_is_not_ordered,
     measures_have_ended_when_their_end_is_confirmed,
+    a_freeze_is_limited_as_whoever_asked_agrees,
     a_transfer_has_two_signers,
 )
 
@@ -1135,6 +1155,7 @@ def test_no_sequence_that_hypothesis_finds_breaks_the_law() -> None:
         (procedure, "_check_never_below"),
         (procedure, "_check_all_ended"),
         (procedure, "_check_rests_on"),
+        (procedure, "_check_agreed"),
         (procedure, "_check_total"),
         (afterwards, "not_taken"),
         (afterwards, "lapsed_elsewhere"),

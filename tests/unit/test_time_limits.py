@@ -127,6 +127,59 @@ def test_issuer_that_answers_in_six_weeks_keeps_the_freeze(law: Countries) -> No
     assert law.state("ee", request) is law.state("de", request) is State.EXECUTED
 
 
+def asked_to_limit(law: Countries) -> tuple[ids.EnvelopeRef, ids.EnvelopeRef, ids.EnvelopeRef]:
+    """Return a freeze whose issuer is asked to limit it, the order that holds the assets, and the question."""
+    request, order = frozen(law)
+    asked = law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    return request, order, asked
+
+
+def limit(law: Countries, request: ids.EnvelopeRef, order: ids.EnvelopeRef) -> list[ErrorCode | None]:
+    """Have the court limit its order, and the central authority say so abroad; return what each was refused with."""
+    until = {"in_force_until_us": to_micros(law.now + timedelta(days=30))}
+    codes: list[ErrorCode | None] = []
+    for sender, recipient, cites, case_id in (
+        (THEIR_COURT, THEIR_EXCHANGE, order, "ORDER-1"),
+        (THEIR_CENTRAL, INVESTIGATOR, request, "EE-1"),
+    ):
+        try:
+            law.send(ids.KIND_LIMITATION, sender, recipient, cites=cites, case_id=case_id, **until)
+        except Refusal as refusal:
+            codes.append(refusal.code)
+        else:
+            codes.append(None)
+    return codes
+
+
+NEITHER = [ErrorCode.OUT_OF_ORDER, ErrorCode.OUT_OF_ORDER]
+
+
+def test_freeze_is_not_limited_before_the_issuer_was_asked(law: Countries) -> None:  # Art. 12(1)-(2)
+    assert limit(law, *frozen(law)) == NEITHER
+
+
+def test_freeze_is_not_limited_against_the_word_of_the_issuer(law: Countries) -> None:  # Art. 12(2)
+    request, order, asked = asked_to_limit(law)
+    assert limit(law, request, order) == NEITHER
+    law.send(ids.KIND_LIMITATION_ANSWER, INVESTIGATOR, THEIR_CENTRAL, cites=asked, outcome=REFUSED)
+    law.arrive()
+    assert limit(law, request, order) == NEITHER
+
+
+def test_freeze_is_limited_once_the_issuer_agrees(law: Countries) -> None:  # Art. 12(2)
+    request, order, asked = asked_to_limit(law)
+    law.send(ids.KIND_LIMITATION_ANSWER, INVESTIGATOR, THEIR_CENTRAL, cites=asked, outcome=GRANTED)
+    law.arrive()
+    assert limit(law, request, order) == [None, None]
+
+
+def test_freeze_is_limited_once_the_issuer_was_silent_for_six_weeks(law: Countries) -> None:  # Art. 12(2)
+    request, order, _ = asked_to_limit(law)
+    law.wait(days=43)
+    assert limit(law, request, order) == [None, None]
+
+
 def test_what_is_destroyed_is_told_at_once_though_the_issuer_has_six_weeks_to_answer(law: Countries) -> None:
     request, order = frozen(law)  # Art. 13(1), 12(2)
     law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
