@@ -1,5 +1,6 @@
 """Time, from one place, so that a test can pass years in a second; and whether it may be believed."""
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,8 @@ Elapsed = Callable[[], float]
 
 SETTLING_SECONDS: Final = 60.0
 """For so long a clock has to stand by a new time before that is believed: who set it wrongly has that long to see."""
+STEP_SECONDS: Final = 1.0
+"""Between two looks; corrections by which clocks are kept are slower."""
 
 
 def system_clock() -> datetime:
@@ -30,7 +33,8 @@ class SteadyClock:
 
     Called, it gives the time, or fails while that is in doubt: what a wrong time would make final (that something has
     expired, lapsed or is too old, that a certificate has ended) is decided by nobody until it is settled.
-    A small step, and the slow correction by which clocks are kept, is no doubt.
+    A small step, and the slow correction by which clocks are kept, is no doubt. `steps` counts how often it was set,
+    however little: what was put off by it waits for another time then. Several threads may look.
     """
 
     def __init__(self, clock: Clock, elapsed: Elapsed, tolerance_seconds: float) -> None:
@@ -41,12 +45,13 @@ class SteadyClock:
             elapsed: what it is compared with.
             tolerance_seconds: how far it may jump between two looks.
         """
-        self.doubts = 0
+        self.steps = 0
         self._clock = clock
         self._elapsed = elapsed
         self._tolerance = tolerance_seconds
         self._believed = self._seen = clock().timestamp() - elapsed()
         self._settled_at: float | None = None
+        self._looking = threading.Lock()
 
     def __call__(self) -> datetime:
         """Return the time.
@@ -54,12 +59,17 @@ class SteadyClock:
         Raises:
             Failure: UNAVAILABLE, the clock was set a moment ago; with the seconds until it is believed.
         """
+        with self._looking:
+            return self._look()
+
+    def _look(self) -> datetime:
         moment, elapsed = self._clock(), self._elapsed()
         ahead = moment.timestamp() - elapsed
-        stepped, self._seen = abs(ahead - self._seen) > self._tolerance, ahead
-        if stepped:
+        stepped_by, self._seen = abs(ahead - self._seen), ahead
+        if stepped_by > STEP_SECONDS:
+            self.steps += 1
+        if stepped_by > self._tolerance:
             self._settled_at = elapsed + SETTLING_SECONDS
-            self.doubts += 1
         if self._settled_at is not None:
             step = ahead - self._believed
             if abs(step) > self._tolerance and elapsed < self._settled_at:

@@ -225,7 +225,7 @@ class Node:
             lookup,
             lambda: upkeep.material.policy,
             config.limits,
-            self._clock,
+            self._steady,
             writer,
             self._checking,
             self._tracing,
@@ -646,6 +646,7 @@ class Node:
         """Expire, take back and let time limits ring, again and again, while the clock can be believed."""
 
         def job(txn: Transaction) -> None:
+            self._steady()  # it may have been set since the sweep began
             expired = deliver.sweep(txn)
             for settled in expired:
                 scribe.expired(settled, txn)
@@ -653,19 +654,20 @@ class Node:
                 self._watch("swept")
 
         def ring(txn: Transaction) -> None:
+            self._steady()
             if timekeeper.ring(scribe, txn):
                 self._watch("rung")
 
-        settings, doubts = self._config.delivery, -1
+        settings, steps = self._config.delivery, -1
         while True:
             # A store that cannot be written now says so to every caller; the sweep just comes again.
             with contextlib.suppress(GatewayError):
                 self._steady()
-                if doubts != self._steady.doubts:
+                if steps != self._steady.steps:
                     # At the start too: nobody knows what the clock did meanwhile.
                     await writer.write(lambda txn: deliver.set_right(txn, settings))
                     self._bell.ring_all()
-                    doubts = self._steady.doubts
+                    steps = self._steady.steps
                 await writer.write(job)
                 # By itself: what it cannot word must not keep anything from being delivered.
                 with survived("the time limits"):

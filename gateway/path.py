@@ -125,7 +125,7 @@ class Path:
             lookup: who exists.
             policy: the stricter law of this node's country.
             limits: what is taken at most.
-            clock: time.
+            clock: time; fails while it is in doubt.
             writer: the store's.
             checking: checks signatures.
             tracing: for spans.
@@ -276,6 +276,7 @@ class Path:
     def _settle(
         self, journeys: Sequence[Journey], peer: Peer, txn: Transaction, directory: Directory
     ) -> list[_Outcome]:
+        self._clock()  # it may have been set since the call was let in
         headers = [journey.verified.header for journey in journeys if journey.verified is not None]
         txn.expect_new(headers)
         deliver.expect(headers, txn, self._here)

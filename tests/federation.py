@@ -206,10 +206,10 @@ def replace_certificate(certificate: Path, key: Path, holder: Holder) -> None:
 
 
 def worker_ports() -> Iterator[int]:
-    """Yield ports that no other test process of this run uses."""
+    """Yield ports that no other test process of this run uses; another run, beside this one, begins elsewhere."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     quiet = QUIET_PORTS[worker * PORTS_A_WORKER : (worker + 1) * PORTS_A_WORKER]
-    yield from itertools.cycle(quiet)
+    yield from itertools.islice(itertools.cycle(quiet), os.getpid() * 61 % PORTS_A_WORKER, None)
 
 
 _PORTS = worker_ports()

@@ -328,24 +328,27 @@ async def test_clock_that_is_set_ahead_rightly_expires_what_is_due_as_soon_as_it
     async with federation(tmp_path / "fed", start=["ee"], clock=clock, elapsed=clock.elapsed) as fed:
         await submit(fed, [fed.request(expires_at=clock() + timedelta(hours=1))])
         clock.set_by = timedelta(hours=2)
-        await until(lambda: fed.nodes["ee"]._steady.doubts == 1)
+        await until(lambda: fed.nodes["ee"]._steady.steps == 1)
         clock.passed = SETTLING_SECONDS
         await until(lambda: states(fed.store("ee")) == {"expired": 1})
         (item,) = await fed.actor("ee/prosecutor").collect(1)
         assert fed.actor("ee/prosecutor").said(item).milestone == pb.MILESTONE_EXPIRED
 
 
-async def test_clock_that_is_set_back_keeps_nothing_waiting_until_it_has_caught_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ahead", [timedelta(hours=3), timedelta(minutes=4)], ids=["doubted", "believed"])
+async def test_clock_that_is_set_back_keeps_nothing_waiting_until_it_has_caught_up(
+    tmp_path: Path, ahead: timedelta
+) -> None:
     clock = SetClock()
     async with federation(tmp_path / "fed", start=[], clock=clock, elapsed=clock.elapsed) as fed:
         sent = requests(fed, 3)
-        clock.set_by = timedelta(hours=3)
+        clock.set_by = ahead
         await fed.start("ee")
         await submit(fed, sent)
-        # They have been tried, and put off by the clock that is three hours ahead.
+        # They have been tried, and put off by the clock that is ahead.
         await until(lambda: fed.nodes["ee"]._couriers["de"][0].circuit.failures >= 2)
         clock.set_by = timedelta()
-        await until(lambda: fed.nodes["ee"]._steady.doubts == 1)
+        await until(lambda: fed.nodes["ee"]._steady.steps == 1)
         clock.passed = SETTLING_SECONDS
         await fed.start("de")
         assert len(await fed.actor("de/central-authority").collect(3)) == 3

@@ -47,7 +47,7 @@ def test_clock_that_was_set_is_believed_after_it_has_stood_for_a_while_and_not_b
     assert machine.doubt() == pytest.approx(1)
     machine.pass_(1)
     assert machine.doubt() == 0
-    assert machine.steady.doubts == 1
+    assert machine.steady.steps == 1
 
 
 @pytest.mark.parametrize("seconds", [3600, -3600])
@@ -82,6 +82,18 @@ def test_slow_correction_is_never_a_step_however_far_it_goes(corrections: list[f
         machine.pass_(60)
         machine.set_by += timedelta(seconds=seconds)
         assert machine.doubt() == 0
+
+
+@pytest.mark.parametrize("seconds", [2, -2, TOLERANCE - 1, 1 - TOLERANCE])
+def test_clock_that_was_set_a_little_is_believed_and_whoever_has_put_things_off_can_tell(seconds: float) -> None:
+    machine = Machine()
+    for _ in range(3):
+        machine.pass_(10)
+        assert machine.doubt() == 0
+    assert machine.steady.steps == 0
+    machine.set_by = timedelta(seconds=seconds)
+    assert machine.doubt() == machine.doubt() == 0
+    assert machine.steady.steps == 1
 
 
 def test_clock_of_this_machine_is_believed() -> None:

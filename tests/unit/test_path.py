@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path as FilePath
 from typing import Any
@@ -14,6 +15,7 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 
 from gateway import envelope, merkle, signature, statement
 from gateway.checking import Checking
+from gateway.clock import SteadyClock
 from gateway.config import Limits
 from gateway.directory import Directory, Status, not_known_yet
 from gateway.errors import ErrorCode, Failure, Refusal
@@ -47,6 +49,8 @@ class OneNode:
         self.connect, engine = open_store(file)
         engine.dispose()
         self.commits = 0
+        self.set_by = timedelta()
+        self.set_when_verified = timedelta()
         self.checking = Checking(0)
         self.writer = Writer(
             self.connect,
@@ -63,13 +67,17 @@ class OneNode:
             lambda: DIRECTORY,
             Policy.none,
             Limits(),
-            lambda: NOW,
+            SteadyClock(lambda: NOW + self.set_by, lambda: 0.0, tolerance_seconds=300),
             self.writer,
             self.checking,
             Tracing(),
             NOBODY,
-            lambda stage: None,
+            self._passed,
         )
+
+    def _passed(self, stage: str) -> None:
+        if stage == "verified":
+            self.set_by = self.set_when_verified
 
     def _watch(self, event: str) -> None:
         self.commits += event == "committed"
@@ -143,6 +151,16 @@ def outcomes(answers: Sequence[mailbox.Answer]) -> list[str]:
 async def test_frame_of_receipts_alone_makes_no_transaction_for_its_envelopes(node: OneNode) -> None:
     assert await node.accept() == []
     assert node.commits == 0
+
+
+async def test_nothing_is_recorded_by_a_clock_that_was_set_after_a_call_was_let_in(node: OneNode) -> None:
+    made = request().envelope
+    node.set_when_verified = timedelta(hours=2)
+    (answer,) = await node.accept(made)
+    assert ErrorCode(answer.error.code) is ErrorCode.UNAVAILABLE
+    assert answer.error.retry_after_ms
+    node.set_by = node.set_when_verified = timedelta()
+    assert outcomes(await node.accept(made)) == ["ACCEPTED"]
 
 
 # Signed together by the sender
