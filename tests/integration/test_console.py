@@ -26,9 +26,11 @@ from gateway.cli.console.live import MOST_OF_A_SESSION, Live
 from gateway.cli.console.signin import IDLE_SECONDS, LINK_SECONDS, MOST_SESSIONS, SESSION_SECONDS, SignIn
 from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock
+from gateway.directory import Status
 from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.trust import development
 from tests.fakeconsole import CASE, DONE, NASTY, STUCK, Told, serving
-from tests.federation import ports
+from tests.federation import directory_of, ports
 from tests.processes import rogatory
 
 # The console knows no store; so once, not on each engine.
@@ -131,10 +133,18 @@ class Stage:
         return await browser.post("/sign-in", {"link": link.partition("link=")[2]})
 
 
+def federation(folder: Path) -> Summary:
+    return init_federation(folder, ["ee", "de"], ports(2), system_clock() - timedelta(hours=3))
+
+
+def der(summary: Summary, name: str) -> bytes:
+    chain = (summary.config(name).parent / "tls.pem").read_bytes()
+    return x509.load_pem_x509_certificate(chain).public_bytes(Encoding.DER)
+
+
 @pytest.fixture(scope="module")
 def summary(tmp_path_factory: pytest.TempPathFactory) -> Summary:
-    made_at = system_clock() - timedelta(hours=3)
-    return init_federation(tmp_path_factory.mktemp("fed"), ["ee", "de"], ports(2), made_at)
+    return federation(tmp_path_factory.mktemp("fed"))
 
 
 @asynccontextmanager
@@ -219,6 +229,28 @@ async def test_session_ends_idle_or_old_or_by_its_owner(stage: Stage) -> None:
     assert (await browser.post("/sign-out", {})).status == 303
     browser.cookies = kept
     assert (await browser.get("/")).status == 303
+
+
+@pytest.mark.parametrize("by_certificate", [False, True])
+async def test_who_was_put_out_while_nobody_was_here_sees_no_page(tmp_path: Path, by_certificate: bool) -> None:
+    summary = federation(tmp_path)
+    async with staged(summary, "operator", by_certificate=by_certificate) as stage:
+        if by_certificate:
+            browser = stage.browser(scheme="https", state={PEER: der(summary, "ee/operator")})
+        else:
+            browser = await stage.signed_in()
+        assert (await browser.get("/")).status == 200
+        now = system_clock()
+        directory = directory_of(summary.folder, now)
+        left = tuple(
+            each.model_copy(update={"status": Status.REVOKED}) if each.address.name == "operator" else each
+            for each in directory.participants
+        )
+        development.sign_anew(summary.folder, directory.model_copy(update={"participants": left}), now)
+        # The node in front of this console has not heard of it, either.
+        stage.now[0] += IDLE_SECONDS - 1
+        answer = await browser.get("/")
+        assert (answer.status, ErrorCode.REVOKED.name in answer.text) == (403, True)
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "192.0.2.1:8080", ":8080", "console.example:80"])
@@ -550,15 +582,25 @@ def raise_if_empty(answer: bytes) -> None:
         raise ConnectionError
 
 
-async def test_cookie_of_a_session_is_worth_nothing_with_another_certificate(summary: Summary) -> None:
-    def der(name: str) -> bytes:
-        chain = (summary.config(name).parent / "tls.pem").read_bytes()
-        return x509.load_pem_x509_certificate(chain).public_bytes(Encoding.DER)
+async def test_certificate_is_judged_by_the_directory_of_its_own_desk(summary: Summary, tmp_path: Path) -> None:
+    elsewhere = federation(tmp_path)
+    async with staged(elsewhere, "auditor", by_certificate=True) as stage:
+        # The first one's directory knows nothing of the second one's CA: it may be older, or another federation's.
+        first = Desk(material.load_participant(summary.config("ee/operator")), system_clock)
+        stage.console.desks = {first.address: first} | stage.console.desks
+        auditor = stage.browser(scheme="https", state={PEER: der(elsewhere, "ee/auditor")})
+        assert "ee/auditor" in (await auditor.get("/")).text
+        operator = stage.browser(scheme="https", state={PEER: der(elsewhere, "ee/operator")})
+        assert (await operator.get("/")).status == 403
 
+
+async def test_cookie_of_a_session_is_worth_nothing_with_another_certificate(summary: Summary) -> None:
     async with staged(summary, "operator", "auditor", by_certificate=True) as stage:
-        operator = stage.browser(scheme="https", state={PEER: der("ee/operator")})
+        operator = stage.browser(scheme="https", state={PEER: der(summary, "ee/operator")})
         assert "ee/operator" in (await operator.get("/")).text
-        auditor = stage.browser(scheme="https", state={PEER: der("ee/auditor")}, cookies=dict(operator.cookies))
+        auditor = stage.browser(
+            scheme="https", state={PEER: der(summary, "ee/auditor")}, cookies=dict(operator.cookies)
+        )
         auditor.token = operator.token
         assert "ee/auditor" in (await auditor.get("/")).text
         form = {"what": "hold", "destination": "de/node", "reason": "because", "token": operator.token}

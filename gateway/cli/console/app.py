@@ -128,7 +128,7 @@ class Console:
 
     # Who is there
 
-    def _session(
+    async def _session(
         self, request: Request, *, idle: bool = False, opens: bool = False
     ) -> tuple[Session, Desk, str] | None:
         """Return who asks, and the cookie to set if it is a new session; None if nobody is signed in.
@@ -144,7 +144,7 @@ class Console:
         session = self.sign_in.find(request.cookies.get(_cookie(request), ""), idle=idle)
         cookie = ""
         if self._by_certificate:
-            desk = self._shown(request)
+            desk = await self._shown(request)
             if session is not None and session.address != desk.address:
                 session = None
             if session is None and opens:
@@ -152,24 +152,33 @@ class Console:
         if session is None:
             return None
         desk = self.desks[session.address]
-        desk.check()
+        await desk.check()
         return session, desk, cookie
 
-    def _shown(self, request: Request) -> Desk:
-        """Return the desk of the certificate that the browser showed; asked anew of each request."""
+    async def _shown(self, request: Request) -> Desk:
+        """Return the desk of the certificate that the browser showed; asked anew of each request.
+
+        Each desk believes its own directory: that of another may be older, or of another federation.
+        """
         der = getattr(request.state, PEER, None)
         if der is None:
             raise Refusal(ErrorCode.UNKNOWN_PEER, "no certificate was shown")
         pem = ssl.DER_cert_to_PEM_cert(der).encode()
+        why = Refusal(ErrorCode.NOT_PERMITTED, "the console was not started for whoever holds this certificate")
         for desk in self.desks.values():
-            peer = authenticate(pem, desk.directory, self._clock())
+            await desk.renewed()
+            try:
+                peer = authenticate(pem, desk.directory, self._clock())
+            except Refusal as refusal:
+                why = refusal
+                continue
             if peer.address == desk.address:
                 return desk
-        raise Refusal(ErrorCode.NOT_PERMITTED, "the console was not started for whoever holds this certificate")
+        raise why
 
     def _seeing(self, handler: Handler, *, idle: bool = False) -> Callable[[Request], Awaitable[Response]]:
         async def see(request: Request) -> Response:
-            found = self._session(request, idle=idle, opens=not idle)
+            found = await self._session(request, idle=idle, opens=not idle)
             if found is None:
                 if idle:
                     # The browser would ask for ever, were it led elsewhere.
@@ -186,7 +195,7 @@ class Console:
     def _acting(self, handler: Handler, *, look_only: bool = False) -> Callable[[Request], Awaitable[Response]]:
         async def act(request: Request) -> Response:
             given = await forms.read(request)
-            found = self._session(request)
+            found = await self._session(request)
             if found is None or not found[0].owns(given.get("token", "")):
                 raise HTTPException(HTTPStatus.FORBIDDEN, "This form is not of your session. Open the page again.")
             session, desk, _ = found
@@ -378,18 +387,18 @@ class Console:
     async def _http_error(self, request: Request, error: Exception) -> Response:
         status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
         detail = error.detail if isinstance(error, HTTPException) else ""
-        return self._told(request, status, status.phrase, "" if detail == status.phrase else detail)
+        return await self._told(request, status, status.phrase, "" if detail == status.phrase else detail)
 
     async def _gateway_error(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, GatewayError)  # noqa: S101  Starlette calls it for nothing else
         otherwise = HTTPStatus.SERVICE_UNAVAILABLE if isinstance(error, Failure) else HTTPStatus.CONFLICT
         status = HTTPStatus(_STATUS.get(error.code, otherwise))
-        return self._told(request, status, status.phrase, str(error))
+        return await self._told(request, status, status.phrase, str(error))
 
-    def _told(self, request: Request, status: HTTPStatus, title: str, detail: str) -> Response:
+    async def _told(self, request: Request, status: HTTPStatus, title: str, detail: str) -> Response:
         """Say what is wrong, within the frame of pages if somebody is signed in."""
         try:
-            found = self._session(request, idle=True)
+            found = await self._session(request, idle=True)
         except Refusal:
             found = None
         common = {} if found is None else self._common(found[0], found[1])

@@ -29,6 +29,10 @@ ANSWER_SECONDS: Final = 15.0
 TEST_SECONDS: Final = 25.0
 RENEW_SECONDS: Final = 60.0
 """So long may pass before a console notices that its operator was revoked; the node notices at once."""
+STALE_SECONDS: Final = 2 * RENEW_SECONDS
+"""What was told longer ago, while nobody was here, is asked again before anything is decided by it."""
+PATIENCE_SECONDS: Final = 5.0
+"""So long a page waits for that: a directory that hangs must not take the console away."""
 WATCHERS: Final = frozenset({Role.OPERATOR, Role.AUDITOR})
 
 
@@ -94,13 +98,23 @@ class Desk:
         """Sentences about its own keys and certificate."""
         return self._loaded.warnings
 
-    def check(self) -> None:
+    async def renewed(self) -> None:
+        """Have the newest directory and certificate: beside whatever is done, and before it if nobody came for long."""
+        age = self._elapsed() - self._renewed_at
+        if age < RENEW_SECONDS:
+            return
+        if self._renewing is None:
+            self._renewing = asyncio.create_task(self._renew())
+        if age >= STALE_SECONDS:
+            await asyncio.wait({self._renewing}, timeout=PATIENCE_SECONDS)
+
+    async def check(self) -> None:
         """Check that the directory still has it, as it was told last.
 
         Raises:
             Refusal: REVOKED, or another; it may come back.
         """
-        self._renew_in_time()
+        await self.renewed()
         if self._gone is not None:
             raise self._gone
         if not self._loaded.roles & WATCHERS:
@@ -159,7 +173,7 @@ class Desk:
     async def _call(
         self, stub: Callable[[Any], Any], call: Callable[[Any, float], Awaitable[T]], seconds: float = ANSWER_SECONDS
     ) -> T:
-        self.check()
+        await self.check()
         if self._channel is None:
             loaded = self._loaded
             self._channel = transport.channel_to(loaded.node, loaded.directory.federation, loaded.identity)
@@ -167,12 +181,6 @@ class Desk:
             return await call(stub(self._channel), seconds)
         except grpc.aio.AioRpcError as error:
             raise transport.error_of(error) from error
-
-    def _renew_in_time(self) -> None:
-        """Ask for the newest directory and certificate, beside whatever is being done."""
-        if self._elapsed() - self._renewed_at < RENEW_SECONDS or self._renewing is not None:
-            return
-        self._renewing = asyncio.create_task(self._renew())
 
     async def _renew(self) -> None:
         try:
