@@ -254,10 +254,14 @@ def _what(action: pb.Action) -> str:
 
 
 def _about(action: pb.Action) -> str:
-    """Return what it is about, in one cell."""
+    """Return all that it is about, in one cell: whoever approves it approves that."""
     about: Any = getattr(action, _what(action), None)
-    found = [about.envelope.id] if _what(action) in {"resend", "expire"} and about.HasField("envelope") else []
+    found = []
+    if _what(action) in {"resend", "expire"} and about.HasField("envelope"):
+        # An id is its sender's alone: another one may have the same.
+        found = [about.envelope.sender, about.envelope.id]
     found += [getattr(about, "destination", "") or getattr(about, "process", "")]
+    found += [f"{word} {time_text(at_us)}" for word in ("from", "until") if (at_us := getattr(about, f"{word}_us", 0))]
     return " ".join(filter(None, found))
 
 

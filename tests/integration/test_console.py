@@ -29,7 +29,7 @@ from gateway.clock import system_clock
 from gateway.directory import Status
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.trust import development
-from tests.fakeconsole import CASE, DONE, NASTY, STUCK, Told, serving
+from tests.fakeconsole import CASE, DONE, NASTY, SENDER, STUCK, Told, serving
 from tests.federation import directory_of, ports
 from tests.processes import rogatory
 
@@ -472,6 +472,15 @@ async def test_four_eyes(stage: Stage) -> None:
     await two.post("/decide/1", {"decision": "approve", "back": "/actions"})
     assert "Action 1 is done" in (await two.get("/actions")).text
     assert (stage.told.acted[0].asked_by, stage.told.acted[0].decided_by) == ("ee/operator", "ee/operator-2")
+
+
+async def test_approver_is_shown_whose_envelope_it_is(stage: Stage) -> None:
+    one, two = await stage.signed_in(), await stage.signed_in("operator-2")
+    for what in ("expire", "resend"):
+        form = {"what": what, "sender": SENDER, "id": STUCK, "destination": "de/node", "reason": "because"}
+        await one.post("/act", form)
+    shown = (await two.get("/actions")).text
+    assert shown.count(f"{STUCK}</a> of {SENDER} ") == 2
 
 
 async def test_node_that_is_silent_is_said_to_be(stage: Stage) -> None:

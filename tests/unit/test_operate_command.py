@@ -27,6 +27,17 @@ def test_action_of_a_node_of_a_newer_version_is_shown(capsys: pytest.CaptureFixt
         assert (told["number"], told["about"], told["code"], told["state"]) == (7, {}, "9999", "99")
 
 
+def test_approver_is_shown_whose_envelope_and_which_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    ref = ids.EnvelopeRef(sender="ee/prosecutor", id="0190")
+    expire = pb.Action(expire=pb.ExpireCopy(envelope=ref, destination="de/node"))
+    resend = pb.Action(resend=pb.ResendCopies(destination="de/node", from_us=1, until_us=2_000_000))
+    waiting = pb.ACTION_STATE_WAITING
+    operate._show([pb.RecordedAction(number=n, action=each, state=waiting) for n, each in enumerate((expire, resend))])
+    shown = capsys.readouterr().out
+    assert "ee/prosecutor 0190 de/node" in shown
+    assert "de/node from 1970-01-01T00:00:00.000001Z until 1970-01-01T00:00:02.000000Z" in shown
+
+
 async def test_case_named_like_an_envelope_keeps_no_operator_from_that_envelope(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
