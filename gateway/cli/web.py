@@ -1,18 +1,19 @@
 """Serves HTTP from a process of its own, within limits, until SIGTERM or SIGINT.
 
 In: an application and where to listen. Out: one line when it takes calls. At most `CONNECTIONS` at a time, each for at
-most `CONNECTION_SECONDS`: who is slow is cut off, and makes room. Refuses with BAD_CONFIG an address that cannot be
-used.
+most `CONNECTION_SECONDS`: who is slow, or says nothing, is cut off and makes room. Refuses with BAD_CONFIG an address
+that cannot be used.
 """
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import ssl
 import sys
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import click
 import uvicorn
@@ -44,6 +45,45 @@ class Brief(H11Protocol):
         self._end.cancel()
         super().connection_lost(exc)
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether a whole question came and waits for its answer."""
+        cycle: Any = self.cycle  # None at first, whatever uvicorn's types say
+        return cycle is not None and not cycle.more_body and not cycle.response_complete
+
+
+class _Entrance(socket.socket):
+    """Listens where another socket does, and lets so many in, whatever they say or do not say, in TLS or before it.
+
+    Whoever has not asked anything makes room for whoever comes, the longest there first; if all have asked, whoever
+    comes is sent away.
+
+    Args:
+        listening: the other socket.
+        asked: descriptors of the connections on which a question waits for its answer.
+    """
+
+    def __init__(self, listening: socket.socket, asked: Callable[[], set[int]]) -> None:
+        super().__init__(fileno=os.dup(listening.fileno()))
+        self._asked = asked
+        self._inside: list[socket.socket] = []
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """See `socket.accept`; called by the loop."""
+        found, address = super().accept()
+        self._inside = [each for each in self._inside if each.fileno() >= 0]
+        if len(self._inside) >= CONNECTIONS:
+            asked = self._asked()
+            silent = next((each for each in self._inside if each.fileno() not in asked), None)
+            if silent is None:
+                found.close()
+                raise BlockingIOError
+            self._inside.remove(silent)
+            with contextlib.suppress(OSError):  # the other end was quicker
+                silent.shutdown(socket.SHUT_RDWR)  # its transport reads the end, and closes it
+        self._inside.append(found)
+        return found, address
+
 
 class Server(uvicorn.Server):
     """Answers HTTP within the limits, and says when it takes calls.
@@ -68,7 +108,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=CONNECTIONS,
+                backlog=CONNECTIONS,  # so many are accepted between two looks at those who are to leave
                 h11_max_incomplete_event_size=HEAD_BYTES,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
                 ssl_context_factory=None if tls is None else lambda _config, _default: tls,
@@ -78,9 +118,13 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so."""
-        await super().startup(sockets)
+        await super().startup([_Entrance(each, self._asked) for each in sockets or ()])
         click.echo(self._ready)
         sys.stdout.flush()
+
+    def _asked(self) -> set[int]:
+        connections = [each for each in self.server_state.connections if isinstance(each, Brief) and each.is_asked]
+        return {each.transport.get_extra_info("socket").fileno() for each in connections}
 
 
 def serve(app: Starlette, listen: str, name: str, make: Callable[[Starlette, str], Server] = Server) -> None:

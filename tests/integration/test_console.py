@@ -585,6 +585,21 @@ async def test_certificate_of_who_it_was_started_for_signs_in_and_no_other(summa
                 raise_if_empty(await fetched(port, client(tmp_path, anchor, stranger)))
 
 
+async def test_strangers_who_shake_no_hands_keep_nobody_out(summary: Summary, tmp_path: Path) -> None:
+    hosts = server.names(summary.config("ee/node").parent / "tls.pem")
+    async with staged(summary, "operator", by_certificate=True, hosts=hosts) as stage, secured(stage) as port:
+        flood = [await asyncio.open_connection("127.0.0.1", port) for _ in range(web.CONNECTIONS + 20)]
+        async with asyncio.timeout(10):
+            for reader, _ in flood[:20]:
+                with suppress(ConnectionResetError):
+                    assert await reader.read() == b""
+            anchor = next(iter(stage.console.desks.values())).ca_pem
+            own = await fetched(port, client(tmp_path, anchor, summary.config("ee/operator").parent))
+        assert own.startswith(b"HTTP/1.1 200")
+        for _, writer in flood:
+            writer.close()
+
+
 def raise_if_empty(answer: bytes) -> None:
     """A refused certificate of TLS 1.3 is told after the handshake: the client reads an alert, or the end."""
     if not answer:
