@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 from rogatory.v1 import measures_pb2 as measures
 
 from gateway.reporting.periods import Quarter
-from gateway.reporting.tally import OF_TIME, Cell, Figure, Tally, Way
+from gateway.reporting.tally import OF_TIME, Cell, Figure, Tally, Way, exactly
 from gateway.rules import Where
 from gateway.steps import ASKED_ABROAD, STEPS
 
@@ -72,7 +72,8 @@ def release(tally: Tally) -> dict[Quarter, Released]:
                     room[name] -= figure
                 for name in _feeds(cell):
                     room[name] += figure
-        out[quarter] = Released(counts, _sums(tally.sums.get(quarter, {}), room))
+        with exactly():
+            out[quarter] = Released(counts, _sums(tally.sums.get(quarter, {}), room))
     return out
 
 
@@ -86,9 +87,9 @@ def add_up(quarters: Iterable[Released]) -> Released:
         for cell, more in each.sums.items():
             before = sums.get(cell, Sum(Decimal(), Decimal(), 0))
             # Each lacks less than its own unit.
-            sums[cell] = Sum(
-                before.amount + more.amount, before.unit + more.unit, before.contributions + more.contributions
-            )
+            with exactly():
+                amount, unit = before.amount + more.amount, before.unit + more.unit
+            sums[cell] = Sum(amount, unit, before.contributions + more.contributions)
     return Released(dict(counts), sums)
 
 

@@ -14,8 +14,9 @@ nothing that comes later changes a quarter that is over:
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -30,6 +31,15 @@ DECISIONS: Final = frozenset({ids.KIND_REVIEW_DECISION, ids.KIND_CONFIRMATION})
 REPORTS: Final = frozenset({ids.KIND_EXECUTION_REPORT, ids.KIND_FINAL_REPORT})
 COUNTED: Final = tuple(sorted(ASKED_ABROAD | DECISIONS | REPORTS | {ids.KIND_WITHDRAWAL}))
 """Kinds that are read."""
+
+
+DIGITS: Final = 100
+"""Of a sum: an amount has 48 at most (evidence.proto, Money), and there are fewer than 10^50 of them."""
+
+
+def exactly() -> AbstractContextManager[Context]:
+    """Have sums of money worked out to the last digit: by default, Python rounds them to 28, and up as well as down."""
+    return localcontext(Context(prec=DIGITS))
 
 
 class Figure(StrEnum):
@@ -153,8 +163,9 @@ def tally(here: str, envelopes: Iterable[Kept], ran_out: Iterable[RanOut], met: 
             cell = _become(requests[each.cited], each.header)
             if cell is not None:
                 counted.counts[quarter][cell] += 1
-            for money, more in _grown(requests[each.cited], each.header):
-                grown[quarter, each.cited, money] += more
+            with exactly():
+                for money, more in _grown(requests[each.cited], each.header):
+                    grown[quarter, each.cited, money] += more
     for (quarter, _, cell), more in grown.items():
         counted.sums[quarter][cell].append(more)
     _count_limits(counted, requests, ran_out, met)

@@ -41,7 +41,7 @@ from gateway.reporting.released import (
     release,
     unit_of,
 )
-from gateway.reporting.tally import Cell, Figure, Tally, Way
+from gateway.reporting.tally import Cell, Figure, Tally, Way, tally
 from gateway.store import figures
 from tests import reports, stores, world
 
@@ -319,6 +319,32 @@ def test_sum_of_few_or_of_one_giant_is_not_told() -> None:
     assert told(7, 7, 7, 7) is None
     assert told(7, 7, 7, 7, 7) == Sum(Decimal(30), Decimal(10), 5)
     assert told(1, 1, 1, 1, 1, 100) is None
+
+
+def test_sum_is_never_more_than_what_contributed_however_many_digits_that_has() -> None:
+    def told(*amounts: str) -> Sum:
+        counted = tally_of({(Q1, Cell(each, Way.SENT, "de", FREEZE)): 9 for each in (Figure.REQUESTS, Figure.GRANTED)})
+        counted.sums[Q1][MONEY] = [Decimal(each) for each in amounts]
+        return add_up([release(counted)[Q1]] * 2).sums[MONEY]
+
+    # As many digits as the contract lets an amount have.
+    most = f"6{'0' * 29}"
+    little_less = f"5{'9' * 29}.{'9' * 18}"
+    assert told(*[most] * 5) == Sum(Decimal("6e30"), Decimal("2e30"), 10)
+    assert told(*[most] * 4, little_less) == Sum(Decimal("4e30"), Decimal("2e30"), 10)
+
+
+def test_what_is_reported_anew_counts_to_the_last_digit() -> None:
+    def kept(seq: int, kind: int, cited: int | None, amount: str = "") -> figures.Kept:
+        header = pb.Header(sender="ee/court", recipients=["de/court"], kind=ids.Kind.ValueType(kind))
+        if amount:
+            header.amount.CopyFrom(reports.euros(amount))
+        return figures.Kept(seq, kind, cited, to_micros(Q1.begins), header)
+
+    before = f"6{'0' * 29}"
+    told = [kept(2 + n, ids.KIND_EXECUTION_REPORT, 1, each) for n, each in enumerate((before, f"{before}.01"))]
+    counted = tally("ee", [kept(1, FREEZE, None), *told], [], [])
+    assert counted.sums[Q1][MONEY] == [Decimal(f"{before}.01")]
 
 
 # Periods, proof and form.
