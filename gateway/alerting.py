@@ -11,7 +11,6 @@ and is one of a thread. Refuses at the start, with BAD_CONFIG and KEY_FILE, what
 
 import asyncio
 import base64
-import binascii
 import hmac
 import json
 import logging
@@ -252,7 +251,7 @@ def secret(path: Path) -> bytes:
     text = private_files.read(path, 256).decode("ascii", "replace").partition("\n")[0].strip()
     try:
         found = base64.b64decode(text.removeprefix(KEY_PREFIX), validate=True)
-    except binascii.Error:
+    except ValueError:  # no base64, or no ASCII
         # `from None`: the error may tell of the content.
         raise private_files.refusal(path, "no whsec_ and base64") from None
     if not text.startswith(KEY_PREFIX) or not LEAST_KEY_BYTES <= len(found) <= MOST_KEY_BYTES:
@@ -287,7 +286,7 @@ class MailChannel:
         self._settings = settings
         self._tls = timed.believing(settings.ca, "alerts")
         if settings.password_file is not None:
-            passphrase.read(settings.password_file, 1)
+            _password(settings.password_file)
 
     def send(self, rows: Sequence[AlertRow]) -> None:
         """See `Channel`."""
@@ -299,7 +298,7 @@ class MailChannel:
                 if settings.security == "starttls":
                     server.starttls(context=self._tls)
                 if settings.password_file is not None:
-                    server.login(settings.user, passphrase.read(settings.password_file, 1).reveal().decode())
+                    server.login(settings.user, _password(settings.password_file))
                 for mail in mails:
                     if refused := server.send_message(mail, settings.sender, settings.to):
                         # The others have it; whom it names is nobody's to read in a log.
@@ -341,6 +340,14 @@ class MailChannel:
 
     def _id(self, *words: str) -> str:
         return f"<{sha256('/'.join(words).encode()).hexdigest()[:32]}@{self._node}.{self._federation}>"
+
+
+def _password(path: Path) -> str:
+    """Return the password of the mail account; refuses with KEY_FILE one that `smtplib` could not send."""
+    found = passphrase.read(path, 1).reveal()
+    if not found.isascii():
+        raise private_files.refusal(path, "a mail account's password has ASCII characters alone")
+    return found.decode()
 
 
 class _Server(smtplib.SMTP):

@@ -321,8 +321,8 @@ class Mail(_Settings):
     # To whom.
     to: tuple[MailAddress, ...] = Field(min_length=1, max_length=32)
     # Empty: the server asks nobody who they are.
-    user: str = Field(default="", max_length=255)
-    # The first line is the password; nobody else may read it.
+    user: str = Field(default="", pattern=r"^[ -~]{0,255}$")
+    # Holds the password, one line of ASCII as the user is; nobody else may read it.
     password_file: Path | None = None
     # As a webhook's.
     ca: Path | None = None

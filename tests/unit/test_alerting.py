@@ -332,6 +332,7 @@ SPOILS: dict[str, Callable[[Path], object]] = {
     "missing": lambda file: file.unlink(),
     "short": lambda file: file.write_text("whsec_" + base64.b64encode(KEY[:23]).decode()),
     "no base64": lambda file: file.write_text("whsec_" + "!" * 40),
+    "no ASCII": lambda file: file.write_text("\ufeff" + file.read_text()),
     "not named": lambda file: file.write_text(base64.b64encode(KEY).decode()),
 }
 
@@ -483,6 +484,7 @@ def test_mail_server_that_drips_lies_or_is_dead_is_a_failure(
         {"security": "none", "host": "mail.example.org"},
         {"password_file": None},
         {"user": ""},
+        {"user": "nöde"},
         {"to": ()},
         {"to": ("a@b\r\nBcc: c@d",)},
         {"sender": "nobody"},
@@ -491,6 +493,18 @@ def test_mail_server_that_drips_lies_or_is_dead_is_a_failure(
 def test_mail_settings_that_could_not_work_are_refused(mail: Callable[..., MailChannel], wrong: dict[str, Any]) -> None:
     with pytest.raises((ValidationError, GatewayError)):
         mail(25, **wrong)
+
+
+def test_password_that_could_never_be_sent_is_found_before_anything_starts(
+    tmp_path: Path, mail: Callable[..., MailChannel]
+) -> None:
+    password = tmp_path / "other.password"
+    password.write_text("ein langes Paßwort")
+    password.chmod(0o600)
+    with pytest.raises(Refusal) as caught:
+        mail(25, password_file=password)
+    assert caught.value.code is ErrorCode.KEY_FILE
+    assert "Pa" not in str(caught.value).replace(str(password), "")
 
 
 def test_settings_name_files_from_their_own_folder_and_what_could_never_be_sent_is_found_by_a_start(
