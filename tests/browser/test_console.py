@@ -272,6 +272,19 @@ def test_page_stands_still_for_who_pauses_it(setting: Setting) -> None:
         expect(as_of).not_to_have_text(told)
 
 
+def test_page_keeps_what_it_showed_while_the_node_is_silent(setting: Setting) -> None:
+    with setting.signed_in() as page:
+        said = "retry: 100\n\nevent: silent\ndata: <p>it is silent</p>\n\n"
+        page.route("**/live/overview", lambda route: route.fulfill(content_type="text/event-stream", body=said))
+        page.reload()
+        overview_until(page, "it is silent")
+        expect(page.get_by_role("heading", name="Between countries")).to_be_visible()
+        expect(page.locator("[data-live-note]")).to_contain_text("not live")
+        page.unroute("**/live/overview")
+        expect(page.get_by_text("it is silent")).to_have_count(0)
+        expect(page.locator("[data-live-note] span")).to_have_text("live")
+
+
 def test_search_has_its_filters_in_the_address(setting: Setting) -> None:
     with setting.signed_in() as page:
         sent = setting.send("EE-2")

@@ -27,7 +27,7 @@ from gateway.cli.console.signin import IDLE_SECONDS, LINK_SECONDS, MOST_SESSIONS
 from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock
 from gateway.directory import Status
-from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.trust import development
 from tests.fakeconsole import CASE, DONE, NASTY, SENDER, STUCK, Told, serving
 from tests.federation import directory_of, ports
@@ -513,6 +513,24 @@ async def test_one_poller_feeds_all_streams_of_a_session_and_ends_with_them(summ
             assert "4,711" in answer.text
         await live.close()
         assert (await browser.get("/live/overview")).status == 204
+
+
+@pytest.mark.parametrize(
+    ("error", "is_silent"),
+    [(Failure(ErrorCode.OVERLOADED, "busy"), True), (Refusal(ErrorCode.NOT_PERMITTED, "not yours"), False)],
+)
+async def test_what_was_told_stays_while_the_node_cannot_tell_and_goes_when_it_will_not(
+    summary: Summary, error: GatewayError, is_silent: bool
+) -> None:
+    live = Live(poll_seconds=0.01, stream_seconds=0.5)
+    async with staged(summary, "operator", live=live) as stage:
+        browser = await stage.signed_in()
+        stage.told.failing.append(error)
+        _, first, second, *_ = (await browser.get("/live/overview")).text.split("\n\n")
+        assert first.startswith("event: silent\ndata: ") is is_silent
+        assert error.code.name in first
+        assert second.startswith("data: ")
+        assert ("may be old" in first, "Between countries" in first) == (is_silent, False)
 
 
 async def test_streams_that_are_opened_all_at_once_are_bounded_too(summary: Summary) -> None:

@@ -333,7 +333,8 @@ class Console:
 
         def render(told: Told) -> str:
             if isinstance(told, GatewayError):
-                return self._templates.get_template("_silent.html").render(error=told)
+                may_come_back = isinstance(told, Failure)
+                return self._templates.get_template("_silent.html").render(error=told, may_come_back=may_come_back)
             more = _pictured(told) if page == "overview" else {"overview": told, "leads_abroad": stages.leads_abroad}
             return template.render(session=session, desk=desk, **more)
 

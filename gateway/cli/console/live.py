@@ -1,8 +1,9 @@
 """What changes while somebody looks: fragments of pages, as server-sent events.
 
 In: a desk, and how a fragment is made of an overview. Out: a stream that says the fragment anew whenever it is another,
-and ends by itself; the browser asks again. However many streams a session has, its node is asked by one poller, and by
-none once nobody looks.
+and ends by itself; the browser asks again. That a node cannot tell now is an event of its own, `silent`: what it told
+before stays there. What it refuses to tell is not shown any more. However many streams a session has, its node is asked
+by one poller, and by none once nobody looks.
 
 Source: WHATWG HTML section 9.2, "Server-sent events".
 """
@@ -15,7 +16,7 @@ from typing import Final
 from rogatory.v1 import trace_pb2 as trace
 
 from gateway.cli.console.signin import Session
-from gateway.errors import GatewayError
+from gateway.errors import Failure, GatewayError
 
 POLL_SECONDS: Final = 2.0
 STREAM_SECONDS: Final = 20.0
@@ -69,7 +70,7 @@ class Live:
         if not self.has_room(session):
             return
         end = asyncio.get_running_loop().time() + self._stream_seconds
-        shown = ""
+        shown = b""
         async with self._joined(session, ask) as poller:
             yield f"retry: {AGAIN_MILLISECONDS}\n\n".encode()
             heard = 0
@@ -81,10 +82,10 @@ class Live:
                     return
                 if poller.told is None:
                     return
-                fragment = render(poller.told)
-                if fragment != shown:
-                    shown = fragment
-                    yield _event(fragment)
+                event = _event(render(poller.told), "silent" if isinstance(poller.told, Failure) else "")
+                if event != shown:
+                    shown = event
+                    yield event
 
     async def close(self) -> None:
         """End all streams."""
@@ -145,6 +146,7 @@ class _Poller:
             self._changed.notify_all()
 
 
-def _event(fragment: str) -> bytes:
+def _event(fragment: str, name: str = "") -> bytes:
     # A line feed would end a line of the event; carriage returns are no line feeds there, and none is in a template.
-    return "".join(f"data: {line}\n" for line in fragment.split("\n")).encode() + b"\n"
+    named = f"event: {name}\n" if name else ""
+    return (named + "".join(f"data: {line}\n" for line in fragment.split("\n")) + "\n").encode()

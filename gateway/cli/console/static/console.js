@@ -5,6 +5,8 @@ for (const place of document.querySelectorAll("[data-live]")) {
   const note = document.querySelector("[data-live-note]");
   const source = new EventSource(place.dataset.live);
   let kept = null;
+  const silence = document.createElement("div");
+  place.before(silence);
   // Who reads with a screen reader or a magnifier loses the place at each change: they may stop it.
   const pause = note === null ? null : note.querySelector("button");
   const isPaused = () => pause !== null && pause.getAttribute("aria-pressed") === "true";
@@ -33,9 +35,15 @@ for (const place of document.querySelectorAll("[data-live]")) {
   };
 
   source.onmessage = (event) => {
+    silence.replaceChildren();
     kept = event.data;
     show();
   };
+  // What was told last stays readable while nothing new comes.
+  source.addEventListener("silent", (event) => {
+    silence.innerHTML = event.data;
+    say("not live: the node is asked again");
+  });
   source.onerror = () => {
     if (source.readyState === EventSource.CLOSED) say("not live: open the page again");
   };
