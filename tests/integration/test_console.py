@@ -378,6 +378,17 @@ async def test_forms_are_bounded_and_say_what_is_wrong(stage: Stage) -> None:
         assert (await browser.get(f"/messages?{query}")).status == 400
 
 
+@pytest.mark.parametrize("name", ["from", "until"])
+@pytest.mark.parametrize("when", ["0026-11-22T03:00", "1970-01-01T00:00", "1970-01-01T02:00+03:00"])
+async def test_time_that_nothing_has_is_not_taken_for_any_time(stage: Stage, name: str, when: str) -> None:
+    browser = await stage.signed_in()
+    answer = await browser.get("/messages?" + urlencode({name: when}))
+    assert (answer.status, ErrorCode.BAD_INPUT.name in answer.text) == (400, True)
+    await browser.post("/act", {"what": "resend", "destination": "de/node", "reason": "because", name: when})
+    assert ErrorCode.BAD_INPUT.name in (await browser.get("/actions")).text
+    assert (stage.told.found, stage.told.acted) == ([], [])
+
+
 async def test_number_of_any_length_in_an_address_ends_in_an_answer_of_the_console(stage: Stage) -> None:
     path = f"/decide/{'9' * 5000}"
     stranger = await stage.browser().get(path)

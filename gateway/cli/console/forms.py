@@ -125,9 +125,13 @@ def moment(given: Fields, name: str) -> int:
     except ValueError as error:
         raise _bad(name, "a time is wanted, e.g. 2026-11-22T03:00") from error
     try:
-        return max(0, to_micros(found if found.tzinfo else found.replace(tzinfo=UTC)))
+        at_us = to_micros(found if found.tzinfo else found.replace(tzinfo=UTC))
     except OverflowError as error:
         raise _bad(name, "no such time") from error
+    # 0 is none: whoever typed the year 26 would resend all until now.
+    if at_us <= 0:
+        raise _bad(name, "a time after 1970 is wanted, the year with four digits")
+    return at_us
 
 
 def _one_of(given: Fields, name: str, known: Mapping[str, T], otherwise: T) -> T:
