@@ -105,6 +105,7 @@ class Server(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 log_config=None,
+                log_level="error",  # what strangers send that is no HTTP is no news, each time
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,

@@ -101,3 +101,12 @@ async def test_whoever_has_asked_is_not_cut_off_for_whoever_comes() -> None:
             assert (await reader.readline()).split()[1] == b"200"
             writer.close()
         one_more.close()
+
+
+async def test_nonsense_of_strangers_writes_nothing_where_the_server_runs(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(Starlette()) as where, asyncio.timeout(10):
+        for nonsense in (b"\x16\x03\x01\r\n\r\n", QUESTION.replace(b"close", b"upgrade\r\nUpgrade: websocket")):
+            reader, writer = await said(where, nonsense)
+            assert (await reader.readline()).split()[1] in {b"400", b"404"}
+            writer.close()
+    assert not caplog.records
