@@ -13,12 +13,13 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.pki import DevelopmentPki
 from gateway import material
-from gateway.cli import web
+from gateway.cli import console, web
 from gateway.cli.console import app, forms, server
 from gateway.cli.console.app import PEER, Console
 from gateway.cli.console.desk import Desk
@@ -285,6 +286,16 @@ async def test_link_leads_to_where_the_console_listens(summary: Summary, host: s
     finally:
         process.terminate()
         await process.communicate()
+
+
+def test_console_is_started_for_nobody_twice(summary: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "serve", lambda *_: None)
+    both = [f"--config={each.config('ee/operator')}" for each in (summary, federation(tmp_path))]
+    assert CliRunner().invoke(console.command, both[:1]).exception is None
+    # Of two federations one would be served in the other's name.
+    caught = CliRunner().invoke(console.command, both).exception
+    assert isinstance(caught, Refusal)
+    assert (caught.code, caught.field) == (ErrorCode.BAD_INPUT, "config")
 
 
 def test_nobody_but_those_who_watch_has_a_console(summary: Summary) -> None:

@@ -47,12 +47,15 @@ def command(paths: tuple[Path, ...], listen: str, tls_certificate: Path | None, 
     if (tls_certificate is None) is not (tls_key is None):
         raise Refusal(ErrorCode.BAD_INPUT, "--tls-certificate and --tls-key belong together", "tls-key")
     server.check_listen(listen, secure=tls_certificate is not None)
-    desks = []
+    desks: list[Desk] = []
     for path in paths:
         ask = cache(passphrases.ask)
         loaded = material.load_participant(path, ask=ask, find=load_for_verification)
         for warning in loaded.warnings:
             click.echo(f"warning {printable(warning)}", err=True)
+        if any(desk.address == loaded.address for desk in desks):
+            # Of two federations, say: nobody could see in which of them he acts.
+            raise Refusal(ErrorCode.BAD_INPUT, f"{loaded.address} is given twice", "config")
         desks.append(Desk(loaded, system_clock, ask))
     if tls_certificate is None or tls_key is None:
         hosts, tls = server.LOOPBACK | {server.host_of(listen)}, None
