@@ -24,7 +24,14 @@ from gateway.cli.console import app, forms, server
 from gateway.cli.console.app import PEER, Console
 from gateway.cli.console.desk import Desk
 from gateway.cli.console.live import MOST_OF_A_SESSION, Live
-from gateway.cli.console.signin import IDLE_SECONDS, LINK_SECONDS, MOST_SESSIONS, SESSION_SECONDS, SignIn
+from gateway.cli.console.signin import (
+    IDLE_SECONDS,
+    LINK_SECONDS,
+    MOST_OF_ONE,
+    MOST_SESSIONS,
+    SESSION_SECONDS,
+    SignIn,
+)
 from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock
 from gateway.directory import Status
@@ -658,10 +665,26 @@ async def test_certificate_is_judged_by_the_directory_of_its_own_desk(summary: S
         assert (await operator.get("/")).status == 403
 
 
+async def test_another_site_that_leads_here_ends_nobodys_session(summary: Summary) -> None:
+    async with staged(summary, "operator", by_certificate=True) as stage:
+        operator = stage.browser(scheme="https", state={PEER: der(summary, "ee/operator")})
+        await operator.get("/destinations")
+        led = {"sec_fetch_site": "cross-site", "sec_fetch_dest": "document"}
+        for _ in range(MOST_OF_ONE):
+            # The browser keeps the cookie to itself: it is `SameSite=Strict`.
+            elsewhere = stage.browser(scheme="https", state=operator.state)
+            answer = await elsewhere.get("/", **led)
+            assert (answer.status, answer["location"], elsewhere.cookies) == (303, "/sign-in", {})
+            assert 'href="/">go on' in (await elsewhere.get("/sign-in", **led)).text
+        form = {"what": "hold", "destination": "de/node", "reason": "because"}
+        assert (await operator.post("/act", form)).status == 303
+
+
 async def test_cookie_of_a_session_is_worth_nothing_with_another_certificate(summary: Summary) -> None:
     async with staged(summary, "operator", "auditor", by_certificate=True) as stage:
         operator = stage.browser(scheme="https", state={PEER: der(summary, "ee/operator")})
-        assert "ee/operator" in (await operator.get("/")).text
+        assert "ee/operator" in (await operator.get("/destinations")).text
+        assert operator.token
         auditor = stage.browser(
             scheme="https", state={PEER: der(summary, "ee/auditor")}, cookies=dict(operator.cookies)
         )

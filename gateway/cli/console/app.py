@@ -178,7 +178,10 @@ class Console:
 
     def _seeing(self, handler: Handler, *, idle: bool = False) -> Callable[[Request], Awaitable[Response]]:
         async def see(request: Request) -> Response:
-            found = await self._session(request, idle=idle, opens=not idle)
+            # Led here by another site a browser shows no cookie: a session that was opened then would take the place of
+            # the one that it has, and the forms of that would count no more.
+            led = request.headers.get("sec-fetch-site") == "cross-site"
+            found = await self._session(request, idle=idle, opens=not (idle or led))
             if found is None:
                 if idle:
                     # The browser would ask for ever, were it led elsewhere.
