@@ -197,6 +197,8 @@ class Told:
             attempts=9,
             last_error="UNAVAILABLE",
             acts_next="the node itself",
+            held_by=self.held.get("de/node", ("", ""))[0],
+            held_reason=self.held.get("de/node", ("", ""))[1],
             next_attempt_at_us=self.ahead(seconds=41),
         )
         done = trace.DeliveryState(destination=PEER, state="delivered", attempts=1, acts_next="nobody")

@@ -467,6 +467,19 @@ async def test_trace_believes_what_is_signed_and_says_what_is_not(stage: Stage) 
     assert not stage.told.traced[-1].ask_others
 
 
+async def test_what_is_held_is_said_to_be_and_offered_for_release_where_it_waits(stage: Stage) -> None:
+    browser = await stage.signed_in()
+    for path in (f"/trace?key={STUCK}", "/destinations"):
+        text = (await browser.get(path)).text
+        assert ("Hold de/node" in text, "Resend " in text, "Release de/node" in text) == (True, True, False)
+    await browser.post("/act", {"what": "hold", "destination": "de/node", "reason": "its key is lost"})
+    for path in (f"/trace?key={STUCK}", "/destinations"):
+        text = (await browser.get(path)).text
+        assert "its key is lost" in text
+        # A node refuses both while it is held.
+        assert ("Hold de/node" in text, "Resend " in text, "Release de/node" in text) == (False, False, True)
+
+
 async def test_trace_of_a_long_case_says_that_it_is_not_all(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = await stage.signed_in()
     assert "oldest" not in (await browser.get(f"/trace?key={CASE}")).text
