@@ -58,6 +58,12 @@ _SAFE: Final = (
 LOCK: Final = 0x726F6761
 """First half of our advisory locks' names; the second tells the schema, and what is locked."""
 _WRITING: Final = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK}, hashtext(current_schema()))"
+# What wrote nothing waits for no standby, and may have read what this server alone has, by a COMMIT that a crash cut
+# short, or whose wait somebody ended. So it writes a word, and the standby that has that word has all before it.
+_COMMITTING: Final = (
+    "SELECT pg_logical_emit_message(true, 'rogatory', '') WHERE pg_current_xact_id_if_assigned() IS NULL"
+    " AND current_setting('synchronous_standby_names') <> ''; COMMIT"
+)
 _MIGRATING: Final = f"SELECT pg_advisory_xact_lock({LOCK}, hashtext('migration of ' || current_schema()))"
 _MAX_PAYLOAD: Final = 7900
 """PostgreSQL takes less than 8000 bytes."""
@@ -103,10 +109,8 @@ class PostgresConnection:
                 said = f"{self._name} {_EVERYBODY}"
             self._raw.execute("SELECT pg_notify(%s, %s)", (self._channel, said))
         self._warnings.clear()
-        done = self._raw.execute("COMMIT", prepare=False)
-        # A transaction in which something failed is rolled back by COMMIT, without an error.
-        if done.statusmessage != "COMMIT":
-            raise psycopg.OperationalError("the transaction had failed and was not committed")
+        # One in which something failed refuses the first of the two.
+        self._raw.execute(_COMMITTING, prepare=False)
         # Somebody has ended the wait for the standby: committed here, and perhaps nowhere else.
         if self._warnings:
             raise psycopg.OperationalError(f"not known to be safe: {self._warnings[0]}")

@@ -269,22 +269,23 @@ def cancel_when_it_waits(other: psycopg.Connection[Any], pid: int) -> None:
     other.execute("SELECT pg_cancel_backend(%s)", (pid,))
 
 
-def test_commit_whose_wait_for_the_standby_somebody_has_ended_is_no_commit() -> None:
-    """PostgreSQL says COMMIT and a warning; it may be on one machine alone."""
+def test_commit_whose_wait_for_the_standby_somebody_has_ended_is_no_commit_nor_told_of_by_the_next() -> None:
+    """PostgreSQL says COMMIT and a warning; it may be on one machine alone, and whoever looks sees it all the same."""
     pair = servers.Pair()
     try:
         store, engine = open_store(pair.primary.dsn())
         engine.dispose()
-        with closing(store()) as connection, pair.primary.connect() as other:
-            pid = connection.execute("SELECT pg_backend_pid()").fetchone()[0]
-            pair.standby.kill()
-            connection.begin()
-            connection.execute("CREATE TABLE more (n integer)")
-            canceller = threading.Thread(target=cancel_when_it_waits, args=(other, pid))
-            canceller.start()
-            with pytest.raises(psycopg.OperationalError):
-                connection.end(())
-            canceller.join()
+        pair.standby.kill()
+        for statement in ("CREATE TABLE more (n integer)", "SELECT * FROM more"):
+            with closing(store()) as connection, pair.primary.connect() as other:
+                pid = connection.execute("SELECT pg_backend_pid()").fetchone()[0]
+                connection.begin()
+                connection.execute(statement)
+                canceller = threading.Thread(target=cancel_when_it_waits, args=(other, pid))
+                canceller.start()
+                with pytest.raises(psycopg.OperationalError):
+                    connection.end(())
+                canceller.join()
     finally:
         pair.remove()
 
