@@ -62,7 +62,9 @@ _CLOCKS_OF: Final = f"SELECT {_CLOCK} FROM clocks c WHERE c.envelope_seq = ?"  #
 _OPEN_OF: Final = f"{_CLOCKS_OF} AND {OPEN_SQL} ORDER BY c.seq"
 _ALL_OF: Final = f"{_CLOCKS_OF} ORDER BY c.seq"
 _NAMED: Final = f"SELECT {_CLOCK}, e.sender, e.id FROM clocks c JOIN envelopes e ON e.seq = c.envelope_seq"  # noqa: S608
-_DUE: Final = f"{_NAMED} WHERE c.stage = 'running' AND c.next_at_us <= ? ORDER BY c.next_at_us, c.seq LIMIT ?"
+_DUE: Final = f"""
+    {_NAMED} WHERE c.stage = 'running' AND c.next_at_us <= ? AND c.rule IN ({{}}) ORDER BY c.next_at_us, c.seq LIMIT ?
+"""
 _OVERDUE: Final = f"{_NAMED} WHERE {OPEN_SQL} AND c.stage = 'overdue' ORDER BY c.due_at_us, c.seq LIMIT ?"
 _DUE_NEXT: Final = f"""
     SELECT {_CLOCK}, e.sender, e.id
@@ -517,9 +519,9 @@ class MatterRecord(MatterView):
         self._sql.execute(f"UPDATE clocks SET {run} WHERE {mine} AND stage = 'paused'", (*by, "paused"))  # noqa: S608
         self._sql.execute(f"UPDATE clocks SET {rest} WHERE {mine} AND stage = 'running'", (self.now_us, *by, "resumed"))  # noqa: S608
 
-    def due_clocks(self, limit: int) -> list[ClockRow]:
-        """Return the running time limits of which there is something to say now, oldest first."""
-        return self._clocks(_DUE, self.now_us, limit)
+    def due_clocks(self, rules: Collection[ClockRule], limit: int) -> list[ClockRow]:
+        """Return the running time limits by these rules of which there is something to say now, oldest first."""
+        return self._clocks(_DUE.format(_marks(rules)), self.now_us, *rules, limit)
 
     def set_clock(self, seq: int, stage: str, next_at_us: int | None) -> bool:
         """Say of a running time limit what was said of it: it runs on until the next time, or it has run out.

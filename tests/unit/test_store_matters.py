@@ -98,7 +98,7 @@ def say(sql: Any, clock: ClockRow, stage: str, next_at_us: int | None = None, at
 
 
 def due(sql: Any, at: datetime, limit: int = 10) -> list[int]:
-    return seqs(do(sql, lambda kept: kept.due_clocks(limit), at))
+    return seqs(do(sql, lambda kept: kept.due_clocks(RULES, limit), at))
 
 
 def start(
@@ -514,7 +514,7 @@ def test_no_sequence_of_events_leaves_a_time_limit_in_an_impossible_state(
             elif name == "resume":
                 kept.resume_clocks(matter, {rule})
             else:
-                for clock in kept.due_clocks(length):
+                for clock in kept.due_clocks(RULES, length):
                     over = clock.due_at_us <= now
                     kept.set_clock(clock.seq, "overdue" if over else "running", None if over else clock.due_at_us)
             for clock in _all(kept):
@@ -685,7 +685,7 @@ async def test_operator_sees_what_is_overdue_and_how_many_matters_are_open_in_wh
         (listing(matters._CHAINS, 1, 2), ("", "")),
         (matters._COMPETING.format("?"), (b"", "", "", 1)),
         (matters._AIMED_AT.format("?"), (b"", 1)),
-        (matters._DUE, (1, 1)),
+        (matters._DUE.format("?"), (1, 1, 1)),
         (matters._OPEN_OF, (1,)),
         (matters._OVERDUE, (1,)),
         (matters._MOVES, (1,)),

@@ -13,6 +13,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
 
+from gateway import timekeeper
 from gateway.clock import from_micros, to_micros
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
@@ -775,7 +776,10 @@ def test_time_limits_survive_a_restart(tmp_path: Path) -> None:
     assert told(law, OVERDUE, request) == BOTH
 
 
-def test_limit_by_a_rule_of_a_later_version_is_left_to_that_and_keeps_no_other_from_ringing(law: Countries) -> None:
+def test_limit_by_a_rule_of_a_later_version_is_left_to_that_and_keeps_no_other_from_ringing(
+    law: Countries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timekeeper, "MOST_AT_ONCE", 1)
     first = ask(law, urgency=URGENT)
     second = ask(law, urgency=URGENT, case_id="EE-2")
     there = law.nodes["de"]
