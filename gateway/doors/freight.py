@@ -26,7 +26,7 @@ from gateway.doors.patience import Patience
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.store import Reader, Transaction, Writer
-from gateway.store.attachments import HELD, Freight
+from gateway.store.attachments import AHEAD, Freight
 
 LANES: Final = ("oldest", "smallest")
 IDLE_SECONDS: Final = 30.0
@@ -153,7 +153,7 @@ class Freighter:
             is_wanted = txn.attachments.is_wanted(self._destination, file.sha256)
             if is_wanted:
                 # What stopped it once is over: hours may pass until all is there, and the other node does well.
-                txn.attachments.stopped(self._destination, file.sha256, HELD)
+                txn.attachments.waits_because(self._destination, file.sha256, AHEAD)
             return is_wanted
 
         async def told(received: int) -> None:
@@ -193,7 +193,7 @@ class Freighter:
 
         def job(txn: Transaction) -> None:
             self._tell(freight, "attachment.stopped", error, txn)
-            txn.attachments.stopped(self._destination, freight.digest, text)
+            txn.attachments.waits_because(self._destination, freight.digest, text)
 
         with contextlib.suppress(GatewayError):
             await self._writer.write(job)

@@ -28,7 +28,8 @@ from gateway.store.schema import HELD_SQL, PENDING_SQL
 
 HELD_US: Final = 253_402_300_799_000_000
 """The end of the year 9999: a delivery that waits for its attachments has no time of its own."""
-HELD: Final = f"{ErrorCode.ATTACHMENT_MISSING.name}: its attachments go ahead of it"
+AHEAD: Final = f"{ErrorCode.ATTACHMENT_MISSING.name}: its attachments go ahead of it"
+"""Why such a delivery waits, while nothing stops its attachments."""
 RETRY_SECONDS: Final = 1.0
 NO_ROOM_SECONDS: Final = 60.0
 SWEEP_ROWS: Final = 256
@@ -227,7 +228,7 @@ class AttachmentRecord:
         self._sql.execute(
             "UPDATE deliveries SET next_attempt_at_us = ?, last_error = ?"
             " WHERE envelope_seq = ? AND destination = ? AND state = 'queued'",
-            (HELD_US, HELD, envelope_seq, destination),
+            (HELD_US, AHEAD, envelope_seq, destination),
         )
 
     def next_freight(
@@ -288,8 +289,8 @@ class AttachmentRecord:
         )
         self._sql.execute(_RELEASE, (self._now_us, HELD_US, destination, digest))
 
-    def stopped(self, destination: str, digest: bytes, text: str) -> None:
-        """Note, for who asks why an envelope waits, what stopped its file."""
+    def waits_because(self, destination: str, digest: bytes, text: str) -> None:
+        """Note, for who asks why an envelope waits, what stopped its file, or that nothing does."""
         self._sql.execute(
             "UPDATE deliveries SET last_error = ? WHERE state = 'queued' AND next_attempt_at_us = ?"
             " AND seq IN (SELECT delivery_seq FROM freight WHERE destination = ? AND digest = ? AND carried = 0)",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from gateway.lifecycle import State
-from gateway.store.attachments import HELD, HELD_US
+from gateway.store.attachments import AHEAD, HELD_US
 from gateway.store.log import LogView
 from gateway.store.matters import MatterView
 from gateway.store.operating import OperatingView
@@ -188,7 +188,7 @@ class OverviewView:
         for (name,) in self.sql.execute(_NAMES, (MAX_DESTINATIONS,)).fetchall():
             count, oldest = self.sql.execute(_COUNT, (name,)).fetchone()
             in_doubt, next_us = self.sql.execute(_LOOK, (name,)).fetchone()
-            error = self.sql.execute(_ERROR, (name, HELD)).fetchone()
+            error = self.sql.execute(_ERROR, (name, AHEAD)).fetchone()
             (since_us,) = self.sql.execute(_SINCE, (oldest,)).fetchone()
             told = "" if error is None else error[0][:MAX_ERROR_CHARACTERS]
             yield Waiting(name, count, int(in_doubt), since_us or 0, next_us or 0, told)

@@ -20,7 +20,7 @@ from gateway.errors import ErrorCode, GatewayError
 from gateway.identity import Address
 from gateway.lifecycle import Event
 from gateway.store import Reader, open_store
-from gateway.store.attachments import HELD, HELD_US, AttachmentRecord, Freight, Standing
+from gateway.store.attachments import AHEAD, HELD_US, AttachmentRecord, Freight, Standing
 from gateway.store.finding import Wanted
 from gateway.store.overview import OverviewView
 from gateway.story import tell
@@ -257,7 +257,7 @@ def test_copy_for_another_node_waits_for_all_its_files_and_says_so(sql: Any) -> 
     bring(sql)
     bring(sql, wanted=file(2))
     _, delivery = name(sql, file(), file(2))
-    assert due(sql, delivery) == (HELD_US, HELD)
+    assert due(sql, delivery) == (HELD_US, AHEAD)
     assert lease(sql) == []
     do(sql, lambda files: files.carried(str(THEIR_NODE), file().sha256))
     assert lease(sql) == []
@@ -307,7 +307,7 @@ def test_what_has_ended_carries_nothing_any_more(sql: Any) -> None:
 def test_reason_of_a_stop_is_told_at_the_copy_that_waits(sql: Any) -> None:
     bring(sql)
     _, delivery = name(sql, file())
-    do(sql, lambda files: files.stopped(str(THEIR_NODE), file().sha256, "NO_ROOM: full"))
+    do(sql, lambda files: files.waits_because(str(THEIR_NODE), file().sha256, "NO_ROOM: full"))
     assert due(sql, delivery) == (HELD_US, "NO_ROOM: full")
 
 
@@ -316,7 +316,7 @@ def test_copy_whose_files_are_on_their_way_is_no_failure_of_the_other_node(sql: 
     name(sql, file())
     (waiting,) = OverviewView(sql).waiting()
     assert (waiting.destination, waiting.count, waiting.last_error) == (str(THEIR_NODE), 1, "")
-    do(sql, lambda files: files.stopped(str(THEIR_NODE), file().sha256, "UNAVAILABLE: no connection"))
+    do(sql, lambda files: files.waits_because(str(THEIR_NODE), file().sha256, "UNAVAILABLE: no connection"))
     (waiting,) = OverviewView(sql).waiting()
     assert waiting.last_error == "UNAVAILABLE: no connection"
 
@@ -330,7 +330,7 @@ async def test_file_that_moves_again_is_no_failure_any_more(sql: Any) -> None:
     large = file(size=ASK_AGAIN_BYTES + 1)
     bring(sql, wanted=large)
     _, delivery = name(sql, large)
-    do(sql, lambda files: files.stopped(str(THEIR_NODE), large.sha256, "UNAVAILABLE: no connection"))
+    do(sql, lambda files: files.waits_because(str(THEIR_NODE), large.sha256, "UNAVAILABLE: no connection"))
     nothing: Any = None
     written: Any = Written()
     freighter = Freighter(str(THEIR_NODE), nothing, written, nothing, nothing, nothing, nothing, nothing)
@@ -338,7 +338,7 @@ async def test_file_that_moves_again_is_no_failure_any_more(sql: Any) -> None:
     await moved(ASK_AGAIN_BYTES - 1)
     assert due(sql, delivery)[1] == "UNAVAILABLE: no connection"
     await moved(ASK_AGAIN_BYTES)
-    assert due(sql, delivery) == (HELD_US, HELD)
+    assert due(sql, delivery) == (HELD_US, AHEAD)
 
 
 async def test_copy_that_waits_for_its_files_is_said_to_wait_for_them_and_for_no_day(path: Path) -> None:
@@ -352,7 +352,7 @@ async def test_copy_that_waits_for_its_files_is_said_to_wait_for_them_and_for_no
     (story,) = tell([envelope_trace(told, "ee", world.DIRECTORY)], world.DIRECTORY)
     (wait,) = story.waits
     assert wait.copy.next_attempt_at_us == 0
-    assert HELD in wait.why
+    assert AHEAD in wait.why
     assert not [each.why for each in story.possible if "9999" in each.why]
 
 
