@@ -35,6 +35,7 @@ _OF_CASE: Final = (
     "SELECT m.state, m.at_us FROM envelopes e JOIN moves m ON m.envelope_seq = e.seq"  # noqa: S608  our own words
     f" WHERE e.case_id = ? AND {_LAST}"
 )
+_LATEST: Final = "SELECT max(at_us) FROM events WHERE envelope_id = ? AND sender = ?"
 _SENT: Final = f"""
     DELETE FROM deliveries WHERE seq IN (
       SELECT d.seq FROM deliveries d JOIN receipts r ON r.seq = d.receipt_seq
@@ -142,10 +143,17 @@ class LettingGoView:
                 case pb.MILESTONE_DELIVERED | pb.MILESTONE_REFUSED | pb.MILESTONE_EXPIRED:
                     # What this node refused before it took these very bytes was no end.
                     if accepted or said.issuer != self._me:
-                        ended_at_us = max(ended_at_us or 0, said.at_us)
+                        ended_at_us = max(ended_at_us or 0, self._heard(said))
                 case pb.MILESTONE_OPENED | pb.MILESTONE_REJECTED:
-                    opened_at_us = said.at_us
+                    opened_at_us = self._heard(said)
         return ended_at_us, opened_at_us
+
+    def _heard(self, said: pb.Statement) -> int:
+        """Return when something was stated; somebody else may have dated it years ahead, and it was heard of by now."""
+        latest = None
+        if said.issuer != self._me:
+            (latest,) = self._sql.execute(_LATEST, (said.envelope.id, said.envelope.sender)).fetchone()
+        return said.at_us if latest is None else min(said.at_us, latest)
 
     def _closed(self, case_id: str) -> int | None:
         """Return since when no matter of a case is open; 0: it has none; None: one is."""

@@ -210,6 +210,19 @@ def test_end_that_another_node_dates_before_the_envelope_came_hurries_no_payload
         assert payload_goes_at(found, settings(payloads=[rule(after, 30)])) == T + 30 * DAY_US
 
 
+def test_end_that_another_node_dates_into_the_future_keeps_no_payload_past_the_policy(sql: Any) -> None:
+    sent = world.freeze_request()
+    with world.transaction(sql, node="de") as txn:
+        seq = record(txn, sent)
+        txn._sql.execute("UPDATE deliveries SET state = 'delivered' WHERE envelope_seq IS NOT NULL")
+    with world.transaction(sql, NOW + DAY, node="de") as txn:
+        for milestone in (pb.MILESTONE_DELIVERED, pb.MILESTONE_OPENED):
+            txn.state(world.say(milestone, sent, "ee/node", recipient=FOREIGN_CENTRAL, at_us=T + 3000 * DAY_US))
+            txn.add_event(sent.ref, statement.event_name(milestone), actor="ee/node")
+    for after in ("ended", "opened"):
+        assert payload_goes_at(told(sql, seq), settings(payloads=[rule(after, 30)])) == T + 31 * DAY_US
+
+
 def test_refusal_before_it_was_taken_or_of_other_bytes_is_no_end(sql: Any) -> None:
     sent = world.freeze_request()
     with world.transaction(sql, node="de") as txn:
