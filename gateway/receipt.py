@@ -176,7 +176,7 @@ class Scribe:
             deliver.settle(txn, leased.seq, Event.REFUSE if refused else Event.CONFIRM)
             if refused and leased.receipt is not None:
                 about = pb.Statement.FromString(leased.receipt.statement).envelope
-                code, detail = answer.error.code, answer.error.detail
+                code, detail = answer.error.code, answer.error.detail[:MAX_DETAIL_CHARS]
                 txn.add_event(about, "receipt.refused", destination=row.destination, code=code, detail=detail)
             return
         ref = ref_of(row.header)

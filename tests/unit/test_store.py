@@ -20,12 +20,15 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import errors_pb2
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import operations_pb2 as operations
 from sqlalchemy import Connection, Engine, create_engine, event
 
 from gateway import deliver, merkle, statement
 from gateway.clock import to_micros
+from gateway.codec import MAX_DETAIL_CHARS
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
 from gateway.lifecycle import Event, State
@@ -658,6 +661,18 @@ async def test_whatever_others_say_fails_nothing_that_came_with_it(place: stores
     assert stores.rows(place, events) == [("plain",), (r"nul \x00",), (r"1 nul \x00",), (r"2 nul \x00",)]
     errors = "SELECT last_error FROM deliveries WHERE last_error <> '' ORDER BY seq"
     assert stores.rows(place, errors) == [(rf"UNAVAILABLE: {seq} nul \x00",) for seq in (1, 2)]
+
+
+def test_what_another_node_says_when_it_refuses_a_receipt_takes_no_more_room_than_other_words(sql: Any) -> None:
+    sent, scribe = world.freeze_request(), Scribe("ee", lambda: DIRECTORY)
+    with world.transaction(sql) as txn:
+        txn.state(world.say(pb.MILESTONE_ACCEPTED, sent, "ee/node"), "de/node")
+    with world.transaction(sql) as txn:
+        (leased,) = txn.lease("de/node", "one", txn.now_us + 1, 1, 1 << 20)
+        error = errors_pb2.Error(code=errors_pb2.ERROR_CODE_BAD_RECEIPT, detail="no" * 100_000)
+        scribe.answered(leased, mailbox.Answer(error=error), txn)
+    said = sql.execute("SELECT length(detail) FROM events WHERE name = 'receipt.refused'").fetchall()
+    assert said == [(MAX_DETAIL_CHARS,)]
 
 
 def test_part_that_is_undone_leaves_what_waited_before_it(sql: Any) -> None:
