@@ -175,12 +175,12 @@ class PostgresStore:
         return self._where
 
     def __call__(self) -> PostgresConnection:
-        """Return a new connection, used by one thread at a time."""
-        raw = self._connect(_BY_INDEX)
-        raw.autocommit = True
-        connection = PostgresConnection(raw, self._channel, self._name)
-        raw.add_notice_handler(connection.noticed)
-        return connection
+        """Return a new connection for a writer, used by one thread at a time."""
+        return self._open(_BY_INDEX)
+
+    def reading(self) -> PostgresConnection:
+        """Return a connection for whoever looks through all of it: by which way, the server knows best."""
+        return self._open()
 
     def made(self) -> None:
         """See `driver.Store`: a database is never made by us."""
@@ -248,6 +248,13 @@ class PostgresStore:
         self._channel = f"rogatory_{schema}"
         if not standbys:
             diagnostics.warning("the database has no synchronous standby: what its disk loses is lost")
+
+    def _open(self, also: str = "") -> PostgresConnection:
+        raw = self._connect(also)
+        raw.autocommit = True
+        connection = PostgresConnection(raw, self._channel, self._name)
+        raw.add_notice_handler(connection.noticed)
+        return connection
 
     def _connect(self, also: str = "") -> psycopg.Connection[Any]:
         raw: psycopg.Connection[Any] = psycopg.connect(**self._parameters)

@@ -24,6 +24,7 @@ from gateway.lanes import Lane
 from gateway.store import foreseen, matters, open_store, postgres, probe, sqlite, transaction
 from gateway.store.bells import Bells
 from gateway.store.driver import listing
+from gateway.store.fsck.books import opened
 from gateway.store.postgres import PostgresStore, translated
 from tests import postgres as servers
 from tests import stores
@@ -189,6 +190,13 @@ def test_what_a_writer_asks_of_a_full_store_reads_no_table_whole(address: str) -
     links = 64 * matters.MAX_CHAIN
     assert plan["Actual Rows"] == links
     assert max(map(looked_at, parts_of(plan))) <= links
+
+
+def test_whoever_looks_through_a_whole_store_may_read_tables_whole(address: str) -> None:
+    open_store(address)[1].dispose()
+    with opened(address) as connection:
+        ways = [f"current_setting('enable_{way}')" for way in ("seqscan", "hashjoin", "mergejoin")]
+        assert connection.execute(f"SELECT {', '.join(ways)}").fetchall() == [("on", "on", "on")]
 
 
 @pytest.mark.parametrize("before", ["nothing was there", "all was delivered"])

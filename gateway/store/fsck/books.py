@@ -59,7 +59,7 @@ def opened(store: Any) -> Iterator[Any]:  # noqa: ANN401  pysqlite3 has no types
 @contextmanager
 def _opened(store: Any) -> Iterator[Any]:  # noqa: ANN401  as above
     if isinstance(store, str):
-        with closing(PostgresStore(store)()) as connection:
+        with closing(PostgresStore(store).reading()) as connection:
             _check_version(connection, store)
             yield connection
         return
