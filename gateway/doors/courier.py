@@ -29,6 +29,7 @@ from gateway.codec import error_message
 from gateway.config import Delivery
 from gateway.deliver import Chance, Circuit
 from gateway.directory import KeyName, Know, not_known_yet
+from gateway.doors import patience
 from gateway.doors.entrance import Bell
 from gateway.doors.passage import Frame, Passage, connected, failure_of
 from gateway.doors.patience import Patience
@@ -39,11 +40,9 @@ from gateway.receipt import Scribe
 from gateway.store import Leased, Reader, Transaction, Writer
 from gateway.telemetry import Tracing
 
-IDLE_SECONDS: Final = 30.0
 OF_THE_NODE: Final = frozenset({ErrorCode.OVERLOADED, ErrorCode.STORE, ErrorCode.DIRECTORY_EXPIRED})
 """Failures that the next copy would meet too."""
 
-BLOCKED_SECONDS: Final = 0.2
 diagnostics = logging.getLogger("gateway.courier")
 
 
@@ -184,9 +183,10 @@ class Courier:
     async def _next(self) -> Frame | None:
         """Take a frame into our hands; if nothing is due, wait until something may be, and return None."""
         self._wake.clear()
+        asked_us = to_micros(self._clock())
         frame = await self._lease()
         if frame is None:
-            await self._wait()
+            await patience.for_more(self._destination, asked_us, self._wake, self._reader, self._clock)
             return None
         self._watch("leased")
         return frame
@@ -390,15 +390,3 @@ class Courier:
         diagnostics.info("attempt failed", extra={"destination": self._destination, "code": error.code.name})
         if await self._patience.rest(seconds):
             self.circuit.forgive()
-
-    async def _wait(self) -> None:
-        """Wait for news, or until something becomes due."""
-        due_us = await self._reader.next_attempt_us(self._destination)
-        seconds = IDLE_SECONDS
-        if due_us is not None:
-            until_due = (due_us - to_micros(self._clock())) / 1_000_000
-            # Something may be due and still have to let an earlier copy of its case go first.
-            seconds = min(IDLE_SECONDS, max(BLOCKED_SECONDS, until_due))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()

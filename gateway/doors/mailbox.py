@@ -18,9 +18,11 @@ from rogatory.v1.mailbox_pb2_grpc import MailboxServicer
 
 from gateway import codec, deliver, metrics
 from gateway.authenticate import Peer
+from gateway.clock import Clock, to_micros
 from gateway.codec import error_message
 from gateway.config import Delivery, Limits
 from gateway.directory import KeyName, not_known_yet
+from gateway.doors import patience
 from gateway.doors.entrance import Bell, Call, Context, Entrance, in_flight
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.lifecycle import Event
@@ -28,11 +30,12 @@ from gateway.metrics import Meters
 from gateway.path import MAX_FRAME_ENVELOPES, Path, Turn
 from gateway.quota import Cost
 from gateway.receipt import Scribe
-from gateway.store import Leased, Transaction, Writer
+from gateway.store import Leased, Reader, Transaction, Writer
 from gateway.telemetry import Tracing
 
 MAX_ITEMS_A_RESPONSE: Final = 64
 MAX_CREDIT: Final = 1024
+BUSY_SECONDS: Final = 0.2
 
 
 class MailboxDoor(MailboxServicer):
@@ -44,9 +47,11 @@ class MailboxDoor(MailboxServicer):
         path: Path,
         writer: Writer,
         scribe: Scribe,
+        reader: Reader,
         bell: Bell,
         limits: Limits,
         delivery: Delivery,
+        clock: Clock,
         watch: Callable[[str], None],
         chance: deliver.Chance,
         tracing: Tracing,
@@ -56,9 +61,11 @@ class MailboxDoor(MailboxServicer):
         self._path = path
         self._writer = writer
         self._scribe = scribe
+        self._reader = reader
         self._bell = bell
         self._limits = limits
         self._delivery = delivery
+        self._clock = clock
         self._watch = watch
         self._chance = chance
         self._tracing = tracing
@@ -161,6 +168,19 @@ class MailboxDoor(MailboxServicer):
                     }
                 )
 
+    def now_us(self) -> int:
+        """Return the time."""
+        return to_micros(self._clock())
+
+    async def for_more(self, recipient: str, asked_us: int, wake: asyncio.Event) -> None:
+        """Wait until there may be more for a participant than when the store was asked last."""
+        # Where much comes, more comes before anybody has looked for it.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BUSY_SECONDS):
+                await wake.wait()
+                return
+        await patience.for_more(recipient, asked_us, wake, self._reader, self._clock)
+
     async def settle(
         self, acks: Sequence[mailbox.Acknowledgement], recipient: str, too_new: frozenset[KeyName]
     ) -> list[mailbox.Settled]:
@@ -251,6 +271,7 @@ class _Collection:
             if over or self._call.over.is_set():
                 # All is said: what it was given and did not acknowledge goes back.
                 return
+            asked_us = self._door.now_us()
             while self._credit:
                 limit = min(self._credit, MAX_ITEMS_A_RESPONSE)
                 leased = await self._lease(limit)
@@ -262,7 +283,10 @@ class _Collection:
                 said_drained = drained
                 if drained:
                     break
-            await self.wake.wait()
+            if self._credit:
+                await self._door.for_more(self.recipient, asked_us, self.wake)
+            else:
+                await self.wake.wait()
 
     async def _lease(self, limit: int) -> list[Leased]:
         async with self._quotas.turn(self._address, 1):

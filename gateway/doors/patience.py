@@ -1,17 +1,35 @@
-"""How those who carry wait after a failure: as long as it takes, or until an operator says that it is worth trying.
+"""How those who carry and hand out wait: for more; after a failure as long as it takes, or until an operator tells.
 
 In: a destination and seconds. Out: whether an operator cut it short. News of more to carry does not: a dead node would
-be called as often as somebody writes to it. What rings proves nothing, for bells ring too often rather than too seldom:
-the store tells.
+be called as often as somebody writes to it. What rings proves nothing, and a bell may be lost: the store tells.
 """
 
 import asyncio
 import contextlib
+from typing import Final
 
 from gateway import deliver
+from gateway.clock import Clock, to_micros
 from gateway.doors.entrance import Bell
 from gateway.errors import GatewayError
 from gateway.store import Reader
+
+IDLE_SECONDS: Final = 30.0
+"""Nobody waits longer for a bell."""
+
+
+async def for_more(destination: str, asked_us: int, wake: asyncio.Event, reader: Reader, clock: Clock) -> None:
+    """Wait for news of a destination, or until something is due there that was not when the store was asked for it.
+
+    What is due and was not given has to let an earlier copy of its case go first, and when that moves, a bell rings.
+    What was put into the store a moment ago may be due in a moment: by a clock that was set back a little since, or by
+    that of another machine.
+    """
+    due_us = await reader.next_attempt_us(destination, asked_us)
+    until_due = IDLE_SECONDS if due_us is None else (due_us - to_micros(clock())) / 1_000_000
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(min(IDLE_SECONDS, max(0.0, until_due))):
+            await wake.wait()
 
 
 class Patience:

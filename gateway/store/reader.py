@@ -132,12 +132,18 @@ class Reader:
         """Count the matters that are not at their end, by where they stand."""
         return await self._run(lambda connection: _ask(connection, MatterView, MatterView.open_matters_count))
 
-    async def next_attempt_us(self, destination: str) -> int | None:
-        """Return when the next copy for a destination is due, or None: nothing is, or the destination is held."""
+    async def next_attempt_us(self, destination: str, after_us: int = -1) -> int | None:
+        """Return when the next copy for a destination is due, or None: nothing is, or the destination is held.
+
+        Args:
+            destination: whose.
+            after_us: not what was due by then.
+        """
         query = select(func.min(deliveries.c.next_attempt_at_us)).where(
             deliveries.c.destination == destination,
             _PENDING,
             deliveries.c.state.in_([State.QUEUED.value, State.DOUBTFUL.value]),
+            deliveries.c.next_attempt_at_us > after_us,
             ~exists().where(destinations.c.address == destination, destinations.c.held_by.is_not(None)),
         )
         return await self._run(lambda connection: connection.scalar(query))

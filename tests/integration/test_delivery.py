@@ -8,11 +8,12 @@ import pytest
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
+from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 
 from gateway.errors import ErrorCode
 from gateway.identity import Role
-from tests.federation import UNTIL_SECONDS, Federation, code_of, federation, ref
+from tests.federation import UNTIL_SECONDS, Federation, code_of, federation, ref, relay_one
 from tests.judge import judge
 
 BLOCK = (ids.MEASURE_BLOCK_WITHDRAWAL,)
@@ -60,6 +61,34 @@ async def test_node_that_was_down_for_an_hour_gets_everything_when_it_is_back(tm
         await fed.stop("de")
         for code in ("ee", "de"):
             assert judge(fed.store(code), code, fed.directory).envelopes == 100
+
+
+async def test_what_came_by_a_clock_that_was_ahead_a_little_is_handed_out_without_more_news(
+    tmp_path: Path, clock: TestClock
+) -> None:
+    """The clock of another machine of the node, or its own one before it was set right."""
+    queued = []
+
+    def watch(point: str) -> None:
+        if point == "queued":
+            queued.append(point)
+        elif point == "committed" and queued:
+            queued.clear()
+            clock.pass_(seconds=-1)
+
+    async with federation(tmp_path / "fed", start=["de"], clock=clock, watch=watch) as fed:
+        call = MailboxStub(fed.actor("de/central-authority").channel).Collect(timeout=UNTIL_SECONDS)
+        await call.write(mailbox.CollectRequest(credit=1))
+        response = await call.read()
+        assert isinstance(response, mailbox.CollectResponse)
+        assert response.drained
+        made = fed.request()
+        (answer,) = await relay_one(fed.node_relay("ee", "de"), relay.RelayRequest(frame=1, envelopes=[made]))
+        assert answer.HasField("receipt")
+        response = await call.read()
+        assert isinstance(response, mailbox.CollectResponse)
+        assert [item.envelope.header for item in response.items] == [made.header]
+        call.cancel()
 
 
 async def test_copies_of_one_case_arrive_in_the_order_they_were_accepted(tmp_path: Path) -> None:
