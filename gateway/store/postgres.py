@@ -215,9 +215,10 @@ class PostgresStore:
                     # What was committed while nobody listened.
                     ring(None)
                     async for note in connection.notifies():
-                        who, *destinations = note.payload.split()
+                        # Anybody in the database may say anything here, also nothing.
+                        who, _, destinations = note.payload.partition(" ")
                         if who != self._name:
-                            ring(None if destinations == [_EVERYBODY] else set(destinations))
+                            ring(set(destinations.split()) - {_EVERYBODY} or None)
             except psycopg.Error as error:
                 diagnostics.warning("listening to the database failed", extra={"detail": str(error)})
             await asyncio.sleep(RECONNECT_SECONDS)

@@ -351,6 +351,19 @@ async def test_listener_that_was_cut_off_listens_again_and_says_that_anything_ma
         await until(lambda: heard == [None, {"de/node"}])
 
 
+@pytest.mark.parametrize("said", ["NOTIFY rogatory_public", "NOTIFY rogatory_public, ' '"])
+async def test_whatever_others_in_the_database_say_ends_no_listener(address: str, said: str) -> None:
+    (store, engine), (other, another) = open_store(address), open_store(address)
+    engine.dispose()
+    another.dispose()
+    async with listening(store) as heard:
+        with closing(other()) as connection:
+            connection.execute(said)
+            connection.begin()
+            connection.end({"de/node"})
+        await until(lambda: heard == [None, {"de/node"}])
+
+
 async def test_process_that_does_not_listen_delays_nobody_and_hears_that_anything_may_be_new(tmp_path: Path) -> None:
     one, two = Bells(tmp_path / "node.db"), Bells(tmp_path / "node.db")
     async with listening(two) as heard:
