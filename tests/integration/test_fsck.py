@@ -94,6 +94,9 @@ EXPIRE = operations.Action(
     reason="why",
     expire=operations.ExpireCopy(envelope=ids.EnvelopeRef(sender="ee/prosecutor", id="x"), destination="de/node"),
 )
+ABROAD = "(SELECT min(envelope_seq) FROM deliveries WHERE destination = 'de/node')"
+NAMED = f"INSERT INTO attachments (envelope_seq, position, digest, size) VALUES ({ABROAD}, 0, X'00', 1)"
+ON_ITS_WAY = f"UPDATE deliveries SET state = 'doubtful' WHERE envelope_seq = {ABROAD}"
 BROKEN: list[tuple[Check, str, tuple[str, ...]]] = [
     (Check.DATABASE, "ee", ("INSERT INTO targets (token, envelope_seq) VALUES (X'01', 999999)",)),
     (Check.HEADERS, "ee", (f"UPDATE envelopes SET case_id = 'other' WHERE seq = {FIRST}",)),
@@ -228,6 +231,9 @@ BROKEN: list[tuple[Check, str, tuple[str, ...]]] = [
     (Check.CLOCKS, "de", ("UPDATE clocks SET rule = CASE rule WHEN 4 THEN 5 ELSE 4 END WHERE change = 'started'",)),
     (Check.CLOCKS, "de", ("UPDATE clocks SET stage = 'running', ended_at_us = NULL WHERE stage = 'ran out'",)),
     (Check.CLOCKS, "de", ("UPDATE clocks SET envelope_seq = 999999 WHERE seq = 1",)),
+    (Check.CLOCKS, "de", ("UPDATE clocks SET next_at_us = NULL WHERE stage = 'running'",)),
+    (Check.ACCEPTED, "ee", (f"UPDATE envelopes SET recorded_at_us = recorded_at_us - 1 WHERE seq = {FIRST}",)),
+    (Check.WAYS, "ee", (f"UPDATE deliveries SET expires_at_us = 1 WHERE envelope_seq = {FIRST}",)),
     (Check.PURGED, "ee", (PURGE,)),
     (
         Check.PURGED,
@@ -244,8 +250,10 @@ BROKEN: list[tuple[Check, str, tuple[str, ...]]] = [
     (
         Check.FILES_NAMED,
         "ee",
-        (f"INSERT INTO attachments (envelope_seq, position, digest, size) VALUES ({FIRST}, 0, X'00', 1)",),
+        (NAMED,),
     ),
+    (Check.FILES_NAMED, "ee", (NAMED, ON_ITS_WAY, "UPDATE attachments SET ended_at_us = 1")),
+    (Check.SOMEBODY_ACTS, "ee", (NAMED, ON_ITS_WAY)),
     (Check.RESTORATIONS, "ee", (f"INSERT INTO restorations VALUES (1, 1, 1, 3, {EMPTY_ROOT}, NULL)",)),
     (
         Check.RESTORATIONS,

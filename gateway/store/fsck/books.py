@@ -34,6 +34,9 @@ _ENVELOPE: Final = (
     "SELECT seq, sender, id, recipient, kind, cited_seq, case_id, recorded_at_us, fingerprint, header, proof,"
     " payload IS NOT NULL FROM envelopes"
 )
+_COPIES: Final = (
+    "SELECT seq, destination, case_id, state, expires_at_us FROM deliveries WHERE envelope_seq = ? ORDER BY seq"
+)
 _EVENTS: Final = (
     "SELECT name, stages FROM events WHERE envelope_id = ? AND sender = ?"  # noqa: S608  our own words
     f" AND name IN ('envelope.accepted', '{PURGED_EVENT}', '{PRUNED_EVENT}') ORDER BY seq"
@@ -121,6 +124,7 @@ class Copy:
     destination: str
     case_id: str
     state: str
+    expires_at_us: int | None
 
     @property
     def is_over(self) -> bool:
@@ -269,9 +273,7 @@ class Books:
         fingerprint, header, proof = map(blob, blobs)
         words = self.rows("SELECT seq, statement FROM receipts WHERE id = ? AND sender = ? ORDER BY seq", id_, sender)
         said = [Word(number, statement_of(raw)) for number, raw in words]
-        copies = self.rows(
-            "SELECT seq, destination, case_id, state FROM deliveries WHERE envelope_seq = ? ORDER BY seq", seq
-        )
+        copies = self.rows(_COPIES, seq)
         events = self.rows(_EVENTS, id_, sender)
         return File(
             seq,

@@ -14,6 +14,7 @@ from gateway.lifecycle import State
 from gateway.store.attachments import HELD_US, UPLOADS
 from gateway.store.fsck.books import PAGE, Books, blob
 from gateway.store.fsck.findings import Check, Notes
+from gateway.store.schema import PENDING_SQL
 
 _UNSAID: Final = """
     SELECT a.envelope_seq, a.position FROM attachments a JOIN envelopes e ON e.seq = a.envelope_seq
@@ -21,6 +22,17 @@ _UNSAID: Final = """
       SELECT 1 FROM uploads u WHERE u.digest = a.digest AND u.size = a.size AND u.whole = 1)
     ORDER BY a.envelope_seq, a.position
 """
+_UNKEPT: Final = f"""
+    SELECT DISTINCT a.envelope_seq, a.position FROM attachments a JOIN deliveries d ON d.envelope_seq = a.envelope_seq
+    WHERE a.ended_at_us IS NOT NULL AND d.state IN {PENDING_SQL} ORDER BY a.envelope_seq, a.position
+"""  # noqa: S608  our own words
+_ALONE: Final = f"""
+    SELECT d.seq, a.position, d.destination FROM deliveries d JOIN attachments a ON a.envelope_seq = d.envelope_seq
+    WHERE d.state IN {PENDING_SQL} AND d.destination LIKE '%/node' AND NOT EXISTS (
+      SELECT 1 FROM freight f WHERE f.delivery_seq = d.seq AND f.destination = d.destination
+        AND f.digest = a.digest AND f.size = a.size)
+    ORDER BY d.seq, a.position
+"""  # noqa: S608  our own words
 _STUCK: Final = f"""
     SELECT d.seq, d.destination FROM deliveries d WHERE d.state = '{State.QUEUED.value}'
       AND d.next_attempt_at_us = {HELD_US}
@@ -32,9 +44,13 @@ _IS_KNOWN: Final = "SELECT 1 FROM uploads WHERE place = ? UNION ALL SELECT 1 FRO
 
 
 def check_named(books: Books, notes: Notes) -> None:
-    """Check that no envelope waits for a file that is not here, or for none at all."""
+    """Check that no envelope waits for a file that is not here, may go meanwhile, or is not brought, or for none."""
     for seq, position in books.offenders(_UNSAID):
         notes.fail(Check.FILES_NAMED, f"envelope {seq}", f"its file {position} is not here")
+    for seq, position in books.offenders(_UNKEPT):
+        notes.fail(Check.FILES_NAMED, f"envelope {seq}", f"it is on its way, and its file {position} is kept no more")
+    for seq, position, destination in books.offenders(_ALONE):
+        notes.fail(Check.SOMEBODY_ACTS, f"delivery {seq}", f"nobody brings its file {position} to {destination}")
     for seq, destination in books.offenders(_STUCK):
         notes.fail(Check.SOMEBODY_ACTS, f"delivery {seq}", f"it waits for files to go to {destination}, and none does")
 

@@ -24,8 +24,14 @@ _NOT_ARRIVED: Final = frozenset({pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED})
 _NOT_TAKEN: Final = _NOT_ARRIVED | {pb.MILESTONE_REJECTED}
 _STATES: Final = {state.value: state for state in State}
 _OPEN: Final = frozenset(stage.value for stage in OPEN_STAGES)
+_RINGS: Final = frozenset({Stage.RUNNING.value, Stage.PAUSED.value})
 _SAID_LATE: Final = {Stage.OVERDUE.value: pb.MILESTONE_OVERDUE}
 _RUNNING_OUT: Final = frozenset((kind, state) for row in RUNS_OUT for kind in row.kinds for state in row.at)
+
+
+_LIMITS: Final = (
+    "SELECT seq, rule, stage, next_at_us IS NOT NULL, by_seq, change FROM clocks WHERE envelope_seq = ? ORDER BY seq"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ class _Limit:
     seq: int
     rule: clocks.ClockRule.ValueType
     stage: str
+    rings: bool
     by: int | None
     change: str
 
@@ -198,6 +205,8 @@ def _check_limits(file: File, limits: Sequence[_Limit], moved: Sequence[_Moved],
             notes.fail(Check.CLOCKS, where, f"it is {limit.stage}, and {file} has ended")
         if limit.change == "started" and not _may_start(limit, books):
             notes.fail(Check.CLOCKS, where, "by the table, its cause does not make it run")
+        if limit.stage in _RINGS and not limit.rings:
+            notes.fail(Check.CLOCKS, where, f"it is {limit.stage}, and will never ring")
         said = _SAID_LATE.get(limit.stage)
         if said is not None and not any(word.said.clock_rule == limit.rule for word in file.of(said)):
             notes.fail(Check.CLOCKS, where, "it is overdue, and nobody was told")
@@ -256,7 +265,7 @@ def _moves(seq: int, books: Books) -> list[_Moved]:
 
 
 def _limits(seq: int, books: Books) -> list[_Limit]:
-    rows = books.rows("SELECT seq, rule, stage, by_seq, change FROM clocks WHERE envelope_seq = ? ORDER BY seq", seq)
+    rows = books.rows(_LIMITS, seq)
     return [_Limit(*row) for row in rows]
 
 

@@ -100,9 +100,11 @@ def _check_files(file: File, books: Books, notes: Notes) -> None:
 
 
 def _check_accepted(file: File, books: Books, notes: Notes) -> None:
-    accepted = len(file.accepted_by(books.me))
-    if accepted != 1:
-        notes.fail(Check.ACCEPTED, str(file), f"{accepted} acceptances of {books.me}")
+    accepted = file.accepted_by(books.me)
+    if len(accepted) != 1:
+        notes.fail(Check.ACCEPTED, str(file), f"{len(accepted)} acceptances of {books.me}")
+    elif accepted[0].said.at_us != file.recorded_at_us:
+        notes.fail(Check.ACCEPTED, str(file), "accepted at another time than it was recorded")
     if file.is_pruned:
         return
     # Of the same name, and without stages, is the news that another node accepted it.

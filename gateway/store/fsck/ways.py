@@ -82,6 +82,9 @@ def _check_ways(file: File, books: Books, notes: Notes) -> None:
         notes.fail(Check.WAYS, str(file), f"copies for {destinations}, wanted for {sorted(wanted)}")
     if any(copy.case_id != file.case_id for copy in file.copies):
         notes.fail(Check.WAYS, str(file), "a copy goes in the order of another case")
+    expires_at_us = file.header.expires_at_us if file.header.HasField("expires_at_us") else None
+    if any(copy.expires_at_us != expires_at_us for copy in file.copies):
+        notes.fail(Check.WAYS, str(file), "a copy expires at another time than the header says")
 
 
 def _is_alive(file: File) -> bool:
