@@ -375,7 +375,7 @@ class Node:
             config.delivery,
             self._chance,
         )
-        self._start(keep_house(writer, depot, config.attachments))
+        self._start(keep_house(writer, depot, config.attachments, self._steady))
 
     async def _serve_operators(
         self, server: grpc.aio.Server, entrance: Entrance, writer: Writer, reader: Reader, scribe: Scribe

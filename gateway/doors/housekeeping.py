@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from typing import Final
 
+from gateway.clock import Clock
 from gateway.config import Attachments
 from gateway.depot import Depot
 from gateway.errors import Failure, GatewayError
@@ -19,21 +20,22 @@ BETWEEN_SECONDS: Final = 0.1
 """From one round to the next: a backup that waits for the folder gets it."""
 
 
-async def keep_house(writer: Writer, depot: Depot, settings: Attachments) -> None:
-    """Do it again and again."""
+async def keep_house(writer: Writer, depot: Depot, settings: Attachments, clock: Clock) -> None:
+    """Do it again and again; `clock` fails while it is in doubt."""
     while True:
         more = False
         # A disk that does not answer now says so to every caller; the next round comes by itself.
         with contextlib.suppress(GatewayError):
-            more = await collect(writer, depot, settings)
+            more = await collect(writer, depot, settings, clock)
         await asyncio.sleep(min(BETWEEN_SECONDS, settings.collect_seconds) if more else settings.collect_seconds)
 
 
-async def collect(writer: Writer, depot: Depot, settings: Attachments) -> bool:
+async def collect(writer: Writer, depot: Depot, settings: Attachments, clock: Clock) -> bool:
     """Do it once; return whether there may be more that can go.
 
     Raises:
-        Failure: STORE, OVERLOADED or UNAVAILABLE.
+        Failure: STORE, OVERLOADED, or UNAVAILABLE, as while the clock is in doubt: what goes does not come back when
+            that is set right.
     """
 
     def forget(txn: Transaction) -> list[str]:
@@ -43,6 +45,7 @@ async def collect(writer: Writer, depot: Depot, settings: Attachments) -> bool:
     with depot.clearing() as may:
         if not may:
             return False  # a backup copies them; they go in the next round
+        clock()
         places = await writer.write(forget)
         gone = []
         for place in places:

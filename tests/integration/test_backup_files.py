@@ -86,7 +86,7 @@ async def test_backup_has_the_files_of_its_store_while_some_are_brought_and_othe
             # Nobody has touched it for long, and housekeeping looks; and another upload comes to its end.
             stores.rows(own.store, "UPDATE uploads SET touched_at_us = 0 WHERE size = 5000")
             assert node._writer is not None
-            await collect(node._writer, open_depot(own), own.attachments)
+            await collect(node._writer, open_depot(own), own.attachments, node._steady)
             await call.write(wire.UploadRequest(data=half[-1:]))
             await call.done_writing()
             while not (await call.read()).whole:
@@ -103,7 +103,7 @@ async def test_backup_has_the_files_of_its_store_while_some_are_brought_and_othe
         assert made.missing == ()
         assert failed(fed, "ee", tmp_path / "backup" / backup.STORE) == set()
         # Afterwards it goes.
-        await collect(node._writer, open_depot(own), own.attachments)
+        await collect(node._writer, open_depot(own), own.attachments, node._steady)
         assert not [
             each for each in depot_of(fed, "ee").iterdir() if each.name.startswith(ref_to(unnamed).sha256.hex())
         ]
@@ -348,10 +348,10 @@ async def test_nothing_is_deleted_while_a_backup_holds_the_folder(tmp_path: Path
         stores.rows(own.store, "UPDATE uploads SET touched_at_us = 0")
         assert node._writer is not None
         with held(depot_of(fed, "ee")):
-            await collect(node._writer, open_depot(own), own.attachments)
+            await collect(node._writer, open_depot(own), own.attachments, node._steady)
             assert len(parts_in(depot_of(fed, "ee"))) == 1
             assert stores.rows(own.store, "SELECT count(*) FROM uploads") == [(1,)]
-        await collect(node._writer, open_depot(own), own.attachments)
+        await collect(node._writer, open_depot(own), own.attachments, node._steady)
         assert parts_in(depot_of(fed, "ee")) == []
 
 

@@ -3,16 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from obstore.store import LocalStore
+from rogatory.v1 import envelope_pb2 as pb
 
 from gateway import statement
-from gateway.config import Attachments
+from gateway.clock import SteadyClock
+from gateway.config import Attachments, Limits
 from gateway.depot import Depot
-from gateway.doors.housekeeping import keep_house
+from gateway.doors.housekeeping import collect, keep_house
+from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
 from gateway.store import Transaction, Writer, open_store
 from gateway.store.attachments import SWEEP_ROWS
@@ -20,15 +25,21 @@ from tests import world
 from tests.federation import until
 
 
+@pytest.fixture
+def now() -> list[datetime]:
+    """What the clock says."""
+    return [world.NOW]
+
+
 @pytest_asyncio.fixture
-async def writer(path: Path) -> AsyncIterator[Writer]:
+async def writer(path: Path, now: list[datetime]) -> AsyncIterator[Writer]:
     connect, engine = open_store(path)
     engine.dispose()
     made = Writer(
         connect,
         lambda: partial(statement.issue, issuer=Address.of_node("ee"), key=world.signing_key("ee/node")),
         issuer="ee/node",
-        clock=lambda: world.NOW,
+        clock=lambda: now[0],
         max_waiting=100,
         on_commit=lambda _: None,
         watch=lambda _: None,
@@ -45,7 +56,7 @@ async def house_is_kept(writer: Writer, folder: Path, places: list[Path], left: 
 
     await writer.write(forgotten)
     settings = Attachments(collect_seconds=86400)
-    keeping = asyncio.create_task(keep_house(writer, Depot(LocalStore(folder), folder), settings))
+    keeping = asyncio.create_task(keep_house(writer, Depot(LocalStore(folder), folder), settings, lambda: world.NOW))
     try:
         await until(lambda: [*folder.iterdir()] == left)
 
@@ -80,3 +91,19 @@ async def test_place_that_cannot_be_emptied_keeps_no_other_from_it(writer: Write
     stuck = folder / f"{0:064x}.0"
     stuck.write_text("no folder")
     await house_is_kept(writer, folder, [stuck, *(lying(folder, number) for number in range(1, 5))], [stuck])
+
+
+async def test_clock_that_is_set_wrongly_lets_no_file_go_before_it_is_believed(
+    writer: Writer, now: list[datetime], tmp_path: Path
+) -> None:
+    folder, settings, steady = tmp_path / "files", Attachments(), SteadyClock(lambda: now[0], lambda: 0.0, 300)
+    folder.mkdir()
+    file = pb.AttachmentRef(sha256=bytes(32), size=1)
+    owner = Address.parse("ee/prosecutor")
+    begun = await writer.write(lambda txn: txn.attachments.begin(owner, file, Limits(), settings))
+    now[0] += timedelta(days=3660)
+    with pytest.raises(Failure) as caught:
+        await collect(writer, Depot(LocalStore(folder), folder), settings, steady)
+    assert caught.value.code is ErrorCode.UNAVAILABLE
+    now[0] = world.NOW
+    assert await writer.write(lambda txn: txn.attachments.begin(owner, file, Limits(), settings)) == begun
