@@ -128,13 +128,18 @@ def make(settings: NodeConfig, settings_file: Path, folder: Path, now: datetime,
 
     Raises:
         Refusal: BAD_CONFIG, there is no store, or `folder` is there or cannot be made.
-        Failure: STORE, it cannot be read now.
+        Failure: STORE, it cannot be read now, or the backup not be written: what is there of it is none.
     """
     if not settings.store_file.is_file():
         raise Refusal(ErrorCode.BAD_CONFIG, f"no store {settings.store_file}", "store")
     lies_in = depot.folder_of(settings)
     try:
         folder.mkdir(mode=0o700)
+    except FileExistsError as error:
+        raise Refusal(ErrorCode.BAD_CONFIG, f"{folder} is there: nothing is overwritten", "out") from error
+    except OSError as error:
+        raise Refusal(ErrorCode.BAD_CONFIG, f"cannot make {folder}: {error.strerror}", "out") from error
+    try:
         if lies_in is None:
             _copy_store(settings.store_file, folder / STORE, progress)
             copied = _Copied()
@@ -146,10 +151,10 @@ def make(settings: NodeConfig, settings_file: Path, folder: Path, now: datetime,
         entries = [_entry(folder, STORE), _entry(folder, SETTINGS)]
         manifest = _manifest(settings, folder, now, entries, copied)
         private_files.swap(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
-    except FileExistsError as error:
-        raise Refusal(ErrorCode.BAD_CONFIG, f"{folder} is there: nothing is overwritten", "out") from error
+        # Or a power cut could take it whole, once older ones are gone for it.
+        private_files.sync_folder(folder.parent)
     except OSError as error:
-        raise Refusal(ErrorCode.BAD_CONFIG, f"cannot write to {folder}: {error.strerror}", "out") from error
+        raise Failure(ErrorCode.STORE, f"the backup cannot be written to {folder}: {error.strerror}") from error
     except sqlite.Error as error:
         raise Failure(ErrorCode.STORE, f"the store cannot be copied: {error}") from error
     return manifest
@@ -479,6 +484,7 @@ def _put_back(folder: Path, target: Path, manifest: Manifest, progress: Progress
             done += file.size
             progress(done, total)
         private_files.sync_folder(target)
+        private_files.sync_folder(target.parent)
         yield
     except BaseException as error:
         for file in manifest.attachments:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,12 @@ from rogatory.v1 import attachments_pb2 as wire
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1.attachments_pb2_grpc import AttachmentsStub
 
-from gateway import config
+from gateway import config, private_files
 from gateway.cli import commands
 from gateway.config import NodeConfig
 from gateway.depot import PART_BYTES, Depot, held, look_into, open_depot
 from gateway.doors.housekeeping import collect
-from gateway.errors import ErrorCode, Refusal
+from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.store import backup, fsck
 from gateway.store.fsck import Check, Result
 from tests import paperwork, stores
@@ -337,6 +338,29 @@ def test_envelope_whose_files_nobody_keeps_or_brings_is_found(
 ) -> None:
     stores.rows(stopped.store("ee"), statement)
     assert check in failed(stopped, "ee")
+
+
+def test_disk_that_is_full_under_a_backup_is_a_failure_and_what_is_there_is_no_backup(
+    stopped: Federation, tmp_path: Path
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (PART_BYTES // 2, before[1]))
+    try:
+        with pytest.raises(Failure) as caught:
+            make(stopped, "ee", tmp_path / "backup")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.code is ErrorCode.STORE
+    assert not (tmp_path / "backup" / backup.MANIFEST).exists()
+
+
+def test_backup_is_on_the_disk_with_its_own_name_before_older_ones_go(
+    stopped: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(private_files, "sync_folder", synced.append)
+    make(stopped, "ee", tmp_path / "backup")
+    assert synced[-2:] == [tmp_path / "backup", tmp_path]
 
 
 async def test_nothing_is_deleted_while_a_backup_holds_the_folder(tmp_path: Path) -> None:
