@@ -7,7 +7,7 @@ stays: header, signatures, receipts, log entries, moves.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
@@ -23,6 +23,12 @@ KEPT_FREE_PAGES: Final = 256
 """A mebibyte of holes is left for what comes next: to give it back and take it again would be work for nothing."""
 
 _ENDED_SQL: Final = ", ".join(f"'{state.value}'" for state in State if state in FINAL)
+# As they are stored: a state that a newer program on this store knows is none at which anything may go.
+_FINAL: Final = frozenset(state.value for state in rules.FINAL)
+_TO_DELETE: Final = rules.State.TO_DELETE.value
+Move: TypeAlias = tuple[str, int]
+"""Where a matter stood, and since when."""
+
 _LOOK: Final = (
     "SELECT seq, header, fingerprint, case_id, recorded_at_us, payload IS NOT NULL FROM envelopes"
     " WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -159,11 +165,11 @@ class LettingGoView:
         """Return since when no matter of a case is open; 0: it has none; None: one is."""
         if case_id not in self._cases:
             rows = self._sql.execute(_OF_CASE, (case_id,)).fetchall()
-            is_open = any(rules.State(state) not in rules.FINAL for state, _ in rows)
+            is_open = any(state not in _FINAL for state, _ in rows)
             self._cases[case_id] = None if is_open else max((at_us for _, at_us in rows), default=0)
         return self._cases[case_id]
 
-    def _above(self, seq: int) -> list[list[tuple[rules.State, int]]]:
+    def _above(self, seq: int) -> list[list[Move]]:
         """Return how each matter that an envelope is about, and each above that, came to stand where it stands."""
         found = []
         number: int | None = seq
@@ -176,13 +182,13 @@ class LettingGoView:
                 "SELECT state, at_us FROM moves WHERE envelope_seq = ? ORDER BY seq", (number,)
             ).fetchall()
             if moves:
-                found.append([(rules.State(state), at_us) for state, at_us in moves])
+                found.append(moves)
         return found
 
     @staticmethod
-    def _case_of_matter(moves: Sequence[tuple[rules.State, int]]) -> int | None:
+    def _case_of_matter(moves: Sequence[Move]) -> int | None:
         state, at_us = moves[-1]
-        return at_us if state in rules.FINAL else None
+        return at_us if state in _FINAL else None
 
     def _has_event(self, ref: ids.EnvelopeRef, name: str) -> bool:
         found = self._sql.execute(
@@ -257,8 +263,8 @@ class _Overwriting:
             self._sql.execute("PRAGMA secure_delete = OFF").fetchall()
 
 
-def _to_delete(moves: Sequence[tuple[rules.State, int]]) -> int | None:
+def _to_delete(moves: Sequence[Move]) -> int | None:
     """Return since when answers to a matter are to be deleted; None: they are not, or no longer."""
     state, _ = moves[-1]
-    since = [at_us for each, at_us in moves if each is rules.State.TO_DELETE]
-    return since[0] if since and (state is rules.State.TO_DELETE or state in rules.FINAL) else None
+    since = [at_us for each, at_us in moves if each == _TO_DELETE]
+    return since[0] if since and (state == _TO_DELETE or state in _FINAL) else None

@@ -28,7 +28,7 @@ from gateway.store import Reader, Transaction, Writer, fsck, open_store
 from gateway.store.fsck import Check, Result
 from gateway.store.letting_go import KEPT_FREE_PAGES, Standing
 from gateway.store.sqlite import compact
-from tests import world
+from tests import stores, world
 from tests.world import FOREIGN_CENTRAL, NOW, Sent
 
 T = to_micros(NOW)
@@ -194,6 +194,23 @@ def test_open_matter_of_the_case_or_above_keeps_it_open(sql: Any) -> None:
     with world.transaction(sql, node="de") as txn:
         txn.matters.add_move(other.ref, State.REFUSED, None)
     assert open_ones() == [False, False, False]
+
+
+def test_state_that_only_a_newer_program_on_this_store_knows_lets_nothing_go(path: Path) -> None:
+    above = world.freeze_request()
+    below = world.send(DISCLOSURE, "de/exchange", "de/court", cites=[above.ref], case_id="OWN-1")
+    with stores.opened(stores.place(path)) as sql:
+        with world.transaction(sql, node="de") as txn:
+            for sent in (above, below):
+                record(txn, sent)
+                txn.state(world.say(pb.MILESTONE_DELIVERED, sent, "de/node", recipient=sent.header.recipients[0]))
+            txn.matters.add_move(above.ref, State.ASKED, above.ref)
+            txn._sql.execute("UPDATE deliveries SET state = 'delivered' WHERE envelope_seq IS NOT NULL")
+        sql.execute("PRAGMA ignore_check_constraints = ON")  # in the place of a migration
+        sql.execute("UPDATE moves SET state = 'of a newer program'")
+        for seq in (1, 2):
+            found = told(sql, seq)
+            assert (found.ended_at_us, found.closed_at_us, found.to_delete_since_us) == (T, None, None)
 
 
 def test_end_that_another_node_dates_before_the_envelope_came_hurries_no_payload_away(sql: Any) -> None:
