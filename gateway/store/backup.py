@@ -221,6 +221,7 @@ def restore(
     Raises:
         Refusal: BAD_CONFIG, something is there already, or the backup is of another node or a newer version;
             BAD_INPUT, it is not what its manifest says, or breaks a promise. Nothing is changed.
+        Failure: STORE, there is no room for it now. Nothing is changed.
     """
     manifest = Manifest.read(folder)
     if manifest.node != settings.node:
@@ -461,8 +462,12 @@ def _draft(store: Path) -> Iterator[Path]:
     draft = store.with_name(f".{store.name}.{secrets.token_hex(8)}")
     try:
         yield draft
+    except FileExistsError as error:
+        raise Refusal(ErrorCode.BAD_CONFIG, f"{store} is there: nothing is overwritten", "store") from error
     except OSError as error:
-        raise Refusal(ErrorCode.BAD_CONFIG, f"cannot write {store}: {error.strerror}", "store") from error
+        raise Failure(ErrorCode.STORE, f"it cannot be written now: {error.strerror}") from error
+    except sqlite.Error as error:
+        raise Failure(ErrorCode.STORE, f"the store cannot be written now: {error}") from error
     finally:
         for suffix in ("", "-wal", "-shm", "-journal"):
             draft.with_name(draft.name + suffix).unlink(missing_ok=True)

@@ -5,6 +5,8 @@ import json
 import os
 import resource
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -340,18 +342,38 @@ def test_envelope_whose_files_nobody_keeps_or_brings_is_found(
     assert check in failed(stopped, "ee")
 
 
-def test_disk_that_is_full_under_a_backup_is_a_failure_and_what_is_there_is_no_backup(
-    stopped: Federation, tmp_path: Path
-) -> None:
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Have no part of a file of attachments written whole."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (PART_BYTES // 2, before[1]))
     try:
-        with pytest.raises(Failure) as caught:
-            make(stopped, "ee", tmp_path / "backup")
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_disk_that_is_full_under_a_backup_is_a_failure_and_what_is_there_is_no_backup(
+    stopped: Federation, tmp_path: Path
+) -> None:
+    with full_disk(), pytest.raises(Failure) as caught:
+        make(stopped, "ee", tmp_path / "backup")
     assert caught.value.code is ErrorCode.STORE
     assert not (tmp_path / "backup" / backup.MANIFEST).exists()
+
+
+def test_disk_that_is_full_under_a_restoration_is_a_failure_and_nothing_is_left_of_it(
+    stopped: Federation, tmp_path: Path
+) -> None:
+    make(stopped, "ee", tmp_path / "backup")
+    lose(stopped, "ee")
+    shutil.rmtree(depot_of(stopped, "ee"))
+    with full_disk(), pytest.raises(Failure) as caught:
+        restore(stopped, "ee", tmp_path / "backup")
+    assert caught.value.code is ErrorCode.STORE
+    assert not depot_of(stopped, "ee").exists()
+    restore(stopped, "ee", tmp_path / "backup")
+    assert failed(stopped, "ee") == set()
 
 
 def test_backup_is_on_the_disk_with_its_own_name_before_older_ones_go(
