@@ -39,13 +39,13 @@ async def collect(writer: Writer, depot: Depot, settings: Attachments, clock: Cl
     """
 
     def forget(txn: Transaction) -> list[str]:
+        clock()  # it may have been set since the round began
         txn.attachments.forget(settings)
         return txn.attachments.to_delete()
 
     with depot.clearing() as may:
         if not may:
             return False  # a backup copies them; they go in the next round
-        clock()
         places = await writer.write(forget)
         gone = []
         for place in places:
