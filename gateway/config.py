@@ -7,10 +7,12 @@ key files, never values. Refuses unknown fields, so that a misspelt limit cannot
 import re
 import tomllib
 from ipaddress import ip_address
+from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeAlias, TypeVar, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -40,8 +42,39 @@ DATABASES: Final = ("postgresql://", "postgres://")
 """How the address of a database begins."""
 
 
+MAX_PORT: Final = 65535
+
+
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_of_its_type(cls, value: object, info: ValidationInfo) -> object:
+        """Take what TOML calls a number or a boolean for nothing else: `approvals = true` is not one approval."""
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        wanted = {annotation, *get_args(annotation)}
+        if bool in wanted and not isinstance(value, bool):
+            raise ValueError("true or false is wanted, without quotes")
+        if wanted & {int, float} and isinstance(value, bool | str):
+            raise ValueError("a number is wanted, without quotes")
+        if any("\0" in each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)):
+            raise ValueError("a NUL is in no name")
+        return value
+
+
+def _place(listen: str) -> str:
+    """Return where to listen, if that can be anywhere; gRPC would take port 99999 for 34463 and say nothing."""
+    host, _, port = listen.rpartition(":")
+    if int(port) > MAX_PORT:
+        raise ValueError(f"a port is {MAX_PORT} at most")
+    if not host.startswith("["):
+        host.encode("idna")
+    return listen
+
+
+Listen: TypeAlias = Annotated[str, Field(pattern=r"^.+:[0-9]{1,5}$"), AfterValidator(_place)]
+"""HOST:PORT."""
 
 
 class Limits(_Settings):
@@ -391,7 +424,7 @@ class Telemetry(_Settings):
     metrics_seconds: float = Field(default=15.0, ge=0.1, le=3600)
     # Where figures can be scraped, as Prometheus does, without TLS: an address that only the scraper can reach. Of
     # several `workers`, the second has the port after that, and so on. Absent: nobody can.
-    prometheus: str | None = Field(default=None, pattern=r"^.+:[0-9]{1,5}$")
+    prometheus: Listen | None = None
     # How diagnostics are written to standard error: a JSON object a line, for machines, or a line of text.
     logs: Literal["json", "text"] = "json"
 
@@ -418,7 +451,7 @@ class Registry(_Settings):
     # Signs the node's list of participants.
     directory_key: Path
     # Where those apply who have no certificate yet. Absent: nobody can.
-    listen: str | None = Field(default=None, pattern=r"^.+:[0-9]{1,5}$")
+    listen: Listen | None = None
     # What an invitation names, if it is not `listen`.
     endpoint: str = Field(default="", validate_default=True)
     # Registrars that have to approve an exchange or a registrar, and anybody else. With 1, a lone registrar can make
@@ -447,10 +480,23 @@ class Registry(_Settings):
 def _is_reachable(listen: str) -> bool:
     """Whether what is listened on is also what others can call: one port, and not all addresses of the machine."""
     host, _, port = listen.rpartition(":")
+    return int(port) != 0 and not _is_everywhere(host)
+
+
+def _is_everywhere(host: str) -> bool:
+    """Whether a host stands for all addresses of the machine."""
     try:
-        return int(port) != 0 and not ip_address(host.strip("[]")).is_unspecified
+        return ip_address(host.strip("[]")).is_unspecified
     except ValueError:
-        return int(port) != 0  # a name
+        return False  # a name
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether two places to listen are one, as far as they tell; a port 0 is any that is free."""
+    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+    if int(port) != int(other_port) or not int(port):
+        return False
+    return host == other_host or _is_everywhere(host) or _is_everywhere(other_host)
 
 
 class Publisher(_Settings):
@@ -470,10 +516,10 @@ class NodeConfig(_Settings):
     # Code of the country (ISO 3166-1 alpha-2, lower case).
     node: str = Field(pattern=r"^[a-z]{2}$")
     # Where participants and other nodes call: HOST:PORT.
-    listen: str = Field(pattern=r"^.+:[0-9]{1,5}$")
+    listen: Listen
     # Where whoever starts this process asks whether it takes calls (grpc.health.v1), without TLS: an address that only
     # this machine, or the probes of its cluster, can reach. Absent: nobody can ask.
-    health: str | None = Field(default=None, pattern=r"^.+:[0-9]{1,5}$")
+    health: Listen | None = None
     # Processes behind `listen`, over one store.
     workers: int = Field(default=1, ge=1, le=64)
     directory: DirectorySource
@@ -520,6 +566,30 @@ class NodeConfig(_Settings):
         """Lists and the directory are signed anew by one process; the others of its node have other settings."""
         if self.workers > 1 and (self.registry is not None or self.publisher is not None):
             raise ValueError("workers: a process with [registry] or [publisher] is one alone; run others beside it")
+        return self
+
+    def figures(self, number: int) -> str | None:
+        """Return where a process shows its figures, by its number among `workers`: one port after the other.
+
+        One that was started before the settings named fewer has a number above theirs, until all are started anew.
+        """
+        if self.telemetry.prometheus is None:
+            return None
+        host, _, first = self.telemetry.prometheus.rpartition(":")
+        return f"{host}:{int(first) + number if int(first) else 0}"
+
+    @model_validator(mode="after")
+    def _each_door_has_a_place_of_its_own(self) -> Self:
+        """With `workers` the system would let two doors share a port: every other caller would get the wrong one."""
+        applicants = None if self.registry is None else self.registry.listen
+        doors = [("listen", self.listen), ("registry.listen", applicants), ("health", self.health)]
+        doors += [("telemetry.prometheus", self.figures(number)) for number in range(self.workers)]
+        _, last = doors[-1]
+        if last is not None and int(last.rpartition(":")[2]) > MAX_PORT:
+            raise ValueError(f"telemetry.prometheus: {self.workers} workers need as many ports, {MAX_PORT} at most")
+        for (name, place), (other, same) in combinations(doors, 2):
+            if place is not None and same is not None and _meet(place, same):
+                raise ValueError(f"{other}: {same} is taken by {name} = {place}")
         return self
 
     @model_validator(mode="after")
@@ -602,7 +672,7 @@ class WitnessConfig(_Settings):
     # Of its key: "witness.example/w1".
     name: KeyNameField
     # Plain HTTP: what speaks TLS stands before it.
-    listen: str = Field(pattern=r"^.+:[0-9]{1,5}$")
+    listen: Listen
     # A folder of this process's own: what was cosigned, and evidence. Whoever puts back an old one cosigns twice.
     state: Path
     # Cosigns: `rogatory witness keygen` makes it.
@@ -629,18 +699,28 @@ C = TypeVar("C", NodeConfig, ParticipantConfig, WitnessConfig)
 S = TypeVar("S", bound=_Settings)
 
 
+def read(path: Path) -> dict[str, object]:
+    """Return what a TOML file says.
+
+    Raises:
+        Refusal: BAD_CONFIG, it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise Refusal(ErrorCode.BAD_CONFIG, f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        # Not only the parser's own error: a number of thousands of digits, or brackets within brackets, have others.
+        raise Refusal(ErrorCode.BAD_CONFIG, f"{path} is not TOML: {error}") from error
+
+
 def load(kind: type[C], path: Path) -> C:
     """Read a configuration file.
 
     Raises:
         Refusal: BAD_CONFIG, with the first field that is wrong.
     """
-    try:
-        raw = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise Refusal(ErrorCode.BAD_CONFIG, f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refusal(ErrorCode.BAD_CONFIG, f"{path} is not TOML: {error}") from error
+    raw = read(path)
     try:
         settings = kind.model_validate(raw)
     except Refusal as error:

@@ -47,8 +47,6 @@ Ask: TypeAlias = Callable[[], Passphrase]
 Find: TypeAlias = Callable[[DirectorySource, datetime], Trusted]
 """Finds the directory."""
 
-_MAX_PORT: Final = 65535
-
 
 @dataclass(frozen=True, slots=True)
 class NodeMaterial:
@@ -151,8 +149,8 @@ def check_node(
         Refusal: BAD_CONFIG, with the setting that does not fit; BAD_DIRECTORY; KEY_FILE, with the path; REVOKED.
         Failure: UNAVAILABLE, no directory can be had.
     """
-    if not 0 < int(config.listen.rpartition(":")[2]) <= _MAX_PORT:
-        raise _bad("listen", f"a port is 1 to {_MAX_PORT}")
+    if not 0 < int(config.listen.rpartition(":")[2]) <= configuration.MAX_PORT:
+        raise _bad("listen", f"a port is 1 to {configuration.MAX_PORT}")
     if isinstance(config.store, Path) and config.store.is_dir():
         raise _bad("store", f"{config.store} is a folder, not a file")
     now = clock()

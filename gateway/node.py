@@ -315,12 +315,10 @@ class Node:
             return
         self.meters.watch(lambda: writer.waiting)
         self._start(self._look())
-        where = self._config.telemetry.prometheus
+        where = self._config.figures(self._number)
         if self._scrape is not None and where is not None:
-            host, _, first = where.rpartition(":")
             # Not shared: each process has figures of its own, and a scraper must know whose it gets.
-            port = int(first) + self._number if int(first) else 0
-            self.scraped_at = await self._scrape.open(f"{host}:{port}")
+            self.scraped_at = await self._scrape.open(where)
 
     async def _look(self) -> None:
         """Keep what the gauges show fresh: so often, and no oftener, whoever scrapes."""

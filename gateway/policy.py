@@ -306,9 +306,12 @@ class Policy(_Table):
             Refusal: BAD_CONFIG, with the first field that is wrong, e.g. `countersign[0].by`.
         """
         try:
-            policy = cls.model_validate(tomllib.loads(content.decode()))
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raw = tomllib.loads(content.decode())
+        except (ValueError, RecursionError) as error:
+            # As `config.read`.
             raise Refusal(ErrorCode.BAD_CONFIG, f"{name} is not TOML: {error}") from error
+        try:
+            policy = cls.model_validate(raw)
         except PydanticError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             detail = f"{name}: {first['msg'].removeprefix('Value error, ')}"

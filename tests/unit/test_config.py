@@ -24,6 +24,9 @@ PARTICIPANT = {
 }
 
 
+FIGURES = ("[telemetry]", 'prometheus = "127.0.0.1:9464"')
+
+
 def toml(fields: dict[str, str], *tables: str) -> str:
     return "\n".join([*(f"{name} = {value}" for name, value in fields.items()), *tables])
 
@@ -153,12 +156,51 @@ def test_quota_that_holds_for_nobody_or_lets_no_frame_through_is_refused(
         pytest.param(toml(NODE, "[limits]", "max_age_days = -1"), "limits.max_age_days", id="negative limit"),
         pytest.param(toml(NODE, "[delivery]", "lease_seconds = nan"), "delivery.lease_seconds", id="not a number"),
         pytest.param(toml(NODE, "[delivery]", "lease_seconds = inf"), "delivery.lease_seconds", id="for ever"),
+        pytest.param(toml(NODE, "[operations]", "approvals = true"), "operations.approvals", id="yes for one"),
+        pytest.param(toml(NODE | {"workers": '"2"'}), "workers", id="number in quotes"),
+        pytest.param(toml(NODE, "[telemetry]", 'sample = "0.5"'), "telemetry.sample", id="share in quotes"),
+        pytest.param(toml(NODE | {"encrypted_keys": '"no"'}), "encrypted_keys", id="boolean in quotes"),
+        pytest.param(toml(NODE | {"encrypted_keys": "0"}), "encrypted_keys", id="number for a boolean"),
+        pytest.param(toml(NODE | {"certificate": '"tls\\u0000.pem"'}), "certificate", id="NUL in a path"),
+        pytest.param(toml(NODE | {"signing_keys": '["a\\u0000.key"]'}), "signing_keys", id="NUL in a list of paths"),
+        pytest.param(toml(NODE | {"health": '"127.0.0.1:99999"'}), "health", id="no such port"),
+        pytest.param(toml(NODE | {"listen": '"node..ee.example:7440"'}), "listen", id="no such name"),
+        pytest.param(
+            toml(NODE, "[telemetry]", 'prometheus = "a:65536"'), "telemetry.prometheus", id="no port for figures"
+        ),
         pytest.param("node = ", "", id="no TOML"),
         pytest.param("\0", "", id="binary"),
+        pytest.param("workers = " + "9" * 5000, "", id="number of thousands of digits"),
+        pytest.param("x = " + "[" * 3000 + "]" * 3000, "", id="brackets without end"),
     ],
 )
 def test_wrong_node_configuration_is_refused_with_its_field(tmp_path: Path, text: str, field: str) -> None:
     assert refused(NodeConfig, written(tmp_path, text)) == field
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param(('health = "127.0.0.1:7443"',), id="health at the main door"),
+        pytest.param(('health = "0.0.0.0:7443"', "workers = 2"), id="health everywhere"),
+        pytest.param(
+            ('health = "127.0.0.1:9465"', "workers = 2", *FIGURES), id="health where the second shows figures"
+        ),
+        pytest.param((*FIGURES[:1], 'prometheus = "[::]:7443"'), id="figures at the main door"),
+        pytest.param(("workers = 2", *FIGURES[:1], 'prometheus = "127.0.0.1:65535"'), id="no port for the second"),
+    ],
+)
+def test_two_doors_never_share_a_port(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    assert refused(NodeConfig, written(tmp_path, toml(NODE, *lines))) == ""
+
+
+def test_doors_with_places_of_their_own_are_taken(tmp_path: Path) -> None:
+    path = written(tmp_path, toml(NODE, 'health = "127.0.0.1:7470"', "workers = 2", *FIGURES))
+    config = load(NodeConfig, path)
+    assert [config.figures(number) for number in range(3)] == [f"127.0.0.1:{port}" for port in (9464, 9465, 9466)]
+    # Whoever lets the system choose is given what is free.
+    path.write_text(toml(NODE | {"listen": '"127.0.0.1:0"'}, 'health = "127.0.0.1:0"'))
+    assert load(NodeConfig, path).figures(0) is None
 
 
 REGISTRY = ("[registry]", 'ca_certificate = "ca.pem"', 'ca_key = "ca.key"', 'directory_key = "directory.key"')
