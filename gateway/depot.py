@@ -238,13 +238,30 @@ def look_into(config: NodeConfig) -> Depot:
     return open_depot(config) if folder is None else Depot.of_folder(folder)
 
 
+def check_place(config: NodeConfig) -> None:
+    """Check that sealed files can lie where the settings say, and make nothing; a bucket is not asked.
+
+    Raises:
+        Refusal: KEY_FILE, the key of the bucket; BAD_CONFIG, nobody says where, or no folder can be there.
+    """
+    if config.attachments.s3 is not None:
+        _bucket(config.attachments.s3)
+        return
+    folder = _folder(config)
+    # It is made at the first start, with those above it.
+    there = next(each for each in (folder, *folder.parents) if os.access(each, os.F_OK))
+    if not there.is_dir() or not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+        raise Refusal(ErrorCode.BAD_CONFIG, f"{there} is no folder that can be written", "attachments.folder")
+
+
 def open_depot(config: NodeConfig) -> Depot:
     """Return where a node keeps sealed files, as its settings say.
 
     Raises:
-        Refusal: KEY_FILE, the key of the bucket; BAD_CONFIG, nobody says where.
+        Refusal: as `check_place`.
         Failure: STORE, the folder cannot be made.
     """
+    check_place(config)
     if config.attachments.s3 is not None:
         return Depot(_bucket(config.attachments.s3))
     folder = _folder(config)

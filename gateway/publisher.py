@@ -57,6 +57,14 @@ class Publisher:
         self._clock = clock
         self._pause = pause
 
+    def check(self) -> None:
+        """Check that it could publish, and write nothing; to be called in a thread.
+
+        Raises:
+            Refusal: as `Repository.check_publisher`.
+        """
+        self._repository.check_publisher(self._key)
+
     def accept(self, signed: SignedList, now: datetime) -> int:
         """Publish a node's list; returns once it is published. To be called in a thread.
 

@@ -2,14 +2,13 @@
 
 In: configuration files of nodes and participants. Out: for each, whose it is, or what is wrong with it, and
 warnings. Runs what `serve` and the clients run (`gateway.material`), with a copy of the directory's cache; for a node
-it opens a store too, one of its own that it removes again: to open the real one could change its schema under a
-process that runs.
+also what its registry, its publisher, its alerts and its sealed files need. It opens a store, one of its own that it
+removes again: to open the real one could change its schema under a process that runs.
 """
 
 import os
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +17,14 @@ from pathlib import Path
 
 import click
 
-from gateway import alerting, material
+from gateway import alerting, depot, material
 from gateway.cli import output, passphrases
 from gateway.clock import system_clock
-from gateway.config import DirectorySource, NodeConfig, ParticipantConfig, load
+from gateway.config import DirectorySource, NodeConfig, ParticipantConfig, load, read
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.printable import printable
+from gateway.publisher import Publisher
+from gateway.registry.keys import load_registry_keys
 from gateway.store import open_store, probe
 
 
@@ -61,16 +62,19 @@ def check(file: Path) -> Finding:
     """Check one file.
 
     Raises:
-        Refusal: as `material.check_node` or `material.check_participant`; BAD_CONFIG, it is of neither.
+        Refusal: as `material.check_node` or `material.check_participant`, and as a node that starts with `[registry]`,
+            `[publisher]`, `[attachments]`, `[alerts]`; BAD_CONFIG, it is of neither.
         Failure: STORE, no store can be opened in the node's store folder now.
     """
     if is_node(file):
         config = load(NodeConfig, file)
         with aside(config.directory) as source:
             node = material.check_node(config.model_copy(update={"directory": source}))
+            warnings = (*node.warnings, *_check_offices(node))
+        depot.check_place(config)
         alerting.channels(config.node, node.directory.federation, config.alerts, system_clock)
         _probe_store(node.config.store)
-        return Finding(file, str(node.address), node.expires, node.directory_expires, node.warnings)
+        return Finding(file, str(node.address), node.expires, node.directory_expires, warnings)
     settings = load(ParticipantConfig, file)
     with aside(settings.directory) as source:
         changed = settings.model_copy(update={"directory": source})
@@ -94,6 +98,23 @@ def aside(source: DirectorySource) -> Iterator[DirectorySource]:
         yield source.model_copy(update={"cache": copy})
 
 
+def _check_offices(node: material.NodeMaterial) -> tuple[str, ...]:
+    """Check that the node can register and publish, if that is its part; return warnings."""
+    config = node.config
+    phrase = material.passphrase_of(config, None)
+    if config.registry is not None:
+        load_registry_keys(config.registry, node, phrase)
+    if config.publisher is None:
+        return ()
+    publisher = Publisher(config.publisher, phrase, system_clock)
+    try:
+        publisher.check()
+    except GatewayError as error:
+        # A node that cannot publish serves all the same, and says so in its diagnostics.
+        return (f"it cannot publish: {error.detail}",)
+    return ()
+
+
 def _look_at(file: Path) -> Finding:
     try:
         return check(file)
@@ -107,11 +128,7 @@ def is_node(file: Path) -> bool:
     Raises:
         Refusal: BAD_CONFIG, it cannot be read, or is of neither.
     """
-    try:
-        settings = tomllib.loads(file.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        load(NodeConfig, file)  # says what is wrong, in its own words
-        raise
+    settings = read(file)
     if ("node" in settings) == ("address" in settings):
         raise Refusal(ErrorCode.BAD_CONFIG, f"{file} names neither a node nor an address, or both of them")
     return "node" in settings

@@ -10,6 +10,7 @@ would refuse, before it is published, and with BAD_INPUT a key that has nothing 
 Sources: TUF specification 1.0.31, sections 4 (formats), 6.1 (key rotation) and 6.2 (consistent snapshots).
 """
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -352,6 +353,17 @@ class Repository:
         with self._files.alone():
             self._publish(key, now, life or lifetime(TIMESTAMP))
         return self.signatures()
+
+    def check_publisher(self, key: SigningKey) -> None:
+        """Check that this key signs what is published, and that it can be written.
+
+        Raises:
+            Refusal: BAD_INPUT, it is not the publisher's key, or the folder cannot be written; NOT_FOUND, nothing was
+                ever published.
+        """
+        self._check_publisher(key, self._files.read(Root, ROOT).signed)
+        if not os.access(self._files.metadata, os.R_OK | os.W_OK | os.X_OK):
+            raise Refusal(ErrorCode.BAD_INPUT, f"cannot write {self._files.metadata}", "folder")
 
     def renew(self, key: SigningKey, now: datetime, life: timedelta) -> datetime:
         """Sign anew what is published, if there is a new list or half of its life is over; return when that is next.

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -371,6 +372,49 @@ def test_check_config_reports_every_file_and_ends_with_2_if_one_is_wrong(fed: Pa
     assert [each["ok"] for each in printed["files"]] == [False, True, False]
     assert printed["error"] == printed["files"][0]["error"]
     assert printed["files"][2]["error"]["field"] == "signing_keys"
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Path:
+    """Return the settings of a node that registers and publishes."""
+    made = init_federation(
+        tmp_path / "office", ["ee"], [7440], datetime.now(UTC), enrolment_ports=[7540], publisher=True
+    )
+    return made.config("ee/node")
+
+
+@pytest.mark.parametrize(
+    ("said", "instead", "code", "field"),
+    [
+        ('ca_certificate = "../pki/ee/ca.pem"', 'ca_certificate = "tls.pem"', "BAD_CONFIG", "registry.ca_certificate"),
+        ('ca_key = "../pki/ee/ca.key"', 'ca_key = "none.key"', "KEY_FILE", "none.key"),
+        ('directory_key = "directory.key"', 'directory_key = "signing.key"', "BAD_CONFIG", "registry.directory_key"),
+        ('key = "../publisher/publisher.key"', 'key = "none.key"', "KEY_FILE", "none.key"),
+        ("[publisher]", '[attachments]\nfolder = "tls.pem"\n[publisher]', "BAD_CONFIG", "attachments.folder"),
+        ("[publisher]", '[attachments]\nfolder = "tls.pem/x"\n[publisher]', "BAD_CONFIG", "attachments.folder"),
+    ],
+)
+def test_check_config_finds_what_a_registry_a_publisher_and_sealed_files_lack(
+    office: Path, said: str, instead: str, code: str, field: str
+) -> None:
+    assert run("check-config", office).stderr == ""
+    text = office.read_text()
+    assert said in text
+    office.write_text(text.replace(said, instead))
+    result = run("check-config", "--json", office)
+    assert result.exit_code == 2
+    found, where = error_of(result)
+    assert (found, Path(where).name) == (code, field)
+
+
+@pytest.mark.parametrize("name", ["key", "repository"])
+def test_check_config_warns_of_a_publisher_that_cannot_publish(office: Path, name: str) -> None:
+    head, publisher = office.read_text().split("[publisher]")
+    wrong = {"key": 'key = "signing.key"', "repository": 'repository = "store"'}[name]
+    office.write_text(head + "[publisher]" + re.sub(rf"^{name} = .*$", wrong, publisher, flags=re.MULTILINE))
+    result = run("check-config", office)
+    assert result.exit_code == 0
+    assert "cannot publish" in result.stderr
 
 
 def test_check_config_tells_warnings_from_errors(fed: Path) -> None:
