@@ -169,15 +169,17 @@ class Meters:
         """Take the newest overview of the node; its gauges show it from now on."""
         self._overview = overview
 
-    def watch(self, waiting_jobs: Callable[[], int]) -> None:
+    def watch(self, waiting_jobs: Callable[[], int], most: int) -> None:
         """Make the gauges.
 
         Args:
             waiting_jobs: how many jobs wait for the writer.
+            most: how many may.
         """
         for name, unit, what, look in _GAUGES:
             self._observe(name, unit, what, _of_overview(self, look))
         self._observe("rogatory.store.queue", "{job}", "jobs that wait for the writer", lambda: [(waiting_jobs(), {})])
+        self._observe("rogatory.store.queue.limit", "{job}", "jobs that may wait for the writer", lambda: [(most, {})])
         since = monotonic()
         self._observe("process.uptime", "s", "since this process serves", lambda: [(monotonic() - since, {})])
         self._observe("process.memory.usage", "By", "resident memory of this process", _memory)

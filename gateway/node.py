@@ -313,7 +313,7 @@ class Node:
         """Show how the node does, to whoever scrapes or is sent figures."""
         if self._measuring is None:
             return
-        self.meters.watch(lambda: writer.waiting)
+        self.meters.watch(lambda: writer.waiting, self._config.limits.max_waiting_jobs)
         self._start(self._look())
         where = self._config.figures(self._number)
         if self._scrape is not None and where is not None:

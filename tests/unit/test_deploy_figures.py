@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -122,6 +122,75 @@ def test_dashboard_is_laid_out_and_can_be_imported() -> None:
         assert at["x"] + at["w"] <= 24
         taken |= cells
         assert panel["type"] == "row" or panel["datasource"]["uid"] == "${datasource}"
+
+
+WELL: Final = {
+    'up{job="rogatory"}': "1+0x80",
+    "rogatory_store_transaction_duration_seconds_count": "0+1x80",
+    "rogatory_store_queue": "3+0x80",
+    "rogatory_store_queue_limit": "16+0x80",
+    **{f'rogatory_warnings{{rogatory_warning="{name}"}}': "0+0x80" for name in metrics.WARNINGS},
+}
+"""What is scraped of a process that has little to do, every 15 seconds for 20 minutes."""
+
+WARNED: Final = {
+    rule["alert"]: {f'rogatory_warnings{{rogatory_warning="{rule["labels"]["warning"]}"}}': "1+0x80"}
+    for rule in rules()
+    if "warning" in rule["labels"]
+}
+ILL: Final[Mapping[str, Mapping[str, str | None]]] = {
+    **WARNED,
+    "RogatoryProcessDown": {'up{job="rogatory"}': "0+0x80"},
+    "RogatoryNobodyScraped": dict.fromkeys(WELL),
+    "RogatoryStoreFailing": {"rogatory_store_failures_total": "0+1x80"},
+    "RogatoryStoreStill": {"rogatory_store_transaction_duration_seconds_count": "0+1x20 20+0x60"},
+    "RogatoryQueueFull": {"rogatory_store_queue": "9+0x80"},
+    "RogatoryBlind": dict.fromkeys(name for name in WELL if name.startswith("rogatory_warnings")),
+}
+"""What is scraped instead when one thing is wrong; None: nothing."""
+
+
+def scraped(ill: Mapping[str, str | None], instance: str) -> list[dict[str, str]]:
+    """Return what is scraped of a process."""
+    whose = f'node="ee",instance="{instance}"'
+    said = {**WELL, **ill}
+    names = {name: f"{name[:-1]},{whose}}}" if name.endswith("}") else f"{name}{{{whose}}}" for name in said}
+    return [{"series": names[name], "values": values} for name, values in said.items() if values is not None]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+def test_each_alert_fires_when_one_process_of_two_is_ill_and_no_other_does(tmp_path: Path) -> None:
+    told = {rule["alert"]: rule for rule in rules()}
+    assert ILL.keys() == told.keys()
+    cases = []
+    for name, ill in {"": {}, **ILL}.items():
+        # Of all, or of one beside one that is well.
+        other = ill if name == "RogatoryNobodyScraped" else {}
+        now = {alert: alert == name for alert in told}
+        cases.append((scraped(ill, "one") + scraped(other, "two"), now))
+    made = tmp_path / "test.yaml"
+    tests = [
+        {
+            "interval": "15s",
+            "input_series": series,
+            "promql_expr_test": [
+                {
+                    "expr": f'count(ALERTS{{alertname="{alert}",alertstate="firing"}})',
+                    "eval_time": "19m",
+                    "exp_samples": [{"labels": "{}", "value": 1}] if fires else [],
+                }
+                for alert, fires in now.items()
+            ],
+        }
+        for series, now in cases
+    ]
+    made.write_text(
+        json.dumps({"rule_files": [str(FOLDER / "rules.yaml")], "evaluation_interval": "15s", "tests": tests})
+    )
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(made)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")

@@ -56,7 +56,7 @@ OVERVIEW = trace.GetOverviewResponse(
 
 def count_all(meters: Meters) -> None:
     """Have something of everything that a process counts."""
-    meters.watch(lambda: 5)
+    meters.watch(lambda: 5, 16)
     meters.look(OVERVIEW)
     meters.frame("ee", [(metrics.ACCEPTED, None), (metrics.REFUSED, ErrorCode.STALE)], 0.1)
     meters.call("rogatory.v1.Mailbox/Submit", "UNAVAILABLE", ErrorCode.STORE, 0.1)
@@ -105,7 +105,7 @@ def figures() -> Figures:
 
 @pytest.fixture
 def watching(figures: Figures) -> Figures:
-    figures.meters.watch(lambda: 5)
+    figures.meters.watch(lambda: 5, 16)
     return figures
 
 
@@ -181,6 +181,7 @@ def test_transactions_calls_items_and_the_process_itself_are_counted(watching: F
     )
     assert watching.of("rogatory.store.failures") == {(): 1}
     assert watching.of("rogatory.store.queue") == {(): 5}
+    assert watching.of("rogatory.store.queue.limit") == {(): 16}
     assert watching.of("rogatory.mailbox.items") == {("handed",): 3}
     labels = ("REVOKED", "rogatory.v1.Mailbox/Submit", "UNAUTHENTICATED", "grpc")
     assert watching.of("rpc.server.call.duration") == {labels: 1}
