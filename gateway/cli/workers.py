@@ -51,8 +51,19 @@ class _Worker:
             status = await self._process.wait()
             # Of itself one ends with 0 only when operators drain it.
             diagnostics.warning("a worker died" if status else "a worker was drained", extra={"status": status})
-            await asyncio.sleep(RESTART_SECONDS)
+            started = False
+            while not started:
+                await asyncio.sleep(RESTART_SECONDS)
+                started = await self._start_again()
+
+    async def _start_again(self) -> bool:
+        """Start a process; return False if the system has none to give, or no memory for one."""
+        try:
             await self.start()
+        except OSError as error:
+            diagnostics.error("no worker can be started", extra={"detail": error.strerror})
+            return False
+        return True
 
     async def stop(self) -> int:
         """Have it drain and end; return its status."""
