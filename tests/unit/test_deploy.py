@@ -560,6 +560,24 @@ def test_every_command_of_the_guide_is_one() -> None:
     assert len(ran) >= 8
 
 
+def test_program_of_the_guide_is_where_the_units_look_for_it_also_after_an_upgrade(tmp_path: Path) -> None:
+    lines = [line for fence in fences("sh") for line in fence.splitlines()]
+    (made,) = (line for line in lines if line.startswith("python3 -m venv "))
+    (linked,) = (line for line in lines if line.startswith("ln "))
+    (tmp_path / "opt").mkdir()
+    for version in ("0.1.0", "0.2.0", "0.1.0"):
+        for line in (made, linked):
+            said = line.replace("/opt/", f"{tmp_path}/opt/").replace("0.1.0", version)
+            program, *words = said.replace("-m venv", "-m venv --without-pip").split()
+            run(sys.executable if program == "python3" else program, *words)
+        # As an installer writes it: with the folder's own path.
+        script = tmp_path / f"opt/rogatory-{version}/bin/rogatory"
+        script.write_text(f"#!{script.with_name('python3')}\nprint('{version}')\n")
+        script.chmod(0o755)
+        (start,) = unit("rogatory")["ExecStart"]
+        assert run(f"{tmp_path}{start.split()[0]}") == f"{version}\n"
+
+
 def test_every_setting_of_the_guide_is_one(tmp_path: Path) -> None:
     for number, fence in enumerate(fences("toml")):
         made = tmp_path / f"{number}.toml"
