@@ -578,6 +578,36 @@ def test_program_of_the_guide_is_where_the_units_look_for_it_also_after_an_upgra
         assert run(f"{tmp_path}{start.split()[0]}") == f"{version}\n"
 
 
+def test_a_service_reads_no_folder_that_the_guide_closes_to_its_user() -> None:
+    lines = [shlex.split(line) for fence in fences("sh") for line in fence.splitlines() if line.startswith("install -")]
+    owners = {
+        folder: line[line.index("--owner") + 1]
+        for line in lines
+        if "--directory" in line and "0700" in line
+        for folder in line
+        if folder.startswith("/")
+    }
+    assert owners == {"/etc/rogatory": "rogatory", "/var/lib/rogatory": "rogatory"}
+    (witness,) = (tomllib.loads(fence) for fence in fences("toml") if "state =" in fence)
+    for name in UNITS:
+        said = unit(name)
+        # What systemd hands over, root reads.
+        read = [word for word in shlex.split(said["ExecStart"][0])[1:] if word.startswith("/")]
+        read += [witness["directory"]["root"], witness["state"]] if name == "rogatory-witness" else []
+        user = said.get("User", ["somebody"])[0]
+        assert {owners.get("/".join(each.split("/")[:depth]), user) for each in read for depth in (3, 4)} == {user}
+
+
+def test_witness_of_the_guide_is_handed_its_key_and_passphrase() -> None:
+    said = unit("rogatory-witness")
+    handed = dict(each.split(":") for each in said["LoadCredential"])
+    (witness,) = (tomllib.loads(fence) for fence in fences("toml") if "state =" in fence)
+    credentials = Path("/run/credentials/rogatory-witness.service")
+    assert {witness["key"], witness["passphrase_file"]} == {str(credentials / name) for name in handed}
+    (made,) = (line for fence in fences("sh") for line in fence.splitlines() if "witness keygen" in line)
+    assert {handed["key"], handed["passphrase"]} <= set(shlex.split(made))
+
+
 def test_every_setting_of_the_guide_is_one(tmp_path: Path) -> None:
     for number, fence in enumerate(fences("toml")):
         made = tmp_path / f"{number}.toml"
