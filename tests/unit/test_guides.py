@@ -2,13 +2,16 @@
 
 import re
 import shlex
+from datetime import datetime
 from pathlib import Path
 
 import click
 import pytest
 
 from gateway.cli import commands
+from gateway.clock import to_micros
 from gateway.conditions import NAMES
+from gateway.store import schema
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDES = [DOCS / "incident.md", DOCS / "runbook.md"]
@@ -51,6 +54,16 @@ def test_a_command_of_a_guide_takes_the_settings_of_an_operator(line: str) -> No
 @pytest.mark.parametrize("named", NAMED)
 def test_a_command_that_a_guide_names_exists(named: str) -> None:
     resolved([word for word in shlex.split(named)[1:] if not word.startswith("-")][:2])
+
+
+def test_what_the_thief_sent_is_looked_for_from_the_moment_of_the_theft() -> None:
+    text = (DOCS / "incident.md").read_text()
+    (stolen,) = re.findall(r"--not-trusted-after (\S+)", text)
+    (looked,) = re.findall(r"recorded_at_us >= ([0-9]+)", text)
+    assert int(looked) == to_micros(datetime.fromisoformat(stolen))
+    (query,) = re.findall(r'"(SELECT [^"]+)"', text)
+    named = set(re.findall(r"[a-z_]+_us|\b(?:id|recipient|case_id|sender|seq)\b", query))
+    assert named <= set(schema.envelopes.c.keys())
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
