@@ -35,6 +35,9 @@ time that it is warned of."""
 MOST_OVERDUE: Final = 64
 """Time limits that have run out and are warned of one by one, the longest overdue first; of others, that there are."""
 
+STOPPED_US: Final = MINUTE_US
+"""A checkpoint follows what is logged within a second: docs/log.md. Longer than this, none comes by itself."""
+
 REFUSED_MINUTES: Final = 5
 REFUSED_BEFORE_MINUTES: Final = 55
 
@@ -87,6 +90,7 @@ class Snapshot:
         alarms: of logs, the newest first.
         unwitnessed: since when there is what a witness has not cosigned, by its name.
         asked: what operators want to do, and cannot alone.
+        unsigned_since_us: since when the newest checkpoint is not over what the log holds; 0: it is.
     """
 
     told: trace.GetOverviewResponse
@@ -96,6 +100,7 @@ class Snapshot:
     alarms: tuple[AlarmRow, ...] = ()
     unwitnessed: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     asked: tuple[ActionRow, ...] = ()
+    unsigned_since_us: int = 0
 
 
 def warnings(now: Snapshot, before: Backlog | None, settings: Alerts) -> list[trace.Warning]:
@@ -114,6 +119,7 @@ def warnings(now: Snapshot, before: Backlog | None, settings: Alerts) -> list[tr
         *_endings(now),
         *_silent(now, settings),
         *_alarms(now, settings),
+        *_stopped(now),
         *_asked(now),
     ]
     return sorted(found, key=lambda each: (not each.urgent, each.since_us, each.name, each.subject))
@@ -214,6 +220,14 @@ def _alarms(now: Snapshot, settings: Alerts) -> Iterator[trace.Warning]:
             told.add(each.origin)
             detail = f"{each.code.name}: the log {each.origin} has signed what contradicts itself"
             yield _warning("log.alarm", each.origin, detail, each.at_us, urgent=True)
+
+
+def _stopped(now: Snapshot) -> Iterator[trace.Warning]:
+    """Warn of a log that is signed no more: records were changed, or the key cannot be used."""
+    since_us = now.unsigned_since_us
+    if since_us and now.told.at_us - since_us >= STOPPED_US:
+        detail = f"no checkpoint of this node's log has followed since {from_micros(since_us):%Y-%m-%d %H:%M} UTC"
+        yield _warning("log.stopped", f"log of node {now.told.node}", detail, since_us, urgent=True)
 
 
 def _asked(now: Snapshot) -> Iterator[trace.Warning]:

@@ -43,6 +43,7 @@ WARNINGS: Final = (
     "directory.expiring",
     "witness.silent",
     "log.alarm",
+    "log.stopped",
     "action.waiting",
 )
 """Those that there always is a gauge for."""

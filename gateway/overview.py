@@ -69,6 +69,8 @@ class Overview:
         self._flows = Lately(FLOWS, HOUR_SECONDS)
         self._refusals = Lately(REFUSALS, HOUR_SECONDS)
         self._history: deque[Backlog] = deque()
+        # Entries in the newest checkpoint when it was first seen not to be over the log, and when that was.
+        self._unsigned: tuple[int, int] | None = None
         self._one = asyncio.Lock()
         self._made: trace.GetOverviewResponse | None = None
         self._serves_until = 0.0
@@ -141,7 +143,20 @@ class Overview:
             alarms=tuple(view.log.newest_alarms(MAX_ALARMS)),
             unwitnessed=unwitnessed,
             asked=tuple(view.operating.waiting(MAX_ASKED, 0, now_us)),
+            unsigned_since_us=self._unsigned_since(log.size, view.log.size(), now_us),
         )
+
+    def _unsigned_since(self, covered: int, size: int, now_us: int) -> int:
+        """Return since when one checkpoint has been the newest without being over the log; 0: it is over it.
+
+        As far as this process has seen: what it finds at its start is signed in a moment. Entries that are gone count,
+        too.
+        """
+        if covered == size:
+            self._unsigned = None
+        elif self._unsigned is None or self._unsigned[0] != covered:
+            self._unsigned = covered, now_us
+        return 0 if self._unsigned is None else self._unsigned[1]
 
     def _told_flows(self, here: str, waiting: Iterable[Waiting], now_us: int) -> list[trace.Flow]:
         hour = self._flows.counts(now_us, HOUR_SECONDS)

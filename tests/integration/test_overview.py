@@ -129,6 +129,21 @@ async def test_overview_of_a_node_whose_neighbour_is_down_tells_what_waits_since
         assert not any(each.name in {"destination.dead", "witness.silent"} for each in cosigned.warnings)
 
 
+async def test_operators_are_warned_of_a_log_that_is_signed_no_more(tmp_path: Path) -> None:
+    clock = Ahead()
+    async with federation(tmp_path / "fed", clock=clock, start=["ee"]) as fed:
+        await fed.actor("ee/prosecutor").submit(fed.request())
+        whole = await seen(fed, lambda found: found.log.size and not found.log.waiting)
+        assert not any(each.name == "log.stopped" for each in whole.warnings)
+        stores.rows(fed.store("ee"), "DELETE FROM log_entries WHERE position = (SELECT max(position) FROM log_entries)")
+        gone = to_micros(clock())
+        await seen(fed, lambda found: found.at_us > gone)
+        clock.by = timedelta(minutes=2)
+        late = await seen(fed, lambda found: {each.name for each in found.warnings} >= {"log.stopped"})
+        (told,) = (each for each in late.warnings if each.name == "log.stopped")
+        assert (told.urgent, gone < told.since_us < late.at_us) == (True, True)
+
+
 async def test_many_who_ask_are_told_from_one_look(tmp_path: Path) -> None:
     async with federation(tmp_path / "fed", start=["ee"]) as fed:
         answers = await asyncio.gather(*(overview(fed) for _ in range(8)))

@@ -142,6 +142,12 @@ CASES: dict[str, tuple[Snapshot, str, bool, Snapshot]] = {
         snapshot(unwitnessed={"de.rogatory.test": ago(minutes=14), "witness.example/w1": 0}),
     ),
     "an alarm": (alarm(days=29), "log.alarm", True, alarm(days=30)),
+    "a log that is signed no more": (
+        snapshot(unsigned_since_us=ago(seconds=60)),
+        "log.stopped",
+        True,
+        snapshot(unsigned_since_us=ago(seconds=59)),
+    ),
     "what an operator cannot do alone": (snapshot(asked=(ASKED,)), "action.waiting", False, snapshot()),
 }
 
