@@ -452,6 +452,13 @@ def test_processes_are_several_and_asked_how_they_are() -> None:
     assert settings.attachments.s3 is not None
 
 
+def test_pod_may_migrate_a_hundred_million_envelopes_before_it_is_taken_for_dead() -> None:
+    # docs/deployment.md, Upgrade. A migration is one transaction: killed in the middle, it begins anew, for ever.
+    (container,) = template()["containers"]
+    probe = container["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 100 * 60
+
+
 def test_pods_are_found_by_every_selector() -> None:
     services = {each["metadata"]["name"]: each["spec"]["selector"][NAME] for each in of_kind("Service")}
     assert services == {
