@@ -41,8 +41,8 @@ def _lines() -> Iterator[str]:
     yield "# Settings\n"
     yield (
         "One TOML file a process. Paths are taken from the file's own folder. A field that is not known is refused, so "
-        "that a misspelt limit cannot silently be none. `rogatory check-config FILE` checks all that a start would "
-        "check. This page is made from `gateway/config.py`.\n"
+        "that a misspelt limit cannot silently be none. `rogatory check-config FILE` checks all that a start of a "
+        "node or a participant would check. This page is made from `gateway/config.py`.\n"
     )
     for title, model, words in _FILES:
         yield f"## {title}\n"

@@ -1,22 +1,33 @@
-"""The guides for the night name commands that exist, with options that they take: nobody looks them up then."""
+"""What pages name exists: commands with options that they take, settings, and in the guides for the night all else.
+
+Nobody looks it up then.
+"""
 
 import re
 import shlex
+import tomllib
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
+from pydantic import BaseModel
 
-from gateway.cli import commands
+from gateway.cli import case, commands
 from gateway.clock import to_micros
 from gateway.conditions import NAMES
+from gateway.config import NodeConfig, ParticipantConfig, WitnessConfig
+from gateway.metrics import WARNINGS
 from gateway.store import schema
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDES = [DOCS / "incident.md", DOCS / "runbook.md"]
 TEXTS = [guide.read_text() for guide in GUIDES]
 NAMED = sorted({found for text in TEXTS for found in re.findall(r"`(rogatory [^`]+)`", text)})
+PAGES = [*DOCS.rglob("*.md"), DOCS.parent / "README.md"]
+FENCE = re.compile(r"^ *```(\w*)[^\n]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 LINES = sorted({found for text in TEXTS for found in re.findall(r"^\s*(rogatory .+)$", text, re.MULTILINE)})
 
 
@@ -82,3 +93,64 @@ def test_every_warning_has_a_page_that_says_how_to_look_what_to_do_and_whom_to_w
     assert page.group(1).lstrip().startswith(f"`{name}`: ")
     for what in ("\nLook: ", "\nDo", "\nWake: "):
         assert what in page.group(1), what
+
+
+def of_root(page: Path) -> str:
+    return str(page.relative_to(DOCS.parent))
+
+
+def typed(page: Path) -> list[list[str]]:
+    """Return the commands of ours that a page has in its fences, as a shell would split them."""
+    fences = re.sub(r"\\\n *", "", "\n".join(said for _, said in FENCE.findall(page.read_text())))
+    lines = re.findall(r"^ *(?:\$ )?(?:sudo -u rogatory )?(?:\S*/bin/)?(rogatory .+)$", fences, re.MULTILINE)
+    words = [shlex.split(re.sub(r'"\$\([^)]*\)[^"]*"', "made-up", line), comments=True) for line in lines]
+    # What goes on elsewhere, or comes from there, is the shell's; a line with three points is no whole one.
+    return [[word for word in each if word != "&"] for each in words if not {"|", ">", "<", "..."} & {*each}]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if typed(page)], ids=of_root)
+def test_commands_of_a_page_are_taken_as_they_stand(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evidence").mkdir()
+    for line in typed(page):
+        # `rogatory case CASE` is `rogatory case show CASE`.
+        shown = line[1] == "case" and line[2] not in case.PARTS
+        command, words = resolved(["case", "show", *line[2:]] if shown else line[1:])
+        if "--help" not in words:
+            assert not isinstance(command, click.Group), line
+            command.make_context(command.name, words)
+
+
+def names(model: type[BaseModel], path: str = "") -> Iterator[str]:
+    """Yield the settings that a file may have, with the tables that they are in."""
+    for name, each in model.model_fields.items():
+        yield f"{path}{name}"
+        for kind in (each.annotation, *get_args(each.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from names(kind, f"{path}{name}.")
+
+
+KNOWN = [{*names(kind)} for kind in (NodeConfig, ParticipantConfig, WitnessConfig)]
+
+
+def said(table: Mapping[str, object], path: str = "") -> Iterator[str]:
+    """Yield the settings that a fence has; what a table of addresses holds is asked of no further."""
+    for name, value in table.items():
+        yield f"{path}{name}"
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, dict) and name != "overrides":
+                yield from said(each, f"{path}{name}.")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=of_root)
+def test_settings_of_a_page_exist(page: Path) -> None:
+    text = page.read_text()
+    for language, fence in FENCE.findall(text):
+        # A policy is a file of its own, whose page tests/unit/test_policy.py reads.
+        if language == "toml" and page != DOCS / "policy.md":
+            assert any({*said(tomllib.loads(fence))} <= known for known in KNOWN), fence
+    tables = "|".join(sorted({name.split(".")[0] for name in KNOWN[0] if "." in name}))
+    for name in re.findall(rf"`((?:{tables})\.[a-z0-9_]+(?:\.[a-z0-9_]+)*)`", text):
+        assert name in KNOWN[0] or name in WARNINGS or Path(name).suffix in (".key", ".json"), name
