@@ -242,6 +242,15 @@ class FederationList(_Entry):
         return max(0, sum(node.status is Status.ACTIVE for node in self.nodes) - 1) + len(self.witnesses)
 
     @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        """Check that nothing is named twice: of two, founders are shown one, and readers could go by the other."""
+        _unique("node", ((node.code, node) for node in self.nodes))
+        _unique("instrument", ((each.id, each) for each in self.instruments))
+        for node in self.nodes:
+            _unique("signing key", ((key_id(key.public), key) for key in node.signing_keys))
+        return self
+
+    @model_validator(mode="after")
     def _a_witness_is_one(self) -> Self:
         """Check that none passes for two: what is cosigned does not say in whose name."""
         names = {trust_domain(node.code, self.federation) for node in self.nodes}

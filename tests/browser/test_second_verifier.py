@@ -777,6 +777,7 @@ DIRECTORIES: Final[dict[str, Callable[[Registry], None]]] = {
             attacks.one_role_for_another,
             attacks.federation_list_signed_by_a_node,
             attacks.node_twice,
+            attacks.key_of_a_node_twice,
             attacks.list_by_an_unknown_key,
             attacks.list_by_another_node,
             attacks.foreign_participant,

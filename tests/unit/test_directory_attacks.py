@@ -245,6 +245,21 @@ def node_twice(made: Registry) -> None:
     made.publish()
 
 
+def key_of_a_node_twice(made: Registry) -> None:
+    """Properly signed nonsense, once more: trusted for how long? The node's own list names that key, too."""
+    federation = made.repository.federation()
+    node, *others = federation.nodes
+    (listed,) = node.signing_keys
+    stolen = listed.model_copy(update={"not_trusted_after": NOW})
+    twice = node.model_copy(update={"signing_keys": (stolen, listed)})
+    said = federation.model_copy(update={"nodes": (twice, *others)})
+    made.repository.propose_federation(said, {}, NOW)
+    made.sign(*FOUNDERS)
+    own = made.list_of(node.code).model_copy(update={"signing_keys": (listed,)})
+    made.repository.put_list(node.code, key(node.code), own, NOW)
+    made.publish()
+
+
 @pytest.mark.parametrize(
     ("attack", "reason", "newcomer_is_safe"),
     [
@@ -284,6 +299,7 @@ def node_twice(made: Registry) -> None:
         pytest.param(one_role_for_another, Reason.MALFORMED, True, id="snapshot as timestamp"),
         pytest.param(federation_list_signed_by_a_node, Reason.MALFORMED, True, id="federation.json signed by a node"),
         pytest.param(node_twice, Reason.BAD_CONTENT, True, id="node listed twice"),
+        pytest.param(key_of_a_node_twice, Reason.BAD_CONTENT, True, id="key of a node listed twice"),
     ],
 )
 def test_attacked_directory_is_not_taken_and_the_last_good_copy_stays(
