@@ -3,18 +3,24 @@
 In: metadata that is proposed. Out: nothing, or what is odd about it. A founder is shown key ids, thresholds and what
 the federation would say; the folder has been in other hands. So a key id must be that of its very key, or somebody
 else's key could lie under the id of one that founders know, or one key under two ids and count twice; and each node's
-role must be for its own list alone, or a node could be given the lists of others. Pure.
+role must be for its own list alone, or a node could be given the lists of others: a code is two letters, for what
+stands in a path of TUF may be a pattern. Fields that nobody knows are shown to nobody. Pure.
 
 Sources: TUF specification 1.0.31, sections 4.2 (a key id is that of its key), 4.5 (paths of delegated roles).
 """
 
+import re
 from collections.abc import Mapping
+from typing import Final
 
 from securesystemslib.signer import Key
 from tuf.api.metadata import DelegatedRole, Root, Targets
 
-from gateway.trust.roles import FEDERATION_PATH, TOP_LEVEL, list_path, node_role
+from gateway.trust.roles import FEDERATION_PATH, HASH, LIFE_FIELD, TOP_LEVEL, list_path, node_role
 from gateway.trust.signing import key_of
+
+_NODE_ROLE: Final = re.compile(re.escape(node_role("")) + r"[a-z]{2}", re.ASCII)
+_UNKNOWN: Final = "it has fields that nobody knows"
 
 
 def delegation(code: str, keyid: str) -> DelegatedRole:
@@ -31,6 +37,8 @@ def oddity(signed: Root | Targets) -> str | None:
 def _oddity_of_root(root: Root) -> str | None:
     if not root.consistent_snapshot or set(root.roles) != set(TOP_LEVEL):
         return "it is no root of a directory"
+    if set(root.unrecognized_fields) - {LIFE_FIELD} or any(role.unrecognized_fields for role in root.roles.values()):
+        return _UNKNOWN
     return _oddity_of_keys(root.keys)
 
 
@@ -38,9 +46,15 @@ def _oddity_of_targets(targets: Targets) -> str | None:
     delegations = targets.delegations
     if delegations is None or delegations.roles is None or set(targets.targets) != {FEDERATION_PATH}:
         return f"it says something else than {FEDERATION_PATH} and whose key signs which node's list"
+    file = targets.targets[FEDERATION_PATH]
+    if set(file.hashes) != {HASH}:
+        return f"{FEDERATION_PATH} is named by other hashes than {HASH}"
+    if set(targets.unrecognized_fields) - {LIFE_FIELD} or delegations.unrecognized_fields or file.unrecognized_fields:
+        return _UNKNOWN
     for name, role in delegations.roles.items():
         code = name.removeprefix(node_role(""))
-        if len(role.keyids) != 1 or role != delegation(code, role.keyids[0]):
+        of_a_node = _NODE_ROLE.fullmatch(name) is not None and len(role.keyids) == 1
+        if not of_a_node or role != delegation(code, role.keyids[0]):
             return f"role {name} is for something else than the list of its node, or for several keys"
     return _oddity_of_keys(delegations.keys)
 

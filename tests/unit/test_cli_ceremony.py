@@ -386,9 +386,32 @@ def roles_in_bins(signed: dict[str, Any]) -> None:
     signed["delegations"]["succinct_roles"] = bins
 
 
+def a_node_for_the_lists_of_all(signed: dict[str, Any]) -> None:
+    """A path of TUF may be a pattern, and whoever comes first and ends the search is the only one who is asked."""
+    role = signed["delegations"]["roles"][0]
+    signed["delegations"]["roles"].insert(0, {**role, "name": "node-*", "paths": ["participants/*.json"]})
+
+
+def a_file_that_no_reader_finds(signed: dict[str, Any]) -> None:
+    hashes = signed["targets"]["federation.json"]["hashes"]
+    hashes["sha512"] = hashes.pop("sha256") * 2
+
+
+def a_field_that_nobody_knows(signed: dict[str, Any]) -> None:
+    signed["x-from-a-later-version"] = True
+
+
+def a_role_with_a_field_that_nobody_knows(signed: dict[str, Any]) -> None:
+    signed["roles"]["root"]["x-from-a-later-version"] = True
+
+
 @pytest.mark.parametrize(
     ("role", "change"),
     [
+        ("root", a_field_that_nobody_knows),
+        ("root", a_role_with_a_field_that_nobody_knows),
+        ("targets", a_field_that_nobody_knows),
+        ("targets", a_node_for_the_lists_of_all),
         ("root", another_key_under_a_known_id),
         ("root", one_founder_under_two_ids),
         ("targets", another_key_under_a_known_id),
@@ -397,6 +420,7 @@ def roles_in_bins(signed: dict[str, Any]) -> None:
         ("targets", a_list_of_the_founders_own),
         ("targets", names_that_tell_nothing),
         ("targets", roles_in_bins),
+        ("targets", a_file_that_no_reader_finds),
     ],
 )
 def test_founder_signs_nothing_that_he_is_not_shown(
