@@ -343,6 +343,7 @@ def make_node(
             }
         )
         return
-    for line in (f"node {code} at {endpoint}", *node_lines(proposal.entry), f"node-{code} key {spoken(keyid)}"):
+    where, *known_by = node_lines(proposal.entry)
+    for line in (f"node {code} {where}", *known_by, f"node-{code} key {spoken(keyid)}"):
         click.echo(line)
     click.echo(f"\nFor the founders: {folder / PROPOSAL_FILE}; for the publisher: {folder / SIGNED_LIST_FILE}")

@@ -4,14 +4,16 @@ In: a repository. Out: lines, and digests to be read aloud. Two people who see t
 is shown so short that a machine could be set to find another key with the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from hashlib import sha256
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.directory import FederationList, NodeEntry
+from gateway.directory import FOREVER, FederationList, Instrument, KeyEntry, NodeEntry, WitnessEntry
 from gateway.errors import Refusal
 from gateway.identity import UNREADABLE_CERTIFICATE
 from gateway.signature import key_id
@@ -20,6 +22,8 @@ from gateway.trust.signatures import Signatures
 
 SPOKEN_CHARACTERS: Final = 32
 """Of a digest, in groups of four: 128 bits, beyond anybody's search."""
+
+E = TypeVar("E", NodeEntry, Instrument, WitnessEntry)
 
 
 def spoken(digest: str) -> str:
@@ -47,12 +51,30 @@ def lines_of(repository: Repository) -> list[str]:
         old = repository.federation()
     except Refusal:
         old = FederationList(federation=new.federation, nodes=())
-    lines = [f"federation {new.federation}"]
-    lines += [
+    roles = (
         f"{each.role} version {each.version}, signed by {each.threshold} founders, until {each.expires:%Y-%m-%d}"
         for each in proposed
-    ]
-    return [*lines, *_keys(repository), *_nodes(old, new), *_instruments(old, new), *_witnesses(old, new)]
+    )
+    return [f"federation {new.federation}", *roles, *_keys(repository), *changes_of(old, new)]
+
+
+def changes_of(old: FederationList, new: FederationList) -> list[str]:
+    """Return what the federation would say that it does not say now, and what it would say no more: all of it."""
+    nodes, before = {node.code: node for node in new.nodes}, {node.code: node for node in old.nodes}
+    same = (node for code, node in nodes.items() if before.get(code) == node)
+    found = [f"as before node {node.code} at {node.endpoint}, {node.status.value}" for node in same]
+    found += _changes("node", before, nodes, node_lines)
+    if old.publisher != new.publisher:
+        found.append(f"published by node {new.publisher}" if new.publisher else "published by hand")
+    found += _changes("instrument", {i.id: i for i in old.instruments}, {i.id: i for i in new.instruments}, _law_lines)
+    if old.cosignatures != new.cosignatures:
+        found.append(f"checkpoints want {new.cosignatures} cosignatures, {old.cosignatures} before")
+    if new.cosignatures > new.most_cosignatures:
+        found.append(
+            f"no checkpoint can have {new.cosignatures} cosignatures: there are {new.most_cosignatures} witnesses"
+        )
+    witnesses = {each.name: each for each in old.witnesses}, {each.name: each for each in new.witnesses}
+    return [*found, *_changes("witness", *witnesses, _witness_lines)]
 
 
 def _keys(repository: Repository) -> list[str]:
@@ -67,57 +89,61 @@ def _keys(repository: Repository) -> list[str]:
     return [*found, *(f"{role}: no more" for role in before if role not in after)]
 
 
-def _nodes(old: FederationList, new: FederationList) -> list[str]:
-    before = {node.code: node for node in old.nodes}
+def _changes(what: str, old: Mapping[str, E], new: Mapping[str, E], lines: Callable[[E], list[str]]) -> list[str]:
+    """Return what is new or changed, whole, and each line of what was that would be there no more."""
     found = []
-    for node in new.nodes:
-        if before.get(node.code) == node:
-            found.append(f"as before node {node.code} at {node.endpoint}, {node.status.value}")
+    for name, entry in new.items():
+        before = old.get(name)
+        if before == entry:
             continue
-        word = "changed" if node.code in before else "new"
-        found.append(f"{word} node {node.code} at {node.endpoint}, {node.status.value}")
-        found += [f"  {line}" for line in node_lines(node)]
-    found += [f"node {code} is gone" for code in before if code not in {node.code for node in new.nodes}]
-    if old.publisher != new.publisher:
-        found.append(f"published by node {new.publisher}" if new.publisher else "published by hand")
-    return found
+        now, then = lines(entry), [] if before is None else lines(before)
+        found.append(f"{'new' if before is None else 'changed'} {what} {name} {now[0]}")
+        found += [f"  {line}" for line in now[1:]]
+        found += [f"  no more {line}" for line in then if line not in now]
+    return found + [f"{what} {name} is gone" for name in old if name not in new]
 
 
 def node_lines(node: NodeEntry) -> list[str]:
-    """Return by what a node is known: its CA, and the keys with which it signs receipts."""
-    found = [f"CA {spoken(each)}" for each in _fingerprints(node)]
-    return [*found, *(f"signing key {spoken(key_id(key.public).hex())}" for key in node.signing_keys)]
+    """Return where a node is, and by what it is known: its CA, the keys that sign its receipts, and what is out."""
+    return [
+        f"at {node.endpoint}, {node.status.value}",
+        *(f"CA {each}" for each in _authorities(node)),
+        *(f"signing key {_key_line(key)}" for key in node.signing_keys),
+        *(f"revoked certificate {spoken(each)}" for each in sorted(node.revoked_certificates)),
+    ]
 
 
-def _fingerprints(node: NodeEntry) -> list[str]:
+def _authorities(node: NodeEntry) -> list[str]:
     try:
-        return [each.fingerprint(SHA256()).hex() for each in x509.load_pem_x509_certificates(node.ca_pem)]
+        certificates = x509.load_pem_x509_certificates(node.ca_pem)
     except UNREADABLE_CERTIFICATE:
         return [f"that cannot be read, {sha256(node.ca_pem).hexdigest()}"]
+    found = [spoken(each.fingerprint(SHA256()).hex()) for each in certificates]
+    if node.ca_pem.split() != b"".join(each.public_bytes(Encoding.PEM) for each in certificates).split():
+        # Another reader of PEM than ours may find one more in it.
+        found.append(f"in a text that says more, SHA-256 {spoken(sha256(node.ca_pem).hexdigest())}")
+    return found
 
 
-def _instruments(old: FederationList, new: FederationList) -> list[str]:
-    before = {each.id: each for each in old.instruments}
-    found = []
-    for each in new.instruments:
-        if before.get(each.id) != each:
-            word = "changed" if each.id in before else "new"
-            between, kinds = ", ".join(sorted(each.between)), ", ".join(sorted(each.kinds))
-            found.append(f"{word} instrument {each.id} between {between} for {kinds}")
-    return found + [f"instrument {name} is gone" for name in before if name not in {i.id for i in new.instruments}]
+def _key_line(key: KeyEntry) -> str:
+    until = "" if key.not_after == FOREVER else f" until {_moment(key.not_after)}"
+    stolen = "" if key.not_trusted_after is None else f", not trusted from {_moment(key.not_trusted_after)}"
+    return f"{spoken(key_id(key.public).hex())} from {_moment(key.not_before)}{until}{stolen}"
 
 
-def _witnesses(old: FederationList, new: FederationList) -> list[str]:
-    before = {each.name: each for each in old.witnesses}
-    found = []
-    if old.cosignatures != new.cosignatures:
-        found.append(f"checkpoints want {new.cosignatures} cosignatures, {old.cosignatures} before")
-    if new.cosignatures > new.most_cosignatures:
-        found.append(
-            f"no checkpoint can have {new.cosignatures} cosignatures: there are {new.most_cosignatures} witnesses"
-        )
-    for each in new.witnesses:
-        if before.get(each.name) != each:
-            word = "changed" if each.name in before else "new"
-            found.append(f"{word} witness {each.name} at {each.url}, key {spoken(each.public.hex())}")
-    return found + [f"witness {name} is gone" for name in before if name not in {each.name for each in new.witnesses}]
+def _law_lines(law: Instrument) -> list[str]:
+    until = "" if law.in_force_to == FOREVER else f" until {_moment(law.in_force_to)}"
+    return [
+        f"between {', '.join(sorted(law.between))} for {', '.join(sorted(law.kinds))}",
+        f"in force from {_moment(law.in_force_from)}{until}",
+        f"title {law.title}",
+        *(f"no dual criminality for {offence}" for offence in sorted(law.no_dual_criminality)),
+    ]
+
+
+def _witness_lines(witness: WitnessEntry) -> list[str]:
+    return [f"at {witness.url}, key {spoken(witness.public.hex())}"]
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat(sep=" ")
