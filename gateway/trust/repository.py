@@ -172,7 +172,8 @@ class Repository:
             seen: digests of what the founder was shown; None: whatever there is.
 
         Raises:
-            Refusal: BAD_INPUT, nothing is pending for this key, or something else than was shown.
+            Refusal: BAD_INPUT, nothing is pending for this key, or something else than was shown; BAD_DIRECTORY, it
+                does not follow what is published.
         """
         signer = signer_of(key)
         with self._files.alone():
@@ -184,6 +185,8 @@ class Repository:
                 raise Refusal(ErrorCode.BAD_INPUT, "nothing is pending that this key may sign", "key")
             if seen is not None and any(sha256(each.signed_bytes).hexdigest() not in seen for each in proposed):
                 raise Refusal(ErrorCode.BAD_INPUT, "what is pending has changed since it was shown", "folder")
+            for metadata in mine:
+                self._check_follows(metadata)
             for metadata in mine:
                 metadata.sign(signer, append=True)
                 write(self._files.pending / f"{metadata.signed.type}.json", metadata.to_bytes(READABLE))
@@ -348,7 +351,8 @@ class Repository:
             life: for how long it counts, if not for as long as is usual by hand.
 
         Raises:
-            Refusal: BAD_INPUT, it is not the publisher's key, or the first root and targets lack signatures.
+            Refusal: BAD_INPUT, it is not the publisher's key, or the first root and targets lack signatures;
+                BAD_DIRECTORY, what is signed does not follow what is published.
         """
         with self._files.alone():
             self._publish(key, now, life or lifetime(TIMESTAMP))
@@ -390,9 +394,11 @@ class Repository:
         if state_of(TARGETS, targets, (root.signed,)).missing:
             # A new root may name new founders: they have to sign what the old ones said, or no client would take it.
             raise Refusal(ErrorCode.BAD_INPUT, "targets lack signatures of the founders of the new root", "founders")
-        for each in (new_root, new_targets):
-            if each is not None:
-                self._take_over(each)
+        new = [each for each in (new_root, new_targets) if each is not None]
+        for each in new:
+            self._check_follows(each)
+        for each in new:
+            self._take_over(each)
         release(self._files, signer_of(key), now, life)
 
     def root(self) -> bytes:
@@ -415,6 +421,23 @@ class Repository:
         if not self._files.version(role):
             raise Refusal(ErrorCode.BAD_INPUT, "not enough founders have signed yet", "founders")
         return self._files.read_published(role)
+
+    def _check_follows(self, metadata: Founded) -> None:
+        """Check that what is proposed comes next after what is published, or is that: a crash may have come between.
+
+        The folder is carried about. What was signed over an earlier state than that which is published would take back,
+        unseen by those who signed it, what was published since.
+        """
+        role, version, published = (
+            metadata.signed.type,
+            metadata.signed.version,
+            self._files.version(metadata.signed.type),
+        )
+        if version == published + 1:
+            return
+        if version != published or self._files.read_published(role).signed_bytes != metadata.signed_bytes:
+            detail = f"the proposed {role} is version {version}, and version {published} is published: propose it anew"
+            raise Refusal(ErrorCode.BAD_DIRECTORY, detail, "folder")
 
     def _take_over(self, metadata: Founded) -> None:
         signed = metadata.signed

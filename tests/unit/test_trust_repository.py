@@ -1,6 +1,7 @@
 """What founders, nodes and the publisher may do, and what they are refused before any node would have to."""
 
 import hashlib
+import shutil
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -125,6 +126,59 @@ def test_new_founders_have_to_sign_what_the_old_ones_said(made: Registry) -> Non
     with pytest.raises(Refusal) as caught:
         made.publish()
     assert caught.value.field == "founders"
+    assert made.load_as_newcomer().problem is None
+
+
+def proposed_over_the_first_state(made: Registry, role: str, work: Path) -> None:
+    """Propose and sign in a copy of the folder what there takes the place of the first version of a role."""
+    shutil.copytree(made.folder / "repository", work)
+    other = Repository(work)
+    (publisher,) = public([PUBLISHER])
+    if role == "root":
+        other.propose_root(RootKeys(tuple(public(FOUNDERS)), 1, publisher), NOW)
+    else:
+        said = other.federation()
+        other.propose_federation(said.model_copy(update={"nodes": said.nodes[:2]}), {}, NOW)
+    for each in FOUNDERS[:2]:
+        other.sign(each)
+
+
+@pytest.mark.parametrize("role", ["root", "targets"])
+def test_proposal_that_was_signed_over_an_earlier_state_takes_back_nothing_that_is_published(
+    made: Registry, role: str, tmp_path: Path
+) -> None:
+    """Two folders went about. What was signed in one would undo the other, under the same number."""
+    proposed_over_the_first_state(made, role, tmp_path / "other")
+    (publisher,) = public([PUBLISHER])
+    made.repository.propose_root(RootKeys(tuple(public(FOUNDERS)), 2, publisher), NOW)
+    made.sign(*FOUNDERS)
+    made.publish()
+    before = {path.name: path.read_bytes() for path in made.metadata.iterdir()}
+    for path in (tmp_path / "other/pending").iterdir():
+        shutil.copy(path, made.folder / "repository/pending")
+    if role == "root":
+        (made.folder / "repository/pending/targets.json").unlink()
+    with pytest.raises(Refusal) as caught:
+        made.publish()
+    assert caught.value.code is ErrorCode.BAD_DIRECTORY
+    with pytest.raises(Refusal) as caught:
+        made.sign(FOUNDERS[0])
+    assert caught.value.code is ErrorCode.BAD_DIRECTORY
+    assert {path.name: path.read_bytes() for path in made.metadata.iterdir()} == before
+    assert made.load_as_newcomer().problem is None
+
+
+@pytest.mark.parametrize("role", ["root", "targets"])
+def test_crash_after_a_proposal_was_taken_over_is_mended_by_the_next_publication(made: Registry, role: str) -> None:
+    (publisher,) = public([PUBLISHER])
+    made.repository.propose_root(RootKeys(tuple(public(FOUNDERS)), 2, publisher), NOW)
+    made.sign(*FOUNDERS[:2])
+    pending_file = made.folder / f"repository/pending/{role}.json"
+    signed = pending_file.read_bytes()
+    made.publish()
+    pending_file.write_bytes(signed)  # it was still to be removed
+    made.publish()
+    assert not pending_file.exists()
     assert made.load_as_newcomer().problem is None
 
 
