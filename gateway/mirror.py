@@ -1,6 +1,6 @@
 """Reads the signed directory from a node over mutual TLS: what another node holds, or one's own.
 
-In: a node and how to reach it, the version that is there already. Out: the files of its copy, if that is newer. Nothing
+In: a node and how to reach it, which directory is there already. Out: the files of its copy, if that is newer. Nothing
 in them is believed because of who sent them: `trust.client` verifies them as if they came from a folder. Called in
 threads. Refuses with MALFORMED an answer that is no directory and with TOO_LARGE one that has no end; what the node
 itself refuses is passed on whole. Failure UNAVAILABLE: it does not answer, or not in time.
@@ -8,13 +8,14 @@ itself refuses is passed on whole. Failure UNAVAILABLE: it does not answer, or n
 
 import re
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from typing import Final
 
 import grpc
 from cryptography import x509
 from rogatory.v1 import directory_pb2 as pb
+from tuf.api.exceptions import RepositoryError
 
 from gateway import codec, transport
 from gateway.config import DirectorySource
@@ -24,7 +25,7 @@ from gateway.identity import UNREADABLE_CERTIFICATE, Address, parse_spiffe, uri_
 from gateway.transport import ChannelOptions, TlsIdentity
 from gateway.trust import client
 from gateway.trust.client import Trusted
-from gateway.trust.copy import GoodCopy
+from gateway.trust.copy import NOTHING, GoodCopy, Held
 from gateway.trust.fetch import GRPCS, MemoryFetcher, SilentFetcher
 
 SECONDS: Final = 10.0
@@ -47,7 +48,7 @@ _SPIFFE: Final = re.compile(r"spiffe://[a-z]{2}\.([a-z0-9.-]+)/[^/]+")
 
 
 def fetch(
-    node: NodeEntry, federation: str, identity: TlsIdentity, known_version: int, seconds: float = SECONDS
+    node: NodeEntry, federation: str, identity: TlsIdentity, held: Held, seconds: float = SECONDS
 ) -> dict[str, bytes] | None:
     """Return a node's copy of the directory, by the names under which a repository serves it.
 
@@ -55,7 +56,7 @@ def fetch(
         node: which node, where, and by which CA it is known.
         federation: its domain.
         identity: of the caller.
-        known_version: version of the timestamp that the caller has; 0 if it has none.
+        held: what the caller has.
         seconds: for all of it.
 
     Returns:
@@ -73,7 +74,8 @@ def fetch(
             response_deserializer=pb.GetDirectoryResponse.FromString,
         )
         try:
-            return _gather(call(pb.GetDirectoryRequest(known_version=known_version), timeout=seconds)) or None
+            request = pb.GetDirectoryRequest(known_version=held.timestamp, known_root=held.root)
+            return _gather(call(request, timeout=seconds)) or None
         except grpc.RpcError as error:
             raise transport.error_of(error) from error
 
@@ -96,12 +98,18 @@ def find(source: DirectorySource, identity: TlsIdentity, now: datetime) -> Trust
     copy = GoodCopy.read(source.cache)
     node, federation = _own_node(source, identity)
     try:
-        files = fetch(node, federation, identity, copy.timestamp_version if copy is not None else 0)
+        files = fetch(node, federation, identity, _held(copy))
     except GatewayError as error:
         return client.load_from(SilentFetcher(str(error)), source, now)
     if files is None and copy is not None:
         files = copy.served()  # there is nothing newer: what is here is checked anew, at the time that it is now
     return client.load_from(MemoryFetcher(files or {}), source, now)
+
+
+def _held(copy: GoodCopy | None) -> Held:
+    with suppress(KeyError, RepositoryError):  # somebody was at it: then all of it is asked for
+        return copy.held if copy is not None else NOTHING
+    return NOTHING
 
 
 def _gather(pieces: Iterable[pb.GetDirectoryResponse]) -> dict[str, bytes]:

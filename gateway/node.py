@@ -90,7 +90,6 @@ from gateway.retention import Keeper
 from gateway.statement import sign
 from gateway.store import Reader, Transaction, Writer, log, open_store, restored
 from gateway.trust.lists import SignedList
-from gateway.trust.roles import TIMESTAMP
 from gateway.upkeep import Upkeep, survived
 
 # Frames are checked against max_frame_bytes by us, with our own error; this only bounds what gRPC reads before that. A
@@ -505,11 +504,12 @@ class Node:
             if not others:
                 continue
             other = others[int(self._chance() * len(others))]
-            known = held.trusted.version(TIMESTAMP)
             # Most are silent because they are down, and the couriers tell that.
             with survived("the news of others"), contextlib.suppress(GatewayError):
                 federation, identity = held.directory.federation, held.identity
-                news = await asyncio.to_thread(mirror.fetch, other, federation, identity, known, NEWS_SECONDS)
+                news = await asyncio.to_thread(
+                    mirror.fetch, other, federation, identity, held.trusted.held, NEWS_SECONDS
+                )
                 if news is not None:
                     await self.upkeep.look(news)
 

@@ -22,7 +22,7 @@ from gateway.doors.entrance import Context, Entrance
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.publisher import Publisher
 from gateway.quota import Cost
-from gateway.trust.copy import NAME, GoodCopy
+from gateway.trust.copy import NAME, GoodCopy, Held
 from gateway.trust.lists import SignedList
 
 PIECE_BYTES: Final = 256 << 10
@@ -36,12 +36,12 @@ class _Copy:
 
     Args:
         stamp: of the file that it was read from.
-        version: of its timestamp.
+        held: which directory it is.
         files: by the name under which a repository serves them.
     """
 
     stamp: Stamp
-    version: int
+    held: Held
     files: dict[str, bytes]
 
 
@@ -82,7 +82,7 @@ class DirectoryDoor(DirectoryServicer):
             self._entrance.quotas.charge(call.peer.address, Cost(queries=1))
             codec.check(request)
             copy = await self._current()
-            if copy.version <= request.known_version:
+            if copy.held <= Held(request.known_root or copy.held.root, request.known_version):
                 return
             size = sum(map(len, copy.files.values()))
             largest = self._entrance.quotas.largest(call.peer.address)
@@ -131,7 +131,7 @@ def _read(path: Path, stamp: Stamp) -> _Copy:
     copy = GoodCopy.read(path.parent)
     try:
         if copy is not None:
-            return _Copy(stamp, copy.timestamp_version, copy.served())
+            return _Copy(stamp, copy.held, copy.served())
     except (KeyError, RepositoryError):
         pass  # somebody was at it
     raise Failure(ErrorCode.UNAVAILABLE, "this node has no directory to hand on")

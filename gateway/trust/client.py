@@ -25,11 +25,11 @@ from gateway.config import DirectorySource
 from gateway.directory import Directory, FederationList, ParticipantList
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.trust.collect import OF_ONE_NODE, UPDATE_ERRORS, Collected, NodeList, collect, why
-from gateway.trust.copy import GoodCopy, kept_in
+from gateway.trust.copy import GoodCopy, Held, kept_in
 from gateway.trust.fetch import GRPCS, HTTPS, FolderFetcher, MemoryFetcher, Recorder, SilentFetcher, fetcher_for
 from gateway.trust.lists import SignedList
 from gateway.trust.problem import Problem, Reason
-from gateway.trust.roles import MAX_METADATA_BYTES, ROOT, SNAPSHOT, RoleAge, node_role
+from gateway.trust.roles import MAX_METADATA_BYTES, ROOT, SNAPSHOT, TIMESTAMP, RoleAge, node_role
 
 STILL_WORKS = (
     "no process starts with an expired directory; what still works: verifying what was signed before, and tracing at"
@@ -64,6 +64,11 @@ class Trusted:
     def version(self, role: str) -> int:
         """Return the version of a role's metadata; 0 if there is none."""
         return next((age.version for age in self.ages if age.role == role), 0)
+
+    @property
+    def held(self) -> Held:
+        """Which directory it is."""
+        return Held(self.version(ROOT), self.version(TIMESTAMP))
 
     def with_own(self, own: SignedList) -> Self:
         """Return it with a node's own list in the place of the published one, if that is older.

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, NamedTuple, Self
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Targets, Timestamp
 
 from gateway import private_files
-from gateway.trust.roles import HASH, MAX_METADATA_BYTES, TARGETS, TIMESTAMP, list_path, node_role
+from gateway.trust.roles import HASH, MAX_METADATA_BYTES, ROOT, TARGETS, TIMESTAMP, list_path, node_role
 
 NAME: Final = "last-good.json"
 REWRITE_AFTER: Final = timedelta(minutes=1)
@@ -41,6 +41,21 @@ Refused = Annotated[
 ]
 
 TIMESTAMP_FILE: Final = f"metadata/{TIMESTAMP}.json"
+
+
+class Held(NamedTuple):
+    """Which directory somebody holds. Of two, that of the newer root is newer, then that of the newer timestamp.
+
+    Args:
+        root: version of the newest root: who held the publisher's key before it may have numbered on without end.
+        timestamp: version of the timestamp.
+    """
+
+    root: int
+    timestamp: int
+
+
+NOTHING: Final = Held(0, 0)
 
 
 class KeptList(BaseModel):
@@ -97,9 +112,16 @@ class GoodCopy(BaseModel):
         return files
 
     @property
-    def timestamp_version(self) -> int:
-        """Version of the timestamp: of two copies, which one is newer."""
-        return Metadata[Timestamp].from_bytes(self.files[TIMESTAMP_FILE]).signed.version
+    def held(self) -> Held:
+        """Which directory it is.
+
+        Raises:
+            KeyError, RepositoryError: somebody was at it.
+        """
+        names = (name.removeprefix("metadata/") for name in self.files)
+        roots = (name.removesuffix(f".{ROOT}.json") for name in names if name.endswith(f".{ROOT}.json"))
+        timestamp = Metadata[Timestamp].from_bytes(self.files[TIMESTAMP_FILE]).signed
+        return Held(max((int(each) for each in roots if each.isdecimal()), default=0), timestamp.version)
 
 
 def served_list(code: str, kept: KeptList) -> dict[str, bytes]:

@@ -30,7 +30,7 @@ from gateway.offering import Offering, Pauses
 from gateway.publisher import Publisher
 from gateway.transport import DoorTls, TlsIdentity
 from gateway.trust import client, development
-from gateway.trust.copy import NAME, GoodCopy
+from gateway.trust.copy import NAME, NOTHING, GoodCopy, Held
 from gateway.trust.lists import SignedList
 from gateway.trust.repository import Repository
 from gateway.trust.roles import HASH, TIMESTAMP, list_path, node_role
@@ -95,12 +95,12 @@ class Bench:
         self.served = self.node("ee")
         return self.served.trusted.version(TIMESTAMP)
 
-    def fetch(self, identity: TlsIdentity, known: int = 0, seconds: float = 10) -> dict[str, bytes] | None:
+    def fetch(self, identity: TlsIdentity, known: Held = NOTHING, seconds: float = 10) -> dict[str, bytes] | None:
         """Ask the node, in this thread."""
         entry = self.served.entry.model_copy(update={"endpoint": self.endpoint})
         return mirror.fetch(entry, "rogatory.test", identity, known, seconds)
 
-    async def ask(self, identity: TlsIdentity, known: int = 0) -> dict[str, bytes] | None:
+    async def ask(self, identity: TlsIdentity, known: Held = NOTHING) -> dict[str, bytes] | None:
         return await asyncio.to_thread(self.fetch, identity, known)
 
     def channel(self, identity: TlsIdentity) -> grpc.aio.Channel:
@@ -193,7 +193,7 @@ async def test_node_that_cannot_reach_what_is_published_hears_the_news_from_anot
     shutil.rmtree(bench.folder / development.REPOSITORY)
     source = there.config.directory
     assert client.load(source, NOW).problem is not None
-    mirrored = await bench.ask(there.identity, there.trusted.version(TIMESTAMP))
+    mirrored = await bench.ask(there.identity, there.trusted.held)
     heard = client.load(source, NOW, mirrored)
     assert heard.problem is None
     assert heard.version(TIMESTAMP) == version > there.trusted.version(TIMESTAMP)
@@ -212,12 +212,28 @@ async def test_participant_reads_the_directory_from_its_own_node(bench: Bench) -
 
 
 async def test_nothing_newer_is_nothing_at_all(bench: Bench) -> None:
-    identity, version = bench.node("de").identity, bench.served.trusted.version(TIMESTAMP)
-    assert await bench.ask(identity, version) is None
-    assert await bench.ask(identity, version + 7) is None
-    assert await bench.ask(identity, version - 1) is not None
+    identity, (root, version) = bench.node("de").identity, bench.served.trusted.held
+    assert await bench.ask(identity, Held(root, version)) is None
+    assert await bench.ask(identity, Held(root, version + 7)) is None
+    assert await bench.ask(identity, Held(root, version - 1)) is not None
     assert bench.news() == version + 1
-    assert await bench.ask(identity, version) == copy_of(bench).served()
+    assert await bench.ask(identity, Held(root, version)) == copy_of(bench).served()
+
+
+async def test_directory_of_a_newer_root_is_newer_whatever_its_timestamp(bench: Bench) -> None:
+    """A caller of before does not say which root it holds, and is told by timestamps alone, as before."""
+    identity, version = bench.node("de").identity, bench.served.trusted.version(TIMESTAMP)
+    founders = [keys.load_signing_key(development.founder_key(bench.folder, number)) for number in (1, 2, 3)]
+    bench.repository.propose_root(bench.repository.keys(), NOW)
+    for each in founders[: development.THRESHOLD]:
+        bench.repository.sign(each)
+    bench.news()
+    newest = copy_of(bench)
+    assert newest.held.root == 2
+    assert await bench.ask(identity, Held(1, version + 70)) == newest.served()
+    assert await bench.ask(identity, Held(0, version + 70)) is None
+    assert await bench.ask(identity, Held(2, version + 70)) is None
+    assert await bench.ask(identity, Held(3, version - 1)) is None
 
 
 async def test_expired_directory_is_handed_out_all_the_same(bench: Bench) -> None:
@@ -267,7 +283,7 @@ async def test_copy_is_read_again_only_when_it_has_changed(bench: Bench, monkeyp
     assert len(read) == 1
     monkeypatch.undo()
     version = bench.news()
-    found = await bench.ask(identity, version - 1)
+    found = await bench.ask(identity, Held(1, version - 1))
     assert found is not None
 
 
@@ -302,12 +318,12 @@ async def test_who_fetches_it_over_and_over_is_slowed_down_by_its_size(quiet: Be
     quota = Quota.model_validate({"participant": {"bytes_per_second": 1 << 10, "burst_bytes": 1 << 18}})
     async with opened(quiet, quota=quota) as bench:
         identity = bench.participant("ee/prosecutor").identity
-        version = bench.served.trusted.version(TIMESTAMP)
+        held = bench.served.trusted.held
         for _ in range((1 << 18) // size):
             await bench.ask(identity)
         error = await refused(bench.ask(identity))
         assert (error.code, error.retry_after is not None) == (ErrorCode.OVERLOADED, True)
-        assert await bench.ask(identity, version) is None  # to hear that there is nothing newer costs nothing of that
+        assert await bench.ask(identity, held) is None  # to hear that there is nothing newer costs nothing of that
 
 
 async def test_certificate_of_nobody_s_is_let_in_nowhere(bench: Bench, template: Summary, tmp_path: Path) -> None:
@@ -321,7 +337,7 @@ async def test_node_under_another_s_certificate_is_not_asked(bench: Bench) -> No
     """Whoever got hold of the address of ee has the certificate of somebody else."""
     entry = bench.node("de").entry.model_copy(update={"endpoint": bench.endpoint})
     with pytest.raises(Failure) as caught:
-        await asyncio.to_thread(mirror.fetch, entry, "rogatory.test", bench.node("de").identity, 0)
+        await asyncio.to_thread(mirror.fetch, entry, "rogatory.test", bench.node("de").identity, NOTHING)
     assert caught.value.code is ErrorCode.UNAVAILABLE
 
 
@@ -338,7 +354,7 @@ async def test_node_that_is_silent_costs_no_more_than_the_time_that_it_was_given
     identity = quiet.node("de").identity
     try:
         async with asyncio.timeout(UNTIL_SECONDS):
-            error = await refused(asyncio.to_thread(quiet.fetch, identity, 0, 0.3))
+            error = await refused(asyncio.to_thread(quiet.fetch, identity, NOTHING, 0.3))
     finally:
         held.set()
         server.close()

@@ -429,7 +429,7 @@ async def test_full_disk_at_the_copy_keeps_no_news_out_and_the_next_look_writes_
 def written(cache: Path) -> int:
     found = GoodCopy.read(cache)
     assert found is not None
-    return found.timestamp_version
+    return found.held.timestamp
 
 
 @pytest.mark.parametrize("part", ["upkeep", "registry"])

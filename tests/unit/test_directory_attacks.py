@@ -724,7 +724,7 @@ def test_older_copy_that_is_passed_on_rolls_nobody_back(made: Registry) -> None:
     assert after.version("timestamp") == version
     found = copy.GoodCopy.read(made.folder / "cache")
     assert found is not None
-    assert found.timestamp_version == version
+    assert found.held.timestamp == version
 
 
 def test_copy_is_not_written_anew_each_time_that_nothing_has_changed(made: Registry) -> None:

@@ -17,9 +17,10 @@ from gateway.directory import NodeEntry
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
 from gateway.transport import TlsIdentity
-from gateway.trust.copy import GoodCopy
+from gateway.trust.copy import NOTHING, GoodCopy, Held
 from gateway.trust.problem import Reason
-from tests.registry import LATER, Registry
+from gateway.trust.repository import RootKeys
+from tests.registry import FOUNDERS, LATER, PUBLISHER, Registry, key, public
 from tests.world import NOW
 
 PKI = DevelopmentPki("rogatory.test", NOW)
@@ -85,19 +86,17 @@ class Node:
     def __init__(self, made: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made = made
         self.error: Exception | None = None
-        self.asked: list[tuple[NodeEntry, str, int]] = []
+        self.asked: list[tuple[NodeEntry, str, Held]] = []
         monkeypatch.setattr(mirror, "fetch", self.fetch)
 
-    def fetch(
-        self, node: NodeEntry, federation: str, identity: TlsIdentity, known_version: int
-    ) -> dict[str, bytes] | None:
-        self.asked.append((node, federation, known_version))
+    def fetch(self, node: NodeEntry, federation: str, identity: TlsIdentity, held: Held) -> dict[str, bytes] | None:
+        self.asked.append((node, federation, held))
         if self.error is not None:
             raise self.error
         self.made.load()
         copy = GoodCopy.read(self.made.folder / "cache")
         assert copy is not None
-        return copy.served() if copy.timestamp_version > known_version else None
+        return copy.served() if copy.held > held else None
 
 
 @pytest.fixture
@@ -125,7 +124,7 @@ def test_directory_is_read_from_the_node_that_the_settings_name(made: Registry, 
     assert found.directory.participants == made.load().directory.participants
     ((asked, federation, known),) = node.asked
     assert (asked.code, asked.endpoint, asked.ca_pem) == ("ee", "localhost:7440", PKI.node_ca("ee").pem)
-    assert (federation, known) == ("rogatory.test", 0)
+    assert (federation, known) == ("rogatory.test", NOTHING)
 
 
 def test_node_that_has_nothing_newer_confirms_what_is_here(made: Registry, node: Node) -> None:
@@ -135,7 +134,34 @@ def test_node_that_has_nothing_newer_confirms_what_is_here(made: Registry, node:
     assert again.directory.participants == first.directory.participants
     made.newer()
     assert mirror.find(source(made), OWN, LATER).version("targets") == 2
-    assert [known for _, _, known in node.asked] == [0, 2, 2]
+    assert [known for _, _, known in node.asked] == [(0, 0), (1, 2), (1, 2)]
+
+
+def test_thief_of_the_publisher_s_key_who_numbers_on_without_end_holds_nobody_back_after_a_new_root(
+    made: Registry, node: Node
+) -> None:
+    """By timestamps alone his would be the newest for ever, and whoever asks his node would be told so."""
+    rightly = made.newest("timestamp").read_bytes()
+    made.forge(
+        "timestamp", lambda signed: setattr(signed, "expires", LATER + timedelta(days=3650)), PUBLISHER, version=9
+    )
+    assert mirror.find(source(made), OWN, LATER).version("timestamp") == 11
+    made.newest("timestamp").write_bytes(rightly)
+    (publisher,) = public([key("new-publisher")])
+    made.repository.propose_root(RootKeys(tuple(public(FOUNDERS)), 2, publisher), NOW)
+    made.sign(*FOUNDERS)
+    made.repository.publish(key("new-publisher"), NOW)
+    found = mirror.find(source(made), OWN, LATER)
+    assert (found.problem, found.version("root"), found.version("timestamp")) == (None, 2, 3)
+
+
+def test_copy_that_names_no_timestamp_is_asked_for_whole(made: Registry, node: Node) -> None:
+    before = mirror.find(source(made), OWN, LATER)
+    copy = GoodCopy.read(made.folder / "own")
+    assert copy is not None
+    copy.model_copy(update={"files": {}}).write(made.folder / "own")
+    assert mirror.find(source(made), OWN, LATER).directory == before.directory
+    assert node.asked[-1][2] == NOTHING
 
 
 @pytest.mark.parametrize(

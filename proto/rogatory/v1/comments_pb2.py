@@ -754,6 +754,7 @@ COMMENTS: Final = MappingProxyType(
         'GetConsistencyProofResponse.path': 'Hashes, lowest first.',
         'GetConsistencyProofResponse.size': 'So many entries there are.',
         'GetDirectoryRequest': 'What the caller has.',
+        'GetDirectoryRequest.known_root': "Version of the root that the caller holds; 0 if it does not say. A directory of a newer root is newer, whatever its timestamp: after a new publisher's, what a thief of the old key has numbered counts no more.",
         'GetDirectoryRequest.known_version': 'Version of the timestamp that the caller holds; 0 if it has none.',
         'GetDirectoryResponse': 'A piece of one file; the pieces of a file follow each other, and so do the files.',
         'GetDirectoryResponse.path': "The file's name in a repository, e.g. `metadata/timestamp.json`.",

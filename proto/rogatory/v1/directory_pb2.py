@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from rogatory import validation as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1brogatory/v1/directory.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\",\n\x13GetDirectoryRequest\x12\x15\n\rknown_version\x18\x01 \x01(\x04\"J\n\x14GetDirectoryResponse\x12\x18\n\x04path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x18\n\x05piece\x18\x02 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@\"I\n\x0cOfferRequest\x12\x1d\n\x08metadata\x18\x01 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80@\x12\x1a\n\x04list\x18\x02 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\x02\" \n\rOfferResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x32\xa2\x01\n\tDirectory\x12U\n\x0cGetDirectory\x12 .rogatory.v1.GetDirectoryRequest\x1a!.rogatory.v1.GetDirectoryResponse0\x01\x12>\n\x05Offer\x12\x19.rogatory.v1.OfferRequest\x1a\x1a.rogatory.v1.OfferResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1brogatory/v1/directory.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\"@\n\x13GetDirectoryRequest\x12\x15\n\rknown_version\x18\x01 \x01(\x04\x12\x12\n\nknown_root\x18\x02 \x01(\x04\"J\n\x14GetDirectoryResponse\x12\x18\n\x04path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x18\n\x05piece\x18\x02 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@\"I\n\x0cOfferRequest\x12\x1d\n\x08metadata\x18\x01 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80@\x12\x1a\n\x04list\x18\x02 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x01\x18\x80\x80\x80\x02\" \n\rOfferResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x32\xa2\x01\n\tDirectory\x12U\n\x0cGetDirectory\x12 .rogatory.v1.GetDirectoryRequest\x1a!.rogatory.v1.GetDirectoryResponse0\x01\x12>\n\x05Offer\x12\x19.rogatory.v1.OfferRequest\x1a\x1a.rogatory.v1.OfferResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,13 +41,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OFFERREQUEST'].fields_by_name['list']._loaded_options = None
   _globals['_OFFERREQUEST'].fields_by_name['list']._serialized_options = b'\272H\tz\007\020\001\030\200\200\200\002'
   _globals['_GETDIRECTORYREQUEST']._serialized_start=73
-  _globals['_GETDIRECTORYREQUEST']._serialized_end=117
-  _globals['_GETDIRECTORYRESPONSE']._serialized_start=119
-  _globals['_GETDIRECTORYRESPONSE']._serialized_end=193
-  _globals['_OFFERREQUEST']._serialized_start=195
-  _globals['_OFFERREQUEST']._serialized_end=268
-  _globals['_OFFERRESPONSE']._serialized_start=270
-  _globals['_OFFERRESPONSE']._serialized_end=302
-  _globals['_DIRECTORY']._serialized_start=305
-  _globals['_DIRECTORY']._serialized_end=467
+  _globals['_GETDIRECTORYREQUEST']._serialized_end=137
+  _globals['_GETDIRECTORYRESPONSE']._serialized_start=139
+  _globals['_GETDIRECTORYRESPONSE']._serialized_end=213
+  _globals['_OFFERREQUEST']._serialized_start=215
+  _globals['_OFFERREQUEST']._serialized_end=288
+  _globals['_OFFERRESPONSE']._serialized_start=290
+  _globals['_OFFERRESPONSE']._serialized_end=322
+  _globals['_DIRECTORY']._serialized_start=325
+  _globals['_DIRECTORY']._serialized_end=487
 # @@protoc_insertion_point(module_scope)

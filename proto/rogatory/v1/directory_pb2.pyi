@@ -23,16 +23,22 @@ class GetDirectoryRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     KNOWN_VERSION_FIELD_NUMBER: _builtins.int
+    KNOWN_ROOT_FIELD_NUMBER: _builtins.int
     known_version: _builtins.int
     """Version of the timestamp that the caller holds; 0 if it has none."""
+    known_root: _builtins.int
+    """Version of the root that the caller holds; 0 if it does not say. A directory of a newer root is newer, whatever its
+    timestamp: after a new publisher's, what a thief of the old key has numbered counts no more.
+    """
     def __init__(
         self,
         *,
         known_version: _builtins.int = ...,
+        known_root: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_version", b"known_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_root", b"known_root", "known_version", b"known_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
