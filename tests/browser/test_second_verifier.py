@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -594,6 +594,103 @@ def test_both_say_the_same_of_timestamps_that_nobody_checks(made: Made, raw: byt
     told = found["as it was made"].checks[-1]
     seen = timestamp.stated(token, stamped[MANIFEST])
     assert (told["status"], f"{seen:%Y-%m-%d %H:%M:%S} UTC" in told["detail"]) == ("not-there", True)
+
+
+TOLD: Final = """
+return given.map((token) => {
+  try {
+    return caseFile.statedTime(bytes(token), bytes("78"));
+  } catch (error) {
+    return error.code ?? error.message;
+  }
+});
+"""
+Tree: TypeAlias = list[tuple[int, "bytes | Tree"]]
+STRANGE: Final[Tree] = [
+    *((tag, b"") for tag in (0x03, 0x04, 0x05, 0x30, 0x31, 0xA0, 0xA1, 0x80)),
+    *((0x02, content) for content in (b"", b"\0", b"\1", b"\xff", b"\0\x7f", b"\0\x80", b"\1" * 9)),
+    *((0x06, content) for content in (b"", b"\x2a\x03", b"\x80\1", b"\x2a\x83", b"\x2a\x84" + b"\x80" * 17 + b"\0")),
+    *((0x01, content) for content in (b"\0", b"\1", b"\xff")),
+    *((0x13, b"a*"), (0x1E, b"\xd8\0"), (0x1E, b"\xd8\0\xdc\0"), (0x1C, b"\0\x11\0\0"), (0x17, b"260230000000Z")),
+    *((0x18, b"20260101000000" + end) for end in (b"Z", b".5Z", b".50Z", b".000000001Z", b".0000000001Z", b"")),
+    *((0x30, Tree([(tag, content)])) for tag in (0x80, 0x81) for content in (b"\0", b"\1", b"\3\xe7", b"\3\xe8")),
+    *((0xA0, Tree([(tag, content)])) for tag in (0x82, 0x86, 0x88) for content in (b"a", b"\xff", b"\x2a\3")),
+    (0xA1, [(0x30, [(0x06, b"\x2a\3"), (0x04, b"")])]),
+]
+"""Of what DER, RFC 3161 and what it is built of allow somewhere, and what they allow nowhere."""
+
+
+def tree_of(raw: bytes) -> Tree:
+    """Return the elements in some DER, those in the token's octet string too."""
+    found: Tree = []
+    while raw:
+        count = max(0, raw[1] - 0x80)
+        size = int.from_bytes(raw[2 : 2 + count], "big") if count else raw[1]
+        tag, content, raw = raw[0], raw[2 + count : 2 + count + size], raw[2 + count + size :]
+        is_known = tag & 0x20 or (tag == 0x04 and content[:2] == b"\x30\x5a")
+        found.append((tag, tree_of(content) if is_known else content))
+    return found
+
+
+def der_of(tree: Tree) -> bytes:
+    whole = b""
+    for tag, inside in tree:
+        content = inside if isinstance(inside, bytes) else der_of(inside)
+        size = len(content).to_bytes((len(content).bit_length() + 7) // 8, "big")
+        whole += (
+            bytes([tag]) + (size.rjust(1, b"\0") if len(content) < 0x80 else bytes([0x80 + len(size)]) + size) + content
+        )
+    return whole
+
+
+def places(tree: Tree) -> Iterator[tuple[Tree, int]]:
+    for at, (_, inside) in enumerate(tree):
+        yield tree, at
+        if not isinstance(inside, bytes):
+            yield from places(inside)
+
+
+def changed_tokens(token: bytes) -> Iterator[bytes]:
+    """Yield a token with each byte changed, and with each element changed, moved, left out or beside another."""
+    for at in range(len(token)):
+        yield from (token[:at] + bytes([token[at] ^ bit]) + token[at + 1 :] for bit in (1, 0x20, 0x80))
+    assert der_of(tree_of(token)) == token
+    for number in range(len([*places(tree_of(token))])):
+        for strange in STRANGE:
+            for skipped in (0, 1):
+                tree = tree_of(token)
+                where, at = [*places(tree)][number]
+                where[at : at + skipped] = [strange]
+                yield der_of(tree)
+            tree = tree_of(token)
+            where, at = [*places(tree)][number]
+            where[at] = (where[at][0], strange[1])
+            yield der_of(tree)
+        for times in (0, 2):
+            tree = tree_of(token)
+            where, at = [*places(tree)][number]
+            where[at : at + 1] = [where[at]] * times
+            yield der_of(tree)
+
+
+def test_both_read_the_same_tokens() -> None:
+    """Also in what no signature covers: a token that one of the two takes for none is no proof before a court."""
+    authority, asked = Authority(), timestamp.question(b"x")
+    tokens = [*changed_tokens(timestamp.accept(authority.answer(asked.as_bytes()), asked, b"x", [authority.root]))]
+
+    def stated(token: bytes) -> str:
+        try:
+            at = timestamp.stated(token, b"x")
+        except Refusal as error:
+            return error.code.name
+        return f"{at.year:04}-{at:%m-%d %H:%M:%S} UTC"
+
+    told = node(TOLD, [token.hex() for token in tokens])
+    expected = [stated(token) for token in tokens]
+    assert [(t.hex(), a, b) for t, a, b in zip(tokens, told, expected, strict=True) if a != b] == []
+    assert sum(each.endswith("UTC") for each in expected) > 400
+    assert sum(each == ErrorCode.MALFORMED.name for each in expected) > 4_000
+    assert ErrorCode.CONTENT_MISMATCH.name in expected
 
 
 def test_root_of_another_federation_proves_nothing(made: Made, raw: bytes, tmp_path: Path) -> None:
