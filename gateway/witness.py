@@ -141,8 +141,11 @@ class Evidence:
 
     @property
     def digest(self) -> bytes:
-        """Over the code and both notes: the same again is no news, whatever proof comes with it."""
-        parts = (self.code.name.encode(), self.held.note, self.brought.note)
+        """Over the code, both notes and whether it is proof: the same again is no news, whatever comes with it.
+
+        That it has become proof is news: else a log that is caught would bring the same first, with a proof of nothing.
+        """
+        parts = (self.code.name.encode(), self.held.note, self.brought.note, *([b"proof"] if self.is_proof else []))
         return sha256(b"".join(sha256(part).digest() for part in parts)).digest()
 
 

@@ -7,6 +7,7 @@ node share it: whoever remembers something says what was there before, and fails
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway import note
 from gateway.checkpoint import Checkpoint
 from gateway.errors import ErrorCode, Failure
 from gateway.merkle import HASH_BYTES
@@ -14,7 +15,8 @@ from gateway.note import NoteSignature
 from gateway.witness import Evidence, Witnessed
 
 MAX_ALARMS: Final = 64
-"""Kept of one log: enough to answer for, and no way to fill the disk of whoever watches it."""
+"""Kept of one log, of those that are proof and of the others: enough to answer for, and no way to fill the disk of
+whoever watches it. Of what is no proof a log makes as much as it likes; that must not take the place of one."""
 
 _LAST: Final = "SELECT size, root, note FROM witnessed WHERE origin = ?"
 _FIRST: Final = """
@@ -27,6 +29,7 @@ _ALARM: Final = """
     INSERT INTO alarms (at_us, origin, code, detail, held, brought, proof, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO NOTHING
 """
+_KEPT: Final = "SELECT code, held, brought, proof FROM alarms WHERE origin = ?"
 _COSIGNED: Final = """
     INSERT INTO cosignatures (size, origin, name, key_id, line, at_us) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
@@ -85,8 +88,8 @@ class WitnessRecord:
 
     def alarm(self, evidence: Evidence) -> bool:
         """Keep evidence; return whether it is news."""
-        (kept,) = self._sql.execute("SELECT count(*) FROM alarms WHERE origin = ?", (evidence.origin,)).fetchone()
-        if kept >= MAX_ALARMS:
+        rows = self._sql.execute(_KEPT, (evidence.origin,)).fetchall()
+        if len(rows) >= MAX_ALARMS and sum(_is_proof(*row) == evidence.is_proof for row in rows) >= MAX_ALARMS:
             return False
         held, brought, proof = evidence.held.note, evidence.brought.note, b"".join(evidence.proof)
         values = self._now_us, evidence.origin, evidence.code.value, evidence.detail, held, brought, proof
@@ -118,6 +121,11 @@ def alarms(connection: Any, limit: int, *, newest: bool = False) -> list[AlarmRo
         AlarmRow(at_us, origin, ErrorCode(code), detail, bytes(held), bytes(brought), _hashes(bytes(proof)))
         for at_us, origin, code, detail, held, brought, proof in rows
     ]
+
+
+def _is_proof(code: int, held: bytes, brought: bytes, proof: bytes) -> bool:
+    first, second = (Witnessed(Checkpoint.parse(note.parse(bytes(raw)).text), bytes(raw)) for raw in (held, brought))
+    return Evidence(ErrorCode(code), "", first, second, _hashes(bytes(proof))).is_proof
 
 
 def _hashes(together: bytes) -> tuple[bytes, ...]:

@@ -86,6 +86,38 @@ def test_evidence_is_kept_whole_once_and_not_without_end(sql: Any) -> None:
     assert first.proof == (bytes(32), b"x" * 32)
 
 
+def unproven(number: int) -> Evidence:
+    """Return what a log's own node says against it, which nobody else need believe."""
+    return replace(evidence(7), code=ErrorCode.LOG_ROLLED_BACK, held=seen(100), brought=seen(number + 1), proof=())
+
+
+def test_log_that_accuses_itself_without_proof_keeps_no_proof_out(sql: Any) -> None:
+    with world.transaction(sql) as txn:
+        kept = [txn.witness.alarm(unproven(number)) for number in range(witnessing.MAX_ALARMS + 1)]
+        assert kept == [True] * witnessing.MAX_ALARMS + [False]
+        assert txn.witness.alarm(evidence(7))
+    with world.transaction(sql) as txn:
+        assert not txn.witness.alarm(evidence(7))
+        assert not txn.witness.alarm(unproven(witnessing.MAX_ALARMS))
+        for number in range(1, witnessing.MAX_ALARMS + 1):
+            assert txn.witness.alarm(evidence(7, number)) is (number < witnessing.MAX_ALARMS)
+    assert len(LogView(sql).alarms(1000)) == 2 * witnessing.MAX_ALARMS
+
+
+def test_log_that_accuses_itself_with_a_proof_of_nothing_keeps_the_proof_of_the_same_out_no_longer(sql: Any) -> None:
+    """Caught with two checkpoints, it could bring them itself first; the witness would have had nothing to show."""
+    rewritten = replace(LOG, name="rewritten")
+    old, size = 5, 9
+    found = Evidence(ErrorCode.LOG_FORKED, "it forked", seen(old), seen(size, rewritten), ())
+    proof = rewritten.proof(old, size)
+    with world.transaction(sql) as txn:
+        assert txn.witness.alarm(found)
+        assert txn.witness.alarm(replace(found, proof=proof))
+        assert not txn.witness.alarm(replace(found, proof=proof))
+        assert not txn.witness.alarm(replace(found, proof=(bytes(32),)))
+    assert len(LogView(sql).alarms(1000)) == 2
+
+
 def test_log_that_contradicts_itself_again_and_again_hides_no_other(sql: Any) -> None:
     other = replace(evidence(7), held=seen(7, replace(LOG, origin=f"{ORIGIN}/1")))
     with world.transaction(sql) as txn:
