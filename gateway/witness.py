@@ -29,7 +29,7 @@ from gateway.directory import FOREVER, Directory, NodeEntry, Status
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import trust_domain
 from gateway.merkle import HASH_BYTES, MAX_PROOF_HASHES, MAX_SIZE
-from gateway.note import MAX_NOTE_BYTES, Algorithm, Note, Signed, Verifier
+from gateway.note import MAX_NOTE_BYTES, Algorithm, Note, NoteSignature, Signed, Verifier
 
 MAX_REQUEST_BYTES: Final = MAX_NOTE_BYTES + (4 << 10)
 """A note, and 65 lines of 45 bytes at most."""
@@ -256,6 +256,25 @@ def _shows_another(proof: Collection[bytes], old: Checkpoint, new: Checkpoint) -
     except Refusal:
         return False
     return now == new.root and before != old.root
+
+
+def cosignatures(checkpoint: Checkpoint, answer: bytes, keys: Collection[Verifier]) -> tuple[NoteSignature, ...]:
+    """Return the lines of a witness in its answer, which are over that checkpoint and nothing else.
+
+    Args:
+        checkpoint: what was brought.
+        answer: lines, as they came.
+        keys: of the witness.
+
+    Raises:
+        Refusal: MALFORMED, these are none; BAD_SIGNATURE, they are not of that witness and that checkpoint.
+    """
+    names = {(key.name, key.key_id) for key in keys}
+    found = note.parse(str(checkpoint).encode() + b"\n" + answer)
+    own = tuple(line for line in found.signatures if (line.name, line.key_id) in names)
+    # Over the text that we brought: in what came, an empty line would make the witness's own words part of the text.
+    note.verify(Note(str(checkpoint), own), keys)
+    return own
 
 
 # What the directory says.

@@ -19,7 +19,7 @@ import grpc.aio
 from rogatory.v1 import witness_pb2 as pb
 from rogatory.v1.witness_pb2_grpc import WitnessStub
 
-from gateway import checkpoint, codec, deliver, note, timed, transport
+from gateway import checkpoint, codec, deliver, note, timed, transport, witness
 from gateway.checkpoint import Checkpoint
 from gateway.config import Delivery
 from gateway.deliver import Chance
@@ -29,7 +29,7 @@ from gateway.doors.entrance import Bell
 from gateway.doors.witness import tell
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.merkle import MAX_SIZE
-from gateway.note import Note, Verifier
+from gateway.note import Verifier
 from gateway.store import Reader, Transaction, Writer
 from gateway.store.log import CheckpointRow, LogView
 from gateway.store.transaction import NEW_CHECKPOINT
@@ -260,11 +260,7 @@ class Cosigning:
         Raises:
             Refusal: MALFORMED, these are none; BAD_SIGNATURE, they are not of that witness and that checkpoint.
         """
-        keys = self._keys()
-        names = {(key.name, key.key_id) for key in keys}
-        found = note.parse(str(row.checkpoint).encode() + b"\n" + lines)
-        own = tuple(line for line in found.signatures if (line.name, line.key_id) in names)
-        note.verify(Note(found.text, own), keys)
+        own = witness.cosignatures(row.checkpoint, lines, self._keys())
 
         def job(txn: Transaction) -> None:
             for line in own:

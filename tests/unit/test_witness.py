@@ -161,6 +161,23 @@ def test_no_proof_makes_an_honest_log_a_forked_one(old: int, more: int, proof: l
                 raise
 
 
+@pytest.mark.parametrize("over", ["", "something of its own\n", "\u2014 somebody AAAAAAAA\n"])
+def test_witness_that_cosigns_more_than_it_was_brought_has_not_cosigned_it(over: str) -> None:
+    """Kept beside the checkpoint, its line would spoil that for whoever verifies it."""
+    key, brought = world.signing_key("de/node"), LOG.checkpoint(7)
+    verifier = note.Verifier("w.test/w1", bytes(key.verify_key), note.Algorithm.COSIGNATURE)
+    text = f"{brought}\n{over}" if over else str(brought)
+    line = note.cosign(text, verifier.name, KeySigner(key), AT)
+    answer = (f"{over}\n{line}" if over else str(line)).encode()
+    if not over:
+        assert witness.cosignatures(brought, answer, [verifier]) == (line,)
+        return
+    assert note.verify(note.parse(f"{brought}\n".encode() + answer), [verifier])  # as it is, it holds
+    with pytest.raises(Refusal) as caught:
+        witness.cosignatures(brought, answer, [verifier])
+    assert caught.value.code is ErrorCode.BAD_SIGNATURE
+
+
 def test_first_checkpoint_comes_without_a_proof() -> None:
     assert refused(replace(LOG.request(0, 7), proof=(bytes(32),)), None).code is ErrorCode.BAD_LOG_PROOF
 
