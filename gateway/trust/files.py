@@ -15,6 +15,7 @@ from typing import TypeAlias, TypeVar
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 
+from gateway import private_files
 from gateway.errors import ErrorCode, Refusal
 from gateway.trust.forms import oddity
 from gateway.trust.roles import ROOT, TARGETS
@@ -189,6 +190,8 @@ def write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())  # a power cut must not leave an empty file under a name that counts
         draft.replace(path)
+        # What was pending is removed after this, and a node is told that its list is published.
+        private_files.sync_folder(path.parent)
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise Refusal(ErrorCode.BAD_INPUT, f"cannot write {path}: {error.strerror}", "folder") from error

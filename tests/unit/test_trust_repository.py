@@ -1,5 +1,6 @@
 """What founders, nodes and the publisher may do, and what they are refused before any node would have to."""
 
+import errno
 import hashlib
 import shutil
 import stat
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from tuf.api.metadata import Delegations, Metadata, TargetFile, Targets, Timestamp
 
+from gateway import private_files
 from gateway.directory import FederationList, ParticipantList
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Role
@@ -166,6 +168,30 @@ def test_proposal_that_was_signed_over_an_earlier_state_takes_back_nothing_that_
     assert caught.value.code is ErrorCode.BAD_DIRECTORY
     assert {path.name: path.read_bytes() for path in made.metadata.iterdir()} == before
     assert made.load_as_newcomer().problem is None
+
+
+def test_proposal_stays_until_what_is_published_of_it_outlives_a_power_cut(
+    made: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else both names could be gone, and with them the signatures of people who had to meet."""
+    synced = private_files.sync_folder
+
+    def cut(folder: Path) -> None:
+        if folder == made.metadata:
+            raise OSError(errno.EIO, "the disk is gone")
+        synced(folder)
+
+    made.propose()
+    made.sign(*FOUNDERS[:2])
+    monkeypatch.setattr(private_files, "sync_folder", cut)
+    with pytest.raises(Refusal) as caught:
+        made.publish()
+    assert caught.value.code is ErrorCode.BAD_INPUT
+    assert pending(made.repository) == {"targets": 0}
+    monkeypatch.undo()
+    made.publish()
+    assert pending(made.repository) == {}
+    assert made.load_as_newcomer().version("targets") == 2
 
 
 @pytest.mark.parametrize("role", ["root", "targets"])
