@@ -25,8 +25,8 @@ from gateway import row_checks, statement
 from gateway.directory import Directory
 from gateway.envelope import ref_of
 from gateway.identity import Address, Role
-from gateway.rules import ACTS_NEXT, FINAL, ClockRule, Effect, Kind, Move, State, Step, Turn, Where
-from gateway.steps import HOLDING, RUNS_OUT, STEPS, runs_out
+from gateway.rules import ACTS_NEXT, DONE, FINAL, ClockRule, Effect, Kind, Move, State, Step, Turn, Where
+from gateway.steps import CLAIMABLE, HOLDING, RUNS_OUT, STEPS, runs_out
 
 Key: TypeAlias = tuple[str, str]
 """Sender and id of an envelope."""
@@ -216,6 +216,7 @@ class Case:
         self._drafted = drafted
         self._matters: dict[Key, Matter] = {}
         self._taken: set[Key] = set()
+        self._lost: set[Key] = set()  # what never reached its recipient's node
         self._case_ids: dict[str, None] = {}
         order: list[tuple[int, int, Paper | Said]] = [(paper.at_us, 0, paper) for paper in self.papers.values()]
         order += [(each.at_us, 1, each) for each in said]
@@ -358,8 +359,8 @@ class Case:
         if state is not None and about.header is not None and len(rows) == 1:
             (row,) = rows
             after = row.then(state, outcome, ground, holds=about.holds)
-            if row.lifts and state is State.SUSPENDED and after is State.EXECUTED and not self._was_the_last(header):
-                after = state
+            if row.resumes and after in DONE:
+                after = self._resumed(header, about, after)
             if after is not None:
                 return (None if after is state else after), False
             if row.rule.where is Where.ABROAD and not ours:
@@ -375,16 +376,30 @@ class Case:
         ends = {move.to for row in rows for move in row.moves if move.to is not None and _fits(move, header)}
         return (ends.pop() if len(ends) == 1 else None), False
 
-    def _was_the_last(self, decision: pb.Header) -> bool:
-        claim = self.papers.get(key_of(decision.cites[0]))
-        if claim is None:
-            return True
-        beside = self.citing(key_of(claim.header.cites[0]))
-        return row_checks.is_last_suspensive(
-            claim.header,
-            (each.header for each in beside if each.header.kind == claim.header.kind),
-            lambda other: any(answer.header.kind == decision.kind for answer in self.citing(key_of(other))),
+    def _resumed(self, header: pb.Header, about: Matter, after: State) -> State:
+        """Return where what is done stands: as last reported, or suspended."""
+        above = [*self.above(Paper(header, 0))]
+        up_to_it = above[: next((at for at, each in enumerate(above) if each.key == key_of(about.ref)), -1) + 1]
+        claimed = next((each for each in up_to_it if each.header.kind in CLAIMABLE), None)
+        if claimed is None:
+            return after
+        if header.kind != ids.KIND_EXECUTION_REPORT:
+            after = row_checks.reported(self._taken_below(claimed.key, ids.KIND_EXECUTION_REPORT), after)
+        return State.SUSPENDED if after in DONE and self.is_suspended(claimed.key, key_of(header.cites[0])) else after
+
+    def is_suspended(self, claimed: Key, but: Key | None = None) -> bool:
+        """Whether a suspensive claim on a request or decision is undecided, as far as can be told; without one."""
+        return any(
+            claim.outcome == ids.OUTCOME_POSTPONED
+            and key_of(claim) != but
+            and not self._taken_below(key_of(claim), ids.KIND_CLAIM_DECISION, lost=True)
+            for claim in self._taken_below(claimed, ids.KIND_CLAIM)
         )
+
+    def _taken_below(self, key: Key, kind: Kind, *, lost: bool = False) -> list[pb.Header]:
+        """Return what was recorded so far of a kind and cites an envelope; `lost`: also what never arrived."""
+        below = [each for each in self.citing(key) if each.header.kind == kind and each.key in self._taken]
+        return [each.header for each in below if lost or each.key not in self._lost]
 
     def _hear(self, each: Said) -> None:
         said, key = each.statement, key_of(each.statement.envelope)
@@ -415,6 +430,7 @@ class Case:
         )
         if arrived:
             return
+        self._lost.add(paper.key)
         for matter in self._matters.values():
             if matter.undo(paper.key):
                 matter.history.append(Event(each.at_us, said, matter.state))

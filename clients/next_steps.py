@@ -285,7 +285,9 @@ class _Search:
             return True
         above = {paper.key, *(each.key for each in self.case.above(paper))}
         disputed = (each for each in self.case.matters if each.state in (State.SUSPENDED, State.UNBOUND))
-        return step.undisputed and any(key_of(each.ref) in above for each in disputed)
+        return step.undisputed and (
+            any(key_of(each.ref) in above for each in disputed) or any(map(self.case.is_suspended, above))
+        )
 
     def _may_be_limited(self, paper: Paper) -> bool:
         """Whether nobody who asked for a freeze above insists on it, as far as is known here."""

@@ -24,14 +24,17 @@ from rogatory.v1 import identifiers_pb2 as ids
 from gateway import effects, row_checks
 from gateway.directory import Directory
 from gateway.effects import Effects, Then, follow, is_over, keeps_clocks
+from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.row_checks import Placed
-from gateway.rules import ENDING, FINAL, Kind, Named, State, Step, Way, Where, word
+from gateway.rules import DONE, ENDING, FINAL, Kind, Named, State, Step, Way, Where, word
 from gateway.steps import (
     ANSWERED_BELOW,
     ASKED_ABROAD,
+    CLAIMABLE,
+    CLAIMED_BELOW,
     DECIDED_BELOW,
     FREEZES,
     HOLDING,
@@ -67,6 +70,10 @@ class Register(effects.Register, Protocol):
     @property
     def matters(self) -> Matters:
         """Where matters stand."""
+        ...
+
+    def words(self, ref: ids.EnvelopeRef, issuer: str) -> Sequence[pb.Milestone.ValueType]:
+        """Return the milestones of an envelope that somebody has stated."""
         ...
 
     def of_case(self, case_id: str, kind: Kind) -> Sequence[pb.Header]:
@@ -194,7 +201,6 @@ def _asked(step: Step) -> _Asked:
         of_state=_wanted(
             (step.never_below, _check_never_below),
             (step.inherits, _check_inherits),
-            (step.undisputed, _check_undisputed),
             (step.needs_live, _check_live),
             (step.once, _check_once),
             (step.not_after_refusal, _check_not_refused),
@@ -202,6 +208,7 @@ def _asked(step: Step) -> _Asked:
             (step.waits_for, _check_waited),
         ),
         of_ours=_wanted(
+            (step.undisputed, _check_undisputed),
             (step.agreed, _check_agreed),
             (step.rests_on, _check_rests_on),
             (step.all_ended_on or step.all_ended_for, _check_all_ended),
@@ -265,8 +272,7 @@ def _check_state(case: _Case) -> Then:
         return _late(case, about, state, holds=holds)
     for asked in _asked(step).of_state:
         asked(case)
-    lifts = step.lifts and state is State.SUSPENDED and then is not State.UNBOUND
-    return Then(state if lifts and not _was_the_last_claim(case) else then)
+    return Then(_resumed(case, then) if step.resumes and then in DONE else then)
 
 
 def _check_target(case: _Case) -> None:
@@ -305,6 +311,9 @@ def _check_undisputed(case: _Case) -> None:
     for matter, standing in case.matters:
         if standing in _DISPUTED:
             raise case.out_of_order(f"the {word(matter.kind)} is {standing.value}", "cites[0]")
+    for above in case.above:
+        if above.kind in CLAIMABLE and _is_suspended(case, above):
+            raise case.out_of_order(f"a claim suspends the {word(above.kind)}", "cites[0]")
 
 
 def _check_live(case: _Case) -> None:
@@ -372,12 +381,39 @@ def _check_waited(case: _Case) -> None:
             raise case.out_of_order("a time limit still runs that it would cut short", "created_at_us")
 
 
-def _was_the_last_claim(case: _Case) -> bool:
-    claim, register = case.above[0], case.register
-    claims = register.citing(claim.cites[0], ids.KIND_CLAIM)
-    return row_checks.is_last_suspensive(
-        claim, claims, lambda other: bool(register.citing(other, ids.KIND_CLAIM_DECISION))
+def _resumed(case: _Case, then: State) -> State:
+    """Return where what is done stands: as last reported, or suspended. So it does not matter what came first."""
+    matter, _ = case.matters[0]
+    up_to_it = case.above[: case.above.index(matter) + 1]
+    claimed = next((above for above in up_to_it if above.kind in CLAIMABLE), None)
+    if claimed is None:
+        return then
+    if case.rule.kind != ids.KIND_EXECUTION_REPORT:
+        reports = case.register.citing(claimed, ids.KIND_EXECUTION_REPORT)
+        then = row_checks.reported([each for each in reports if not _was_lost(case, each)], then)
+    return State.SUSPENDED if then in DONE and _is_suspended(case, claimed) else then
+
+
+def _is_suspended(case: _Case, claimed: pb.Header) -> bool:
+    """Whether a suspensive claim is open, other than one that this envelope decides."""
+    register = case.register
+    return any(
+        claim.outcome == ids.OUTCOME_POSTPONED
+        and claim != case.cited
+        and not register.citing(claim, ids.KIND_CLAIM_DECISION)
+        and not _was_lost(case, claim)
+        for claim in register.below(claimed, CLAIMED_BELOW)
     )
+
+
+def _was_lost(case: _Case, sent: pb.Header) -> bool:
+    """Whether the other node never had what was sent to it."""
+    there = Address.parse(sent.recipients[0]).node
+    if there == Address.parse(sent.sender).node or there == case.here:
+        return False
+    ref, words = ref_of(sent), case.register.words
+    refused = pb.MILESTONE_REFUSED in words(ref, str(Address.of_node(there)))
+    return refused or pb.MILESTONE_EXPIRED in words(ref, str(Address.of_node(case.here)))
 
 
 def _holds_assets(matter: pb.Header) -> bool:

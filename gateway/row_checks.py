@@ -25,7 +25,7 @@ from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import grounds
 from gateway.identity import Address, Role
-from gateway.rules import GRANTS, CaseRule, DataClass, Kind, Link, Measure, Outcome, Rule, Step, Where, word
+from gateway.rules import GRANTS, CaseRule, DataClass, Kind, Link, Measure, Outcome, Rule, State, Step, Where, word
 from gateway.steps import BY_CITATION, ORDERS, PROVISIONAL, REQUESTS, RULES, STEPS
 
 NEVER_REQUIRED: Final = "*"
@@ -41,6 +41,13 @@ _TEST_CASE: Final = re.compile(r"TEST-[0-9a-f]{32}", re.ASCII)
 """Nobody mistakes it for a case, and as it is random nothing was made for it before."""
 _GRANTS_NOTHING: Final = frozenset({ids.OUTCOME_REFUSED, ids.OUTCOME_POSTPONED})
 _ALLOWING: Final = GRANTS | {ids.OUTCOME_UNSPECIFIED}
+_REPORTED: Final = MappingProxyType(
+    {
+        ids.OUTCOME_GRANTED: State.EXECUTED,
+        ids.OUTCOME_PARTLY_GRANTED: State.PARTLY_EXECUTED,
+        ids.OUTCOME_REFUSED: State.UNAVAILABLE,
+    }
+)
 _CANNOT_SAY: Final = "this kind of envelope cannot say that"
 _DUAL: Final = "dual_criminality"
 _NEVER_TESTED: Final = frozenset({ids.KIND_PRESERVATION_REQUEST, ids.KIND_ENFORCEMENT_REQUEST})
@@ -462,8 +469,6 @@ def outcomes_to_report(reported: set[Outcome]) -> set[Outcome]:
     return (reported | {ids.OUTCOME_PARTLY_GRANTED}) - {ids.OUTCOME_REFUSED}
 
 
-def is_last_suspensive(claim: pb.Header, claims: Iterable[pb.Header], is_decided: Callable[[pb.Header], bool]) -> bool:
-    """Whether a claim suspends, and of all claims on the same freeze no other suspensive one is undecided."""
-    return claim.outcome == ids.OUTCOME_POSTPONED and all(
-        other.id == claim.id or other.outcome != ids.OUTCOME_POSTPONED or is_decided(other) for other in claims
-    )
+def reported(reports: Sequence[pb.Header], otherwise: State) -> State:
+    """Return where what was reported on stands by the last report."""
+    return _REPORTED[reports[-1].outcome] if reports else otherwise

@@ -244,9 +244,9 @@ class Step:
     countersigned_by: Role | None = None  # a participant of the sender's own country with this role
     countersigned_unless: Urgency | None = None
     needs_live: bool = False  # no matter above has ended or is ending
-    undisputed: bool = False  # no matter that it is about, or above, is suspended by a claim or lost to one
+    undisputed: bool = False  # no claim on what it rests on suspends it, or was upheld
     once: bool = False  # only one such answer to what it cites
-    lifts: bool = False  # of a suspension, only the last suspensive claim's own decision; else it stays suspended
+    resumes: bool = False  # what is done stands as last reported, or is suspended while a suspensive claim is open
     not_after_refusal: bool = False  # no court has refused what it rests on
     agreed: bool = False  # whoever asked for the freeze above has agreed to limit it, or is silent, or has lost it
     needs_open: ClockRule | None = None  # only while this limit runs

@@ -57,6 +57,8 @@ DECIDED_BELOW: Final[Way] = (frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({i
 """Down from a matter to what a court has decided on it."""
 ANSWERED_BELOW: Final[Way] = (frozenset({ids.KIND_LIMITATION_REQUEST}), frozenset({ids.KIND_LIMITATION_ANSWER}))
 """Down from a freeze to whether whoever asked for it agrees that it is limited."""
+CLAIMED_BELOW: Final[Way] = (frozenset({ids.KIND_CLAIM}),)
+"""Down from what can be claimed to who claims it."""
 
 # Short names, for the table only.
 _I, _M, _C = Role.INVESTIGATOR, Role.CENTRAL_AUTHORITY, Role.COURT
@@ -100,6 +102,8 @@ ORDERS: Final[frozenset[Kind]] = frozenset(
     {ids.KIND_DOMESTIC_ORDER, ids.KIND_PROVISIONAL_ORDER, ids.KIND_TAKEDOWN_NOTICE, ids.KIND_TRANSFER_ORDER}
 )
 """What reaches an exchange and asks for something."""
+CLAIMABLE: Final[frozenset[Kind]] = FREEZES | {ids.KIND_REVIEW_DECISION}
+"""What a claim cites: the decision, or abroad the request."""
 INTELLIGENCE: Final[frozenset[Kind]] = frozenset({ids.KIND_SPONTANEOUS_INFORMATION, ids.KIND_WATCHLIST_NOTICE})
 """No row cites these: nothing can rest on them (UNCAC Art. 46(4)-(5); Egmont principles)."""
 
@@ -155,7 +159,7 @@ def _executed(before: frozenset[State]) -> tuple[Move, ...]:
             _REFUSED,
             grounds.FOR_GOOD,
         ),
-        Move(again, State.UNAVAILABLE, _REFUSED),
+        Move(again | {State.SUSPENDED}, State.UNAVAILABLE, _REFUSED),
         Move(frozenset({State.CONFIRMED, State.LIMITING, State.SUSPENDED, State.UNBOUND})),
     )
 
@@ -172,16 +176,16 @@ _RELEASED = (
     Move(frozenset({State.UNBOUND}), State.RELEASED, _GRANTED),
     Move(STANDING, None, _PARTLY, holds=True),
 )
+_REVIEWABLE = ALLOWED | STANDING | {State.UNAVAILABLE}
 _CLAIMED = (
     Move(DONE, State.SUSPENDED, _POSTPONED),
-    Move(frozenset({State.SUSPENDED}), None, _POSTPONED),  # somebody else's; it stays so until the last is decided
-    Move(ALLOWED | STANDING, None, _NONE),
+    # What is not done yet stays where it is, and nothing is ordered on it (`undisputed`); nor ends a question so.
+    Move(_REVIEWABLE, None, _NONE | _POSTPONED),
 )
 _CLAIM_DECIDED = (
-    Move(frozenset({State.SUSPENDED}), State.UNBOUND, _GRANTED),
+    Move(_REVIEWABLE | {State.POSTPONED}, State.UNBOUND, _GRANTED),
     Move(frozenset({State.SUSPENDED}), State.EXECUTED, _PARTLY | _REFUSED),
-    Move(ALLOWED | STANDING, State.UNBOUND, _GRANTED),
-    Move(ALLOWED | STANDING),
+    Move(_REVIEWABLE | {State.POSTPONED}),
 )
 _STAYS = Move(OPEN)
 _FOUND = ALLOWED | DONE | {State.UNAVAILABLE}
@@ -438,6 +442,7 @@ _BETWEEN_STATES: Final = (
         clocks=Effect(stops=_PRODUCING | {clocks.CLOCK_RULE_URGENT_EXECUTION}),
         rests_on=(*DECIDED_BELOW, frozenset({ids.KIND_EXECUTION_REPORT})),
         all_ended_for=grounds.FOR_GOOD,  # what it ends leaves no order of another exchange behind
+        resumes=True,
         marks=((1, pb.MILESTONE_EXECUTED),),
     ),
     Step(
@@ -447,6 +452,7 @@ _BETWEEN_STATES: Final = (
         case=CaseRule.SAME,
         moves=(Move(_FOUND),),
         crosses=_ANSWERS_CROSS,
+        undisputed=True,
         never_below=PROVISIONAL,  # what is only to be kept is handed over to nobody (Budapest Convention Art. 16)
         data_classes=_CLASSES,
         asks=True,
@@ -508,9 +514,11 @@ _BETWEEN_STATES: Final = (
         cites=frozenset({ids.KIND_LIMITATION_REQUEST}),
         case=CaseRule.SAME,
         moves=(Move(frozenset({State.LIMITING}), State.EXECUTED),),
-        crosses=_ISSUER_CROSSES | {State.SUSPENDED},
+        crosses=_ISSUER_CROSSES,
         outcomes=_GRANTED | _REFUSED,
         ground_optional=True,
+        once=True,
+        resumes=True,
         clocks=Effect(stops=frozenset({clocks.CLOCK_RULE_LIMITATION_ANSWER})),
     ),
     Step(
@@ -547,7 +555,7 @@ _BETWEEN_STATES: Final = (
         outcomes=_RESULTS,
         ground_optional=True,
         once=True,
-        lifts=True,
+        resumes=True,
         rests_on=(
             *DECIDED_BELOW,
             frozenset({ids.KIND_CLAIM}),
@@ -766,6 +774,7 @@ _BEFORE_THE_COURT: Final = (
                 amounts=True,
                 rests_on=(ORDERS, frozenset({ids.KIND_EXECUTION_REPORT})),
                 all_ended_for=grounds.FOR_GOOD,
+                resumes=True,
             ),
         )
     ),
@@ -777,6 +786,7 @@ _BEFORE_THE_COURT: Final = (
         case=CaseRule.SAME,
         moves=(Move(_FOUND),),
         needs_live=True,
+        undisputed=True,
         never_below=PROVISIONAL,  # what is only to be kept is handed over to nobody (Budapest Convention Art. 16)
         data_classes=_CLASSES,
         asks=True,
@@ -810,7 +820,7 @@ _BEFORE_THE_COURT: Final = (
         outcomes=_RESULTS,
         ground_optional=True,
         once=True,
-        lifts=True,
+        resumes=True,
     ),
     Step(
         rule=Rule(ids.KIND_PRIORITY_DECISION, _C, _M, _HOME),
@@ -877,6 +887,7 @@ _AT_THE_EXCHANGE: Final = (
         moves=(Move(_FOUND),),
         opens=State.ASKED,
         needs_live=True,
+        undisputed=True,
         measures=_TAKE_DOWN,
         asks=True,
         clocks=Effect(
@@ -1348,6 +1359,8 @@ def _ways_down() -> Mapping[tuple[Kind, Kind], tuple[tuple[int, Way], ...]]:
     for step in STEPS:
         ways = {(int(step.rests_above), way) for way in (step.rests_on, step.or_rests_on) if way}
         ways |= {(0, DECIDED_BELOW)} if step.not_after_refusal else set()
+        ways |= {(0, CLAIMED_BELOW)} if step.resumes or step.undisputed else set()
+        ways |= {(2, CLAIMED_BELOW)} if step.undisputed else set()
         for cited in step.cites if ways else ():
             found.setdefault((step.rule.kind, cited), set()).update(ways)
     return MappingProxyType({pair: tuple(ways) for pair, ways in found.items()})
@@ -1389,7 +1402,7 @@ RUNS_OUT: Final = (
         frozenset({State.LIMITING}),
         State.UNBOUND,
         "2018/1805 Art. 12(2): silent for six weeks",
-        elsewhere=DONE | {State.LIMITING},
+        elsewhere=DONE | {State.LIMITING, State.SUSPENDED, State.UNAVAILABLE},
     ),
     RunsOut(
         clocks.CLOCK_RULE_EX_POST_VALIDATION,

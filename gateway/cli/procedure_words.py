@@ -419,10 +419,13 @@ def _support(step: Step) -> Iterator[str]:
             "no target was held so before for the same State, unless that was confirmed or refused, or never came",
         ),
         (step.once, "what it cites has no such answer yet"),
-        (step.undisputed, "no matter that it is about, or above, is suspended by a claim or lost to one"),
+        (step.undisputed, "no claim suspends what it rests on, or was upheld, told to whoever asked or not"),
         (step.not_after_refusal, "no court has refused what it cites"),
         (step.agreed, "whoever asked for the freeze above agrees that it is limited, or is not obeyed any more"),
-        (step.lifts, "a suspension ends with the last suspensive claim that is decided, unless a claim is upheld"),
+        (
+            step.resumes,
+            "what is done stands as it was reported last, and is suspended as long as a suspensive claim is undecided",
+        ),
     )
     yield from (sentence for wanted, sentence in also if wanted)
     if step.never_below:

@@ -23,7 +23,7 @@ from gateway.lifecycle import Event, State
 from gateway.merkle import Frontier
 from gateway.rules import Named, Way, ends_in_decisions
 from gateway.signer import Signer
-from gateway.steps import WAYS_DOWN
+from gateway.steps import CLAIMED_BELOW, WAYS_DOWN
 from gateway.store import log
 from gateway.store.alerts import AlertRecord
 from gateway.store.attachments import HELD_US, AttachmentRecord
@@ -228,14 +228,14 @@ class Transaction:
     def expect_basis(self, headers: Sequence[pb.Header]) -> None:
         """Look up what these rest on and what else has their targets.
 
-        Of what our own participants send also what may have to be recorded below that.
+        Of what our own participants send also what may have to be recorded below that; of any, who claims it.
         """
         self.matters.expect(headers)
         wanted: dict[Way, list[int]] = {}
         for header in headers:
             kind, line = self.matters.cited(header)
             for up, way in WAYS_DOWN.get((header.kind, kind), ()):
-                if up < len(line) and header.sender.startswith(self._home):
+                if up < len(line) and (way == CLAIMED_BELOW or header.sender.startswith(self._home)):
                     wanted.setdefault(way, []).append(line[up])
         for way, numbers in wanted.items():
             self.expect_below(numbers, way)

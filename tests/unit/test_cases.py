@@ -553,6 +553,17 @@ def test_suspension_ends_with_the_claim_that_suspends_alone_and_a_claim_is_decid
         assert State.SUSPENDED not in {each.state for each in story.case(me).matters}
 
 
+def test_remedy_before_anything_is_executed_leaves_the_court_nothing_to_order(story: Story) -> None:
+    request = story.requested()
+    decision, _ = story.decided(request)
+    assert ids.KIND_DOMESTIC_ORDER in story.kinds(THEIR_COURT, decision)
+    suspends: dict[str, Any] = {"outcome": POSTPONED, "ground": ids.GROUND_REMEDY_INVOKED}
+    claim = story.go(ids.KIND_CLAIM, THEIR_COURT, THEIR_CENTRAL, decision, **suspends)
+    assert ids.KIND_DOMESTIC_ORDER not in story.kinds(THEIR_COURT, decision)
+    story.go(ids.KIND_CLAIM_DECISION, THEIR_COURT, THEIR_CENTRAL, claim, outcome=REFUSED)
+    assert ids.KIND_DOMESTIC_ORDER in story.kinds(THEIR_COURT, decision)
+
+
 NOT_ARRIVED = {
     "refused by the other node": (pb.MILESTONE_REFUSED, "de/node", State.ASKED),
     "refused on the way": (pb.MILESTONE_REFUSED, "ee/node", State.ASKED),

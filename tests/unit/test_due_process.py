@@ -277,6 +277,8 @@ class Judge:
                 self._check_total(paper)
             if paper.kind in DUE_FORM | AT_ONCE and abroad(paper.header) and paper.header.sender[:2] != self.here:
                 self._check_nothing_left(paper)
+            if paper.kind in (ids.KIND_FREEZE_REQUEST, ids.KIND_CONFISCATION_REQUEST):
+                self._check_reported(paper)
 
     def _check_clocks(self, now_us: int) -> None:
         seen = set()
@@ -328,6 +330,13 @@ class Judge:
             return Decimal(request.header.amount.amount or "Infinity")
         reports = (each for each in request.below if each.kind == ids.KIND_EXECUTION_REPORT)
         return max((Decimal(each.header.amount.amount or 0) for each in reports), default=Decimal(0))
+
+    def _check_reported(self, request: Paper) -> None:
+        """What is done stands as it was reported last, whatever was asked or claimed between."""
+        reports = [each for each in self.taken(request.below) if each.kind == ids.KIND_EXECUTION_REPORT]
+        said = {State.EXECUTED: ids.OUTCOME_GRANTED, State.PARTLY_EXECUTED: ids.OUTCOME_PARTLY_GRANTED}
+        if request.state in said:
+            assert reports[-1].header.outcome == said[request.state], f"{request.told()} is {request.state}"
 
     def _check_nothing_left(self, request: Paper) -> None:
         """Nothing is held for a request that was refused, released, forwarded or executed in vain for good."""
@@ -512,6 +521,20 @@ def measures_have_ended_when_their_end_is_confirmed(judge: Judge, paper: Paper) 
     assert not left, f"{paper.told()}, and {left[0].told()} is {left[0].state}"
 
 
+def nothing_is_ordered_or_told_while_a_remedy_suspends(judge: Judge, paper: Paper) -> None:
+    """2018/1805 Art. 33: whether it was brought before anything was done, or after."""
+    if paper.header.sender[:2] != judge.here or role(paper.header.sender) not in ("court", "central-authority"):
+        return
+    ordered = paper.kind in ORDERS and role(paper.header.recipients[0]) == "exchange"
+    if not ordered and paper.kind != ids.KIND_DISCLOSURE:
+        return
+    for link in paper.rests():
+        for claim in judge.taken(link.below):
+            suspends = claim.kind == ids.KIND_CLAIM and claim.header.outcome == ids.OUTCOME_POSTPONED
+            decided = any(each.kind == ids.KIND_CLAIM_DECISION for each in claim.below if each.number < paper.number)
+            assert not suspends or decided or claim.number > paper.number, f"{paper.told()} in spite of {claim.told()}"
+
+
 def a_freeze_is_limited_as_whoever_asked_agrees(judge: Judge, paper: Paper) -> None:
     """2018/1805 Art. 12(2): or is silent for six weeks, or has lost it, or wants it no more."""
     if paper.kind != ids.KIND_LIMITATION or paper.header.sender[:2] != judge.here:
@@ -550,6 +573,7 @@ PROMISES: Final = (
     nothing_new_begins_below_what_has_ended,
     what_is_no_crime_here_is_not_ordered,
     measures_have_ended_when_their_end_is_confirmed,
+    nothing_is_ordered_or_told_while_a_remedy_suspends,
     a_freeze_is_limited_as_whoever_asked_agrees,
     a_transfer_has_two_signers,
 )
@@ -1156,6 +1180,8 @@ def test_no_sequence_that_hypothesis_finds_breaks_the_law() -> None:
         (procedure, "_check_all_ended"),
         (procedure, "_check_rests_on"),
         (procedure, "_check_agreed"),
+        (procedure, "_check_undisputed"),
+        (procedure, "_is_suspended"),
         (procedure, "_check_total"),
         (afterwards, "not_taken"),
         (afterwards, "lapsed_elsewhere"),

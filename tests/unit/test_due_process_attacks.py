@@ -201,6 +201,71 @@ def test_second_claim_suspends_after_the_first_is_dismissed(law: Countries) -> N
     assert law.state("de", referral_on(law)) is State.EXECUTED
 
 
+def test_remedy_between_grant_and_execution_is_told_and_stops_every_order_until_it_is_dismissed(law: Countries) -> None:
+    request = ask(law)
+    _, decision = decide(law, request)
+    notify(law, request)
+    filed, abroad = claim(law, request, POSTPONED)
+    again: dict[str, Any] = {"cites": decision, "case_id": "ORDER-1", "measures": BLOCK}
+    assert refused(law, ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, **again) is ErrorCode.OUT_OF_ORDER
+    decide_claim(law, filed, REFUSED)
+    # The court has dismissed it, and that is not told abroad yet.
+    assert refused(law, ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, **again) is ErrorCode.OUT_OF_ORDER
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=abroad, outcome=REFUSED)
+    law.arrive()
+    states = law.state("de", referral_on(law)), law.state("ee", request), law.state("de", request)
+    assert states == (State.GRANTED,) * 3
+    ordered(law, decision)
+
+
+def test_what_was_ordered_before_a_remedy_is_suspended_once_it_is_reported(law: Countries) -> None:
+    request = ask(law)
+    _, decision = decide(law, request)
+    notify(law, request)
+    order = ordered(law, decision)
+    filed, abroad = claim(law, request, POSTPONED)
+    held: dict[str, Any] = {"outcome": ids.OUTCOME_PARTLY_GRANTED, "measures": BLOCK}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **held)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **held)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, INVESTIGATOR, cites=request, **held)
+    law.arrive()
+    states = law.state("de", referral_on(law)), law.state("ee", request), law.state("de", request)
+    assert states == (State.SUSPENDED,) * 3
+    decide_claim(law, filed, REFUSED)
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=abroad, outcome=REFUSED)
+    law.arrive()
+    states = law.state("de", referral_on(law)), law.state("ee", request), law.state("de", request)
+    assert states == (State.PARTLY_EXECUTED,) * 3
+
+
+@pytest.mark.parametrize("answered", ["before", "meanwhile", "after"])
+def test_remedy_while_the_issuer_is_asked_to_limit_leaves_the_question_as_it_stands(
+    law: Countries, answered: str
+) -> None:
+    request, _ = frozen(law)
+    asked = law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+
+    def answer() -> None:
+        law.send(ids.KIND_LIMITATION_ANSWER, INVESTIGATOR, THEIR_CENTRAL, cites=asked, outcome=REFUSED)
+
+    if answered == "before":
+        answer()  # and it crosses with the claim
+    filed, abroad = claim(law, request, POSTPONED)
+    assert law.state("ee", request) is law.state("de", request)
+    if answered == "meanwhile":
+        answer()
+        law.arrive()
+        assert law.state("ee", request) is law.state("de", request) is State.SUSPENDED
+    decide_claim(law, filed, REFUSED)
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=abroad, outcome=REFUSED)
+    if answered == "after":
+        answer()
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.EXECUTED
+    assert not law.clocks("de", request)
+
+
 def test_claim_is_decided_once(law: Countries) -> None:
     request, _ = frozen(law)
     filed, _ = claim(law, request, POSTPONED)

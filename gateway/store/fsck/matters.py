@@ -14,7 +14,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as clocks
 
-from gateway.rules import ACTS_NEXT, FINAL, State, Step, Turn, Where
+from gateway.rules import ACTS_NEXT, DONE, FINAL, State, Step, Turn, Where
 from gateway.steps import BY_CITATION, HOLDING, LAPSING, RUNS_OUT, runs_out
 from gateway.store.fsck.books import Books, File
 from gateway.store.fsck.findings import Check, Notes
@@ -149,8 +149,8 @@ def _leads(cause: File, matter: File, was: State, books: Books) -> set[State]:
         then = row.then(was, header.outcome, header.ground, holds=holds)
         if then is not None:
             found.add(then)
-            if row.lifts and was is State.SUSPENDED:
-                found.add(was)  # another claim suspends it still
+            if row.resumes and then in DONE:
+                found |= DONE | {State.SUSPENDED, State.UNAVAILABLE}  # as reported last, or as another claim has it
         if row.rule.where is Where.ABROAD and not from_here:
             late = row.late(was, header.outcome, header.ground, holds=holds)
             found |= set() if late is None else {late}
