@@ -7,7 +7,8 @@ The instrument is not asked: a freeze or a confiscation may rest on a treaty, an
 assistance. What is closed to both is closed here: a trial in absence is no ground against a freeze.
 
 Sources: Regulation (EU) 2018/1805 Art. 8(1), 10(1), 13(3), 19(1), 21(1), 22(3); Regulation (EU) 2023/1543 Art. 12(1),
-16(4); Directive 2014/41/EU Art. 11(1); UNCAC Art. 46(21), (25). Bank secrecy is no ground (UNCAC Art. 46(8)).
+16(4); Directive 2014/41/EU Art. 11(1); UNCAC Art. 46(21), (25); Budapest Convention Art. 29(4)-(5). Bank secrecy is no
+ground (UNCAC Art. 46(8)).
 """
 
 from collections.abc import Mapping
@@ -31,14 +32,12 @@ CONFISCATION: Final[frozenset[Kind]] = frozenset({ids.KIND_CONFISCATION_REQUEST}
 EVIDENCE: Final[frozenset[Kind]] = frozenset({ids.KIND_EVIDENCE_REQUEST})
 ENFORCEMENT: Final[frozenset[Kind]] = frozenset({ids.KIND_ENFORCEMENT_REQUEST})
 RESTITUTION: Final[frozenset[Kind]] = frozenset({ids.KIND_RESTITUTION_DECISION})
+PRESERVATION: Final[frozenset[Kind]] = frozenset({ids.KIND_PRESERVATION_REQUEST})
 ASSISTANCE: Final[frozenset[Kind]] = (
-    FREEZE
-    | CONFISCATION
-    | EVIDENCE
-    | RESTITUTION
-    | frozenset({ids.KIND_PRESERVATION_REQUEST, ids.KIND_TAKEDOWN_NOTICE})
+    FREEZE | CONFISCATION | EVIDENCE | RESTITUTION | frozenset({ids.KIND_TAKEDOWN_NOTICE})
 )
-"""All but an enforcement, whose grounds are numbered one by one (2023/1543 Art. 16(4))."""
+"""All but an enforcement and a preservation, whose grounds are numbered one by one (2023/1543 Art. 16(4); Budapest
+Convention Art. 29(4)-(5): no others, and none to postpone it)."""
 DRAFT: Final[frozenset[Kind]] = frozenset({ids.KIND_DRAFT})
 ORDERS: Final[frozenset[Kind]] = frozenset(
     {ids.KIND_DOMESTIC_ORDER, ids.KIND_PROVISIONAL_ORDER, ids.KIND_TRANSFER_ORDER}
@@ -88,7 +87,8 @@ GROUNDS: Final[Mapping[Ground, GroundRule]] = MappingProxyType(
             "2018/1805 Art. 8(1)(d), 19(1)(d); 2014/41 Art. 11(1)(e)", FREEZE | CONFISCATION | EVIDENCE
         ),
         ids.GROUND_NO_DUAL_CRIMINALITY: _refuses(
-            "2018/1805 Art. 8(1)(e), 19(1)(f); 2023/1543 Art. 12(1)(d); UNCAC Art. 46(9)", ASSISTANCE
+            "2018/1805 Art. 8(1)(e), 19(1)(f); 2023/1543 Art. 12(1)(d); UNCAC Art. 46(9); Budapest Convention 29(4)",
+            ASSISTANCE | PRESERVATION,
         ),
         ids.GROUND_FUNDAMENTAL_RIGHT: _refuses(
             "2018/1805 Art. 8(1)(f), 19(1)(h); 2023/1543 Art. 12(1)(b), 16(4)(g)", ASSISTANCE | ENFORCEMENT
@@ -101,7 +101,7 @@ GROUNDS: Final[Mapping[Ground, GroundRule]] = MappingProxyType(
         ids.GROUND_RETURNED_FOR_CORRECTION: GroundRule(
             "national law", frozenset({ids.OUTCOME_REFUSED}), decisions=DRAFT
         ),
-        ids.GROUND_IMPOSSIBLE: _impossible("2018/1805 Art. 13(3), 22(3)", ASSISTANCE | ENFORCEMENT),
+        ids.GROUND_IMPOSSIBLE: _impossible("2018/1805 Art. 13(3), 22(3)", ASSISTANCE | PRESERVATION | ENFORCEMENT),
         ids.GROUND_ALREADY_CONFISCATED: _impossible("2018/1805 Art. 13(3)(a), 22(3)(a)", _ASSETS),
         ids.GROUND_DISAPPEARED: _impossible("2018/1805 Art. 13(3)(b), 22(3)(b)", _ASSETS),
         ids.GROUND_DESTROYED: _impossible("2018/1805 Art. 13(3)(c), 22(3)(c)", _ASSETS),
@@ -115,8 +115,12 @@ GROUNDS: Final[Mapping[Ground, GroundRule]] = MappingProxyType(
         ids.GROUND_TOTAL_AT_RISK: _postpones("2018/1805 Art. 21(1)(b)", CONFISCATION),
         ids.GROUND_ONGOING_CONFISCATION: _postpones("2018/1805 Art. 21(1)(c)", CONFISCATION),
         ids.GROUND_REMEDY_INVOKED: _postpones("2018/1805 Art. 21(1)(d)", CONFISCATION),
-        ids.GROUND_ESSENTIAL_INTERESTS: _refuses("UNCAC Art. 46(21)(b)", ASSISTANCE),
-        ids.GROUND_POLITICAL_OFFENCE: _refuses("practice of treaties", ASSISTANCE),
+        ids.GROUND_ESSENTIAL_INTERESTS: _refuses(
+            "UNCAC Art. 46(21)(b); Budapest Convention 29(5)(b)", ASSISTANCE | PRESERVATION
+        ),
+        ids.GROUND_POLITICAL_OFFENCE: _refuses(
+            "practice of treaties; Budapest Convention 29(5)(a)", ASSISTANCE | PRESERVATION
+        ),
         ids.GROUND_MILITARY_OFFENCE: _refuses("practice of treaties", ASSISTANCE),
         ids.GROUND_DISCRIMINATORY_PURPOSE: _refuses("practice of treaties", ASSISTANCE),
         ids.GROUND_PENALTY_OR_UNFAIR_TRIAL: _refuses("practice of treaties", ASSISTANCE),
@@ -133,7 +137,7 @@ GROUNDS: Final[Mapping[Ground, GroundRule]] = MappingProxyType(
             "2023/1543 Art. 16(4)(d), Annex III section D",
             REFUSING,
             decisions=ENFORCEMENT,
-            reports=ASSISTANCE | ENFORCEMENT | ORDERS,
+            reports=ASSISTANCE | PRESERVATION | ENFORCEMENT | ORDERS,
         ),
         ids.GROUND_SERVICE_NOT_COVERED: _refuses("2023/1543 Art. 16(4)(e)", ENFORCEMENT),
     }

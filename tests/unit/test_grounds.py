@@ -7,7 +7,7 @@ from gateway.formats import grounds
 from gateway.formats.grounds import GROUNDS, fits
 
 FREEZE, CONFISCATION, EVIDENCE = ids.KIND_FREEZE_REQUEST, ids.KIND_CONFISCATION_REQUEST, ids.KIND_EVIDENCE_REQUEST
-ENFORCEMENT = ids.KIND_ENFORCEMENT_REQUEST
+ENFORCEMENT, PRESERVATION = ids.KIND_ENFORCEMENT_REQUEST, ids.KIND_PRESERVATION_REQUEST
 REFUSED, PARTLY, POSTPONED = ids.OUTCOME_REFUSED, ids.OUTCOME_PARTLY_GRANTED, ids.OUTCOME_POSTPONED
 EVERY = [ground for ground in ids.Ground.values() if ground]
 
@@ -62,6 +62,11 @@ NOTIFIED = {
     "12(1)(c)": ids.GROUND_NE_BIS_IN_IDEM,
     "12(1)(d)": ids.GROUND_NO_DUAL_CRIMINALITY,
 }
+PRESERVE = {
+    "29(4)": ids.GROUND_NO_DUAL_CRIMINALITY,
+    "29(5)(a)": ids.GROUND_POLITICAL_OFFENCE,
+    "29(5)(b)": ids.GROUND_ESSENTIAL_INTERESTS,
+}
 # Of any instrument: a freeze, a confiscation may rest on a treaty (UNCAC Art. 46(21)).
 OF_TREATIES = frozenset(
     {
@@ -85,6 +90,7 @@ SETS = [
     (POSTPONE_CONFISCATION, CONFISCATION, POSTPONED),
     (ENFORCE, ENFORCEMENT, REFUSED),
     (NOTIFIED, EVIDENCE, REFUSED),
+    (PRESERVE, PRESERVATION, REFUSED),
 ]
 
 
@@ -117,6 +123,8 @@ def test_each_letter_of_the_law_is_a_ground_of_a_decision(
         pytest.param(CONFISCATION, POSTPONED, {*POSTPONE_CONFISCATION.values()}, id="a confiscation postponed"),
         pytest.param(ENFORCEMENT, REFUSED, {*ENFORCE.values()}, id="an enforcement refused"),
         pytest.param(ENFORCEMENT, POSTPONED, set(), id="an enforcement postponed"),
+        pytest.param(PRESERVATION, REFUSED, {*PRESERVE.values()}, id="a preservation refused"),
+        pytest.param(PRESERVATION, POSTPONED, set(), id="a preservation postponed"),
         pytest.param(EVIDENCE, POSTPONED, {ids.GROUND_ONGOING_INVESTIGATION}, id="evidence postponed"),
         pytest.param(ids.KIND_DRAFT, REFUSED, {ids.GROUND_RETURNED_FOR_CORRECTION}, id="a draft returned"),
         pytest.param(ids.KIND_DRAFT, POSTPONED, set(), id="a draft postponed"),
