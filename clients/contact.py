@@ -16,6 +16,7 @@ from clients.actor import Cited, Referrer, Urgency
 from clients.drafting import Author, Drafted
 from clients.intake import Received
 from gateway.envelope import Composed
+from gateway.formats import documents
 from gateway.identity import Role
 
 
@@ -104,7 +105,11 @@ class Contact(Referrer, Author):
             order: what to do, and nothing of the foreign case.
             exchange: address of the exchange.
             case_id: of its own, so that it tells nothing of the case behind it.
+
+        Raises:
+            Refusal: EXCEEDS_GRANT, of another measure, class or time than is asked.
         """
+        documents.check_ordered_times(getattr(request.document, "windows", ()), order)
         return self._compose(ids.KIND_PROVISIONAL_ORDER, order, request, to=exchange, case_id=case_id)
 
     def decide_objection(self, objection: Received, decision: notices.Notice) -> Composed:

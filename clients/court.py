@@ -10,6 +10,7 @@ from typing import ClassVar
 from rogatory.v1 import assistance_pb2 as assistance
 from rogatory.v1 import followups_pb2 as followups
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as measures
 from rogatory.v1 import notices_pb2 as notices
 from rogatory.v1 import orders_pb2 as orders
 
@@ -18,6 +19,7 @@ from clients.drafting import Author, Drafted
 from clients.intake import Received
 from gateway.envelope import Composed
 from gateway.errors import ErrorCode, Refusal
+from gateway.formats import documents, headers
 from gateway.identity import Role
 from gateway.rules import GRANTS
 
@@ -71,8 +73,14 @@ class Court(Author):
         return self._compose(ids.KIND_EXECUTION_REPORT, report, decision, ground=ground)
 
     def disclose(self, decision: Cited, disclosure: orders.Disclosure) -> Composed:
-        """Pass on what an exchange handed over, as far as we granted it (UNCAC Art. 46(3)(f))."""
+        """Pass on what an exchange handed over, as far as we granted it (UNCAC Art. 46(3)(f)).
+
+        Raises:
+            Refusal: OUT_OF_ORDER, the decision is not our grant; EXCEEDS_GRANT, of another class than was decided, or
+                of another time than was asked, if what was referred to us lies here.
+        """
         self._check_own_grant(decision)
+        documents.check_times(self._asked_times(decision), disclosure, "the request")
         return self._compose(ids.KIND_DISCLOSURE, disclosure, decision)
 
     def record_custody(self, disclosure: Cited, event: followups.CustodyEvent) -> Composed:
@@ -106,9 +114,11 @@ class Court(Author):
 
         Raises:
             Refusal: NOT_PERMITTED, no exchange of ours; OUT_OF_ORDER, the decision is not our grant, or the case id is
-                its; EXCEEDS_GRANT, more than was decided.
+                its; EXCEEDS_GRANT, more than was decided, or of another time than was asked, if what was referred to us
+                lies here.
         """
         self._check_own_grant(decision)
+        documents.check_ordered_times(self._asked_times(decision), order)
         return self._compose(ids.KIND_DOMESTIC_ORDER, order, decision, to=exchange, case_id=case_id)
 
     def order_takedown(
@@ -160,6 +170,17 @@ class Court(Author):
     def close_review(self, decision: Cited, notice: notices.Notice) -> Composed:
         """Tell whoever asked for our decision that nothing stands any more of what we ordered on it."""
         return self._compose(ids.KIND_CLOSURE, notice, decision)
+
+    def _asked_times(self, decision: Cited) -> Sequence[measures.DataWindow]:
+        """Return of what times data were asked in what we decided on; none, if that does not lie here any more."""
+        try:
+            referral = self._participant.find(header_of(decision).cites[0]).document
+        except Refusal:
+            return ()
+        if not isinstance(referral, orders.ReviewReferral):
+            return ()
+        windows: Sequence[measures.DataWindow] = getattr(headers.request_of(referral), "windows", ())
+        return windows
 
     def _check_own_grant(self, decision: Cited) -> None:
         """The node knows by the state of the referral what we know by the decision itself."""

@@ -267,7 +267,7 @@ def check_times(
     """Check that data are of no other time than was asked: what is told says itself of what time it is.
 
     1. No window that it names reaches beyond the one asked for that class.
-    2. No record is from outside it, whichever window is named, also if none is.
+    2. No record is from outside it, whichever window is named, also if none is; and a transaction tells its time.
 
     Raises:
         Refusal: EXCEEDS_GRANT, with the position of the first.
@@ -282,6 +282,26 @@ def check_times(
         within = windows.get(ids.DataClass.ValueType(data_class))
         if within is not None and not reports.is_of_time(within, at_us):
             raise Refusal(ErrorCode.EXCEEDS_GRANT, f"it is not of the time of {what}", field)
+    if ids.DATA_CLASS_TRANSACTIONAL in windows:
+        for field in reports.undated(told):
+            raise Refusal(ErrorCode.EXCEEDS_GRANT, f"it does not tell that it is of the time of {what}", field)
+
+
+def check_ordered_times(asked: Iterable[measures.DataWindow], order: orders.DomesticOrder) -> None:
+    """Check that an order for data names the time that was asked for each of its classes, or less.
+
+    Raises:
+        Refusal: EXCEEDS_GRANT.
+    """
+    ordered = {window.data_class: (position, window) for position, window in enumerate(order.windows)}
+    for window in asked:
+        if window.data_class not in order.data_classes:
+            continue
+        if window.data_class not in ordered:
+            raise Refusal(ErrorCode.EXCEEDS_GRANT, "it leaves out the time of the request", "windows")
+        position, named = ordered[window.data_class]
+        if not _is_within(named, window):
+            raise Refusal(ErrorCode.EXCEEDS_GRANT, "it reaches beyond the time of the request", f"windows[{position}]")
 
 
 def check_within(given: Sequence[int], granted: Iterable[int], what: str, name: str) -> None:

@@ -407,6 +407,13 @@ LAST_WEEK = measures.DataWindow(data_class=paperwork.TRANSACTIONAL, from_us=1_00
         pytest.param({"ledger": [{"at_us": 999}]}, "ledger[0].at_us", id="entry-before-and-no-window-named"),
         pytest.param({"ledger": [{"at_us": 1_000}, {"at_us": 2_000}]}, "ledger[1].at_us", id="entry-after"),
         pytest.param({"transactions": [{"block_time_us": 0}]}, "transactions[0].block_time_us", id="transaction"),
+        pytest.param({"transactions": [{}]}, "transactions[0].block_time_us", id="transaction-of-no-time"),
+        pytest.param(
+            {"transactions": [{"block_hash": "ab", "observed_at_us": 1_500}]},
+            "transactions[0].block_time_us",
+            id="transaction-in-a-block-of-no-time",
+        ),
+        pytest.param({"transactions": [{"observed_at_us": 2_000}]}, "transactions[0].observed_at_us", id="unconfirmed"),
     ],
 )
 def test_disclosure_of_another_time_than_was_ordered_is_refused(changes: dict[str, Any], field: str) -> None:
@@ -420,10 +427,32 @@ def test_disclosure_of_another_time_than_was_ordered_is_refused(changes: dict[st
     documents.check_times([], told, "the order")
 
 
+@pytest.mark.parametrize(
+    ("windows", "field"),
+    [
+        pytest.param([], "windows", id="of-all-time"),
+        pytest.param([{"from_us": 1_000, "until_us": 2_001}], "windows[0]", id="until-later"),
+        pytest.param([{"from_us": 999, "until_us": 2_000}], "windows[0]", id="from-earlier"),
+    ],
+)
+def test_order_for_data_of_another_time_than_was_asked_is_refused(windows: list[dict[str, int]], field: str) -> None:
+    order = orders.DomesticOrder(data_classes=[paperwork.TRANSACTIONAL])
+    order.windows.extend(measures.DataWindow(data_class=paperwork.TRANSACTIONAL, **window) for window in windows)
+    with pytest.raises(Refusal) as caught:
+        documents.check_ordered_times([LAST_WEEK], order)
+    assert (caught.value.code, caught.value.field) == (ErrorCode.EXCEEDS_GRANT, field)
+    documents.check_ordered_times([], order)
+    documents.check_ordered_times([LAST_WEEK], orders.DomesticOrder(windows=order.windows))
+    del order.windows[:]
+    order.windows.add(data_class=paperwork.TRANSACTIONAL, from_us=1_100, until_us=2_000)
+    documents.check_ordered_times([LAST_WEEK], order)
+
+
 def test_disclosure_of_a_part_of_the_time_that_was_ordered_is_taken() -> None:
     part = measures.DataWindow(data_class=paperwork.TRANSACTIONAL, from_us=1_000, until_us=1_999)
     other = measures.DataWindow(data_class=ids.DATA_CLASS_BALANCE)
-    told = orders.Disclosure(windows=[part, other], transactions=[evidence.TransactionRecord()])
+    seen = evidence.TransactionRecord(observed_at_us=1_500)  # and in no block
+    told = orders.Disclosure(windows=[part, other], transactions=[seen])
     told.ledger.extend(orders.LedgerEntry(at_us=at_us) for at_us in (1_000, 1_998))
     documents.check_times([LAST_WEEK], told, "the order")
     documents.check_times([LAST_WEEK], orders.Disclosure(), "the order")

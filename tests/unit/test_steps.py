@@ -23,6 +23,7 @@ from clients.drafting import Drafted
 from clients.exchange import Exchange
 from clients.intake import Received
 from clients.investigator import Investigator
+from clients.maildir import Arrival, Folder
 from clients.participant import Participant, Parts
 from gateway import envelope
 from gateway.envelope import Composed, Letter
@@ -65,6 +66,13 @@ class Cast:
     def receive(self, raw: pb.SignedEnvelope) -> Received:
         (recipient,) = envelope.parse_header(raw).recipients
         return self[recipient].secrets.open(raw)
+
+    def keep(self, raw: pb.SignedEnvelope) -> Received:
+        """Receive it, and have it lie there."""
+        received = self.receive(raw)
+        with self[received.header.recipients[0]].maildir.collecting() as collector:
+            collector.put([Arrival(raw, received.ref, received.opened.fingerprint, Folder.NEW)])
+        return received
 
     def drafted(self, sender: str = world.INVESTIGATOR, **changes: Any) -> Drafted:
         fields: dict[str, Any] = {
@@ -517,3 +525,21 @@ def test_expiry_travels_in_both_headers_of_a_draft(cast: Cast) -> None:
     until = world.NOW + timedelta(days=2)
     drafted = cast.drafted(expires_at=until)
     assert envelope.parse_header(drafted.request).expires_at_us == drafted.draft.header.expires_at_us > 0
+
+
+def test_court_orders_and_passes_on_data_of_no_other_time_than_was_asked(cast: Cast) -> None:
+    asked = cast.request(windows=[YESTERDAY])
+    referred = CentralAuthority(cast[world.FOREIGN_CENTRAL]).refer(asked, court=world.FOREIGN_COURT)
+    court = Court(cast[world.FOREIGN_COURT])
+    decided = cast.receive(court.decide(cast.keep(referred.envelope), paperwork.decision()).envelope).header
+    to: dict[str, Any] = {"exchange": world.FOREIGN_EXCHANGE, "case_id": "DE-7"}
+    steps: tuple[Callable[[], Composed], ...] = (
+        lambda: court.order(decided, paperwork.order(), **to),
+        lambda: court.disclose(decided, records()),
+    )
+    for tried in steps:
+        with pytest.raises(Refusal) as caught:
+            tried()
+        assert caught.value.code is ErrorCode.EXCEEDS_GRANT
+    court.order(decided, of_yesterday(), **to)
+    court.order(decided, paperwork.order(data_classes=[]), **to)

@@ -176,8 +176,21 @@ def dated(told: orders.Disclosure | orders.ExecutionReport) -> Iterator[tuple[st
     for position, record in enumerate(told.transactions):
         if record.HasField("block_time_us"):
             yield f"transactions[{position}].block_time_us", ids.DATA_CLASS_TRANSACTIONAL, record.block_time_us
+        elif record.HasField("observed_at_us") and not _is_in_block(record):
+            yield f"transactions[{position}].observed_at_us", ids.DATA_CLASS_TRANSACTIONAL, record.observed_at_us
     if isinstance(told, orders.Disclosure):
         yield from _dated_by_provider(told)
+
+
+def undated(told: orders.Disclosure | orders.ExecutionReport) -> Iterator[str]:
+    """Yield the position of every transaction that tells no time: its block's, or when it was seen to be in none."""
+    for position, record in enumerate(told.transactions):
+        if not record.HasField("block_time_us") and (_is_in_block(record) or not record.HasField("observed_at_us")):
+            yield f"transactions[{position}].block_time_us"
+
+
+def _is_in_block(record: evidence.TransactionRecord) -> bool:
+    return bool(record.block_hash) or record.HasField("slot")
 
 
 def is_of_time(window: measures.DataWindow, at_us: int) -> bool:
