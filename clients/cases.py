@@ -160,9 +160,10 @@ class Matter:
 
     def change(self, effect: Effect, header: pb.Header) -> None:
         """Note which time limits end and begin. One that rests will be due later than we were told."""
-        for rule in effect.stops | effect.pauses:
+        stops = effect.stops if header.outcome in effect.stops_on else frozenset[ClockRule]()
+        for rule in stops | effect.pauses:
             self.limits.pop(rule, None)
-        self.running -= effect.stops
+        self.running -= stops
         for start in effect.starts:
             if (start.again and start.rule not in self.running) or (start.of and self.kind not in start.of):
                 continue

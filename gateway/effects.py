@@ -211,8 +211,9 @@ class _Clocks:
         # Before what they continue is stopped.
         starts = [self._start(matter, start.rule) for start in effect.starts if self._applies(start, matter)]
         changes: list[Started | Changed] = []
-        if effect.stops and self.header.outcome in effect.stops_on:
-            changes.append(Changed(matter, effect.stops, Change.MET))
+        stops = effect.stops - self._lapsed(matter) if effect.stops and self.header.outcome in effect.stops_on else None
+        if stops:
+            changes.append(Changed(matter, stops, Change.MET))
         if effect.pauses:
             changes.append(Changed(matter, effect.pauses, Change.PAUSED))
         if effect.resumes:
@@ -258,6 +259,11 @@ class _Clocks:
     def _rests(self, matter: pb.Header, rule: ClockRule) -> bool:
         clocks = self.register.matters.clocks(matter)
         return any(clock.rule == rule and clock.paused_at_us is not None for clock in clocks)
+
+    def _lapsed(self, matter: pb.Header) -> frozenset[ClockRule]:
+        """Return what has lapsed, though it has not rung yet: nothing meets that any more."""
+        now_us, clocks = self.register.now_us, self.register.matters.clocks(matter)
+        return frozenset(clock.rule for clock in clocks if clock.rule in LAPSING and is_over(clock, now_us))
 
     def _lapsing(self, matter: pb.Header) -> OpenClock | None:
         return next((clock for clock in self.register.matters.clocks(matter) if clock.rule in LAPSING), None)

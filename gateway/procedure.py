@@ -210,6 +210,7 @@ def _asked(step: Step) -> _Asked:
         of_ours=_wanted(
             (step.undisputed, _check_undisputed),
             (step.agreed, _check_agreed),
+            (step.lengthens, _check_lengthens),
             (step.rests_on, _check_rests_on),
             (step.all_ended_on or step.all_ended_for, _check_all_ended),
             (step.rule.kind == ids.KIND_CONFISCATION_REQUEST, _check_total),
@@ -359,6 +360,15 @@ def _check_agreed(case: _Case) -> None:
             if matter.kind in FREEZES and not any(answer.outcome == ids.OUTCOME_GRANTED for answer in answers):
                 raise case.out_of_order("whoever asked for the freeze has not agreed that it is limited", "cites[0]")
             return
+
+
+def _check_lengthens(case: _Case) -> None:
+    """What ends an order earlier is a limitation, by whatever name (2018/1805 Art. 12(2))."""
+    order, header = case.above[0], case.header
+    said = (order, *case.register.citing(order, ids.KIND_EXTENSION, ids.KIND_LIMITATION))
+    ends = [each.in_force_until_us for each in said if each.HasField("in_force_until_us")]
+    if header.HasField("in_force_until_us") and (not ends or header.in_force_until_us <= ends[-1]):
+        raise case.out_of_order("the order does not end before that: limit it", "in_force_until_us")
 
 
 def _check_open(case: _Case) -> None:

@@ -724,8 +724,10 @@ _BEFORE_THE_COURT: Final = (
                 measures=_ALL_MEASURES,
                 data_classes=_CLASSES,
                 grants=True,
-                may_end=True,
-                above=Effect(
+                # No end: an order says until when it stands, and its court extends it.
+                above=Effect(stops=frozenset({clocks.CLOCK_RULE_PROVISIONAL}), stops_on=_GRANTED | _PARTLY)
+                if asker is not _M  # a judge has decided in time; whoever asked hears it by the confirmation
+                else Effect(
                     stops=_DECIDING,
                     stops_on=_RESULTS,  # what is postponed is still to be decided
                     starts=(
@@ -1092,6 +1094,7 @@ _AT_THE_EXCHANGE: Final = (
             moves=(Move(UNANSWERED | STANDING),),
             needs_live=kind == ids.KIND_EXTENSION,
             agreed=kind == ids.KIND_LIMITATION,
+            lengthens=kind == ids.KIND_EXTENSION,
             may_end=True,
             clocks=Effect(starts=(_UNTIL,)),
         )

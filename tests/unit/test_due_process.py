@@ -339,8 +339,9 @@ class Judge:
             assert reports[-1].header.outcome == said[request.state], f"{request.told()} is {request.state}"
 
     def _check_nothing_left(self, request: Paper) -> None:
-        """Nothing is held for a request that was refused, released, forwarded or executed in vain for good."""
-        if request.state not in (State.REFUSED, State.RELEASED, State.FORWARDED, State.IMPOSSIBLE):
+        """Nothing is held for a request that was refused, released, forwarded, has lapsed or is in vain for good."""
+        ended = (State.REFUSED, State.RELEASED, State.FORWARDED, State.IMPOSSIBLE, State.LAPSED)
+        if request.state not in ended:
             return
         left = [each for each in request.serves() if each.kind in ORDERS and each.is_open and holds(each)]
         assert not left, f"{request.told()} is {request.state}, and {left[0].told()} is {left[0].state}"
@@ -554,6 +555,19 @@ def a_freeze_is_limited_as_whoever_asked_agrees(judge: Judge, paper: Paper) -> N
     assert agreed or not insisted, f"{paper.told()}, and whoever asked has not agreed"
 
 
+def an_extension_ends_later(judge: Judge, paper: Paper) -> None:
+    """2018/1805 Art. 12(2): else it would be a limitation to which nobody has agreed."""
+    header, order = paper.header, paper.above
+    if paper.kind != ids.KIND_EXTENSION or role(header.sender) != "court" or not header.HasField("in_force_until_us"):
+        return
+    assert order is not None
+    kinds = (ids.KIND_EXTENSION, ids.KIND_LIMITATION)
+    said = [order, *(each for each in order.below if each.kind in kinds and each.number < paper.number)]
+    ends = [each.header.in_force_until_us for each in said if each.header.HasField("in_force_until_us")]
+    assert ends, f"{paper.told()} ends what had no end"
+    assert header.in_force_until_us > ends[-1], f"{paper.told()} does not extend"
+
+
 def a_transfer_has_two_signers(_: Judge, paper: Paper) -> None:
     if paper.kind == ids.KIND_TRANSFER_ORDER:
         country = paper.header.sender[:2]
@@ -575,6 +589,7 @@ PROMISES: Final = (
     measures_have_ended_when_their_end_is_confirmed,
     nothing_is_ordered_or_told_while_a_remedy_suspends,
     a_freeze_is_limited_as_whoever_asked_agrees,
+    an_extension_ends_later,
     a_transfer_has_two_signers,
 )
 
@@ -1180,6 +1195,7 @@ def test_no_sequence_that_hypothesis_finds_breaks_the_law() -> None:
         (procedure, "_check_all_ended"),
         (procedure, "_check_rests_on"),
         (procedure, "_check_agreed"),
+        (procedure, "_check_lengthens"),
         (procedure, "_check_undisputed"),
         (procedure, "_is_suspended"),
         (procedure, "_check_total"),
@@ -1194,7 +1210,7 @@ def test_a_node_that_leaves_a_rule_out_is_found_out(
     monkeypatch.setattr(module, name, lambda *_, **__: None)
     monkeypatch.setattr(procedure, "_asked", procedure._asked.__wrapped__)  # it remembers the rules of a row
     with pytest.raises(AssertionError):
-        walks(tmp_path, range(40), 400)
+        walks(tmp_path, range(150), 400)
 
 
 def test_who_has_answered_cannot_say_any_more_that_it_could_not_be_read(tmp_path: Path) -> None:

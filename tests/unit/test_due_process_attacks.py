@@ -1,5 +1,6 @@
 """Attacks on due process by those who have a part in it: each held, and named after who tries what."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
 
 from gateway import statement
-from gateway.clock import to_micros
+from gateway.clock import from_micros, to_micros
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
@@ -318,7 +319,50 @@ def test_what_has_run_out_is_not_confirmed_though_its_node_was_down_and_has_not_
     code = refused(law, ids.KIND_CONFIRMATION, "de/fiu", THEIR_EXCHANGE, cites=order, **CONFIRM)
     assert code is ErrorCode.OUT_OF_ORDER
     law.wait(seconds=1)
-    assert law.state("de", order) is law.state("de", request) is State.LAPSED
+    assert law.state("de", order) is State.LAPSED
+
+
+def test_what_a_judge_has_granted_in_time_does_not_lapse_because_the_fiu_forgets_to_confirm_it(law: Countries) -> None:
+    request, order = held(law)
+    referral = judged(law, request, GRANTED)
+    decision = decision_on(law)
+    block: dict[str, Any] = {"case_id": "ORDER-1", "measures": BLOCK}
+    domestic = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, **block)
+    law.wait(days=30)
+    law.arrive()
+    # What the FIU had ordered by itself ends; what the court ordered goes on, and so does what it goes on for.
+    assert law.state("de", order) is State.LAPSED
+    assert {law.state("ee", request), law.state("de", request), law.state("de", domestic)} == {State.ASKED}
+    law.send(ids.KIND_CONFIRMATION, "de/fiu", "ee/fiu", cites=request, **CONFIRM | {"case_id": "EE-1"})
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.CONFIRMED
+    assert law.state("de", referral) is State.GRANTED
+
+
+def test_judge_who_grants_a_second_too_late_revives_nothing(law: Countries) -> None:
+    request, _ = held(law)
+    fields: dict[str, Any] = {"case_id": "DE-1", "measures": BLOCK}
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/fiu", THEIR_COURT, cites=request, **fields)
+    (clock,) = law.clocks("de", request)
+    law.now = from_micros(clock.due_at_us)  # nobody rang
+    fields |= {"outcome": GRANTED, "dual_criminality": VERIFIED}
+    decision = law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/fiu", cites=referral, **fields)
+    block: dict[str, Any] = {"cites": decision, "case_id": "ORDER-1", "measures": BLOCK}
+    assert refused(law, ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, **block) is ErrorCode.OUT_OF_ORDER
+    law.wait(seconds=1)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.LAPSED
+
+
+@pytest.mark.parametrize("ended", [None, timedelta(days=90)])
+def test_court_does_not_end_a_freeze_early_by_calling_it_an_extension(law: Countries, ended: timedelta | None) -> None:
+    request = ask(law)
+    _, decision = decide(law, request)
+    until = {} if ended is None else {"in_force_until_us": to_micros(NOON + ended)}
+    fields: dict[str, Any] = {"case_id": "ORDER-1", "measures": BLOCK}
+    order = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, **fields, **until)
+    early: dict[str, Any] = {"cites": order, "case_id": "ORDER-1", "in_force_until_us": to_micros(NOON) + 1}
+    assert refused(law, ids.KIND_EXTENSION, THEIR_COURT, THEIR_EXCHANGE, **early) is ErrorCode.OUT_OF_ORDER
 
 
 def test_what_was_taken_back_from_the_court_confirms_nothing(law: Countries) -> None:

@@ -267,7 +267,8 @@ def decided_by_the_court(play: Play, request: Received) -> tuple[Received, Recei
 
 
 def executed(play: Play, request: Received, decided: Received) -> Received:
-    ordered = play.send(play.court.order(decided.header, order([BLOCK, MOVE]), exchange="de/exchange", case_id="AG-1"))
+    until = order([BLOCK, MOVE], expires_at_us=parts.at(3, 3, 17, year=2027))
+    ordered = play.send(play.court.order(decided.header, until, exchange="de/exchange", case_id="AG-1"))
     play.send(play.exchange.acknowledge(ordered, paper(ids.KIND_ACKNOWLEDGEMENT)))
     question = play.send(play.exchange.ask_clarification(ordered, paper(ids.KIND_CLARIFICATION_REQUEST, ground=None)))
     play.send(play.court.clarify(question, paper(ids.KIND_CLARIFICATION)))
