@@ -64,6 +64,7 @@ class Proviso(Enum):
     WAITED = "no time limit runs any more that it would cut short"
     GROUND = "a ground, where it needs one, is one for what was asked"
     AGREED = "whoever asked for the freeze above has agreed that it is limited"
+    UNDISPUTED = "no claim of which we are not told suspends what it comes from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +368,8 @@ class _Search:
             yield Proviso.KEPT
         if step.reviews and is_cut:
             yield Proviso.GROUND
+        if step.undisputed and is_cut:
+            yield Proviso.UNDISPUTED
         if step.agreed and is_cut:
             yield Proviso.AGREED
         if not step.all_ended_on.isdisjoint(outcomes) and self._others_may_hold_below(paper):
