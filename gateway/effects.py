@@ -211,7 +211,8 @@ class _Clocks:
         # Before what they continue is stopped.
         starts = [self._start(matter, start.rule) for start in effect.starts if self._applies(start, matter)]
         changes: list[Started | Changed] = []
-        stops = effect.stops - self._lapsed(matter) if effect.stops and self.header.outcome in effect.stops_on else None
+        stops = effect.stops if self.header.outcome in effect.stops_on else frozenset[ClockRule]()
+        stops -= self._lapsed(matter, stops)
         if stops:
             changes.append(Changed(matter, stops, Change.MET))
         if effect.pauses:
@@ -260,8 +261,11 @@ class _Clocks:
         clocks = self.register.matters.clocks(matter)
         return any(clock.rule == rule and clock.paused_at_us is not None for clock in clocks)
 
-    def _lapsed(self, matter: pb.Header) -> frozenset[ClockRule]:
-        """Return what has lapsed, though it has not rung yet: nothing meets that any more."""
+    def _lapsed(self, matter: pb.Header, rules: frozenset[ClockRule]) -> frozenset[ClockRule]:
+        """Return those of these limits that have lapsed, though they have not rung yet: nothing meets them any more."""
+        # Nearly always none has, of no matter here; and that is known from one look for many envelopes.
+        if LAPSING.isdisjoint(rules) or not self.register.matters.some_are_over():
+            return frozenset()
         now_us, clocks = self.register.now_us, self.register.matters.clocks(matter)
         return frozenset(clock.rule for clock in clocks if clock.rule in LAPSING and is_over(clock, now_us))
 
