@@ -111,6 +111,9 @@ async def executed(play: Play, order: Received, decision: Received, request: Rec
     back = play.ministry.report_abroad(request, told, rests_on=[at_ministry], ground=why)
     final = document(await play.send(back, "the answer goes abroad"), orders.ExecutionReport)
     await play.desks["ee/prosecutor"].told(ref_of(request.header), pb.MILESTONE_EXECUTED)
+    play.report.expect(
+        [*final.results] == [*results], f"what became of the wallets of {request.header.case_id} changed on its way"
+    )
     _compare(play, what.wallets, final, document(request, FreezeRequest).wallets)
     return _AFTER[final.outcome]
 

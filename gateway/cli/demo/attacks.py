@@ -5,6 +5,7 @@ Each attack goes to a real node, and what is noted is the code that the node sig
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from nacl.utils import random
 from rogatory.v1 import envelope_pb2 as pb
@@ -43,6 +44,10 @@ class Loot:
     draft: pb.SignedEnvelope  # another request, without countersignature
 
 
+Note: TypeAlias = Callable[[Refused, ErrorCode], object]
+"""Is told of a refusal, and which code it must have."""
+
+
 class Succeeded(Exception):
     """An attack was not refused."""
 
@@ -71,19 +76,26 @@ def composed(attack: str, desk: Desk, compose: Callable[[], object]) -> Refused:
     raise Succeeded(attack)
 
 
-async def mount_all(desks: Mapping[str, Desk], loot: Loot, summary: Summary) -> list[Refused]:
+async def mount_all(desks: Mapping[str, Desk], loot: Loot, summary: Summary, note: Note) -> None:
     """Try every attack.
+
+    Args:
+        desks: by address.
+        loot: what they abuse.
+        summary: of the federation.
+        note: told of each refusal, and of the code that it must have: a node that only fails has refused nothing.
 
     Raises:
         Succeeded: one was accepted.
     """
     prosecutor, court, exchange = desks["ee/prosecutor"], desks["de/court"], desks["de/exchange"]
+    ministry = desks["de/central-authority"]
     request_by_exchange = forge(exchange, ids.KIND_FREEZE_REQUEST, "ee/central-authority", instrument=INSTRUMENT)
     foreign_order = forge(desks["ee/court"], ids.KIND_DOMESTIC_ORDER, "de/exchange")
     invented = ids.EnvelopeRef(sender="de/court", id="0193b7a0-0000-7000-8000-000000000000")
     in_name_of_ministry = forge(prosecutor, ids.KIND_COUNTERSIGNATURE, "ee/prosecutor", sender="ee/central-authority")
     second_answer = forge(
-        desks["de/central-authority"],
+        ministry,
         ids.KIND_EXECUTION_REPORT,
         "ee/prosecutor",
         case_id=envelope.parse_header(loot.draft).case_id,
@@ -91,22 +103,20 @@ async def mount_all(desks: Mapping[str, Desk], loot: Loot, summary: Summary) -> 
         instrument=INSTRUMENT,
         cites=(envelope.ref_of(envelope.parse_header(loot.draft)),),
     )
-    return [
-        await submitted("exchange starting a request", exchange, request_by_exchange),
-        await submitted("foreign order straight to an exchange", desks["ee/court"], foreign_order),
-        await relayed("foreign order straight to an exchange, through a rogue node", summary, foreign_order),
-        await submitted(
-            "order citing what does not exist",
-            court,
-            forge(court, ids.KIND_DOMESTIC_ORDER, "de/exchange", cites=(invented,), case_id="forged-2"),
-        ),
-        await submitted("missing countersignature", prosecutor, loot.draft),
-        await submitted("altered header", prosecutor, altered(loot.accepted)),
-        await submitted("replay with other bytes", prosecutor, replayed(loot.accepted, prosecutor, desks)),
-        await submitted("forged sender", prosecutor, in_name_of_ministry),
-        await submitted("answer to a request that never came", desks["de/central-authority"], second_answer),
-        await contradicting(prosecutor, desks["de/central-authority"], desks["ee/central-authority"]),
-    ]
+    own, rogue = "foreign order straight to an exchange", "foreign order straight to an exchange, through a rogue node"
+    note(await submitted("exchange starting a request", exchange, request_by_exchange), ErrorCode.NOT_PERMITTED)
+    note(await submitted(own, desks["ee/court"], foreign_order), ErrorCode.NOT_PERMITTED)
+    note(await relayed(rogue, summary, foreign_order), ErrorCode.NOT_PERMITTED)
+    unfounded = forge(court, ids.KIND_DOMESTIC_ORDER, "de/exchange", cites=(invented,), case_id="forged-2")
+    note(await submitted("order citing what does not exist", court, unfounded), ErrorCode.UNKNOWN_CITATION)
+    note(await submitted("missing countersignature", prosecutor, loot.draft), ErrorCode.NOT_COUNTERSIGNED)
+    note(await submitted("altered header", prosecutor, altered(loot.accepted)), ErrorCode.BAD_SIGNATURE)
+    again = replayed(loot.accepted, prosecutor, desks)
+    note(await submitted("replay with other bytes", prosecutor, again), ErrorCode.ID_CONFLICT)
+    note(await submitted("forged sender", prosecutor, in_name_of_ministry), ErrorCode.NOT_PERMITTED)
+    answer = await submitted("answer to a request that never came", ministry, second_answer)
+    note(answer, ErrorCode.UNKNOWN_CITATION)
+    note(await contradicting(prosecutor, ministry, desks["ee/central-authority"]), ErrorCode.CONTENT_MISMATCH)
 
 
 async def submitted(attack: str, desk: Desk, forged: pb.SignedEnvelope) -> Refused:

@@ -98,7 +98,7 @@ async def _play(play: Play, asked: Sequence[evidence.WalletIdentifier]) -> None:
     play.tell("\n3. What must not work, tried on the wire with real keys.")
     uncountersigned = acts.draft(play, "EE-2026-FORGED", papers.request(asked[:1])).request
     loot = Loot(executed.signed, uncountersigned)
-    play.report.refusals += await attacks.mount_all(play.desks, loot, play.nodes.summary)
+    await attacks.mount_all(play.desks, loot, play.nodes.summary, play.report.refused)
     await urgent.emergency(play)
     await urgent.provisional(play)
     await prove(play)
@@ -111,6 +111,9 @@ async def prove(play: Play) -> None:
         for path in sorted((desk.participant.parts.home / "sent").iterdir()):
             said = _proven(desk, path, report)
             report.envelopes += pb.MILESTONE_ACCEPTED in said
+            report.expect(
+                pb.MILESTONE_ACCEPTED in said, f"{desk.address}: nobody has signed that {path.name} was accepted"
+            )
             _count(report, said)
         # Of what came, its sender has the receipts, but for those that tell the recipient of time limits and rivals.
         for path in sorted(desk.participant.maildir.folder(Folder.DONE).iterdir()):
