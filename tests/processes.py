@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,24 @@ def environment() -> dict[str, str]:
     """This process's own, with both source roots."""
     roots = [str(ROOT), str(ROOT / "proto"), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
+
+
+def started_by(pid: int) -> list[int]:
+    """Return the processes that another one has started (proc(5))."""
+    tasks = Path(f"/proc/{pid}/task")
+    return [int(each) for task in tasks.iterdir() for each in (task / "children").read_text().split()]
+
+
+async def said(stream: asyncio.StreamReader | None, word: bytes) -> None:
+    """Read what a process says until a line has a word in it."""
+    assert stream is not None
+    while word not in (line := await asyncio.wait_for(stream.readline(), 4 * START_SECONDS)):
+        assert line, "it ended, and did not say it"
+
+
+def still_there(pids: Sequence[int]) -> list[int]:
+    """Return those of the processes that have not ended."""
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
 async def rogatory(*arguments: str) -> asyncio.subprocess.Process:

@@ -4,6 +4,7 @@ In: nothing. Out: a story told step by step with the commands that operators use
 refusal with its code; with `--json` one summary. Exit code 0 only if all of it went as it must.
 """
 
+import asyncio
 import logging
 import shutil
 import sys
@@ -12,20 +13,22 @@ from pathlib import Path
 
 import click
 
-from gateway.cli import output
-from gateway.cli.demo import processes, trust
+from gateway.cli import children, output
+from gateway.cli.demo import trust
 
 
 @click.command(epilog="\b\nExample:\n  rogatory demo-trust")
 @output.json_option
-def command(as_json: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
     """Watch a federation be founded, take an exchange in, change every key, and put the exchange out."""
+    ctx.with_resource(children.cleaned_up())
     # The desks lose their node when it is killed, as they must; that is told in the story, not on standard error.
     for name in ("clients", "gateway"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     folder = Path(tempfile.mkdtemp(prefix="rogatory-demo-"))
     try:
-        report = processes.carry_out(trust.run(folder / "federation", _silent if as_json else click.echo))
+        report = asyncio.run(trust.run(folder / "federation", _silent if as_json else click.echo))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if as_json:

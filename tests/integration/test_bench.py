@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from gateway import cli
 from gateway.cli.bench import brokers, log, plan, readme, soak, suite, targets
 from gateway.cli.bench.plan import Sizes
 from gateway.cli.bench.stages import STAGES
-from tests.processes import environment
+from tests.processes import rogatory, said, started_by, still_there
 
 # Some forty processes are started, one after another; half a minute, if nothing else runs.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
@@ -168,32 +167,30 @@ def test_soak_holds_its_rate_and_everything_that_was_accepted_comes(
     assert out.with_suffix(".svg").read_text().count("<circle") == 4 * (soak.LEAST_WINDOWS - soak.WARM_WINDOWS)
 
 
-async def test_bench_that_is_told_to_end_leaves_no_process_and_no_store(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_bench_that_is_told_to_end_leaves_no_process_and_no_store(tmp_path: Path, number: signal.Signals) -> None:
     out = tmp_path / "build" / "bench.json"
-    bench = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.cli", "bench", "--quick", "--out", str(out)),
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(),
-    )
-    assert bench.stderr is not None
+    bench = await rogatory("bench", "--quick", "--out", str(out))
     # By then its load and its echo run, and it fills stores.
-    while b"fills" not in await asyncio.wait_for(bench.stderr.readline(), 200):
-        pass
-    started = children(bench.pid)
+    await said(bench.stderr, b"fills")
+    started = started_by(bench.pid)
     assert len(started) >= 2
-    bench.terminate()
-    assert await asyncio.wait_for(bench.wait(), 120) == 128 + signal.SIGTERM
-    assert not [pid for pid in started if is_there(Path(f"/proc/{pid}"))]
+    bench.send_signal(number)
+    assert await asyncio.wait_for(bench.wait(), 120) == 128 + number
+    assert still_there(started) == []
     assert entries(out.parent) == []
 
 
-def children(of: int) -> list[int]:
-    """Return the processes that another one has started (proc(5))."""
-    return [int(pid) for each in Path(f"/proc/{of}/task").iterdir() for pid in (each / "children").read_text().split()]
-
-
-def is_there(path: Path) -> bool:
-    return path.exists()
+async def test_bench_of_a_file_that_is_told_to_end_leaves_no_sender(tmp_path: Path) -> None:
+    bench = await rogatory("bench", "attachment", "--gigabytes", "0.2", "--folder", str(tmp_path))
+    await said(bench.stderr, b"seal and hand in")
+    async with asyncio.timeout(60):
+        while len(started := started_by(bench.pid)) < 3:
+            await asyncio.sleep(0.02)
+    bench.terminate()
+    assert await asyncio.wait_for(bench.wait(), 120) == 128 + signal.SIGTERM
+    assert still_there(started) == []
+    assert entries(tmp_path) == []
 
 
 def entries(folder: Path) -> list[Path]:

@@ -126,7 +126,8 @@ def check_what_was_handed_over(summary: dict[str, Any], folder: Path) -> None:
         assert part in page
 
 
-def test_demo_that_is_told_to_end_ends_its_nodes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_demo_that_is_told_to_end_ends_its_nodes(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "gateway.cli", "demo"]
     path = os.pathsep.join(path for path in sys.path if path)
     with subprocess.Popen(
@@ -135,9 +136,9 @@ def test_demo_that_is_told_to_end_ends_its_nodes(tmp_path: Path) -> None:
         assert running.stdout is not None
         said = iter(running.stdout.readline, "")
         nodes = [int(line.rpartition(" ")[2]) for line in islice((each for each in said if "is up" in each), 2)]
-        running.terminate()
+        running.send_signal(number)
         running.stdout.read()
-        assert running.wait() != 0
+        assert running.wait() == 128 + number
     assert len(nodes) == 2
     for node in nodes:
         with pytest.raises(ProcessLookupError):

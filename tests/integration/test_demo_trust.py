@@ -1,12 +1,16 @@
 """The story of trust, as a newcomer runs it: three real nodes, and the commands that operators use."""
 
+import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.processes import rogatory, said, started_by, still_there
 
 SECONDS = 300
 
@@ -34,3 +38,12 @@ def test_federation_is_founded_takes_an_exchange_in_changes_every_key_and_puts_i
         "a participant, by an expired directory": "DIRECTORY_EXPIRED",
     }
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_story_of_trust_that_is_told_to_end_ends_its_nodes_and_whoever_waits_to_be_let_in() -> None:
+    demo = await rogatory("demo-trust")
+    await said(demo.stdout, b"waits for the registrars")
+    started = started_by(demo.pid)
+    demo.terminate()
+    assert await asyncio.wait_for(demo.wait(), 60) == 128 + signal.SIGTERM
+    assert still_there(started) == []

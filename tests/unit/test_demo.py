@@ -1,6 +1,7 @@
 """What the demo says of itself, without its nodes: it may say OK only of what it has seen."""
 
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from rogatory.v1 import identifiers_pb2 as ids
@@ -11,9 +12,10 @@ from gateway.cli.demo import attacks
 from gateway.cli.demo.attacks import Loot, Refused
 from gateway.cli.demo.desks import DESKS, Desk
 from gateway.cli.demo.play import Report
+from gateway.cli.demo.processes import Processes
 from gateway.cli.development import INSTRUMENT, Summary, init_federation
 from gateway.clock import system_clock
-from gateway.errors import ErrorCode
+from gateway.errors import ErrorCode, GatewayError
 
 PORTS = (20001, 20002)
 
@@ -47,3 +49,17 @@ async def test_an_attack_that_meets_a_node_which_only_fails_was_not_refused(
         await attacks.mount_all(desks, Loot(request, request), summary, report.refused)
     assert not report.ok
     assert len(report.problems) == len(report.refusals) == 10
+
+
+async def test_a_node_that_does_not_start_is_told_with_its_reason_and_not_with_a_file_that_is_gone(
+    tmp_path: Path,
+) -> None:
+    summary = init_federation(tmp_path / "federation", ["ee"], PORTS[:1], system_clock())
+    summary.config("ee/node").write_text("no settings")
+    nodes = Processes(summary)
+    with pytest.raises(GatewayError) as silent:
+        await nodes.start("ee")
+    await nodes.stop()
+    assert silent.value.code is ErrorCode.UNAVAILABLE
+    assert "node.log" not in silent.value.detail
+    assert ErrorCode.BAD_CONFIG.name in silent.value.detail

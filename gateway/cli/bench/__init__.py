@@ -6,15 +6,13 @@ second is good for this machine and this minute; a ratio to the bare verificatio
 what can be compared.
 """
 
-import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import click
 
-from gateway.cli import LazyGroup, output
+from gateway.cli import LazyGroup, children, output
 
 PARTS: Final[Mapping[str, str]] = {
     "soak": "Hold a rate, and show whether memory, backlog and latency stay flat.",
@@ -48,8 +46,7 @@ class Parts(LazyGroup):
 def command(ctx: click.Context, quick: bool, out: Path, as_json: bool) -> None:
     """Measure what things cost, as ratios taken in one run."""
     # Whoever ends a bench ends what it has started, too, and leaves no store of gigabytes.
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-    ctx.call_on_close(lambda: signal.signal(signal.SIGTERM, before))
+    ctx.with_resource(children.cleaned_up())
     if ctx.invoked_subcommand is not None:
         return
     # Imported here: gRPC and SQL, for which `--help` does not wait.

@@ -12,6 +12,7 @@ once with a request that names no file.
 import asyncio
 import os
 import sys
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from clients.investigator import Investigator
 from clients.participant import Participant
 from gateway import material
 from gateway.cli import development, output
+from gateway.cli.children import child
 from gateway.cli.demo import papers
 from gateway.cli.demo.processes import Processes
 from gateway.clock import system_clock
@@ -216,16 +218,17 @@ class _Stage:
         """Have a process seal the file and hand in the draft; cut its line, then kill it, then let another go on."""
         line = self.lines["ee"]
         line.begin(cut_at=size // 4, halt_at=size // 2)
-        first = await self._work("sender, killed", "send", SENDER, source)
-        ends = {asyncio.create_task(line.halted.wait()), asyncio.create_task(first.wait())}
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if first.returncode is not None:
-            raise Failure(ErrorCode.INTERNAL, "the sender ended before it could be killed")
-        self.seen("sender, killed")
-        first.kill()
-        self.kills += 1
-        await asyncio.gather(*ends)
-        await self._end("sender, again", await self._work("sender, again", "send", SENDER, source))
+        async with self._work("sender, killed", "send", SENDER, source) as first:
+            ends = {asyncio.create_task(line.halted.wait()), asyncio.create_task(first.wait())}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if first.returncode is not None:
+                raise Failure(ErrorCode.INTERNAL, "the sender ended before it could be killed")
+            self.seen("sender, killed")
+            first.kill()
+            self.kills += 1
+            await asyncio.gather(*ends)
+        async with self._work("sender, again", "send", SENDER, source) as again:
+            await self._end("sender, again", again)
         self.crossed["sender to node"] = {"bytes": line.crossed, "cut": line.cuts}
 
     async def relay(self, size: int) -> None:
@@ -242,7 +245,8 @@ class _Stage:
             raise RuntimeError("nothing has arrived")
         line, cuts = self.lines["de"], self.lines["de"].cuts
         line.begin(cut_at=size // 2)
-        await self._end("reader", await self._work("reader", "fetch", READER, target, self._asked.header.id))
+        async with self._work("reader", "fetch", READER, target, self._asked.header.id) as reader:
+            await self._end("reader", reader)
         self.crossed["node to reader"] = {"bytes": line.crossed, "cut": line.cuts - cuts}
 
     def watch(self, name: str, pid: int) -> None:
@@ -270,18 +274,16 @@ class _Stage:
             "bound_met": all(each["above"] < BOUND_MIB for each in self.memory.values()),
         }
 
-    async def _work(self, name: str, task: str, who: str, file: Path, *more: str) -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", __name__, task, str(self.summary.config(who)), str(file), *more),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        await _word(process, b"idle")
-        self.watch(name, process.pid)
-        _tell(process)
-        return process
+    @asynccontextmanager
+    async def _work(self, name: str, task: str, who: str, file: Path, *more: str) -> AsyncIterator[Process]:
+        words = (__name__, task, str(self.summary.config(who)), str(file), *more)
+        async with child(*words, stdin=PIPE, stderr=None) as process:
+            await _word(process, b"idle")
+            self.watch(name, process.pid)
+            _tell(process)
+            yield process
 
-    async def _end(self, name: str, process: asyncio.subprocess.Process) -> None:
+    async def _end(self, name: str, process: Process) -> None:
         await _word(process, b"done")
         self.seen(name)
         _tell(process)
@@ -360,7 +362,7 @@ def _resident(pid: int, what: str) -> float:
     raise Failure(ErrorCode.UNAVAILABLE, f"process {pid} has no {what}")
 
 
-async def _word(process: asyncio.subprocess.Process, wanted: bytes) -> None:
+async def _word(process: Process, wanted: bytes) -> None:
     """Wait until a process of ours says how far it is."""
     if process.stdout is None:
         raise RuntimeError("a process that cannot be heard")
@@ -370,7 +372,7 @@ async def _word(process: asyncio.subprocess.Process, wanted: bytes) -> None:
         raise Failure(ErrorCode.UNAVAILABLE, f"a process said {line!r}, not {wanted!r}")
 
 
-def _tell(process: asyncio.subprocess.Process) -> None:
+def _tell(process: Process) -> None:
     if process.stdin is not None:
         with suppress(ConnectionError):
             process.stdin.write(b"go\n")

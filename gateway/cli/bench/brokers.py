@@ -20,9 +20,10 @@ from time import monotonic, sleep
 from typing import Final
 
 from gateway.cli.bench.figures import Measure, NotMeasured, Values
-from gateway.cli.bench.nodes import HOME, SENDER, STOP_SECONDS, helper, last_words
+from gateway.cli.bench.nodes import HOME, SENDER, STOP_SECONDS, helper
 from gateway.cli.bench.plan import PROVING_SECONDS, Plan
 from gateway.cli.bench.publish import Job
+from gateway.cli.children import last_words, starting
 from gateway.cli.development import free_ports, is_free
 from gateway.errors import ErrorCode, Failure
 
@@ -147,11 +148,12 @@ def _program(
     Raises:
         Failure: UNAVAILABLE, it ended, or does not listen in time.
     """
-    with diagnostics.open("ab") as file:
-        process = subprocess.Popen(  # noqa: S603  our own words
-            arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment, start_new_session=True
-        )
+    process: subprocess.Popen[bytes] | None = None
     try:
+        with diagnostics.open("ab") as file, starting():
+            process = subprocess.Popen(  # noqa: S603  our own words
+                arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment, start_new_session=True
+            )
         until = monotonic() + START_SECONDS
         while is_free(port):
             if process.poll() is not None or monotonic() > until:
@@ -160,10 +162,16 @@ def _program(
             sleep(_POLL_SECONDS)
         yield
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, SIGTERM)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, SIGKILL)
-            process.wait()
+        if process is not None:
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask it, and all of its session, to end, then insist."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, SIGKILL)
+        process.wait()

@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import IO, Any, Final, cast
 
 from gateway.cli import development
+from gateway.cli.children import last_words, starting
 from gateway.cli.development import Summary
 from gateway.cli.folders import toml
 from gateway.clock import system_clock
@@ -32,7 +33,6 @@ HOME, ABROAD = "ee", "de"
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 60.0
-LAST_CHARACTERS: Final = 300
 
 _ENDLESS: Final = {
     "envelopes_per_second": 1_000_000,
@@ -195,21 +195,27 @@ class Helper:
 
 
 @contextmanager
+def started(
+    arguments: list[str], diagnostics: Path, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Helper]:
+    """Run a program; it ends with the block. See `Helper`."""
+    running: Helper | None = None
+    try:
+        with starting():
+            running = Helper(arguments, diagnostics, environment)
+        yield running
+    finally:
+        if running is not None:
+            running.stop()
+
+
+@contextmanager
 def helper(module: str, job: str, diagnostics: Path) -> Iterator[Helper]:
     """Run a module of the bench with one line of settings until it says that it is ready; it ends with the block."""
-    started = Helper([sys.executable, "-m", module], diagnostics)
-    try:
-        started.say(job)
-        started.hear(START_SECONDS)
-        yield started
-    finally:
-        started.stop()
-
-
-def last_words(diagnostics: Path) -> str:
-    """Return the end of what processes said went wrong, for the file does not outlive the run."""
-    words = diagnostics.read_text(errors="replace").splitlines()
-    return words[-1][-LAST_CHARACTERS:] if words else "nothing"
+    with started([sys.executable, "-m", module], diagnostics) as running:
+        running.say(job)
+        running.hear(START_SECONDS)
+        yield running
 
 
 def say(line: str) -> None:
@@ -258,12 +264,10 @@ class Nodes:
             tables: more settings, by table.
         """
         settings = self._settings(code, store, port, tables)
-        node = Helper([sys.executable, "-m", "gateway.cli", "serve", "--config", str(settings)], self.log, environment)
-        try:
+        serve = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(settings)]
+        with started(serve, self.log, environment) as node:
             node.hear(START_SECONDS)
             yield node
-        finally:
-            node.stop()
 
     @property
     def log(self) -> Path:

@@ -20,7 +20,8 @@ from time import monotonic, sleep
 from typing import Final
 
 from gateway.cli.bench.figures import NotMeasured
-from gateway.cli.bench.nodes import START_SECONDS, STOP_SECONDS, Usage, last_words, usage_of
+from gateway.cli.bench.nodes import START_SECONDS, STOP_SECONDS, Usage, usage_of
+from gateway.cli.children import last_words, starting
 from gateway.errors import ErrorCode, Failure
 
 USER: Final = "rogatory"
@@ -76,21 +77,17 @@ def server(beside: Path, diagnostics: Path) -> Iterator[Server]:
         if made.returncode:
             raise NotMeasured(f"PostgreSQL cannot work in {beside}: {made.stderr.strip().splitlines()[-1]}")
         command = [str(bin_ / "postgres"), "-D", str(data), "-k", socket, "-c", "listen_addresses="]
-        with diagnostics.open("ab") as file:
-            process = subprocess.Popen(  # noqa: S603  our own words
-                unprivileged(command), stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd="/"
-            )
+        process: subprocess.Popen[bytes] | None = None
         try:
+            with diagnostics.open("ab") as file, starting():
+                process = subprocess.Popen(  # noqa: S603  our own words
+                    unprivileged(command), stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd="/"
+                )
             _wait(process, data, diagnostics)
             yield Server(f"postgresql://{USER}@/postgres?host={socket}", process.pid)
         finally:
-            # Whoever is connected loses his connection, and nothing waits for him.
-            process.send_signal(SIGINT)
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            if process is not None:
+                _stop(process)
 
 
 @cache
@@ -123,6 +120,16 @@ def unprivileged(command: list[str], ending: str = "INT") -> list[str]:
         return command
     drop = ["--reuid", UNPRIVILEGED, "--regid", "nogroup", "--clear-groups"] if os.geteuid() == 0 else []
     return [setpriv, *drop, "--pdeathsig", ending, *command]
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    # Whoever is connected loses his connection, and nothing waits for him.
+    process.send_signal(SIGINT)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], data: Path, diagnostics: Path) -> None:

@@ -6,6 +6,7 @@ its signed receipt; at the end the case as one file, verified offline, and its r
 code 0 only if all of it went as it must.
 """
 
+import asyncio
 import logging
 import shlex
 import shutil
@@ -18,8 +19,8 @@ from pathlib import Path
 import click
 
 from clients.casefile.checks import Status
-from gateway.cli import output
-from gateway.cli.demo import papers, processes
+from gateway.cli import children, output
+from gateway.cli.demo import papers
 from gateway.cli.demo.handover import Handed
 from gateway.cli.demo.play import Report
 from gateway.cli.demo.story import run
@@ -42,15 +43,17 @@ from gateway.cli.development import Summary
 )
 @click.option("--keep", is_flag=True, help="Leave the federation running, and say how to talk to it.")
 @output.json_option
-def command(path: Path | None, out: Path, keep: bool, as_json: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, path: Path | None, out: Path, keep: bool, as_json: bool) -> None:
     """Watch freezes travel from Estonia to a German exchange, with all that the law puts between."""
+    ctx.with_resource(children.cleaned_up())
     wallets = papers.read_wallets(path)
     # The desks lose their node when it is killed, as they must; that is told in the story, not on standard error.
     logging.getLogger("clients").setLevel(logging.ERROR)
     folder = Path(tempfile.mkdtemp(prefix="rogatory-demo-"))
     kept = False
     try:
-        report = processes.carry_out(
+        report = asyncio.run(
             run(folder / "federation", wallets, out.absolute(), keep=keep, tell=_silent if as_json else _say)
         )
         kept = keep and report.ok

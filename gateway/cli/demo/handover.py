@@ -4,7 +4,6 @@ In: a federation whose case is on its prosecutor's disk, a folder. Out: in the f
 and the report of that file as page and as PDF, for people to open. They stay when the demo has gone.
 """
 
-import asyncio
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from typing import Any, Final
 from clients.casefile import archive
 from clients.casefile.contents import PRINT, REPORT
 from gateway.cli.case.export import SUFFIX
+from gateway.cli.children import LAST_CHARACTERS, child, ended
 from gateway.cli.demo import papers
 from gateway.cli.development import Summary
 from gateway.errors import ErrorCode, Failure
@@ -26,9 +26,6 @@ from gateway.private_files import swap
 WHO: Final = "ee/prosecutor"
 """It asked, and so holds of the case what was asked, what was answered, and all receipts between."""
 _ROOT: Final = "root.json"
-
-
-COMMAND_SECONDS: Final = 60.0
 
 Tell = Callable[[str], None]
 
@@ -122,17 +119,10 @@ async def rogatory(
         env: its environment; None for ours.
 
     Raises:
-        Failure: INTERNAL, it did not work.
+        Failure: INTERNAL, it did not work; UNAVAILABLE, it did not end.
     """
-    running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, *words),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=cwd,
-        env=env,
-    )
-    async with asyncio.timeout(COMMAND_SECONDS):
-        out, err = await running.communicate()
-    if running.returncode != 0:
-        raise Failure(ErrorCode.INTERNAL, f"{' '.join(words)}: {(err or out).decode()[-300:]}")
-    return out.decode()
+    async with child(module, *words, cwd=cwd, env=env) as running:
+        done = await ended(running)
+    if done.status:
+        raise Failure(ErrorCode.INTERNAL, f"{' '.join(words)}: {(done.err or done.out)[-LAST_CHARACTERS:]}")
+    return done.out

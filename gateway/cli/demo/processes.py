@@ -7,16 +7,14 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Final
 
+from gateway.cli.children import last_words, starting
 from gateway.cli.demo.clock import DemoClock
 from gateway.cli.development import Summary
 from gateway.errors import ErrorCode, Failure
-
-T = TypeVar("T")
 
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 10.0
@@ -48,18 +46,17 @@ class Processes:
         else:
             words = ["gateway.cli.demo.node", config, str(self.clock.behind.total_seconds())]
         diagnostics = (self.summary.folder / code / "node.log").open("ab")
-        with diagnostics:
-            process = await asyncio.create_subprocess_exec(
+        with diagnostics, starting():
+            process = self.running[code] = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", *words),
                 stdin=None if self.clock is None else asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=diagnostics,
                 start_new_session=True,  # Ctrl-C reaches the demo alone, which then stops its nodes in order
             )
-        self.running[code] = process
         if not (await _said(process)).startswith(b"ready"):
-            where = self.summary.folder / code / "node.log"
-            raise Failure(ErrorCode.UNAVAILABLE, f"node {code} did not start; its diagnostics are in {where}")
+            told = last_words(self.summary.folder / code / "node.log")
+            raise Failure(ErrorCode.UNAVAILABLE, f"node {code} did not start; the last that it wrote: {told}")
 
     async def put_forward(self, by: timedelta) -> None:
         """Put the clocks of the nodes forward, then that of everybody else, who is so never ahead of a node.
@@ -101,15 +98,6 @@ class Processes:
                 process.kill()
                 await process.wait()
         self.running.clear()
-
-
-def carry_out(story: Coroutine[Any, Any, T]) -> T:
-    """Run a story to its end; SIGTERM ends it as Ctrl-C does, and its nodes with it."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return asyncio.run(story)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 async def _said(process: asyncio.subprocess.Process) -> bytes:

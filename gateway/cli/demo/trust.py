@@ -8,7 +8,6 @@ but the last, which is about time: a directory that nobody renews expires.
 import asyncio
 import json
 import shlex
-import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -24,6 +23,7 @@ from clients.central_authority import CentralAuthority
 from clients.investigator import Investigator
 from clients.participant import Participant
 from gateway import material
+from gateway.cli.children import LAST_CHARACTERS, child, ended
 from gateway.cli.demo import papers
 from gateway.cli.demo.desks import Desk, open_desks
 from gateway.cli.demo.processes import Processes
@@ -38,7 +38,6 @@ from gateway.trust.roles import FEDERATION_PATH
 
 FOUNDERS: Final = 3
 THRESHOLD: Final = 2
-COMMAND_SECONDS: Final = 120.0
 PATIENCE_SECONDS: Final = 90.0
 POLL_SECONDS: Final = 0.1
 KNOCK_SECONDS: Final = 5.0
@@ -134,13 +133,12 @@ class Stage:
         """Run a command; return its exit status and what it printed."""
         shown = shlex.join(word for word in words if word != "--json")
         self.tell(f"  $ rogatory {shown}".replace(f"{self.folder}/", "").replace(str(self.folder), "."))
-        process = await _start(*words)
-        async with asyncio.timeout(COMMAND_SECONDS):
-            out, err = await process.communicate()
+        async with child("gateway.cli", *words) as process:
+            done = await ended(process)
         try:
-            return process.returncode or 0, json.loads(out)
+            return done.status, json.loads(done.out)
         except ValueError as error:
-            detail = f"rogatory {shlex.join(words)} printed no JSON: {err.decode()[-500:]}"
+            detail = f"rogatory {shlex.join(words)} printed no JSON: {done.err[-LAST_CHARACTERS:]}"
             raise Failure(ErrorCode.INTERNAL, detail) from error
 
     async def refused(self, what: str, wanted: ErrorCode, *words: str) -> None:
@@ -247,19 +245,18 @@ async def onboard(stage: Stage) -> None:
         "--plain-keys",
         "--json",
     )
-    waiting = await _start(*enrol)
-    stage.tell(f"  $ rogatory {shlex.join(enrol[:1])} exchange-new.invitation ... &   (waits for the registrars)")
-    application = await _application(stage, first)
-    await stage.run("registrar", "approve", application, "--yes", "--config", first, "--json")
-    await stage.refused(
-        "one registrar approves twice",
-        ErrorCode.FOUR_EYES,
-        *("registrar", "approve", application, "--yes", "--reason", "again", "--config", first, "--json"),
-    )
-    await stage.run("registrar", "approve", application, "--yes", "--config", second, "--json")
-    async with asyncio.timeout(COMMAND_SECONDS):
-        _, err = await waiting.communicate()
-    stage.report.expect(waiting.returncode == 0, f"enrolment ended with {waiting.returncode}: {err.decode()[-300:]}")
+    async with child("gateway.cli", *enrol) as waiting:
+        stage.tell(f"  $ rogatory {shlex.join(enrol[:1])} exchange-new.invitation ... &   (waits for the registrars)")
+        application = await _application(stage, first)
+        await stage.run("registrar", "approve", application, "--yes", "--config", first, "--json")
+        await stage.refused(
+            "one registrar approves twice",
+            ErrorCode.FOUR_EYES,
+            *("registrar", "approve", application, "--yes", "--reason", "again", "--config", first, "--json"),
+        )
+        await stage.run("registrar", "approve", application, "--yes", "--config", second, "--json")
+        done = await ended(waiting)
+    stage.report.expect(done.status == 0, f"enrolment ended with {done.status}: {done.err[-LAST_CHARACTERS:]}")
     await stage.refused(
         "enrolment code used again",
         ErrorCode.ENROLMENT_CODE,
@@ -428,12 +425,6 @@ async def traffic_of(stage: Stage) -> AsyncIterator[Traffic]:
 
 
 # Small things
-
-
-async def _start(*words: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.cli", *words), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
 
 
 async def _sign(stage: Stage, founder: int) -> None:

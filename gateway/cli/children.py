@@ -1,0 +1,144 @@
+"""What a command owes the processes that it starts: they end with it, however it ends.
+
+In: a block of work, or the words of a process. Out: what the process said. SIGTERM, and the SIGHUP of a terminal that
+is closed, end a command as an exception does, so that all that cleans up is run; processes that were started here are
+killed when the block that wanted them ends. Refuses with UNAVAILABLE what does not end in time.
+"""
+
+import asyncio
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from gateway.errors import ErrorCode, Failure
+
+LAST_CHARACTERS: Final = 300
+COMMAND_SECONDS: Final = 120.0
+"""In which a command of ours must end that waits for nobody."""
+
+_TOLD: Final = (signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(slots=True)
+class _Starting:
+    """How many processes are being started, and which signal came meanwhile."""
+
+    count: int = 0
+    told: int | None = None
+
+
+_starting: Final = _Starting()
+
+
+@contextmanager
+def cleaned_up() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as an exception (SystemExit, 128 and the signal's number).
+
+    What is ignored already (nohup) stays ignored. Told once is told: a terminal that is closed says so twice, and the
+    second word must not break off what the first one has set going.
+    """
+    _starting.told = None
+    before = {each: signal.getsignal(each) for each in _TOLD}
+    for each, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(each, _end)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    for each in _TOLD:
+        # Not SIG_IGN: a process that is just being started would inherit that, and not end when it is told to.
+        signal.signal(each, _hear_no_more)
+    if _starting.count:
+        _starting.told = number
+    else:
+        sys.exit(128 + number)
+
+
+def _hear_no_more(_number: int, _frame: FrameType | None) -> None:
+    """Go on with cleaning up."""
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Let no signal end the block, in which a process is started: it would be there, and nobody would know it.
+
+    What came meanwhile ends this process behind the block, which therefore stands within what cleans up.
+    """
+    _starting.count += 1
+    try:
+        yield
+    finally:
+        _starting.count -= 1
+    if _starting.told is not None and not _starting.count:
+        sys.exit(128 + _starting.told)
+
+
+@asynccontextmanager
+async def child(
+    *words: str,
+    stdin: int = DEVNULL,
+    stderr: int | None = PIPE,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> AsyncIterator[Process]:
+    """Run a module of ours in a process of its own, whose output is a pipe; if it still runs at the end, it is killed.
+
+    Args:
+        words: the module and its arguments.
+        stdin: as of subprocess.
+        stderr: as of subprocess; None for ours.
+        cwd: its folder; None for ours.
+        env: its environment; None for ours.
+    """
+    process: Process | None = None
+    try:
+        with starting():
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", *words), stdin=stdin, stdout=PIPE, stderr=stderr, cwd=cwd, env=env
+            )
+        yield process
+    finally:
+        if process is not None and process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended: its exit status, and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+
+async def ended(process: Process, within: float = COMMAND_SECONDS) -> Ended:
+    """Wait for the end of a process.
+
+    Raises:
+        Failure: UNAVAILABLE, it does not end.
+    """
+    try:
+        async with asyncio.timeout(within):
+            out, err = await process.communicate()
+    except TimeoutError as error:
+        raise Failure(ErrorCode.UNAVAILABLE, f"a process did not end in {within:g} seconds") from error
+    return Ended(process.returncode or 0, out.decode(), (err or b"").decode())
+
+
+def last_words(diagnostics: Path) -> str:
+    """Return the end of what processes said went wrong, for the file does not outlive the run."""
+    words = diagnostics.read_text(errors="replace").splitlines()
+    return words[-1][-LAST_CHARACTERS:] if words else "nothing"
