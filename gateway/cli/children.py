@@ -140,5 +140,10 @@ async def ended(process: Process, within: float = COMMAND_SECONDS) -> Ended:
 
 def last_words(diagnostics: Path) -> str:
     """Return the end of what processes said went wrong, for the file does not outlive the run."""
-    words = diagnostics.read_text(errors="replace").splitlines()
-    return words[-1][-LAST_CHARACTERS:] if words else "nothing"
+    return last_line(diagnostics.read_text(errors="replace"))
+
+
+def last_line(said: str) -> str:
+    """Return the end of what a process said; whoever was killed from outside has said nothing."""
+    lines = said.strip().splitlines()
+    return lines[-1][-LAST_CHARACTERS:] if lines else "nothing"

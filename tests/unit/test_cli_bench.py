@@ -2,10 +2,12 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from time import perf_counter
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -18,6 +20,7 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from gateway import cli, envelope, material, statement
 from gateway.cli.bench import (
     PARTS,
+    as2,
     charts,
     nodes,
     plan,
@@ -33,6 +36,7 @@ from gateway.cli.bench import (
 )
 from gateway.cli.bench.figures import Measure, NotMeasured, Series, percentile
 from gateway.cli.bench.growth import Filler, name_of
+from gateway.cli.bench.load import Job, Load
 from gateway.cli.bench.nodes import ABROAD, HOME, RECIPIENT, SENDER, Nodes
 from gateway.cli.bench.proving import Prover
 from gateway.cli.bench.soak import Window
@@ -115,6 +119,51 @@ def test_what_cannot_be_measured_is_told_with_its_reason_and_not_tried_again() -
     assert series.missing == dict.fromkeys(("a", "b"), "it is not installed")
     assert series.medians == {"a": None, "b": None, "c": 0.5}
     assert series.ratio("c", "a") is None
+
+
+def test_what_could_not_be_measured_in_a_later_round_meets_no_target_by_those_before() -> None:
+    def take(number: int) -> dict[str, float]:
+        if number:
+            raise NotMeasured("the disk is full")
+        return {"rabbitmq_rate": 1.0}
+
+    series = Series()
+    series.run([Measure(("rabbitmq_rate",), take)], 2, silent)
+    series.add({"accept_stream_rate": 9.0})
+    found = {str(row["name"]): row for row in targets.judge(series)}["stream, to RabbitMQ quorum queues"]
+    assert series.medians["rabbitmq_rate"] is None
+    assert (found["measured"], found["met"], found["not_measured"]) == (None, False, "the disk is full")
+
+
+def test_what_is_killed_from_outside_has_no_last_words_and_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object, **__: object) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.CompletedProcess([], -9, b"", b"")
+
+    def endless(*_: object, **__: object) -> None:
+        raise subprocess.TimeoutExpired([], 1.0)
+
+    (measure,) = as2.measures(0.1)
+    for run in (killed, endless):
+        monkeypatch.setattr(subprocess, "run", run)
+        with pytest.raises(NotMeasured):
+            measure.take(0)
+
+
+@pytest.mark.parametrize("mode", ["stream", "paced"])
+async def test_a_stream_that_ends_before_its_last_answer_has_no_rate(
+    made: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    async def ends(_load: Load, _channel: object, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        yield await anext(requests)
+        await anext(requests)
+
+    monkeypatch.setattr(Load, "_frames", ends)
+    pool.write(tmp_path / "pool", made.config(SENDER), RECIPIENT, 256)
+    job = Job(str(made.config(SENDER)), str(tmp_path / "pool"), 0, 256, 30.0, mode, rate=1e6)
+    load = Load(job)
+    with pytest.raises(GatewayError) as lost:
+        await {"stream": load._stream, "paced": load._paced}[mode](None, perf_counter())  # type: ignore[arg-type]  # unused
+    assert lost.value.code is ErrorCode.UNAVAILABLE
 
 
 # Targets

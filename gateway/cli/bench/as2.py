@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from gateway.cli.bench.figures import Measure, NotMeasured, Values
 from gateway.cli.bench.nodes import say
 from gateway.cli.bench.pool import PAYLOAD_BYTES
+from gateway.cli.children import last_line
 
 WITHIN_SECONDS: Final = 60.0
 _OPENSSL: Final = re.compile(r"(\d+\.\d+\.\d)")
@@ -37,14 +38,15 @@ def _measure(seconds: float) -> Values:
     if find_spec("pyas2lib") is None:
         raise NotMeasured("not installed: pyas2lib, of the extra `bench`")
     # In a process of its own, because of `_library`.
-    done = subprocess.run(  # noqa: S603  our own words
-        [sys.executable, "-m", __name__, str(seconds)],
-        check=False,
-        capture_output=True,
-        timeout=WITHIN_SECONDS + seconds,
-    )
+    within = WITHIN_SECONDS + seconds
+    try:
+        done = subprocess.run(  # noqa: S603  our own words
+            [sys.executable, "-m", __name__, str(seconds)], check=False, capture_output=True, timeout=within
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NotMeasured(f"pyas2lib does not end within {within:g} seconds") from error
     if done.returncode:
-        raise NotMeasured(f"pyas2lib does not work here: {done.stderr.decode().strip().splitlines()[-1]}")
+        raise NotMeasured(f"pyas2lib does not work here: {last_line(done.stderr.decode(errors='replace'))}")
     return {"as2_rate": float(json.loads(done.stdout))}
 
 

@@ -89,8 +89,8 @@ class Series:
         self._missing |= dict.fromkeys(names, reason)
 
     def median(self, name: str) -> float | None:
-        """Return the median of a figure; None if it was not measured."""
-        values = self._taken.get(name)
+        """Return the median of a figure; None if it was not measured, be it in one round alone."""
+        values = self._taken.get(name) if name not in self._missing else None
         return median(values) if values else None
 
     def ratio(self, name: str, to: str) -> float | None:

@@ -172,6 +172,7 @@ class Load:
             number, when = sent.popleft()
             self._take(self._groups[number], when, answer)
             window.release()
+        _expect_none(len(sent))
 
     async def _paced(self, channel: grpc.aio.Channel, begin: float) -> None:
         """Let envelopes come at the rate whatever happens to those before (open loop): nobody waits unseen."""
@@ -205,6 +206,7 @@ class Load:
             self._times += [(begin + number / rate, now, 1) for number in groups[answered]]
             answered += 1
             came.set()
+        _expect_none(len(groups) - answered)
 
     def _frames(self, channel: grpc.aio.Channel, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         method = SUBMIT_FRAMES if not self._job.echo else ECHO_FRAMES
@@ -266,6 +268,16 @@ class Load:
                 prover.accepted(self._raw[place], each)
                 proven += 1
         return proven
+
+
+def _expect_none(unanswered: int) -> None:
+    """See that a stream did not end before its last answer: a rate tells nothing of what was lost.
+
+    Raises:
+        Failure: UNAVAILABLE, it did.
+    """
+    if unanswered:
+        raise Failure(ErrorCode.UNAVAILABLE, f"the stream ended, and {unanswered} frames were not answered")
 
 
 async def serve() -> None:

@@ -21,7 +21,7 @@ from typing import Final
 
 from gateway.cli.bench.figures import NotMeasured
 from gateway.cli.bench.nodes import START_SECONDS, STOP_SECONDS, Usage, usage_of
-from gateway.cli.children import last_words, starting
+from gateway.cli.children import last_line, last_words, starting
 from gateway.errors import ErrorCode, Failure
 
 USER: Final = "rogatory"
@@ -75,7 +75,7 @@ def server(beside: Path, diagnostics: Path) -> Iterator[Server]:
         initdb = [str(bin_ / "initdb"), "-D", str(data), "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C"]
         made = subprocess.run(unprivileged(initdb), capture_output=True, text=True, check=False, cwd="/")  # noqa: S603  our own words
         if made.returncode:
-            raise NotMeasured(f"PostgreSQL cannot work in {beside}: {made.stderr.strip().splitlines()[-1]}")
+            raise NotMeasured(f"PostgreSQL cannot work in {beside}: {last_line(made.stderr)}")
         command = [str(bin_ / "postgres"), "-D", str(data), "-k", socket, "-c", "listen_addresses="]
         process: subprocess.Popen[bytes] | None = None
         try:
