@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway import cli
+from gateway.cli import output
 from gateway.cli.bench import brokers, log, plan, readme, soak, suite, targets
 from gateway.cli.bench.plan import Sizes
 from gateway.cli.bench.stages import STAGES
@@ -145,7 +146,11 @@ def check_page(figures: dict[str, object], tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"above\n{readme.BEGIN}\nof before\n{readme.END}\nbelow\n")
     told = ["bench", "readme", "--from", str(tmp_path / "bench.json"), "--page", str(page)]
-    assert CliRunner().invoke(cli.commands, told).exit_code == 0
+    # Smaller than a whole run, and so not for a page.
+    assert CliRunner().invoke(cli.commands, told).exit_code == output.REFUSED
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "FULL", TINY)
+        assert CliRunner().invoke(cli.commands, told).exit_code == 0
     lines = page.read_text().splitlines()
     assert (lines[:2], lines[-2:]) == (["above", readme.BEGIN], [readme.END, "below"])
     assert "of before" not in lines

@@ -22,6 +22,7 @@ from gateway.cli.bench import (
     PARTS,
     as2,
     charts,
+    machine,
     nodes,
     plan,
     pool,
@@ -266,6 +267,65 @@ def test_what_is_no_run_is_not_shown(tmp_path: Path) -> None:
         done = CliRunner().invoke(cli.commands, told)
         assert json.loads(done.stdout)["error"]["code"] == "BAD_INPUT"
     assert page.read_text() == f"{readme.BEGIN}\n{readme.END}\n"
+
+
+def run_of(sizes: plan.Sizes) -> dict[str, Any]:
+    """Figures of a run that met everything."""
+    libraries = {"grpcio": "1"}
+    machine = {"cores": 2, "processor": "p", "memory_bytes": 1 << 30, "file_system": "ext4", "system": "Linux"}
+    met = [{"name": each.name, "wanted": each.wanted, "measured": 1.0, "met": True} for each in targets.TARGETS]
+    return {
+        "machine": machine | {"python": "3", "libraries": libraries, "load_before": 0.0},
+        "rounds": sizes.rounds,
+        "seconds_each": sizes.seconds,
+        "growth": [*sizes.growth],
+        "fsync_ms": 1.0,
+        "verify_rate": 1.0,
+        "targets": met,
+    }
+
+
+@pytest.mark.parametrize(
+    ("run", "shown"),
+    [
+        pytest.param(run_of(plan.FULL), True, id="whole"),
+        pytest.param(run_of(plan.QUICK), False, id="quick"),
+        pytest.param(run_of(replace(plan.FULL, growth=plan.QUICK.growth)), False, id="without a million"),
+        pytest.param(run_of(plan.FULL) | {"targets": run_of(plan.FULL)["targets"][1:]}, False, id="other targets"),
+    ],
+)
+def test_a_page_shows_whole_runs_alone(tmp_path: Path, run: dict[str, Any], shown: bool) -> None:
+    page, source = tmp_path / "page.md", tmp_path / "bench.json"
+    page.write_text(f"{readme.BEGIN}\nof before\n{readme.END}\n")
+    source.write_text(json.dumps(run))
+    told = ["bench", "readme", "--from", str(source), "--page", str(page), "--json"]
+    done = json.loads(CliRunner().invoke(cli.commands, told).stdout)
+    assert done.get("error", {}).get("code") == (None if shown else "BAD_INPUT")
+    assert ("of before" in page.read_text()) is not shown
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        pytest.param(["--out", "figures"], "BAD_INPUT", id="no ending"),
+        pytest.param(["--out", "taken.json"], "BAD_INPUT", id="pictures' folder is a file"),
+        pytest.param(["--out", "taken/bench.json"], "STORE", id="a file for a folder"),
+        pytest.param(["soak", "--out", "soak.svg"], "BAD_INPUT", id="the picture's name"),
+    ],
+)
+def test_what_could_not_be_written_at_the_end_is_told_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], code: str
+) -> None:
+    def begun(*_: object) -> None:
+        raise AssertionError("it began")
+
+    monkeypatch.setattr(machine, "describe", begun)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("something else")
+    done = CliRunner().invoke(cli.commands, ["bench", *words, "--json"])
+    assert done.stdout, done.exception
+    assert json.loads(done.stdout)["error"]["code"] == code
+    assert (tmp_path / "taken").read_text() == "something else"
 
 
 def test_the_readme_shows_a_run_with_every_target() -> None:

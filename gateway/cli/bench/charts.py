@@ -10,6 +10,7 @@ from math import log10
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.cli.bench import written
 from gateway.cli.bench.figures import IN_FLIGHT, named
 from gateway.cli.bench.growth import name_of
 from gateway.cli.bench.stages import STAGES
@@ -27,7 +28,7 @@ def draw(figures: Mapping[str, Any], folder: Path) -> None:
     charts = {"rates": _rates(figures), "unary": _unary(figures), "stages": _stages(figures)}
     charts |= {"latency": _latency(figures), "growth": _growth(figures), "targets": _targets(figures)}
     for name, svg in charts.items():
-        (folder / f"{name}.svg").write_text(svg)
+        written.write(folder / f"{name}.svg", svg)
 
 
 def bars(title: str, rows: Sequence[tuple[str, float, str, int]], mark: float | None = None) -> str:

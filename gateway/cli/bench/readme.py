@@ -1,7 +1,7 @@
 """`rogatory bench readme`: the figures of a run, with its machine, as the README shows them.
 
 In: the file that a run has written, and a page with two marks. Out: the page, with what is between the marks made anew.
-Refuses with BAD_INPUT: no such file, or none of a run; a page without the marks.
+Refuses with BAD_INPUT: no such file, or none of a whole run, as a quick one is not; a page without the marks.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from gateway.cli import output
+from gateway.cli.bench import plan, targets, written
 from gateway.errors import ErrorCode, Refusal
 
 BEGIN: Final = "<!-- figures: make bench && rogatory bench readme -->"
@@ -57,7 +58,7 @@ def command(source: Path, page: Path, as_json: bool) -> None:
         figures, text = json.loads(source.read_bytes()), page.read_text()
     except (OSError, ValueError) as error:
         raise Refusal(ErrorCode.BAD_INPUT, str(error)) from error
-    page.write_text(replaced(text, rendered(figures)))
+    written.write(page, replaced(text, rendered(figures)))
     if as_json:
         output.emit_json({"page": str(page)})
     else:
@@ -71,9 +72,22 @@ def rendered(figures: Mapping[str, Any]) -> str:
         Refusal: BAD_INPUT, they are not of a whole run.
     """
     try:
+        _check_whole(figures)
         return "\n\n".join((_machine(figures), _rates(figures), _targets(figures)))
     except (KeyError, TypeError) as error:
         raise Refusal(ErrorCode.BAD_INPUT, f"no figures of a run: {error}", "from") from error
+
+
+def _check_whole(figures: Mapping[str, Any]) -> None:
+    full = plan.FULL
+    if (figures["rounds"], figures["seconds_each"], tuple(figures["growth"])) != (
+        full.rounds,
+        full.seconds,
+        full.growth,
+    ):
+        raise Refusal(ErrorCode.BAD_INPUT, "the figures of a quick run are shown to nobody; run `make bench`", "from")
+    if [target["name"] for target in figures["targets"]] != [target.name for target in targets.TARGETS]:
+        raise Refusal(ErrorCode.BAD_INPUT, "the run was judged by other targets; run `make bench` anew", "from")
 
 
 def replaced(text: str, figures: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import click
 
 from gateway.cli import output
-from gateway.cli.bench import charts, machine, pool
+from gateway.cli.bench import charts, machine, pool, written
 from gateway.cli.bench.end_to_end import collected, collector, ids_of
 from gateway.cli.bench.figures import MEBI, percentile
 from gateway.cli.bench.load import LAST_SECONDS, Job, Taken
@@ -97,9 +97,11 @@ def soak(out: Path, minutes: float, rate: float, tell: Callable[[str], None]) ->
     """Run it; write the figures to `out`, and a picture beside it; return the figures.
 
     Raises:
-        Failure: UNAVAILABLE, a process ended, an answer proves nothing, or what was accepted did not come.
+        Refusal: BAD_INPUT, the name that the picture needs.
+        Failure: UNAVAILABLE, a process ended, an answer proves nothing, or what was accepted did not come; STORE,
+            nothing can be written there.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
+    out = written.place(out, suffix=".svg")
     about = machine.describe(out.parent)
     windows = max(LEAST_WINDOWS, ceil(minutes * 60 / WINDOW_SECONDS))
     with TemporaryDirectory(dir=out.parent, prefix=f"{out.stem}-") as folder:
@@ -110,7 +112,7 @@ def soak(out: Path, minutes: float, rate: float, tell: Callable[[str], None]) ->
         "windows": [asdict(each) for each in seen],
         "verdicts": judge(seen, rate),
     }
-    out.write_text(json.dumps(figures, indent=2) + "\n")
+    written.write(out, json.dumps(figures, indent=2) + "\n")
     _draw(seen, out.with_suffix(".svg"))
     return figures
 
@@ -212,7 +214,7 @@ def _draw(windows: Sequence[Window], path: Path) -> None:
     }
     times = [each.at_seconds for each in kept]
     series = {name: [*zip(times, [y / of[0] for y in of], strict=True)] for name, of in shown.items()}
-    path.write_text(charts.lines("Soak: each as a ratio to its own beginning", "seconds", "ratio", series))
+    written.write(path, charts.lines("Soak: each as a ratio to its own beginning", "seconds", "ratio", series))
 
 
 def _show(figures: dict[str, Any]) -> None:

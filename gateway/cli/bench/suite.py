@@ -30,6 +30,7 @@ from gateway.cli.bench import (
     targets,
     verify,
     wallets,
+    written,
 )
 from gateway.cli.bench.figures import Measure, Series
 from gateway.cli.bench.growth import Growth, name_of
@@ -68,11 +69,12 @@ def measure(out: Path, sizes: Sizes, tell: Callable[[str], None]) -> dict[str, A
         tell: told how far it has come.
 
     Raises:
-        Failure: UNAVAILABLE, a process that is measured ended, or its answers prove nothing.
+        Refusal: BAD_INPUT, a name that pictures need.
+        Failure: UNAVAILABLE, a process that is measured ended, or its answers prove nothing; STORE, nothing can be
+            written there.
     """
     begin = monotonic()
-    out = out.resolve()  # servers of others run elsewhere
-    out.parent.mkdir(parents=True, exist_ok=True)
+    out = written.place(out, suffix="")
     about = machine.describe(out.parent)
     with TemporaryDirectory(dir=out.parent, prefix=f"{out.stem}-") as folder:
         tell("signs envelopes in advance")
@@ -113,7 +115,7 @@ def measure(out: Path, sizes: Sizes, tell: Callable[[str], None]) -> dict[str, A
             row["reason"] = reasons.of(target, figures)
     figures["targets"] = judged
     figures["took_seconds"] = monotonic() - begin
-    out.write_text(json.dumps(figures, indent=2) + "\n")
+    written.write(out, json.dumps(figures, indent=2) + "\n")
     charts.draw(figures, out.with_suffix(""))
     return figures
 
