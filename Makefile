@@ -110,19 +110,20 @@ clean: ## remove all that is made here
 	rm -rf .venv build dist .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/bin/python:
+# pip comes last of all: what was broken off, or lacked ensurepip (Debian: python3-venv), has a python and no pip.
+.venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Rogatory needs Python 3.11 or newer as '$(PYTHON)'; name another: make PYTHON=python3.12"; exit 1; }
 	@echo "== making .venv"
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { echo "'$(PYTHON) -m venv' does not work here; on Debian, apt install python3-venv"; exit 1; }
 
-.venv/.runtime: requirements.lock pyproject.toml | .venv/bin/python
+.venv/.runtime: requirements.lock pyproject.toml | .venv/bin/pip
 	@echo "== installing requirements.lock into .venv (a minute, the first time)"
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/.dev: requirements-dev.lock pyproject.toml | .venv/bin/python
+.venv/.dev: requirements-dev.lock pyproject.toml | .venv/bin/pip
 	@echo "== installing requirements-dev.lock into .venv (a minute or two, the first time)"
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
