@@ -551,6 +551,13 @@ def test_soak_finds_what_grows(changes: dict[str, list[float]], broken: str | No
     assert [verdict["name"] for verdict in verdicts if not verdict["met"]] == ([broken] if broken else [])
 
 
+def test_soak_in_whose_window_nothing_came_tells_how_long_all_have_waited() -> None:
+    due = {"a": 1.0, "b": 2.0, "c": 3.0}
+    assert soak.waits([("a", 1.5)], due, 4.0) == [500.0]
+    assert soak.waits([], due, 4.0) == [2000.0, 1000.0]
+    assert due.keys() == {"b", "c"}
+
+
 # Pictures and tables
 
 

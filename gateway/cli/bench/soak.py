@@ -14,7 +14,7 @@ from math import ceil
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import monotonic, sleep
+from time import monotonic, perf_counter, sleep
 from typing import Any, Final
 
 import click
@@ -50,7 +50,8 @@ class Window:
         at_seconds: its end.
         rate: envelopes accepted a second.
         accept_p99_ms: from when an envelope was due to its receipt.
-        deliver_p50_ms: from then until the recipient had it; of those that came in this window.
+        deliver_p50_ms: from then until the recipient had it; of those that came in this window. If none came, how long
+            those have waited that are on their way.
         deliver_p99_ms: the same.
         backlog: envelopes of this window and those before that the recipient does not have.
         home_mib: memory of its own of the sender's node, see `Usage`.
@@ -165,7 +166,7 @@ def _run(nodes: Nodes, folder: Path, windows: int, rate: float, tell: Callable[[
             known = [each for each in came if each[0] in due]
             # The others are of the window that has just begun: its sender tells later when they were due.
             came = [each for each in came if each[0] not in due]
-            took = [(at - due.pop(id_)) * 1000 for id_, at in known]
+            took = waits(known, due, perf_counter())
             window = Window(
                 at_seconds=(number + 1) * WINDOW_SECONDS,
                 rate=taken.rate,
@@ -179,6 +180,15 @@ def _run(nodes: Nodes, folder: Path, windows: int, rate: float, tell: Callable[[
             )
             tell(f"{window.at_seconds:.0f} s: {window}")
             yield window
+
+
+def waits(came: Sequence[tuple[str, float]], due: dict[str, float], now: float) -> list[float]:
+    """Return how many milliseconds each that came took from when it was due, and take it from what is due.
+
+    If none came, nothing moves, and that must not go unseen: then it is what those have waited that are due.
+    """
+    took = [(at - due.pop(id_)) * 1000 for id_, at in came]
+    return took or [(now - at) * 1000 for at in due.values()]
 
 
 @contextmanager
