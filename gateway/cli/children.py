@@ -115,6 +115,20 @@ async def child(
             await process.wait()
 
 
+@asynccontextmanager
+async def patience(seconds: float, what: str) -> AsyncIterator[None]:
+    """Wait no longer for something than so many seconds.
+
+    Raises:
+        Failure: UNAVAILABLE, that was in vain.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise Failure(ErrorCode.UNAVAILABLE, f"waited {seconds:g} seconds in vain for {what}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a process ended: its exit status, and what it said."""
@@ -130,11 +144,8 @@ async def ended(process: Process, within: float = COMMAND_SECONDS) -> Ended:
     Raises:
         Failure: UNAVAILABLE, it does not end.
     """
-    try:
-        async with asyncio.timeout(within):
-            out, err = await process.communicate()
-    except TimeoutError as error:
-        raise Failure(ErrorCode.UNAVAILABLE, f"a process did not end in {within:g} seconds") from error
+    async with patience(within, "a process to end"):
+        out, err = await process.communicate()
     return Ended(process.returncode or 0, out.decode(), (err or b"").decode())
 
 

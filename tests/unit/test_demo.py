@@ -1,6 +1,7 @@
 """What the demo says of itself, without its nodes: it may say OK only of what it has seen."""
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,14 @@ from rogatory.v1 import identifiers_pb2 as ids
 
 from clients.participant import Participant
 from gateway import material
-from gateway.cli.demo import attacks
+from gateway.cli.demo import attacks, trust
 from gateway.cli.demo.attacks import Loot, Refused
 from gateway.cli.demo.desks import DESKS, Desk
 from gateway.cli.demo.play import Report
 from gateway.cli.demo.processes import Processes
 from gateway.cli.development import INSTRUMENT, Summary, init_federation
 from gateway.clock import system_clock
-from gateway.errors import ErrorCode, GatewayError
+from gateway.errors import ErrorCode, GatewayError, Refusal
 
 PORTS = (20001, 20002)
 
@@ -63,3 +64,27 @@ async def test_a_node_that_does_not_start_is_told_with_its_reason_and_not_with_a
     assert silent.value.code is ErrorCode.UNAVAILABLE
     assert "node.log" not in silent.value.detail
     assert ErrorCode.BAD_CONFIG.name in silent.value.detail
+
+
+async def test_a_request_that_is_lost_ends_the_wait_for_it_with_its_reason(
+    summary: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(_traffic: trust.Traffic, _case: str) -> None:
+        raise Refusal(ErrorCode.KEY_REVOKED, "of the sender")
+
+    monkeypatch.setattr(trust.Traffic, "_one", lost)
+    monkeypatch.setattr(trust, "PATIENCE_SECONDS", 0.2)
+    report = trust.Report()
+    stage = trust.Stage(summary, Processes(summary), report, lambda _: None)
+    monkeypatch.setattr(trust, "open_desks", nobody)
+    with pytest.raises(GatewayError) as ended:
+        async with trust.traffic_of(stage) as traffic:
+            await traffic.next()
+    assert ended.value.code is ErrorCode.UNAVAILABLE
+    assert ErrorCode.KEY_REVOKED.name in ended.value.detail
+    assert (report.carried, len(report.problems)) == (0, 1)
+
+
+@asynccontextmanager
+async def nobody(*_: object) -> AsyncIterator[dict[str, Desk]]:
+    yield {}

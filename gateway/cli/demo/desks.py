@@ -14,9 +14,9 @@ from rogatory.v1 import identifiers_pb2 as ids
 from clients.intake import Faulty, Received, Told
 from clients.participant import Participant
 from gateway import material
+from gateway.cli.children import patience
 from gateway.cli.development import Summary
 from gateway.clock import Clock, system_clock
-from gateway.errors import ErrorCode, Failure
 
 T = TypeVar("T")
 
@@ -90,13 +90,10 @@ class Desk:
         return await self._wait(there, f"{pb.Milestone.Name(milestone)} of {ref.id}")
 
     async def _wait(self, there: Callable[[], T | None], what: str) -> T:
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS), self._news:
-                while (found := there()) is None:
-                    await self._news.wait()
-                return found
-        except TimeoutError as error:
-            raise Failure(ErrorCode.UNAVAILABLE, f"{self.address} waited in vain for {what}") from error
+        async with patience(PATIENCE_SECONDS, f"{what}, at {self.address}"), self._news:
+            while (found := there()) is None:
+                await self._news.wait()
+            return found
 
 
 @asynccontextmanager

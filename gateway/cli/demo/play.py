@@ -25,6 +25,7 @@ from clients.investigator import Investigator
 from clients.known_cases import KnownCases
 from gateway import envelope
 from gateway.cli import trace
+from gateway.cli.children import patience
 from gateway.cli.demo.attacks import Refused
 from gateway.cli.demo.desks import Desk
 from gateway.cli.demo.handover import Handed, Tell
@@ -207,7 +208,7 @@ class Play:
 
     async def until_under_way(self, envelope_id: str) -> None:
         """Watch as an operator does until the envelope is in an attempt that has begun and not ended."""
-        async with asyncio.timeout(UNDER_WAY_SECONDS):
+        async with patience(UNDER_WAY_SECONDS, "the request to be under way"):
             while True:
                 told = await trace.fetch(self.operators["ee"], envelope_id, ask_others=False)
                 if Delivery.DELIVERING.value in {copy.state for part in told.traces for copy in part.deliveries}:

@@ -23,7 +23,7 @@ from clients.central_authority import CentralAuthority
 from clients.investigator import Investigator
 from clients.participant import Participant
 from gateway import material
-from gateway.cli.children import LAST_CHARACTERS, child, ended
+from gateway.cli.children import LAST_CHARACTERS, child, ended, patience
 from gateway.cli.demo import papers
 from gateway.cli.demo.desks import Desk, open_desks
 from gateway.cli.demo.processes import Processes
@@ -151,12 +151,9 @@ class Stage:
 
     async def until(self, holds: Callable[[], bool], what: str) -> None:
         """Wait until something that other processes do has happened."""
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while not holds():  # noqa: ASYNC110  no event comes from another process
-                    await asyncio.sleep(POLL_SECONDS)
-        except TimeoutError as error:
-            raise Failure(ErrorCode.UNAVAILABLE, f"waited in vain until {what}") from error
+        async with patience(PATIENCE_SECONDS, what):
+            while not holds():  # noqa: ASYNC110  no event comes from another process
+                await asyncio.sleep(POLL_SECONDS)
 
     def diagnostics(self, code: str) -> str:
         """Return what a node's process has told its operator."""
@@ -221,7 +218,7 @@ async def grow(stage: Stage) -> None:
     await _sign(stage, 2)
     listed = str(stage.folder / "fi" / "participants.json")
     await stage.run("federation", "publish", str(stage.folder), "--node", "fi", "--participants", listed, "--json")
-    await stage.until(lambda: all(_knows(stage, code, "fi") for code in ("ee", "de")), "ee and de know Finland")
+    await stage.until(lambda: all(_knows(stage, code, "fi") for code in ("ee", "de")), "ee and de to know Finland")
     await stage.nodes.start("fi")
     stage.tell("  node fi is up; ee and de know it and were not restarted")
 
@@ -301,7 +298,7 @@ async def revoke(stage: Stage) -> None:
     registrar = stage.config("de/registrar-2")
     reason = ("--reason", "its key was stolen", "--yes")
     await stage.run("registrar", "revoke", NEWCOMER, *reason, "--config", registrar, "--json")
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience(PATIENCE_SECONDS, "the stream of the revoked exchange to end"):
         await cut_off.wait()
     await holding
     stage.report.cut_off_seconds = perf_counter() - began
@@ -309,7 +306,7 @@ async def revoke(stage: Stage) -> None:
     stage.report.codes["revoked exchange with an open stream"] = code
     stage.report.expect(code == ErrorCode.REVOKED.name, f"the stream of the revoked exchange ended with {code}")
     stage.tell(f"    cut off: {code}, {stage.report.cut_off_seconds:.1f} s after the command was typed")
-    await stage.until(lambda: all(_knows_revoked(stage, code) for code in ("ee", "fi")), "ee and fi know it")
+    await stage.until(lambda: all(_knows_revoked(stage, code) for code in ("ee", "fi")), "ee and fi to know it")
     stage.tell("    Estonia and Finland know it too")
 
 
@@ -317,18 +314,18 @@ async def expire(stage: Stage) -> None:
     """Act 6: the node that publishes for all is down; first a warning, then nobody is let in; then it is back."""
     stage.tell(f"\n6. The publisher is down. What it published counts for {LIFE_SECONDS:.0f} s (in production: a day).")
     await stage.nodes.kill("ee")
-    await stage.until(lambda: "timestamp expires" in stage.diagnostics("de"), "de warns that the directory expires")
+    await stage.until(lambda: "timestamp expires" in stage.diagnostics("de"), "de to warn that the directory expires")
     stage.tell("    de warns its operator: the directory's role timestamp expires soon")
     wanted = ErrorCode.DIRECTORY_EXPIRED.name
     code = ""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience(PATIENCE_SECONDS, f"{wanted}, at de"):
         while code != wanted:
             code = await _knock(stage, "de/court")
             await asyncio.sleep(POLL_SECONDS)
     stage.report.codes["a participant, by an expired directory"] = code
     stage.tell(f"    now de lets nobody in: {code}")
     await stage.nodes.start("ee")
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience(PATIENCE_SECONDS, "de to let its participants in"):
         while code:
             code = await _knock(stage, "de/court")
             await asyncio.sleep(POLL_SECONDS)
@@ -352,6 +349,7 @@ class Traffic:
         self._desks = desks
         self._arrived = asyncio.Condition()
         self._stop = asyncio.Event()
+        self._lost: GatewayError | None = None
 
     async def run(self) -> None:
         """Carry until stopped.
@@ -360,10 +358,15 @@ class Traffic:
             GatewayError: a request was refused, or did not arrive.
         """
         while not self._stop.is_set():
-            await self._one(f"EE-2026-{self._report.carried + 1}")
+            try:
+                await self._one(f"EE-2026-{self._report.carried + 1}")
+            except GatewayError as error:
+                self._lost = error
             async with self._arrived:
-                self._report.carried += 1
+                self._report.carried += self._lost is None
                 self._arrived.notify_all()
+            if self._lost is not None:
+                raise self._lost
 
     def stop(self) -> None:
         """End after the request that is under way."""
@@ -373,10 +376,13 @@ class Traffic:
         """Wait until one more has arrived.
 
         Raises:
-            TimeoutError: none does.
+            Failure: UNAVAILABLE, none does, and why.
         """
-        async with asyncio.timeout(PATIENCE_SECONDS), self._arrived:
-            await self._arrived.wait()
+        async with patience(PATIENCE_SECONDS, "a request to cross the border"), self._arrived:
+            if self._lost is None:
+                await self._arrived.wait()
+        if self._lost is not None:
+            raise Failure(ErrorCode.UNAVAILABLE, f"a request was lost or refused: {self._lost}") from self._lost
 
     async def _one(self, case: str) -> None:
         prosecutor, ministry, abroad = (self._desks[address] for address in TRAVELLERS)
@@ -434,7 +440,7 @@ async def _sign(stage: Stage, founder: int) -> None:
 
 async def _application(stage: Stage, registrar: str) -> str:
     """Wait for the application, and return its id."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with patience(PATIENCE_SECONDS, "the exchange's application"):
         while True:
             listed = await stage.run("registrar", "list", "--config", registrar, "--json")
             if listed["applications"]:
