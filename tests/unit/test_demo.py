@@ -1,22 +1,27 @@
 """What the demo says of itself, without its nodes: it may say OK only of what it has seen."""
 
+import json
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from rogatory.v1 import identifiers_pb2 as ids
 
+from clients.casefile.contents import PRINT, REPORT
 from clients.participant import Participant
 from gateway import material
-from gateway.cli.demo import attacks, trust
+from gateway.cli import commands, demo
+from gateway.cli.demo import attacks, handover, trust
 from gateway.cli.demo.attacks import Loot, Refused
 from gateway.cli.demo.desks import DESKS, Desk
 from gateway.cli.demo.play import Report
 from gateway.cli.demo.processes import Processes
 from gateway.cli.development import INSTRUMENT, Summary, init_federation
 from gateway.clock import system_clock
-from gateway.errors import ErrorCode, GatewayError, Refusal
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 
 PORTS = (20001, 20002)
 
@@ -88,3 +93,54 @@ async def test_a_request_that_is_lost_ends_the_wait_for_it_with_its_reason(
 @asynccontextmanager
 async def nobody(*_: object) -> AsyncIterator[dict[str, Desk]]:
     yield {}
+
+
+async def test_a_case_file_that_does_not_hold_leaves_those_of_before_with_their_root(
+    summary: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def rogatory(*words: str, **_: object) -> str:
+        if words[0] == "verify":
+            raise Failure(ErrorCode.INTERNAL, "it does not hold")
+        export(words[words.index("--out") + 1])
+        return ""
+
+    before = dict.fromkeys(("EE-2026-1.rogatory.zip", "root.json", REPORT, PRINT), "of before")
+    for name, content in before.items():
+        (tmp_path / name).write_text(content)
+    monkeypatch.setattr(handover, "rogatory", rogatory)
+    with pytest.raises(GatewayError):
+        await handover.hand_over(summary, "EE-2026-1", tmp_path, lambda _: None)
+    assert contents(tmp_path) == before
+
+
+def export(out: str) -> None:
+    Path(out).write_bytes(b"of now")
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {file.name: file.read_text() for file in folder.iterdir()}
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_story_and_not_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begun(*_: object, **__: object) -> None:
+        raise AssertionError("it began")
+
+    monkeypatch.setattr(demo, "run", begun)
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(commands, ["demo", "--out", str(tmp_path / "file" / "demo"), "--json"])
+    assert done.stdout, done.exception
+    assert json.loads(done.stdout)["error"]["code"] == ErrorCode.STORE.name
+
+
+def test_what_the_demo_says_to_type_can_be_typed_wherever_its_folder_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = init_federation(tmp_path / "a blank" / "federation", ["ee", "de"], PORTS, system_clock())
+    demo._show_how_to_talk(Report(made, wallets_asked=0, processes={"ee": 1, "de": 2}, request_id="ID"))
+    lines = [line.strip() for line in capsys.readouterr().err.splitlines() if "--config" in line]
+    assert len(lines) > 5
+    for line in lines:
+        words = shlex.split(line)
+        assert Path(words[words.index("--config") + 1]).is_file()

@@ -20,7 +20,7 @@ import click
 
 from clients.casefile.checks import Status
 from gateway.cli import children, output
-from gateway.cli.demo import papers
+from gateway.cli.demo import handover, papers
 from gateway.cli.demo.handover import Handed
 from gateway.cli.demo.play import Report
 from gateway.cli.demo.story import run
@@ -48,6 +48,7 @@ def command(ctx: click.Context, path: Path | None, out: Path, keep: bool, as_jso
     """Watch freezes travel from Estonia to a German exchange, with all that the law puts between."""
     ctx.with_resource(children.cleaned_up())
     wallets = papers.read_wallets(path)
+    handover.prepare(out)
     # The desks lose their node when it is killed, as they must; that is told in the story, not on standard error.
     logging.getLogger("clients").setLevel(logging.ERROR)
     folder = Path(tempfile.mkdtemp(prefix="rogatory-demo-"))
@@ -123,24 +124,28 @@ def _show_how_to_talk(report: Report) -> None:
     """Say it on standard error, so that `--json` stays one JSON text."""
     summary: Summary = report.summary
     rogatory = shlex.quote(sys.argv[0])
+
+    def config(who: str) -> str:
+        return f"--config {shlex.quote(str(summary.config(who)))}"
+
     route = "--to de/central-authority --via ee/central-authority --case EE-2026-9 --instrument eu-2018-1805"
     lines = [
         "",
         f"The federation is running. Its folder: {summary.folder}",
         *(f"  node {code}: process {pid}" for code, pid in report.processes.items()),
         "",
-        f"  {rogatory} trace {report.request_id} --config {summary.config('ee/operator')}",
-        f"  {rogatory} inbox --config {summary.config('de/exchange')}",
-        f"  {rogatory} console --config {summary.config('ee/operator')}",
+        f"  {rogatory} trace {report.request_id} {config('ee/operator')}",
+        f"  {rogatory} inbox {config('de/exchange')}",
+        f"  {rogatory} console {config('ee/operator')}",
         "",
         "See a country that does not answer, in the console of the other: docs/console.md says where to click.",
         f"  kill {report.processes['de']}",
-        f"  {rogatory} send draft {_example()} --config {summary.config('ee/prosecutor')} {route}",
-        f"  {rogatory} inbox --config {summary.config('ee/central-authority')}",
-        f"  {rogatory} send countersign DRAFT --config {summary.config('ee/central-authority')}",
-        f"  {rogatory} inbox --config {summary.config('ee/prosecutor')}",
-        f"  {rogatory} send request COUNTERSIGNATURE --config {summary.config('ee/prosecutor')}",
-        f"  {rogatory} serve --config {summary.config('de/node')} &",
+        f"  {rogatory} send draft {_example()} {config('ee/prosecutor')} {route}",
+        f"  {rogatory} inbox {config('ee/central-authority')}",
+        f"  {rogatory} send countersign DRAFT {config('ee/central-authority')}",
+        f"  {rogatory} inbox {config('ee/prosecutor')}",
+        f"  {rogatory} send request COUNTERSIGNATURE {config('ee/prosecutor')}",
+        f"  {rogatory} serve {config('de/node')} &",
         "",
         f"Stop it: kill {' '.join(str(pid) for pid in report.processes.values())}",
     ]

@@ -6,7 +6,6 @@ and the report of that file as page and as PDF, for people to open. They stay wh
 
 import json
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -67,44 +66,63 @@ async def hand_over(summary: Summary, case: str, folder: Path, tell: Tell) -> Ha
         Failure: STORE, the folder cannot be written; INTERNAL, a command did not work, or the file does not hold.
     """
     tell(f"\n6. The prosecutor hands case {case} to a court: one file, which anybody can check.")
-    out, root = folder / f"{case}{SUFFIX}", folder / _ROOT
-    try:
-        _prepare(folder, root, summary)
-        terms = (
-            "--by",
-            papers.PROSECUTOR.official,
-            "--purpose",
-            "main hearing",
-            "--authority",
-            f"order {papers.ORDER_REFERENCE} of 20 November 2026",
-        )
-        config = ("--config", str(summary.config(WHO)))
-        await rogatory("case", "export", case, "--out", str(out), *terms, *config, "--json")
-        told = json.loads(await _verified_elsewhere(out, root))
-        members = archive.unpack(out.read_bytes())
-        for name in (REPORT, PRINT):
-            swap(folder / name, members[name])
-    except OSError as error:
-        raise Failure(ErrorCode.STORE, f"cannot write to {folder}: {error.strerror}") from error
-    handed = Handed(out, folder / REPORT, folder / PRINT, root, told["checks"])
+    name, root = f"{case}{SUFFIX}", summary.root.read_bytes()
+    terms = (
+        "--by",
+        papers.PROSECUTOR.official,
+        "--purpose",
+        "main hearing",
+        "--authority",
+        f"order {papers.ORDER_REFERENCE} of 20 November 2026",
+    )
+    config = ("--config", str(summary.config(WHO)))
+    with tempfile.TemporaryDirectory(prefix="rogatory-laptop-") as laptop:
+        made = Path(laptop) / name
+        await rogatory("case", "export", case, "--out", str(made), *terms, *config, "--json")
+        (made.parent / _ROOT).write_bytes(root)
+        told = json.loads(await _verified_elsewhere(made, _ROOT))
+        raw = made.read_bytes()
+    members = archive.unpack(raw)
+    # Only now, and all at once: another demo may put its own there, and no file is to stand beside another one's root.
+    _put(folder, {_ROOT: root, name: raw, REPORT: members[REPORT], PRINT: members[PRINT]})
+    handed = Handed(folder / name, folder / REPORT, folder / PRINT, folder / _ROOT, told["checks"])
     for check in handed.checks:
         tell(f"  {check['number']:>2} {check['name']:<10} {check['status']:<10} {check['detail']}")
     return handed
 
 
-def _prepare(folder: Path, root: Path, summary: Summary) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    swap(root, summary.root.read_bytes())
+def prepare(folder: Path) -> None:
+    """Make the folder, and see that something can be put there: before the story, not after it.
+
+    Raises:
+        Failure: STORE, it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
-async def _verified_elsewhere(case_file: Path, root: Path) -> str:
+def _put(folder: Path, files: Mapping[str, bytes]) -> None:
+    try:
+        for name, content in files.items():
+            swap(folder / name, content)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> Failure:
+    return Failure(ErrorCode.STORE, f"cannot write to {folder}: {error.strerror}")
+
+
+async def _verified_elsewhere(case_file: Path, root: str) -> str:
     """Verify a file in a new process that has no network, no settings, no home, and two files before it."""
-    with tempfile.TemporaryDirectory(prefix="rogatory-laptop-") as laptop:
-        for path in (case_file, root):
-            shutil.copy(path, laptop)
-        words = ("verify", case_file.name, "--root", root.name, "--json")
-        code = os.pathsep.join(each for each in sys.path if each)
-        return await rogatory(*words, module="gateway.cli.demo.offline", cwd=laptop, env={"PYTHONPATH": code})
+    words = ("verify", case_file.name, "--root", root, "--json")
+    code = os.pathsep.join(each for each in sys.path if each)
+    cwd = str(case_file.parent)
+    return await rogatory(*words, module="gateway.cli.demo.offline", cwd=cwd, env={"PYTHONPATH": code})
 
 
 async def rogatory(
