@@ -392,6 +392,35 @@ def test_without_postgresql_nothing_is_measured_and_that_is_said(
     assert not [*tmp_path.iterdir()]
 
 
+def test_a_node_is_measured_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    made = Nodes(tmp_path / 'a "quoted" back\\slash')
+    store = made.folder / "its store"
+    store.mkdir()
+    with made.running(HOME, store) as node:
+        assert node.usage.own_bytes > 0
+    assert (store / "node.db").is_file()
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/home/x", "overlay"),
+        ("/mnt/a disk/x", "xfs"),
+        ("/mnt/adisk", "overlay"),
+        ("/build/x", "tmpfs"),
+        ("/nowhere", "overlay"),
+    ],
+)
+def test_the_disk_is_told_that_a_folder_is_on(folder: str, kind: str) -> None:
+    mounts = """rootfs / rootfs rw 0 0
+overlay / overlay rw 0 0
+/dev/a /mnt/a\\040disk xfs rw 0 0
+/dev/b /build ext4 rw 0 0
+none /build tmpfs rw 0 0
+"""
+    assert machine.file_system(Path(folder), mounts) == kind
+
+
 # Envelopes
 
 

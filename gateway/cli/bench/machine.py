@@ -6,6 +6,7 @@ figure says nothing.
 
 import os
 import platform
+import re
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -14,6 +15,7 @@ from time import perf_counter
 from typing import Any, Final
 
 LIBRARIES: Final = ("grpcio", "protobuf", "pynacl", "pysqlite3")
+_OCTAL: Final = re.compile(r"\\([0-7]{3})")
 _SYNCS: Final = 50
 _PAGE: Final = bytes(4096)
 
@@ -27,7 +29,7 @@ def describe(folder: Path) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
-        "file_system": _file_system(folder),
+        "file_system": file_system(folder.resolve(), Path("/proc/self/mounts").read_text()),
         "fsync_ms": fsync_seconds(folder) * 1000,
         "load_before": os.getloadavg()[0],
     }
@@ -59,11 +61,18 @@ def _first(path: str, field: str) -> str:
     return "unknown"
 
 
-def _file_system(folder: Path) -> str:
-    """Return the type of the file system that a folder is on: of all mounts above it, the nearest."""
+def file_system(folder: Path, mounts: str) -> str:
+    """Return the type of the file system that a folder is on.
+
+    Args:
+        folder: absolute.
+        mounts: as the system tells them (fstab(5)): of all above the folder the nearest counts, and of those at one
+            place the last, which hides the others.
+    """
     nearest, found = 0, "unknown"
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, mount, kind, *_ = line.split()
-        if folder.resolve().is_relative_to(mount) and len(mount) > nearest:
+    for line in mounts.splitlines():
+        _, escaped, kind, *_ = line.split()
+        mount = _OCTAL.sub(lambda each: chr(int(each[1], 8)), escaped)
+        if folder.is_relative_to(mount) and len(mount) >= nearest:
             nearest, found = len(mount), kind
     return found

@@ -5,6 +5,7 @@ disk. All settings are those of production but for quotas, which are there to sl
 Refuses with UNAVAILABLE, a process ended or said nothing. Only processes that were started here are ever signalled.
 """
 
+import json
 import os
 import re
 import select
@@ -283,7 +284,7 @@ class Nodes:
             rmtree(store)
             store.mkdir(mode=0o700)
         where = store.resolve() / "node.db" if isinstance(store, Path) else store
-        text = usual.read_text().replace('store = "store/node.db"', f'store = "{where}"')
+        text = usual.read_text().replace('store = "store/node.db"', f"store = {json.dumps(str(where))}")
         if port is not None:
             text = _LISTEN.sub(f'listen = "127.0.0.1:{port}"', text)
         settings = usual.with_name(f"measured{'' if port is None else f'-{port}'}.toml")

@@ -18,6 +18,7 @@ from signal import SIGINT
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import Final
+from urllib.parse import quote
 
 from gateway.cli.bench.figures import NotMeasured
 from gateway.cli.bench.nodes import START_SECONDS, STOP_SECONDS, Usage, usage_of
@@ -84,7 +85,7 @@ def server(beside: Path, diagnostics: Path) -> Iterator[Server]:
                     unprivileged(command), stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd="/"
                 )
             _wait(process, data, diagnostics)
-            yield Server(f"postgresql://{USER}@/postgres?host={socket}", process.pid)
+            yield Server(f"postgresql://{USER}@/postgres?host={quote(socket)}", process.pid)
         finally:
             if process is not None:
                 _stop(process)
