@@ -176,6 +176,19 @@ def test_target_is_met_at_its_bound_and_not_beyond_and_never_unmeasured() -> Non
     assert [most.is_met(value) for value in (2.0, 2.001, None)] == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("measured", "text"),
+    [(0.6, "0.60"), (0.5996, "0.5996"), (0.599999, "0.599999"), (0.604, "0.60"), (0.59, "0.59"), (7.128, "7.13")],
+)
+def test_what_misses_its_target_by_little_is_not_shown_as_what_reaches_it(measured: float, text: str) -> None:
+    target = targets.Target("t", "a", least=0.6)
+    row = {"name": "t", "wanted": target.wanted, "measured": measured, "met": target.is_met(measured)}
+    assert targets.shown(row) == text
+    assert (float(text) >= 0.6) == row["met"]
+    late = targets.Target("t", "a", most=25.0, unit="ms")
+    assert targets.shown({"wanted": late.wanted, "measured": 25.004, "met": late.is_met(25.004)}) == "25.004"
+
+
 def test_each_target_is_judged_by_the_ratio_of_medians_or_has_a_reason_why_not() -> None:
     series = Series()
     for verify_rate, accepted in ((10.0, 5.0), (10.0, 7.0), (10.0, 8.0)):
@@ -631,3 +644,13 @@ def test_bench_lists_its_parts_and_takes_no_other() -> None:
     assert "soak" in told.output
     assert CliRunner().invoke(cli.commands, ["bench", "nonsense"]).exit_code == 2
     assert set(PARTS) >= {"soak", "attachment", "readme"}
+
+
+@pytest.mark.parametrize("word", [["--quick"], ["--out", "elsewhere.json"]])
+def test_an_option_of_the_whole_bench_is_not_lost_on_a_part_of_it(
+    word: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[object] = []
+    monkeypatch.setattr(soak, "soak", lambda *given: begun.append(given))
+    assert CliRunner().invoke(cli.commands, ["bench", *word, "soak"]).exit_code == 2
+    assert not begun

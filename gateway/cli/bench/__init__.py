@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import click
+from click.core import ParameterSource
 
 from gateway.cli import LazyGroup, children, output
 
@@ -48,6 +49,9 @@ def command(ctx: click.Context, quick: bool, out: Path, as_json: bool) -> None:
     # Whoever ends a bench ends what it has started, too, and leaves no store of gigabytes.
     ctx.with_resource(children.cleaned_up())
     if ctx.invoked_subcommand is not None:
+        given = [name for name in ("quick", "out") if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+        if given:
+            raise click.UsageError(f"--{given[0]} is of the whole bench; {ctx.invoked_subcommand} has its own options")
         return
     # Imported here: gRPC and SQL, for which `--help` does not wait.
     from gateway.cli.bench import plan, report, suite  # noqa: PLC0415

@@ -10,7 +10,7 @@ from math import log10
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.cli.bench import written
+from gateway.cli.bench import targets, written
 from gateway.cli.bench.figures import IN_FLIGHT, named
 from gateway.cli.bench.growth import name_of
 from gateway.cli.bench.stages import STAGES
@@ -160,7 +160,7 @@ def _targets(figures: Mapping[str, Any]) -> str:
         sign, wanted, *_ = target["wanted"].split()
         measured = target["measured"]
         share = 0.0 if not measured else measured / float(wanted) if sign == ">=" else float(wanted) / measured
-        text = "not measured" if measured is None else f"{measured:.2f} of {target['wanted']}"
+        text = "not measured" if measured is None else f"{targets.shown(target)} of {target['wanted']}"
         colour = 7 if measured is None else 2 if target["met"] else 4
         rows.append((target["name"], min(share, 2.0), text, colour))
     return bars("Targets: reached at the line (bars end at twice that)", rows, mark=1.0)

@@ -128,7 +128,7 @@ def _rates(figures: Mapping[str, Any]) -> str:
 def _targets(figures: Mapping[str, Any]) -> str:
     rows, reasons = [], []
     for target in figures["targets"]:
-        measured = "not measured" if target["measured"] is None else f"{target['measured']:.2f}"
+        measured = "not measured" if target["measured"] is None else targets.shown(target)
         rows.append((target["name"], target["wanted"], measured, "met" if target["met"] else "not met"))
         if not target["met"]:
             reasons.append(f"- {target['name']}: {target.get('reason') or target['not_measured']}")

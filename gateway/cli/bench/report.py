@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from gateway.cli import output
-from gateway.cli.bench import wallets
+from gateway.cli.bench import targets, wallets
 from gateway.cli.bench.figures import IN_FLIGHT, named
 from gateway.cli.bench.growth import name_of
 from gateway.cli.bench.stages import STAGES
@@ -188,7 +188,8 @@ def _show_targets(figures: Mapping[str, Any]) -> None:
     for target in figures["targets"]:
         measured = target["measured"]
         outcome = target.get("not_measured") or ("met" if target["met"] else "NOT MET")
-        rows.append((target["name"], target["wanted"], _number(measured, 2), outcome))
+        told = NOT_MEASURED if measured is None else targets.shown(target)
+        rows.append((target["name"], target["wanted"], told, outcome))
     output.emit_table(("target", "wanted", "measured", "outcome"), rows)
     missed = [(target["name"], target["reason"]) for target in figures["targets"] if "reason" in target]
     if missed:

@@ -4,10 +4,14 @@ In: the figures of a run. Out: for each target what was wanted, what was measure
 not measured meets nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from gateway.cli.bench.figures import Series
+
+_MOST_DIGITS: Final = 17
+"""Of a float, after which nothing more is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,17 @@ TARGETS: Final = (
     Target("stream, to JetStream with fsync", "accept_stream_rate", "jetstream_rate", least=3.0),
     Target("p99 at half load", "half_load_p99_ms", most=25.0, unit="ms"),
 )
+
+
+def shown(row: Mapping[str, Any]) -> str:
+    """Return what was measured with as many digits as its outcome needs: what misses 0.6 by little is no 0.60."""
+    sign, bound, *_ = row["wanted"].split()
+    text = ""
+    for digits in range(2, _MOST_DIGITS):
+        text = f"{row['measured']:.{digits}f}"
+        if (float(text) >= float(bound) if sign == ">=" else float(text) <= float(bound)) == row["met"]:
+            break
+    return text
 
 
 def judge(series: Series) -> list[dict[str, object]]:
