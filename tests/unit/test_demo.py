@@ -14,7 +14,7 @@ from clients.casefile.contents import PRINT, REPORT
 from clients.participant import Participant
 from gateway import material
 from gateway.cli import commands, demo
-from gateway.cli.demo import attacks, handover, trust
+from gateway.cli.demo import attacks, desks, handover, trust
 from gateway.cli.demo.attacks import Loot, Refused
 from gateway.cli.demo.desks import DESKS, Desk
 from gateway.cli.demo.play import Report
@@ -45,14 +45,14 @@ async def test_an_attack_that_meets_a_node_which_only_fails_was_not_refused(
     monkeypatch.setattr(attacks, "contradicting", contradicting)
     report = Report(summary, wallets_asked=0)
     async with AsyncExitStack() as stack:
-        desks = {}
+        people = {}
         for address in DESKS:
             loaded = material.load_participant(summary.config(address))
-            desks[address] = Desk(await stack.enter_async_context(Participant.of(loaded)))
+            people[address] = Desk(await stack.enter_async_context(Participant.of(loaded)))
         request = attacks.forge(
-            desks["ee/prosecutor"], ids.KIND_FREEZE_REQUEST, "de/central-authority", instrument=INSTRUMENT
+            people["ee/prosecutor"], ids.KIND_FREEZE_REQUEST, "de/central-authority", instrument=INSTRUMENT
         )
-        await attacks.mount_all(desks, Loot(request, request), summary, report.refused)
+        await attacks.mount_all(people, Loot(request, request), summary, report.refused)
     assert not report.ok
     assert len(report.problems) == len(report.refusals) == 10
 
@@ -144,3 +144,19 @@ def test_what_the_demo_says_to_type_can_be_typed_wherever_its_folder_is(
     for line in lines:
         words = shlex.split(line)
         assert Path(words[words.index("--config") + 1]).is_file()
+
+
+async def test_who_waits_at_a_desk_that_may_not_collect_hears_why(
+    summary: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(_: Participant) -> AsyncIterator[object]:
+        raise Refusal(ErrorCode.REVOKED, "put out")
+        yield
+
+    monkeypatch.setattr(Participant, "collect", refused)
+    monkeypatch.setattr(desks, "PATIENCE_SECONDS", 5.0)
+    async with desks.open_desks(summary, ["ee/court"]) as opened:
+        with pytest.raises(GatewayError) as told:
+            await opened["ee/court"].next(ids.KIND_DRAFT, "EE-1")
+    assert told.value.code is ErrorCode.UNAVAILABLE
+    assert ErrorCode.REVOKED.name in told.value.detail

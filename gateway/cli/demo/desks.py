@@ -17,6 +17,7 @@ from gateway import material
 from gateway.cli.children import patience
 from gateway.cli.development import Summary
 from gateway.clock import Clock, system_clock
+from gateway.errors import ErrorCode, Failure, GatewayError
 
 T = TypeVar("T")
 
@@ -43,9 +44,23 @@ class Desk:
         self.rejected: list[Faulty] = []
         self._received: list[Received] = []
         self._news = asyncio.Condition()
+        self._ended: GatewayError | None = None
 
     async def collect(self) -> None:
-        """Collect until cancelled."""
+        """Collect until cancelled; whoever waits at this desk hears it if that is refused.
+
+        Raises:
+            GatewayError: it is refused.
+        """
+        try:
+            await self._collect()
+        except GatewayError as error:
+            async with self._news:
+                self._ended = error
+                self._news.notify_all()
+            raise
+
+    async def _collect(self) -> None:
         async with aclosing(self.participant.collect()) as items:
             async for item in items:
                 async with self._news:
@@ -92,6 +107,9 @@ class Desk:
     async def _wait(self, there: Callable[[], T | None], what: str) -> T:
         async with patience(PATIENCE_SECONDS, f"{what}, at {self.address}"), self._news:
             while (found := there()) is None:
+                if self._ended is not None:
+                    detail = f"{self.address} collects no more: {self._ended}"
+                    raise Failure(ErrorCode.UNAVAILABLE, detail) from self._ended
                 await self._news.wait()
             return found
 
