@@ -1,6 +1,5 @@
 """Time, from one place, so that a test can pass years in a second; and whether it may be believed."""
 
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -34,7 +33,8 @@ class SteadyClock:
     Called, it gives the time, or fails while that is in doubt: what a wrong time would make final (that something has
     expired, lapsed or is too old, that a certificate has ended) is decided by nobody until it is settled.
     A small step, and the slow correction by which clocks are kept, is no doubt. `steps` counts how often it was set,
-    however little: what was put off by it waits for another time then. Several threads may look.
+    however little: what was put off by it waits for another time then. Several threads may look:
+    none believes what is far from what was believed last, whatever another has written meanwhile.
     """
 
     def __init__(self, clock: Clock, elapsed: Elapsed, tolerance_seconds: float) -> None:
@@ -51,7 +51,6 @@ class SteadyClock:
         self._tolerance = tolerance_seconds
         self._believed = self._seen = clock().timestamp() - elapsed()
         self._settled_at: float | None = None
-        self._looking = threading.Lock()
 
     def __call__(self) -> datetime:
         """Return the time.
@@ -59,23 +58,20 @@ class SteadyClock:
         Raises:
             Failure: UNAVAILABLE, the clock was set a moment ago; with the seconds until it is believed.
         """
-        with self._looking:
-            return self._look()
-
-    def _look(self) -> datetime:
         moment, elapsed = self._clock(), self._elapsed()
         ahead = moment.timestamp() - elapsed
         stepped_by, self._seen = abs(ahead - self._seen), ahead
         if stepped_by > STEP_SECONDS:
             self.steps += 1
-        if stepped_by > self._tolerance:
-            self._settled_at = elapsed + SETTLING_SECONDS
-        if self._settled_at is not None:
-            step = ahead - self._believed
-            if abs(step) > self._tolerance and elapsed < self._settled_at:
+        step = ahead - self._believed
+        if abs(step) > self._tolerance:
+            settled_at = self._settled_at
+            if settled_at is None or stepped_by > self._tolerance:
+                settled_at = self._settled_at = elapsed + SETTLING_SECONDS
+            if elapsed < settled_at:
                 detail = f"the clock of this node was set by {step:+.0f} seconds, which is not believed yet"
-                raise Failure(ErrorCode.UNAVAILABLE, detail, retry_after=self._settled_at - elapsed)
-            self._settled_at = None
+                raise Failure(ErrorCode.UNAVAILABLE, detail, retry_after=settled_at - elapsed)
+        self._settled_at = None
         self._believed = ahead
         return moment
 

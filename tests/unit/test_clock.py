@@ -1,5 +1,6 @@
 """A clock that was set is not believed at once; one that goes on is."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,7 +20,13 @@ class Machine:
     def __init__(self) -> None:
         self.seconds = 1000.0
         self.set_by = timedelta()
-        self.steady = SteadyClock(self.wall, lambda: self.seconds, TOLERANCE)
+        self.meanwhile: list[Callable[[], object]] = []
+        self.steady = SteadyClock(self.wall, self.elapsed, TOLERANCE)
+
+    def elapsed(self) -> float:
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        return self.seconds
 
     def wall(self) -> datetime:
         return START + timedelta(seconds=self.seconds) + self.set_by
@@ -67,6 +74,20 @@ def test_clock_that_is_set_again_and_again_is_never_believed_meanwhile() -> None
         assert machine.doubt() == SETTLING_SECONDS
         machine.pass_(SETTLING_SECONDS - 1)
         assert machine.doubt()
+
+
+def test_clock_that_is_set_between_two_looks_of_another_thread_is_believed_by_neither() -> None:
+    machine = Machine()
+    doubts: list[float] = []
+
+    def other_thread() -> None:
+        machine.set_by = timedelta(hours=2)
+        doubts.append(machine.doubt())
+
+    machine.meanwhile.append(other_thread)
+    assert machine.steady() == machine.wall() - machine.set_by, "it was read before the clock was set"
+    assert doubts == [SETTLING_SECONDS]
+    assert machine.doubt() == SETTLING_SECONDS
 
 
 def test_machine_that_slept_for_a_week_is_believed() -> None:
