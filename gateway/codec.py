@@ -2,12 +2,15 @@
 
 The one place where protobuf's and protovalidate's own exceptions become ours.
 In: bytes or parsed messages. Out: messages whose every protovalidate rule holds. Refuses with MALFORMED and the
-path of the first field that broke a rule.
+path of the first field that broke a rule, and with TOO_LARGE what would fill the memory before any rule is asked.
 """
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Final, TypeVar
 
 import protovalidate
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 from rogatory.v1 import errors_pb2
 
@@ -18,6 +21,15 @@ M = TypeVar("M", bound=Message)
 # As in errors.proto and envelope.proto (Statement): a longer text is cut, it never makes an error of its own.
 MAX_DETAIL_CHARS: Final = 500
 MAX_FIELD_CHARS: Final = 200
+
+MOST_FIELDS: Final = 1 << 15
+"""Of one message over the wire and of all within it. A frame of 64 envelopes with 8 signatures each has 20,000."""
+
+COUNTED_ABOVE: Final = 256 << 10
+"""Bytes. To count takes longer than to parse, and what our clients and couriers send of many parts is no larger."""
+
+_CONTINUES: Final = 0x80  # in every byte of a varint but its last
+_LONGEST_VARINT: Final = 10
 
 
 def check(message: Message, code: ErrorCode = ErrorCode.MALFORMED) -> None:
@@ -34,6 +46,69 @@ def check(message: Message, code: ErrorCode = ErrorCode.MALFORMED) -> None:
         rule = violation.proto.rule_id
         text = violation.proto.message or rule
         raise Refusal(code, f"{type(message).__name__} {path or 'as a whole'}: {text} [{rule}]", path) from error
+
+
+def heard(kind: type[M], raw: bytes) -> M:
+    """Parse a whole message as it came over the wire, of whoever; none of its rules is checked.
+
+    An empty message within another takes two bytes there and a hundred here, so its fields are counted first: four
+    megabytes would else take more than two hundred.
+
+    Raises:
+        Refusal: TOO_LARGE, naming the limit; MALFORMED, the bytes do not parse.
+    """
+    if len(raw) > COUNTED_ABOVE and _has_more_fields(raw, kind.DESCRIPTOR, MOST_FIELDS):
+        raise Refusal(ErrorCode.TOO_LARGE, f"a message has more than MOST_FIELDS = {MOST_FIELDS} fields")
+    try:
+        return kind.FromString(raw)
+    except DecodeError as error:
+        raise Refusal(ErrorCode.MALFORMED, f"not a {kind.__name__}: the bytes do not parse") from error
+
+
+def _has_more_fields(raw: bytes, kind: Descriptor, most: int) -> bool:
+    """Whether a message and those within it have more fields than that. What does not parse may be miscounted."""
+    count, left = 0, [(0, len(raw), kind)]
+    while left:
+        at, end, of = left.pop()
+        within = _within(of)
+        while at < end:
+            count += 1
+            if count > most:
+                return True
+            tag, at = _varint(raw, at)
+            match tag & 7:
+                case 0:
+                    _, at = _varint(raw, at)
+                case 1:
+                    at += 8
+                case 2:
+                    size, at = _varint(raw, at)
+                    inner = within.get(tag >> 3)
+                    if inner is not None:
+                        left.append((at, min(at + size, end), inner))
+                    at += size
+                case 5:
+                    at += 4
+                # The others, begin and end of a group, are tags alone.
+    return False
+
+
+@cache
+def _within(kind: Descriptor) -> Mapping[int, Descriptor]:
+    """Return the fields of a message that are messages, by number."""
+    return {each.number: each.message_type for each in kind.fields if each.message_type is not None}
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    """Return the number at a place, and the place after it; beyond the end there are noughts."""
+    value, shift = 0, 0
+    for byte in raw[at : at + _LONGEST_VARINT]:
+        value |= (byte & 0x7F) << shift
+        at += 1
+        if byte < _CONTINUES:
+            return value, at
+        shift += 7
+    return value, at + 1
 
 
 def parse(kind: type[M], raw: bytes, code: ErrorCode = ErrorCode.MALFORMED) -> M:

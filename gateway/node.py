@@ -61,6 +61,7 @@ from gateway.doors.directory import DirectoryDoor
 from gateway.doors.entrance import Bell, Entrance, Named
 from gateway.doors.freight import Freighter
 from gateway.doors.health import HealthDoor
+from gateway.doors.hearing import careful
 from gateway.doors.housekeeping import keep_house
 from gateway.doors.log import LogDoor
 from gateway.doors.mailbox import MailboxDoor
@@ -249,6 +250,7 @@ class Node:
         # Every call costs more for it: not where nobody looks at the figures.
         naming = [] if self._measuring is None else [Named()]
         server = self._server = grpc.aio.server(interceptors=naming, options=server_options(config))
+        doors = careful(server)
         mailbox = MailboxDoor(
             entrance,
             path,
@@ -264,19 +266,20 @@ class Node:
             self._tracing,
             self.meters,
         )
-        mailbox_pb2_grpc.add_MailboxServicer_to_server(mailbox, server)
-        relay_door = RelayDoor(entrance, path, writer, reader, scribe, config.limits, self._prober, self._watch)
-        relay_pb2_grpc.add_RelayServicer_to_server(relay_door, server)
-        await self._serve_files(server, entrance, writer, reader)
-        await self._serve_operators(server, entrance, writer, reader, scribe)
-        self._serve_log(server, entrance, writer, reader)
+        mailbox_pb2_grpc.add_MailboxServicer_to_server(mailbox, doors)
+        relay_pb2_grpc.add_RelayServicer_to_server(
+            RelayDoor(entrance, path, writer, reader, scribe, config.limits, self._prober, self._watch), doors
+        )
+        await self._serve_files(doors, entrance, writer, reader)
+        await self._serve_operators(doors, entrance, writer, reader, scribe)
+        self._serve_log(doors, entrance, writer, reader)
         phrase = await asyncio.to_thread(passphrase_of, config, None)
         publisher = None
         if config.publisher is not None:
             publisher = await asyncio.to_thread(Publisher, config.publisher, phrase, self._clock)
             self._start(publisher.run())
         directory_door = DirectoryDoor(entrance, config.directory, publisher, upkeep.look, self._clock)
-        directory_pb2_grpc.add_DirectoryServicer_to_server(directory_door, server)
+        directory_pb2_grpc.add_DirectoryServicer_to_server(directory_door, doors)
         self._door = _door_of(upkeep.material)
         if config.registry is not None:
             await self._open_registry(config.registry, phrase, publisher)
@@ -460,7 +463,7 @@ class Node:
         )
         # Whom it put out yesterday is out today, though nothing was published since.
         await upkeep.apply()
-        enrolment_pb2_grpc.add_RegistryServicer_to_server(RegistryDoor(self._entrance, office), self._server)
+        enrolment_pb2_grpc.add_RegistryServicer_to_server(RegistryDoor(self._entrance, office), careful(self._server))
         if registry.listen is not None:
             self._enrolment, _ = await enrolment.serve(office, registry.listen, lambda: self._door, self._clock)
         self._start(offering.run())

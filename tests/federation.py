@@ -282,9 +282,12 @@ class Federation:
 
     def node_relay(self, code: str, to: str) -> RelayStub:
         """Speak as a node that has gone bad: with its real certificate."""
+        return RelayStub(self.node_channel(code, to))
+
+    def node_channel(self, code: str, to: str) -> grpc.aio.Channel:
+        """Return a channel from one node to another, with its real certificate."""
         loaded = material.load_node(self.summary.config(f"{code}/node"), self.clock)
-        channel = transport.channel_to(loaded.directory.node(to), loaded.directory.federation, loaded.identity)
-        return RelayStub(channel)
+        return transport.channel_to(loaded.directory.node(to), loaded.directory.federation, loaded.identity)
 
     def countersigned(self, signed: pb.SignedEnvelope) -> pb.SignedEnvelope:
         return self.actor("ee/central-authority").countersign(signed)

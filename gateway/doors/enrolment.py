@@ -19,6 +19,7 @@ from rogatory.v1.enrolment_pb2_grpc import EnrolmentServicer
 from gateway import codec, transport
 from gateway.clock import Clock, to_micros
 from gateway.doors.entrance import Context, abort, abort_unforeseen
+from gateway.doors.hearing import careful
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.quota import MICROS, Bucket
 from gateway.registry.office import Office
@@ -149,7 +150,7 @@ async def serve(
         Refusal: BAD_CONFIG, the address cannot be used.
     """
     server = grpc.aio.server(options=_OPTIONS)
-    enrolment_pb2_grpc.add_EnrolmentServicer_to_server(EnrolmentDoor(office, clock), server)
+    enrolment_pb2_grpc.add_EnrolmentServicer_to_server(EnrolmentDoor(office, clock), careful(server))
     try:
         port = server.add_secure_port(listen, transport.applicant_credentials(door_tls))
     except RuntimeError as error:

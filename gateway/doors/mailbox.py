@@ -36,6 +36,8 @@ from gateway.telemetry import Tracing
 MAX_ITEMS_A_RESPONSE: Final = 64
 MAX_CREDIT: Final = 1024
 BUSY_SECONDS: Final = 0.2
+MOST_PARTS: Final = 64
+"""Signatures, and slots, of one envelope: more than its contract allows, whose answer is to each envelope alone."""
 
 
 class MailboxDoor(MailboxServicer):
@@ -345,7 +347,7 @@ def _participant(peer: Peer) -> Peer:
 
 
 def check_frame(envelopes: Sequence[pb.SignedEnvelope], limits: Limits) -> None:
-    """Check the size of a frame before anything in it is looked at.
+    """Check the size of a frame before anything in it is looked at, in bytes and in parts.
 
     Raises:
         Refusal: TOO_LARGE, naming the limit.
@@ -354,6 +356,8 @@ def check_frame(envelopes: Sequence[pb.SignedEnvelope], limits: Limits) -> None:
         raise Refusal(
             ErrorCode.TOO_LARGE, f"{len(envelopes)} envelopes are over MAX_FRAME_ENVELOPES = {MAX_FRAME_ENVELOPES}"
         )
+    if any(len(each.signatures) > MOST_PARTS or len(each.slots) > MOST_PARTS for each in envelopes):
+        raise Refusal(ErrorCode.TOO_LARGE, f"signatures or slots of an envelope are over MOST_PARTS = {MOST_PARTS}")
     size = sum(envelope.ByteSize() for envelope in envelopes)
     # One alone is judged by max_payload_bytes, and answered under its own name.
     if len(envelopes) > 1 and size > limits.max_frame_bytes:

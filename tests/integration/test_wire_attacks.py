@@ -325,6 +325,80 @@ async def test_message_beyond_what_is_read_at_all_is_refused_by_the_transport(fe
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+EMPTY_SIGNATURE = b"\x12\x00"
+EMPTY_ACKNOWLEDGEMENT = b"\x12\x00"
+EMPTY_RECEIPT = b"\x1a\x00"
+
+
+def sized(tag: bytes, content: bytes) -> bytes:
+    """Return a field of a message: its tag, its length, its content."""
+    size, length = len(content), bytearray()
+    while size > 0x7F:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    return tag + bytes([*length, size]) + content
+
+
+STREAMS = ("Mailbox/SubmitFrames", "Mailbox/Collect", "Relay/Relay")
+
+
+async def call_raw(channel: grpc.aio.Channel, method: str, raw: bytes) -> None:
+    path = f"/rogatory.v1.{method}"
+    if method not in STREAMS:
+        await channel.unary_unary(path)(raw, timeout=UNTIL_SECONDS)
+        return
+    stream = channel.stream_stream(path)(timeout=UNTIL_SECONDS)
+    await stream.write(raw)
+    await stream.read()
+
+
+async def refused_raw(channel: grpc.aio.Channel, method: str, raw: bytes) -> GatewayError:
+    """Send bytes to a method as they are, and return the error that ends the call."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call_raw(channel, method, raw)
+    return transport.error_of(caught.value)
+
+
+@pytest.mark.parametrize("count", [200_000, 2_000_000])
+@pytest.mark.parametrize(
+    ("method", "make"),
+    [
+        pytest.param("Mailbox/Submit", lambda n: sized(b"\x0a", EMPTY_SIGNATURE * n), id="submit"),
+        pytest.param("Mailbox/SubmitFrames", lambda n: sized(b"\x12", EMPTY_SIGNATURE * n), id="frames"),
+        pytest.param("Mailbox/Collect", lambda n: EMPTY_ACKNOWLEDGEMENT * n, id="collect"),
+        pytest.param("Relay/Relay", lambda n: EMPTY_RECEIPT * n, id="relay"),
+    ],
+)
+async def test_message_of_countless_empty_parts_does_not_fill_the_memory(
+    fed: Federation, method: str, make: Callable[[int], bytes], count: int
+) -> None:
+    """Two bytes each on the wire, a hundred each when parsed: four megabytes would take two hundred, for each call."""
+    channel = fed.node_channel("ee", "de") if method == "Relay/Relay" else fed.actor("de/central-authority").channel
+    error = await refused_raw(channel, method, make(count))
+    assert error.code is ErrorCode.TOO_LARGE
+    assert "MOST_FIELDS" in error.detail
+
+
+@pytest.mark.parametrize("method", ["Mailbox/Submit", "Mailbox/SubmitFrames"])
+async def test_envelope_with_countless_signatures_is_refused_before_they_are_looked_at(
+    fed: Federation, method: str
+) -> None:
+    tag = b"\x0a" if method == "Mailbox/Submit" else b"\x12"
+    raw = sized(tag, EMPTY_SIGNATURE * 30_000)
+    error = await refused_raw(fed.actor("de/central-authority").channel, method, raw)
+    assert error.code is ErrorCode.TOO_LARGE
+    assert "MOST_PARTS" in error.detail
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["Mailbox/Submit", "Mailbox/SubmitFrames", "Trace/GetTrace", "Directory/GetDirectory", "Attachments/Download"],
+)
+async def test_bytes_that_are_no_message_are_refused_and_not_to_be_tried_again(fed: Federation, method: str) -> None:
+    error = await refused_raw(fed.actor("ee/prosecutor").channel, method, b"\xff\xff\xff")
+    assert error.code is ErrorCode.MALFORMED
+
+
 async def test_operator_has_no_keys_to_send_and_participants_may_not_trace(fed: Federation) -> None:
     for who in ("ee/prosecutor", "ee/exchange", "ee/registrar"):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
