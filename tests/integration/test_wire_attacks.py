@@ -342,12 +342,16 @@ def sized(tag: bytes, content: bytes) -> bytes:
 STREAMS = ("Mailbox/SubmitFrames", "Mailbox/Collect", "Relay/Relay")
 
 
+def as_it_is(raw: bytes) -> bytes:
+    return raw
+
+
 async def call_raw(channel: grpc.aio.Channel, method: str, raw: bytes) -> None:
     path = f"/rogatory.v1.{method}"
     if method not in STREAMS:
-        await channel.unary_unary(path)(raw, timeout=UNTIL_SECONDS)
+        await channel.unary_unary(path, as_it_is, as_it_is)(raw, timeout=UNTIL_SECONDS)
         return
-    stream = channel.stream_stream(path)(timeout=UNTIL_SECONDS)
+    stream = channel.stream_stream(path, as_it_is, as_it_is)(timeout=UNTIL_SECONDS)
     await stream.write(raw)
     await stream.read()
 
@@ -503,15 +507,23 @@ class Nonsense(grpc.GenericRpcHandler):
 
 @asynccontextmanager
 async def nonsense(fed: Federation, method: str, details: bytes) -> AsyncIterator[Nonsense]:
-    """Have such a one answer in de's place, with de's own certificate."""
+    """Have such a one answer in de's place."""
+    made = Nonsense(method, details)
+    async with in_the_place_of_de(fed, made):
+        yield made
+
+
+@asynccontextmanager
+async def in_the_place_of_de(fed: Federation, made: grpc.GenericRpcHandler) -> AsyncIterator[None]:
+    """Have somebody answer in de's place, with de's own certificate."""
     loaded = await asyncio.to_thread(material.load_node, fed.summary.config("de/node"))
-    made, server = Nonsense(method, details), grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers((made,))
     door = transport.DoorTls(loaded.identity, tuple(node.ca_pem for node in fed.directory.nodes))
     server.add_secure_port(loaded.config.listen, transport.server_credentials(lambda: door))
     await server.start()
     try:
-        yield made
+        yield
     finally:
         await server.stop(0)
 
@@ -571,3 +583,39 @@ async def test_node_that_answers_a_question_with_nonsense_is_unavailable_to_who_
             assert liar.ended >= 1
         assert caught.value.code is ErrorCode.UNAVAILABLE
         assert not fed.nodes["ee"]._failure.done()
+
+
+class Babbler(grpc.GenericRpcHandler):
+    """Stands in a node's place, and answers every call with the same bytes."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        if handler_call_details.method in {f"/rogatory.v1.{method}" for method in STREAMS}:
+            return grpc.stream_stream_rpc_method_handler(self.stream)
+        return grpc.unary_unary_rpc_method_handler(self.unary)
+
+    async def unary(self, request: bytes, context: object) -> bytes:
+        return self.answer
+
+    async def stream(self, requests: AsyncIterator[bytes], context: object) -> AsyncIterator[bytes]:
+        async for _ in requests:
+            yield self.answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [pytest.param(b"\xff\xff\xff", id="undecodable"), pytest.param(b"\x0a\x00" * 2_000_000, id="countless parts")],
+)
+async def test_answer_that_cannot_be_read_is_as_good_as_an_empty_one(tmp_path: Path, answer: bytes) -> None:
+    """gRPC hands out None in its place, at which a node, or a participant's program, would fall over."""
+    async with federation(tmp_path / "fed", start=["ee"]) as fed, in_the_place_of_de(fed, Babbler(answer)):
+        assert await fed.nodes["ee"]._ask_node("de", ref(fed.request()).id) == []
+        mailbox_of_de = MailboxStub(fed.actor("de/central-authority").channel)
+        said = await mailbox_of_de.Submit(mailbox.SubmitRequest(), timeout=UNTIL_SECONDS)
+        assert said == mailbox.SubmitResponse()
+        call = mailbox_of_de.Collect(timeout=UNTIL_SECONDS)
+        await call.write(mailbox.CollectRequest(credit=1))
+        assert await call.read() == mailbox.CollectResponse()
+        call.cancel()
