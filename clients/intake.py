@@ -7,7 +7,8 @@ An envelope goes through these steps:
 1. It has a readable header. Without one it has no name, nothing can be signed about it, and it is not acknowledged.
 2. If the very same is held already, it is acknowledged again with the same signed word, and not shown again. If it was
    rejected and the power went before we said so, it is judged anew.
-   Other bytes under the same name are rejected with ID_CONFLICT, and both are kept.
+   Other bytes under the same name are rejected with ID_CONFLICT, and both are kept; unless the sender signed but one of
+   them: of a forgery that a node hands out first, nothing is said against the sender.
 3. Its signatures hold, by our own directory; it opens; its document is well-formed and fits its header; the files that
    travel with it are those that the document names; what the header is aimed at is what the document names, as far as
    we hold the target key (`gateway.targets`).
@@ -179,15 +180,13 @@ class Intake:
         shown: list[Item],
     ) -> _Judged:
         ref, fingerprint = envelope.ref_of(header), envelope.fingerprint(raw)
-        # What came earlier in this very response is as good as held.
-        held = next((each.fingerprint for each in before if each.ref == ref), self._collector.fingerprint(ref))
         judged = _Judged(delivery_id, raw, ref, fingerprint, arrival=None)
         if any(each.fingerprint == fingerprint for each in before):  # (2)
             return judged
         if self._collector.held(fingerprint) is not None and not self._is_unsaid(judged):
             return judged
         try:
-            shown.append(self._open(raw, header, None if held == fingerprint else held))
+            shown.append(self._open(judged, header, before))
         except Refusal as error:
             shown.append(Faulty(raw, error))
             return replace(judged, arrival=Arrival(raw, ref, fingerprint, Folder.REJECTED), error=error)
@@ -201,9 +200,29 @@ class Intake:
         """
         return self._collector.is_rejected(each.fingerprint) and self._said_before(each) is None
 
-    def _open(self, raw: pb.SignedEnvelope, header: pb.Header, held: bytes | None) -> Received:
-        """Steps 2 and 3; `held` is the fingerprint of another envelope of that name, if there is one."""
-        if held is not None:
+    def _is_used(self, judged: _Judged, before: Sequence[_Judged]) -> bool:
+        """Whether the sender has used that name for other bytes."""
+        ref, fingerprint = judged.ref, judged.fingerprint
+        # What came earlier in this very response is as good as held.
+        others = [each.raw for each in before if each.ref == ref]
+        held = self._collector.fingerprint(ref)
+        if held not in (None, fingerprint):
+            if not self._collector.is_rejected(held):
+                return True
+            others += self._maildir.rejected(ref, but=fingerprint)
+        return any(map(self._is_by_its_sender, others))
+
+    def _is_by_its_sender(self, raw: pb.SignedEnvelope) -> bool:
+        try:
+            envelope.verify(raw, envelope.parse_header(raw), self._directory.signing_key)
+        except Refusal:
+            return False
+        return True
+
+    def _open(self, judged: _Judged, header: pb.Header, before: Sequence[_Judged]) -> Received:
+        """Steps 2 and 3."""
+        raw = judged.raw
+        if self._is_used(judged, before):
             raise Refusal(ErrorCode.ID_CONFLICT, "the sender used this id for other bytes", "id")
         codec.parse(pb.SignedEnvelope, raw.SerializeToString())
         envelope.verify(raw, header, self._directory.signing_key)

@@ -178,6 +178,12 @@ class Maildir:
                 return kept.envelope
         raise Refusal(ErrorCode.NOT_FOUND, f"no such envelope {ref.id} of {ref.sender} was collected here")
 
+    def rejected(self, ref: ids.EnvelopeRef, but: bytes) -> list[pb.SignedEnvelope]:
+        """Return what was rejected under a name, but for the one with that fingerprint."""
+        paths = self.folder(Folder.REJECTED).glob(f"{name_of(ref)}.*")
+        kept = [self._read(path) for path in paths if not path.name.endswith(but.hex())]
+        return [each.envelope for each in kept if each is not None]
+
     def keep_sent(self, envelopes: Sequence[pb.SignedEnvelope]) -> None:
         """Keep envelopes before they are handed in.
 
@@ -357,12 +363,13 @@ class Collector:
             self._note(each.ref, each.fingerprint, each.folder)
 
     def _note(self, ref: ids.EnvelopeRef, fingerprint: bytes, folder: Folder) -> None:
-        self._by_name.setdefault(name_of(ref), fingerprint)
         self._by_fingerprint[fingerprint] = ref
         if folder is Folder.REJECTED:
             self._rejected.add(fingerprint)
+            self._by_name.setdefault(name_of(ref), fingerprint)
         else:
             self._rejected.discard(fingerprint)
+            self._by_name[name_of(ref)] = fingerprint  # whatever was rejected under that name before
 
 
 def name_of(ref: ids.EnvelopeRef) -> str:

@@ -164,3 +164,40 @@ def test_receipt_that_a_killed_process_wrote_is_synced_before_it_is_acknowledged
     synced = killed()
     assert Maildir(desk.home).keep_receipts([(sent.ref, receipt)]) == [False]
     assert {desk.home / "receipts", desk.home / "receipts" / memory.name_of(sent.ref)} <= {*synced}
+
+
+def forgery(sent: Sent) -> pb.SignedEnvelope:
+    """Return an envelope under the name of another, with a payload that its sender never signed."""
+    made = pb.SignedEnvelope()
+    made.CopyFrom(sent.envelope)
+    made.sealed_payload = bytes(64)
+    return made
+
+
+def codes_said(desk: Desk, envelopes: Sequence[pb.SignedEnvelope], *, together: bool) -> list[int]:
+    """Have envelopes handed out, in one response or each in its own; return the codes that we sign, 0 for OPENED."""
+    items = [mailbox.Item(delivery_id=number, envelope=each) for number, each in enumerate(envelopes, 1)]
+    acks = desk.take_in(*items)[0] if together else [desk.take_in(each)[0][0] for each in items]
+    return [statement.verify(ack.statement, world.DIRECTORY.signing_key).code for ack in acks]
+
+
+TOGETHER = pytest.mark.parametrize("together", [True, False], ids=["in one response", "one by one"])
+
+
+@TOGETHER
+def test_forgery_that_comes_first_does_not_make_the_true_envelope_a_conflict(desk: Desk, together: bool) -> None:
+    """We would sign of an innocent sender that it used an id twice, and no program would see what it sent."""
+    true = request()
+    codes = codes_said(desk, [forgery(true), true.envelope], together=together)
+    assert codes == [ErrorCode.BAD_SIGNATURE, 0]
+    assert Maildir(desk.home).find(true.ref) == true.envelope
+
+
+@TOGETHER
+def test_sender_who_uses_an_id_twice_is_told_so_whatever_forgery_came_first(desk: Desk, together: bool) -> None:
+    true, other = request(), pb.SignedEnvelope()
+    other.CopyFrom(true.envelope)
+    del other.signatures[1:]  # its sender signed it all the same
+    assert other != true.envelope
+    codes = codes_said(desk, [forgery(true), true.envelope, other], together=together)
+    assert codes == [ErrorCode.BAD_SIGNATURE, 0, ErrorCode.ID_CONFLICT]
