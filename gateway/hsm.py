@@ -7,7 +7,7 @@ has a beginning and an end).
 
 The library, `python-pkcs11`, is an extra (`rogatory[hsm]`), imported here alone and only when a token is named.
 
-Source: PKCS#11 v3.0, CKM_EDDSA and CKK_EC_EDWARDS (section 2.3).
+Source: PKCS#11 v3.0, CKM_EDDSA and CKK_EC_EDWARDS (section 2.3), CKF_USER_PIN_FINAL_TRY (section 3.2).
 """
 
 from __future__ import annotations  # types of a library that may be missing
@@ -63,7 +63,7 @@ class TokenSigner(Hidden):
 
     Raises:
         Refusal: BAD_CONFIG, the extra is not installed; KEY_FILE, there is no such library, token or key, the PIN is
-            wrong, or the two halves of the key do not fit.
+            wrong, or one more wrong one would lock the token, or the two halves of the key do not fit.
     """
 
     def __init__(self, place: Place, pin: Passphrase) -> None:
@@ -138,6 +138,9 @@ class TokenSigner(Hidden):
         import pkcs11  # noqa: PLC0415
 
         token = pkcs11.lib(str(self._place.module)).get_token(token_label=self._place.token)
+        if pkcs11.TokenFlag.USER_PIN_FINAL_TRY in token.flags:
+            # A service is started again and again; the last try is a person's, who knows whether the PIN is right.
+            raise self._refusal("one more wrong PIN locks it: log in once with the token's own tool")
         try:
             return token.open(user_pin=self._pin.reveal().decode())
         except pkcs11.UserAlreadyLoggedIn:

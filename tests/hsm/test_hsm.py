@@ -17,7 +17,7 @@ from typing import Any
 import pkcs11
 import pytest
 from nacl.signing import SigningKey, VerifyKey
-from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass
+from pkcs11 import Attribute, KeyType, Mechanism, MechanismFlag, ObjectClass, TokenFlag
 from rogatory.v1 import envelope_pb2 as pb
 
 from gateway import hsm, keys, material, signature
@@ -263,6 +263,28 @@ def test_a_pin_that_is_no_longer_right_is_tried_once_because_tokens_count(
             signer.sign(b"message")
         assert caught.value.code is ErrorCode.UNAVAILABLE
     assert len(tries) == 1
+
+
+class LastTry:
+    """A token that locks itself at the next wrong PIN, and counts who tries."""
+
+    flags = TokenFlag.LOGIN_REQUIRED | TokenFlag.USER_PIN_COUNT_LOW | TokenFlag.USER_PIN_FINAL_TRY
+    tries = 0
+
+    def get_token(self, **_label: str) -> "LastTry":
+        return self
+
+    def open(self, **_pin: str) -> None:
+        self.tries += 1
+        raise pkcs11.PinIncorrect
+
+
+def test_the_last_try_at_a_pin_is_left_to_a_person(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service with a wrong PIN is started every few seconds: it would lock the token for good."""
+    token = LastTry()
+    monkeypatch.setattr(pkcs11, "lib", lambda _module: token)
+    refused(place, "987654")
+    assert token.tries == 0
 
 
 def test_another_key_of_the_same_name_does_not_sign_in_its_place(
