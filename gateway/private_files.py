@@ -105,8 +105,8 @@ def swap(path: Path, content: bytes, owner: os.stat_result | None = None, mode: 
     draft = _draft(path, content, owner, mode)
     try:
         draft.replace(path)
-    except OSError:
-        draft.unlink()
+    except BaseException:
+        draft.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 
@@ -150,8 +150,8 @@ def _draft(path: Path, content: bytes, owner: os.stat_result | None = None, mode
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-    except OSError:
-        draft.unlink()
+    except BaseException:  # whoever interrupts us leaves no secret behind under a name that nobody looks for
+        draft.unlink(missing_ok=True)
         raise
     return draft
 

@@ -3,6 +3,8 @@ import os
 import stat
 import struct
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,24 @@ def test_a_disk_that_fails_leaves_the_old_file_and_no_draft(
         patch.setattr(Path if call == "replace" else os, call, fail)
         refused(path)
     assert contents(path.parent) == [OLD]
+
+
+def create_beside(path: Path, content: bytes) -> None:
+    private_files.create(path.with_name("new"), content)
+
+
+@pytest.mark.parametrize("write", [private_files.replace, create_beside])
+@pytest.mark.parametrize("step", ["fsync", "link", "replace"])
+def test_whoever_is_interrupted_leaves_no_secret_under_a_name_that_nobody_looks_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, bytes], None], step: str
+) -> None:
+    def interrupted(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path if step == "replace" else os, step, interrupted)
+    with suppress(KeyboardInterrupt):  # not every way takes every step
+        write(path, NEW)
+    assert {each.name for each in path.parent.iterdir()} <= {path.name, "new"}
 
 
 def test_the_new_content_is_on_disk_before_the_old_one_goes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
