@@ -67,14 +67,15 @@ class Passphrase(Hidden):
         least: characters that it must have.
 
     Raises:
-        Refusal: KEY_FILE, it is too short, too long, or has control characters, e.g. a second line.
+        Refusal: KEY_FILE, it is too short, too long, has control characters, e.g. a second line, or is no text.
     """
 
     __slots__ = ("_secret",)
 
     def __init__(self, text: str, where: str = "", least: int = LEAST_CHARACTERS) -> None:
         normal = unicodedata.normalize("NFC", text)
-        if any(unicodedata.category(each) == "Cc" for each in normal):
+        # Half a surrogate stands for a byte that a terminal could not read: there are no bytes of it to keep.
+        if any(unicodedata.category(each) in ("Cc", "Cs") for each in normal):
             raise Refusal(ErrorCode.KEY_FILE, "a passphrase is one line without control characters", where)
         if not least <= len(normal) <= MOST_CHARACTERS:
             raise Refusal(ErrorCode.KEY_FILE, f"a passphrase has {least} to {MOST_CHARACTERS} characters", where)

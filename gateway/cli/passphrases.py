@@ -51,5 +51,9 @@ def new(file: Path | None) -> Passphrase:
 def _typed(prompt: str) -> str:
     if not sys.stdin.isatty():
         raise Refusal(ErrorCode.BAD_INPUT, "nobody can be asked for a passphrase: name a file", "passphrase")
-    text: str = click.prompt(prompt, hide_input=True, err=True)
+    try:
+        text: str = click.prompt(prompt, hide_input=True, err=True)
+    except UnicodeDecodeError:
+        # `from None`: the error holds all that was typed.
+        raise Refusal(ErrorCode.KEY_FILE, "not UTF-8 text", "passphrase") from None
     return text

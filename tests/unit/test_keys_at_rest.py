@@ -258,6 +258,24 @@ def test_a_mistyped_or_short_new_passphrase_is_refused(
     assert caught.value.code is code
 
 
+def test_typed_bytes_that_are_no_text_are_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*_arguments: object, **_more: object) -> str:
+        return b"a secret that a terminal of another encoding sends \xe4".decode()
+
+    typing(monkeypatch)
+    monkeypatch.setattr(click, "prompt", unreadable)
+    with pytest.raises(Refusal) as caught:
+        passphrases.ask()
+    assert caught.value.code is ErrorCode.KEY_FILE
+    assert caught.value.__suppress_context__
+
+
+def test_half_a_letter_that_a_terminal_could_not_read_is_no_part_of_a_passphrase() -> None:
+    with pytest.raises(Refusal) as caught:
+        Passphrase("long enough, but \udce4")
+    assert caught.value.code is ErrorCode.KEY_FILE
+
+
 def status(path: Path) -> tuple[int, list[dict[str, Any]]]:
     result = run("status", "--config", path, "--json")
     found: list[dict[str, Any]] = json.loads(result.stdout)["keys"]
