@@ -165,7 +165,7 @@ def compose(
         attachments: the manifest of the files that go with it, see `gateway.manifest`; empty if there are none.
 
     Raises:
-        Refusal: MALFORMED, the letter breaks a rule of the header.
+        Refusal: MALFORMED, the letter breaks a rule of the header, or nothing can be sealed to a key.
     """
     draft = Draft(letter, body, tuple(reader_keys), attachments)
     (composed,) = compose_many([draft], signing_key=signing_key, now=now, random=random)
@@ -182,7 +182,8 @@ def compose_many(drafts: Sequence[Draft], *, signing_key: SigningKey, now: datet
         random: as for `compose`.
 
     Raises:
-        Refusal: MALFORMED, a letter breaks a rule of the header; or they are by different senders.
+        Refusal: MALFORMED, a letter breaks a rule of the header, nothing can be sealed to a key, or they are by
+            different senders.
     """
     if len({draft.letter.sender for draft in drafts}) > 1:
         raise Refusal(ErrorCode.MALFORMED, "one signature has one signer", "sender")
@@ -218,10 +219,7 @@ def _seal(draft: Draft, sender_key_id: bytes, now: datetime, random: Random) -> 
     box = Aead(content_key)
     payload = bytes(box.encrypt(content, _associated_data(name), random(Aead.NONCE_SIZE)))
     slot_content = pb.SlotContent(content_key=content_key, envelope=name).SerializeToString()
-    slots = [
-        pb.Slot(key_id=signature.key_id(key), sealed=SealedBox(PublicKey(key)).encrypt(slot_content))
-        for key in draft.reader_keys
-    ]
+    slots = [_slot(slot_content, key, position) for position, key in enumerate(draft.reader_keys)]
     header = pb.Header(
         version=FORMAT_VERSION,
         id=envelope_id,
@@ -258,6 +256,16 @@ def _seal(draft: Draft, sender_key_id: bytes, now: datetime, random: Random) -> 
         attachments=draft.attachments,
     )
     return Composed(envelope, header, salt)
+
+
+def _slot(content: bytes, reader_key: bytes, position: int) -> pb.Slot:
+    try:
+        sealed = SealedBox(PublicKey(reader_key)).encrypt(content)
+    except CryptoError as error:
+        # A point of low order (RFC 7748 section 6.1): what is sealed to it everybody opens.
+        detail = "nothing can be sealed to this key, which opens for everybody"
+        raise Refusal(ErrorCode.MALFORMED, detail, f"reader_keys[{position}]") from error
+    return pb.Slot(key_id=signature.key_id(reader_key), sealed=sealed)
 
 
 def countersign(envelope: pb.SignedEnvelope, signer: str, key: SigningKey) -> pb.Signature:

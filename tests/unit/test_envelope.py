@@ -92,6 +92,25 @@ def test_what_is_composed_verifies_and_opens_to_the_same_body(body: bytes) -> No
     assert body == b"" or len(body) < 8 or body not in sent.envelope.SerializeToString()
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(bytes(32), id="nought"),
+        pytest.param((1).to_bytes(32, "little"), id="one"),
+        pytest.param((2**255 - 19).to_bytes(32, "little"), id="nought, written otherwise"),
+    ],
+)
+def test_nothing_is_sealed_to_a_key_that_opens_for_everybody(key: bytes) -> None:
+    """RFC 7748 section 6.1. Whoever lists such a key must not make the program of who writes to him fall over."""
+    letter = Letter(ids.KIND_DRAFT, INVESTIGATOR, (FOREIGN_CENTRAL,), "EE-1", measures=world.MEASURES)
+    readers = (bytes(world.sealing_key(FOREIGN_CENTRAL).public_key), key)
+    with pytest.raises(Refusal) as caught:
+        envelope.compose(
+            letter, b"body", signing_key=world.signing_key(INVESTIGATOR), reader_keys=readers, now=NOW, random=random
+        )
+    assert (caught.value.code, caught.value.field) == (ErrorCode.MALFORMED, "reader_keys[1]")
+
+
 def test_each_of_several_readers_opens_with_any_of_his_keys() -> None:
     sent = world.send(ids.KIND_DRAFT, INVESTIGATOR, FOREIGN_CENTRAL, ATTACKER, measures=world.MEASURES)
     for reader in (FOREIGN_CENTRAL, ATTACKER):
