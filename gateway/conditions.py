@@ -1,8 +1,8 @@
 """What an operator has to know of a node: warnings, from how it does now and how it did a while ago.
 
-In: two snapshots, thresholds, and nothing else. Out: warnings, the worst first. Each has a name of NAMES, a subject (of
-one name and subject there is one), a sentence, since when, and whether somebody has to act at once. Pure. A warning
-holds ids, addresses, counts and times, and no text that came from elsewhere: it leaves the node as an alert.
+In: two snapshots, thresholds, and nothing else. Out: warnings, the worst first. Each has a name of `metrics.WARNINGS`,
+a subject (of one name and subject there is one), a sentence, since when, and whether somebody has to act at once. Pure.
+A warning holds ids, addresses, counts and times, and no text that came from elsewhere: it leaves the node as an alert.
 docs/runbook.md has a page for each name.
 """
 
@@ -17,7 +17,6 @@ from rogatory.v1 import trace_pb2 as trace
 from gateway.clock import from_micros
 from gateway.config import Alerts
 from gateway.identity import Address
-from gateway.metrics import WARNINGS
 from gateway.store.alerts import CLEARED, LASTING, RAISED, Alert, Decided, Standing
 from gateway.store.matters import ClockRow, Stage
 from gateway.store.operating import ActionRow
@@ -279,7 +278,3 @@ def alerts(standing: Iterable[Standing], found: Iterable[trace.Warning], now_us:
             if old.raised_at_us:
                 told.append(Alert(CLEARED, old, f"over since {from_micros(old.gone_at_us):%Y-%m-%d %H:%M} UTC"))
     return Decided(changed, over, told)
-
-
-NAMES: Final = WARNINGS
-"""There is a figure for each, whether it warns or not."""

@@ -234,7 +234,7 @@ def cosignatures(point: Checkpoint, made: Made) -> dict[str, tuple[str, str, int
     def node(code: str, at: int = at, of: Checkpoint = point, name: str = "") -> str:
         return str(of.cosign(name or f"{code}.{domain}", made.nodes[code], at))
 
-    def courts(by: Signer = court, at: int = at, of: Checkpoint = point, name: str = "court.example/w1") -> str:
+    def courts(by: Signer = court, of: Checkpoint = point, name: str = "court.example/w1") -> str:
         return str(of.cosign(name, by, at))
 
     def lost(at: int, of: Checkpoint = point) -> str:

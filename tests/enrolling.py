@@ -15,7 +15,7 @@ from clients.registrar import Registrar
 from gateway import material
 from gateway.cli import check_config
 from gateway.cli.development import init_federation
-from gateway.clock import Clock, system_clock
+from gateway.clock import system_clock
 from gateway.errors import GatewayError
 from gateway.identity import Address, Role
 from gateway.trust import development
@@ -33,7 +33,6 @@ async def registering(
     folder: Path,
     *,
     start: Iterable[str] = ("ee", "de"),
-    clock: Clock = system_clock,
     registry: dict[str, object] | None = None,
 ) -> AsyncIterator[Federation]:
     """Run a federation of ee and de; ee publishes for both."""
@@ -41,14 +40,14 @@ async def registering(
         folder,
         ["ee", "de"],
         ports(2),
-        clock(),
+        system_clock(),
         delivery=DELIVERY,
         enrolment_ports=ports(2),
         registry=REGISTRY | (registry or {}),
         refresh_seconds=REFRESH_SECONDS,
     )
     stores.move(summary, ("ee", "de"))
-    async with running(Federation(summary, clock, {}, {}), start) as made:
+    async with running(Federation(summary, system_clock, {}, {}), start) as made:
         yield made
 
 

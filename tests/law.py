@@ -33,7 +33,7 @@ from gateway.procedure import LawfulStep, check
 from gateway.receipt import Scribe
 from gateway.record import record
 from gateway.row_checks import permitted
-from gateway.rules import FINAL, State, Where, word
+from gateway.rules import State, Where, word
 from gateway.steps import STEPS
 from gateway.store import Transaction, open_store
 from gateway.store.matters import ClockRow
@@ -387,8 +387,3 @@ def countries(folder: Path, directory: Directory = DIRECTORY, **policies: Policy
     for node in nodes.values():
         finalize(made, node.connection.close)
     return made
-
-
-def open_matters(federation: Countries, here: str) -> list[tuple[pb.Header, State]]:
-    """Return the matters of a node that are not at their end."""
-    return [(header, state) for header, state in federation.matters(here) if state not in FINAL]

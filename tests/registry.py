@@ -90,14 +90,14 @@ class Registry:
         for each in founders:
             self.repository.sign(each)
 
-    def newer(self, now: datetime = NOW) -> None:
+    def newer(self) -> None:
         """Make a second version of everything but the root, rightly."""
-        self.propose(now=now)
+        self.propose()
         self.sign(*FOUNDERS[:2])
-        self.publish(now)
+        self.publish()
         for each in world.DIRECTORY.split()[1]:
-            self.put_list(each.node, each.participants, now)
-        self.publish(now)
+            self.put_list(each.node, each.participants)
+        self.publish()
 
     # What somebody with a key, or with the server, can do
 

@@ -198,9 +198,9 @@ def permit(sent: Sent, here: str, directory: Directory = DIRECTORY) -> Permit:
     return authorise(bringer, receive(copy, Limits()), directory, here)
 
 
-def verified(sent: Sent, here: str, directory: Directory = DIRECTORY, now: datetime = NOW) -> VerifiedEnvelope:
+def verified(sent: Sent, here: str, directory: Directory = DIRECTORY) -> VerifiedEnvelope:
     """Bring an envelope as far as `verify`."""
-    return verify(permit(sent, here, directory), directory, Limits(), now)
+    return verify(permit(sent, here, directory), directory, Limits(), NOW)
 
 
 def memory_store() -> Any:
@@ -234,11 +234,11 @@ def transaction(connection: Any, now: datetime = NOW, node: str = "ee") -> Itera
 
 
 @contextmanager
-def record_of(store: Path, node: str = "ee") -> Iterator[Transaction]:
+def record_of(store: Path) -> Iterator[Transaction]:
     """Read a node's store as its writer does, from beside the node."""
     connection = sqlite.connect(f"file:{store}?mode=ro", uri=True, timeout=10, factory=SqliteConnection)
     try:
-        yield Transaction(connection, to_micros(NOW), f"{node}/node")
+        yield Transaction(connection, to_micros(NOW), "ee/node")
     finally:
         connection.close()
 

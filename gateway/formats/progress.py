@@ -97,8 +97,6 @@ NEXT: Final[MappingProxyType[Status, frozenset[Status]]] = MappingProxyType(
     }
 )
 
-FINAL: Final = frozenset(status for status, after in NEXT.items() if not after)
-
 
 def may_follow(before: Status, after: Status) -> bool:
     """Whether a freeze that stands at `before` may come to stand at `after` in one step."""

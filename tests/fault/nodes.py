@@ -71,12 +71,12 @@ class Nodes:
         """Let one live that was to die, unless it has."""
         await self.running[code].obey(Kill(""))
 
-    async def reborn(self, deaths: int = 1) -> None:
-        """Wait until so many have died and everybody runs again."""
+    async def reborn(self) -> None:
+        """Wait until one has died and everybody runs again."""
         async with asyncio.timeout(60), self._changed:
             await self._changed.wait_for(
                 lambda: (
-                    len(self.deaths) >= deaths
+                    len(self.deaths) > 0
                     and all(each.ending or each.process.exitcode is None for each in self.running.values())
                 )
             )

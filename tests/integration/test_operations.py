@@ -149,14 +149,14 @@ async def told_by(fed: Federation, made: pb.SignedEnvelope, milestone: pb.Milest
     await until(lambda: bool(stores.rows(fed.store("ee"), query, ref(made).id, milestone)))
 
 
-def offences(fed: Federation, code: str = "ee") -> list[Any]:
+def offences(fed: Federation) -> list[Any]:
     """What breaks a promise, in a store that may be in use."""
-    findings = fsck.check(fed.store(code), fed.directory, node=code)
+    findings = fsck.check(fed.store("ee"), fed.directory, node="ee")
     return [finding for finding in findings if finding.failures]
 
 
-def arrived(fed: Federation, node: str = "de") -> list[str]:
-    return [row[0] for row in stores.rows(fed.store(node), "SELECT id FROM envelopes ORDER BY seq")]
+def arrived(fed: Federation) -> list[str]:
+    return [row[0] for row in stores.rows(fed.store("de"), "SELECT id FROM envelopes ORDER BY seq")]
 
 
 async def test_held_node_gets_nothing_and_all_in_order_once_released_also_after_a_restart(fed: Federation) -> None:

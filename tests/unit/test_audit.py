@@ -684,8 +684,8 @@ def test_look_that_is_stopped_leaves_everything_as_it_was(bench: Bench) -> None:
 # A node that was put back from a backup.
 
 
-def restored(leaves: Sequence[bytes], times: int = 1) -> Note:
-    return signed(leaves, origin=f"{ORIGIN}/{times}")
+def restored(leaves: Sequence[bytes]) -> Note:
+    return signed(leaves, origin=f"{ORIGIN}/1")
 
 
 AFTER = [*LEAVES[:450], *(merkle.leaf_hash(b"after %d" % each) for each in range(50))]

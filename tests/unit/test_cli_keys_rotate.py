@@ -322,12 +322,12 @@ async def test_new_key_files_are_under_the_passphrase_of_the_old(
 # The node's own
 
 
-def with_registry(fed: Summary, code: str = "ee") -> Path:
-    path = fed.config(f"{code}/node")
+def with_registry(fed: Summary) -> Path:
+    path = fed.config("ee/node")
     if "[registry]" not in path.read_text():
         with path.open("a") as file:
             file.write(
-                f'\n[registry]\nca_certificate = "../pki/{code}/ca.pem"\nca_key = "../pki/{code}/ca.key"\n'
+                '\n[registry]\nca_certificate = "../pki/ee/ca.pem"\nca_key = "../pki/ee/ca.key"\n'
                 'directory_key = "directory.key"\n'
             )
     return path

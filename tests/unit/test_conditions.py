@@ -9,9 +9,9 @@ from rogatory.v1 import measures_pb2 as measures
 from rogatory.v1 import operations_pb2 as operations
 from rogatory.v1 import trace_pb2 as trace
 
-from gateway import overview
+from gateway import metrics, overview
 from gateway.clock import in_micros, to_micros
-from gateway.conditions import MOST_OVERDUE, NAMES, Backlog, Ending, Refusals, Snapshot, alerts, warnings
+from gateway.conditions import MOST_OVERDUE, Backlog, Ending, Refusals, Snapshot, alerts, warnings
 from gateway.config import Alerts
 from gateway.errors import ErrorCode
 from gateway.operations import MAX_WAITING
@@ -166,7 +166,7 @@ def test_warning_is_there_when_it_should_be_and_not_a_moment_before(
 
 
 def test_every_name_has_a_case() -> None:
-    assert {name for _, name, _, _ in CASES.values()} == set(NAMES)
+    assert {name for _, name, _, _ in CASES.values()} == set(metrics.WARNINGS)
 
 
 def test_backlog_is_told_of_by_two_looks_alone() -> None:

@@ -20,7 +20,6 @@ from tests.unit.test_metrics import NOW_US, count_all
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "deploy/telemetry"
-WORD: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 OF_PROMETHEUS: Final = {"up"}
 
 

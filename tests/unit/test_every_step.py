@@ -54,7 +54,7 @@ ACTORS: dict[Role, type[Actor]] = {
 }
 BLOCK, MOVE, CONFISCATE = ids.MEASURE_BLOCK_WITHDRAWAL, ids.MEASURE_TRANSFER, ids.MEASURE_CONFISCATE
 WHO, RECORDS = ids.DATA_CLASS_SUBSCRIBER, ids.DATA_CLASS_TRANSACTIONAL
-GRANTED, PARTLY, REFUSED = ids.OUTCOME_GRANTED, ids.OUTCOME_PARTLY_GRANTED, ids.OUTCOME_REFUSED
+GRANTED, REFUSED = ids.OUTCOME_GRANTED, ids.OUTCOME_REFUSED
 ASKED: dict[str, Any] = {"case_id": "EE-1", "instrument": law.TREATY}
 ABROAD: dict[str, Any] = {"to": "de/central-authority", "via": "ee/central-authority", **ASKED}
 

@@ -17,7 +17,6 @@ from pydantic import BaseModel
 
 from gateway.cli import case, commands
 from gateway.clock import to_micros
-from gateway.conditions import NAMES
 from gateway.config import NodeConfig, ParticipantConfig, WitnessConfig
 from gateway.metrics import WARNINGS
 from gateway.store import schema
@@ -85,7 +84,7 @@ def test_every_link_of_a_guide_leads_somewhere(guide: Path) -> None:
         assert (guide.parent / file).exists(), file
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WARNINGS)
 def test_every_warning_has_a_page_that_says_how_to_look_what_to_do_and_whom_to_wake(name: str) -> None:
     text = (DOCS / "runbook.md").read_text()
     page = re.search(rf"^### {name.replace('.', '-')}\n(.+?)^##", text, re.MULTILINE | re.DOTALL)

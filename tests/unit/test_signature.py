@@ -34,12 +34,12 @@ def valid(domain: Domain, message: bytes, signed: pb.Signature, public: bytes = 
     return True
 
 
-def direct(message: bytes = b"one", domain: Domain = Domain.ENVELOPE) -> pb.Signature:
-    return signature.sign(domain, message, SIGNER, KEY)
+def direct() -> pb.Signature:
+    return signature.sign(Domain.ENVELOPE, b"one", SIGNER, KEY)
 
 
-def batch(domain: Domain = Domain.ENVELOPE) -> list[pb.Signature]:
-    return signature.sign_batch(domain, MESSAGES, SIGNER, KEY)
+def batch() -> list[pb.Signature]:
+    return signature.sign_batch(Domain.ENVELOPE, MESSAGES, SIGNER, KEY)
 
 
 def altered(signed: pb.Signature, change: Callable[[pb.Signature], object]) -> pb.Signature:

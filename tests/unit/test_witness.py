@@ -304,8 +304,8 @@ def test_any_bytes_are_a_request_or_malformed(raw: bytes) -> None:
 # How many are enough.
 
 
-def line_of(name: str, key: SigningKey, at: int = AT, size: int = 7) -> str:
-    return str(LOG.checkpoint(size).cosign(name, KeySigner(key), at))
+def line_of(name: str, key: SigningKey, at: int = AT) -> str:
+    return str(LOG.checkpoint(7).cosign(name, KeySigner(key), at))
 
 
 def node_line(code: str, at: int = AT) -> str:
