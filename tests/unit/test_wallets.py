@@ -271,7 +271,7 @@ def test_two_addresses_of_one_output_are_one_wallet(chain: str, one: str, other:
 @pytest.mark.parametrize("canonical", ["", "tex1", "tex1qqqq", "nonsense", "\u0131"])
 def test_key_of_a_wallet_that_nobody_has_checked_yet_can_be_asked_for(chain: str, canonical: str) -> None:
     wallet = evidence.WalletIdentifier(chain=chains.caip2(chain), address="as written", canonical=canonical)
-    assert wallets.key(wallet)[2] == canonical or "as written"
+    assert wallets.key(wallet)[2] == (canonical or "as written")
 
 
 MONERO = "44AFFq5kSiGBoZ4NMDwYtN18obc8AemS33DBLWs3H7otXft3XjrpDtQGv7SqSsaBYBb98uNbr2VBBEt7f2wfn3RVGQBEP3A"
