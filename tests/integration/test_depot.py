@@ -12,6 +12,7 @@ from gateway.config import NodeConfig
 from gateway.depot import PART_BYTES, PIECE_BYTES, Depot, open_depot
 from gateway.errors import ErrorCode, Failure, Refusal
 from tests.bucket import bucket
+from tests.errors import raises
 
 pytestmark = pytest.mark.integration
 
@@ -88,7 +89,7 @@ async def test_part_has_its_name_only_once_its_bytes_are_on_the_disk(
         raise OSError(errno.EIO, "the power is cut")
 
     monkeypatch.setattr(os, "fsync", cut)
-    with pytest.raises(Failure):
+    with raises(ErrorCode.STORE):
         await depot.put("aa.1", 0, b"what was meant to be there")
     monkeypatch.setattr(os, "fsync", synced)
     assert await depot.put("aa.1", 0, b"what was meant to be there")

@@ -35,6 +35,7 @@ from gateway.trust.lists import SignedList
 from gateway.trust.repository import Repository
 from gateway.trust.roles import HASH, TIMESTAMP, list_path, node_role
 from gateway.trust.signing import signer_of
+from tests.errors import raises
 from tests.federation import UNTIL_SECONDS, ports, until
 
 pytestmark = pytest.mark.integration
@@ -242,7 +243,7 @@ async def test_expired_directory_is_handed_out_all_the_same(bench: Bench) -> Non
     bench.served = replace(
         bench.served, directory=bench.served.directory.model_copy(update={"expires": NOW - timedelta(days=1)})
     )
-    with pytest.raises(GatewayError):
+    with raises(ErrorCode.DIRECTORY_EXPIRED):
         bench.directory().check_in_force(NOW)
     assert await bench.ask(identity) == copy_of(bench).served()
 

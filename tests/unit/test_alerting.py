@@ -29,6 +29,7 @@ from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.store import Writer, open_store
 from gateway.store.alerts import AlertRow
 from tests import stores
+from tests.errors import raises
 from tests.federation import ports
 from tests.unit.test_trust_fetch import certificate
 
@@ -322,7 +323,7 @@ def test_webhook_that_drips_is_cut_off(key_file: Path, ca: Path, monkeypatch: py
 
 def test_webhook_does_not_speak_to_a_server_that_its_ca_does_not_know(tmp_path: Path, key_file: Path, ca: Path) -> None:
     (tmp_path / "other").mkdir()
-    with receiving(ca) as url, pytest.raises(Failure):
+    with receiving(ca) as url, raises(ErrorCode.UNAVAILABLE):
         hook(url, key_file, certificate(tmp_path / "other")).send([row(1)])
     assert Receiver.got == []
 
@@ -467,13 +468,13 @@ def test_mail_server_that_drips_lies_or_is_dead_is_a_failure(
     tmp_path: Path, ca: Path, mail: Callable[..., MailChannel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alerting, "SEND_SECONDS", 0.5)
-    with one_that_drips() as port, pytest.raises(Failure):
+    with one_that_drips() as port, raises(ErrorCode.UNAVAILABLE):
         mail(port).send([row(1)])
-    with pytest.raises(Failure):
+    with raises(ErrorCode.UNAVAILABLE):
         mail(port).send([row(1)])  # by now, nobody is there
     monkeypatch.undo()
     (tmp_path / "other").mkdir()
-    with mail_server(ca, "starttls") as (box, port), pytest.raises(Failure):
+    with mail_server(ca, "starttls") as (box, port), raises(ErrorCode.UNAVAILABLE):
         mail(port, ca=certificate(tmp_path / "other")).send([row(1)])
     assert box.mails == []
 

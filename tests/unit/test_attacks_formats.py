@@ -67,8 +67,9 @@ def test_key_in_the_place_of_a_memo_is_refused_and_not_echoed(tag: str) -> None:
     found = verdicts.judged(verdicts.wallet, {"chain": "cosmos", "address": COSMOS, "tag": tag}, "[0]")
     assert (found.valid, found.code, found.field) == (False, Code.ADDRESS_SECRET, "[0].tag")
     assert tag[:8] not in found.reason
-    with pytest.raises(Refusal):
+    with pytest.raises(Refusal) as caught:
         wallets.identifier({"chain": "cosmos", "address": COSMOS, "tag": tag, "quoted": True})
+    assert caught.value.rule == Code.ADDRESS_SECRET
 
 
 @pytest.mark.parametrize("tag", [KEY, f"OUT:{KEY.upper()}", "104857"])
@@ -121,8 +122,9 @@ def test_account_on_no_evm_chain_in_particular_is_read_and_not_for_freezing() ->
     with pytest.raises(Refusal) as caught:
         caip.account_id("eip155:0:0x839395e20bbB182fa440d08F850E6c7A8f6F078")
     assert caught.value.rule == Code.ADDRESS_LENGTH
-    with pytest.raises(Refusal):
+    with pytest.raises(Refusal) as caught:
         caip.chain_id("eip155:0")
+    assert caught.value.rule == Code.CHAIN_ID_FORMAT
 
 
 def test_a_million_empty_lines_are_passed_over_at_once() -> None:

@@ -26,6 +26,7 @@ from gateway.publisher import Publisher
 from gateway.target_keys import HOLDERS
 from gateway.trust import development
 from gateway.trust.repository import Repository
+from tests.errors import raises
 from tests.federation import directory_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -88,7 +89,7 @@ def test_keys_are_valid_for_clocks_five_minutes_behind(made: Summary) -> None:
     early = NOW - timedelta(minutes=5)
     for participant in made.participants:
         assert material.load_participant(participant.config, lambda: early).address == participant.address
-    with pytest.raises(Refusal):
+    with raises(ErrorCode.BAD_CONFIG):
         material.load_node(made.nodes[0].config, lambda: early - timedelta(seconds=1))
 
 

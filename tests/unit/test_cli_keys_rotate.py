@@ -33,6 +33,7 @@ from gateway.identity import Address
 from gateway.registry import own_certificate, proofs
 from gateway.signature import Domain
 from gateway.trust import development
+from tests.errors import raises
 from tests.federation import authority_of, directory_of
 
 EXCHANGE = "ee/exchange"
@@ -184,7 +185,7 @@ async def test_a_renewal_that_the_node_does_not_grant_leaves_no_key_behind(fed: 
     if answers:
         registry.chain = (folder / "tls.pem").read_bytes()
     for _ in range(2):
-        with pytest.raises(GatewayError):
+        with raises(ErrorCode.BAD_PROOF if answers else ErrorCode.OVERLOADED):
             await rotate(fed, registry, Wanted(tls=True))
     assert {*folder.glob("*.key"), *folder.glob("*.pem")} == before
     assert (await rotate(fed, FakeRegistry(fed), Wanted(tls=True))).certificate is not None
@@ -276,7 +277,7 @@ async def test_a_node_that_does_not_answer_leaves_nothing_behind(fed: Summary, r
     folder = fed.config(EXCHANGE).parent
     material.load_participant(fed.config(EXCHANGE))
     before = sorted(path.name for path in folder.iterdir())
-    with pytest.raises(Failure):
+    with raises(ErrorCode.UNAVAILABLE):
         await rotate(fed, registry)
     assert sorted({path.name for path in folder.iterdir()} - {".participant.toml.lock"}) == before
 
@@ -408,7 +409,7 @@ def test_a_certificate_that_the_settings_name_stays_though_the_disk_failed_after
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(settings_file, "swap", fail)
-    with pytest.raises(Refusal):
+    with raises(ErrorCode.BAD_CONFIG):
         own_certificate.renew(path, held, held.config.registry, authority_of(fed.folder, "ee"), None, system_clock())
     assert material.load_node(path).identity != held.identity
 

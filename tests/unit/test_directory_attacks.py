@@ -23,6 +23,7 @@ from gateway.trust.lists import SignedList
 from gateway.trust.problem import Reason
 from gateway.trust.repository import RootKeys
 from tests import world
+from tests.errors import raises
 from tests.registry import FOUNDERS, LATER, NEW_FOUNDERS, PUBLISHER, Registry, expire, key, nothing, path_of, public
 from tests.world import NOW
 
@@ -337,7 +338,7 @@ def test_frozen_directory_is_refused_once_its_timestamp_has_expired(made: Regist
 def test_expiry_is_judged_by_the_clock_that_is_passed_in(made: Registry) -> None:
     """Holds python-tuf to the attribute through which it is told the time."""
     assert made.load_as_newcomer(NOW).problem is None
-    with pytest.raises(Refusal):
+    with raises(ErrorCode.BAD_DIRECTORY):
         made.load_as_newcomer(NOW + timedelta(days=3650))
 
 
@@ -353,12 +354,12 @@ def test_operator_is_warned_long_before_the_directory_expires(made: Registry) ->
 def test_old_signatures_can_be_verified_after_the_directory_has_expired_and_nobody_starts(made: Registry) -> None:
     trusted = made.load()
     past = trusted.expires + timedelta(days=400)
-    with pytest.raises(Refusal):
+    with raises(ErrorCode.BAD_DIRECTORY):
         made.load(past)
     looking_back = client.load_for_verification(made.source(), past)
     assert looking_back.directory == trusted.directory
     assert looking_back.problem is not None
-    with pytest.raises(Refusal):  # there is nothing to look back to
+    with raises(ErrorCode.BAD_DIRECTORY):  # there is nothing to look back to
         client.load_for_verification(made.source("other"), past)
 
 

@@ -19,6 +19,7 @@ from gateway.formats.checks import reports
 from gateway.formats.codes import Code
 from gateway.formats.documents import Document
 from tests import broken, paperwork, samples, world
+from tests.errors import raises
 from tests.samples import parts
 
 URGENT, EMERGENCY = ids.URGENCY_URGENT, ids.URGENCY_EMERGENCY
@@ -797,6 +798,6 @@ def test_sender_signs_no_document_with_a_field_that_its_recipient_refuses() -> N
             with pytest.raises(Refusal) as caught:
                 write(request)
             assert (caught.value.code, caught.value.rule) == (MISMATCH, Code.CONTRACT)
-        with pytest.raises(Refusal):
+        with raises(ErrorCode.CONTENT_MISMATCH):
             documents.decode(head.kind, request.SerializeToString(deterministic=True))
     assert documents.decode(head.kind, documents.encode(paperwork.request())) == paperwork.request()

@@ -9,13 +9,14 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 
 from clients import maildir as memory
 from clients.intake import Faulty, Intake, Item, Received, Secrets
-from clients.maildir import Arrival, DiskFailure, Folder, Maildir
+from clients.maildir import Arrival, Folder, Maildir
 from gateway import statement
 from gateway.directory import Directory
 from gateway.errors import ErrorCode
 from gateway.formats import documents
 from gateway.identity import Address
 from tests import paperwork, world
+from tests.errors import raises
 from tests.world import FOREIGN_CENTRAL, NOW, Sent
 
 UNKNOWN_FIELD = b"\xfa\x3f\x01x"
@@ -145,7 +146,7 @@ def test_what_a_killed_process_wrote_is_synced_before_it_is_acknowledged(
 ) -> None:
     """Killed between rename and fsync: the next process sees the file, and a power cut may still take it."""
     sent = request()
-    with pytest.raises(DiskFailure):
+    with raises(ErrorCode.STORE):
         Maildir(desk.home).put([Arrival(sent.envelope, sent.ref, sent.fingerprint, Folder.NEW)])
     synced = killed()
     acks, _ = desk.take_in(item(sent))
@@ -159,7 +160,7 @@ def test_receipt_that_a_killed_process_wrote_is_synced_before_it_is_acknowledged
     sent = request()
     accepted = world.say(pb.MILESTONE_ACCEPTED, sent)
     (receipt,) = statement.issue([accepted], Address.of_node("ee"), world.signing_key("ee/node"))
-    with pytest.raises(DiskFailure):
+    with raises(ErrorCode.STORE):
         Maildir(desk.home).keep_receipts([(sent.ref, receipt)])
     synced = killed()
     assert Maildir(desk.home).keep_receipts([(sent.ref, receipt)]) == [False]

@@ -18,6 +18,7 @@ from gateway.cli import passphrases
 from gateway.cli.development import init_federation
 from gateway.errors import ErrorCode, Refusal
 from gateway.hidden import Passphrase
+from tests.errors import raises
 
 NOW = datetime.now(UTC)  # commands ask the clock of this machine
 PHRASE = "correct horse battery staple"
@@ -153,7 +154,7 @@ def test_a_person_is_asked_where_the_settings_name_no_file(fed: Path) -> None:
     say(fed, "prosecutor", instead_of="passphrase_file")
     assert refused(path) == (ErrorCode.BAD_CONFIG, "passphrase_file")
     assert material.load_participant(path, ask=lambda: Passphrase(PHRASE)).signing_keys
-    with pytest.raises(Refusal):
+    with raises(ErrorCode.KEY_FILE):
         material.load_participant(path, ask=lambda: Passphrase(OTHER))
 
 

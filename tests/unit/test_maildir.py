@@ -13,6 +13,7 @@ from gateway.clock import to_micros
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
 from tests import world
+from tests.errors import raises
 from tests.world import Sent
 
 
@@ -125,10 +126,10 @@ def test_damaged_file_is_a_failure_and_never_another_letter(maildir: Maildir) ->
     put(maildir, first)
     (path,) = maildir.folder(Folder.NEW).iterdir()
     path.write_bytes(second.envelope.SerializeToString())
-    with pytest.raises(DiskFailure):
+    with raises(ErrorCode.STORE):
         list(maildir.take())
     path.write_bytes(b"")
-    with pytest.raises(DiskFailure):
+    with raises(ErrorCode.STORE):
         list(maildir.take())
 
 
@@ -223,11 +224,11 @@ def test_name_that_is_a_path_reaches_no_file(maildir: Maildir, ref: ids.Envelope
 
 def test_strange_file_in_the_memory_stops_collecting(maildir: Maildir) -> None:
     (maildir.folder(Folder.DONE) / "notes.txt").write_text("hello")
-    with pytest.raises(DiskFailure), maildir.collecting():
+    with raises(ErrorCode.STORE), maildir.collecting():
         pass
 
 
 def test_home_that_cannot_be_made_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DiskFailure):
+    with raises(ErrorCode.STORE):
         Maildir(tmp_path / "file")

@@ -26,6 +26,7 @@ from gateway.trust import development
 from gateway.trust.client import load_for_verification
 from gateway.trust.repository import Repository
 from gateway.trust.roles import LIFETIMES, NODE_LIFETIME, TIMESTAMP
+from tests.errors import raises
 from tests.federation import directory_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -287,7 +288,7 @@ def test_a_wrong_certificate_is_refused_here_and_by_every_peer(fed: Path, what: 
     holder = WRONG[what](Authority(fed))
     replace_certificate(fed, holder, PROSECUTOR)
     assert refused(fed, PROSECUTOR) == (ErrorCode.BAD_CONFIG, "certificate")
-    with pytest.raises(Refusal):
+    with raises(ErrorCode.UNKNOWN_PEER):
         authenticate(holder.pem, directory_of(fed, NOW), NOW)
 
 

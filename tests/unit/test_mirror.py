@@ -20,6 +20,7 @@ from gateway.transport import TlsIdentity
 from gateway.trust.copy import NOTHING, GoodCopy, Held
 from gateway.trust.problem import Reason
 from gateway.trust.repository import RootKeys
+from tests.errors import raises
 from tests.registry import FOUNDERS, LATER, PUBLISHER, Registry, key, public
 from tests.world import NOW
 
@@ -189,7 +190,7 @@ def test_without_node_and_copy_there_is_nothing_yet(made: Registry, node: Node) 
 
 def test_node_that_has_no_directory_gives_none(made: Registry, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirror, "fetch", lambda *_: None)
-    with pytest.raises(Failure):
+    with raises(ErrorCode.UNAVAILABLE):
         mirror.find(source(made), OWN, LATER)
 
 

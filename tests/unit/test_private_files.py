@@ -11,6 +11,7 @@ import pytest
 
 from gateway import private_files
 from gateway.errors import ErrorCode, Refusal
+from tests.errors import raises
 
 OLD, NEW = b"old and plain", b"new"
 
@@ -191,5 +192,5 @@ def test_the_kernel_writes_acls_as_they_are_read_here(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o440
     assert private_files.read(path, 100) == OLD
     os.setxattr(path, "system.posix_acl_access", acl(MINE, (USER, READ, ME + 1)))
-    with pytest.raises(Refusal):
+    with raises(ErrorCode.KEY_FILE):
         private_files.read(path, 100)

@@ -11,6 +11,7 @@ from gateway.config import Allowance, Quota
 from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
 from gateway.quota import FORGET_ABOVE, MICROS, Bucket, Cost, Grant, Ledger
+from tests.errors import raises
 
 PEER, OTHER, NODE = Address("ee", "prosecutor"), Address("ee", "court"), Address("de", "node")
 RATES = st.integers(1, 5_000)
@@ -100,7 +101,7 @@ def test_failure_names_limit_value_and_the_moment_from_which_it_is_granted(amoun
     assert failure.retry_after is not None
     milliseconds = round(failure.retry_after * 1000)
     assert milliseconds / 1000 == failure.retry_after, "nothing is lost on the wire"
-    with pytest.raises(Failure):
+    with raises(ErrorCode.OVERLOADED):
         made.reserve(PEER, Cost(envelopes=amount), later_us + 1000 * (milliseconds - 1))
     assert made.reserve(PEER, Cost(envelopes=amount), later_us + 1000 * milliseconds) == Grant(0)
 
@@ -125,7 +126,7 @@ def test_who_can_wait_is_given_a_place_and_who_cannot_wait_as_long_is_not() -> N
     made = ledger()
     made.reserve(PEER, Cost(envelopes=64), 0)
     assert made.reserve(PEER, Cost(envelopes=10), 0, longest_us=MICROS) == Grant(MICROS, "envelopes_per_second")
-    with pytest.raises(Failure):
+    with raises(ErrorCode.OVERLOADED):
         made.reserve(PEER, Cost(envelopes=1), 0, longest_us=MICROS)
     assert made.reserve(PEER, Cost(envelopes=100), 0, longest_us=None).wait_us == 11 * MICROS
     made.give_back(PEER, Cost(envelopes=100))
@@ -180,7 +181,7 @@ def test_accounts_that_are_as_good_as_new_are_forgotten_and_others_are_not() -> 
     for number in range(3 * FORGET_ABOVE):
         made.reserve(Address("ee", f"p{number}"), Cost(), 0)
         assert len(made._accounts) <= FORGET_ABOVE
-    with pytest.raises(Failure):
+    with raises(ErrorCode.OVERLOADED):
         made.reserve(PEER, Cost(envelopes=1), 0)
     made.close(OTHER)
     made.give_back(Address("ee", "forgotten"), Cost(envelopes=1))

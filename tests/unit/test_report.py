@@ -44,6 +44,7 @@ from gateway.reporting.released import (
 from gateway.reporting.tally import Cell, Figure, Tally, Way, tally
 from gateway.store import figures
 from tests import reports, stores, world
+from tests.errors import raises
 
 Q1, Q2, Q3 = (Quarter(2026, number) for number in (1, 2, 3))
 NODES: Final = {"ee": Way.SENT, "de": Way.RECEIVED}
@@ -360,7 +361,7 @@ def test_months_and_what_is_not_over_are_refused(name: str) -> None:
 def test_quarter_is_over_with_its_last_moment() -> None:
     end = datetime(2026, 10, 1, tzinfo=UTC)
     assert Period.parse("2026-Q3", end).quarters == (Q3,)
-    with pytest.raises(Refusal):
+    with raises(ErrorCode.BAD_INPUT):
         Period.parse("2026-Q3", end.replace(year=2026, month=9, day=30, hour=23))
     assert [str(Quarter.of(to_micros(each))) for each in (Q3.begins, Q3.ends)] == ["2026-Q3", "2026-Q4"]
 

@@ -20,6 +20,7 @@ from gateway.errors import ErrorCode, Refusal
 from gateway.policy import Policy
 from gateway.rules import State
 from gateway.store import fsck
+from tests.errors import raises
 from tests.law import NOON, Countries, countries
 from tests.lawful import (
     BLOCK,
@@ -711,7 +712,7 @@ def test_country_where_only_a_judge_orders_tells_that_it_holds_what_was_asked_at
     fields = {"case_id": "ORDER-1", "measures": BLOCK}
     order = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, **fields)
     report: dict[str, Any] = {"outcome": GRANTED, "measures": BLOCK}
-    with pytest.raises(Refusal):  # nobody has reported it yet
+    with raises(ErrorCode.OUT_OF_ORDER):  # nobody has reported it yet
         law.send(ids.KIND_EXECUTION_REPORT, "de/fiu", "ee/fiu", cites=request, **report)
     law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, **fields, outcome=GRANTED)
     law.send(ids.KIND_EXECUTION_REPORT, THEIR_COURT, "de/fiu", cites=decision, **scope)

@@ -28,6 +28,7 @@ from gateway.identity import Address
 from gateway.metrics import Meters
 from gateway.path import Turn
 from gateway.quota import MICROS, Cost
+from tests.errors import raises
 
 GREEDY, MODEST, THIRD = Address("ee", "greedy"), Address("ee", "modest"), Address("ee", "third")
 
@@ -304,9 +305,9 @@ async def test_every_bite_is_counted_and_a_flood_of_them_is_one_line_a_minute(ca
     held.charge(GREEDY, Cost(envelopes=64))
     with caplog.at_level(logging.WARNING, "gateway.doors"):
         for _ in range(100):
-            with pytest.raises(Failure):
+            with raises(ErrorCode.OVERLOADED):
                 held.charge(GREEDY, Cost(envelopes=64))
-        with held.stream(GREEDY), held.stream(GREEDY), pytest.raises(Failure), held.stream(GREEDY):
+        with held.stream(GREEDY), held.stream(GREEDY), raises(ErrorCode.OVERLOADED), held.stream(GREEDY):
             pass
         time.now_us += int(timedelta(minutes=2) / timedelta(microseconds=1))
         held.charge(GREEDY, Cost(envelopes=64))
