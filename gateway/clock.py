@@ -11,6 +11,9 @@ Clock = Callable[[], datetime]
 Elapsed = Callable[[], float]
 """Seconds since some moment, by a clock that nobody sets."""
 
+MICROS: Final = 1_000_000
+"""Of a second."""
+
 SETTLING_SECONDS: Final = 60.0
 """For so long a clock has to stand by a new time before that is believed: who set it wrongly has that long to see."""
 STEP_SECONDS: Final = 1.0

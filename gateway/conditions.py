@@ -14,7 +14,7 @@ from typing import Final
 from rogatory.v1 import measures_pb2 as measures
 from rogatory.v1 import trace_pb2 as trace
 
-from gateway.clock import from_micros
+from gateway.clock import MICROS, from_micros
 from gateway.config import Alerts
 from gateway.identity import Address
 from gateway.store.alerts import CLEARED, LASTING, RAISED, Alert, Decided, Standing
@@ -22,7 +22,6 @@ from gateway.store.matters import ClockRow, Stage
 from gateway.store.operating import ActionRow
 from gateway.store.witnessing import AlarmRow
 
-MICROS: Final = 1_000_000
 MINUTE_US: Final = 60 * MICROS
 HOUR_US: Final = 60 * MINUTE_US
 DAY_US: Final = 24 * HOUR_US

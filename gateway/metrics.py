@@ -21,7 +21,7 @@ from typing import Final, TypeAlias
 from opentelemetry.metrics import CallbackOptions, Meter, NoOpMeter, Observation
 from rogatory.v1 import trace_pb2 as trace
 
-from gateway.clock import Clock, system_clock, to_micros
+from gateway.clock import MICROS, Clock, system_clock, to_micros
 from gateway.errors import ErrorCode
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -58,8 +58,6 @@ Labels: TypeAlias = Mapping[str, str | bool]
 _Gauge: TypeAlias = tuple[str, str, str, Callable[[trace.GetOverviewResponse], Iterator[tuple[float, Labels]]]]
 MAILBOXES: Final = "mailboxes"
 """Stands for all participants as a destination."""
-
-_MICROS: Final = 1_000_000
 
 
 class Meters:
@@ -193,7 +191,7 @@ class Meters:
     def fresh(self) -> trace.GetOverviewResponse | None:
         """Return the newest overview, unless it is too old to tell anything."""
         found = self._overview
-        if found is None or to_micros(self._clock()) - found.at_us > STALE_SECONDS * _MICROS:
+        if found is None or to_micros(self._clock()) - found.at_us > STALE_SECONDS * MICROS:
             return None
         return found
 
@@ -250,7 +248,7 @@ def _oldest(overview: trace.GetOverviewResponse) -> Iterator[tuple[float, Labels
     found: dict[str, float] = {MAILBOXES: 0.0}
     for each in overview.destinations:
         where = _destination(each.address)
-        age = (overview.at_us - each.oldest_at_us) / _MICROS if each.oldest_at_us else 0.0
+        age = (overview.at_us - each.oldest_at_us) / MICROS if each.oldest_at_us else 0.0
         found[where] = max(found.get(where, 0.0), age)
     return ((age, {"rogatory.destination": where}) for where, age in found.items())
 
@@ -275,7 +273,7 @@ def _expiries(overview: trace.GetOverviewResponse) -> Iterator[tuple[float, Labe
     for each in overview.expiries:
         first[each.what] = min(first.get(each.what, each.at_us), each.at_us)
     for what, at_us in first.items():
-        yield (at_us - overview.at_us) / _MICROS, {"rogatory.expiring": what}
+        yield (at_us - overview.at_us) / MICROS, {"rogatory.expiring": what}
 
 
 def _entries(overview: trace.GetOverviewResponse) -> Iterator[tuple[float, Labels]]:
@@ -289,7 +287,7 @@ def _unintegrated(overview: trace.GetOverviewResponse) -> Iterator[tuple[float, 
 def _witnessed(overview: trace.GetOverviewResponse) -> Iterator[tuple[float, Labels]]:
     for each in overview.log.witnesses:
         if each.at_us:
-            yield (overview.at_us - each.at_us) / _MICROS, {"rogatory.witness": each.name}
+            yield (overview.at_us - each.at_us) / MICROS, {"rogatory.witness": each.name}
 
 
 def _version(overview: trace.GetOverviewResponse) -> Iterator[tuple[float, Labels]]:

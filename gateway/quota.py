@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.clock import MICROS
 from gateway.config import Allowance, Quota
 from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
 
-MICROS: Final = 1_000_000
 MICROS_A_MILLI: Final = 1_000
 
 RETRY_STREAM_SECONDS: Final = 1.0

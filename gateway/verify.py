@@ -18,15 +18,14 @@ from rogatory.v1 import envelope_pb2 as pb
 from gateway import envelope
 from gateway.authenticate import Peer
 from gateway.authorise import Permit
-from gateway.clock import to_micros
+from gateway.clock import MICROS, to_micros
 from gateway.config import Limits
 from gateway.directory import Directory
 from gateway.ed25519 import Check, holds
 from gateway.errors import ErrorCode, Refusal
 from gateway.rules import Rule
 
-MICROS_A_SECOND: Final = 1_000_000
-MICROS_A_DAY: Final = 24 * 3600 * MICROS_A_SECOND
+MICROS_A_DAY: Final = 24 * 3600 * MICROS
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def examine(permit: Permit, directory: Directory, limits: Limits, now: datetime)
     header = claimed.header
     made_us, now_us = header.created_at_us, to_micros(now)
     # (1)
-    if made_us > now_us + limits.max_skew_seconds * MICROS_A_SECOND:
+    if made_us > now_us + limits.max_skew_seconds * MICROS:
         detail = f"made more than max_skew_seconds = {limits.max_skew_seconds} in the future"
         raise Refusal(ErrorCode.STALE, detail, "created_at_us")
     if made_us < now_us - limits.max_age_days * MICROS_A_DAY:

@@ -24,7 +24,7 @@ from typing import Final, TypeAlias
 
 from gateway import checkpoint, merkle, note
 from gateway.checkpoint import Checkpoint
-from gateway.clock import from_micros
+from gateway.clock import MICROS, from_micros
 from gateway.directory import FOREVER, Directory, NodeEntry, Status
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import trust_domain
@@ -39,7 +39,6 @@ _ORIGIN: Final = re.compile(r"([a-z]{2})\.([^/]+)/log(?:/[1-9][0-9]{0,3})?", re.
 """After each of at most 9999 restorations, a node's log is another one."""
 
 _LAST_SECOND: Final = int(FOREVER.timestamp())
-MICROS: Final = 1_000_000
 
 KeysOf: TypeAlias = Callable[[str], Collection[bytes]]
 """Returns the public keys of a log, by its origin; none: it is not known."""

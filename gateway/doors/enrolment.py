@@ -17,11 +17,11 @@ from rogatory.v1 import enrolment_pb2_grpc
 from rogatory.v1.enrolment_pb2_grpc import EnrolmentServicer
 
 from gateway import codec, transport
-from gateway.clock import Clock, to_micros
+from gateway.clock import MICROS, Clock, to_micros
 from gateway.doors.entrance import Context, abort, abort_unforeseen
 from gateway.doors.hearing import careful
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
-from gateway.quota import MICROS, Bucket
+from gateway.quota import Bucket
 from gateway.registry.office import Office
 from gateway.transport import DoorTls
 

@@ -25,7 +25,7 @@ from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1.relay_pb2_grpc import RelayStub
 
 from gateway import codec, transport
-from gateway.clock import Clock, from_micros, to_micros
+from gateway.clock import MICROS, Clock, from_micros, to_micros
 from gateway.directory import FOREVER, Directory, NodeEntry, Status
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.identity import UNREADABLE_CERTIFICATE, certificate_fingerprint, host_name
@@ -50,7 +50,6 @@ MAX_DETAIL: Final = 1000
 
 SOON_DAYS: Final = 7
 MAX_PORT: Final = 65_535
-_MICROSECONDS: Final = 1_000_000
 
 
 class Broken(Exception):
@@ -203,10 +202,10 @@ class Prober:
         return f"node {way.node.code} let us in as {way.told.caller} and answered in {took}"
 
     def _compare(self, way: _Way) -> str:
-        off = way.offset_us / _MICROSECONDS
+        off = way.offset_us / MICROS
         told = f"the clock of node {way.node.code} is {abs(off):.3f} s {'ahead of' if off > 0 else 'behind'} ours"
-        told += f", give or take {way.uncertain_us / _MICROSECONDS:.3f} s"
-        if abs(way.offset_us) - way.uncertain_us > self._tolerance * _MICROSECONDS:
+        told += f", give or take {way.uncertain_us / MICROS:.3f} s"
+        if abs(way.offset_us) - way.uncertain_us > self._tolerance * MICROS:
             raise Broken(
                 f"{told}; above {self._tolerance:g} s the one that is behind refuses what the other signs: have both"
                 f" compare with their time servers (here it is {_instant(self.now_us())})"

@@ -14,12 +14,12 @@ from typing import Final
 from opentelemetry.metrics import Counter
 from rogatory.v1 import envelope_pb2 as pb
 
-from gateway.clock import Clock, to_micros
+from gateway.clock import MICROS, Clock, to_micros
 from gateway.config import Quota
 from gateway.doors.turns import Turns
 from gateway.errors import Failure
 from gateway.identity import Address
-from gateway.quota import FORGET_ABOVE, MICROS, Cost, Ledger
+from gateway.quota import FORGET_ABOVE, Cost, Ledger
 
 Pause = Callable[[float], Awaitable[None]]
 """Waits for so many seconds."""

@@ -13,7 +13,7 @@ from rogatory.v1 import witness_pb2 as pb
 from rogatory.v1.witness_pb2_grpc import WitnessServicer
 
 from gateway import codec, witness
-from gateway.clock import Clock
+from gateway.clock import MICROS, Clock
 from gateway.codec import error_message
 from gateway.directory import Directory, Lookup
 from gateway.doors.entrance import Context, Entrance
@@ -22,7 +22,7 @@ from gateway.identity import trust_domain
 from gateway.quota import Cost
 from gateway.signer import Signer
 from gateway.store import Transaction, Writer
-from gateway.witness import MICROS, Alarm, Evidence, Request, Witnessed
+from gateway.witness import Alarm, Evidence, Request, Witnessed
 
 diagnostics = logging.getLogger("gateway.witness")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from gateway.clock import MICROS
 from gateway.lifecycle import State
 from gateway.store.attachments import AHEAD, HELD_US
 from gateway.store.log import LogView
@@ -29,7 +30,6 @@ LOOKED_AT: Final = 10_000
 
 MAX_DESTINATIONS: Final = 1024
 MAX_ERROR_CHARACTERS: Final = 500
-MICROS: Final = 1_000_000
 
 _PENDING: Final = f"state IN {PENDING_SQL}"
 # From name to name, as an index is no list of its names.

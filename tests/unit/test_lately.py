@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from gateway.clock import MICROS
 from gateway.store import overview
-from gateway.store.overview import FLOWS, MICROS, REFUSALS, Lately, OverviewView
+from gateway.store.overview import FLOWS, REFUSALS, Lately, OverviewView
 from tests import stores
 
 NOW = 1_800_000_000

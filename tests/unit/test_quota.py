@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.clock import MICROS
 from gateway.config import Allowance, Quota
 from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
-from gateway.quota import FORGET_ABOVE, MICROS, Bucket, Cost, Grant, Ledger
+from gateway.quota import FORGET_ABOVE, Bucket, Cost, Grant, Ledger
 from tests.errors import raises
 
 PEER, OTHER, NODE = Address("ee", "prosecutor"), Address("ee", "court"), Address("de", "node")

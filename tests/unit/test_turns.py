@@ -16,7 +16,7 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import relay_pb2 as relay
 
 from clients.connection import Pauses
-from gateway.clock import from_micros
+from gateway.clock import MICROS, from_micros
 from gateway.config import Allowance, Limits, Quota
 from gateway.directory import KeyName
 from gateway.doors.mailbox import MailboxDoor
@@ -27,7 +27,7 @@ from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
 from gateway.metrics import Meters
 from gateway.path import Turn
-from gateway.quota import MICROS, Cost
+from gateway.quota import Cost
 from tests.errors import raises
 
 GREEDY, MODEST, THIRD = Address("ee", "greedy"), Address("ee", "modest"), Address("ee", "third")

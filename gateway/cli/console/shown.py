@@ -11,11 +11,10 @@ from typing import Final
 import jinja2
 from markupsafe import Markup
 
-from gateway.clock import Clock, from_micros, to_micros
+from gateway.clock import MICROS, Clock, from_micros, to_micros
 from gateway.printable import printable
 from gateway.story import action_state, code_name, kind_word, rule_name, why
 
-_MICROS: Final = 1_000_000
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _MOST_UNITS: Final = 2
 _NEVER: Final = "\N{EN DASH}"
@@ -40,7 +39,7 @@ def environment(clock: Clock) -> jinja2.Environment:
     made.filters |= {
         "at": _at,
         "distance": _distance(clock),
-        "is_due": lambda micros: micros < to_micros(clock()) + _MICROS,
+        "is_due": lambda micros: micros < to_micros(clock()) + MICROS,
         "code": code_name,
         "rule": rule_name,
         "kind": kind_word,
@@ -79,7 +78,7 @@ def _distance(clock: Clock) -> Callable[[int], str]:
         if not micros:
             return _NEVER
         now: datetime = clock()
-        seconds = (micros - to_micros(now)) // _MICROS
+        seconds = (micros - to_micros(now)) // MICROS
         text = _span(abs(seconds))
         return f"in {text}" if seconds > 0 else f"{text} ago"
 
