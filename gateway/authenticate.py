@@ -11,17 +11,17 @@ from datetime import datetime
 from functools import lru_cache
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway.directory import Directory, NodeEntry, Status
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import (
-    UNREADABLE_CERTIFICATE,
     Address,
     Role,
     certificate_fingerprint,
     certificate_identity,
+    has_issued,
+    is_leaf_for,
     uri_names,
 )
 from gateway.tls import CACHED_LEAVES, read_leaf
@@ -125,7 +125,7 @@ def _check_in(leaf: _Leaf, *statuses: Status) -> None:
 def _read(leaf_pem: bytes, federation: str) -> _Leaf:
     certificate = read_leaf(leaf_pem)
     address = certificate_identity(uri_names(certificate), federation)  # (1) (2)
-    if not _is_client_leaf(certificate):  # (3)
+    if not is_leaf_for(certificate, ExtendedKeyUsageOID.CLIENT_AUTH):  # (3)
         raise Refusal(ErrorCode.UNKNOWN_PEER, "not a certificate for a client")
     return _Leaf(address, _window(certificate), certificate_fingerprint(certificate))
 
@@ -134,27 +134,7 @@ def _read(leaf_pem: bytes, federation: str) -> _Leaf:
 def _issuers(leaf_pem: bytes, ca_pem: bytes) -> tuple[_Window, ...]:
     """Return the windows of the CAs in `ca_pem` that issued the leaf: two while a node changes its CA key."""
     leaf = read_leaf(leaf_pem)
-    return tuple(_window(ca) for ca in x509.load_pem_x509_certificates(ca_pem) if _issued(ca, leaf))
-
-
-def _issued(ca: x509.Certificate, leaf: x509.Certificate) -> bool:
-    try:
-        leaf.verify_directly_issued_by(ca)
-    except (InvalidSignature, ValueError, TypeError):  # wrong signature; wrong issuer name; unusable key type
-        return False
-    return True
-
-
-def _is_client_leaf(certificate: x509.Certificate) -> bool:
-    try:
-        extensions = certificate.extensions
-        basic = extensions.get_extension_for_class(x509.BasicConstraints).value
-        usage = extensions.get_extension_for_class(x509.KeyUsage).value
-        purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, *UNREADABLE_CERTIFICATE):
-        return False
-    signs_only = usage.digital_signature and not usage.key_cert_sign and not usage.crl_sign
-    return not basic.ca and signs_only and ExtendedKeyUsageOID.CLIENT_AUTH in purposes
+    return tuple(_window(ca) for ca in x509.load_pem_x509_certificates(ca_pem) if has_issued(ca, leaf))
 
 
 def _window(certificate: x509.Certificate) -> _Window:

@@ -4,9 +4,9 @@ In: the file of a certificate, and of its key; the directory, the time. Out: wha
 the setting to look at, with KEY_FILE, and with REVOKED.
 
 What a peer will ask of it (`authenticate`) is asked here first, of ourselves: a certificate that every node would turn
-away is found before the first call. The rules stand here a second time because clients must not reach the node's path;
-tests/unit/test_material.py holds the two to the same answers. Sources: X.509-SVID sections 2 to 5, RFC 5280 sections
-4.1.2.5, 4.2.1.12 and 6.1.3.
+away is found before the first call. What is asked stands here a second time because clients must not reach the node's
+path; tests/unit/test_material.py holds the two to the same answers. Sources: X.509-SVID sections 2 to 5, RFC 5280
+sections 4.1.2.5, 4.2.1.12 and 6.1.3.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Final, Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
@@ -24,7 +23,15 @@ from gateway import keys
 from gateway.directory import NodeEntry
 from gateway.errors import ErrorCode, Refusal
 from gateway.hidden import Passphrase
-from gateway.identity import UNREADABLE_CERTIFICATE, Address, certificate_fingerprint, certificate_identity, uri_names
+from gateway.identity import (
+    UNREADABLE_CERTIFICATE,
+    Address,
+    certificate_fingerprint,
+    certificate_identity,
+    has_issued,
+    is_leaf_for,
+    uri_names,
+)
 from gateway.tls import read_leaf
 from gateway.transport import TlsIdentity
 
@@ -81,9 +88,9 @@ class Certificate:
             raise _bad("certificate", error.detail) from error
         if found != address:
             raise _bad("certificate", f"it is the certificate of {found}, not of {address}")
-        if not self._is_leaf_for(purposes):
+        if not is_leaf_for(self.leaf, *purposes):
             raise _bad("certificate", "its usages are not those of a node or participant")
-        issuers = [ca for ca in read_cas(node) if _issued(ca, self.leaf)]
+        issuers = [ca for ca in read_cas(node) if has_issued(ca, self.leaf)]
         if not issuers:
             raise _bad("certificate", f"not issued by the CA that the directory holds for node {node.code}")
         if not _valid(self.leaf, now):
@@ -114,17 +121,6 @@ class Certificate:
             raise _bad("tls_key", "it is not the key of the certificate")
         return TlsIdentity(keys.pem(key), self.chain_pem)
 
-    def _is_leaf_for(self, purposes: Sequence[ObjectIdentifier]) -> bool:
-        try:
-            extensions = self.leaf.extensions
-            basic = extensions.get_extension_for_class(x509.BasicConstraints).value
-            usage = extensions.get_extension_for_class(x509.KeyUsage).value
-            extended = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        except x509.ExtensionNotFound:
-            return False
-        signs_only = usage.digital_signature and not usage.key_cert_sign and not usage.crl_sign
-        return not basic.ca and signs_only and all(purpose in extended for purpose in purposes)
-
 
 def read_cas(node: NodeEntry) -> list[x509.Certificate]:
     """Return a node's CAs; refuses with BAD_CONFIG what cannot be read."""
@@ -132,14 +128,6 @@ def read_cas(node: NodeEntry) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(node.ca_pem)
     except UNREADABLE_CERTIFICATE as error:
         raise _bad("directory", f"the CA certificate of node {node.code} cannot be read") from error
-
-
-def _issued(ca: x509.Certificate, leaf: x509.Certificate) -> bool:
-    try:
-        leaf.verify_directly_issued_by(ca)
-    except (InvalidSignature, ValueError, TypeError):  # wrong signature; wrong issuer name; unusable key type
-        return False
-    return True
 
 
 def _valid(certificate: x509.Certificate, now: datetime) -> bool:

@@ -14,6 +14,8 @@ from hashlib import sha256
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ObjectIdentifier
 
 from gateway.errors import ErrorCode, Refusal
 
@@ -201,3 +203,29 @@ def uri_names(certificate: x509.Certificate) -> tuple[str, ...]:
     except UNREADABLE_CERTIFICATE as error:
         raise Refusal(ErrorCode.UNKNOWN_PEER, "the certificate's names cannot be read") from error
     return tuple(names.get_values_for_type(x509.UniformResourceIdentifier))
+
+
+def is_leaf_for(certificate: x509.Certificate, *purposes: ObjectIdentifier) -> bool:
+    """Whether `certificate` is a leaf, for signing alone, that is for all of `purposes`.
+
+    Source: X.509-SVID sections 4.1, 4.3 and 5.2: no CA, key usage digitalSignature without keyCertSign and cRLSign;
+    RFC 5280 section 4.2.1.12, extended key usage.
+    """
+    try:
+        extensions = certificate.extensions
+        basic = extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = extensions.get_extension_for_class(x509.KeyUsage).value
+        extended = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, *UNREADABLE_CERTIFICATE):
+        return False
+    signs_only = usage.digital_signature and not usage.key_cert_sign and not usage.crl_sign
+    return not basic.ca and signs_only and all(purpose in extended for purpose in purposes)
+
+
+def has_issued(ca: x509.Certificate, leaf: x509.Certificate) -> bool:
+    """Whether `ca` issued `leaf` directly: by name and by signature (RFC 5280 section 6.1.3); at what time, unasked."""
+    try:
+        leaf.verify_directly_issued_by(ca)
+    except (InvalidSignature, ValueError, TypeError):  # wrong signature; wrong issuer name; unusable key type
+        return False
+    return True

@@ -11,7 +11,7 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import perf_counter_ns
@@ -19,7 +19,6 @@ from typing import Final
 
 import grpc.aio
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from rogatory.v1 import operations_pb2 as operations
 from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1.relay_pb2_grpc import RelayStub
@@ -28,7 +27,7 @@ from gateway import codec, transport
 from gateway.clock import MICROS, Clock, from_micros, to_micros
 from gateway.directory import FOREVER, Directory, NodeEntry, Status
 from gateway.errors import ErrorCode, GatewayError, Refusal
-from gateway.identity import UNREADABLE_CERTIFICATE, certificate_fingerprint, host_name
+from gateway.identity import UNREADABLE_CERTIFICATE, certificate_fingerprint, has_issued, host_name
 from gateway.material import NodeMaterial
 from gateway.transport import TlsIdentity
 
@@ -283,7 +282,7 @@ def _certificate(way: _Way, now: datetime) -> str:
     if wanted not in called:
         shown = ", ".join(called[:MAX_ADDRESSES])[:200]
         raise Broken(f"{whose} is {shown or 'nobody by name'} and not {wanted}: the address in the directory is wrong")
-    if not any(_issued(leaf, ca) for ca in cas):
+    if not any(has_issued(ca, leaf) for ca in cas):
         raise Broken(
             f"{whose} shows a certificate for {wanted} that the CA in the directory did not issue: call that node's"
             " operator, by telephone; until then it is somebody else"
@@ -297,13 +296,6 @@ def _certificate(way: _Way, now: datetime) -> str:
     days = (leaf.not_valid_after_utc - now).days
     soon = "; its operator should look why it is not renewed" if days < SOON_DAYS else ""
     return f"{wanted}, issued by its CA, valid until {_day(leaf.not_valid_after_utc)} ({days} days){soon}"
-
-
-def _issued(leaf: x509.Certificate, ca: x509.Certificate) -> bool:
-    with suppress(InvalidSignature, ValueError, TypeError):
-        leaf.verify_directly_issued_by(ca)
-        return True
-    return False
 
 
 async def _ask(channel: grpc.aio.Channel, request: relay.ProbeRequest, seconds: float) -> relay.ProbeResponse:
