@@ -126,7 +126,7 @@ class Overview:
             at_us=now_us,
             flows=self._told_flows(here, waiting.values(), now_us),
             destinations=_destinations(waiting, holds, directory, here),
-            clocks=map(_open_clock, (*late[: conditions.MOST_OVERDUE], *soon)),
+            clocks=map(open_clock, (*late[: conditions.MOST_OVERDUE], *soon)),
             expiries=[trace.Expiry(what=each.what, whose=each.whose, at_us=each.at_us) for each in endings][
                 :MAX_EXPIRIES
             ],
@@ -201,7 +201,8 @@ def _destinations(
         yield told
 
 
-def _open_clock(clock: ClockRow) -> trace.OpenClock:
+def open_clock(clock: ClockRow) -> trace.OpenClock:
+    """Return a time limit as it is told."""
     return trace.OpenClock(matter=clock.ref, rule=clock.rule, due_us=clock.due_at_us, stage=clock.stage.value)
 
 

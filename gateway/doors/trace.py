@@ -28,13 +28,13 @@ from gateway.doors.entrance import Context, Entrance
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import NODE_NAME, Address, Role
 from gateway.lifecycle import ACTS_NEXT, FINAL, State
-from gateway.overview import Overview
+from gateway.overview import Overview, open_clock
 from gateway.quota import Cost
 from gateway.rules import Turn
 from gateway.statement import event_name
 from gateway.store.attachments import HELD_US
 from gateway.store.finding import WAITING, CopyRow, FoundRow, Wanted
-from gateway.store.matters import OPEN_STAGES, ClockRow
+from gateway.store.matters import OPEN_STAGES
 from gateway.store.reader import EventRow, MatterRow, Reader, SeenRow, TraceRow
 
 AskNode = Callable[[str, str], Awaitable[list[trace.EnvelopeTrace]]]
@@ -114,7 +114,7 @@ class TraceDoor(TraceServicer):
             late = await self._reader.overdue(MAX_OVERDUE + 1)
             counts = await self._reader.open_matters_count()
             return trace.GetOverdueResponse(
-                clocks=map(_open_clock, late[:MAX_OVERDUE]),
+                clocks=map(open_clock, late[:MAX_OVERDUE]),
                 more=len(late) > MAX_OVERDUE,
                 open_matters=[
                     trace.StateCount(state=state.value, count=counts[state]) for state in rules.State if state in counts
@@ -384,7 +384,7 @@ def _add_matters(traces: Iterable[trace.EnvelopeTrace], rows: Iterable[MatterRow
         if row is not None:
             state, header = row.moves[-1].state, pb.Header.FromString(row.header)
             told.state, told.acts_next_in_matter = state.value, _turn(state, header)
-            told.clocks.extend(_open_clock(clock) for clock in row.clocks if clock.stage in OPEN_STAGES)
+            told.clocks.extend(open_clock(clock) for clock in row.clocks if clock.stage in OPEN_STAGES)
 
 
 def _turn(state: rules.State, header: pb.Header) -> str:
@@ -395,10 +395,6 @@ def _turn(state: rules.State, header: pb.Header) -> str:
             return header.recipients[0]
         case Turn.NOBODY:
             return Turn.NOBODY.value
-
-
-def _open_clock(clock: ClockRow) -> trace.OpenClock:
-    return trace.OpenClock(matter=clock.ref, rule=clock.rule, due_us=clock.due_at_us, stage=clock.stage.value)
 
 
 def _acts_next(destination: str, state: State, directory: Directory) -> str:
