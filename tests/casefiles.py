@@ -4,14 +4,17 @@ Every envelope is composed by the clients' library, every receipt is signed by t
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pytest
+from click.testing import CliRunner
 from nacl.signing import SigningKey
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import evidence_pb2 as evidence
@@ -27,8 +30,8 @@ from clients.casefile.reading import CaseFile
 from clients.casefile.timestamp import Stamp
 from clients.maildir import Arrival, Folder
 from clients.participant import Participant
+from gateway import cli, envelope, keys, material, merkle, note, signature, statement, tiles
 from gateway import config as configuration
-from gateway import envelope, keys, material, merkle, note, signature, statement, tiles
 from gateway.checkpoint import Checkpoint
 from gateway.cli.development import Summary, free_ports, init_federation
 from gateway.cli.verify import prover
@@ -38,6 +41,7 @@ from gateway.directory import Directory, KeyEntry, Status, WitnessEntry
 from gateway.envelope import Letter, ref_of
 from gateway.formats import documents, transactions
 from gateway.formats.documents import Document
+from gateway.formats.page import pdf
 from gateway.identity import Address
 from gateway.note import NoteSignature
 from gateway.signature import Domain
@@ -349,3 +353,27 @@ def made_again(members: Members, said: Manifest, made: Made) -> bytes:
     base = {name: raw for name, raw in members.items() if not name.startswith(("documents/", "records/"))}
     case = CaseFile.read(said, base, made.prove(files, said.exported_at))
     return signed_anew(base | derived.members(case), said, made)
+
+
+def manifest_of(raw: bytes) -> Manifest:
+    return Manifest.read(archive.unpack(raw)[MANIFEST])
+
+
+def entry_changed(said: Manifest, envelope_id: str, **changes: Any) -> Manifest:
+    entries = [each.model_copy(update=changes) if each.ref.id == envelope_id else each for each in said.envelopes]
+    return said.model_copy(update={"envelopes": entries})
+
+
+@contextmanager
+def printed_once() -> Iterator[None]:
+    """Set no page a second time: it takes half a second, and a page makes one print."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pdf, "render", cache(pdf.render))
+        yield
+
+
+def run(*arguments: str | Path) -> tuple[int, Any]:
+    """Return the status of a command, and what it says as JSON."""
+    done = CliRunner().invoke(cli.commands, [*map(str, arguments), "--json"])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, json.loads(done.stdout)

@@ -42,7 +42,19 @@ from gateway.identity import Address, Role
 from gateway.signature import Domain
 from gateway.trust import client
 from tests import casefiles, registry, world
-from tests.casefiles import CASE, CENTRAL, PROSECUTOR, THEIR_CENTRAL, Made, listed, made_again, signed_anew
+from tests.casefiles import (
+    CASE,
+    CENTRAL,
+    PROSECUTOR,
+    THEIR_CENTRAL,
+    Made,
+    entry_changed,
+    listed,
+    made_again,
+    manifest_of,
+    printed_once,
+    signed_anew,
+)
 from tests.javascript import PAGE, Tab, node, script, tab
 from tests.registry import FOUNDERS, LATER, NEW_FOUNDERS, PUBLISHER, Registry
 from tests.tsa import Authority
@@ -82,8 +94,9 @@ class Answer:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return casefiles.freeze(tmp_path_factory.mktemp("fed"), system_clock() - timedelta(hours=1))
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    with printed_once():
+        yield casefiles.freeze(tmp_path_factory.mktemp("fed"), system_clock() - timedelta(hours=1))
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +133,6 @@ def compare(files: Mapping[str, bytes], made: Made, folder: Path) -> dict[str, A
     }
     assert differ == {}
     return found
-
-
-def manifest_of(raw: bytes) -> Manifest:
-    return Manifest.read(archive.unpack(raw)[MANIFEST])
 
 
 # What holds
@@ -243,7 +252,7 @@ def test_both_refuse_what_is_forged_with_care(made: Made, raw: bytes, tmp_path: 
         "receipt moved": _moved(members, said, made),
         "signature taken off": made_again(
             members | {f"envelopes/{made.stem('request')}.pb": bare.SerializeToString(deterministic=True)},
-            _changed(said, made.id_of("request"), fingerprint=envelope.fingerprint(bare).hex()),
+            entry_changed(said, made.id_of("request"), fingerprint=envelope.fingerprint(bare).hex()),
             made,
         ),
         "from before": made_again(members, said.model_copy(update={"exported_us": early}), made),
@@ -262,7 +271,7 @@ def test_both_refuse_what_is_forged_with_care(made: Made, raw: bytes, tmp_path: 
             {name: content for name, content in members.items() if not name.endswith("movements.csv")}, said, made
         ),
         "another fingerprint": signed_anew(
-            members, _changed(said, made.id_of("report"), fingerprint=said.envelopes[0].fingerprint), made
+            members, entry_changed(said, made.id_of("report"), fingerprint=said.envelopes[0].fingerprint), made
         ),
         "case id less": signed_anew(members, said.model_copy(update={"case_ids": []}), made),
         "cited more": signed_anew(members, said.model_copy(update={"cited": [said.envelopes[0].ref]}), made),
@@ -289,11 +298,6 @@ def _moved(members: Mapping[str, bytes], said: Manifest, made: Made) -> bytes:
     members = {there.name if name == moved.name else name: content for name, content in members.items()}
     receipts = sorted((there if each is moved else each for each in said.receipts), key=lambda each: each.name)
     return made_again(members, said.model_copy(update={"receipts": receipts}), made)
-
-
-def _changed(said: Manifest, envelope_id: str, **changes: Any) -> Manifest:
-    entries = [each.model_copy(update=changes) if each.ref.id == envelope_id else each for each in said.envelopes]
-    return said.model_copy(update={"envelopes": entries})
 
 
 def _spelled(members: dict[str, bytes], text: bytes, made: Made) -> bytes:

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from tuf.api.metadata import Metadata
 
 from clients.casefile import archive, checks, contents, derived, logged
 from clients.casefile.checks import STEPS, Status
-from clients.casefile.contents import BODY, MANIFEST, PRINT, REPORT, SALT, SIGNATURE, Manifest, Prove, Ref, State
+from clients.casefile.contents import BODY, PRINT, REPORT, SALT, SIGNATURE, Manifest, Prove, Ref, State
 from clients.casefile.export import Terms
 from clients.casefile.reading import MAX_TEXT_BYTES, CaseFile
 from gateway import cli, envelope, signature
@@ -30,12 +30,26 @@ from gateway.formats import json_form
 from gateway.signature import Domain
 from gateway.trust.roles import MAX_METADATA_BYTES, TARGETS
 from tests import casefiles
-from tests.casefiles import CASE, CENTRAL, PROSECUTOR, THEIR_CENTRAL, Made, listed, made_again, signed_anew
+from tests.casefiles import (
+    CASE,
+    CENTRAL,
+    PROSECUTOR,
+    THEIR_CENTRAL,
+    Made,
+    entry_changed,
+    listed,
+    made_again,
+    manifest_of,
+    printed_once,
+    run,
+    signed_anew,
+)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return casefiles.freeze(tmp_path_factory.mktemp("fed"), system_clock() - timedelta(hours=1))
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    with printed_once():
+        yield casefiles.freeze(tmp_path_factory.mktemp("fed"), system_clock() - timedelta(hours=1))
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +68,6 @@ def failed(raw: bytes, made: Made) -> list[str]:
         for each in checks.check(raw, made.prove)
         if each.status is Status.FAILED and not each.detail.startswith("not checked")
     ]
-
-
-def manifest_of(raw: bytes) -> Manifest:
-    return Manifest.read(archive.unpack(raw)[MANIFEST])
 
 
 def states(raw: bytes) -> dict[str, State]:
@@ -304,11 +314,6 @@ def test_exporter_cannot_change_what_others_signed_whatever_it_signs_itself(made
             if checks.holds(checks.check(signed_anew(forged, said, made), made.prove)):
                 standing.append(f"{name} {what}")
     assert standing == []
-
-
-def entry_changed(said: Manifest, envelope_id: str, **changes: Any) -> Manifest:
-    entries = [each.model_copy(update=changes) if each.ref.id == envelope_id else each for each in said.envelopes]
-    return said.model_copy(update={"envelopes": entries})
 
 
 def test_text_changed_by_the_exporter_is_not_the_one_that_was_signed(made: Made, raw: bytes) -> None:
@@ -688,12 +693,6 @@ def test_somebody_cuts_a_file_short_anywhere(made: Made, raw: bytes) -> None:
 
 
 # The commands.
-
-
-def run(*arguments: str | Path) -> tuple[int, Any]:
-    done = CliRunner().invoke(cli.commands, [*map(str, arguments), "--json"])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done.exit_code, json.loads(done.stdout)
 
 
 def test_case_is_exported_and_verified_by_the_commands(made: Made, tmp_path: Path) -> None:

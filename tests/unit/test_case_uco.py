@@ -27,7 +27,7 @@ from gateway.envelope import ref_of
 from gateway.formats import json_form
 from gateway.signature import Domain
 from tests import casefiles, paperwork, samples
-from tests.casefiles import CENTRAL, PROSECUTOR, THEIR_CENTRAL, Made
+from tests.casefiles import CENTRAL, PROSECUTOR, THEIR_CENTRAL, Made, manifest_of
 
 # Of libraries that nobody runs but this.
 pytestmark = pytest.mark.filterwarnings(
@@ -82,7 +82,7 @@ def test_case_conforms_to_the_published_ontology(raw: bytes, tmp_path: Path) -> 
 
 def rendered(made: Made, raw: bytes, kinds: Iterable[ids.Kind.ValueType]) -> bytes:
     """Return a case of one document of each kind, with all its fields."""
-    said, members, entries = Manifest.read(archive.unpack(raw)[MANIFEST]), {}, []
+    said, members, entries = manifest_of(raw), {}, []
     for kind in kinds:
         sealed = pb.SignedEnvelope.FromString(made.sent["decision"].SerializeToString())
         header = pb.Header.FromString(sealed.header)

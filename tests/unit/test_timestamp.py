@@ -1,8 +1,7 @@
 """Timestamps of case files: who made them, of what, and when; and what an authority may not do to us."""
 
-import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +10,6 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -20,13 +18,13 @@ from clients.casefile.checks import Check, Status
 from clients.casefile.contents import MANIFEST, TIMESTAMP
 from clients.casefile.timestamp import Roots, Stamp
 from clients.timestamping import authority
-from gateway import cli, config
+from gateway import config
 from gateway.cli.case import export as command
 from gateway.clock import system_clock
 from gateway.config import ParticipantConfig
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from tests import casefiles
-from tests.casefiles import CASE, PROSECUTOR, Made
+from tests.casefiles import CASE, PROSECUTOR, Made, printed_once, run
 from tests.tsa import Authority, served, tls_certificate
 
 CONTENT = b"the manifest of a case file"
@@ -34,8 +32,9 @@ DATA = Path(__file__).parents[1] / "data" / "timestamp"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return casefiles.freeze(tmp_path_factory.mktemp("fed"), system_clock() - timedelta(minutes=5))
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    with printed_once():
+        yield casefiles.freeze(tmp_path_factory.mktemp("fed"), system_clock() - timedelta(minutes=5))
 
 
 @pytest.fixture(scope="module")
@@ -335,12 +334,6 @@ def test_settings_name_an_authority_by_http_alone(url: str, made: Made, tmp_path
 
 
 # The commands.
-
-
-def run(*arguments: str | Path) -> tuple[int, Any]:
-    done = CliRunner().invoke(cli.commands, [*map(str, arguments), "--json"])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done.exit_code, json.loads(done.stdout)
 
 
 def last(told: Any) -> tuple[str, str]:
