@@ -17,7 +17,6 @@ from hashlib import sha256
 from typing import Final, TypeAlias
 from uuid import UUID, uuid5
 
-from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import evidence_pb2 as evidence
@@ -231,11 +230,11 @@ def _sent(case: CaseFile, each: Envelope, header: pb.Header, document: Document 
             "rogatory:caseId": header.case_id,
             "rogatory:signedBy": [{"@id": _id("party", who)} for who in signers],
             "rogatory:instrument": header.instrument,
-            "rogatory:urgency": _word(ids.Urgency.DESCRIPTOR, header.urgency),
-            "rogatory:outcome": _word(ids.Outcome.DESCRIPTOR, header.outcome),
-            "rogatory:ground": _word(ids.Ground.DESCRIPTOR, header.ground),
-            "rogatory:measure": [_word(ids.Measure.DESCRIPTOR, one) for one in header.measures],
-            "rogatory:dataClass": [_word(ids.DataClass.DESCRIPTOR, one) for one in header.data_classes],
+            "rogatory:urgency": words.word(ids.Urgency.DESCRIPTOR, header.urgency),
+            "rogatory:outcome": words.word(ids.Outcome.DESCRIPTOR, header.outcome),
+            "rogatory:ground": words.word(ids.Ground.DESCRIPTOR, header.ground),
+            "rogatory:measure": [words.word(ids.Measure.DESCRIPTOR, one) for one in header.measures],
+            "rogatory:dataClass": [words.word(ids.DataClass.DESCRIPTOR, one) for one in header.data_classes],
             "rogatory:amount": _money(header.amount) if header.HasField("amount") else None,
             "rogatory:orderTotal": _money(header.order_total) if header.HasField("order_total") else None,
             "rogatory:freezeResult": [*map(_freeze_result, results)],
@@ -249,7 +248,7 @@ def _stated(case: CaseFile, entry: Receipt, said: pb.Statement) -> Node:
         {
             "@id": _id("statement", entry.sha256),
             "@type": "case-investigation:InvestigativeAction",
-            "uco-core:name": _word(pb.Milestone.DESCRIPTOR, said.milestone),
+            "uco-core:name": words.word(pb.Milestone.DESCRIPTOR, said.milestone),
             "uco-action:performer": {"@id": _id("party", said.issuer)},
             "uco-action:participant": {"@id": _id("party", said.recipient)} if said.recipient else None,
             "uco-action:startTime": _moment(said.at_us),
@@ -260,8 +259,8 @@ def _stated(case: CaseFile, entry: Receipt, said: pb.Statement) -> Node:
             "uco-core:description": said.detail,
             "rogatory:envelope": key[1],
             "rogatory:code": ErrorCode(said.code).name if said.code else "",
-            "rogatory:outcome": _word(ids.Outcome.DESCRIPTOR, said.outcome),
-            "rogatory:ground": _word(ids.Ground.DESCRIPTOR, said.ground),
+            "rogatory:outcome": words.word(ids.Outcome.DESCRIPTOR, said.outcome),
+            "rogatory:ground": words.word(ids.Ground.DESCRIPTOR, said.ground),
         }
     )
 
@@ -289,7 +288,7 @@ def _freeze_result(result: orders.FreezeResult) -> Node:
         {
             "@type": "rogatory:FreezeResult",
             "rogatory:wallet": {"@id": _wallet_id(result.wallet)},
-            "rogatory:status": _word(orders.FreezeStatus.DESCRIPTOR, result.status),
+            "rogatory:status": words.word(orders.FreezeStatus.DESCRIPTOR, result.status),
             "rogatory:frozen": [*map(_amount, result.frozen)],
             "rogatory:shortfall": [*map(_amount, result.shortfall)],
             "rogatory:frozenAt": _moment(result.frozen_at_us) if result.HasField("frozen_at_us") else None,
@@ -415,7 +414,7 @@ def _wallet(id_: str, chain: str, address: str, told: list[evidence.WalletIdenti
         ("source", "source", None),
     ):
         values = {getattr(each, field) for each in told} - {"", 0}
-        known[f"rogatory:{name}"] = sorted(each if kind is None else _word(kind, each) for each in values)
+        known[f"rogatory:{name}"] = sorted(each if kind is None else words.word(kind, each) for each in values)
     facets: list[Node] = [
         {
             "@id": _id("DigitalAddressFacet", id_),
@@ -469,10 +468,10 @@ def _record(record: evidence.TransactionRecord) -> Node:
     return {
         "rogatory:chain": record.chain,
         "rogatory:txid": record.txid,
-        "rogatory:transactionKind": _word(evidence.TransactionKind.DESCRIPTOR, record.kind),
+        "rogatory:transactionKind": words.word(evidence.TransactionKind.DESCRIPTOR, record.kind),
         "rogatory:logIndex": number("log_index"),
         "rogatory:traceAddress": record.trace_address,
-        "rogatory:status": _word(evidence.TransactionStatus.DESCRIPTOR, record.status),
+        "rogatory:status": words.word(evidence.TransactionStatus.DESCRIPTOR, record.status),
         "rogatory:blockHeight": number("block_height"),
         "rogatory:blockHash": record.block_hash,
         "rogatory:blockTime": when("block_time_us"),
@@ -575,10 +574,6 @@ def _facet(name: str, of: Iterable[str], said: Mapping[str, object]) -> Node:
 def _told(node: Mapping[str, object]) -> Node:
     """Leave out what is not told."""
     return {name: value for name, value in node.items() if value is not None and value not in ("", [])}
-
-
-def _word(kind: EnumDescriptor, number: int) -> str:
-    return words.enum(kind, number)[0] if number else ""
 
 
 def _moment(micros: int) -> Node:

@@ -85,7 +85,7 @@ def _sent(header: pb.Header, each: Envelope) -> dict[str, object]:
         "to": [*header.recipients],
         "case": header.case_id,
         "cites": [{"sender": ref.sender, "id": ref.id} for ref in header.cites],
-        "outcome": words.enum(ids.Outcome.DESCRIPTOR, header.outcome)[0] if header.outcome else "",
+        "outcome": words.word(ids.Outcome.DESCRIPTOR, header.outcome),
         "recorded_at": None if each.recorded_us is None else words.moment(each.recorded_us),
     }
 

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from google.protobuf.descriptor import EnumDescriptor
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as clocks
@@ -152,7 +151,7 @@ def _due(matter: Matter) -> str:
     limit = matter.due
     if limit is None:
         return ""
-    return f"{_word(clocks.ClockRule.DESCRIPTOR, limit.rule)}\n{words.moment(limit.due_us)}"
+    return f"{words.word(clocks.ClockRule.DESCRIPTOR, limit.rule)}\n{words.moment(limit.due_us)}"
 
 
 def _timeline(case: CaseFile) -> Table:
@@ -164,7 +163,7 @@ def _timeline(case: CaseFile) -> Table:
     }
     happened: list[tuple[int, str, Line]] = []
     for header in case.headers.values():
-        outcome = _word(ids.Outcome.DESCRIPTOR, header.outcome)
+        outcome = words.word(ids.Outcome.DESCRIPTOR, header.outcome)
         to = ", ".join(header.recipients)
         what = f"{_kind(header)}: {outcome}" if outcome else _kind(header)
         cells = (words.moment(header.created_at_us), what, header.sender, to, states.get(key_of(header), ""), header.id)
@@ -172,7 +171,7 @@ def _timeline(case: CaseFile) -> Table:
     for entry, said in case.told:
         about = case.headers.get(entry.envelope.key)
         name = "" if about is None else f" of {_kind(about)}"
-        what = f"{_word(pb.Milestone.DESCRIPTOR, said.milestone)}{name}"
+        what = f"{words.word(pb.Milestone.DESCRIPTOR, said.milestone)}{name}"
         cells = (words.moment(said.at_us), what, said.issuer, said.recipient, "", said.envelope.id)
         happened.append((said.at_us, entry.sha256, Line(cells)))
     happened.sort(key=lambda each: each[:2])
@@ -205,10 +204,10 @@ def _acts(case: CaseFile) -> Table:
 
 def _asked(header: pb.Header) -> Iterator[str]:
     if header.outcome:
-        ground = f", on {_word(ids.Ground.DESCRIPTOR, header.ground)}" if header.ground else ""
-        yield f"{_word(ids.Outcome.DESCRIPTOR, header.outcome)}{ground}"
-    yield from (_word(ids.Measure.DESCRIPTOR, each) for each in header.measures)
-    yield from (_word(ids.DataClass.DESCRIPTOR, each) for each in header.data_classes)
+        ground = f", on {words.word(ids.Ground.DESCRIPTOR, header.ground)}" if header.ground else ""
+        yield f"{words.word(ids.Outcome.DESCRIPTOR, header.outcome)}{ground}"
+    yield from (words.word(ids.Measure.DESCRIPTOR, each) for each in header.measures)
+    yield from (words.word(ids.DataClass.DESCRIPTOR, each) for each in header.data_classes)
     if header.HasField("in_force_until_us"):
         yield f"in force until {words.moment(header.in_force_until_us)}"
 
@@ -226,7 +225,7 @@ def _results(case: CaseFile) -> Table | None:
         for result in within(document, orders.FreezeResult):
             amounts = ("\n".join(map(words.amount, found)) for found in (result.frozen, result.shortfall))
             at = words.moment(result.frozen_at_us) if result.HasField("frozen_at_us") else ""
-            status = _word(orders.FreezeStatus.DESCRIPTOR, result.status)
+            status = words.word(orders.FreezeStatus.DESCRIPTOR, result.status)
             lines.append(Line((result.wallet.address, status, *amounts, at, f"{each.ref.sender}\n{each.ref.id}")))
     headings = ("Wallet", "Result", "Frozen", "Short of what was asked", "Frozen at", "Reported by")
     return Table("As the reports say", headings, tuple(lines)) if lines else None
@@ -295,7 +294,7 @@ def _receipts(case: CaseFile) -> Table:
     for entry, said in case.told:
         code = ErrorCode(said.code).name if said.code else ""
         detail = "\n".join(filter(None, (code, said.detail)))
-        milestone = _word(pb.Milestone.DESCRIPTOR, said.milestone)
+        milestone = words.word(pb.Milestone.DESCRIPTOR, said.milestone)
         lines.append(
             Line((words.moment(said.at_us), milestone, said.issuer, said.recipient, detail, entry.envelope.id))
         )
@@ -342,11 +341,7 @@ def _line(each: Envelope) -> Line:
 
 
 def _kind(header: pb.Header) -> str:
-    return _word(ids.Kind.DESCRIPTOR, header.kind)
-
-
-def _word(kind: EnumDescriptor, number: int) -> str:
-    return words.enum(kind, number)[0] if number else ""
+    return words.word(ids.Kind.DESCRIPTOR, header.kind)
 
 
 def _named(case: CaseFile, who: str) -> str:

@@ -152,6 +152,11 @@ def enum(kind: EnumDescriptor, number: int) -> tuple[str, str]:
     return word, "" if bare == word.casefold() or len(bare) == 1 else meaning
 
 
+def word(kind: EnumDescriptor, number: int) -> str:
+    """Return the word of a value alone; empty where none is said."""
+    return enum(kind, number)[0] if number else ""
+
+
 def number(field: FieldDescriptor, value: int) -> str:
     """Return a number with its unit."""
     if _is_moment(field):
