@@ -9,7 +9,7 @@ import contextlib
 from typing import Final
 
 from gateway import deliver
-from gateway.clock import Clock, to_micros
+from gateway.clock import MICROS, Clock, to_micros
 from gateway.doors.entrance import Bell
 from gateway.errors import GatewayError
 from gateway.store import Reader
@@ -26,7 +26,7 @@ async def for_more(destination: str, asked_us: int, wake: asyncio.Event, reader:
     that of another machine.
     """
     due_us = await reader.next_attempt_us(destination, asked_us)
-    until_due = IDLE_SECONDS if due_us is None else (due_us - to_micros(clock())) / 1_000_000
+    until_due = IDLE_SECONDS if due_us is None else (due_us - to_micros(clock())) / MICROS
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(min(IDLE_SECONDS, max(0.0, until_due))):
             await wake.wait()
