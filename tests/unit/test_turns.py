@@ -214,7 +214,7 @@ async def test_frame_that_waits_for_news_of_a_key_is_not_kept_from_its_turn_by_t
 
     stream: Any
     if door == "mailbox":
-        mailbox_door = of_mailbox(way, way, *[nobody] * 3, limits, *[nobody] * 5)
+        mailbox_door = of_mailbox(way, way, *[nobody] * 4, limits, *[nobody] * 6)
         stream = mailbox_door.SubmitFrames(said(mailbox.SubmitFramesRequest), nobody)
     else:
         relay_door = of_relay(way, way, *[nobody] * 3, limits, *[nobody] * 2)
