@@ -8,7 +8,8 @@ tests/integration/test_tls.py asks with a real TLS client.
 
 The C core reads its environment once, **when `grpc` is imported**. Importing this module sets the variable;
 it must happen before the first `import grpc` of the process, and `require_tls13` tells whether it did.
-This module therefore never imports grpc.
+This module therefore never imports grpc. It also has the C core write nothing to standard error, unless somebody has
+asked it to: there are our diagnostics, a JSON object a line, and what it met comes to us as the end of a call.
 """
 
 import os
@@ -27,6 +28,9 @@ from gateway.identity import UNREADABLE_CERTIFICATE, uri_names
 CIPHER_VARIABLE: Final = "GRPC_SSL_CIPHER_SUITES"
 """The C core's name for its TLS 1.2 cipher list (grpc, doc/environment_variables.md)."""
 
+VERBOSITY_VARIABLE: Final = "GRPC_VERBOSITY"
+"""Likewise: what the C core tells on standard error."""
+
 NO_TLS12_SUITE: Final = "ECDHE-PSK-CHACHA20-POLY1305"
 """RFC 7905 section 2. BoringSSL knows the suite, and never offers or picks it without a PSK callback."""
 
@@ -43,10 +47,11 @@ _C_CORE: Final = "grpc._cython.cygrpc"
 
 
 def _shut_tls12() -> bool:
-    """Set the variable; return whether the C core will see it, or has seen it."""
+    """Set the variables; return whether the C core will see them, or has seen them."""
     # Already so: the launcher of the process set it, as systemd units and containers may.
     in_time = os.environ.get(CIPHER_VARIABLE) == NO_TLS12_SUITE or _C_CORE not in sys.modules
     os.environ[CIPHER_VARIABLE] = NO_TLS12_SUITE
+    os.environ.setdefault(VERBOSITY_VARIABLE, "NONE")
     return in_time
 
 

@@ -322,3 +322,20 @@ def test_no_door_is_made_that_trusts_the_whole_world() -> None:
 
 def test_no_repr_shows_a_tls_key() -> None:
     assert "PRIVATE" not in repr(door())
+
+
+@pytest.mark.parametrize(("asked", "told"), [(None, False), ("ERROR", True)], ids=["by default", "if somebody asks"])
+def test_grpc_writes_no_lines_of_its_own_among_our_diagnostics(asked: str | None, *, told: bool) -> None:
+    # It complains of a name that has no server in it, without any network.
+    code = (
+        "from gateway import tls\nimport grpc\n"
+        "grpc.insecure_channel('dns://nowhere:x/').unary_unary('/a/b')(b'', timeout=5)"
+    )
+    environment = {"PYTHONPATH": ":".join(filter(None, sys.path))}
+    if asked is not None:
+        environment[tls.VERBOSITY_VARIABLE] = asked
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "_InactiveRpcError" in done.stderr
+    assert (".cc:" in done.stderr) is told
