@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a federation whose nodes have stopped after the whole story."""
     folder = tmp_path_factory.mktemp("told") / "fed"
-    out = folder.with_name("handed")
+    (out := folder.with_name("handed")).mkdir()
     report = asyncio.run(run(folder, papers.read_wallets(None), out, keep=False, tell=lambda _: None))
     assert report.ok, report.problems
     return folder
