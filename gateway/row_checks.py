@@ -280,6 +280,9 @@ def _check_link(placed: Placed, cited: pb.Header) -> None:
     header, step = placed.header, placed.step
     if not _LINKS[step.link](header, cited):
         raise placed.out_of_order(f"its parties do not fit: it {step.link.value} what it cites", "recipients")
+    # Below what was refused or postponed lie none of the orders and claims that it would be about.
+    if step.needs_grant and cited.outcome not in GRANTS:
+        raise placed.out_of_order("it goes on from a decision that grants nothing", "cites[0]")
     if step.case is CaseRule.SAME and header.case_id != cited.case_id:
         raise placed.out_of_order("it belongs to the same case as what it cites", "case_id")
     if step.case is CaseRule.OWN and header.case_id in {above.case_id for above in placed.above}:

@@ -298,6 +298,11 @@ class Step:
         return any(move.holds is not None for move in self.moves)
 
     @cached_property
+    def needs_grant(self) -> bool:
+        """Whether a court goes on with it from what it has decided, which must have granted something then."""
+        return self.cites == {ids.KIND_REVIEW_DECISION} and self.link is not Link.COMPLAINS
+
+    @cached_property
     def at(self) -> frozenset[State]:
         """The states of the matter in which it is lawful."""
         return frozenset(chain.from_iterable(move.at for move in self.moves))

@@ -159,6 +159,34 @@ def test_what_is_impossible_for_good_at_one_exchange_does_not_end_what_another_m
     assert law.state("ee", request) is law.state("de", request) is State.EXECUTED
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (ids.KIND_CLOSURE, {}),
+        (ids.KIND_RELEASE, {"outcome": GRANTED}),
+        (ids.KIND_CLAIM, {"outcome": POSTPONED, "ground": ids.GROUND_REMEDY_INVOKED}),
+    ],
+)
+def test_court_goes_on_from_what_it_granted_and_not_from_what_it_had_postponed(
+    law: Countries, kind: ids.Kind.ValueType, fields: dict[str, Any]
+) -> None:
+    request = ask(law)
+    fits: dict[str, Any] = {"case_id": "DE-1", "measures": BLOCK}
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, THEIR_CENTRAL, THEIR_COURT, cites=request, **fits)
+    later: dict[str, Any] = {"outcome": POSTPONED, "ground": ids.GROUND_ONGOING_INVESTIGATION}
+    later |= {"case_id": "DE-1", "dual_criminality": VERIFIED, "cites": referral}
+    postponed = law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, THEIR_CENTRAL, **later)
+    fits |= {"outcome": GRANTED, "dual_criminality": VERIFIED}
+    decision = law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, THEIR_CENTRAL, cites=referral, **fits)
+    order = ordered(law, decision)
+    held: dict[str, Any] = {"outcome": GRANTED, "measures": BLOCK}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **held)
+    # Of the orders below the other one it would know nothing.
+    code = refused(law, kind, THEIR_COURT, THEIR_CENTRAL, cites=postponed, case_id="DE-1", **fields)
+    assert code is ErrorCode.OUT_OF_ORDER
+    assert law.state("de", referral) is State.GRANTED
+
+
 # A court that goes on while somebody's claim stands.
 
 
