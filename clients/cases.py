@@ -385,7 +385,7 @@ class Case:
         if claimed is None:
             return after
         if header.kind != ids.KIND_EXECUTION_REPORT:
-            after = row_checks.reported(self._taken_below(claimed.key, ids.KIND_EXECUTION_REPORT), after)
+            after = row_checks.reported(self.arrived(claimed.key, ids.KIND_EXECUTION_REPORT), after)
         return State.SUSPENDED if after in DONE and self.is_suspended(claimed.key, key_of(header.cites[0])) else after
 
     def is_suspended(self, claimed: Key, but: Key | None = None) -> bool:
@@ -393,14 +393,14 @@ class Case:
         return any(
             claim.outcome == ids.OUTCOME_POSTPONED
             and key_of(claim) != but
-            and not self._taken_below(key_of(claim), ids.KIND_CLAIM_DECISION, lost=True)
-            for claim in self._taken_below(claimed, ids.KIND_CLAIM)
+            and not self.arrived(key_of(claim), ids.KIND_CLAIM_DECISION)
+            for claim in self.arrived(claimed, ids.KIND_CLAIM)
         )
 
-    def _taken_below(self, key: Key, kind: Kind, *, lost: bool = False) -> list[pb.Header]:
-        """Return what was recorded so far of a kind and cites an envelope; `lost`: also what never arrived."""
-        below = [each for each in self.citing(key) if each.header.kind == kind and each.key in self._taken]
-        return [each.header for each in below if lost or each.key not in self._lost]
+    def arrived(self, key: Key, kind: Kind) -> list[pb.Header]:
+        """Return what was recorded so far of a kind and cites an envelope, but for what never arrived."""
+        below = [each for each in self.citing(key) if each.header.kind == kind]
+        return [each.header for each in below if each.key in self._taken and each.key not in self._lost]
 
     def _hear(self, each: Said) -> None:
         said, key = each.statement, key_of(each.statement.envelope)

@@ -276,7 +276,7 @@ class _Search:
 
     def _is_barred(self, step: Step, paper: Paper) -> bool:
         """Whether it was answered already, or a claim, a judge's refusal or the issuer's stands in the way."""
-        if step.once and any(each.header.kind == step.rule.kind for each in self.case.citing(paper.key)):
+        if step.once and self.case.arrived(paper.key, step.rule.kind):
             return True
         if step.not_after_refusal:
             decisions = self._down(paper.key, DECIDED_BELOW)

@@ -73,7 +73,7 @@ class Register(effects.Register, Protocol):
         ...
 
     def words(self, ref: ids.EnvelopeRef, issuer: str) -> Sequence[pb.Milestone.ValueType]:
-        """Return the milestones of an envelope that somebody has stated."""
+        """Return the milestones of an envelope that somebody has stated, oldest first."""
         ...
 
     def of_case(self, case_id: str, kind: Kind) -> Sequence[pb.Header]:
@@ -101,6 +101,7 @@ _DIGITS: Final = 60
 _ENDED: Final = FINAL | ENDING
 _DISPUTED: Final = frozenset({State.SUSPENDED, State.UNBOUND})
 _COUNTS_NOT: Final = frozenset({State.CONFIRMED, State.REFUSED, State.UNDELIVERED})
+_LOST: Final = frozenset({pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED})
 _RUNNING_OUT: Final = frozenset((kind, state) for row in RUNS_OUT for kind in row.kinds for state in row.at)
 
 
@@ -340,7 +341,7 @@ def _has_run_out(case: _Case, matter: pb.Header, state: State) -> bool:
 
 
 def _check_once(case: _Case) -> None:
-    if case.register.citing(case.header.cites[0], case.header.kind):
+    if _arrived(case, case.header.cites[0], case.header.kind):
         raise case.out_of_order("it has been answered already", "cites[0]")
 
 
@@ -399,21 +400,24 @@ def _resumed(case: _Case, then: State) -> State:
     if claimed is None:
         return then
     if case.rule.kind != ids.KIND_EXECUTION_REPORT:
-        reports = case.register.citing(claimed, ids.KIND_EXECUTION_REPORT)
-        then = row_checks.reported([each for each in reports if not _was_lost(case, each)], then)
+        then = row_checks.reported(_arrived(case, claimed, ids.KIND_EXECUTION_REPORT), then)
     return State.SUSPENDED if then in DONE and _is_suspended(case, claimed) else then
 
 
 def _is_suspended(case: _Case, claimed: pb.Header) -> bool:
     """Whether a suspensive claim is open, other than one that this envelope decides."""
-    register = case.register
     return any(
         claim.outcome == ids.OUTCOME_POSTPONED
         and claim != case.cited
-        and not register.citing(claim, ids.KIND_CLAIM_DECISION)
+        and not _arrived(case, claim, ids.KIND_CLAIM_DECISION)
         and not _was_lost(case, claim)
-        for claim in register.below(claimed, CLAIMED_BELOW)
+        for claim in case.register.below(claimed, CLAIMED_BELOW)
     )
+
+
+def _arrived(case: _Case, ref: Named, kind: Kind) -> list[pb.Header]:
+    """Return what is recorded of a kind and cites an envelope, but for what never arrived."""
+    return [each for each in case.register.citing(ref, kind) if not _was_lost(case, each)]
 
 
 def _was_lost(case: _Case, sent: pb.Header) -> bool:
@@ -422,8 +426,10 @@ def _was_lost(case: _Case, sent: pb.Header) -> bool:
     if there == Address.parse(sent.sender).node or there == case.here:
         return False
     ref, words = ref_of(sent), case.register.words
-    refused = pb.MILESTONE_REFUSED in words(ref, str(Address.of_node(there)))
-    return refused or pb.MILESTONE_EXPIRED in words(ref, str(Address.of_node(case.here)))
+    ours = words(ref, str(Address.of_node(case.here)))
+    # What we had refused ourselves, and then took, has not come back.
+    since = ours[ours.index(pb.MILESTONE_ACCEPTED) :] if pb.MILESTONE_ACCEPTED in ours else ours
+    return not _LOST.isdisjoint(since) or pb.MILESTONE_REFUSED in words(ref, str(Address.of_node(there)))
 
 
 def _holds_assets(matter: pb.Header) -> bool:

@@ -21,7 +21,8 @@ from gateway.store.rows import MOVED, Known, Name, Names, Rows
 
 _ENVELOPES: Final = "SELECT sender, id, seq, fingerprint, header FROM envelopes WHERE (sender, id) IN (VALUES {})"
 _WORDS: Final = (
-    "SELECT sender, id, digest, milestone, recipient, issuer FROM receipts WHERE (sender, id) IN (VALUES {})"
+    "SELECT sender, id, digest, milestone, recipient, issuer FROM receipts WHERE (sender, id) IN (VALUES {}) "
+    "ORDER BY seq"
 )
 _LANES: Final = """
     SELECT e.sender, e.id, min(d.lane) FROM envelopes e JOIN deliveries d ON d.envelope_seq = e.seq

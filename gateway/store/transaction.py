@@ -353,7 +353,7 @@ class Transaction:
         return _receipt(*row)
 
     def words(self, ref: ids.EnvelopeRef, issuer: str) -> list[pb.Milestone.ValueType]:
-        """Return the milestones of an envelope that somebody has stated; our own, even if just now."""
+        """Return the milestones of an envelope that somebody has stated, oldest first; our own, even if just now."""
         said = [word.milestone for word in self._foreseen.words(ref) if word.issuer == issuer]
         if issuer == self._issuer:
             said += [each.statement.milestone for each in self._pending if each.statement.envelope == ref]

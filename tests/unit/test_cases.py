@@ -585,6 +585,22 @@ def test_step_that_never_reached_the_other_node_has_not_happened(
     assert matter.state is state
 
 
+def test_answer_that_is_given_once_is_listed_again_if_it_never_arrived(story: Story) -> None:
+    request = story.requested()
+    story.executed(request)
+    asked = story.go(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, request)
+    answer = story.go(ids.KIND_LIMITATION_ANSWER, INVESTIGATOR, THEIR_CENTRAL, asked, outcome=REFUSED)
+    papers = story.case(INVESTIGATOR).papers.values()
+
+    def may_answer(*said: Said) -> bool:
+        case = Case(papers, said, story.federation.directory, INVESTIGATOR)
+        return any(each.kind == ids.KIND_LIMITATION_ANSWER for each in lawful_next(case, story.federation.now))
+
+    refused = pb.Statement(envelope=answer, milestone=pb.MILESTONE_REFUSED, issuer="de/node")
+    assert not may_answer()
+    assert may_answer(Said(refused, 1 << 40))
+
+
 def test_limit_that_a_step_stopped_runs_again_if_that_never_arrived(story: Story) -> None:
     people = ("ee/contact-point", "de/contact-point")
     asked = story.go(ids.KIND_PRESERVATION_REQUEST, *people, data_classes=[WHO], case_id="EE-9")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import errors_pb2, mailbox_pb2
 from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
@@ -293,6 +294,71 @@ def test_remedy_while_the_issuer_is_asked_to_limit_leaves_the_question_as_it_sta
     law.arrive()
     assert law.state("ee", request) is law.state("de", request) is State.EXECUTED
     assert not law.clocks("de", request)
+
+
+def test_answer_that_never_arrived_is_given_again(law: Countries) -> None:
+    request, _ = frozen(law)
+    filed, abroad = claim(law, request, POSTPONED)
+    decide_claim(law, filed, REFUSED)
+    answer: dict[str, Any] = {"cites": abroad, "outcome": REFUSED}
+    soon = to_micros(law.now + timedelta(minutes=1))
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, **answer, expires_at_us=soon)
+    law.wait(minutes=2)
+    law.sweep()
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.SUSPENDED
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, **answer)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.EXECUTED
+    assert refused(law, ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, **answer) is ErrorCode.OUT_OF_ORDER
+
+
+def test_claim_whose_dismissal_never_arrived_suspends_what_is_reported_meanwhile(law: Countries) -> None:
+    request, _ = frozen(law)
+    (filed, abroad), (other, told_of) = claim(law, request, POSTPONED), claim(law, request, POSTPONED)
+    decide_claim(law, filed, REFUSED)
+    decide_claim(law, other, REFUSED)
+    soon = to_micros(law.now + timedelta(minutes=1))
+    lost: dict[str, Any] = {"cites": abroad, "outcome": REFUSED, "expires_at_us": soon}
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, **lost)
+    law.wait(minutes=2)
+    law.sweep()
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=told_of, outcome=REFUSED)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.SUSPENDED
+
+
+@pytest.mark.parametrize(("comes_back", "state"), [(True, State.EXECUTED), (False, State.SUSPENDED)])
+def test_claim_suspends_unless_the_other_node_would_not_even_sign_that_it_refuses_it(
+    law: Countries, comes_back: bool, state: State
+) -> None:
+    request = ask(law)
+    _, decision = decide(law, request)
+    notify(law, request)
+    order = ordered(law, decision)
+    suspends: dict[str, Any] = {"outcome": POSTPONED, "ground": ids.GROUND_REMEDY_INVOKED}
+    law.send(ids.KIND_CLAIM, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **suspends)
+    soon = to_micros(law.now + timedelta(days=1))
+    sent = law.send(ids.KIND_CLAIM, THEIR_CENTRAL, INVESTIGATOR, cites=request, **suspends, expires_at_us=soon)
+    node = law.nodes["de"]
+    # Its own node had refused it at first, and took it when it was handed in again.
+    for milestone in (pb.MILESTONE_REFUSED, pb.MILESTONE_ACCEPTED):
+        with world.transaction(node.connection, law.now, "de") as txn:
+            fields: dict[str, Any] = {"fingerprint": txn.fingerprint(sent) or b"", "milestone": milestone}
+            txn.state(pb.Statement(envelope=sent, issuer="de/node", at_us=to_micros(law.now), **fields))
+    if comes_back:
+        law.on_the_way.clear()
+        with world.transaction(node.connection, law.now, "de") as txn:
+            copies = txn.lease("ee/node", "courier", soon, 100, 1 << 20)
+            (leased,) = [each for each in copies if each.receipt is None]
+            error = errors_pb2.Error(code=errors_pb2.ERROR_CODE_MALFORMED)
+            node.scribe.answered(leased, mailbox_pb2.Answer(error=error), txn)
+    held: dict[str, Any] = {"outcome": GRANTED, "measures": BLOCK}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **held)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **held)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, INVESTIGATOR, cites=request, **held)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is state
 
 
 def test_claim_is_decided_once(law: Countries) -> None:
