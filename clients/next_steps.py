@@ -41,7 +41,7 @@ from gateway.rules import (
     Where,
     word,
 )
-from gateway.steps import ANSWERED_BELOW, ASKED_ABROAD, DECIDED_BELOW, FREEZES, LAPSING, ORDERS, STEPS
+from gateway.steps import ASKED_ABROAD, DECIDED_BELOW, FREEZES, LAPSING, ORDERS, STEPS
 
 T = TypeVar("T", Measure, DataClass)
 
@@ -296,7 +296,10 @@ class _Search:
             if matter.state in FINAL | ENDING | {State.UNBOUND}:
                 return True
             if matter.kind in ASKED_ABROAD:
-                answers = self._down(key_of(matter.ref), ANSWERED_BELOW)
+                asked = self.case.arrived(key_of(matter.ref), ids.KIND_LIMITATION_REQUEST)[-1:]
+                answers = [
+                    each for last in asked for each in self.case.arrived(key_of(last), ids.KIND_LIMITATION_ANSWER)
+                ]
                 return matter.kind not in FREEZES or any(each.outcome == ids.OUTCOME_GRANTED for each in answers)
         return True
 

@@ -31,7 +31,6 @@ from gateway.policy import Policy
 from gateway.row_checks import Placed
 from gateway.rules import DONE, ENDING, FINAL, Kind, Named, State, Step, Way, Where, word
 from gateway.steps import (
-    ANSWERED_BELOW,
     ASKED_ABROAD,
     CLAIMABLE,
     CLAIMED_BELOW,
@@ -211,7 +210,7 @@ def _asked(step: Step) -> _Asked:
         of_ours=_wanted(
             (step.undisputed, _check_undisputed),
             (step.agreed, _check_agreed),
-            (step.lengthens, _check_lengthens),
+            (step.lengthens is not None, _check_lengthens),
             (step.rests_on, _check_rests_on),
             (step.all_ended_on or step.all_ended_for, _check_all_ended),
             (step.rule.kind == ids.KIND_CONFISCATION_REQUEST, _check_total),
@@ -357,19 +356,36 @@ def _check_agreed(case: _Case) -> None:
         if standing is State.UNBOUND or standing in _ENDED:
             return
         if matter.kind in ASKED_ABROAD:
-            answers = case.register.below(matter, ANSWERED_BELOW)
-            if matter.kind in FREEZES and not any(answer.outcome == ids.OUTCOME_GRANTED for answer in answers):
-                raise case.out_of_order("whoever asked for the freeze has not agreed that it is limited", "cites[0]")
+            if matter.kind in FREEZES:
+                _check_agreed_to(case, matter)
             return
 
 
+def _check_agreed_to(case: _Case, freeze: pb.Header) -> None:
+    """What was asked last counts, and the answer to that; and no earlier end than it named."""
+    header, asked = case.header, _arrived(case, freeze, ids.KIND_LIMITATION_REQUEST)[-1:]
+    answers = [answer for question in asked for answer in _arrived(case, question, ids.KIND_LIMITATION_ANSWER)]
+    if not any(answer.outcome == ids.OUTCOME_GRANTED for answer in answers):
+        raise case.out_of_order("whoever asked for the freeze has not agreed that it is limited", "cites[0]")
+    if header.HasField("in_force_until_us") and not 0 < asked[0].in_force_until_us <= header.in_force_until_us:
+        raise case.out_of_order("whoever asked for the freeze has not agreed that it ends then", "in_force_until_us")
+
+
 def _check_lengthens(case: _Case) -> None:
-    """What ends an order earlier is a limitation, by whatever name (2018/1805 Art. 12(2))."""
+    """What ends an order earlier is a limitation, by whatever name (2018/1805 Art. 12(2)), and no limitation extends.
+
+    For what is withdrawn may be limited, and not extended.
+    """
     order, header = case.above[0], case.header
     said = (order, *case.register.citing(order, ids.KIND_EXTENSION, ids.KIND_LIMITATION))
     ends = [each.in_force_until_us for each in said if each.HasField("in_force_until_us")]
-    if header.HasField("in_force_until_us") and (not ends or header.in_force_until_us <= ends[-1]):
+    if not header.HasField("in_force_until_us"):
+        return
+    later = bool(ends) and header.in_force_until_us > ends[-1]
+    if case.step.lengthens and not later:
         raise case.out_of_order("the order does not end before that: limit it", "in_force_until_us")
+    if later and not case.step.lengthens:
+        raise case.out_of_order("the order ends before that: extend it", "in_force_until_us")
 
 
 def _check_open(case: _Case) -> None:

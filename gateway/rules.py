@@ -249,7 +249,7 @@ class Step:
     resumes: bool = False  # what is done stands as last reported, or is suspended while a suspensive claim is open
     not_after_refusal: bool = False  # no court has refused what it rests on
     agreed: bool = False  # whoever asked for the freeze above has agreed to limit it, or is silent, or has lost it
-    lengthens: bool = False  # its end is later than that of the order so far
+    lengthens: bool | None = None  # its end is later than that of the order so far; False: it is not
     needs_open: ClockRule | None = None  # only while this limit runs
     waits_for: frozenset[ClockRule] = frozenset()  # not while one of these runs, unless it is to delete
     outcomes: frozenset[Outcome] = frozenset({ids.OUTCOME_UNSPECIFIED})

@@ -55,8 +55,6 @@ MAX_TEST_ORDER_BYTES: Final = 1 << 10
 
 DECIDED_BELOW: Final[Way] = (frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({ids.KIND_REVIEW_DECISION}))
 """Down from a matter to what a court has decided on it."""
-ANSWERED_BELOW: Final[Way] = (frozenset({ids.KIND_LIMITATION_REQUEST}), frozenset({ids.KIND_LIMITATION_ANSWER}))
-"""Down from a freeze to whether whoever asked for it agrees that it is limited."""
 CLAIMED_BELOW: Final[Way] = (frozenset({ids.KIND_CLAIM}),)
 """Down from what can be claimed to who claims it."""
 

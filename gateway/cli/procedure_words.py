@@ -422,8 +422,9 @@ def _support(step: Step) -> Iterator[str]:
         (step.undisputed, "no claim suspends what it rests on, or was upheld, told to whoever asked or not"),
         (step.needs_grant, "what it cites grants something, wholly or in part"),
         (step.not_after_refusal, "no court has refused what it cites"),
-        (step.agreed, "whoever asked for the freeze above agrees that it is limited, or is not obeyed any more"),
+        (step.agreed, "whoever asked for the freeze above agrees to that limit, or is not obeyed any more"),
         (step.lengthens, "its end is later than that of the order so far"),
+        (step.lengthens is False, "its end is no later than that of the order so far"),
         (
             step.resumes,
             "what is done stands as it was reported last, and is suspended as long as a suspensive claim is undecided",

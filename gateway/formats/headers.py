@@ -146,7 +146,7 @@ def _end(document: Message) -> int | None:
             return document.expires_at_us
         case followups.Extension():
             return document.extended_to_us
-        case followups.Limitation() if document.HasField("limited_to_us"):
+        case followups.LimitationRequest() | followups.Limitation() if document.HasField("limited_to_us"):
             return document.limited_to_us
         case _:
             return None

@@ -141,6 +141,7 @@ SAID: dict[ids.Kind.ValueType, dict[str, Any]] = {
     ids.KIND_CONFIRMATION: {"outcome": GRANTED},
     ids.KIND_PRIORITY_DECISION: {"outcome": REFUSED, "ground": ids.GROUND_ALREADY_FROZEN},
     ids.KIND_LIMITATION_ANSWER: {"outcome": GRANTED},
+    ids.KIND_LIMITATION_REQUEST: {"in_force_until_us": parts.at(9, 3, 17)},
 }
 """What the header of each sample says beside its measures and classes of data."""
 

@@ -543,16 +543,22 @@ def a_freeze_is_limited_as_whoever_asked_agrees(judge: Judge, paper: Paper) -> N
     links = [each for each in paper.rests() if each.states]
     if links[-1].kind not in (ids.KIND_FREEZE_REQUEST, ids.KIND_CONFISCATION_REQUEST):
         return
+    before = [each for each in judge.taken(links[-1].below) if each.number < paper.number]
     agreed = any(
         answer.kind == ids.KIND_LIMITATION_ANSWER and answer.header.outcome == ids.OUTCOME_GRANTED
-        for question in links[-1].below
+        for question in [each for each in before if each.kind == ids.KIND_LIMITATION_REQUEST][-1:]
         for answer in question.below
-        if answer.number < paper.number
+        if answer.number < paper.number and ends_no_earlier(paper, question)
     )
     insisted = {State.UNBOUND, State.WITHDRAWN, State.TO_DELETE}.isdisjoint(
         state for each in links for state in each.states
     ) and all(each.is_open for each in links)
     assert agreed or not insisted, f"{paper.told()}, and whoever asked has not agreed"
+
+
+def ends_no_earlier(paper: Paper, agreed: Paper) -> bool:
+    until, asked = paper.header.in_force_until_us, agreed.header.in_force_until_us
+    return not until or bool(asked and asked <= until)
 
 
 def an_extension_ends_later(judge: Judge, paper: Paper) -> None:

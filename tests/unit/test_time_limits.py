@@ -132,9 +132,14 @@ def test_issuer_that_answers_in_six_weeks_keeps_the_freeze(law: Countries) -> No
 def asked_to_limit(law: Countries) -> tuple[ids.EnvelopeRef, ids.EnvelopeRef, ids.EnvelopeRef]:
     """Return a freeze whose issuer is asked to limit it, the order that holds the assets, and the question."""
     request, order = frozen(law)
-    asked = law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    return request, order, ask_to_limit(law, request, 30)
+
+
+def ask_to_limit(law: Countries, request: ids.EnvelopeRef, days: int) -> ids.EnvelopeRef:
+    until = {"in_force_until_us": to_micros(law.now + timedelta(days=days))}
+    asked = law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request, **until)
     law.arrive()
-    return request, order, asked
+    return asked
 
 
 def limit(law: Countries, request: ids.EnvelopeRef, order: ids.EnvelopeRef) -> list[ErrorCode | None]:
@@ -180,6 +185,38 @@ def test_freeze_is_limited_once_the_issuer_was_silent_for_six_weeks(law: Countri
     request, order, _ = asked_to_limit(law)
     law.wait(days=43)
     assert limit(law, request, order) == [None, None]
+
+
+def test_freeze_is_limited_as_the_issuer_answered_last(law: Countries) -> None:  # Art. 12(2)
+    request, order, asked = asked_to_limit(law)
+    law.send(ids.KIND_LIMITATION_ANSWER, INVESTIGATOR, THEIR_CENTRAL, cites=asked, outcome=GRANTED)
+    law.arrive()
+    asked = ask_to_limit(law, request, 30)
+    assert limit(law, request, order) == NEITHER
+    law.send(ids.KIND_LIMITATION_ANSWER, INVESTIGATOR, THEIR_CENTRAL, cites=asked, outcome=REFUSED)
+    law.arrive()
+    assert limit(law, request, order) == NEITHER
+
+
+def test_freeze_ends_no_earlier_than_the_issuer_has_agreed(law: Countries) -> None:  # Art. 12(2)
+    request, order = frozen(law)
+    asked = ask_to_limit(law, request, 31)
+    law.send(ids.KIND_LIMITATION_ANSWER, INVESTIGATOR, THEIR_CENTRAL, cites=asked, outcome=GRANTED)
+    law.arrive()
+    assert limit(law, request, order) == NEITHER
+    law.wait(days=1)
+    assert limit(law, request, order) == [None, None]
+
+
+def test_what_is_withdrawn_is_not_held_longer_by_the_name_of_a_limitation(law: Countries) -> None:  # Art. 12, 27(3)
+    request = ask(law)
+    _, decision = decide(law, request)
+    fields: dict[str, Any] = {"case_id": "ORDER-1", "measures": BLOCK, "cites": decision}
+    until = {"in_force_until_us": to_micros(law.now + timedelta(days=29))}
+    order = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, **fields, **until)
+    law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=request)
+    law.arrive()
+    assert limit(law, request, order)[0] is ErrorCode.OUT_OF_ORDER
 
 
 def test_what_is_destroyed_is_told_at_once_though_the_issuer_has_six_weeks_to_answer(law: Countries) -> None:
