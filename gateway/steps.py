@@ -1360,10 +1360,13 @@ def _ways_down() -> Mapping[tuple[Kind, Kind], tuple[tuple[int, Way], ...]]:
     for step in STEPS:
         ways = {(int(step.rests_above), way) for way in (step.rests_on, step.or_rests_on) if way}
         ways |= {(0, DECIDED_BELOW)} if step.not_after_refusal else set()
-        ways |= {(0, CLAIMED_BELOW)} if step.resumes or step.undisputed else set()
-        ways |= {(2, CLAIMED_BELOW)} if step.undisputed else set()
-        for cited in step.cites if ways else ():
-            found.setdefault((step.rule.kind, cited), set()).update(ways)
+        for cited in step.cites:
+            # What can be claimed is cited, or is above that; from a decision up to the request it is two more.
+            claimed = 0 if cited in CLAIMABLE else 1
+            ups = {claimed, claimed + 2} if step.undisputed else {claimed} if step.resumes else set()
+            of_this = ways | {(up, CLAIMED_BELOW) for up in ups}
+            if of_this:
+                found.setdefault((step.rule.kind, cited), set()).update(of_this)
     return MappingProxyType({pair: tuple(ways) for pair, ways in found.items()})
 
 

@@ -17,7 +17,7 @@ from gateway.lifecycle import Event, State
 from gateway.store import Transaction, transaction
 from gateway.store.driver import listing, lists
 from tests import stores, world
-from tests.world import FOREIGN_CENTRAL, FOREIGN_COURT, INVESTIGATOR, Sent
+from tests.world import FOREIGN_CENTRAL, FOREIGN_COURT, FOREIGN_EXCHANGE, INVESTIGATOR, Sent
 
 BOX = FOREIGN_CENTRAL
 MINUTE_US = 60_000_000
@@ -277,6 +277,29 @@ def test_what_is_recorded_below_what_a_frame_rests_on_is_asked_for_once(
         taken = txn.below(asked[0].ref, way[:1])[0]
         txn.matters.add_move(taken, rules.State.WITHDRAWN, None)
         assert not txn.below(asked[0].ref, way, taken_back)
+
+
+@pytest.mark.parametrize("kind", [ids.KIND_DOMESTIC_ORDER, ids.KIND_TRANSFER_ORDER, ids.KIND_CLAIM_DECISION])
+def test_claims_that_may_suspend_what_a_frame_goes_on_with_are_asked_for_once(
+    sql: Any, monkeypatch: pytest.MonkeyPatch, kind: ids.Kind.ValueType
+) -> None:
+    (request,) = queue(sql, 1)
+    case: dict[str, Any] = {"case_id": request.header.case_id}
+    referral = world.send(ids.KIND_REVIEW_REFERRAL, FOREIGN_CENTRAL, FOREIGN_COURT, cites=[request.ref], **case)
+    decision = world.send(ids.KIND_REVIEW_DECISION, FOREIGN_COURT, FOREIGN_CENTRAL, cites=[referral.ref], **case)
+    order = world.send(ids.KIND_DOMESTIC_ORDER, FOREIGN_COURT, FOREIGN_EXCHANGE, cites=[decision.ref], **case)
+    claim = world.send(ids.KIND_CLAIM, FOREIGN_COURT, FOREIGN_CENTRAL, cites=[decision.ref], **case)
+    with world.transaction(sql, node="de") as txn:
+        for each in (referral, decision, order, claim):
+            txn.add_envelope(each.envelope, each.header, each.fingerprint)
+    cited = {ids.KIND_DOMESTIC_ORDER: decision, ids.KIND_TRANSFER_ORDER: order, ids.KIND_CLAIM_DECISION: claim}[kind]
+    sent = world.send(kind, FOREIGN_COURT, FOREIGN_EXCHANGE, cites=[cited.ref], **case)
+    with world.transaction(sql, node="de") as txn, txn.part():
+        txn.expect_new([sent.header])
+        said = questions(sql, monkeypatch)
+        assert txn.below(decision.ref, steps.CLAIMED_BELOW) == [claim.header]
+        assert kind == ids.KIND_CLAIM_DECISION or not txn.below(request.ref, steps.CLAIMED_BELOW)
+        assert not said
 
 
 def test_what_waits_in_slower_lanes_is_asked_for_once(sql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
