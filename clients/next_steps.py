@@ -171,7 +171,8 @@ class _Search:
             return False
         if any(each.kind in step.never_below for each in matters):
             return False
-        if step.needs_live and any(each.state in FINAL | ENDING for each in _up_to_the_request(matters)[1:]):
+        ours = matters[: _to_the_request([each.kind for each in matters])]
+        if step.needs_live and any(each.state in FINAL | ENDING for each in ours[1:]):
             return False
         # What it opens ends with the matter above, and so does what it cites.
         over = matters[0 if step.opens is not None else 1 :]
@@ -284,7 +285,8 @@ class _Search:
                 return True
         if step.agreed and not self._may_be_limited(paper):
             return True
-        above = {paper.key, *(each.key for each in self.case.above(paper))}
+        chain = [paper, *self.case.above(paper)]
+        above = {each.key for each in chain[: _to_the_request([each.header.kind for each in chain])]}
         disputed = (each for each in self.case.matters if each.state in (State.SUSPENDED, State.UNBOUND))
         return step.undisputed and (
             any(key_of(each.ref) in above for each in disputed) or any(map(self.case.is_suspended, above))
@@ -390,9 +392,9 @@ class _Search:
         return any(each.kind == ids.KIND_REVIEW_DECISION and each.outcome in GRANTS for each in decisions)
 
 
-def _up_to_the_request(matters: Sequence[Matter]) -> Sequence[Matter]:
-    end = next((number for number, each in enumerate(matters) if each.kind in ASKED_ABROAD), len(matters))
-    return matters[: end + 1]
+def _to_the_request(kinds: Sequence[Kind]) -> int:
+    """Return how many there are up to the request: what that cites is another matter."""
+    return next((number for number, kind in enumerate(kinds, 1) if kind in ASKED_ABROAD), len(kinds))
 
 
 _LEADS_TO_ORDERS: Final = ORDERS | {ids.KIND_REVIEW_REFERRAL, ids.KIND_REVIEW_DECISION}

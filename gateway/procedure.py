@@ -312,9 +312,13 @@ def _check_undisputed(case: _Case) -> None:
     for matter, standing in case.matters:
         if standing in _DISPUTED:
             raise case.out_of_order(f"the {word(matter.kind)} is {standing.value}", "cites[0]")
+        if matter.kind in ASKED_ABROAD:
+            break  # what a request cites is another matter, with remedies of its own
     for above in case.above:
         if above.kind in CLAIMABLE and _is_suspended(case, above):
             raise case.out_of_order(f"a claim suspends the {word(above.kind)}", "cites[0]")
+        if above.kind in ASKED_ABROAD:
+            return
 
 
 def _check_live(case: _Case) -> None:

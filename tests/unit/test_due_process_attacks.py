@@ -209,6 +209,22 @@ def test_nothing_is_moved_or_newly_ordered_while_a_claim_suspends_or_after_it_wa
     assert law.state("de", referral_on(law)) is State.UNBOUND
 
 
+def test_what_is_confiscated_need_not_be_released_because_the_issuer_was_silent_on_the_freeze(law: Countries) -> None:
+    freeze, _ = frozen(law)
+    law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=freeze)
+    law.arrive()
+    law.wait(days=43)
+    law.arrive()
+    assert law.state("ee", freeze) is law.state("de", freeze) is State.UNBOUND
+    scope: dict[str, Any] = {"measures": (ids.MEASURE_CONFISCATE,)}
+    request = ask(law, ids.KIND_CONFISCATION_REQUEST, cites=freeze)
+    _, decision = decide(law, request, **scope)
+    notify(law, request, **scope)
+    execute(law, request, decision, **scope)  # recognised by itself, with remedies of its own (Art. 18, 33)
+    assert law.state("ee", request) is law.state("de", request) is State.EXECUTED
+    assert law.state("ee", freeze) is law.state("de", freeze) is State.UNBOUND
+
+
 def test_decision_on_another_claim_does_not_lift_a_suspension(law: Countries) -> None:
     request, _ = frozen(law)
     first, _ = claim(law, request, POSTPONED)
