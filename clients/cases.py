@@ -26,7 +26,7 @@ from gateway.directory import Directory
 from gateway.envelope import ref_of
 from gateway.identity import Address, Role
 from gateway.rules import ACTS_NEXT, DONE, FINAL, ClockRule, Effect, Kind, Move, State, Step, Turn, Where
-from gateway.steps import CLAIMABLE, HOLDING, RUNS_OUT, STEPS, runs_out
+from gateway.steps import CLAIMABLE, FREEZES, HOLDING, RUNS_OUT, STEPS, runs_out
 
 Key: TypeAlias = tuple[str, str]
 """Sender and id of an envelope."""
@@ -432,9 +432,22 @@ class Case:
         if arrived:
             return
         self._lost.add(paper.key)
-        for matter in self._matters.values():
-            if matter.undo(paper.key):
+        above = {cited.key for cited in self.above(paper)}
+        for key, matter in self._matters.items():
+            undone = matter.undo(paper.key)
+            if (key in above and self._moves_as_arrived(matter)) or undone:
                 matter.history.append(Event(each.at_us, said, matter.state))
+
+    def _moves_as_arrived(self, matter: Matter) -> bool:
+        """Let stand what is done as what has arrived tells, which may have moved nothing here; return if it moved."""
+        state, key = matter.state, key_of(matter.ref)
+        if matter.kind not in FREEZES or state is None or state not in DONE | {State.SUSPENDED}:
+            return False
+        now = row_checks.reported(self.arrived(key, ids.KIND_EXECUTION_REPORT), state)
+        now = State.SUSPENDED if now in DONE and self.is_suspended(key) else now
+        if now is not state:
+            matter.move(now, None)
+        return now is not state
 
     def _lapse(self, matter: Matter, rule: ClockRule) -> None:
         """Take the word of the node that keeps the clock."""

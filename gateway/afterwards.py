@@ -8,7 +8,9 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as clocks
 
+from gateway import procedure
 from gateway.envelope import ref_of
+from gateway.identity import Address
 from gateway.rules import FINAL, ClockRule, State
 from gateway.steps import runs_out
 from gateway.store import Transaction
@@ -35,10 +37,14 @@ def not_taken(header: pb.Header, txn: Transaction, *, arrived: bool = False) -> 
     matters.undo_clocks(ref)
     for matter in matters.undo_moves(ref):
         txn.add_event(matter, "matter.moved-back", detail=f"{header.sender} {header.id} was not taken")
-    # What runs again must not run in what has ended meanwhile.
+    here = Address.parse(header.sender).node
     for above, standing in matters.chain(ref):
+        # What runs again must not run in what has ended meanwhile.
         if standing in FINAL:
             matters.end_clocks(ref_of(above), None, Stage.STOPPED)
+        # What was reported or claimed meanwhile had moved nothing here, and has at the other node.
+        elif standing is not None and (now := procedure.stands(above, standing, txn, here)) is not standing:
+            matters.add_move(ref_of(above), now, None)
 
 
 def lapsed_elsewhere(said: pb.Statement, header: pb.Header, txn: Transaction) -> None:

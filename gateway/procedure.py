@@ -315,7 +315,7 @@ def _check_undisputed(case: _Case) -> None:
         if matter.kind in ASKED_ABROAD:
             break  # what a request cites is another matter, with remedies of its own
     for above in case.above:
-        if above.kind in CLAIMABLE and _is_suspended(case, above):
+        if above.kind in CLAIMABLE and _is_suspended(case.register, case.here, above, case.cited):
             raise case.out_of_order(f"a claim suspends the {word(above.kind)}", "cites[0]")
         if above.kind in ASKED_ABROAD:
             return
@@ -344,7 +344,7 @@ def _has_run_out(case: _Case, matter: pb.Header, state: State) -> bool:
 
 
 def _check_once(case: _Case) -> None:
-    if _arrived(case, case.header.cites[0], case.header.kind):
+    if _arrived(case.register, case.here, case.header.cites[0], case.header.kind):
         raise case.out_of_order("it has been answered already", "cites[0]")
 
 
@@ -367,8 +367,9 @@ def _check_agreed(case: _Case) -> None:
 
 def _check_agreed_to(case: _Case, freeze: pb.Header) -> None:
     """What was asked last counts, and the answer to that; and no earlier end than it named."""
-    header, asked = case.header, _arrived(case, freeze, ids.KIND_LIMITATION_REQUEST)[-1:]
-    answers = [answer for question in asked for answer in _arrived(case, question, ids.KIND_LIMITATION_ANSWER)]
+    header, known = case.header, (case.register, case.here)
+    asked = _arrived(*known, freeze, ids.KIND_LIMITATION_REQUEST)[-1:]
+    answers = [answer for question in asked for answer in _arrived(*known, question, ids.KIND_LIMITATION_ANSWER)]
     if not any(answer.outcome == ids.OUTCOME_GRANTED for answer in answers):
         raise case.out_of_order("whoever asked for the freeze has not agreed that it is limited", "cites[0]")
     if header.HasField("in_force_until_us") and not 0 < asked[0].in_force_until_us <= header.in_force_until_us:
@@ -420,33 +421,47 @@ def _resumed(case: _Case, then: State) -> State:
     if claimed is None:
         return then
     if case.rule.kind != ids.KIND_EXECUTION_REPORT:
-        then = row_checks.reported(_arrived(case, claimed, ids.KIND_EXECUTION_REPORT), then)
-    return State.SUSPENDED if then in DONE and _is_suspended(case, claimed) else then
+        then = row_checks.reported(_arrived(case.register, case.here, claimed, ids.KIND_EXECUTION_REPORT), then)
+    return _or_suspended(then, case.register, case.here, claimed, case.cited)
 
 
-def _is_suspended(case: _Case, claimed: pb.Header) -> bool:
-    """Whether a suspensive claim is open, other than one that this envelope decides."""
+def stands(freeze: pb.Header, state: State, register: Register, here: str) -> State:
+    """Return where a matter stands by what has arrived, once something is known to have been lost."""
+    if freeze.kind not in FREEZES or state not in DONE | {State.SUSPENDED}:
+        return state
+    then = row_checks.reported(_arrived(register, here, freeze, ids.KIND_EXECUTION_REPORT), state)
+    return _or_suspended(then, register, here, freeze)
+
+
+def _or_suspended(
+    then: State, register: Register, here: str, claimed: pb.Header, but: pb.Header | None = None
+) -> State:
+    return State.SUSPENDED if then in DONE and _is_suspended(register, here, claimed, but) else then
+
+
+def _is_suspended(register: Register, here: str, claimed: pb.Header, but: pb.Header | None = None) -> bool:
+    """Whether a suspensive claim is open, other than one."""
     return any(
         claim.outcome == ids.OUTCOME_POSTPONED
-        and claim != case.cited
-        and not _arrived(case, claim, ids.KIND_CLAIM_DECISION)
-        and not _was_lost(case, claim)
-        for claim in case.register.below(claimed, CLAIMED_BELOW)
+        and claim != but
+        and not _arrived(register, here, claim, ids.KIND_CLAIM_DECISION)
+        and not _was_lost(register, here, claim)
+        for claim in register.below(claimed, CLAIMED_BELOW)
     )
 
 
-def _arrived(case: _Case, ref: Named, kind: Kind) -> list[pb.Header]:
+def _arrived(register: Register, here: str, ref: Named, kind: Kind) -> list[pb.Header]:
     """Return what is recorded of a kind and cites an envelope, but for what never arrived."""
-    return [each for each in case.register.citing(ref, kind) if not _was_lost(case, each)]
+    return [each for each in register.citing(ref, kind) if not _was_lost(register, here, each)]
 
 
-def _was_lost(case: _Case, sent: pb.Header) -> bool:
+def _was_lost(register: Register, here: str, sent: pb.Header) -> bool:
     """Whether the other node never had what was sent to it."""
     there = Address.parse(sent.recipients[0]).node
-    if there == Address.parse(sent.sender).node or there == case.here:
+    if there == Address.parse(sent.sender).node or there == here:
         return False
-    ref, words = ref_of(sent), case.register.words
-    ours = words(ref, str(Address.of_node(case.here)))
+    ref, words = ref_of(sent), register.words
+    ours = words(ref, str(Address.of_node(here)))
     # What we had refused ourselves, and then took, has not come back.
     since = ours[ours.index(pb.MILESTONE_ACCEPTED) :] if pb.MILESTONE_ACCEPTED in ours else ours
     return not _LOST.isdisjoint(since) or pb.MILESTONE_REFUSED in words(ref, str(Address.of_node(there)))

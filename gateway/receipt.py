@@ -259,8 +259,9 @@ class Scribe:
         made.recipient = recipient
         if milestone == pb.MILESTONE_EXPIRED:
             made.code, made.detail = errors_pb2.ERROR_CODE_EXPIRED, why
-            afterwards.not_taken(header, txn, arrived=Address.parse(header.recipients[0]).node == self.here)
         txn.state(made, way_to_sender(header, self.here))
+        if milestone == pb.MILESTONE_EXPIRED:
+            afterwards.not_taken(header, txn, arrived=Address.parse(header.recipients[0]).node == self.here)
         txn.add_event(ref_of(header), statement.event_name(milestone), actor=recipient, code=made.code)
 
     def _statement(

@@ -601,6 +601,20 @@ def test_answer_that_is_given_once_is_listed_again_if_it_never_arrived(story: St
     assert may_answer(Said(refused, 1 << 40))
 
 
+def test_report_beside_a_question_that_never_arrived_tells_where_a_freeze_stands(story: Story) -> None:
+    request = story.requested()
+    decision, order = story.executed(request)
+    asked = story.go(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, request)
+    partly: dict[str, Any] = {"outcome": ids.OUTCOME_PARTLY_GRANTED, "measures": [BLOCK]}
+    story.go(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, order, **partly)
+    story.go(ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, decision, **partly)
+    story.go(ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, INVESTIGATOR, request, **partly)
+    refused = pb.Statement(envelope=asked, milestone=pb.MILESTONE_REFUSED, issuer="ee/node")
+    papers = story.case(THEIR_CENTRAL).papers.values()
+    case = Case(papers, [Said(refused, 1 << 40)], story.federation.directory, THEIR_CENTRAL)
+    assert next(each for each in case.matters if each.ref == request).state is State.PARTLY_EXECUTED
+
+
 def test_limit_that_a_step_stopped_runs_again_if_that_never_arrived(story: Story) -> None:
     people = ("ee/contact-point", "de/contact-point")
     asked = story.go(ids.KIND_PRESERVATION_REQUEST, *people, data_classes=[WHO], case_id="EE-9")

@@ -17,6 +17,7 @@ from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 from gateway.rules import State
+from gateway.store import fsck
 from tests import world
 from tests.law import NOON, Countries, countries, directory
 from tests.lawful import (
@@ -375,6 +376,39 @@ def test_claim_suspends_unless_the_other_node_would_not_even_sign_that_it_refuse
     law.send(ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, INVESTIGATOR, cites=request, **held)
     law.arrive()
     assert law.state("ee", request) is law.state("de", request) is state
+
+
+def test_second_claim_suspends_though_the_first_never_arrived(law: Countries) -> None:
+    request, _ = frozen(law)
+    suspends: dict[str, Any] = {"outcome": POSTPONED, "ground": ids.GROUND_REMEDY_INVOKED}
+    law.send(ids.KIND_CLAIM, THEIR_COURT, THEIR_CENTRAL, cites=decision_on(law), case_id="DE-1", **suspends)
+    soon = to_micros(law.now + timedelta(minutes=1))
+    law.send(ids.KIND_CLAIM, THEIR_CENTRAL, INVESTIGATOR, cites=request, **suspends, expires_at_us=soon)
+    law.send(ids.KIND_CLAIM, THEIR_CENTRAL, INVESTIGATOR, cites=request, **suspends)
+    law.wait(minutes=2)
+    law.sweep()
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.SUSPENDED
+
+
+def test_what_was_reported_beside_a_question_that_never_arrived_stands_at_both_nodes(law: Countries) -> None:
+    request, order = frozen(law)
+    soon = to_micros(law.now + timedelta(minutes=1))
+    law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request, expires_at_us=soon)
+    held: dict[str, Any] = {"outcome": ids.OUTCOME_PARTLY_GRANTED, "measures": BLOCK}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **held)
+    told: dict[str, Any] = {"cites": decision_on(law), "case_id": "DE-1", **held}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, **told)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, INVESTIGATOR, cites=request, **held)
+    law.wait(minutes=2)
+    law.sweep()
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.PARTLY_EXECUTED
+    assert not [
+        each
+        for each in fsck.check(law.nodes["de"].connection, node="de")
+        if each.check is fsck.Check.MOVES and each.first
+    ]
 
 
 def test_claim_is_decided_once(law: Countries) -> None:

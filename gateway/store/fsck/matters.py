@@ -7,7 +7,7 @@ table makes of the one before, from the first, and no lawful move is missing.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
@@ -15,7 +15,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as clocks
 
 from gateway.rules import ACTS_NEXT, DONE, FINAL, State, Step, Turn, Where
-from gateway.steps import BY_CITATION, HOLDING, LAPSING, RUNS_OUT, runs_out
+from gateway.steps import BY_CITATION, FREEZES, HOLDING, LAPSING, RUNS_OUT, runs_out
 from gateway.store.fsck.books import Books, File
 from gateway.store.fsck.findings import Check, Notes
 from gateway.store.matters import MAX_CHAIN, OPEN_STAGES, Stage
@@ -120,10 +120,20 @@ def _follows(file: File, was: State, now: State, move: _Moved, history: Sequence
     if now is State.UNDELIVERED:
         return any(word.said.milestone in _NOT_TAKEN for word in file.words)
     # Moved back: there it stood before something moved it that was not taken in the end.
-    return any(
+    return _is_as_arrived(file, was, now, books) or any(
         before.state == now.value and undone.cause is not None and _is_not_taken(undone.cause, books)
         for before, undone in pairwise(history)
     )
+
+
+def _is_as_arrived(file: File, was: State, now: State, books: Books) -> bool:
+    """Whether what is done may stand as reported last, or as another claim has it, since something was not taken."""
+    done = DONE | {State.SUSPENDED}
+    if file.header.kind not in FREEZES or was not in done or now not in done | {State.UNAVAILABLE}:
+        return False
+    below = books.envelopes_where("cited_seq = ?", file.seq)
+    answers = (each for cited in below for each in books.envelopes_where("cited_seq = ?", cited.seq))
+    return any(_is_not_taken(each.seq, books) for each in chain(below, answers))
 
 
 def _is_not_taken(seq: int, books: Books) -> bool:
