@@ -35,7 +35,7 @@ from gateway.deliver import Chance
 from gateway.errors import ErrorCode, Failure, GatewayError
 from gateway.overview import Overview
 from gateway.store import Transaction, Writer
-from gateway.store.alerts import CLEARED, RAISED, Alert, AlertRow
+from gateway.store.alerts import CLEARED, RAISED, Alert, AlertRow, Decided, Standing
 from gateway.timed import Timed, Unanswered
 from gateway.upkeep import survived
 
@@ -133,7 +133,14 @@ class Alerting:
         def job(txn: Transaction) -> list[Alert]:
             for name in channels:
                 txn.alerts.open(name)
-            return txn.alerts.look(lambda standing: conditions.alerts(standing, found, txn.now_us, settings))
+
+            def decide(standing: list[Standing]) -> Decided:
+                listed = {(each.name, each.subject) for each in found}
+                unlisted = [each for each in standing if (each.name, each.subject) not in listed]
+                still = conditions.lasting(unlisted, txn.matters.clocks, txn.now_us, settings)
+                return conditions.alerts(standing, [*found, *still], txn.now_us, settings)
+
+            return txn.alerts.look(decide)
 
         for alert in await self._writer.write(job, weight=0):
             about = {"alert": alert.about.name, "subject": alert.about.subject, "detail": alert.detail}

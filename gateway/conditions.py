@@ -6,13 +6,14 @@ A warning holds ids, addresses, counts and times, and no text that came from els
 docs/runbook.md has a page for each name.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from rogatory.v1 import measures_pb2 as measures
 from rogatory.v1 import trace_pb2 as trace
+from rogatory.v1.identifiers_pb2 import EnvelopeRef
 
 from gateway.clock import MICROS, from_micros
 from gateway.config import Alerts
@@ -35,6 +36,10 @@ MOST_OVERDUE: Final = 64
 
 STOPPED_US: Final = MINUTE_US
 """A checkpoint follows what is logged within a second: docs/log.md. Longer than this, none comes by itself."""
+
+ClocksOf: TypeAlias = Callable[[EnvelopeRef], Iterable[ClockRow]]
+_OF_CLOCKS: Final = frozenset({"clock.overdue", "clock.due-soon"})
+_ABOUT_ONE: Final = 3  # words of a subject: the rule, the sender and the id
 
 REFUSED_MINUTES: Final = 5
 REFUSED_BEFORE_MINUTES: Final = 55
@@ -131,6 +136,27 @@ def rule_word(rule: int) -> str:
     return name.removeprefix("CLOCK_RULE_").lower().replace("_", "-")
 
 
+def lasting(standing: Iterable[Standing], clocks_of: ClocksOf, now_us: int, settings: Alerts) -> list[trace.Warning]:
+    """Return the warnings of time limits that stand still, whether an overview lists them or not.
+
+    It lists some limits and no more: what another one pushes out of it is not over.
+
+    Args:
+        standing: what stands.
+        clocks_of: the open time limits of a matter, as the store has them.
+        now_us: the time.
+        settings: thresholds.
+    """
+    found = list[trace.Warning]()
+    for each in standing:
+        about = each.subject.split(" ")
+        if each.name in _OF_CLOCKS and len(about) == _ABOUT_ONE:
+            open_ones = clocks_of(EnvelopeRef(sender=about[1], id=about[2]))
+            told = (_of_clock(clock, now_us, settings) for clock in open_ones)
+            found += [one for one in told if one and (one.name, one.subject) == (each.name, each.subject)]
+    return found
+
+
 def _clocks(now: Snapshot, settings: Alerts) -> Iterator[trace.Warning]:
     overdue = [clock for clock in now.clocks if clock.stage is Stage.OVERDUE]
     others = overdue[MOST_OVERDUE:]
@@ -138,20 +164,24 @@ def _clocks(now: Snapshot, settings: Alerts) -> Iterator[trace.Warning]:
         detail = f"more than {MOST_OVERDUE} time limits have run out; those that did last are not told one by one"
         yield _warning("clock.overdue", "others", detail, others[0].due_at_us, urgent=True)
     for clock in now.clocks:
-        if clock in others:
-            continue
-        rule = rule_word(clock.rule)
-        subject = f"{rule} {clock.ref.sender} {clock.ref.id}"
-        due = f"{from_micros(clock.due_at_us):%Y-%m-%d %H:%M} UTC"
-        if clock.stage is Stage.OVERDUE:
-            detail = f"the time limit {rule} of {clock.ref.sender} {clock.ref.id} ran out on {due}"
-            yield _warning("clock.overdue", subject, detail, clock.due_at_us, urgent=True)
-            continue
-        length = clock.due_at_us - clock.started_at_us
-        since_us = clock.due_at_us - min(round(settings.due_soon_hours * HOUR_US), length // LAST_PART)
-        if clock.stage is Stage.RUNNING and since_us <= now.told.at_us:
-            detail = f"the time limit {rule} of {clock.ref.sender} {clock.ref.id} runs out on {due}"
-            yield _warning("clock.due-soon", subject, detail, since_us)
+        warning = None if clock in others else _of_clock(clock, now.told.at_us, settings)
+        if warning is not None:
+            yield warning
+
+
+def _of_clock(clock: ClockRow, now_us: int, settings: Alerts) -> trace.Warning | None:
+    rule = rule_word(clock.rule)
+    subject = f"{rule} {clock.ref.sender} {clock.ref.id}"
+    due = f"{from_micros(clock.due_at_us):%Y-%m-%d %H:%M} UTC"
+    if clock.stage is Stage.OVERDUE:
+        detail = f"the time limit {rule} of {clock.ref.sender} {clock.ref.id} ran out on {due}"
+        return _warning("clock.overdue", subject, detail, clock.due_at_us, urgent=True)
+    length = clock.due_at_us - clock.started_at_us
+    since_us = clock.due_at_us - min(round(settings.due_soon_hours * HOUR_US), length // LAST_PART)
+    if clock.stage is Stage.RUNNING and since_us <= now_us:
+        detail = f"the time limit {rule} of {clock.ref.sender} {clock.ref.id} runs out on {due}"
+        return _warning("clock.due-soon", subject, detail, since_us)
+    return None
 
 
 def _dead(now: Snapshot, settings: Alerts) -> Iterator[trace.Warning]:

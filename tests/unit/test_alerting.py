@@ -20,14 +20,19 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 from pydantic import ValidationError
+from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as measures
 from rogatory.v1 import trace_pb2 as trace
 
 from gateway import alerting
 from gateway.alerting import Alerting, MailChannel, WebhookChannel
+from gateway.clock import to_micros
 from gateway.config import Alerts, Delivery, Mail, NodeConfig, Webhook, load
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
-from gateway.store import Writer, open_store
+from gateway.store import Transaction, Writer, open_store
 from gateway.store.alerts import AlertRow
+from gateway.store.matters import Stage
 from tests import stores
 from tests.errors import raises
 from tests.federation import ports
@@ -130,6 +135,46 @@ async def test_two_processes_and_the_next_start_tell_each_alert_once_in_all(plac
         assert [each.word for each in way.rows] == ["alert.raised", "alert.cleared"]
         assert way.rows[1].raised_at_us == way.rows[0].at_us
     assert stores.rows(place, "SELECT count(*) FROM standing") == [(0,)]
+
+
+@pytest.mark.parametrize(("stage", "name"), [(None, "clock.due-soon"), (Stage.OVERDUE, "clock.overdue")])
+async def test_limit_that_others_push_out_of_the_overview_is_not_told_as_over(
+    place: stores.Place, stage: Stage | None, name: str
+) -> None:
+    time, looks, way = Time(), Looks(), Told()
+    ref = ids.EnvelopeRef(sender="ee/prosecutor", id="0123")
+    rule = measures.CLOCK_RULE_URGENT_DECISION
+    now_us, hour_us = to_micros(NOW), 3_600_000_000
+
+    def begin(txn: Transaction) -> None:
+        header = pb.Header(sender=ref.sender, id=ref.id, recipients=["de/central-authority"])
+        txn.add_envelope(pb.SignedEnvelope(), header, bytes(32))
+        txn.matters.start_clock(ref, rule, now_us - 40 * hour_us, now_us + hour_us, now_us + hour_us)
+        if stage is not None:
+            (clock,) = txn.matters.clocks(ref)
+            txn.matters.set_clock(clock.seq, stage, None)
+
+    listed = trace.Warning(name=name, subject=f"urgent-decision {ref.sender} {ref.id}", since_us=1)
+    async with process(place, time, looks, way) as one:
+        writer = one._writer
+        await writer.write(begin)
+        await one.look()
+        looks.warnings = [listed]
+        for minutes in (0, 2):
+            time.at = NOW + timedelta(minutes=minutes)
+            await one.look()
+        looks.warnings = []
+        for minutes in (3, 20):
+            time.at = NOW + timedelta(minutes=minutes)
+            await one.look()
+        await one.tell(way)
+        assert [each.word for each in way.rows] == ["alert.raised"]
+        await writer.write(lambda txn: txn.matters.end_clocks(ref, (rule,), Stage.STOPPED))
+        for minutes in (21, 30):
+            time.at = NOW + timedelta(minutes=minutes)
+            await one.look()
+        await one.tell(way)
+        assert [each.word for each in way.rows] == ["alert.raised", "alert.cleared"]
 
 
 async def test_nothing_is_told_while_the_clock_is_in_doubt(tmp_path: Path) -> None:
