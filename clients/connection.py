@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import grpc.aio
 
@@ -69,6 +70,11 @@ class Connection:
         await self._channel.close(grace)
 
 
+BELIEVED_SECONDS: Final = 60.0
+"""So long we wait at a node's word, as nodes do at each other's (`delivery.backoff_max_seconds`): on the wire there is
+room for 49 days, and a limit may have 8 hours."""
+
+
 @dataclass(slots=True)
 class Pauses:
     """How long to wait before the next attempt.
@@ -87,11 +93,11 @@ class Pauses:
     _failures: int = 0
 
     def next(self, error: GatewayError | None = None) -> float:
-        """Return the seconds to wait now; at least as long as the node asked for."""
+        """Return the seconds to wait now; as long as the node asked for, up to BELIEVED_SECONDS."""
         longest = min(self.ceiling, self.first * float(2 ** min(self._failures, 30)))
         self._failures += 1
         wait = longest * (0.5 + 0.5 * self.chance())
-        return max(wait, error.retry_after or 0.0) if error is not None else wait
+        return max(wait, min(error.retry_after or 0.0, BELIEVED_SECONDS)) if error is not None else wait
 
     def reset(self) -> None:
         """Begin again with the first: something has succeeded."""

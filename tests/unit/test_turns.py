@@ -12,12 +12,14 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import errors_pb2
 from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import relay_pb2 as relay
 
-from clients.connection import Pauses
+from clients.connection import BELIEVED_SECONDS, Pauses
+from gateway import codec
 from gateway.clock import MICROS, from_micros
-from gateway.config import Allowance, Limits, Quota
+from gateway.config import Allowance, Delivery, Limits, Quota
 from gateway.directory import KeyName
 from gateway.doors.mailbox import MailboxDoor
 from gateway.doors.quotas import Quotas
@@ -328,3 +330,8 @@ def test_client_waits_at_least_as_long_as_the_node_asked() -> None:
     pauses = Pauses(lambda: 0.0)
     assert pauses.next(Failure(ErrorCode.OVERLOADED, "over a rate", retry_after=42.0)) == 42.0
     assert pauses.next(Failure(ErrorCode.OVERLOADED, "busy")) < 1.0
+
+
+def test_node_stops_no_participant_for_weeks_by_its_word() -> None:
+    forever = codec.error_from(errors_pb2.Error(code=errors_pb2.ERROR_CODE_OVERLOADED, retry_after_ms=(1 << 32) - 1))
+    assert Pauses(lambda: 0.0).next(forever) == BELIEVED_SECONDS == Delivery().backoff_max_seconds
