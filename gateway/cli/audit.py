@@ -27,6 +27,7 @@ from clients.auditing.report import MAX_ENTRIES, Claim, Report, Wish, claim
 from clients.auditing.signed import Trust
 from gateway import config as configuration
 from gateway.cli import output, passphrases
+from gateway.cli.ranges import Span
 from gateway.clock import system_clock
 from gateway.config import DirectorySource, ParticipantConfig
 from gateway.directory import FOREVER
@@ -57,7 +58,7 @@ NODE: Final = re.compile(r"[a-z]{2}")
 @click.option("--witness", "witnesses", multiple=True, help="A verifier key of somebody else who cosigns.")
 @click.option("--require-cosigned", is_flag=True, help="Exit code 1 if fewer have cosigned than the federation wants.")
 @click.option("--against", multiple=True, help="What others have: a log's address or folder, a checkpoint, a state.")
-@click.option("--follow", type=click.FloatRange(LEAST_SECONDS, MOST_SECONDS), help="Look again every so many seconds.")
+@click.option("--follow", type=Span(LEAST_SECONDS, MOST_SECONDS), help="Look again every so many seconds.")
 @click.option("--accept-restoration", is_flag=True, help="The operator has said why it was put back from a backup.")
 @click.option("--whole", is_flag=True, help="Read every entry again, not the new ones alone.")
 @click.option("--contains", multiple=True, help="A leaf hash (hexadecimal) to look for among all entries.")

@@ -24,6 +24,7 @@ from gateway import keys
 from gateway.cli import changes, folders, output, passphrases
 from gateway.cli.changes import NodeProposal
 from gateway.cli.proposal import digest_of, lines_of, spoken
+from gateway.cli.ranges import Span
 from gateway.clock import system_clock
 from gateway.directory import MAX_COSIGNATURES, Instrument, ParticipantList
 from gateway.errors import ErrorCode, Refusal
@@ -197,7 +198,7 @@ def sign(folder: Path, path: Path, yes: bool, passphrase_file: Path | None, as_j
 @click.option("--list", "lists", multiple=True, type=_a_file, help="A node's list, as the node signed it.")
 @click.option(
     "--timestamp-hours",
-    type=click.FloatRange(0.001, _DEFAULT_HOURS),
+    type=Span(0.001, _DEFAULT_HOURS),
     default=_DEFAULT_HOURS,
     show_default=True,
     help="For how long it counts unless it is renewed, so for how long at most somebody in between can hold back news."

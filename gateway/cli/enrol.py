@@ -20,6 +20,7 @@ from clients.invitation import Invitation
 from gateway import material, signature
 from gateway.cli import output, passphrases
 from gateway.cli.home import word
+from gateway.cli.ranges import Span
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.hidden import Passphrase
 from gateway.material import ParticipantMaterial
@@ -45,7 +46,7 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 @click.option("--no-wait", is_flag=True, help="Apply, and do not wait for the registrars; run it again later.")
 @click.option(
     "--within",
-    type=click.FloatRange(0, MAX_WITHIN_SECONDS, min_open=True),
+    type=Span(0, MAX_WITHIN_SECONDS, min_open=True),
     default=WITHIN_SECONDS,
     show_default=True,
     help="Seconds to wait for the registrars.",

@@ -8,12 +8,13 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.cli import output
+from gateway.cli.ranges import Span
 from gateway.errors import ErrorCode, Failure
 
 
 @click.command(epilog="\b\nExample:\n  rogatory health 127.0.0.1:7470")
 @click.argument("address", metavar="HOST:PORT")
-@click.option("--within", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="Seconds to wait.")
+@click.option("--within", type=Span(0.1, 60), default=3.0, show_default=True, help="Seconds to wait.")
 @output.json_option
 def command(address: str, within: float, as_json: bool) -> None:
     """Ask a process of a node whether it takes calls: the address is `health` in its settings."""

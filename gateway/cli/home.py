@@ -21,6 +21,7 @@ from clients.maildir import DiskFailure, Folder
 from clients.participant import Participant
 from gateway import material
 from gateway.cli import passphrases
+from gateway.cli.ranges import Span
 from gateway.clock import from_micros
 from gateway.errors import ErrorCode, Refusal
 
@@ -39,7 +40,7 @@ config_option = click.option(
 )
 within_option = click.option(
     "--within",
-    type=click.FloatRange(0, MAX_WITHIN_SECONDS, min_open=True),
+    type=Span(0, MAX_WITHIN_SECONDS, min_open=True),
     default=WITHIN_SECONDS,
     show_default=True,
     help="Seconds to try for, while the node does not answer.",

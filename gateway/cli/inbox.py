@@ -22,6 +22,7 @@ from clients.maildir import Folder
 from gateway import envelope, manifest
 from gateway.cli import document, home, output
 from gateway.cli.home import Home
+from gateway.cli.ranges import Span
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import documents
 from gateway.printable import printable
@@ -54,7 +55,7 @@ class Inbox:
     "--wait",
     "wait",
     metavar="SECONDS",
-    type=click.FloatRange(0, MAX_WAIT_SECONDS),
+    type=Span(0, MAX_WAIT_SECONDS),
     default=0.0,
     help="If nothing is there, wait so long for something to come.",
 )

@@ -18,6 +18,7 @@ from rogatory.v1.operations_pb2_grpc import OperationsStub
 
 from gateway import material, transport
 from gateway.cli import output, passphrases
+from gateway.cli.ranges import MAX_NUMBER
 from gateway.cli.trace import MOMENTS, fetch
 from gateway.clock import to_micros
 from gateway.errors import ErrorCode, Refusal
@@ -35,7 +36,7 @@ _config = click.option(
 )
 _reason = click.option("--reason", required=True, help="Why, for whoever reads it years later.")
 _destination = click.argument("destination", metavar="DESTINATION")
-_number = click.argument("number", metavar="NUMBER", type=click.IntRange(min=1))
+_number = click.argument("number", metavar="NUMBER", type=click.IntRange(1, MAX_NUMBER))
 
 
 @click.group(
@@ -149,7 +150,7 @@ def reject(number: int, reason: str, path: Path, as_json: bool) -> None:
 @command.command("list", epilog="\b\nExample:\n  rogatory operate list --waiting --config op.toml")
 @click.option("--waiting", is_flag=True, help="Only what waits for a decision.")
 @click.option("--limit", type=click.IntRange(1, 256), default=50, show_default=True, help="How many at most.")
-@click.option("--before", type=click.IntRange(min=1), default=None, help="Only those with a lower number.")
+@click.option("--before", type=click.IntRange(1, MAX_NUMBER), default=None, help="Only those with a lower number.")
 @_config
 @output.json_option
 def list_(waiting: bool, limit: int, before: int | None, path: Path, as_json: bool) -> None:

@@ -23,6 +23,7 @@ from clients.selftest import Verdict
 from gateway import envelope
 from gateway.cli import home, output
 from gateway.cli.home import Home
+from gateway.cli.ranges import Span
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Role
 from gateway.rules import Rule, Where
@@ -37,7 +38,7 @@ _wait: Final = click.option(
     "--wait",
     "wait",
     metavar="SECONDS",
-    type=click.FloatRange(0, MAX_WAIT_SECONDS),
+    type=Span(0, MAX_WAIT_SECONDS),
     default=ANSWER_SECONDS,
     show_default=True,
     help="Wait so long for the other side.",

@@ -32,6 +32,7 @@ from clients.participant import Participant
 from gateway import codec, envelope
 from gateway.cli import document, home, output
 from gateway.cli.home import Home
+from gateway.cli.ranges import Span
 from gateway.clock import system_clock
 from gateway.envelope import Composed
 from gateway.errors import ErrorCode, Failure, Refusal
@@ -160,7 +161,7 @@ def _step(name: str, role: Role | None, whose: str, example: str) -> Callable[[C
 @click.option(
     "--expires-in-hours",
     "hours",
-    type=click.FloatRange(0, MAX_HOURS, min_open=True),
+    type=Span(0, MAX_HOURS, min_open=True),
     help="When it loses its meaning undelivered; by default never.",
 )
 @click.option(

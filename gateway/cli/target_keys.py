@@ -66,7 +66,11 @@ def new(
         if before.not_after - begins < LEAST_OVERLAP:
             detail = f"it has to begin {LEAST_OVERLAP.days} days before {before.not_after:%Y-%m-%d}, or earlier"
             raise Refusal(ErrorCode.BAD_INPUT, detail, "from")
-    made = TargetKey(epoch, begins, begins + timedelta(days=days), nacl.utils.random(SECRET_BYTES))
+    try:
+        ends = begins + timedelta(days=days)
+    except OverflowError as error:
+        raise Refusal(ErrorCode.BAD_INPUT, f"{days} days from then is after the year 9999", "from") from error
+    made = TargetKey(epoch, begins, ends, nacl.utils.random(SECRET_BYTES))
     keys.save_target_key(file, made, phrase, COST)
     _show(made, file, as_json)
 

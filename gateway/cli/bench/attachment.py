@@ -37,6 +37,7 @@ from gateway.cli import development, output
 from gateway.cli.children import child
 from gateway.cli.demo import papers
 from gateway.cli.demo.processes import Processes
+from gateway.cli.ranges import Span
 from gateway.clock import system_clock
 from gateway.errors import ErrorCode, Failure
 
@@ -52,9 +53,7 @@ _READ_BYTES: Final = 256 << 10
 
 
 @click.command(epilog="\b\nExample:\n  rogatory bench attachment --gigabytes 2")
-@click.option(
-    "--gigabytes", type=click.FloatRange(0.01, 1024), default=2.0, show_default=True, help="Size of the file."
-)
+@click.option("--gigabytes", type=Span(0.01, 1024), default=2.0, show_default=True, help="Size of the file.")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False, exists=True),

@@ -26,6 +26,7 @@ from gateway.cli.bench.figures import MEBI, percentile
 from gateway.cli.bench.load import LAST_SECONDS, Job, Taken
 from gateway.cli.bench.nodes import ABROAD, HOME, RECIPIENT, SENDER, START_SECONDS, Helper, Nodes, bytes_on_disk, helper
 from gateway.cli.bench.plan import PROVING_SECONDS
+from gateway.cli.ranges import Span
 
 WINDOW_SECONDS: Final = 10.0
 LEAST_WINDOWS: Final = 6
@@ -71,8 +72,8 @@ class Window:
 
 
 @click.command(epilog="\b\nExample:\n  rogatory bench soak --minutes 10 --rate 200")
-@click.option("--minutes", type=click.FloatRange(min=1), default=10.0, show_default=True, help="How long.")
-@click.option("--rate", type=click.FloatRange(min=1), default=200.0, show_default=True, help="Envelopes a second.")
+@click.option("--minutes", type=Span(min=1), default=10.0, show_default=True, help="How long.")
+@click.option("--rate", type=Span(min=1), default=200.0, show_default=True, help="Envelopes a second.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -1,0 +1,23 @@
+"""Numbers on the command line that a calendar and the wire have room for.
+
+In: what was typed. Out: a number. Whatever else is a usage error of that option: BAD_INPUT with `--json`.
+"""
+
+import math
+from typing import Any, Final
+
+import click
+
+MAX_NUMBER: Final = (1 << 63) - 1
+"""What a store can hold: no row has a higher number."""
+
+
+class Span(click.FloatRange):
+    """A length of time within bounds; `nan`, which no comparison finds outside of them, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401  click's
+        """Return it as a number."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
