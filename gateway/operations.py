@@ -12,6 +12,7 @@ other, and one copy tried again is what its courier does anyway.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final, NoReturn
 
 from rogatory.v1 import envelope_pb2 as pb
@@ -43,6 +44,9 @@ LEAST_REASON: Final = 3
 
 MAX_SAID: Final = 8
 """Receipts that a refusal names."""
+
+DIGEST_BYTES: Final = 8
+"""Of an action: who asks cannot choose the microsecond that goes into it, so nobody can look for two of one digest."""
 
 DRAIN: Final = "drain"
 """What rings when a process shall end."""
@@ -138,12 +142,16 @@ class Desk:
         An approved action that cannot be done any more has failed; that is recorded, and no refusal.
 
         Raises:
-            Refusal: NOT_FOUND; ILLEGAL_TRANSITION, it is decided or has lapsed; FOUR_EYES; BAD_INPUT, no reason.
+            Refusal: NOT_FOUND, also if another action has the number now; ILLEGAL_TRANSITION, it is decided or has
+                lapsed; FOUR_EYES; BAD_INPUT, no reason.
         """
         number = request.number
         row = txn.operating.action(number)
         if row is None:
             raise Refusal(ErrorCode.NOT_FOUND, f"there is no action {number}", "number")
+        if request.digest not in {b"", digest_of(row)}:
+            detail = f"action {number} is another than the one that was shown: look again"
+            raise Refusal(ErrorCode.NOT_FOUND, detail, "digest")
         state = action_state(state_of(row, txn.now_us))
         if state != "waiting":
             raise Refusal(ErrorCode.ILLEGAL_TRANSITION, f"action {number} does not wait: it is {state}", "number")
@@ -348,6 +356,14 @@ _STATES: Final = {
 }
 
 
+def digest_of(row: ActionRow) -> bytes:
+    """Return what tells an action from any other that has its number, before or after a restoration."""
+    asked = operations.RecordedAction(
+        number=row.seq, action=row.action, asked_by=row.asked_by, asked_at_us=row.asked_at_us
+    )
+    return sha256(asked.SerializeToString(deterministic=True)).digest()[:DIGEST_BYTES]
+
+
 def recorded(row: ActionRow, now_us: int) -> operations.RecordedAction:
     """Return an action as it travels."""
     made = operations.RecordedAction(
@@ -356,6 +372,7 @@ def recorded(row: ActionRow, now_us: int) -> operations.RecordedAction:
         asked_by=row.asked_by,
         asked_at_us=row.asked_at_us,
         state=state_of(row, now_us),
+        digest=digest_of(row),
     )
     ended = row.ended
     if ended is not None:

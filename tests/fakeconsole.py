@@ -306,6 +306,7 @@ class _Doors(TraceServicer, OperationsServicer):
         second = what in {"expire", "drain"} or (what == "resend" and not request.action.resend.envelope.id)
         recorded = operations.RecordedAction(
             number=len(self._told.acted) + 1,
+            digest=bytes([len(self._told.acted) + 1] * 8),
             action=request.action,
             asked_by=caller,
             asked_at_us=to_micros(self._told.clock()),
@@ -321,6 +322,8 @@ class _Doors(TraceServicer, OperationsServicer):
     ) -> operations.DecideActionResponse:
         caller = await self._caller(context)
         recorded = self._told.acted[request.number - 1]
+        if request.digest not in {b"", recorded.digest}:
+            await abort(context, Refusal(ErrorCode.NOT_FOUND, "another action"))
         if request.approve and recorded.asked_by == caller:
             await abort(context, Refusal(ErrorCode.FOUR_EYES, "another operator has to approve it"))
         recorded.state = operations.ACTION_STATE_DONE if request.approve else operations.ACTION_STATE_REJECTED

@@ -5,6 +5,7 @@ second operator. Refuses with BAD_INPUT an id that several envelopes have, and a
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from gateway.trust.client import load_for_verification
 
 T = TypeVar("T")
 TIMEOUT_SECONDS: Final = 15.0
+_DIGEST: Final = re.compile(r"([0-9a-fA-F]{16})?")
 TEST_SECONDS: Final = 60.0
 """For all that is tried on the way to another node and back."""
 
@@ -37,6 +39,21 @@ _config = click.option(
 _reason = click.option("--reason", required=True, help="Why, for whoever reads it years later.")
 _destination = click.argument("destination", metavar="DESTINATION")
 _number = click.argument("number", metavar="NUMBER", type=click.IntRange(1, MAX_NUMBER))
+
+
+def _as_bytes(_ctx: click.Context, _option: click.Parameter, text: str) -> bytes:
+    if not _DIGEST.fullmatch(text):
+        raise click.BadParameter("16 hexadecimal digits are wanted, as `list` shows them")
+    return bytes.fromhex(text)
+
+
+_digest = click.option(
+    "--digest",
+    metavar="HEX",
+    default="",
+    callback=_as_bytes,
+    help="As `list` shows it: another action that has this number after a restoration is not meant.",
+)
 
 
 @click.group(
@@ -130,21 +147,24 @@ def drain(reason: str, path: Path, as_json: bool) -> None:
 @command.command(epilog="\b\nExample:\n  rogatory operate approve 7 --config op2.toml")
 @_number
 @click.option("--reason", default="", help="Kept with the decision.")
+@_digest
 @_config
 @output.json_option
-def approve(number: int, reason: str, path: Path, as_json: bool) -> None:
+def approve(number: int, reason: str, digest: bytes, path: Path, as_json: bool) -> None:
     """Approve what another operator wants, and so do it."""
-    _decide(pb.DecideActionRequest(number=number, approve=True, reason=reason), path, as_json=as_json)
+    request = pb.DecideActionRequest(number=number, approve=True, reason=reason, digest=digest)
+    _decide(request, path, as_json=as_json)
 
 
 @command.command(epilog="\b\nExample:\n  rogatory operate reject 7 --reason 'it was no mistake' --config op2.toml")
 @_number
 @_reason
+@_digest
 @_config
 @output.json_option
-def reject(number: int, reason: str, path: Path, as_json: bool) -> None:
+def reject(number: int, reason: str, digest: bytes, path: Path, as_json: bool) -> None:
     """Reject what another operator wants, or take back what one wanted oneself."""
-    _decide(pb.DecideActionRequest(number=number, reason=reason), path, as_json=as_json)
+    _decide(pb.DecideActionRequest(number=number, reason=reason, digest=digest), path, as_json=as_json)
 
 
 @command.command("list", epilog="\b\nExample:\n  rogatory operate list --waiting --config op.toml")
@@ -226,7 +246,8 @@ def _show_one(recorded: pb.RecordedAction, *, as_json: bool) -> None:
         return
     _show([recorded])
     if recorded.state == pb.ACTION_STATE_WAITING:
-        click.echo(f"another operator approves it: rogatory operate approve {recorded.number} --config ...")
+        named = f"{recorded.number} --digest {recorded.digest.hex()}" if recorded.digest else f"{recorded.number}"
+        click.echo(f"another operator approves it: rogatory operate approve {named} --config ...")
 
 
 def _show(actions: Iterable[pb.RecordedAction]) -> None:
@@ -241,11 +262,12 @@ def _show(actions: Iterable[pb.RecordedAction]) -> None:
             each.decided_by,
             each.touched,
             each.action.reason,
+            each.digest.hex() if each.state == pb.ACTION_STATE_WAITING else "",
         )
         for each in actions
     ]
     output.emit_table(
-        ("no", "at", "action", "of", "asked by", "state", "decided by", "copies", "reason"),
+        ("no", "at", "action", "of", "asked by", "state", "decided by", "copies", "reason", "digest"),
         rows,
     )
 
@@ -275,6 +297,7 @@ def _state(recorded: pb.RecordedAction) -> str:
 def _as_object(recorded: pb.RecordedAction) -> dict[str, object]:
     return {
         "number": recorded.number,
+        "digest": recorded.digest.hex(),
         "action": _what(recorded.action),
         "about": _plain(getattr(recorded.action, _what(recorded.action), pb.Action())),
         "reason": recorded.action.reason,

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from rogatory.v1 import operations_pb2 as operations
 
 from certs.pki import DevelopmentPki
 from gateway import material
@@ -514,6 +515,23 @@ async def test_four_eyes(stage: Stage) -> None:
     await two.post("/decide/1", {"decision": "approve", "back": "/actions"})
     assert "Action 1 is done" in (await two.get("/actions")).text
     assert (stage.told.acted[0].asked_by, stage.told.acted[0].decided_by) == ("ee/operator", "ee/operator-2")
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+async def test_form_that_was_opened_before_a_restoration_decides_on_no_other_action(
+    stage: Stage, decision: str
+) -> None:
+    one, two = await stage.signed_in(), await stage.signed_in("operator-2")
+    await one.post("/act", {"what": "resend", "destination": "de/node", "reason": "the line is mended"})
+    shown = re.findall(r'name="digest" value="([0-9a-f]+)"', (await two.get("/actions")).text)
+    assert shown == ["01" * 8] * 2
+    stage.told.acted[0].digest = bytes(8)  # another one has its number
+    form = {"decision": decision, "digest": shown[0], "reason": "as agreed", "back": "/actions"}
+    await two.post("/decide/1", form)
+    assert ErrorCode.NOT_FOUND.name in (await two.get("/actions")).text
+    await two.post("/decide/1", form | {"digest": "no digest"})
+    assert ErrorCode.BAD_INPUT.name in (await two.get("/actions")).text
+    assert stage.told.acted[0].state == operations.ACTION_STATE_WAITING
 
 
 async def test_approver_is_shown_whose_envelope_it_is(stage: Stage) -> None:

@@ -21,7 +21,7 @@ from gateway.cli.trace import fetch
 from gateway.clock import Clock, system_clock, to_micros
 from gateway.config import Delivery
 from gateway.directory import NodeEntry
-from gateway.errors import ErrorCode, GatewayError
+from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.node import Node
 from gateway.operations import name_of
 from gateway.store import fsck
@@ -440,6 +440,28 @@ async def test_other_processes_on_the_same_store_honour_a_hold_and_a_release(fed
         await act(fed, **release("ee/prosecutor"))
         (item,) = await collecting
     assert prosecutor.said(item).envelope == ref(made)
+
+
+@pytest.mark.parametrize("approve", [True, False])
+async def test_approval_is_of_the_action_that_was_shown_and_of_no_other_with_its_number(
+    fed: Federation, approve: bool
+) -> None:
+    asked = await act(fed, drain=operations.DrainProcess())
+    (shown,) = await listed(fed)
+    assert shown.digest == asked.digest != b""
+
+    def request(digest: bytes) -> operations.DecideActionRequest:
+        return operations.DecideActionRequest(number=asked.number, approve=approve, reason="as agreed", digest=digest)
+
+    for other in (bytes(8), shown.digest[:7]):
+        with pytest.raises(Refusal) as caught:
+            await called(fed, "ee/operator-2", "DecideAction", request(other))
+        assert (caught.value.code, caught.value.field) == (ErrorCode.NOT_FOUND, "digest")
+    await called(fed, "ee/operator-2", "DecideAction", request(shown.digest))
+    again = await act(fed, drain=operations.DrainProcess())
+    assert again.digest not in {b"", asked.digest}  # the same again is another one
+    (*_, ended) = await listed(fed)
+    assert (ended.state, ended.digest) == (DONE if approve else operations.ACTION_STATE_REJECTED, asked.digest)
 
 
 async def test_the_process_that_was_named_is_drained_whoever_takes_the_approval(fed: Federation) -> None:

@@ -98,7 +98,11 @@ def decision(number: str, given: Fields) -> operations.DecideActionRequest:
     reason = given.get("reason", "").strip()
     if len(reason) > _REASON[1] or (not approve and len(reason) < _REASON[0]):
         raise _bad("reason", f"a rejection has a reason of {_REASON[0]} to {_REASON[1]} characters")
-    return operations.DecideActionRequest(number=int(number), approve=approve, reason=reason)
+    try:
+        digest = bytes.fromhex(given.get("digest", ""))
+    except ValueError as error:
+        raise _bad("digest", "no digest") from error
+    return operations.DecideActionRequest(number=int(number), approve=approve, reason=reason, digest=digest)
 
 
 def whole(given: Fields, name: str) -> int:

@@ -27,7 +27,7 @@ from rogatory.v1 import errors_pb2 as rogatory_dot_v1_dot_errors__pb2
 from rogatory.v1 import identifiers_pb2 as rogatory_dot_v1_dot_identifiers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crogatory/v1/operations.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18rogatory/v1/errors.proto\x1a\x1drogatory/v1/identifiers.proto\"\x99\x02\n\x06\x41\x63tion\x12\x1a\n\x06reason\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xac\x02\x12+\n\x06resend\x18\x02 \x01(\x0b\x32\x19.rogatory.v1.ResendCopiesH\x00\x12,\n\x04hold\x18\x03 \x01(\x0b\x32\x1c.rogatory.v1.HoldDestinationH\x00\x12\x32\n\x07release\x18\x04 \x01(\x0b\x32\x1f.rogatory.v1.ReleaseDestinationH\x00\x12)\n\x06\x65xpire\x18\x05 \x01(\x0b\x32\x17.rogatory.v1.ExpireCopyH\x00\x12*\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x19.rogatory.v1.DrainProcessH\x00\x42\r\n\x04what\x12\x05\xbaH\x02\x08\x01\"\x8d\x01\n\x0cResendCopies\x12*\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRef\x12\x1c\n\x0b\x64\x65stination\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x18\n\x07\x66rom_us\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x19\n\x08until_us\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"1\n\x0fHoldDestination\x12\x1e\n\x0b\x64\x65stination\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x04\x18\x64\"4\n\x12ReleaseDestination\x12\x1e\n\x0b\x64\x65stination\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x04\x18\x64\"`\n\nExpireCopy\x12\x32\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRefB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x0b\x64\x65stination\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x04\x18\x64\"(\n\x0c\x44rainProcess\x12\x18\n\x07process\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\"9\n\nActRequest\x12+\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x13.rogatory.v1.ActionB\x06\xbaH\x03\xc8\x01\x01\"<\n\x0b\x41\x63tResponse\x12-\n\x08recorded\x18\x01 \x01(\x0b\x32\x1b.rogatory.v1.RecordedAction\"\x8d\x02\n\x0eRecordedAction\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12#\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x13.rogatory.v1.Action\x12\x10\n\x08\x61sked_by\x18\x03 \x01(\t\x12\x13\n\x0b\x61sked_at_us\x18\x04 \x01(\x03\x12\'\n\x05state\x18\x05 \x01(\x0e\x32\x18.rogatory.v1.ActionState\x12\x12\n\ndecided_by\x18\x06 \x01(\t\x12\x15\n\rdecided_at_us\x18\x07 \x01(\x03\x12\x17\n\x0f\x64\x65\x63ision_reason\x18\x08 \x01(\t\x12\x0f\n\x07touched\x18\t \x01(\x04\x12!\n\x05\x65rror\x18\n \x01(\x0b\x32\x12.rogatory.v1.Error\"Y\n\x13\x44\x65\x63ideActionRequest\x12\x17\n\x06number\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00\x12\x0f\n\x07\x61pprove\x18\x02 \x01(\x08\x12\x18\n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02\"E\n\x14\x44\x65\x63ideActionResponse\x12-\n\x08recorded\x18\x01 \x01(\x0b\x32\x1b.rogatory.v1.RecordedAction\"N\n\x12ListActionsRequest\x12\x0f\n\x07waiting\x18\x01 \x01(\x08\x12\x17\n\x05limit\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\x80\x02\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\x04\"Q\n\x13ListActionsResponse\x12,\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x1b.rogatory.v1.RecordedAction\x12\x0c\n\x04more\x18\x02 \x01(\x08\"8\n\x15TestConnectionRequest\x12\x1f\n\x04node\x18\x01 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[a-z]{2}$\"F\n\x16TestConnectionResponse\x12,\n\x06\x63hecks\x18\x01 \x03(\x0b\x32\x1c.rogatory.v1.ConnectionCheck\"r\n\x0f\x43onnectionCheck\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x0e\n\x06passed\x18\x02 \x01(\x08\x12\x18\n\x06\x64\x65tail\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x0f\n\x07took_us\x18\x04 \x01(\x04\x12\r\n\x05tried\x18\x05 \x01(\x08*\xa9\x01\n\x0b\x41\x63tionState\x12\x1c\n\x18\x41\x43TION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43TION_STATE_WAITING\x10\x01\x12\x15\n\x11\x41\x43TION_STATE_DONE\x10\x02\x12\x19\n\x15\x41\x43TION_STATE_REJECTED\x10\x03\x12\x17\n\x13\x41\x43TION_STATE_LAPSED\x10\x04\x12\x17\n\x13\x41\x43TION_STATE_FAILED\x10\x05\x32\xc8\x02\n\nOperations\x12\x38\n\x03\x41\x63t\x12\x17.rogatory.v1.ActRequest\x1a\x18.rogatory.v1.ActResponse\x12S\n\x0c\x44\x65\x63ideAction\x12 .rogatory.v1.DecideActionRequest\x1a!.rogatory.v1.DecideActionResponse\x12P\n\x0bListActions\x12\x1f.rogatory.v1.ListActionsRequest\x1a .rogatory.v1.ListActionsResponse\x12Y\n\x0eTestConnection\x12\".rogatory.v1.TestConnectionRequest\x1a#.rogatory.v1.TestConnectionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crogatory/v1/operations.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18rogatory/v1/errors.proto\x1a\x1drogatory/v1/identifiers.proto\"\x99\x02\n\x06\x41\x63tion\x12\x1a\n\x06reason\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xac\x02\x12+\n\x06resend\x18\x02 \x01(\x0b\x32\x19.rogatory.v1.ResendCopiesH\x00\x12,\n\x04hold\x18\x03 \x01(\x0b\x32\x1c.rogatory.v1.HoldDestinationH\x00\x12\x32\n\x07release\x18\x04 \x01(\x0b\x32\x1f.rogatory.v1.ReleaseDestinationH\x00\x12)\n\x06\x65xpire\x18\x05 \x01(\x0b\x32\x17.rogatory.v1.ExpireCopyH\x00\x12*\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x19.rogatory.v1.DrainProcessH\x00\x42\r\n\x04what\x12\x05\xbaH\x02\x08\x01\"\x8d\x01\n\x0cResendCopies\x12*\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRef\x12\x1c\n\x0b\x64\x65stination\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x18\n\x07\x66rom_us\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x19\n\x08until_us\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"1\n\x0fHoldDestination\x12\x1e\n\x0b\x64\x65stination\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x04\x18\x64\"4\n\x12ReleaseDestination\x12\x1e\n\x0b\x64\x65stination\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x04\x18\x64\"`\n\nExpireCopy\x12\x32\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRefB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x0b\x64\x65stination\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x04\x18\x64\"(\n\x0c\x44rainProcess\x12\x18\n\x07process\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\"9\n\nActRequest\x12+\n\x06\x61\x63tion\x18\x01 \x01(\x0b\x32\x13.rogatory.v1.ActionB\x06\xbaH\x03\xc8\x01\x01\"<\n\x0b\x41\x63tResponse\x12-\n\x08recorded\x18\x01 \x01(\x0b\x32\x1b.rogatory.v1.RecordedAction\"\x9d\x02\n\x0eRecordedAction\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12#\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x13.rogatory.v1.Action\x12\x10\n\x08\x61sked_by\x18\x03 \x01(\t\x12\x13\n\x0b\x61sked_at_us\x18\x04 \x01(\x03\x12\'\n\x05state\x18\x05 \x01(\x0e\x32\x18.rogatory.v1.ActionState\x12\x12\n\ndecided_by\x18\x06 \x01(\t\x12\x15\n\rdecided_at_us\x18\x07 \x01(\x03\x12\x17\n\x0f\x64\x65\x63ision_reason\x18\x08 \x01(\t\x12\x0f\n\x07touched\x18\t \x01(\x04\x12!\n\x05\x65rror\x18\n \x01(\x0b\x32\x12.rogatory.v1.Error\x12\x0e\n\x06\x64igest\x18\x0b \x01(\x0c\"r\n\x13\x44\x65\x63ideActionRequest\x12\x17\n\x06number\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00\x12\x0f\n\x07\x61pprove\x18\x02 \x01(\x08\x12\x18\n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xac\x02\x12\x17\n\x06\x64igest\x18\x04 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18 \"E\n\x14\x44\x65\x63ideActionResponse\x12-\n\x08recorded\x18\x01 \x01(\x0b\x32\x1b.rogatory.v1.RecordedAction\"N\n\x12ListActionsRequest\x12\x0f\n\x07waiting\x18\x01 \x01(\x08\x12\x17\n\x05limit\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\x80\x02\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\x04\"Q\n\x13ListActionsResponse\x12,\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x1b.rogatory.v1.RecordedAction\x12\x0c\n\x04more\x18\x02 \x01(\x08\"8\n\x15TestConnectionRequest\x12\x1f\n\x04node\x18\x01 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[a-z]{2}$\"F\n\x16TestConnectionResponse\x12,\n\x06\x63hecks\x18\x01 \x03(\x0b\x32\x1c.rogatory.v1.ConnectionCheck\"r\n\x0f\x43onnectionCheck\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\x0e\n\x06passed\x18\x02 \x01(\x08\x12\x18\n\x06\x64\x65tail\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x0f\n\x07took_us\x18\x04 \x01(\x04\x12\r\n\x05tried\x18\x05 \x01(\x08*\xa9\x01\n\x0b\x41\x63tionState\x12\x1c\n\x18\x41\x43TION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43TION_STATE_WAITING\x10\x01\x12\x15\n\x11\x41\x43TION_STATE_DONE\x10\x02\x12\x19\n\x15\x41\x43TION_STATE_REJECTED\x10\x03\x12\x17\n\x13\x41\x43TION_STATE_LAPSED\x10\x04\x12\x17\n\x13\x41\x43TION_STATE_FAILED\x10\x05\x32\xc8\x02\n\nOperations\x12\x38\n\x03\x41\x63t\x12\x17.rogatory.v1.ActRequest\x1a\x18.rogatory.v1.ActResponse\x12S\n\x0c\x44\x65\x63ideAction\x12 .rogatory.v1.DecideActionRequest\x1a!.rogatory.v1.DecideActionResponse\x12P\n\x0bListActions\x12\x1f.rogatory.v1.ListActionsRequest\x1a .rogatory.v1.ListActionsResponse\x12Y\n\x0eTestConnection\x12\".rogatory.v1.TestConnectionRequest\x1a#.rogatory.v1.TestConnectionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,6 +60,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECIDEACTIONREQUEST'].fields_by_name['number']._serialized_options = b'\272H\0042\002 \000'
   _globals['_DECIDEACTIONREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_DECIDEACTIONREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\254\002'
+  _globals['_DECIDEACTIONREQUEST'].fields_by_name['digest']._loaded_options = None
+  _globals['_DECIDEACTIONREQUEST'].fields_by_name['digest']._serialized_options = b'\272H\004z\002\030 '
   _globals['_LISTACTIONSREQUEST'].fields_by_name['limit']._loaded_options = None
   _globals['_LISTACTIONSREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\005*\003\030\200\002'
   _globals['_TESTCONNECTIONREQUEST'].fields_by_name['node']._loaded_options = None
@@ -68,8 +70,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONNECTIONCHECK'].fields_by_name['name']._serialized_options = b'\272H\004r\002\030 '
   _globals['_CONNECTIONCHECK'].fields_by_name['detail']._loaded_options = None
   _globals['_CONNECTIONCHECK'].fields_by_name['detail']._serialized_options = b'\272H\005r\003\030\350\007'
-  _globals['_ACTIONSTATE']._serialized_start=1769
-  _globals['_ACTIONSTATE']._serialized_end=1938
+  _globals['_ACTIONSTATE']._serialized_start=1810
+  _globals['_ACTIONSTATE']._serialized_end=1979
   _globals['_ACTION']._serialized_start=132
   _globals['_ACTION']._serialized_end=413
   _globals['_RESENDCOPIES']._serialized_start=416
@@ -87,21 +89,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACTRESPONSE']._serialized_start=863
   _globals['_ACTRESPONSE']._serialized_end=923
   _globals['_RECORDEDACTION']._serialized_start=926
-  _globals['_RECORDEDACTION']._serialized_end=1195
-  _globals['_DECIDEACTIONREQUEST']._serialized_start=1197
-  _globals['_DECIDEACTIONREQUEST']._serialized_end=1286
-  _globals['_DECIDEACTIONRESPONSE']._serialized_start=1288
-  _globals['_DECIDEACTIONRESPONSE']._serialized_end=1357
-  _globals['_LISTACTIONSREQUEST']._serialized_start=1359
-  _globals['_LISTACTIONSREQUEST']._serialized_end=1437
-  _globals['_LISTACTIONSRESPONSE']._serialized_start=1439
-  _globals['_LISTACTIONSRESPONSE']._serialized_end=1520
-  _globals['_TESTCONNECTIONREQUEST']._serialized_start=1522
-  _globals['_TESTCONNECTIONREQUEST']._serialized_end=1578
-  _globals['_TESTCONNECTIONRESPONSE']._serialized_start=1580
-  _globals['_TESTCONNECTIONRESPONSE']._serialized_end=1650
-  _globals['_CONNECTIONCHECK']._serialized_start=1652
-  _globals['_CONNECTIONCHECK']._serialized_end=1766
-  _globals['_OPERATIONS']._serialized_start=1941
-  _globals['_OPERATIONS']._serialized_end=2269
+  _globals['_RECORDEDACTION']._serialized_end=1211
+  _globals['_DECIDEACTIONREQUEST']._serialized_start=1213
+  _globals['_DECIDEACTIONREQUEST']._serialized_end=1327
+  _globals['_DECIDEACTIONRESPONSE']._serialized_start=1329
+  _globals['_DECIDEACTIONRESPONSE']._serialized_end=1398
+  _globals['_LISTACTIONSREQUEST']._serialized_start=1400
+  _globals['_LISTACTIONSREQUEST']._serialized_end=1478
+  _globals['_LISTACTIONSRESPONSE']._serialized_start=1480
+  _globals['_LISTACTIONSRESPONSE']._serialized_end=1561
+  _globals['_TESTCONNECTIONREQUEST']._serialized_start=1563
+  _globals['_TESTCONNECTIONREQUEST']._serialized_end=1619
+  _globals['_TESTCONNECTIONRESPONSE']._serialized_start=1621
+  _globals['_TESTCONNECTIONRESPONSE']._serialized_end=1691
+  _globals['_CONNECTIONCHECK']._serialized_start=1693
+  _globals['_CONNECTIONCHECK']._serialized_end=1807
+  _globals['_OPERATIONS']._serialized_start=1982
+  _globals['_OPERATIONS']._serialized_end=2310
 # @@protoc_insertion_point(module_scope)

@@ -307,6 +307,7 @@ class RecordedAction(_message.Message):
     DECISION_REASON_FIELD_NUMBER: _builtins.int
     TOUCHED_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Its number."""
     asked_by: _builtins.str
@@ -323,6 +324,10 @@ class RecordedAction(_message.Message):
     """Why it was decided so; empty if that was not said."""
     touched: _builtins.int
     """How many copies it touched: ended, or tried now though they would have waited longer."""
+    digest: _builtins.bytes
+    """The first 8 bytes of SHA-256 over what was asked, by whom and when, as the node words it. After a restoration a number
+    may come again for another action, and this does not. Empty: told by an older node.
+    """
     @_builtins.property
     def action(self) -> Global___Action:
         """What, and why."""
@@ -344,10 +349,11 @@ class RecordedAction(_message.Message):
         decision_reason: _builtins.str = ...,
         touched: _builtins.int = ...,
         error: _errors_pb2.Error | None = ...,
+        digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "asked_at_us", b"asked_at_us", "asked_by", b"asked_by", "decided_at_us", b"decided_at_us", "decided_by", b"decided_by", "decision_reason", b"decision_reason", "error", b"error", "number", b"number", "state", b"state", "touched", b"touched"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "asked_at_us", b"asked_at_us", "asked_by", b"asked_by", "decided_at_us", b"decided_at_us", "decided_by", b"decided_by", "decision_reason", b"decision_reason", "digest", b"digest", "error", b"error", "number", b"number", "state", b"state", "touched", b"touched"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -362,22 +368,26 @@ class DecideActionRequest(_message.Message):
     NUMBER_FIELD_NUMBER: _builtins.int
     APPROVE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Its number."""
     approve: _builtins.bool
     """Whether it shall be."""
     reason: _builtins.str
     """Why; wanted of a rejection."""
+    digest: _builtins.bytes
+    """As the record tells it, so that no other action is meant; empty: whichever has the number."""
     def __init__(
         self,
         *,
         number: _builtins.int = ...,
         approve: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approve", b"approve", "number", b"number", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approve", b"approve", "digest", b"digest", "number", b"number", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
