@@ -26,6 +26,7 @@ from gateway.directory import Directory
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address, Role
 from gateway.lifecycle import FINAL, LEASED, Event, State
+from gateway.printable import is_visible
 from gateway.receipt import Scribe
 from gateway.statement import event_name
 from gateway.store import Transaction
@@ -337,8 +338,8 @@ def check_reason(reason: str, least: int = 0) -> None:
     """
     if not reason.isprintable():
         raise Refusal(ErrorCode.BAD_INPUT, "a reason is printable, on one line", "reason")
-    if len(reason.strip()) < least:
-        raise Refusal(ErrorCode.BAD_INPUT, f"a reason has {least} characters at least", "reason")
+    if len(reason.strip()) < least or (least and not is_visible(reason)):
+        raise Refusal(ErrorCode.BAD_INPUT, f"a reason has {least} characters at least, and can be seen", "reason")
 
 
 def state_of(row: ActionRow, now_us: int) -> operations.ActionState.ValueType:

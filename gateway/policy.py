@@ -33,6 +33,7 @@ from rogatory.v1 import measures_pb2 as clocks
 from gateway.deadlines import LIMITS, Length, Unit
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
+from gateway.printable import is_visible
 from gateway.rules import ClockRule, Kind, Rule, Where, word
 from gateway.steps import RULES, STEPS
 
@@ -92,7 +93,7 @@ class _Table(BaseModel):
 
 
 def _law(text: str) -> str:
-    if not text.strip() or not text.isprintable():
+    if not is_visible(text):
         raise ValueError("the article or the reason is wanted, on one line")
     return text
 

@@ -27,6 +27,7 @@ from gateway.directory import Status
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.formats import lei
 from gateway.identity import Address, Role
+from gateway.printable import is_visible
 from gateway.registry import proofs, roll
 from gateway.registry.certify import key_digest
 from gateway.registry.codes import code_digest, new_code
@@ -181,7 +182,7 @@ def check(request: pb.ApplyRequest, code: str, federation: str, proof_private: P
     address, roles = read_address(message.address, code), read_roles(message.roles)
     if message.federation != federation:
         raise _not_for("federation", f"this is a node of {federation}")
-    if not message.legal_name.isprintable() or message.legal_name != message.legal_name.strip():
+    if not is_visible(message.legal_name) or message.legal_name != message.legal_name.strip():
         raise _malformed("legal_name", "a name is printable, without spaces around it")
     _check_lei(message.lei, roles)
     _check_keys(request, message, address, roles, proof_private)

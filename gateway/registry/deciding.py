@@ -20,6 +20,7 @@ from gateway.config import Registry
 from gateway.directory import ParticipantList
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
+from gateway.printable import is_visible
 from gateway.registry import proofs, roll
 from gateway.registry.applying import approvals_needed, check_admissible, read_roles
 from gateway.registry.desk import Desk, counts
@@ -73,8 +74,8 @@ def standing(view: RegistryView, registry: Registry, listed: ParticipantList, fo
 def _check(desk: Desk, peer: Peer, signed: pb.SignedDecision, decision: pb.Decision, found: StoredApplication) -> None:
     desk.check_signed(Domain.DECISION, signed.decision, signed.signature, peer.address)
     desk.check_fresh(decision.at_us, "at_us")
-    if not decision.reason.isprintable():
-        raise Refusal(ErrorCode.MALFORMED, "a reason is printable", "reason")
+    if (decision.reason or not decision.approved) and not is_visible(decision.reason):
+        raise Refusal(ErrorCode.MALFORMED, "a reason is printable, and can be seen", "reason")
     if found.address == decision.registrar:
         raise Refusal(ErrorCode.FOUR_EYES, "nobody decides on an application for its own address", "registrar")
     if found.state is not ApplicationState.PENDING:

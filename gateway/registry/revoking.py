@@ -26,6 +26,7 @@ from gateway.clock import from_micros, to_micros
 from gateway.directory import ParticipantList
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, certificate_fingerprint
+from gateway.printable import is_visible
 from gateway.registry import roll
 from gateway.registry.desk import Desk, counts
 from gateway.signature import Domain, key_id
@@ -87,8 +88,8 @@ def _check_sense(desk: Desk, revocation: pb.Revocation) -> None:
     what = revocation.WhichOneof("what")
     if what is None or (what == _PARTICIPANT and not revocation.participant):
         raise _malformed("what", "a participant, a key or a certificate is revoked")
-    if not revocation.reason.isprintable():
-        raise _malformed("reason", "a reason is printable")
+    if not is_visible(revocation.reason):
+        raise _malformed("reason", "a reason is printable, and can be seen")
     moment = revocation.not_trusted_after_us
     if moment and what != _KEY:
         raise _malformed("not_trusted_after_us", "only a key has such a moment")

@@ -208,7 +208,8 @@ async def test_nothing_is_held_where_nothing_goes(fed: Federation) -> None:
         await refused(code, act(fed, **hold(destination)))
     await refused(ErrorCode.BAD_INPUT, act(fed, reason="\x1b[2J", **hold()))
     await refused(ErrorCode.MALFORMED, act(fed, reason="", **hold()))
-    await refused(ErrorCode.BAD_INPUT, act(fed, reason="    ", **hold()))
+    for unseen in ("    ", "\u3164" * 3, "\u2800\u2800\u2800", "\u115f\u1160\uffa0", "\u0301\ufe0f\u034f"):
+        await refused(ErrorCode.BAD_INPUT, act(fed, reason=unseen, **hold()))
     assert await listed(fed) == []
 
 

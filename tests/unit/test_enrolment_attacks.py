@@ -256,6 +256,7 @@ async def test_code_for_another_address_or_role(bench: Bench, changes: dict[str,
         ({"roles": ("exchange", "exchange")}, ErrorCode.MALFORMED, "roles[1]"),
         ({"roles": ("emperor",)}, ErrorCode.MALFORMED, "roles[0]"),
         ({"legal_name": "LHV\x1b[2J"}, ErrorCode.MALFORMED, "legal_name"),
+        ({"legal_name": "\u3164"}, ErrorCode.MALFORMED, "legal_name"),
         ({"legal_name": "LHV \u202eknaP"}, ErrorCode.MALFORMED, "legal_name"),
         ({"made_at_us": to_micros(NOW + timedelta(minutes=6))}, ErrorCode.STALE, "made_at_us"),
         ({"made_at_us": to_micros(NOW - timedelta(minutes=6))}, ErrorCode.STALE, "made_at_us"),
@@ -719,6 +720,12 @@ async def test_decision_on_what_nobody_asked_for(bench: Bench) -> None:
     await refused(bench, bench.decide(bytes(32)), ErrorCode.NOT_FOUND, "application_id")
 
 
+@pytest.mark.parametrize("reason", ["", "   ", "\u3164\u3164\u3164", "\u2800"])
+async def test_rejection_whose_reason_nobody_can_see(bench: Bench, reason: str) -> None:
+    about = await bench.applied(Applicant())
+    await refused(bench, bench.decide(about, approved=False, reason=reason), ErrorCode.MALFORMED, "reason")
+
+
 async def test_reason_that_draws_on_the_applicants_screen(bench: Bench) -> None:
     about = await bench.applied(Applicant())
     attack = bench.decide(about, approved=False, reason="\x1b[2Japproved")
@@ -958,6 +965,7 @@ async def test_registrar_revokes_what_it_acts_with(bench: Bench) -> None:
             "not_trusted_after_us",
         ),
         ({"address": world.COURT, "participant": True, "reason": "\x1b[2J"}, ErrorCode.MALFORMED, "reason"),
+        ({"address": world.COURT, "participant": True, "reason": "\u3164"}, ErrorCode.MALFORMED, "reason"),
     ],
 )
 async def test_revocation_that_makes_no_sense(

@@ -261,6 +261,7 @@ def test_each_restriction_loads_with_its_law_and_is_refused_without(table: str) 
     for lines in (
         but(table, "law"),
         but(table, law='"  "'),
+        but(table, law='"\u3164\u2800"'),
         but(table, law='"a\\nb"'),
         but(table, law=f'"{"x" * (MAX_LAW_CHARACTERS + 1)}"'),
     ):
