@@ -22,31 +22,35 @@ BETWEEN_SECONDS: Final = 0.1
 
 async def keep_house(writer: Writer, depot: Depot, settings: Attachments, clock: Clock) -> None:
     """Do it again and again; `clock` fails while it is in doubt."""
+    after: str | None = ""
     while True:
-        more = False
         # A disk that does not answer now says so to every caller; the next round comes by itself.
-        with contextlib.suppress(GatewayError):
-            more = await collect(writer, depot, settings, clock)
-        await asyncio.sleep(min(BETWEEN_SECONDS, settings.collect_seconds) if more else settings.collect_seconds)
+        try:
+            after = await collect(writer, depot, settings, clock, after or "")
+        except GatewayError:
+            after = None
+        is_over = after is None
+        await asyncio.sleep(settings.collect_seconds if is_over else min(BETWEEN_SECONDS, settings.collect_seconds))
 
 
-async def collect(writer: Writer, depot: Depot, settings: Attachments, clock: Clock) -> bool:
-    """Do it once; return whether there may be more that can go.
+async def collect(writer: Writer, depot: Depot, settings: Attachments, clock: Clock, after: str = "") -> str | None:
+    """Do it once, behind a place; return behind which the next round goes on. None: there is nothing more that can go.
+
+    What could not be deleted hides nothing behind it, however much it is.
 
     Raises:
         Failure: STORE, OVERLOADED, or UNAVAILABLE, as while the clock is in doubt: what goes does not come back when
             that is set right.
     """
 
-    def forget(txn: Transaction) -> list[str]:
+    def forget(txn: Transaction) -> tuple[bool, list[str]]:
         clock()  # it may have been set since the round began
-        txn.attachments.forget(settings)
-        return txn.attachments.to_delete()
+        return txn.attachments.forget(settings), txn.attachments.to_delete(after)
 
     with depot.clearing() as may:
         if not may:
-            return False  # a backup copies them; they go in the next round
-        places = await writer.write(forget)
+            return None  # a backup copies them; they go in the next round
+        more, places = await writer.write(forget)
         gone = []
         for place in places:
             # What cannot be deleted now stays noted, and keeps nothing else from it.
@@ -55,4 +59,6 @@ async def collect(writer: Writer, depot: Depot, settings: Attachments, clock: Cl
                 gone.append(place)
         if gone:
             await writer.write(lambda txn: txn.attachments.deleted(gone))
-        return bool(gone) and len(places) == SWEEP_ROWS
+    if len(places) == SWEEP_ROWS:
+        return places[-1]
+    return "" if more else None

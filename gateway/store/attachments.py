@@ -303,24 +303,24 @@ class AttachmentRecord:
 
     # Collection of what nobody needs
 
-    def forget(self, settings: Attachments) -> None:
-        """Forget files that no live envelope names and nobody has touched for a while."""
+    def forget(self, settings: Attachments) -> bool:
+        """Forget files that no live envelope names and nobody has touched for a while; return whether more may be."""
         self._sql.execute(_END, (self._now_us,))
         untouched = self._now_us - round(settings.unnamed_hours * 3_600_000_000)
         ended = self._now_us - round(settings.keep_days * 86_400_000_000)
         gone = self._sql.execute(_FORGET, (untouched, ended, untouched, ended, SWEEP_ROWS)).fetchall()
         for (place,) in gone:
             self.discard(place)
+        return len(gone) == SWEEP_ROWS
 
     def discard(self, place: str) -> None:
         """Have the bytes in a place deleted."""
         self._sql.execute("INSERT INTO discarded (place) VALUES (?) ON CONFLICT (place) DO NOTHING", (place,))
 
-    def to_delete(self) -> list[str]:
-        """Return places whose bytes are to be deleted."""
-        return [
-            row[0] for row in self._sql.execute("SELECT place FROM discarded ORDER BY place LIMIT ?", (SWEEP_ROWS,))
-        ]
+    def to_delete(self, after: str = "") -> list[str]:
+        """Return places whose bytes are to be deleted, in their order, behind one of them."""
+        query = "SELECT place FROM discarded WHERE place > ? ORDER BY place LIMIT ?"
+        return [row[0] for row in self._sql.execute(query, (after, SWEEP_ROWS))]
 
     def deleted(self, places: Sequence[str]) -> None:
         """Note that the bytes in some places are gone."""

@@ -93,6 +93,29 @@ async def test_place_that_cannot_be_emptied_keeps_no_other_from_it(writer: Write
     await house_is_kept(writer, folder, [stuck, *(lying(folder, number) for number in range(1, 5))], [stuck])
 
 
+async def test_many_places_that_cannot_be_emptied_hide_no_later_one(writer: Writer, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    stuck = [folder / f"{number:064x}.0" for number in range(SWEEP_ROWS)]
+    for each in stuck:
+        each.write_text("no folder")
+    later = [lying(folder, SWEEP_ROWS + number) for number in range(3)]
+
+    def forgotten(txn: Transaction) -> None:
+        for place in (*stuck, *later):
+            txn.attachments.discard(place.name)
+
+    await writer.write(forgotten)
+    depot, settings = Depot(LocalStore(folder), folder), Attachments()
+    after: str | None = ""
+    rounds = 0
+    while after is not None and rounds < 3:
+        after = await collect(writer, depot, settings, lambda: world.NOW, after)
+        rounds += 1
+    assert (after, sorted(folder.iterdir())) == (None, stuck)
+    assert await writer.write(lambda txn: txn.attachments.to_delete(stuck[-1].name)) == []
+
+
 async def test_clock_that_is_set_wrongly_lets_no_file_go_before_it_is_believed(
     writer: Writer, now: list[datetime], tmp_path: Path
 ) -> None:
