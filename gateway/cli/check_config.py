@@ -69,8 +69,8 @@ def check(file: Path) -> Finding:
     if is_node(file):
         config = load(NodeConfig, file)
         with aside(config.directory) as source:
-            node = material.check_node(config.model_copy(update={"directory": source}))
-            warnings = (*node.warnings, *_check_offices(node))
+            node, renewed = _as_a_start_would(config, source)
+            warnings = (*renewed, *node.warnings, *_check_offices(node))
         depot.check_place(config)
         alerting.channels(config.node, node.directory.federation, config.alerts, system_clock)
         _probe_store(node.config.store)
@@ -82,6 +82,29 @@ def check(file: Path) -> Finding:
     return Finding(
         file, str(participant.address), participant.expires, participant.directory_expires, participant.warnings
     )
+
+
+def _as_a_start_would(config: NodeConfig, source: DirectorySource) -> tuple[material.NodeMaterial, tuple[str, ...]]:
+    """Check a node, and return warnings; one that publishes and was off for longer than that counts renews it first."""
+    try:
+        return material.check_node(config.model_copy(update={"directory": source})), ()
+    except Refusal as error:
+        if config.publisher is None or error.code is not ErrorCode.BAD_DIRECTORY:
+            raise
+        refused, publisher = error, config.publisher
+    with tempfile.TemporaryDirectory(prefix="rogatory-") as scratch:
+        try:
+            phrase = material.passphrase_of(config, None)
+            Publisher(publisher, phrase, system_clock).check()
+            # A copy is renewed: what is published is a start's to change.
+            copy = shutil.copytree(publisher.repository, Path(scratch) / "repository")
+            renewed = publisher.model_copy(update={"repository": copy})
+            Publisher(renewed, phrase, system_clock).renew(system_clock())
+        except (GatewayError, OSError):
+            raise refused from None
+        there = source.model_copy(update={"repository": str(copy)})
+        node = material.check_node(config.model_copy(update={"directory": there}))
+    return node, (f"a start signs the directory anew: {refused.detail}",)
 
 
 @contextmanager

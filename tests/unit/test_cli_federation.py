@@ -444,6 +444,24 @@ def test_check_config_refuses_a_directory_that_has_expired(fed: Path) -> None:
     assert error_of(run("check-config", "--json", node))[0] == "BAD_DIRECTORY"
 
 
+def test_check_config_passes_a_publisher_that_was_off_for_longer_than_what_it_published_counts(office: Path) -> None:
+    fed = office.parent.parent
+    metadata = fed / development.REPOSITORY / "metadata"
+    publisher = keys.load_signing_key(development.publisher_key(fed))
+    Repository(fed / development.REPOSITORY).publish(publisher, datetime.now(UTC) - timedelta(days=40))
+    published = {each: each.read_bytes() for each in metadata.iterdir()}
+    result = run("check-config", office)
+    assert (result.exit_code, "a start signs the directory anew" in result.stderr) == (0, True)
+    assert {each: each.read_bytes() for each in metadata.iterdir()} == published
+    (metadata / "timestamp.json").write_text("no longer what was signed")
+    assert error_of(run("check-config", "--json", office))[0] == "BAD_DIRECTORY"
+    head, _ = office.read_text().split("[publisher]")
+    for each, content in published.items():
+        each.write_bytes(content)
+    office.write_text(head)
+    assert error_of(run("check-config", "--json", office))[0] == "BAD_DIRECTORY"
+
+
 def test_check_config_refuses_a_cache_that_cannot_be_used(fed: Path) -> None:
     (fed / "ee/directory").write_text("in the way")
     assert error_of(run("check-config", "--json", fed / "ee/node.toml")) == ("BAD_CONFIG", "directory.cache")
