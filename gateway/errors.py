@@ -112,6 +112,10 @@ class Refusal(GatewayError):
             raise ValueError(f"{self.code.name} is a failure")
 
 
+class WrongSecret(Refusal):
+    """A passphrase or a PIN does not fit: a service that tries it again and again changes nothing, or locks a token."""
+
+
 class Failure(GatewayError):
     """Could not now. Retry the identical bytes after `retry_after` seconds."""
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.errors import ErrorCode, Failure, Refusal, WrongSecret
 from gateway.hidden import Hidden, Passphrase
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ class TokenSigner(Hidden):
         self._errors = pkcs11.PKCS11Error
         try:
             self._session, self._key, self._public = self._open()
+        except (pkcs11.PinIncorrect, pkcs11.PinLocked, pkcs11.PinExpired) as error:
+            raise self._refusal(type(error).__name__, WrongSecret) from error
         except pkcs11.PKCS11Error as error:
             raise self._refusal(type(error).__name__) from error
 
@@ -140,7 +142,7 @@ class TokenSigner(Hidden):
         token = pkcs11.lib(str(self._place.module)).get_token(token_label=self._place.token)
         if pkcs11.TokenFlag.USER_PIN_FINAL_TRY in token.flags:
             # A service is started again and again; the last try is a person's, who knows whether the PIN is right.
-            raise self._refusal("one more wrong PIN locks it: log in once with the token's own tool")
+            raise self._refusal("one more wrong PIN locks it: log in once with the token's own tool", WrongSecret)
         try:
             return token.open(user_pin=self._pin.reveal().decode())
         except pkcs11.UserAlreadyLoggedIn:
@@ -176,9 +178,9 @@ class TokenSigner(Hidden):
             raise self._refusal(f"{len(found)} objects of that name as {half.name.lower()}, not exactly one")
         return found[0]
 
-    def _refusal(self, reason: str) -> Refusal:
+    def _refusal(self, reason: str, kind: type[Refusal] = Refusal) -> Refusal:
         place = self._place
-        return Refusal(ErrorCode.KEY_FILE, f"key {place.key} of token {place.token}: {reason}", str(place.module))
+        return kind(ErrorCode.KEY_FILE, f"key {place.key} of token {place.token}: {reason}", str(place.module))
 
     def _failure(self) -> Failure:
         return Failure(

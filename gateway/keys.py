@@ -27,7 +27,7 @@ from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
 from gateway import locked, private_files, target_keys
-from gateway.errors import Refusal
+from gateway.errors import ErrorCode, Refusal
 from gateway.hidden import HiddenSealingKey, HiddenSigningKey, Passphrase
 from gateway.locked import Cost
 from gateway.private_files import refusal
@@ -192,7 +192,7 @@ def _load(path: Path, passphrase: Passphrase | None) -> KeyInFile:
     try:
         key = _parse(path, locked.unlock(found, passphrase))
     except Refusal as error:
-        raise refusal(path, error.detail) from None
+        raise type(error)(ErrorCode.KEY_FILE, error.detail, str(path)) from None
     if _public(key) != (found.algorithm, found.public):
         raise refusal(path, "it says another public key than its own")
     return key

@@ -31,7 +31,7 @@ from nacl import pwhash
 from nacl.secret import Aead
 
 from gateway import target_keys
-from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.errors import ErrorCode, Failure, Refusal, WrongSecret
 from gateway.hidden import Passphrase
 
 FORMAT: Final = "rogatory-locked-key-1"
@@ -135,14 +135,15 @@ def unlock(locked: Locked, passphrase: Passphrase) -> bytes:
     """Return the key, as its plain file has it.
 
     Raises:
-        Refusal: KEY_FILE, the passphrase is wrong, or the file was changed: nobody can tell which.
+        WrongSecret: KEY_FILE, the passphrase is wrong, or the file was changed: nobody can tell which.
         Failure: UNAVAILABLE, the memory cannot be had.
     """
     associated = locked.with_sealed(b"").dump()
     try:
         return _box(locked, passphrase).decrypt(locked.sealed, associated, locked.nonce)
     except (nacl.exceptions.CryptoError, ValueError):
-        raise _refusal("the passphrase is wrong, or the file was changed") from None
+        detail = "the passphrase is wrong, or the file was changed"
+        raise WrongSecret(ErrorCode.KEY_FILE, detail) from None
 
 
 def _box(locked: Locked, passphrase: Passphrase) -> Aead:

@@ -16,7 +16,7 @@ import click
 
 from gateway import dumps
 from gateway.cli import output
-from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal, WrongSecret
 
 COMMANDS: Final = {
     "demo": "Run two nodes and a case between them.",
@@ -53,6 +53,10 @@ COMMANDS: Final = {
     "bench": "Measure speed, latency and cost, as ratios; or soak two nodes.",
 }
 """Commands in the order of the help, each with its line there."""
+
+
+SERVICES: Final = frozenset({"serve", "console", "witness"})
+"""Commands that open keys and are started again when they end: deploy/systemd."""
 
 
 class LazyGroup(click.Group):
@@ -115,6 +119,8 @@ def _fail(ctx: click.Context, error: GatewayError) -> NoReturn:
         output.emit_json({"error": output.error_object(error)})
     else:
         output.emit_error(error)
+    if isinstance(error, WrongSecret) and ctx.invoked_subcommand in SERVICES:
+        ctx.exit(output.WRONG_SECRET)
     ctx.exit(output.exit_code(error))
 
 

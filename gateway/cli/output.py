@@ -19,6 +19,9 @@ from gateway.printable import printable
 
 REFUSED: Final = 2
 FAILED: Final = 1
+WRONG_SECRET: Final = 78
+"""Of a service whose passphrase or PIN does not fit: not to be started again (EX_CONFIG of sysexits.h, which systemd
+calls CONFIG). Whatever else stops a start may pass: a disk comes, a port becomes free, a directory is renewed."""
 _AS_JSON: Final = "gateway.cli.as_json"
 
 

@@ -22,7 +22,7 @@ from rogatory.v1 import envelope_pb2 as pb
 
 from gateway import hsm, keys, material, signature
 from gateway.cli.development import Summary, init_federation
-from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal, WrongSecret
 from gateway.hidden import Passphrase
 from gateway.hsm import Place, TokenSigner
 from gateway.signature import Domain
@@ -283,8 +283,13 @@ def test_the_last_try_at_a_pin_is_left_to_a_person(place: Place, monkeypatch: py
     """A service with a wrong PIN is started every few seconds: it would lock the token for good."""
     token = LastTry()
     monkeypatch.setattr(pkcs11, "lib", lambda _module: token)
-    refused(place, "987654")
+    assert isinstance(refused(place, "987654"), WrongSecret)
     assert token.tries == 0
+
+
+def test_service_is_told_a_wrong_pin_from_a_token_that_may_come_back(place: Place) -> None:
+    assert isinstance(refused(place, "987654"), WrongSecret)
+    assert not isinstance(refused(replace(place, token="unplugged")), WrongSecret)
 
 
 def test_another_key_of_the_same_name_does_not_sign_in_its_place(

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from gateway import cli, config
+from gateway.cli import output
 from gateway.config import NodeConfig, ParticipantConfig, WitnessConfig
 from gateway.node import DRAIN_SECONDS
 
@@ -98,6 +99,9 @@ def test_unit_runs_what_there_is_and_may_do_nothing_else(name: str) -> None:
         # A node that an operator has drained ends well, and is wanted back.
         assert (said["Type"], said["Restart"]) == (["exec"], ["always" if name == "rogatory" else "on-failure"])
         assert said["WantedBy"] == ["multi-user.target"]
+        # A wrong passphrase or PIN is tried once; whatever else stops a start may pass.
+        opens_keys = start.split()[1] in cli.SERVICES
+        assert said.get("RestartPreventExitStatus", []) == [str(output.WRONG_SECRET)] * opens_keys
     assert ("User" in said) != ("DynamicUser" in said)
     assert said.get("User") != ["root"]
 

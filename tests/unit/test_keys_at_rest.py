@@ -14,7 +14,7 @@ from nacl.signing import SigningKey
 
 from gateway import cli, keys, locked, material
 from gateway.cli import keys as commands
-from gateway.cli import passphrases
+from gateway.cli import output, passphrases
 from gateway.cli.development import init_federation
 from gateway.errors import ErrorCode, Refusal
 from gateway.hidden import Passphrase
@@ -172,6 +172,17 @@ def results(result: Result) -> list[str]:
 
 def error_of(result: Result) -> tuple[int, str]:
     return result.exit_code, json.loads(result.stdout)["error"]["code"]
+
+
+def test_a_service_with_a_wrong_passphrase_ends_so_that_it_is_not_started_again(fed: Path) -> None:
+    node = encrypted(fed, "node")
+    secret(node.parent, OTHER)
+    ended = CliRunner().invoke(cli.commands, ["serve", "--config", str(node)])
+    assert (ended.exit_code, "KEY_FILE" in ended.stderr) == (output.WRONG_SECRET, True)
+    # A person who looks meets a refusal as of any other key; and a key that is not there may come with its disk.
+    assert CliRunner().invoke(cli.commands, ["check-config", str(node)]).exit_code == output.REFUSED
+    (node.parent / "signing.key").unlink()
+    assert CliRunner().invoke(cli.commands, ["serve", "--config", str(node)]).exit_code == output.REFUSED
 
 
 def test_encrypting_again_changes_nothing(fed: Path) -> None:
