@@ -51,7 +51,7 @@ _CODE: Final = 2
 
 @click.command(
     epilog="\b\nExample:\n  rogatory trace EE-2026-1 --config fed/ee/operator/participant.toml"
-    "\n  rogatory trace --state waiting --node de --config fed/ee/operator/participant.toml"
+    "\n  rogatory trace --state waiting --destination de/node --config fed/ee/operator/participant.toml"
     "\n  rogatory trace --overdue --config fed/ee/operator/participant.toml"
 )
 @click.argument("key", metavar="[ID]", required=False)
@@ -63,6 +63,7 @@ _CODE: Final = 2
 @click.option("--case", "case_id", metavar="CASE", help="Find: of that case.")
 @click.option("--participant", metavar="ADDRESS", help="Find: sent by, or to, that address.")
 @click.option("--node", metavar="CODE", help="Find: from or to that country, e.g. de.")
+@click.option("--destination", metavar="ADDRESS", help="Find: a copy goes there, e.g. de/node.")
 @click.option("--from", "start", type=click.DateTime(MOMENTS), help="Find: recorded then or later, UTC.")
 @click.option("--until", "end", type=click.DateTime(MOMENTS), help="Find: recorded before, UTC.")
 @click.option("--state", type=click.Choice(STATES), metavar="STATE", help="Find: a copy waits, or is e.g. doubtful.")

@@ -266,11 +266,12 @@ def _wanted(request: trace.FindEnvelopesRequest) -> Wanted:
     """
     _check_printable(request.id, "id")
     _check_printable(request.case_id, "case_id")
-    if request.participant:
+    for field in ("participant", "destination"):
         try:
-            Address.parse(request.participant, allow_node=True)
+            if address := getattr(request, field):
+                Address.parse(address, allow_node=True)
         except Refusal as error:
-            raise Refusal(ErrorCode.MALFORMED, error.detail, "participant") from error
+            raise Refusal(ErrorCode.MALFORMED, error.detail, field) from error
     if request.node:
         Address.of_node(request.node)
     if request.until_us and request.until_us <= request.from_us:
@@ -293,6 +294,7 @@ def _wanted(request: trace.FindEnvelopesRequest) -> Wanted:
         states=states,
         kind=request.kind,
         code=request.code,
+        destination=request.destination,
     )
 
 

@@ -62,7 +62,7 @@ NO_NUMBER: Final = (1 << 62) - 1
 _WINDOW: Final = (
     "SELECT recorded_at_us, seq FROM envelopes WHERE (recorded_at_us, seq) >= (?, ?) AND (recorded_at_us, seq) < (?, ?)"
 )
-_A_COPY: Final = "EXISTS (SELECT 1 FROM deliveries d WHERE d.envelope_seq = envelopes.seq AND d.state IN ({}))"
+_A_COPY: Final = "EXISTS (SELECT 1 FROM deliveries d WHERE d.envelope_seq = envelopes.seq{})"
 _BACKWARDS: Final = "ORDER BY recorded_at_us DESC, seq DESC LIMIT ?"
 _EDGE: Final = f"{_WINDOW} ORDER BY recorded_at_us DESC, seq DESC LIMIT 1 OFFSET ?"
 _FIRST_SINCE: Final = "SELECT seq FROM envelopes WHERE recorded_at_us >= ? ORDER BY recorded_at_us, seq LIMIT 1"
@@ -97,6 +97,7 @@ class Wanted:
         until_us: recorded before.
         states: a copy of it is in one of them.
         code: it was refused, or an attempt at it failed, with that.
+        destination: a copy of it goes there; that very one is in one of the states.
     """
 
     id: str = ""
@@ -108,6 +109,7 @@ class Wanted:
     states: tuple[State, ...] = ()
     kind: int = 0
     code: int = 0
+    destination: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +279,8 @@ def _lanes(search: _Search) -> Iterator[tuple[str, int]]:
     at: tuple[str, int] = ("", -1)
     while found := search.ask(_NEXT_LANE, at):
         at = tuple(found[0])
-        yield at
+        if search.wanted.destination in ("", at[0]):
+            yield at
 
 
 def _failed(search: _Search, below: int | None) -> Iterator[_Candidate]:
@@ -311,7 +314,7 @@ def _newest(search: _Search, below: int | None) -> Iterator[_Candidate]:
             raise Refusal(ErrorCode.MALFORMED, "this is no place where a page ended", "after")
         under = min(under, (rows[0][0], below))
     where, values = _in_index(wanted)
-    scanned, window, most = 0, FIRST_WINDOW, MAX_LOOKED if wanted.states else MAX_SCANNED
+    scanned, window, most = 0, FIRST_WINDOW, MAX_LOOKED if wanted.states or wanted.destination else MAX_SCANNED
     while scanned < most:
         window = min(window, most - scanned)
         edge = search.ask(_EDGE, (*above, *under, window - 1))
@@ -337,8 +340,11 @@ def _in_index(wanted: Wanted) -> tuple[str, list[object]]:
         conditions["(substr(sender, 1, 3) = ? OR substr(recipient, 1, 3) = ?)"] = [f"{wanted.node}/"] * 2
     if wanted.kind:
         conditions["kind = ?"] = [wanted.kind]
-    if wanted.states:
-        conditions[_A_COPY.format(", ".join("?" * len(wanted.states)))] = [state.value for state in wanted.states]
+    if wanted.states or wanted.destination:
+        at = " AND d.destination = ?" if wanted.destination else ""
+        within = f" AND d.state IN ({', '.join('?' * len(wanted.states))})" if wanted.states else ""
+        values = [wanted.destination] if wanted.destination else []
+        conditions[_A_COPY.format(at + within)] = [*values, *(state.value for state in wanted.states)]
     return "".join(f" AND {each}" for each in conditions), list(chain.from_iterable(conditions.values()))
 
 
@@ -397,13 +403,20 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         conditions.append(of.recorded_at_us < wanted.until_us)
     if wanted.kind:
         conditions.append(of.kind == wanted.kind)
-    if wanted.states:
-        states = deliveries.c.state.in_([state.value for state in wanted.states])
-        conditions.append(exists().where(deliveries.c.envelope_seq == of.seq, states))
+    if wanted.states or wanted.destination:
+        conditions.append(exists().where(deliveries.c.envelope_seq == of.seq, *_of_copy(wanted)))
     if wanted.code:
         named = and_(events.c.envelope_id == of.id, events.c.sender == of.sender)
         conditions.append(exists().where(named, events.c.code == wanted.code))
     return conditions
+
+
+def _of_copy(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    """Yield what one and the same copy has to be."""
+    if wanted.states:
+        yield deliveries.c.state.in_([state.value for state in wanted.states])
+    if wanted.destination:
+        yield deliveries.c.destination == wanted.destination
 
 
 def _read(search: _Search, numbers: Sequence[int]) -> dict[int, FoundRow]:
@@ -449,8 +462,9 @@ def _copies(search: _Search, numbers: Sequence[int]) -> dict[int, CopyRow]:
     return found
 
 
-def _rank(wanted: Wanted, copy: CopyRow) -> tuple[bool, int]:
-    return copy.state not in wanted.states, _FURTHEST.index(copy.state)
+def _rank(wanted: Wanted, copy: CopyRow) -> tuple[bool, bool, int]:
+    elsewhere = wanted.destination not in ("", copy.destination)
+    return elsewhere, copy.state not in wanted.states, _FURTHEST.index(copy.state)
 
 
 def _numbers_of(connection: Connection, known: Iterable[str]) -> dict[Name, int]:
@@ -497,7 +511,7 @@ def _only_refused(search: _Search, recorded: Iterable[str]) -> Iterator[FoundRow
 
 def _refused(wanted: Wanted, sender: str, envelope_id: str, at_us: int, code: int) -> FoundRow | None:
     """Return what was only refused, if it can be what is wanted: for whom it was, and what it was, nobody knows."""
-    if wanted.case_id or wanted.kind or wanted.states:
+    if wanted.case_id or wanted.kind or wanted.states or wanted.destination:
         return None
     if wanted.participant not in ("", sender) or wanted.node not in ("", sender[:2]):
         return None

@@ -488,6 +488,19 @@ async def test_trace_of_a_long_case_says_that_it_is_not_all(stage: Stage, monkey
     assert f'href="/messages?case={CASE}">all of them' in (await browser.get(f"/trace?key={CASE}")).text
 
 
+async def test_number_that_waits_for_a_destination_leads_to_what_goes_there(stage: Stage) -> None:
+    browser = await stage.signed_in()
+    for path in ("/", "/destinations"):
+        links = re.findall(r'href="(/messages\?[^"]*state=waiting[^"]*)"', (await browser.get(path)).text)
+        assert links, path
+        for link in links:
+            await browser.get(link.replace("&amp;", "&"))
+            asked = stage.told.found[-1]
+            assert (asked.state, asked.destination != "") == ("waiting", True), link
+            # Of an older node, which knows no destination, the list is as near to it as it was.
+            assert asked.destination in {f"{asked.node}/node", asked.participant}, link
+
+
 async def test_filters_live_in_the_address_and_pages_keep_them(stage: Stage) -> None:
     browser = await stage.signed_in()
     query = "state=waiting&kind=freeze-request&code=UNAVAILABLE&node=DE&from=2026-01-02T03:04&participant=ee/prosecutor"

@@ -60,6 +60,7 @@ async def test_what_waits_for_a_stopped_node_is_found_with_what_is_refused_and_p
         {"node": "de"},
         {"participant": "de/central-authority"},
         {"kind": ids.KIND_FREEZE_REQUEST},
+        {"destination": "de/node"},
     ]
     for wanted in by_others:
         assert names(await found(fed, "ee/auditor", **wanted)) == newest
@@ -91,6 +92,7 @@ async def test_nonsense_is_refused_with_its_field_and_nobody_else_may_ask(fed: F
         ("state", {"state": "lost"}),
         ("participant", {"participant": "EE/prosecutor"}),
         ("node", {"node": "E1"}),
+        ("destination", {"destination": "nobody"}),
         ("until_us", {"from_us": 5, "until_us": 5}),
         ("after", {"after": "e5' OR 1"}),
         ("after", {"after": "e5", "state": "waiting"}),

@@ -32,8 +32,8 @@ KINDS: Final = {word(kind): kind for kind in ids.Kind.values() if kind}
 CODES: Final = {code.name: errors_pb2.ErrorCode.ValueType(code) for code in ErrorCode}
 WAITING: Final = "waiting"
 STATES: Final = (WAITING, *(state.value for state in State))
-FILTERS: Final = ("id", "case", "participant", "node", "from", "until", "state", "kind", "code")
-_WIDTHS: Final = {"id": 64, "case": 64, "participant": 100, "node": 2}
+FILTERS: Final = ("id", "case", "participant", "node", "destination", "from", "until", "state", "kind", "code")
+_WIDTHS: Final = {"id": 64, "case": 64, "participant": 100, "node": 2, "destination": 100}
 
 
 async def read(request: Request) -> dict[str, str]:
@@ -65,6 +65,7 @@ def search(given: Fields) -> trace.FindEnvelopesRequest:
         case_id=given.get("case", "").strip(),
         participant=given.get("participant", "").strip(),
         node=given.get("node", "").strip().lower(),
+        destination=given.get("destination", "").strip(),
         from_us=moment(given, "from"),
         until_us=moment(given, "until"),
         state=_one_of(given, "state", {state: state for state in STATES}, ""),

@@ -624,6 +624,7 @@ COMMENTS: Final = MappingProxyType(
         'FindEnvelopesRequest.after': '`next` of the answer before, to go on behind it; empty: from the newest.',
         'FindEnvelopesRequest.case_id': 'Its case.',
         'FindEnvelopesRequest.code': 'It was refused, or an attempt at it failed, with this code.',
+        'FindEnvelopesRequest.destination': 'A copy of it goes, or went, there, in `state` if that is given: "de/node", or a participant\'s address.',
         'FindEnvelopesRequest.from_us': 'Recorded at or after: microseconds since 1970-01-01T00:00:00Z; 0: at any time.',
         'FindEnvelopesRequest.id': 'Its id.',
         'FindEnvelopesRequest.kind': 'What it is.',

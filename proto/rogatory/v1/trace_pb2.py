@@ -29,7 +29,7 @@ from rogatory.v1 import identifiers_pb2 as rogatory_dot_v1_dot_identifiers__pb2
 from rogatory.v1 import measures_pb2 as rogatory_dot_v1_dot_measures__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17rogatory/v1/trace.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1arogatory/v1/envelope.proto\x1a\x18rogatory/v1/errors.proto\x1a\x1drogatory/v1/identifiers.proto\x1a\x1arogatory/v1/measures.proto\"=\n\x0fGetTraceRequest\x12\x16\n\x03key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x12\n\nask_others\x18\x02 \x01(\x08\"g\n\x10GetTraceResponse\x12*\n\x06traces\x18\x01 \x03(\x0b\x32\x1a.rogatory.v1.EnvelopeTrace\x12\'\n\x06silent\x18\x02 \x03(\x0b\x32\x17.rogatory.v1.NodeSilent\"=\n\nNodeSilent\x12\x0c\n\x04node\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.rogatory.v1.Error\"\xc3\x02\n\rEnvelopeTrace\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0e\n\x06header\x18\x02 \x01(\x0c\x12*\n\x08\x65nvelope\x18\x03 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRef\x12\'\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x17.rogatory.v1.TraceEvent\x12&\n\x08receipts\x18\x05 \x03(\x0b\x32\x14.rogatory.v1.Receipt\x12.\n\ndeliveries\x18\x06 \x03(\x0b\x32\x1a.rogatory.v1.DeliveryState\x12\x13\n\x0b\x66ingerprint\x18\x07 \x01(\x0c\x12\r\n\x05state\x18\x08 \x01(\t\x12\x1b\n\x13\x61\x63ts_next_in_matter\x18\t \x01(\t\x12&\n\x06\x63locks\x18\n \x03(\x0b\x32\x16.rogatory.v1.OpenClock\"z\n\tOpenClock\x12(\n\x06matter\x18\x01 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRef\x12$\n\x04rule\x18\x02 \x01(\x0e\x32\x16.rogatory.v1.ClockRule\x12\x0e\n\x06\x64ue_us\x18\x03 \x01(\x03\x12\r\n\x05stage\x18\x04 \x01(\t\"\x94\x01\n\nTraceEvent\x12\r\n\x05\x61t_us\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12$\n\x04\x63ode\x18\x05 \x01(\x0e\x32\x16.rogatory.v1.ErrorCode\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x0f\n\x07took_us\x18\x07 \x01(\x04\"\xae\x01\n\rDeliveryState\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r\x12\x1a\n\x12next_attempt_at_us\x18\x04 \x01(\x03\x12\x12\n\nlast_error\x18\x05 \x01(\t\x12\x11\n\tacts_next\x18\x06 \x01(\t\x12\x0f\n\x07held_by\x18\x07 \x01(\t\x12\x13\n\x0bheld_reason\x18\x08 \x01(\t\"\xd3\x02\n\x14\x46indEnvelopesRequest\x12\x13\n\x02id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x18\n\x07\x63\x61se_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\x0bparticipant\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x15\n\x04node\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x02\x12\x18\n\x07\x66rom_us\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x19\n\x08until_us\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x16\n\x05state\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18\x10\x12)\n\x04kind\x18\x08 \x01(\x0e\x32\x11.rogatory.v1.KindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12.\n\x04\x63ode\x18\t \x01(\x0e\x32\x16.rogatory.v1.ErrorCodeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x17\n\x05limit\x18\n \x01(\rB\x08\xbaH\x05*\x03\x18\x80\x02\x12\x16\n\x05\x61\x66ter\x18\x0b \x01(\tB\x07\xbaH\x04r\x02\x18@\"T\n\x15\x46indEnvelopesResponse\x12-\n\tenvelopes\x18\x01 \x03(\x0b\x32\x1a.rogatory.v1.FoundEnvelope\x12\x0c\n\x04next\x18\x02 \x01(\t\"\xec\x01\n\rFoundEnvelope\x12*\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRef\x12\x11\n\trecipient\x18\x02 \x01(\t\x12\x1f\n\x04kind\x18\x03 \x01(\x0e\x32\x11.rogatory.v1.Kind\x12\x0f\n\x07\x63\x61se_id\x18\x04 \x01(\t\x12\x16\n\x0erecorded_at_us\x18\x05 \x01(\x03\x12,\n\x08\x64\x65livery\x18\x06 \x01(\x0b\x32\x1a.rogatory.v1.DeliveryState\x12$\n\x04\x63ode\x18\x07 \x01(\x0e\x32\x16.rogatory.v1.ErrorCode\"\x14\n\x12GetOverviewRequest\"\xf9\x02\n\x13GetOverviewResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12 \n\x05\x66lows\x18\x03 \x03(\x0b\x32\x11.rogatory.v1.Flow\x12.\n\x0c\x64\x65stinations\x18\x04 \x03(\x0b\x32\x18.rogatory.v1.Destination\x12&\n\x06\x63locks\x18\x05 \x03(\x0b\x32\x16.rogatory.v1.OpenClock\x12%\n\x08\x65xpiries\x18\x06 \x03(\x0b\x32\x13.rogatory.v1.Expiry\x12\"\n\x03log\x18\x07 \x01(\x0b\x32\x15.rogatory.v1.LogState\x12&\n\x08warnings\x18\x08 \x03(\x0b\x32\x14.rogatory.v1.Warning\x12\x19\n\x11\x64irectory_version\x18\t \x01(\x04\x12$\n\x07members\x18\n \x03(\x0b\x32\x13.rogatory.v1.Member\x12\x17\n\x0f\x63ounted_from_us\x18\x0b \x01(\x03\"c\n\x04\x46low\x12\x11\n\tfrom_node\x18\x01 \x01(\t\x12\x0f\n\x07to_node\x18\x02 \x01(\t\x12\x11\n\tlast_hour\x18\x03 \x01(\x04\x12\x13\n\x0blast_minute\x18\x04 \x01(\x04\x12\x0f\n\x07waiting\x18\x05 \x01(\x04\"\xc1\x01\n\x0b\x44\x65stination\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x04\x12\x10\n\x08in_doubt\x18\x03 \x01(\x04\x12\x14\n\x0coldest_at_us\x18\x04 \x01(\x03\x12\x12\n\nlast_error\x18\x05 \x01(\t\x12\x1a\n\x12next_attempt_at_us\x18\x06 \x01(\x03\x12\x0f\n\x07held_by\x18\x07 \x01(\t\x12\x13\n\x0bheld_reason\x18\x08 \x01(\t\x12\x12\n\nheld_at_us\x18\t \x01(\x03\"4\n\x06\x45xpiry\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\r\n\x05whose\x18\x02 \x01(\t\x12\r\n\x05\x61t_us\x18\x03 \x01(\x03\"f\n\x08LogState\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12\x0f\n\x07waiting\x18\x03 \x01(\x04\x12,\n\twitnesses\x18\x04 \x03(\x0b\x32\x19.rogatory.v1.WitnessState\"9\n\x0cWitnessState\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\r\n\x05\x61t_us\x18\x03 \x01(\x03\"Z\n\x07Warning\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x10\n\x08since_us\x18\x04 \x01(\x03\x12\x0e\n\x06urgent\x18\x05 \x01(\x08\"8\n\x06Member\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12\x0e\n\x06status\x18\x03 \x01(\t\"\x13\n\x11GetOverdueRequest\"y\n\x12GetOverdueResponse\x12&\n\x06\x63locks\x18\x01 \x03(\x0b\x32\x16.rogatory.v1.OpenClock\x12\x0c\n\x04more\x18\x02 \x01(\x08\x12-\n\x0copen_matters\x18\x03 \x03(\x0b\x32\x17.rogatory.v1.StateCount\"*\n\nStateCount\x12\r\n\x05state\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"K\n\x14GetHappeningsRequest\x12\x33\n\tgrievance\x18\x01 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRefB\x06\xbaH\x03\xc8\x01\x01\"C\n\x15GetHappeningsResponse\x12*\n\tenvelopes\x18\x01 \x03(\x0b\x32\x17.rogatory.v1.Happenings\"W\n\nHappenings\x12\x0e\n\x06handle\x18\x01 \x01(\x0c\x12\r\n\x05\x63ited\x18\x02 \x01(\x08\x12*\n\nhappenings\x18\x03 \x03(\x0b\x32\x16.rogatory.v1.Happening\"k\n\tHappening\x12\r\n\x05\x61t_us\x18\x01 \x01(\x03\x12)\n\tmilestone\x18\x02 \x01(\x0e\x32\x16.rogatory.v1.Milestone\x12$\n\x04\x63ode\x18\x03 \x01(\x0e\x32\x16.rogatory.v1.ErrorCode2\xa1\x03\n\x05Trace\x12G\n\x08GetTrace\x12\x1c.rogatory.v1.GetTraceRequest\x1a\x1d.rogatory.v1.GetTraceResponse\x12V\n\rFindEnvelopes\x12!.rogatory.v1.FindEnvelopesRequest\x1a\".rogatory.v1.FindEnvelopesResponse\x12P\n\x0bGetOverview\x12\x1f.rogatory.v1.GetOverviewRequest\x1a .rogatory.v1.GetOverviewResponse\x12M\n\nGetOverdue\x12\x1e.rogatory.v1.GetOverdueRequest\x1a\x1f.rogatory.v1.GetOverdueResponse\x12V\n\rGetHappenings\x12!.rogatory.v1.GetHappeningsRequest\x1a\".rogatory.v1.GetHappeningsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17rogatory/v1/trace.proto\x12\x0brogatory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1arogatory/v1/envelope.proto\x1a\x18rogatory/v1/errors.proto\x1a\x1drogatory/v1/identifiers.proto\x1a\x1arogatory/v1/measures.proto\"=\n\x0fGetTraceRequest\x12\x16\n\x03key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x12\n\nask_others\x18\x02 \x01(\x08\"g\n\x10GetTraceResponse\x12*\n\x06traces\x18\x01 \x03(\x0b\x32\x1a.rogatory.v1.EnvelopeTrace\x12\'\n\x06silent\x18\x02 \x03(\x0b\x32\x17.rogatory.v1.NodeSilent\"=\n\nNodeSilent\x12\x0c\n\x04node\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.rogatory.v1.Error\"\xc3\x02\n\rEnvelopeTrace\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0e\n\x06header\x18\x02 \x01(\x0c\x12*\n\x08\x65nvelope\x18\x03 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRef\x12\'\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x17.rogatory.v1.TraceEvent\x12&\n\x08receipts\x18\x05 \x03(\x0b\x32\x14.rogatory.v1.Receipt\x12.\n\ndeliveries\x18\x06 \x03(\x0b\x32\x1a.rogatory.v1.DeliveryState\x12\x13\n\x0b\x66ingerprint\x18\x07 \x01(\x0c\x12\r\n\x05state\x18\x08 \x01(\t\x12\x1b\n\x13\x61\x63ts_next_in_matter\x18\t \x01(\t\x12&\n\x06\x63locks\x18\n \x03(\x0b\x32\x16.rogatory.v1.OpenClock\"z\n\tOpenClock\x12(\n\x06matter\x18\x01 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRef\x12$\n\x04rule\x18\x02 \x01(\x0e\x32\x16.rogatory.v1.ClockRule\x12\x0e\n\x06\x64ue_us\x18\x03 \x01(\x03\x12\r\n\x05stage\x18\x04 \x01(\t\"\x94\x01\n\nTraceEvent\x12\r\n\x05\x61t_us\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12$\n\x04\x63ode\x18\x05 \x01(\x0e\x32\x16.rogatory.v1.ErrorCode\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x0f\n\x07took_us\x18\x07 \x01(\x04\"\xae\x01\n\rDeliveryState\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r\x12\x1a\n\x12next_attempt_at_us\x18\x04 \x01(\x03\x12\x12\n\nlast_error\x18\x05 \x01(\t\x12\x11\n\tacts_next\x18\x06 \x01(\t\x12\x0f\n\x07held_by\x18\x07 \x01(\t\x12\x13\n\x0bheld_reason\x18\x08 \x01(\t\"\xf1\x02\n\x14\x46indEnvelopesRequest\x12\x13\n\x02id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x18\n\x07\x63\x61se_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\x0bparticipant\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x15\n\x04node\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x02\x12\x18\n\x07\x66rom_us\x18\x05 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x19\n\x08until_us\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x16\n\x05state\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18\x10\x12)\n\x04kind\x18\x08 \x01(\x0e\x32\x11.rogatory.v1.KindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12.\n\x04\x63ode\x18\t \x01(\x0e\x32\x16.rogatory.v1.ErrorCodeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x17\n\x05limit\x18\n \x01(\rB\x08\xbaH\x05*\x03\x18\x80\x02\x12\x16\n\x05\x61\x66ter\x18\x0b \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\x0b\x64\x65stination\x18\x0c \x01(\tB\x07\xbaH\x04r\x02\x18\x64\"T\n\x15\x46indEnvelopesResponse\x12-\n\tenvelopes\x18\x01 \x03(\x0b\x32\x1a.rogatory.v1.FoundEnvelope\x12\x0c\n\x04next\x18\x02 \x01(\t\"\xec\x01\n\rFoundEnvelope\x12*\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRef\x12\x11\n\trecipient\x18\x02 \x01(\t\x12\x1f\n\x04kind\x18\x03 \x01(\x0e\x32\x11.rogatory.v1.Kind\x12\x0f\n\x07\x63\x61se_id\x18\x04 \x01(\t\x12\x16\n\x0erecorded_at_us\x18\x05 \x01(\x03\x12,\n\x08\x64\x65livery\x18\x06 \x01(\x0b\x32\x1a.rogatory.v1.DeliveryState\x12$\n\x04\x63ode\x18\x07 \x01(\x0e\x32\x16.rogatory.v1.ErrorCode\"\x14\n\x12GetOverviewRequest\"\xf9\x02\n\x13GetOverviewResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12 \n\x05\x66lows\x18\x03 \x03(\x0b\x32\x11.rogatory.v1.Flow\x12.\n\x0c\x64\x65stinations\x18\x04 \x03(\x0b\x32\x18.rogatory.v1.Destination\x12&\n\x06\x63locks\x18\x05 \x03(\x0b\x32\x16.rogatory.v1.OpenClock\x12%\n\x08\x65xpiries\x18\x06 \x03(\x0b\x32\x13.rogatory.v1.Expiry\x12\"\n\x03log\x18\x07 \x01(\x0b\x32\x15.rogatory.v1.LogState\x12&\n\x08warnings\x18\x08 \x03(\x0b\x32\x14.rogatory.v1.Warning\x12\x19\n\x11\x64irectory_version\x18\t \x01(\x04\x12$\n\x07members\x18\n \x03(\x0b\x32\x13.rogatory.v1.Member\x12\x17\n\x0f\x63ounted_from_us\x18\x0b \x01(\x03\"c\n\x04\x46low\x12\x11\n\tfrom_node\x18\x01 \x01(\t\x12\x0f\n\x07to_node\x18\x02 \x01(\t\x12\x11\n\tlast_hour\x18\x03 \x01(\x04\x12\x13\n\x0blast_minute\x18\x04 \x01(\x04\x12\x0f\n\x07waiting\x18\x05 \x01(\x04\"\xc1\x01\n\x0b\x44\x65stination\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x04\x12\x10\n\x08in_doubt\x18\x03 \x01(\x04\x12\x14\n\x0coldest_at_us\x18\x04 \x01(\x03\x12\x12\n\nlast_error\x18\x05 \x01(\t\x12\x1a\n\x12next_attempt_at_us\x18\x06 \x01(\x03\x12\x0f\n\x07held_by\x18\x07 \x01(\t\x12\x13\n\x0bheld_reason\x18\x08 \x01(\t\x12\x12\n\nheld_at_us\x18\t \x01(\x03\"4\n\x06\x45xpiry\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\r\n\x05whose\x18\x02 \x01(\t\x12\r\n\x05\x61t_us\x18\x03 \x01(\x03\"f\n\x08LogState\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\r\n\x05\x61t_us\x18\x02 \x01(\x03\x12\x0f\n\x07waiting\x18\x03 \x01(\x04\x12,\n\twitnesses\x18\x04 \x03(\x0b\x32\x19.rogatory.v1.WitnessState\"9\n\x0cWitnessState\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\r\n\x05\x61t_us\x18\x03 \x01(\x03\"Z\n\x07Warning\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x10\n\x08since_us\x18\x04 \x01(\x03\x12\x0e\n\x06urgent\x18\x05 \x01(\x08\"8\n\x06Member\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12\x0e\n\x06status\x18\x03 \x01(\t\"\x13\n\x11GetOverdueRequest\"y\n\x12GetOverdueResponse\x12&\n\x06\x63locks\x18\x01 \x03(\x0b\x32\x16.rogatory.v1.OpenClock\x12\x0c\n\x04more\x18\x02 \x01(\x08\x12-\n\x0copen_matters\x18\x03 \x03(\x0b\x32\x17.rogatory.v1.StateCount\"*\n\nStateCount\x12\r\n\x05state\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"K\n\x14GetHappeningsRequest\x12\x33\n\tgrievance\x18\x01 \x01(\x0b\x32\x18.rogatory.v1.EnvelopeRefB\x06\xbaH\x03\xc8\x01\x01\"C\n\x15GetHappeningsResponse\x12*\n\tenvelopes\x18\x01 \x03(\x0b\x32\x17.rogatory.v1.Happenings\"W\n\nHappenings\x12\x0e\n\x06handle\x18\x01 \x01(\x0c\x12\r\n\x05\x63ited\x18\x02 \x01(\x08\x12*\n\nhappenings\x18\x03 \x03(\x0b\x32\x16.rogatory.v1.Happening\"k\n\tHappening\x12\r\n\x05\x61t_us\x18\x01 \x01(\x03\x12)\n\tmilestone\x18\x02 \x01(\x0e\x32\x16.rogatory.v1.Milestone\x12$\n\x04\x63ode\x18\x03 \x01(\x0e\x32\x16.rogatory.v1.ErrorCode2\xa1\x03\n\x05Trace\x12G\n\x08GetTrace\x12\x1c.rogatory.v1.GetTraceRequest\x1a\x1d.rogatory.v1.GetTraceResponse\x12V\n\rFindEnvelopes\x12!.rogatory.v1.FindEnvelopesRequest\x1a\".rogatory.v1.FindEnvelopesResponse\x12P\n\x0bGetOverview\x12\x1f.rogatory.v1.GetOverviewRequest\x1a .rogatory.v1.GetOverviewResponse\x12M\n\nGetOverdue\x12\x1e.rogatory.v1.GetOverdueRequest\x1a\x1f.rogatory.v1.GetOverdueResponse\x12V\n\rGetHappenings\x12!.rogatory.v1.GetHappeningsRequest\x1a\".rogatory.v1.GetHappeningsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,6 +60,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINDENVELOPESREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\005*\003\030\200\002'
   _globals['_FINDENVELOPESREQUEST'].fields_by_name['after']._loaded_options = None
   _globals['_FINDENVELOPESREQUEST'].fields_by_name['after']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_FINDENVELOPESREQUEST'].fields_by_name['destination']._loaded_options = None
+  _globals['_FINDENVELOPESREQUEST'].fields_by_name['destination']._serialized_options = b'\272H\004r\002\030d'
   _globals['_GETHAPPENINGSREQUEST'].fields_by_name['grievance']._loaded_options = None
   _globals['_GETHAPPENINGSREQUEST'].fields_by_name['grievance']._serialized_options = b'\272H\003\310\001\001'
   _globals['_GETTRACEREQUEST']._serialized_start=182
@@ -77,43 +79,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERYSTATE']._serialized_start=1015
   _globals['_DELIVERYSTATE']._serialized_end=1189
   _globals['_FINDENVELOPESREQUEST']._serialized_start=1192
-  _globals['_FINDENVELOPESREQUEST']._serialized_end=1531
-  _globals['_FINDENVELOPESRESPONSE']._serialized_start=1533
-  _globals['_FINDENVELOPESRESPONSE']._serialized_end=1617
-  _globals['_FOUNDENVELOPE']._serialized_start=1620
-  _globals['_FOUNDENVELOPE']._serialized_end=1856
-  _globals['_GETOVERVIEWREQUEST']._serialized_start=1858
-  _globals['_GETOVERVIEWREQUEST']._serialized_end=1878
-  _globals['_GETOVERVIEWRESPONSE']._serialized_start=1881
-  _globals['_GETOVERVIEWRESPONSE']._serialized_end=2258
-  _globals['_FLOW']._serialized_start=2260
-  _globals['_FLOW']._serialized_end=2359
-  _globals['_DESTINATION']._serialized_start=2362
-  _globals['_DESTINATION']._serialized_end=2555
-  _globals['_EXPIRY']._serialized_start=2557
-  _globals['_EXPIRY']._serialized_end=2609
-  _globals['_LOGSTATE']._serialized_start=2611
-  _globals['_LOGSTATE']._serialized_end=2713
-  _globals['_WITNESSSTATE']._serialized_start=2715
-  _globals['_WITNESSSTATE']._serialized_end=2772
-  _globals['_WARNING']._serialized_start=2774
-  _globals['_WARNING']._serialized_end=2864
-  _globals['_MEMBER']._serialized_start=2866
-  _globals['_MEMBER']._serialized_end=2922
-  _globals['_GETOVERDUEREQUEST']._serialized_start=2924
-  _globals['_GETOVERDUEREQUEST']._serialized_end=2943
-  _globals['_GETOVERDUERESPONSE']._serialized_start=2945
-  _globals['_GETOVERDUERESPONSE']._serialized_end=3066
-  _globals['_STATECOUNT']._serialized_start=3068
-  _globals['_STATECOUNT']._serialized_end=3110
-  _globals['_GETHAPPENINGSREQUEST']._serialized_start=3112
-  _globals['_GETHAPPENINGSREQUEST']._serialized_end=3187
-  _globals['_GETHAPPENINGSRESPONSE']._serialized_start=3189
-  _globals['_GETHAPPENINGSRESPONSE']._serialized_end=3256
-  _globals['_HAPPENINGS']._serialized_start=3258
-  _globals['_HAPPENINGS']._serialized_end=3345
-  _globals['_HAPPENING']._serialized_start=3347
-  _globals['_HAPPENING']._serialized_end=3454
-  _globals['_TRACE']._serialized_start=3457
-  _globals['_TRACE']._serialized_end=3874
+  _globals['_FINDENVELOPESREQUEST']._serialized_end=1561
+  _globals['_FINDENVELOPESRESPONSE']._serialized_start=1563
+  _globals['_FINDENVELOPESRESPONSE']._serialized_end=1647
+  _globals['_FOUNDENVELOPE']._serialized_start=1650
+  _globals['_FOUNDENVELOPE']._serialized_end=1886
+  _globals['_GETOVERVIEWREQUEST']._serialized_start=1888
+  _globals['_GETOVERVIEWREQUEST']._serialized_end=1908
+  _globals['_GETOVERVIEWRESPONSE']._serialized_start=1911
+  _globals['_GETOVERVIEWRESPONSE']._serialized_end=2288
+  _globals['_FLOW']._serialized_start=2290
+  _globals['_FLOW']._serialized_end=2389
+  _globals['_DESTINATION']._serialized_start=2392
+  _globals['_DESTINATION']._serialized_end=2585
+  _globals['_EXPIRY']._serialized_start=2587
+  _globals['_EXPIRY']._serialized_end=2639
+  _globals['_LOGSTATE']._serialized_start=2641
+  _globals['_LOGSTATE']._serialized_end=2743
+  _globals['_WITNESSSTATE']._serialized_start=2745
+  _globals['_WITNESSSTATE']._serialized_end=2802
+  _globals['_WARNING']._serialized_start=2804
+  _globals['_WARNING']._serialized_end=2894
+  _globals['_MEMBER']._serialized_start=2896
+  _globals['_MEMBER']._serialized_end=2952
+  _globals['_GETOVERDUEREQUEST']._serialized_start=2954
+  _globals['_GETOVERDUEREQUEST']._serialized_end=2973
+  _globals['_GETOVERDUERESPONSE']._serialized_start=2975
+  _globals['_GETOVERDUERESPONSE']._serialized_end=3096
+  _globals['_STATECOUNT']._serialized_start=3098
+  _globals['_STATECOUNT']._serialized_end=3140
+  _globals['_GETHAPPENINGSREQUEST']._serialized_start=3142
+  _globals['_GETHAPPENINGSREQUEST']._serialized_end=3217
+  _globals['_GETHAPPENINGSRESPONSE']._serialized_start=3219
+  _globals['_GETHAPPENINGSRESPONSE']._serialized_end=3286
+  _globals['_HAPPENINGS']._serialized_start=3288
+  _globals['_HAPPENINGS']._serialized_end=3375
+  _globals['_HAPPENING']._serialized_start=3377
+  _globals['_HAPPENING']._serialized_end=3484
+  _globals['_TRACE']._serialized_start=3487
+  _globals['_TRACE']._serialized_end=3904
 # @@protoc_insertion_point(module_scope)

@@ -323,6 +323,7 @@ class FindEnvelopesRequest(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id."""
     case_id: _builtins.str
@@ -345,6 +346,8 @@ class FindEnvelopesRequest(_message.Message):
     """How many to tell at most; 0: fifty."""
     after: _builtins.str
     """`next` of the answer before, to go on behind it; empty: from the newest."""
+    destination: _builtins.str
+    """A copy of it goes, or went, there, in `state` if that is given: "de/node", or a participant's address."""
     def __init__(
         self,
         *,
@@ -359,10 +362,11 @@ class FindEnvelopesRequest(_message.Message):
         code: _errors_pb2.ErrorCode.ValueType = ...,
         limit: _builtins.int = ...,
         after: _builtins.str = ...,
+        destination: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "case_id", b"case_id", "code", b"code", "from_us", b"from_us", "id", b"id", "kind", b"kind", "limit", b"limit", "node", b"node", "participant", b"participant", "state", b"state", "until_us", b"until_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "case_id", b"case_id", "code", b"code", "destination", b"destination", "from_us", b"from_us", "id", b"id", "kind", b"kind", "limit", b"limit", "node", b"node", "participant", b"participant", "state", b"state", "until_us", b"until_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
