@@ -23,8 +23,8 @@ FOLDER: Final = ROOT / "deploy/telemetry"
 OF_PROMETHEUS: Final = {"up"}
 
 
-def rules() -> list[dict[str, Any]]:
-    groups = yaml.safe_load((FOLDER / "rules.yaml").read_text())["groups"]
+def rules(name: str = "rules") -> list[dict[str, Any]]:
+    groups = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
 
@@ -102,7 +102,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_pages_that_rules_lead_to_are_there() -> None:
-    for rule in rules():
+    for rule in (*rules(), *rules("backups")):
         page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
         assert anchor in anchors(ROOT / page), rule["alert"]
 
@@ -203,3 +203,52 @@ def test_prometheus_takes_configuration_rules_and_every_expression(tmp_path: Pat
             ["promtool", "check", kind, str(path)], capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+STATE: Final = 'node_systemd_unit_state{{instance="ee",name="rogatory-backup.{}",state="{}"}}'
+FAILED, TIMER = STATE.format("service", "failed"), STATE.format("timer", "active")
+JOB: Final = '{namespace="rogatory",cronjob="backup"}'
+MADE, LAST = f"kube_cronjob_created{JOB}", f"kube_cronjob_status_last_successful_time{JOB}"
+# Three days, each hour; the clock of the test begins at 0.
+BACKED_UP: Final = {FAILED: "0+0x72", TIMER: "1+0x72", MADE: "0+0x72", LAST: "0+3600x72"}
+NOT_BACKED_UP: Final[Mapping[str, Mapping[str, str | None]]] = {
+    "RogatoryBackupFailed": {FAILED: "1+0x72"},
+    "RogatoryBackupOff": {TIMER: "0+0x72"},
+    "RogatoryBackupOld": {LAST: "0+3600x24 86400+0x48"},
+    "RogatoryBackupOld ": {LAST: None},
+}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+def test_backup_that_failed_is_switched_off_or_is_old_is_told_and_no_other(tmp_path: Path) -> None:
+    names = {rule["alert"] for rule in rules("backups")}
+    assert {name.strip() for name in NOT_BACKED_UP} == names
+    cases = []
+    for name, ill in {"": {}, **NOT_BACKED_UP}.items():
+        series = [{"series": key, "values": each} for key, each in {**BACKED_UP, **ill}.items() if each is not None]
+        firing = [
+            {
+                "expr": f'count(ALERTS{{alertname="{alert}",alertstate="firing"}})',
+                "eval_time": "70h",
+                "exp_samples": [{"labels": "{}", "value": 1}] if alert == name.strip() else [],
+            }
+            for alert in sorted(names)
+        ]
+        cases.append({"interval": "1h", "input_series": series, "promql_expr_test": firing})
+    made = tmp_path / "test.yaml"
+    rule_files = [str(FOLDER / "backups.yaml")]
+    made.write_text(json.dumps({"rule_files": rule_files, "evaluation_interval": "1h", "tests": cases}))
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(made)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rules_of_backups_name_what_makes_them() -> None:
+    said = " ".join(rule["expr"] for rule in rules("backups"))
+    for name in re.findall(r'name="(rogatory-[^"]+)"', said):
+        assert (ROOT / "deploy/systemd" / name).is_file()
+    (job, *_) = yaml.safe_load_all((ROOT / "deploy/kubernetes/backup.yaml").read_text())
+    space = yaml.safe_load((ROOT / "deploy/kubernetes/kustomization.yaml").read_text())["namespace"]
+    assert (job["kind"], set(re.findall(r'cronjob="([^"]+)"', said))) == ("CronJob", {job["metadata"]["name"]})
+    assert set(re.findall(r'namespace="([^"]+)"', said)) == {space}
