@@ -55,6 +55,7 @@ COMMANDS: Final = {
 """Commands in the order of the help, each with its line there."""
 
 
+_HALVES: Final = "surrogates not allowed"
 SERVICES: Final = frozenset({"serve", "console", "witness"})
 """Commands that open keys and are started again when they end: deploy/systemd."""
 
@@ -98,6 +99,11 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except GatewayError as error:
             _fail(ctx, error)
+        except UnicodeEncodeError as error:
+            # The system hands on as halves of characters what was no UTF-8, as in a terminal of another encoding.
+            if error.reason != _HALVES:
+                raise
+            _fail(ctx, Refusal(ErrorCode.BAD_INPUT, "an argument is no UTF-8 text"))
         except click.UsageError as error:
             if not output.wants_json(ctx):
                 raise

@@ -19,7 +19,7 @@ from rogatory.v1.operations_pb2_grpc import OperationsStub
 
 from gateway import material, transport
 from gateway.cli import output, passphrases
-from gateway.cli.ranges import MAX_NUMBER
+from gateway.cli.ranges import MAX_NUMBER, Moment
 from gateway.cli.trace import MOMENTS, fetch
 from gateway.clock import to_micros
 from gateway.errors import ErrorCode, Refusal
@@ -73,8 +73,8 @@ def command() -> None:
 )
 @click.argument("envelope_id", metavar="[ID]", required=False)
 @click.option("--to", default="", help="Where to; wanted without ID: all that waits to go there.")
-@click.option("--from", "start", type=click.DateTime(MOMENTS), help="Without ID: recorded then or later, UTC.")
-@click.option("--until", "end", type=click.DateTime(MOMENTS), help="Without ID: recorded before, UTC.")
+@click.option("--from", "start", type=Moment(MOMENTS), help="Without ID: recorded then or later, UTC.")
+@click.option("--until", "end", type=Moment(MOMENTS), help="Without ID: recorded before, UTC.")
 @_reason
 @_config
 @output.json_option

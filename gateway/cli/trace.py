@@ -18,6 +18,7 @@ from rogatory.v1.trace_pb2_grpc import TraceStub
 
 from gateway import material, transport
 from gateway.cli import kinds, output, passphrases
+from gateway.cli.ranges import Moment
 from gateway.clock import to_micros
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
@@ -64,8 +65,8 @@ _CODE: Final = 2
 @click.option("--participant", metavar="ADDRESS", help="Find: sent by, or to, that address.")
 @click.option("--node", metavar="CODE", help="Find: from or to that country, e.g. de.")
 @click.option("--destination", metavar="ADDRESS", help="Find: a copy goes there, e.g. de/node.")
-@click.option("--from", "start", type=click.DateTime(MOMENTS), help="Find: recorded then or later, UTC.")
-@click.option("--until", "end", type=click.DateTime(MOMENTS), help="Find: recorded before, UTC.")
+@click.option("--from", "start", type=Moment(MOMENTS), help="Find: recorded then or later, UTC.")
+@click.option("--until", "end", type=Moment(MOMENTS), help="Find: recorded before, UTC.")
 @click.option("--state", type=click.Choice(STATES), metavar="STATE", help="Find: a copy waits, or is e.g. doubtful.")
 @click.option("--kind", metavar="KIND", help="Find: what it is, e.g. freeze-request.")
 @click.option("--code", metavar="CODE", help="Find: refused or failed with that, e.g. UNAVAILABLE.")
@@ -131,6 +132,12 @@ def _wanted(
     for name, moment in (("from_us", start), ("until_us", end)):
         if moment is not None:
             named[name] = to_micros(moment.replace(tzinfo=UTC))
+    for name, value in named.items():
+        if value == "":
+            # As of a variable of a shell that was never set: nobody wants everything by it.
+            raise Refusal(
+                ErrorCode.BAD_INPUT, "it is empty; leave it out, or say what to find", name.removesuffix("_id")
+            )
     if len(named.get("node", "")) not in {0, _CODE}:
         raise Refusal(ErrorCode.BAD_INPUT, "a country's code has two letters, e.g. de", "node")
     if kind is not None:
