@@ -21,6 +21,7 @@ from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 from clients.connection import Connection, Pauses
 from clients.intake import Faulty, Item
 from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.threads import to_its_end
 from gateway.transport import error_of
 
 MAX_ACKNOWLEDGEMENTS: Final = 256
@@ -91,7 +92,8 @@ class Stream:
                     if leaving:
                         continue  # too late to acknowledge it, so it is left with the node, which gives it again
                     pauses.reset()
-                    acks, shown = await asyncio.to_thread(take_in, response.items)
+                    # To its end: what a thread still writes once another collects here would come to a program twice.
+                    acks, shown = await to_its_end(take_in, response.items)
                     shown += _refused(response.settled)
                     unsettled.update(ack.delivery_id for ack in acks)
                     unsettled.difference_update(settled.delivery_id for settled in response.settled)

@@ -18,7 +18,7 @@ import asyncio
 import logging
 import random as pseudorandom
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -59,6 +59,7 @@ from gateway.identity import Address
 from gateway.material import Ask, ParticipantMaterial
 from gateway.target_keys import TargetKey
 from gateway.telemetry import Tracing
+from gateway.threads import to_its_end
 from gateway.transport import TlsIdentity, error_of
 
 CREDIT: Final = 256
@@ -341,7 +342,7 @@ class Participant:
             Refusal: the node will not serve us, e.g. REVOKED.
             Failure: STORE, our own disk; UNAVAILABLE, another process collects into this home.
         """
-        with self.maildir.collecting() as collector:
+        async with self._collecting() as collector:
             pauses = Pauses(self.parts.chance)
             while not self._stopped.is_set():
                 try:
@@ -368,7 +369,7 @@ class Participant:
         """
         found: list[Item] = []
         deadline = asyncio.get_running_loop().time() + within
-        with self.maildir.collecting() as collector:
+        async with self._collecting() as collector:
             pauses = Pauses(self.parts.chance)
             while True:
                 try:
@@ -658,6 +659,12 @@ class Participant:
     ) -> None:
         with self.channel() as channel:
             await submission.stream(MailboxStub(channel), envelopes, positions, settle, remaining)
+
+    @asynccontextmanager
+    async def _collecting(self) -> AsyncIterator[Collector]:
+        """Become the one who collects. All that ever came is looked through, so not on the event loop."""
+        with ExitStack() as stack:
+            yield await to_its_end(stack.enter_context, self.maildir.collecting())
 
     @asynccontextmanager
     async def _stream(

@@ -1,7 +1,8 @@
 """The clients' library against a node that lies, fails and goes away; then a whole case over two real nodes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from clients.court import Court
 from clients.exchange import Exchange
 from clients.intake import Faulty, Item, Received, Told
 from clients.investigator import Investigator
-from clients.maildir import Arrival, Folder
+from clients.maildir import Arrival, Collector, Folder
 from clients.participant import Participant
 from clients.submission import SignedRefusal
 from gateway import envelope, material
@@ -561,6 +562,56 @@ async def test_two_collectors_of_one_home_do_not_both_run(node: FakeNode) -> Non
     with me.maildir.collecting(), pytest.raises(Failure) as caught:
         await twin.collect_available()
     assert caught.value.code is ErrorCode.UNAVAILABLE
+
+
+async def test_who_is_cancelled_while_it_collects_leaves_no_thread_that_writes_on(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me, twin = await node.participant(world.EXCHANGE), await node.participant(world.EXCHANGE)
+    node.hand_out(order().envelope)
+    writing, written = threading.Event(), threading.Event()
+    put = Collector.put
+
+    def slow(collector: Collector, arrivals: Sequence[Arrival]) -> None:
+        if not writing.is_set():
+            writing.set()
+            assert written.wait(SECONDS)
+        put(collector, arrivals)
+
+    monkeypatch.setattr(Collector, "put", slow)
+    task = asyncio.create_task(me.collect_available())
+    assert await asyncio.to_thread(writing.wait, SECONDS)
+    task.cancel()
+    try:
+        await asyncio.wait([task], timeout=0.1)
+        # If it could, it would deal with the envelope; then the thread would put it among the new ones once more.
+        with pytest.raises(Failure) as caught:
+            await twin.collect_available()
+    finally:
+        written.set()
+    assert caught.value.code is ErrorCode.UNAVAILABLE
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await twin.collect_available() == []
+    (received,) = twin.unhandled()
+    twin.done(received)
+    assert list(me.unhandled()) == []
+
+
+async def test_large_memory_is_looked_through_while_everything_else_goes_on(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = await node.participant(world.INVESTIGATOR, keep_sent=False)
+    submitted = threading.Event()
+    went_on: list[bool] = []
+    monkeypatch.setattr("clients.maildir.sync_folder", lambda _: went_on.append(submitted.wait(5)))
+
+    async def submit() -> None:
+        await me.submit(*sent())
+        submitted.set()
+
+    await asyncio.gather(me.collect_available(), submit())
+    assert went_on[0]
 
 
 async def test_participant_without_signing_key_collects_nothing(node: FakeNode) -> None:
