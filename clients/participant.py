@@ -482,7 +482,7 @@ class Participant:
                         await keeper.renew(RegistryStub(channel))
                     await asyncio.to_thread(keeper.look)
                     self._move()
-                renewals.reset()
+                    renewals.reset()
             except Exception as error:  # noqa: BLE001  the certificate in use is valid still
                 upkeep.tell(error)
                 renew_at = now() + renewals.next()

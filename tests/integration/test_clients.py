@@ -25,6 +25,7 @@ from clients.investigator import Investigator
 from clients.maildir import Arrival, Collector, Folder
 from clients.participant import Participant
 from clients.submission import SignedRefusal
+from clients.upkeep import Keeper
 from gateway import envelope, material
 from gateway.envelope import Letter
 from gateway.errors import ErrorCode, Failure, Refusal
@@ -546,6 +547,43 @@ async def test_leaving_the_participant_ends_its_collecting(node: FakeNode) -> No
         await first.wait()
         await me.__aexit__()
         assert await task == 1
+
+
+class Refused(Keeper):
+    """Whose certificate is due, and whom the node gives no other."""
+
+    def __init__(self, looks: int) -> None:
+        self.seconds, self.looks, self.asked = 1.0, looks, 0
+
+    @property
+    def is_renewal_due(self) -> bool:
+        return True
+
+    async def renew(self, stub: object) -> None:
+        self.asked += 1
+        raise Refusal(ErrorCode.NOT_PERMITTED, "not to you")
+
+    def look(self) -> None:
+        self.looks -= 1
+
+
+async def test_node_that_refuses_a_renewal_is_asked_more_and_more_seldom(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me, keeper, time = await node.participant(world.EXCHANGE), Refused(looks=4096), 0.0
+
+    async def pause(seconds: float) -> None:
+        nonlocal time
+        time += seconds
+        if not keeper.looks:
+            me.stop()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(me, "_pause", pause)
+        patched.setattr("clients.participant.asyncio.to_thread", lambda work: asyncio.sleep(0, work()))
+        patched.setattr(asyncio.get_running_loop(), "time", lambda: time)
+        await me._keep_up(keeper)
+    assert keeper.asked == 14  # after 0.5 seconds, 1, 2 and so on
 
 
 async def test_revoked_participant_is_told_and_does_not_try_for_ever(node: FakeNode) -> None:
