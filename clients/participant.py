@@ -171,6 +171,9 @@ class Participant:
         return made
 
     async def __aenter__(self) -> Self:
+        if self._connection is not None:
+            # Entered again, perhaps on another loop. Another event: whoever collected then is to end still.
+            self._stopped = asyncio.Event()
         self._connection = Connection(self.parts.directory, self.parts.address, self.parts.tls)
         if self._keeper is not None:
             self._start(self._keep_up(self._keeper))
@@ -343,8 +346,8 @@ class Participant:
             Failure: STORE, our own disk; UNAVAILABLE, another process collects into this home.
         """
         async with self._collecting() as collector:
-            pauses = Pauses(self.parts.chance)
-            while not self._stopped.is_set():
+            pauses, stopped = Pauses(self.parts.chance), self._stopped
+            while not stopped.is_set():
                 try:
                     async with self._stream(collector, pauses, credit) as shown:
                         async for items in shown:
@@ -382,7 +385,7 @@ class Participant:
                     raise
                 except Failure as error:
                     wait = pauses.next(error)
-                    if asyncio.get_running_loop().time() + wait > deadline:
+                    if asyncio.get_running_loop().time() + wait > deadline or self._stopped.is_set():
                         raise
                     await self._pause(wait)
                 else:

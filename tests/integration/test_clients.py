@@ -549,6 +549,25 @@ async def test_leaving_the_participant_ends_its_collecting(node: FakeNode) -> No
         assert await task == 1
 
 
+async def test_whoever_enters_again_collects_again(node: FakeNode) -> None:
+    me = await node.participant(world.EXCHANGE)
+    await me.__aexit__()
+    async with me:
+        node.hand_out(order().envelope)
+        async with asyncio.timeout(SECONDS), aclosing(me.collect()) as items:
+            assert isinstance(await anext(items, None), Received)
+
+
+async def test_failure_is_told_to_whoever_was_stopped_and_not_met_again_and_again(node: FakeNode) -> None:
+    me = await node.participant(world.EXCHANGE)
+    node.door.status = [Failure(ErrorCode.UNAVAILABLE, "starting") for _ in range(5)]
+    me.stop()
+    with pytest.raises(Failure) as caught:
+        await me.collect_available()
+    assert caught.value.code is ErrorCode.UNAVAILABLE
+    assert len(node.door.status) == 4
+
+
 class Refused(Keeper):
     """Whose certificate is due, and whom the node gives no other."""
 
