@@ -18,6 +18,7 @@ the ciphertext that was named or does not open, with CONTENT_MISMATCH what opens
 from gateway import tls  # isort: skip  # noqa: F401
 
 import asyncio
+import errno
 import fcntl
 import mimetypes
 import os
@@ -47,6 +48,8 @@ READ_BYTES: Final = 1 << 20
 PIECE_BYTES: Final = 256 << 10
 SYNC_BYTES: Final = 64 << 20
 MAX_KEY_BYTES: Final = 8192
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
+"""So link(2) fails on a file system that has no hard links: exFAT, many network shares."""
 UNKNOWN_TYPE: Final = "application/octet-stream"
 
 Watch: TypeAlias = Callable[[str, str, int, int], None]
@@ -120,7 +123,12 @@ class Files:
         for piece in self._watched("look", path, file, size):
             digest.update(piece)
         file.seek(0)
-        return next((each for each in alike if each.sha256 == digest.digest()), None)
+        # A ciphertext that the disk has changed no node takes: then the file is sealed anew.
+        return next((each for each in alike if each.sha256 == digest.digest() and self._is_sound(each.sealed)), None)
+
+    def _is_sound(self, sealed: parties.SealedFile) -> bool:
+        with _disk_errors(), self._path(sealed.sha256).open("rb") as file:
+            return _digest(file) == sealed.sha256
 
     def _seal(self, file: BinaryIO, path: Path, key: PrivateKey) -> parties.Attachment:
         size = os.fstat(file.fileno()).st_size
@@ -134,7 +142,7 @@ class Files:
                 read += len(piece)
                 yield piece
 
-        with _disk_errors(), self._draft() as (draft, out):
+        with _disk_errors(), _draft(self._folder) as (draft, out):
             written = 0
             for piece in sealed_file.seal(content(), file_key):
                 ciphertext.update(piece)
@@ -153,25 +161,14 @@ class Files:
             private_files.sync_folder(self._folder)
         return made
 
-    @contextmanager
-    def _draft(self) -> Iterator[tuple[Path, BinaryIO]]:
-        """Open a new file; those that a process left behind which is no more are removed."""
-        for left in self._folder.glob("*.tmp"):
-            with suppress(OSError), left.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                left.unlink()
-        draft = self._folder / f"{secrets.token_hex(8)}.tmp"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, private_files.MODE)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                yield draft, file
-        finally:
-            draft.unlink(missing_ok=True)
-
     def _notes(self, keys: Sequence[PrivateKey]) -> Iterator[parties.Attachment]:
         for path in self._folder.glob("*.key"):
-            raw = private_files.read(path, MAX_KEY_BYTES)
+            try:
+                raw = private_files.read(path, MAX_KEY_BYTES)
+            except Refusal:
+                if path.exists():
+                    raise
+                continue  # handed in meanwhile
             for key in keys:
                 with suppress(CryptoError, ValueError):
                     yield parties.Attachment.FromString(SealedBox(key).decrypt(raw))
@@ -281,20 +278,34 @@ class Files:
         """
         sealed_file.check(attachment)
         part = self._part(attachment.sealed.sha256)
-        draft = target.with_name(f".{secrets.token_hex(8)}.tmp")
+        # Left behind by a kill, it would hold what was sealed; under this name, the next attempt removes it.
+        begin = f".{attachment.sealed.sha256.hex()[:16]}."
         with _disk_errors(), part.open("rb") as ciphertext:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, private_files.MODE)
-            try:
-                with os.fdopen(descriptor, "wb") as out:
-                    self._open(ciphertext, attachment, out)
+            with _draft(target.parent, begin) as (draft, out):
+                self._open(ciphertext, attachment, out)
                 try:
-                    os.link(draft, target)  # a rename would silently replace what is there
+                    _name(draft, target)
                 except FileExistsError as error:
-                    raise Refusal(ErrorCode.BAD_INPUT, f"{target} is there already", "to") from error
-            finally:
-                draft.unlink(missing_ok=True)
+                    raise _there(target) from error
             private_files.sync_folder(target.parent)
             part.unlink()
+
+    def is_there(self, attachment: parties.Attachment, target: Path) -> bool:
+        """Whether a file was fetched before, and lies there.
+
+        Raises:
+            Refusal: BAD_INPUT, another one lies there.
+        """
+        with _disk_errors():
+            if not target.exists():
+                return False
+            if not target.is_file() or target.stat().st_size != attachment.size:
+                raise _there(target)
+            with target.open("rb") as file:
+                if _digest(file) != attachment.sha256:
+                    raise _there(target)
+            self._part(attachment.sealed.sha256).unlink(missing_ok=True)
+        return True
 
     def _open(self, ciphertext: BinaryIO, attachment: parties.Attachment, out: BinaryIO) -> None:
         digest = sha256()
@@ -338,6 +349,35 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def _draft(folder: Path, begin: str = "") -> Iterator[tuple[Path, BinaryIO]]:
+    """Open a new file whose name begins so; those that a process left behind which is no more are removed."""
+    for left in folder.glob(f"{begin}*.tmp"):
+        with suppress(OSError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+    draft = folder / f"{begin}{secrets.token_hex(8)}.tmp"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, private_files.MODE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield draft, file
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _name(draft: Path, target: Path) -> None:
+    """Give a file its name; what has that name already is not replaced."""
+    try:
+        os.link(draft, target)  # a rename would silently replace what is there
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # Whoever makes it is the first; a crash before the rename leaves it empty, which nobody takes for the file.
+        target.touch(private_files.MODE, exist_ok=False)
+        draft.replace(target)
+
+
+@contextmanager
 def _alone(path: Path) -> Iterator[BinaryIO]:
     """Open a file to append to; nobody else fetches into it meanwhile.
 
@@ -351,6 +391,10 @@ def _alone(path: Path) -> Iterator[BinaryIO]:
         except OSError as error:
             raise Failure(ErrorCode.UNAVAILABLE, "another process fetches this attachment") from error
         yield file
+
+
+def _there(target: Path) -> Refusal:
+    return Refusal(ErrorCode.BAD_INPUT, f"{target} is there already", "to")
 
 
 def _digest(file: BinaryIO) -> bytes:

@@ -274,6 +274,8 @@ class Participant:
     async def fetch(self, attachment: parties.Attachment, target: Path, within: float = TIMEOUT_SECONDS) -> None:
         """Fetch a file that a received document names into a new file; it is proven before it is there.
 
+        Where that very file is there already, nothing is done.
+
         Args:
             attachment: as the document has it.
             target: the new file.
@@ -286,8 +288,8 @@ class Participant:
         """
         if not attachment.HasField("sealed"):
             raise Refusal(ErrorCode.NOT_FOUND, "this file does not travel with its document", "sealed")
-        if await asyncio.to_thread(target.exists):
-            raise Refusal(ErrorCode.BAD_INPUT, f"{target} is there already", "to")
+        if await asyncio.to_thread(self.files.is_there, attachment, target):
+            return
         await self._persist(partial(self.files.fetch, attachment), within)
         await asyncio.to_thread(self.files.open, attachment, target)
 

@@ -387,6 +387,9 @@ async def test_command_line_attaches_shows_and_fetches(tmp_path: Path) -> None:
         (written,) = out.iterdir()
         assert str(written) == fetched["file"]
         assert written.read_bytes() == path.read_bytes()
+        # As after a failure at the second of two files: the first one is there.
+        assert await rogatory("inbox", "--config", home, "--fetch", sent["id"], "--to", str(out)) == got
+        written.write_bytes(bytes(SIZE))
         failed = await rogatory("inbox", "--config", home, "--fetch", sent["id"], "--to", str(out))
         assert failed["error"]["code"] == "BAD_INPUT"
 
