@@ -359,7 +359,8 @@ def _draft(folder: Path, begin: str = "") -> Iterator[tuple[Path, BinaryIO]]:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, private_files.MODE)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            with suppress(OSError):  # where no file can be locked, none is removed either
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield draft, file
     finally:
         draft.unlink(missing_ok=True)

@@ -57,6 +57,9 @@ class Folder(Enum):
     REJECTED = "rejected"
 
 
+_COLLECTED: Final = frozenset(folder.value for folder in Folder)
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """An envelope as it lies in the memory."""
@@ -71,15 +74,15 @@ class Glimpse:
 
     Args:
         name: how it lies here: of a request in drafts/, the name of its draft.
+        fingerprint: of what was collected, else empty.
         header: as it was when it was put here.
         at_us: when it was put here; microseconds.
-        fingerprint: of what was collected.
     """
 
     name: ids.EnvelopeRef
+    fingerprint: bytes
     header: pb.Header
     at_us: int
-    fingerprint: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +246,14 @@ class Maildir:
         """Yield the requests that drafts carried, in no order."""
         yield from self._glimpses("drafts")
 
+    def names(self, folder: Folder) -> list[tuple[ids.EnvelopeRef, bytes]]:
+        """Return name and fingerprint of what was collected into a folder, in the order of the ids."""
+        return self._names(folder.value)
+
+    def names_of_sent(self) -> list[ids.EnvelopeRef]:
+        """Return the names of what was handed in from here, in the order of the ids."""
+        return [ref for ref, _ in self._names("sent")]
+
     def statements(self, ref: ids.EnvelopeRef) -> list[tuple[int, pb.Statement]]:
         """Return what was said of an envelope and when it came here, in that order; microseconds."""
         with _store_errors():
@@ -267,17 +278,20 @@ class Maildir:
                 sync_folder(self.folder(folder))
 
     def _glimpses(self, folder: str) -> Iterator[Glimpse]:
-        with _store_errors():
-            names = [entry.name for entry in os.scandir(self._home / folder)]
-        for name in names:
+        for name in self._files(folder):
             with _store_errors():
                 try:
                     header, at_ns = _read_header(self._home / folder / name)
                 except FileNotFoundError:
                     continue  # somebody dealt with it meanwhile
-            node, sender, envelope_id, *fingerprint = name.split(".")
-            ref = ids.EnvelopeRef(sender=f"{node}/{sender}", id=envelope_id)
-            yield Glimpse(ref, header, at_ns // 1000, bytes.fromhex("".join(fingerprint)))
+            yield Glimpse(*_parse_name(folder, name), header=header, at_us=at_ns // 1000)
+
+    def _names(self, folder: str) -> list[tuple[ids.EnvelopeRef, bytes]]:
+        return sorted((_parse_name(folder, name) for name in self._files(folder)), key=lambda each: each[0].id)
+
+    def _files(self, folder: str) -> list[str]:
+        with _store_errors():
+            return [entry.name for entry in os.scandir(self._home / folder)]
 
     def _receipts(self, ref: ids.EnvelopeRef) -> Path:
         return self._home / "receipts" / name_of(ref)
@@ -340,7 +354,7 @@ class Collector:
                 # Whoever put them there may have been killed before he had; they are held, and will be acknowledged.
                 sync_folder(maildir.folder(folder))
             for name in names:
-                ref, fingerprint = _parse_name(name)
+                ref, fingerprint = _parse_name(folder.value, name)
                 if fingerprint not in self._by_fingerprint:
                     self._note(ref, fingerprint, folder)
 
@@ -378,15 +392,18 @@ def name_of(ref: ids.EnvelopeRef) -> str:
     return f"{ref.sender.replace('/', '.')}.{ref.id}"
 
 
-def _parse_name(name: str) -> tuple[ids.EnvelopeRef, bytes]:
-    parts = name.split(".")
+def _parse_name(folder: str, name: str) -> tuple[ids.EnvelopeRef, bytes]:
+    """Return name and fingerprint of what is in a file; only what was collected has a fingerprint there."""
     try:
-        node, sender, envelope_id, fingerprint = parts
+        node, sender, envelope_id, *fingerprint = name.split(".")
         ref = ids.EnvelopeRef(sender=f"{node}/{sender}", id=envelope_id)
         codec.check(ref)
-        return ref, bytes.fromhex(fingerprint)
-    except (ValueError, Refusal) as error:
-        raise DiskFailure(ErrorCode.STORE, f"{name} is no file of a memory") from error
+        (digest,) = map(bytes.fromhex, fingerprint or ("",))
+        if bool(digest) is (folder in _COLLECTED):
+            return ref, digest
+    except (ValueError, Refusal):
+        pass
+    raise DiskFailure(ErrorCode.STORE, f"{folder}/{name} is no file of a memory")
 
 
 def _parse(kind: type[M], raw: bytes) -> M:

@@ -5,7 +5,7 @@ Refuses with NOT_FOUND what is not there, or is there more than once, and with B
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
 from clients.intake import Received
-from clients.maildir import DiskFailure, Folder
+from clients.maildir import Folder
 from clients.participant import Participant
 from gateway import material
 from gateway.cli import passphrases
@@ -68,12 +68,13 @@ class Home:
         Raises:
             Refusal: NOT_FOUND or BAD_INPUT; CANNOT_OPEN, we no longer have the key.
         """
-        names = [*self.names(Folder.NEW), *self.names(Folder.DONE)]
+        maildir = self.participant.maildir
+        names = [*maildir.names(Folder.NEW), *maildir.names(Folder.DONE)]
         return self.participant.find(_only(names, beginning, field, "was collected here")[0])
 
     def waiting(self, beginning: str) -> tuple[ids.EnvelopeRef, bytes]:
         """Return name and fingerprint of the collected envelope whose id begins so, not dealt with yet."""
-        return _only([*self.names(Folder.NEW)], beginning, "id", "waits here")
+        return _only(self.participant.maildir.names(Folder.NEW), beginning, "id", "waits here")
 
     def sent(self, beginning: str) -> pb.SignedEnvelope:
         """Return the envelope, handed in from here, whose id begins so.
@@ -81,12 +82,8 @@ class Home:
         Raises:
             Refusal: NOT_FOUND or BAD_INPUT.
         """
-        names = [*_names(self.loaded.config.home / "sent")]
+        names = [(ref, b"") for ref in self.participant.maildir.names_of_sent()]
         return self.participant.sent(_only(names, beginning, "id", "was handed in from here")[0])
-
-    def names(self, folder: Folder) -> Iterator[tuple[ids.EnvelopeRef, bytes]]:
-        """Yield name and fingerprint of what lies in a folder, in the order of the ids."""
-        return _names(self.participant.maildir.folder(folder))
 
 
 def word(enum: EnumDescriptor, value: int) -> str:
@@ -143,16 +140,6 @@ def time_of(micros: int) -> str:
     """Return a moment as text, in UTC."""
     moment: datetime = from_micros(micros)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _names(folder: Path) -> Iterator[tuple[ids.EnvelopeRef, bytes]]:
-    """Read the names that `clients.maildir` gives: node, name and id, and behind what was collected its fingerprint."""
-    try:
-        found = [path.name.split(".") for path in folder.iterdir()]
-    except OSError as error:
-        raise DiskFailure(ErrorCode.STORE, f"the disk: {error.strerror}") from error
-    for node, name, envelope_id, *rest in sorted(found, key=lambda parts: parts[2]):
-        yield ids.EnvelopeRef(sender=f"{node}/{name}", id=envelope_id), bytes.fromhex("".join(rest))
 
 
 def _only(

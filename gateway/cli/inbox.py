@@ -191,7 +191,7 @@ def _on_disk(at: Home) -> Inbox:
     """Read what was rejected and our own signed word on it."""
     maildir, me = at.participant.maildir, at.participant.address
     found = Inbox()
-    for ref, fingerprint in at.names(Folder.REJECTED):
+    for ref, fingerprint in maildir.names(Folder.REJECTED):
         header = envelope.parse_header(maildir.any_collected(ref, fingerprint))
         said = (pb.Statement.FromString(receipt.statement) for receipt in maildir.receipts(ref))
         words = [each for each in said if (each.issuer, each.fingerprint) == (me, fingerprint)]

@@ -162,7 +162,8 @@ def _ordered(at: Home, exchange: str, beginning: str) -> pb.Header:
 def _reports(at: Home, order: pb.Header) -> list[Received]:
     """Return the report on a test order, whether it has been looked at before or not."""
     (exchange,) = order.recipients
-    names = [*at.names(Folder.NEW), *at.names(Folder.DONE)]
+    maildir = at.participant.maildir
+    names = [*maildir.names(Folder.NEW), *maildir.names(Folder.DONE)]
     found = [at.participant.find(ref) for ref, _ in names if ref.sender == exchange and ref.id >= order.id]
     wanted = envelope.ref_of(order)
     return [each for each in found if each.header.kind == ids.KIND_TEST_REPORT and [*each.header.cites] == [wanted]]

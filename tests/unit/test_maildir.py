@@ -1,5 +1,6 @@
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,31 @@ def test_strange_file_in_the_memory_stops_collecting(maildir: Maildir) -> None:
     (maildir.folder(Folder.DONE) / "notes.txt").write_text("hello")
     with raises(ErrorCode.STORE), maildir.collecting():
         pass
+
+
+NAMED, PRINTED = "ee.court.{id}", "ee.court.{id}.{print}"
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [(folder, name) for folder in ("new", "done", "rejected") for name in (".DS_Store", NAMED, f"{PRINTED}.bak")]
+    + [(folder, name) for folder in ("sent", "drafts") for name in (".DS_Store", PRINTED, f"{NAMED}.bak")],
+)
+def test_strange_file_in_the_memory_is_named_and_never_taken_for_an_envelope(
+    maildir: Maildir, tmp_path: Path, folder: str, name: str
+) -> None:
+    sent = world.freeze_request()
+    path = tmp_path / "home" / folder / name.format(id=sent.ref.id, print=sent.fingerprint.hex())
+    path.write_bytes(sent.envelope.SerializeToString(deterministic=True))
+    looks: dict[str, list[Callable[[], object]]] = {
+        "sent": [lambda: [*maildir.glimpses_of_sent()], maildir.names_of_sent],
+        "drafts": [lambda: [*maildir.glimpses_of_drafts()]],
+    }
+    collected = [lambda: [*maildir.glimpses(Folder(folder))], lambda: maildir.names(Folder(folder))]
+    for look in looks.get(folder, collected):
+        with pytest.raises(DiskFailure) as caught:
+            look()
+        assert f"{folder}/{path.name}" in caught.value.detail
 
 
 def test_home_that_cannot_be_made_is_a_failure(tmp_path: Path) -> None:
