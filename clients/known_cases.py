@@ -150,7 +150,9 @@ class KnownCases:
         if folder is Folder.REJECTED and not any(each.statement.code in _PROVEN for each in about):
             return None, []
         header = glimpse.header
-        return Paper(header, self._about_when(header.sender, header.created_at_us, glimpse.at_us)), about
+        # Our own signed word is as old as the file, and a copy of the folder does not make it younger.
+        came_us = min([glimpse.at_us, *(each.at_us for each in about if each.statement.issuer == self._me)])
+        return Paper(header, self._about_when(header.sender, header.created_at_us, came_us)), about
 
     def _said(self, key: Key) -> list[Said]:
         told = self._maildir.statements(ids.EnvelopeRef(sender=key[0], id=key[1]))

@@ -214,6 +214,14 @@ def test_what_came_from_home_counts_from_when_it_was_made_however_late_it_was_fe
     assert court.state(referral) is State.GRANTED
 
 
+def test_what_came_before_the_folder_was_copied_counts_from_when_it_came(theirs: Disk) -> None:
+    request = theirs.receive(world.freeze_request(), minutes=1000)  # as old as its copy
+    theirs.say(request, pb.MILESTONE_OPENED, FOREIGN_CENTRAL, 2, recipient=FOREIGN_CENTRAL)
+    matter = theirs.matter(request)
+    assert matter is not None
+    assert matter.history[0].at_us == to_micros(NOW + 2 * MINUTE)
+
+
 def test_payloads_are_not_read(disk: Disk) -> None:
     request = disk.send(world.freeze_request(body=bytes(1 << 20), case_id="C" * 64))
     (path,) = (disk.home / "sent").iterdir()
