@@ -18,7 +18,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 
-from clients.connection import Connection, Pauses
+from clients.connection import Connection, Pauses, raise_if_cancelled
 from clients.intake import Faulty, Item
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.threads import to_its_end
@@ -114,7 +114,7 @@ class Stream:
             except asyncio.CancelledError:
                 if not self._stopped.is_set() and not self._is_moving:
                     raise
-                _raise_if_cancelled()  # else our own channel was closed under the call, or the call cut
+                raise_if_cancelled()  # else our own channel was closed under the call, or the call cut
             finally:
                 self.end()
                 call.cancel()
@@ -162,9 +162,3 @@ def _refused(settled: Sequence[mailbox.Settled]) -> list[Item]:
         for each in settled
         if each.HasField("error")
     ]
-
-
-def _raise_if_cancelled() -> None:
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

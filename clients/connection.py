@@ -16,7 +16,7 @@ from typing import Final
 import grpc.aio
 
 from gateway.directory import Directory
-from gateway.errors import GatewayError
+from gateway.errors import ErrorCode, Failure, GatewayError
 from gateway.identity import Address
 from gateway.transport import TlsIdentity, channel_to
 
@@ -48,11 +48,18 @@ class Connection:
 
     @contextmanager
     def used(self) -> Iterator[grpc.aio.Channel]:
-        """Yield the channel; it is not retired meanwhile."""
+        """Yield the channel; it is not retired meanwhile.
+
+        Raises:
+            Failure: UNAVAILABLE, it was closed under a call. gRPC says so as if the caller had been cancelled.
+        """
         self._users += 1
         self._unused.clear()
         try:
             yield self._channel
+        except asyncio.CancelledError:
+            raise_if_cancelled()
+            raise Failure(ErrorCode.UNAVAILABLE, "left before there was an answer") from None
         finally:
             self._users -= 1
             if not self._users:
@@ -73,6 +80,13 @@ class Connection:
 BELIEVED_SECONDS: Final = 60.0
 """So long we wait at a node's word, as nodes do at each other's (`delivery.backoff_max_seconds`): on the wire there is
 room for 49 days, and a limit may have 8 hours."""
+
+
+def raise_if_cancelled() -> None:
+    """Go on being cancelled, if it was us who were."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 @dataclass(slots=True)

@@ -80,10 +80,15 @@ class FakeMailbox(MailboxServicer):
         self.hang_up_after_items = 0  # the first stream ends after so many, before it takes an acknowledgement
         self.streams = 0
         self.changed = asyncio.Condition()
+        self.at_work = asyncio.Event()  # while it is not set, nothing that is handed in is answered
+        self.at_work.set()
+        self.asked = asyncio.Event()
 
     async def Submit(self, request: mailbox.SubmitRequest, context: Context) -> mailbox.SubmitResponse:  # noqa: N802
         if self.status:
             await abort(context, self.status.pop(0))
+        self.asked.set()
+        await self.at_work.wait()
         return mailbox.SubmitResponse(answer=self.answer(request.envelope))
 
     def answer(self, raw: pb.SignedEnvelope) -> mailbox.Answer:
@@ -97,6 +102,8 @@ class FakeMailbox(MailboxServicer):
         answered = 0
         async for request in request_iterator:
             self.frames.append(len(request.envelopes))
+            self.asked.set()
+            await self.at_work.wait()
             yield mailbox.SubmitFramesResponse(
                 frame=request.frame, answers=[self.answer(each) for each in request.envelopes]
             )
@@ -206,6 +213,7 @@ async def fake_node(folder: Path) -> AsyncIterator[FakeNode]:
     try:
         yield made
     finally:
+        served.at_work.set()
         for participant in made.entered:
             await participant.__aexit__()
         await server.stop(0)

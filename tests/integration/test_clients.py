@@ -170,6 +170,22 @@ async def test_answer_that_proves_nothing_is_no_success_and_is_not_kept(
     assert me.maildir.receipts(envelope.ref_of(envelope.parse_header(raw))) == []
 
 
+@pytest.mark.parametrize("frames", [False, True])
+async def test_whoever_waits_when_the_participant_is_left_hears_a_failure_and_is_not_cancelled(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch, *, frames: bool
+) -> None:
+    monkeypatch.setattr("clients.participant.GRACE_SECONDS", 0.01)
+    me = await node.participant(world.INVESTIGATOR)
+    node.door.at_work.clear()
+    task = asyncio.create_task(me._hand_in(sent(), SECONDS, me._submit_frames if frames else me._submit_once))
+    async with asyncio.timeout(SECONDS):
+        await node.door.asked.wait()
+        await me.__aexit__()
+        (outcome,) = await task
+    assert isinstance(outcome, Failure)
+    assert outcome.code is ErrorCode.UNAVAILABLE
+
+
 async def test_many_go_in_frames_and_their_answers_come_in_order(node: FakeNode) -> None:
     me = await node.participant(world.INVESTIGATOR)
     raws = sent(150)
