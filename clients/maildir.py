@@ -131,13 +131,20 @@ class Maildir:
             os.close(descriptor)  # which gives the lock back
 
     def take(self) -> Iterator[Kept]:
-        """Yield the envelopes that nobody has dealt with, oldest arrival first."""
+        """Yield the envelopes that nobody has dealt with, oldest arrival first; then fail if one is damaged."""
+        damaged: DiskFailure | None = None
         with _store_errors():
             found = [(entry.stat().st_mtime_ns, entry.name) for entry in os.scandir(self.folder(Folder.NEW))]
         for _, name in sorted(found):
-            kept = self._read(self.folder(Folder.NEW) / name)
+            try:
+                kept = self._read(self.folder(Folder.NEW) / name)
+            except DiskFailure as error:
+                damaged = damaged or error
+                continue
             if kept is not None:  # somebody may have dealt with it meanwhile
                 yield kept
+        if damaged is not None:
+            raise damaged
 
     def done(self, ref: ids.EnvelopeRef, fingerprint: bytes) -> None:
         """Note that a collected envelope has been dealt with.

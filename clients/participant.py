@@ -394,9 +394,25 @@ class Participant:
                     return found
 
     def unhandled(self) -> Iterator[Received]:
-        """Yield the envelopes that were collected and not yet dealt with, oldest first."""
+        """Yield the envelopes that were collected and not yet dealt with, oldest first.
+
+        What cannot be opened any more holds up no other: it is told behind them.
+
+        Raises:
+            Refusal: CANNOT_OPEN, its sealing key is no longer ours; CONTENT_MISMATCH, by rules that are newer than it.
+        """
+        refused: Refusal | None = None
         for kept in self.maildir.take():
-            yield self.secrets.open(kept.envelope)
+            secrets = self.secrets  # the newest keys
+            try:
+                received = secrets.open(kept.envelope)
+            except Refusal as error:
+                detail = f"{kept.path.name}: {error.detail}"
+                refused = refused or Refusal(error.code, detail, error.field, rule=error.rule)
+            else:
+                yield received
+        if refused is not None:
+            raise refused
 
     def done(self, received: Received) -> None:
         """Note that an envelope has been dealt with: `unhandled` will not give it again."""

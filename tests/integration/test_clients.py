@@ -1,6 +1,7 @@
 """The clients' library against a node that lies, fails and goes away; then a whole case over two real nodes."""
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from nacl.public import PrivateKey
 from nacl.utils import random
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
@@ -507,6 +509,29 @@ async def test_node_that_refuses_an_acknowledgement_is_heard(node: FakeNode) -> 
     assert faulty.content is None
 
 
+async def test_what_cannot_be_opened_any_more_holds_up_no_other_and_is_told_behind_them(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = await node.participant(world.EXCHANGE)
+    node.hand_out(order().envelope, order(case_id="EE-2").envelope)
+    first, second = await me.collect_available()
+    assert isinstance(first, Received)
+    assert isinstance(second, Received)
+    with monkeypatch.context() as before:
+        before.setattr(world, "sealing_key", lambda _: PrivateKey(bytes(range(32))))
+        retired = order(case_id="EE-3")
+    with me.maildir.collecting() as collector:
+        collector.put([Arrival(retired.envelope, retired.ref, retired.fingerprint, Folder.NEW)])
+    (path,) = me.maildir.folder(Folder.NEW).glob(f"*{retired.ref.id}*")
+    os.utime(path, (0, 0))
+    waiting = me.unhandled()
+    assert {next(waiting).ref.id, next(waiting).ref.id} == {first.ref.id, second.ref.id}
+    with pytest.raises(Refusal) as caught:
+        next(waiting)
+    assert caught.value.code is ErrorCode.CANNOT_OPEN
+    assert retired.ref.id in caught.value.detail
+
+
 async def test_all_that_is_there_is_taken_with_less_credit_than_items(node: FakeNode) -> None:
     me = await node.participant(world.EXCHANGE)
     node.hand_out(*(order(case_id=f"EE-{n}").envelope for n in range(30)))
@@ -680,7 +705,8 @@ async def test_large_memory_is_looked_through_while_everything_else_goes_on(
     monkeypatch.setattr("clients.maildir.sync_folder", lambda _: went_on.append(submitted.wait(5)))
 
     async def submit() -> None:
-        await me.submit(*sent())
+        (raw,) = sent()
+        await me.submit(raw)
         submitted.set()
 
     await asyncio.gather(me.collect_available(), submit())

@@ -229,6 +229,21 @@ def test_strange_file_in_the_memory_stops_collecting(maildir: Maildir) -> None:
         pass
 
 
+def test_damaged_file_holds_up_no_other_and_is_told_behind_them(maildir: Maildir) -> None:
+    sent = [world.freeze_request() for _ in range(3)]
+    for age, each in enumerate(sent):
+        put(maildir, each)
+        (path,) = maildir.folder(Folder.NEW).glob(f"*{each.fingerprint.hex()}")
+        if age == 0:
+            path.write_bytes(b"x")
+        os.utime(path, (age, age))
+    taken = maildir.take()
+    assert [next(taken).envelope, next(taken).envelope] == [each.envelope for each in sent[1:]]
+    with pytest.raises(DiskFailure) as caught:
+        next(taken)
+    assert caught.value.code is ErrorCode.STORE
+
+
 NAMED, PRINTED = "ee.court.{id}", "ee.court.{id}.{print}"
 
 
