@@ -442,8 +442,11 @@ async def _submit(participant: Participant, signed: pb.SignedEnvelope, within: f
         try:
             receipt = await participant.submit(signed, within)
         except Failure as error:
+            header = envelope.parse_header(signed)
+            if participant.maildir.sent(envelope.ref_of(header)) is None:
+                raise  # our own disk took it not, so it never left
             # Composed once more, it would be another envelope: another order, another draft.
-            again = f"rogatory send again {envelope.parse_header(signed).id}"
+            again = f"rogatory send again {header.id}"
             detail = f"{error.detail}; it may have been accepted, so send the same once more: {again}"
             raise Failure(error.code, detail, error.field, error.retry_after) from error
     # Proven by `submit`.

@@ -1,6 +1,7 @@
 """The clients' library against a node that lies, fails and goes away; then a whole case over two real nodes."""
 
 import asyncio
+import errno
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -29,6 +30,7 @@ from clients.participant import Participant
 from clients.submission import SignedRefusal
 from clients.upkeep import Keeper
 from gateway import envelope, material
+from gateway.cli import send
 from gateway.envelope import Letter
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.formats import documents
@@ -61,6 +63,13 @@ def order(**changes: Any) -> Sent:
 
 def sent(count: int = 1, body: bytes = b"body") -> list[pb.SignedEnvelope]:
     return [world.freeze_request(body=body, case_id=f"EE-{n}").envelope for n in range(count)]
+
+
+def raises(error: Exception) -> Callable[..., None]:
+    def fails(*_: object) -> None:
+        raise error
+
+    return fails
 
 
 def shown(items: list[Item], kind: type[Item]) -> list[Item]:
@@ -170,6 +179,23 @@ async def test_answer_that_proves_nothing_is_no_success_and_is_not_kept(
         await me.submit(raw)
     assert caught.value.code is ErrorCode.BAD_RECEIPT
     assert me.maildir.receipts(envelope.ref_of(envelope.parse_header(raw))) == []
+
+
+async def test_what_our_own_disk_did_not_take_is_not_said_to_be_accepted_perhaps(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = Participant(node.parts(world.INVESTIGATOR))
+    (raw,) = sent()
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", raises(OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(Failure) as caught:
+            await send._submit(me, raw, SECONDS)
+    assert (caught.value.code, "send again" in caught.value.detail) == (ErrorCode.STORE, False)
+    node.door.reply = fail
+    with pytest.raises(Failure) as caught:
+        await send._submit(me, raw, 0.1)
+    assert (caught.value.code, "send again" in caught.value.detail) == (ErrorCode.OVERLOADED, True)
+    assert len({*node.door.seen}) == 1
 
 
 @pytest.mark.parametrize("frames", [False, True])
