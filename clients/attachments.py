@@ -389,7 +389,7 @@ def _alone(path: Path) -> Iterator[BinaryIO]:
     with os.fdopen(descriptor, "r+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise Failure(ErrorCode.UNAVAILABLE, "another process fetches this attachment") from error
         yield file
 

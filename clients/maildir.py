@@ -123,8 +123,9 @@ class Maildir:
             descriptor = os.open(self._home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+                with _store_errors(but=BlockingIOError):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
                 raise Failure(ErrorCode.UNAVAILABLE, f"somebody else collects into {self._home}") from error
             yield Collector(self)
         finally:
@@ -449,8 +450,10 @@ def _read_back(kind: type[M], raw: bytes) -> M:
 
 
 @contextmanager
-def _store_errors() -> Iterator[None]:
+def _store_errors(but: type[OSError] | tuple[()] = ()) -> Iterator[None]:
     try:
         yield
+    except but:
+        raise
     except OSError as error:
         raise DiskFailure(ErrorCode.STORE, f"the disk: {error.strerror}") from error

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import stat
 from collections.abc import Callable
@@ -110,6 +112,18 @@ def test_two_processes_cannot_collect_into_one_home(tmp_path: Path) -> None:
     assert caught.value.code is ErrorCode.UNAVAILABLE
     with second.collecting():
         pass
+
+
+def test_file_system_that_knows_no_locks_is_not_taken_for_another_process(
+    maildir: Maildir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(DiskFailure) as caught, maildir.collecting():
+        pass
+    assert caught.value.code is ErrorCode.STORE
 
 
 def test_nobody_else_may_read_the_memory(maildir: Maildir, tmp_path: Path) -> None:
