@@ -385,8 +385,15 @@ class Case:
         if claimed is None:
             return after
         if header.kind != ids.KIND_EXECUTION_REPORT:
-            after = row_checks.reported(self.arrived(claimed.key, ids.KIND_EXECUTION_REPORT), after)
-        return State.SUSPENDED if after in DONE and self.is_suspended(claimed.key, key_of(header.cites[0])) else after
+            return self._as_arrived(after, claimed.key, key_of(header.cites[0]))
+        return self._or_suspended(after, claimed.key, key_of(header.cites[0]))
+
+    def _as_arrived(self, state: State, claimed: Key, but: Key | None = None) -> State:
+        then = row_checks.reported(self.arrived(claimed, ids.KIND_EXECUTION_REPORT), state)
+        return self._or_suspended(then, claimed, but)
+
+    def _or_suspended(self, then: State, claimed: Key, but: Key | None = None) -> State:
+        return State.SUSPENDED if then in DONE and self.is_suspended(claimed, but) else then
 
     def is_suspended(self, claimed: Key, but: Key | None = None) -> bool:
         """Whether a suspensive claim on a request or decision is undecided, as far as can be told; without one."""
@@ -443,8 +450,7 @@ class Case:
         state, key = matter.state, key_of(matter.ref)
         if matter.kind not in FREEZES or state is None or state not in DONE | {State.SUSPENDED}:
             return False
-        now = row_checks.reported(self.arrived(key, ids.KIND_EXECUTION_REPORT), state)
-        now = State.SUSPENDED if now in DONE and self.is_suspended(key) else now
+        now = self._as_arrived(state, key)
         if now is not state:
             matter.move(now, None)
         return now is not state

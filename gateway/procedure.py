@@ -415,22 +415,34 @@ def _check_waited(case: _Case) -> None:
 
 def _resumed(case: _Case, then: State) -> State:
     """Return where what is done stands: as last reported, or suspended. So it does not matter what came first."""
-    matter, _ = case.matters[0]
-    up_to_it = case.above[: case.above.index(matter) + 1]
-    claimed = next((above for above in up_to_it if above.kind in CLAIMABLE), None)
+    claimed = _claimed(case)
     if claimed is None:
         return then
-    if case.rule.kind != ids.KIND_EXECUTION_REPORT:
-        then = row_checks.reported(_arrived(case.register, case.here, claimed, ids.KIND_EXECUTION_REPORT), then)
-    return _or_suspended(then, case.register, case.here, claimed, case.cited)
+    known = (case.register, case.here, claimed, case.cited)
+    return _or_suspended(then, *known) if case.rule.kind == ids.KIND_EXECUTION_REPORT else _as_arrived(then, *known)
+
+
+def _claimed(case: _Case) -> pb.Header | None:
+    """Return what a claim on the matter cites, if that is here: the decision on it, or the request itself."""
+    matter, _ = case.matters[0]
+    for above in case.above:
+        if above.kind in CLAIMABLE:
+            return above
+        if above is matter:
+            break
+    return None
 
 
 def stands(freeze: pb.Header, state: State, register: Register, here: str) -> State:
     """Return where a matter stands by what has arrived, once something is known to have been lost."""
     if freeze.kind not in FREEZES or state not in DONE | {State.SUSPENDED}:
         return state
-    then = row_checks.reported(_arrived(register, here, freeze, ids.KIND_EXECUTION_REPORT), state)
-    return _or_suspended(then, register, here, freeze)
+    return _as_arrived(state, register, here, freeze)
+
+
+def _as_arrived(state: State, register: Register, here: str, claimed: pb.Header, but: pb.Header | None = None) -> State:
+    then = row_checks.reported(_arrived(register, here, claimed, ids.KIND_EXECUTION_REPORT), state)
+    return _or_suspended(then, register, here, claimed, but)
 
 
 def _or_suspended(

@@ -234,8 +234,9 @@ class Transaction:
         wanted: dict[Way, list[int]] = {}
         for header in headers:
             kind, line = self.matters.cited(header)
+            ours = header.sender.startswith(self._home)
             for up, way in WAYS_DOWN.get((header.kind, kind), ()):
-                if up < len(line) and (way == CLAIMED_BELOW or header.sender.startswith(self._home)):
+                if up < len(line) and (ours or way == CLAIMED_BELOW):
                     wanted.setdefault(way, []).append(line[up])
         for way, numbers in wanted.items():
             self.expect_below(numbers, way)
