@@ -26,6 +26,7 @@ from gateway.deliver import Chance
 from gateway.directory import WitnessEntry
 from gateway.doors.courier import Line
 from gateway.doors.entrance import Bell
+from gateway.doors.patience import rung
 from gateway.doors.witness import tell
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.merkle import MAX_SIZE
@@ -39,7 +40,6 @@ from gateway.witness import Evidence, Request, Witnessed
 PAUSE_SECONDS: Final = 1.0
 """From one request to the next: half of it fixed, the rest by chance, so that processes of one node take turns."""
 
-IDLE_SECONDS: Final = 30.0
 HTTP_SECONDS: Final = 5.0  # no longer than a drain: a stopping node waits for its threads
 MAX_ANSWER_BYTES: Final = 4 << 10
 MOST_TRIES: Final = 3
@@ -206,7 +206,7 @@ class Cosigning:
                         continue
                     failures = 0
                     await asyncio.sleep(PAUSE_SECONDS * (0.5 + 0.5 * self._chance()))
-                    await _rung(wake)
+                    await rung(wake)
         finally:
             await self._asker.close()
 
@@ -295,15 +295,6 @@ class Cosigning:
 
 
 _ALARMS: Final = frozenset({ErrorCode.LOG_FORKED, ErrorCode.LOG_ROLLED_BACK})
-
-
-async def _rung(wake: asyncio.Event) -> None:
-    """Wait for the bell; not for ever, for another process may have died before it rang."""
-    try:
-        async with asyncio.timeout(IDLE_SECONDS):
-            await wake.wait()
-    except TimeoutError:
-        return
 
 
 def _size(answer: bytes) -> int:

@@ -22,14 +22,13 @@ from gateway.deliver import MAX_ERROR_CHARS, Chance
 from gateway.depot import Depot
 from gateway.doors.courier import Line
 from gateway.doors.entrance import Bell
-from gateway.doors.patience import Patience
+from gateway.doors.patience import Patience, rung
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.store import Reader, Transaction, Writer
 from gateway.store.attachments import AHEAD, Freight
 
 LANES: Final = ("oldest", "smallest")
-IDLE_SECONDS: Final = 30.0
 ASK_AGAIN_BYTES: Final = 64 << 20
 FINAL_WORDS: Final = frozenset(
     {ErrorCode.TOO_LARGE, ErrorCode.OVER_QUOTA, ErrorCode.NOT_PERMITTED, ErrorCode.MALFORMED, ErrorCode.BAD_SIGNATURE}
@@ -93,9 +92,7 @@ class Freighter:
                     continue
                 failures = 0
                 if not carried:
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(IDLE_SECONDS):
-                            await wake.wait()
+                    await rung(wake)
 
     async def _carry_next(self, order: str) -> bool:
         """Carry one file; return whether there was one.

@@ -177,11 +177,8 @@ class MailboxDoor(MailboxServicer):
     async def for_more(self, recipient: str, asked_us: int, wake: asyncio.Event) -> None:
         """Wait until there may be more for a participant than when the store was asked last."""
         # Where much comes, more comes before anybody has looked for it.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(BUSY_SECONDS):
-                await wake.wait()
-                return
-        await patience.for_more(recipient, asked_us, wake, self._reader, self._clock)
+        if not await patience.rung(wake, BUSY_SECONDS):
+            await patience.for_more(recipient, asked_us, wake, self._reader, self._clock)
 
     async def settle(
         self, acks: Sequence[mailbox.Acknowledgement], recipient: str, too_new: frozenset[KeyName]

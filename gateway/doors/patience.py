@@ -27,9 +27,15 @@ async def for_more(destination: str, asked_us: int, wake: asyncio.Event, reader:
     """
     due_us = await reader.next_attempt_us(destination, asked_us)
     until_due = IDLE_SECONDS if due_us is None else (due_us - to_micros(clock())) / MICROS
+    await rung(wake, min(IDLE_SECONDS, max(0.0, until_due)))
+
+
+async def rung(wake: asyncio.Event, seconds: float = IDLE_SECONDS) -> bool:
+    """Wait for a bell, and return whether it rang; not for ever: another process may have died before it rang."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(min(IDLE_SECONDS, max(0.0, until_due))):
-            await wake.wait()
+        async with asyncio.timeout(seconds):
+            return await wake.wait()
+    return False
 
 
 class Patience:
