@@ -42,7 +42,7 @@ DATABASES: Final = ("postgresql://", "postgres://")
 """How the address of a database begins."""
 
 
-MAX_PORT: Final = 65535
+MAX_PORT: Final = 65_535
 
 
 class _Settings(BaseModel):

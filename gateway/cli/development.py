@@ -38,7 +38,7 @@ from gateway.cli.folders import (
     write_node,
     write_participant,
 )
-from gateway.config import Delivery, Limits
+from gateway.config import MAX_PORT, Delivery, Limits
 from gateway.directory import Directory, Instrument, KeyEntry, NodeEntry, ParticipantEntry
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
@@ -64,7 +64,6 @@ _IN_FORCE_FROM: Final = datetime(2020, 12, 19, tzinfo=UTC)  # Regulation (EU) 20
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-MAX_PORT: Final = 65535
 
 
 @dataclass(frozen=True, slots=True)

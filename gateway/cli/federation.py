@@ -10,9 +10,10 @@ from typing import Final
 import click
 
 from gateway.cli import ceremony, joining, output
-from gateway.cli.development import DEFAULT_FEDERATION, MAX_PORT, Summary, free_ports, init_federation
+from gateway.cli.development import DEFAULT_FEDERATION, Summary, free_ports, init_federation
 from gateway.cli.folders import AtRest
 from gateway.clock import system_clock
+from gateway.config import MAX_PORT
 from gateway.identity import Address
 from gateway.trust import development
 

@@ -20,13 +20,13 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from gateway.config import MAX_PORT
 from gateway.errors import ErrorCode, Refusal
 
 CONNECTIONS: Final = 64
 CONNECTION_SECONDS: Final = 30.0
 HEAD_BYTES: Final = 16 << 10
 DRAIN_SECONDS: Final = 5
-MAX_PORT: Final = 65535
 
 
 class Brief(H11Protocol):

@@ -25,6 +25,7 @@ from rogatory.v1.relay_pb2_grpc import RelayStub
 
 from gateway import codec, transport
 from gateway.clock import MICROS, Clock, from_micros, to_micros
+from gateway.config import MAX_PORT
 from gateway.directory import FOREVER, Directory, NodeEntry, Status
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.identity import UNREADABLE_CERTIFICATE, certificate_fingerprint, has_issued, host_name
@@ -48,7 +49,6 @@ MAX_DETAIL: Final = 1000
 """Characters of a sentence: a part of it may come from the other node."""
 
 SOON_DAYS: Final = 7
-MAX_PORT: Final = 65_535
 
 
 class Broken(Exception):
