@@ -22,6 +22,9 @@ ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "deploy/telemetry"
 OF_PROMETHEUS: Final = {"up"}
 
+# No wheel has it, and most machines do not: a run without it says in red what it could not ask.
+needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+
 
 def rules(name: str = "rules") -> list[dict[str, Any]]:
     groups = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())["groups"]
@@ -157,7 +160,7 @@ def scraped(ill: Mapping[str, str | None], instance: str) -> list[dict[str, str]
     return [{"series": names[name], "values": values} for name, values in said.items() if values is not None]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+@needs_promtool
 def test_each_alert_fires_when_one_process_of_two_is_ill_and_no_other_does(tmp_path: Path) -> None:
     told = {rule["alert"]: rule for rule in rules()}
     assert ILL.keys() == told.keys()
@@ -192,7 +195,7 @@ def test_each_alert_fires_when_one_process_of_two_is_ill_and_no_other_does(tmp_p
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+@needs_promtool
 def test_prometheus_takes_configuration_rules_and_every_expression(tmp_path: Path) -> None:
     made = tmp_path / "shown.yaml"
     records = [{"record": f"shown:{number}", "expr": each} for number, each in enumerate(shown())]
@@ -219,7 +222,7 @@ NOT_BACKED_UP: Final[Mapping[str, Mapping[str, str | None]]] = {
 }
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+@needs_promtool
 def test_backup_that_failed_is_switched_off_or_is_old_is_told_and_no_other(tmp_path: Path) -> None:
     names = {rule["alert"] for rule in rules("backups")}
     assert {name.strip() for name in NOT_BACKED_UP} == names
