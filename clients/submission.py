@@ -6,7 +6,6 @@ receipt: nothing is ever accepted twice.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final
 
 import grpc.aio
 from rogatory.v1 import envelope_pb2 as pb
@@ -17,24 +16,9 @@ from gateway import envelope, statement
 from gateway.codec import error_from
 from gateway.directory import Directory
 from gateway.errors import FIRST_FAILURE, ErrorCode, Failure, Refusal
+from gateway.gathering import FRAMES_IN_FLIGHT, MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES
 from gateway.identity import Address
 from gateway.transport import error_of
-
-MAX_FRAME_ENVELOPES: Final = 64
-MAX_FRAME_BYTES: Final = 256 << 10
-"""Larger frames are no faster; a single envelope above it is a frame of its own."""
-
-FRAMES_IN_FLIGHT: Final = 8
-"""Over one stream; or each in a call of its own, which is half of what a node lets one participant have open."""
-
-SMALL_FRAMES_IN_FLIGHT: Final = 2
-"""Of those that have room for more. A frame costs a node as much as five envelopes do: with eight small ones under way,
-one envelope of a hundred waits twice as long as with two larger ones."""
-
-
-def may_go(under_way: int, *, full: bool) -> bool:
-    """Whether one more frame goes now; one that has room waits for company while others are under way (RFC 896)."""
-    return under_way < (FRAMES_IN_FLIGHT if full else SMALL_FRAMES_IN_FLIGHT)
 
 
 class SignedRefusal(Refusal):

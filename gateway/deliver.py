@@ -17,6 +17,7 @@ from gateway.config import Delivery
 from gateway.dispatch import Route, destination_of
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, GatewayError, Refusal
+from gateway.gathering import MAX_FRAME_BYTES
 from gateway.identity import Address
 from gateway.lanes import Lane, lane_of
 from gateway.lifecycle import FINAL, LEASED, Event, State
@@ -24,7 +25,6 @@ from gateway.store import Leased, Transaction
 from gateway.store.foreseen import DeliveryRow
 
 SWEEP_ROWS: Final = 256
-FRAME_BYTES: Final = 256 << 10  # larger frames are no faster (design section 6)
 MAX_ERROR_CHARS: Final = 300
 
 FRAME_ITEMS: Final = 64
@@ -85,7 +85,7 @@ def lease(
     limit: int,
     settings: Delivery,
     chance: Chance,
-    max_bytes: int = FRAME_BYTES,
+    max_bytes: int = MAX_FRAME_BYTES,
 ) -> list[Leased]:
     """Take up to `limit` due copies for a destination into the hands of `holder` for a while.
 
@@ -190,7 +190,7 @@ class Circuit:
     def __init__(self, settings: Delivery, chance: Chance) -> None:
         """Start closed."""
         self.failures = 0
-        self.frame_bytes = FRAME_BYTES
+        self.frame_bytes = MAX_FRAME_BYTES
         self._settings = settings
         self._chance = chance
 
@@ -215,7 +215,7 @@ class Circuit:
     def close(self) -> None:
         """Note that it has answered."""
         self.failures = 0
-        self.frame_bytes = min(FRAME_BYTES, self.frame_bytes + SMALLEST_FRAME_BYTES)
+        self.frame_bytes = min(MAX_FRAME_BYTES, self.frame_bytes + SMALLEST_FRAME_BYTES)
 
     def forgive(self) -> None:
         """Begin anew: somebody says that it is worth it."""

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter, perf_counter_ns
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from opentelemetry.trace import SpanKind
 from rogatory.v1 import envelope_pb2 as pb
@@ -39,8 +39,6 @@ from gateway.record import record, recorded_before
 from gateway.store import Pending, Transaction, Writer
 from gateway.telemetry import NOTHING, Frame, Tracing
 from gateway.verify import Examined, VerifiedEnvelope, conclude, examine
-
-MAX_FRAME_ENVELOPES: Final = 64
 
 _Outcome: TypeAlias = Pending | pb.Receipt | GatewayError
 

@@ -8,8 +8,9 @@ will be handed out again, in another stream, byte for byte.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 from opentelemetry.trace import SpanKind
 from rogatory.v1 import envelope_pb2 as pb
@@ -25,9 +26,10 @@ from gateway.directory import KeyName, not_known_yet
 from gateway.doors import patience
 from gateway.doors.entrance import Bell, Call, Context, Entrance, in_flight
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.gathering import MAX_FRAME_ENVELOPES, Gathering, Place, Stay
 from gateway.lifecycle import Event
 from gateway.metrics import Meters
-from gateway.path import MAX_FRAME_ENVELOPES, Path, Turn
+from gateway.path import Path, Turn
 from gateway.quota import Cost
 from gateway.receipt import Scribe
 from gateway.store import Leased, Reader, Transaction, Writer
@@ -38,6 +40,14 @@ MAX_CREDIT: Final = 1024
 BUSY_SECONDS: Final = 0.2
 MOST_PARTS: Final = 64
 """Signatures, and slots, of one envelope: more than its contract allows, whose answer is to each envelope alone."""
+
+
+class _Single(NamedTuple):
+    """An envelope that came in a call of its own."""
+
+    call: Call
+    envelope: pb.SignedEnvelope
+    too_new: frozenset[KeyName]
 
 
 class MailboxDoor(MailboxServicer):
@@ -72,6 +82,8 @@ class MailboxDoor(MailboxServicer):
         self._chance = chance
         self._tracing = tracing
         self._meters = meters
+        self._gatherings: WeakValueDictionary[bytes, Gathering[_Single, mailbox.Answer]] = WeakValueDictionary()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def Submit(self, request: mailbox.SubmitRequest, context: Context) -> mailbox.SubmitResponse:
         """Take one envelope."""
@@ -81,12 +93,34 @@ class MailboxDoor(MailboxServicer):
             check_frame(frame, self._limits)
             quotas.charge(_participant(peer).address, quotas.cost(peer.address, frame))
             too_new = await self._entrance.too_new(request.envelope.signatures)
-            async with quotas.turn(peer.address, 1):
-                # It may have waited for its turn, and been revoked meanwhile.
-                peer = call.check()
-                largest = quotas.largest(peer.address)
-                (answer,) = await self._path.accept(peer, frame, largest_bytes=largest, too_new=too_new)
+            single = _Single(call, request.envelope, too_new)
+            answer = await self._gathering(peer).join(single, request.envelope.ByteSize())
             return mailbox.SubmitResponse(answer=answer)
+
+    def _gathering(self, peer: Peer) -> "Gathering[_Single, mailbox.Answer]":
+        """Return where the single calls with one certificate come together: what lets one of them in lets in all."""
+        gathering = self._gatherings.get(peer.certificate_fingerprint)
+        if gathering is None:
+            gathering = self._gatherings[peer.certificate_fingerprint] = Gathering(self._accept, self._start)
+        return gathering
+
+    async def _accept(self, frame: Sequence[Place[_Single, mailbox.Answer]], _: Stay) -> None:
+        call, quotas = frame[0].what.call, self._entrance.quotas
+        async with quotas.turn(call.peer.address, len(frame)):
+            # They may have waited for their turn, and been revoked meanwhile.
+            peer = call.check()
+            largest = quotas.largest(peer.address)
+            too_new = frozenset[KeyName]().union(*(each.what.too_new for each in frame))
+            envelopes = [each.what.envelope for each in frame]
+            answers = await self._path.accept(peer, envelopes, largest_bytes=largest, too_new=too_new)
+        for each, answer in zip(frame, answers, strict=True):
+            each.settle(answer)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        # Not the call's own: who hangs up must not end what others wait for, nor what may be on disk a moment later.
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def SubmitFrames(
         self, request_iterator: AsyncIterator[mailbox.SubmitFramesRequest], context: Context

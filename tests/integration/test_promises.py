@@ -23,9 +23,9 @@ from gateway.clock import system_clock, to_micros
 from gateway.config import Delivery, Limits
 from gateway.doors.relay import MAX_FRAME_RECEIPTS
 from gateway.errors import ErrorCode, Failure
+from gateway.gathering import MAX_FRAME_ENVELOPES, SMALL_FRAMES_IN_FLIGHT
 from gateway.identity import Address
 from gateway.lifecycle import State
-from gateway.path import MAX_FRAME_ENVELOPES
 from gateway.statement import issue
 from gateway.story import tell
 from tests import stores
@@ -432,6 +432,36 @@ async def test_calls_over_max_streams_per_peer_are_refused_and_a_closed_one_make
             call.cancel()
 
 
+async def test_crowd_of_single_calls_is_taken_in_a_few_frames(tmp_path: Path) -> None:
+    frames: list[str] = []
+    held, go = threading.Event(), threading.Event()
+
+    def watch(stage: str) -> None:
+        if stage == "authenticated":
+            frames.append(stage)
+        elif stage == "lawful" and not held.is_set():
+            held.set()
+            go.wait(UNTIL_SECONDS)
+
+    limits = Limits(max_streams_per_peer=64)
+    async with federation(tmp_path / "fed", start=["ee"], limits=limits, watch=watch) as fed:
+        prosecutor, quotas = fed.actor("ee/prosecutor"), fed.nodes["ee"].quotas
+        made = [fed.request(case_id=f"EE-{n}") for n in range(40)]
+        calls = [asyncio.create_task(prosecutor.answer(each)) for each in made]
+        try:
+            await until(lambda: sum(each.streams for each in quotas._ledger._accounts.values()) == len(made))
+            gone = calls.pop()
+            gone.cancel()  # who hangs up takes nobody along
+        finally:
+            go.set()
+        answers = await asyncio.gather(*calls)
+        assert all(answer.HasField("receipt") for answer in answers)
+        assert SMALL_FRAMES_IN_FLIGHT < len(frames) <= 2 * SMALL_FRAMES_IN_FLIGHT
+        assert (await prosecutor.answer(made[-1])).HasField("receipt")
+        for each, answer in zip(made, answers, strict=False):
+            assert await prosecutor.answer(each) == answer
+
+
 async def test_more_jobs_than_may_wait_are_answered_overloaded_and_recorded_when_tried_again(tmp_path: Path) -> None:
     held, go = threading.Event(), threading.Event()
 
@@ -445,19 +475,20 @@ async def test_more_jobs_than_may_wait_are_answered_overloaded_and_recorded_when
     async with federation(tmp_path / "fed", start=["ee"], limits=limits, watch=watch) as fed:
         prosecutor = fed.actor("ee/prosecutor")
         made = [fed.request(case_id=f"EE-{n}") for n in range(40)]
-        tasks = [asyncio.create_task(prosecutor.answer(each)) for each in made]
+        tasks = [asyncio.create_task(prosecutor.submit_frame([each])) for each in made]
         try:
             done, _ = await asyncio.wait(tasks, timeout=UNTIL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             assert done
             for task in done:
-                error = codec.error_from(task.result().error)
+                (answer,) = task.result()
+                error = codec.error_from(answer.error)
                 assert isinstance(error, Failure)
                 assert error.code is ErrorCode.OVERLOADED
                 assert "max_waiting_jobs = 16" in error.detail
                 assert error.retry_after
         finally:
             go.set()
-        first = await asyncio.gather(*tasks)
+        first = [answer for (answer,) in await asyncio.gather(*tasks)]
         again: list[mailbox.Answer] = []
         for start in range(0, len(made), 10):
             # Fewer than may wait: the node's own sweep and couriers queue up too.

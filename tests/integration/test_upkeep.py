@@ -41,6 +41,7 @@ from gateway import upkeep as upkeep_module
 from gateway.clock import system_clock, to_micros
 from gateway.directory import Directory, KeyEntry, Status
 from gateway.errors import ErrorCode, Refusal
+from gateway.gathering import SMALL_FRAMES_IN_FLIGHT
 from gateway.identity import Address, certificate_fingerprint, host_name
 from gateway.lifecycle import State
 from gateway.node import Node
@@ -132,6 +133,14 @@ async def test_whoever_is_revoked_is_cut_off_in_the_middle_of_an_idle_stream(
     other.cancel()
 
 
+def with_another_certificate(fed: Federation) -> grpc.aio.Channel:
+    """Return a connection of the prosecutor's with a certificate of its own."""
+    holder = pki(fed).leaf(Address("ee", "prosecutor"))
+    return transport.channel_to(
+        fed.directory.node("ee"), "rogatory.test", transport.TlsIdentity(holder.key_pem, holder.chain_pem)
+    )
+
+
 async def test_a_revoked_certificate_is_out_and_its_owner_is_in_with_another(fed: Federation) -> None:
     actor = fed.actor("ee/prosecutor")
     call = await collecting(actor)
@@ -142,11 +151,7 @@ async def test_a_revoked_certificate_is_out_and_its_owner_is_in_with_another(fed
     with pytest.raises(Refusal) as caught:
         material.load_participant(fed.summary.config("ee/prosecutor"))
     assert caught.value.code is ErrorCode.REVOKED
-    holder = pki(fed).leaf(Address("ee", "prosecutor"))
-    channel = transport.channel_to(
-        fed.directory.node("ee"), "rogatory.test", transport.TlsIdentity(holder.key_pem, holder.chain_pem)
-    )
-    async with channel:
+    async with with_another_certificate(fed) as channel:
         fresh = MailboxStub(channel).Collect()
         await fresh.write(mailbox.CollectRequest(credit=1))
         async with asyncio.timeout(SECONDS):
@@ -487,6 +492,30 @@ async def test_what_waits_for_its_turn_while_its_sender_is_revoked_is_refused_an
         await waiting
     assert transport.error_of(caught.value).code is ErrorCode.REVOKED
     assert await told_of(fed, made) == []
+
+
+async def test_call_with_a_revoked_certificate_gets_in_with_nobody_elses(fed: Federation) -> None:
+    """What comes in single calls travels together; who may come is asked of each certificate."""
+    node, actor = fed.nodes["ee"], fed.actor("ee/prosecutor")
+    peer, turns = Address.parse(actor.address), node.quotas.turns
+    stolen = [fed.request() for _ in range(SMALL_FRAMES_IN_FLIGHT + 2)]
+    async with with_another_certificate(fed) as channel:
+        async with turns.take(peer, 1 << 20):
+            calls = [asyncio.create_task(actor.answer(each)) for each in stolen[:-1]]
+            await until(lambda: turns.waiting(peer) == SMALL_FRAMES_IN_FLIGHT)
+            own = MailboxStub(channel).Submit(mailbox.SubmitRequest(envelope=fed.request()), timeout=SECONDS)
+            await until(lambda: turns.waiting(peer) == SMALL_FRAMES_IN_FLIGHT + 1)
+            calls.append(asyncio.create_task(actor.answer(stolen[-1])))
+            leaf = x509.load_pem_x509_certificate(actor.loaded.identity.chain_pem)
+            out = frozenset({certificate_fingerprint(leaf).hex()})
+            await publish(fed, participant(fed.directory, actor.address, revoked_certificates=out))
+        assert (await own).answer.HasField("receipt")
+    errors = await asyncio.gather(*calls, return_exceptions=True)
+    assert [transport.error_of(each).code for each in errors if isinstance(each, grpc.aio.AioRpcError)] == [
+        ErrorCode.REVOKED
+    ] * len(stolen)
+    for each in stolen:
+        assert await told_of(fed, each) == []
 
 
 # A repository over HTTPS that answers as slowly as it can

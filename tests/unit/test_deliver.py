@@ -12,6 +12,7 @@ from gateway.deliver import Circuit
 from gateway.directory import Status
 from gateway.dispatch import Route, dispatch, way_to_sender
 from gateway.errors import ErrorCode, Failure, Refusal
+from gateway.gathering import MAX_FRAME_BYTES
 from gateway.lifecycle import Event, State
 from gateway.record import Recorded
 from gateway.store import Leased
@@ -251,13 +252,13 @@ def test_circuit_waits_as_long_as_the_destination_says_but_no_longer_than_our_ow
 def test_frames_that_are_not_read_become_smaller_and_grow_again_with_every_one_that_is() -> None:
     circuit = Circuit(SETTINGS, lambda: 0.0)
     circuit.shrink()
-    assert circuit.frame_bytes == deliver.FRAME_BYTES // 2
+    assert circuit.frame_bytes == MAX_FRAME_BYTES // 2
     for _ in range(20):
         circuit.shrink()
     assert circuit.frame_bytes == deliver.SMALLEST_FRAME_BYTES
-    for _ in range(deliver.FRAME_BYTES // deliver.SMALLEST_FRAME_BYTES):
+    for _ in range(MAX_FRAME_BYTES // deliver.SMALLEST_FRAME_BYTES):
         circuit.close()
-    assert circuit.frame_bytes == deliver.FRAME_BYTES
+    assert circuit.frame_bytes == MAX_FRAME_BYTES
 
 
 # Dispatch, which says where a copy goes.

@@ -25,7 +25,6 @@ import grpc.aio
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import mailbox_pb2 as mailbox
 
-from clients.submission import FRAMES_IN_FLIGHT, may_go
 from gateway import material, transport
 from gateway.cli.bench import pool
 from gateway.cli.bench.figures import percentile, warm
@@ -33,6 +32,7 @@ from gateway.cli.bench.nodes import say
 from gateway.cli.bench.proving import Prover
 from gateway.clock import system_clock
 from gateway.errors import ErrorCode, Failure
+from gateway.gathering import FRAMES_IN_FLIGHT, may_go
 
 TICK_SECONDS: Final = 0.002
 """A paced sender looks that often what has become due; what waits for room goes together, as our clients' library has

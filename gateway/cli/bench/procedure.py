@@ -37,8 +37,8 @@ from gateway.config import Limits
 from gateway.directory import Directory, NodeEntry
 from gateway.effects import Changed, Effects, Moved, Started
 from gateway.envelope import Letter, ref_of
+from gateway.gathering import MAX_FRAME_ENVELOPES
 from gateway.identity import Address
-from gateway.path import MAX_FRAME_ENVELOPES
 from gateway.policy import Policy
 from gateway.procedure import LawfulStep, check
 from gateway.receive import Claimed, receive
