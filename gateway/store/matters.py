@@ -84,14 +84,14 @@ _MOVES: Final = """
     WHERE m.envelope_seq = ? ORDER BY m.seq
 """
 _CHAINS: Final = f"""
-    WITH RECURSIVE link (seq, cited_seq, place) AS (
-        SELECT seq, cited_seq, 1 FROM envelopes WHERE (sender, id) IN (VALUES {{}})
+    WITH RECURSIVE link (seq, cited_seq, fingerprint, header, place) AS (
+        SELECT seq, cited_seq, fingerprint, header, 1 FROM envelopes WHERE (sender, id) IN (VALUES {{}})
         UNION ALL
-        SELECT e.seq, e.cited_seq, link.place + 1 FROM link JOIN envelopes e ON e.seq = link.cited_seq
+        SELECT e.seq, e.cited_seq, e.fingerprint, e.header, link.place + 1
+        FROM link JOIN envelopes e ON e.seq = link.cited_seq
         WHERE link.place < {MAX_CHAIN}
     )
-    SELECT e.seq, e.sender, e.id, e.cited_seq, e.kind, e.fingerprint, e.header, ({STATE_SQL.format("e.seq")})
-    FROM link JOIN envelopes e ON e.seq = link.seq
+    SELECT seq, cited_seq, fingerprint, header, ({STATE_SQL.format("link.seq")}) FROM link
 """  # noqa: S608  ours
 _COUNT: Final = f"""
     SELECT state, count(*) FROM moves m
@@ -118,14 +118,12 @@ class _Chain(NamedTuple):
     """An envelope, what it cites, what that cites and so on.
 
     Args:
-        kind: of the first; 0: it is not recorded here.
-        line: their numbers.
-        links: of each its header and state, as kept.
+        line: their numbers; empty: the first is not recorded here.
+        links: of each its header and state.
     """
 
-    kind: ids.Kind.ValueType
     line: tuple[int, ...]
-    links: Sequence[tuple[bytes, str | None]]
+    links: Sequence[tuple[pb.Header, State | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +161,12 @@ class MatterView:
         self._numbers: dict[Name, int] = {}
         self._fingerprints: dict[Name, bytes] = {}
 
-    def chain(self, ref: Named) -> list[tuple[pb.Header, State | None]]:
+    def chain(self, ref: Named) -> Sequence[tuple[pb.Header, State | None]]:
         """Return an envelope, what it cites, what that cites and so on, as far as recorded; with states.
 
         MAX_CHAIN links at most.
         """
-        links = self._chain((ref.sender, ref.id)).links
-        return [(pb.Header.FromString(header), STATES[state]) for header, state in links]
+        return self._chain((ref.sender, ref.id)).links
 
     def state(self, ref: Named) -> State | None:
         """Return where a matter stands; None: it is none."""
@@ -247,26 +244,27 @@ class MatterView:
 
     def _chains(self, names: Collection[Name], ask: Callable[[str, Any], Iterable[Any]]) -> dict[Name, _Chain]:
         """Ask for chains together; return that of each name."""
-        links: dict[int | None, tuple[int, int | None, ids.Kind.ValueType, tuple[bytes, str | None]]] = {}
+        links: dict[int | None, tuple[int, int | None, tuple[pb.Header, State | None]]] = {}
         numbers: dict[Name, int] = {}
         for text, values in naming(_CHAINS, names):
-            for seq, sender, id_, cited, kind, fingerprint, header, state in ask(text, values):
-                links[seq] = seq, cited, kind, (header, state)
-                name = sender, id_
-                numbers[name] = seq
+            for number, cited, fingerprint, raw, state in ask(text, values):
+                header = pb.Header.FromString(raw)
+                name = header.sender, header.id
+                links[number] = number, cited, (header, STATES[state])
+                numbers[name] = number
                 self._fingerprints[name] = fingerprint
         self._numbers |= numbers
         chains = {}
         for name in names:
             line: list[int] = []
             found = []
-            first = link = links.get(numbers.get(name))
+            link = links.get(numbers.get(name))
             while link is not None and len(line) < MAX_CHAIN:  # what another rests on may go on above
-                number, cited, _, kept = link
+                number, above, kept = link
                 line.append(number)
                 found.append(kept)
-                link = links.get(cited)
-            chains[name] = _Chain(first[2] if first is not None else ids.KIND_UNSPECIFIED, tuple(line), found)
+                link = links.get(above)
+            chains[name] = _Chain(tuple(line), found)
         return chains
 
     def _about(self, query: str, number: int | None) -> list[Any]:
@@ -327,8 +325,8 @@ class MatterRecord(MatterView):
         """Return the kind of what a header cites, and the numbers of its chain, as far as that was expected."""
         for ref in header.cites[:1]:
             found = self._kept.get((ref.sender, ref.id))
-            if found is not None:
-                return found.kind, found.line
+            if found is not None and found.links:
+                return found.links[0][0].kind, found.line
         return ids.KIND_UNSPECIFIED, ()
 
     def asking_for(self, tokens: Sequence[bytes], but: ids.EnvelopeRef) -> list[pb.Header]:
