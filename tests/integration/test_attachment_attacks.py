@@ -272,16 +272,17 @@ async def test_download_that_nobody_reads_is_ended_and_its_room_is_free(fed: Fed
     content = os.urandom(PART_BYTES)
     await fed.actor("ee/prosecutor").submit(request_naming(fed, [await upload(prosecutor(fed), content)]))
     async with AsyncExitStack() as stack:
+        calls = []
         for _ in range(2):
-            wanted = wire.DownloadRequest(attachment=ref_to(content))
-            call = AttachmentsStub(prosecutor(fed)).Download(wanted)
-            stack.callback(call.cancel)
-            await call.read()
+            calls.append(AttachmentsStub(prosecutor(fed)).Download(wire.DownloadRequest(attachment=ref_to(content))))
+            stack.callback(calls[-1].cancel)
+            await calls[-1].read()
         async with asyncio.timeout(UNTIL_SECONDS):
             while await has_no_room(fed):
                 await asyncio.sleep(0.05)
-        # Whatever flow control lets through is far less than the file.
-        assert await refused(answers_to(call)) is ErrorCode.UNAVAILABLE
+        # Whatever flow control lets through is far less than the file. The other may be read in time.
+        ends = await asyncio.gather(*map(answers_to, calls), return_exceptions=True)
+        assert ErrorCode.UNAVAILABLE in {end.code for end in ends if isinstance(end, GatewayError)}
 
 
 async def has_no_room(fed: Federation) -> bool:
