@@ -434,6 +434,11 @@ none /build tmpfs rw 0 0
     assert machine.file_system(Path(folder), mounts) == kind
 
 
+def test_figures_say_when_their_interpreter_was_not_built_for_speed() -> None:
+    assert machine.interpreter("3.11.7", "'--enable-shared' '--enable-optimizations'") == "3.11.7"
+    assert machine.interpreter("3.11.7", "'--enable-shared'") == "3.11.7 (built without --enable-optimizations)"
+
+
 # Envelopes
 
 

@@ -7,6 +7,7 @@ figure says nothing.
 import os
 import platform
 import re
+import sysconfig
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -27,12 +28,22 @@ def describe(folder: Path) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
+        "python": interpreter(platform.python_version(), sysconfig.get_config_var("CONFIG_ARGS") or ""),
         "libraries": {name: version(name) for name in LIBRARIES},
         "file_system": file_system(folder.resolve(), Path("/proc/self/mounts").read_text()),
         "fsync_ms": fsync_seconds(folder) * 1000,
         "load_before": os.getloadavg()[0],
     }
+
+
+def interpreter(number: str, built_with: str) -> str:
+    """Return an interpreter's version, and whether it was built for speed: one that was not takes a tenth longer.
+
+    Args:
+        number: its version.
+        built_with: options of its configure script.
+    """
+    return number if "--enable-optimizations" in built_with else f"{number} (built without --enable-optimizations)"
 
 
 def load_now() -> float:
