@@ -22,7 +22,17 @@ from datetime import datetime, timedelta
 from typing import Final, NoReturn
 
 from clients.auditing.growth import Growth, blocks, over
-from clients.auditing.memory import MAX_AHEAD, MAX_RESTORATIONS, Memory, Restoration, Rule, Store, proven
+from clients.auditing.memory import (
+    MAX_AHEAD,
+    MAX_RESTORATIONS,
+    Memory,
+    Restoration,
+    Rule,
+    Store,
+    latest,
+    proven,
+    thinned,
+)
 from clients.auditing.places import HASH_BYTES, RETRY_SECONDS, WIDTH, Place, path_of
 from clients.auditing.report import Other, Relation, Report, Wish
 from clients.auditing.signed import ALWAYS, Seen, Trust
@@ -295,10 +305,10 @@ class _Look:
         same = known is not None and seen.checkpoint == known.checkpoint
         history: tuple[str, ...] = ()
         if memory is not None and known is not None:
-            history = memory.history if same else memory.remembering(known.alone)
+            history = memory.history if same else thinned((*memory.history, known.alone))
         if self.restoration is not None:
             common = self.restoration.common
-            history = tuple(e.alone for e in (*self.history, *([known] if known else ())) if e.size <= common)
+            history = thinned([e.alone for e in (*self.history, *([known] if known else ())) if e.size <= common])
         later = [e for e in (*self.ahead, *(e for _, e in self.claimed)) if e.size > seen.size]
         ahead = dict.fromkeys(each.alone for each in later if each.origin == seen.origin)
         cosigned = dict(memory.cosigned) if memory is not None else {}
@@ -314,7 +324,7 @@ class _Look:
             changed_at=changed_at,
             history=history,
             ahead=tuple(ahead)[:MAX_AHEAD],
-            cosigned=cosigned,
+            cosigned=latest(cosigned),
             restorations=restorations[-MAX_RESTORATIONS:],
         )
         self.auditor.store.save(new)

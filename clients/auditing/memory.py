@@ -6,7 +6,7 @@ changed: it holds what the log has signed, and its hashes must lead there.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,6 +27,8 @@ from gateway.errors import ErrorCode, Refusal
 MAX_HISTORY: Final = 64
 """Checkpoints of before: of the older ones every other is let go, so that they lie the thinner the older they are."""
 MAX_AHEAD: Final = 16
+MAX_WITNESSES: Final = 1024
+"""Keys, also of the past: whoever follows a log for decades sees many."""
 MAX_RESTORATIONS: Final = 64
 MAX_EVIDENCE: Final = 256
 """Files for each rule. A log whose owner turns out contradictions without end shall not fill the disk."""
@@ -93,7 +95,7 @@ class Memory(_Kept):
     changed_at: AwareDatetime
     history: tuple[_NoteText, ...] = Field(default=(), max_length=MAX_HISTORY)
     ahead: tuple[_NoteText, ...] = Field(default=(), max_length=MAX_AHEAD)
-    cosigned: dict[str, int] = Field(default={}, max_length=1024)
+    cosigned: dict[str, int] = Field(default={}, max_length=MAX_WITNESSES)
     restorations: tuple[Restoration, ...] = Field(default=(), max_length=MAX_RESTORATIONS)
 
     def growth(self, seen: Seen) -> Growth:
@@ -113,12 +115,17 @@ class Memory(_Kept):
             raise _changed("its hashes do not lead to the root that was signed")
         return growth
 
-    def remembering(self, note: str) -> tuple[str, ...]:
-        """Return the history with one more."""
-        history = (*self.history, note)
-        if len(history) <= MAX_HISTORY:
-            return history
-        return (*history[: MAX_HISTORY // 2 : 2], *history[MAX_HISTORY // 2 :])
+
+def thinned(history: Sequence[str]) -> tuple[str, ...]:
+    """Return so many checkpoints of before as are kept, of one more at most; the smallest come first."""
+    if len(history) <= MAX_HISTORY:
+        return tuple(history)
+    return (*history[: MAX_HISTORY // 2 : 2], *history[MAX_HISTORY // 2 :])
+
+
+def latest(cosigned: Mapping[str, int]) -> dict[str, int]:
+    """Return so many witnesses as are kept: those that were seen last."""
+    return dict(sorted(cosigned.items(), key=lambda each: each[1])[-MAX_WITNESSES:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,22 @@ def test_time_of_a_witness_after_all_calendars_is_shown(bench: Bench) -> None:
     assert lines[-1] == "cosigned by court.example/w1 (9999-12-31 00:00:00 UTC): 1 of 2 wanted"
 
 
+def test_more_witnesses_than_are_kept_end_no_following(bench: Bench) -> None:
+    bench.look()
+    kept = bench.store.load()
+    assert kept is not None
+    seen = {f"court{each}.example": each + 1 for each in range(memory.MAX_WITNESSES)}
+    bench.store.save(kept.model_copy(update={"cosigned": seen}))
+    point, at = Checkpoint(ORIGIN, 601, merkle.root(LEAVES[:601])), int(NOW.timestamp())
+    line = point.cosign("court.example", WITNESS, at)
+    publish(bench.log, LEAVES[:601], Note(str(point), (*signed(LEAVES[:601]).signatures, line)))
+    bench.look()
+    kept = bench.store.load()
+    assert kept is not None
+    assert len(kept.cosigned) == memory.MAX_WITNESSES
+    assert at in kept.cosigned.values()
+
+
 def test_too_few_witnesses_are_told_and_end_no_following(
     bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -719,6 +735,21 @@ def test_restoration_that_keeps_nothing_is_told_as_that(bench: Bench) -> None:
     report = bench.look(accept_restoration=True)
     assert report.restoration is not None
     assert (report.restoration.common, report.new) == (0, 700)
+
+
+def test_restoration_that_loses_nothing_is_taken_by_who_has_followed_the_log_for_long(bench: Bench) -> None:
+    for size in range(1, memory.MAX_HISTORY + 2):
+        publish(bench.log, LEAVES[:size])
+        bench.look()
+    kept = bench.store.load()
+    assert kept is not None
+    assert len(kept.history) == memory.MAX_HISTORY
+    more = LEAVES[: memory.MAX_HISTORY + 20]
+    publish(bench.log, more, restored(more))
+    report = bench.look(accept_restoration=True)
+    assert report.restoration is not None
+    assert report.restoration.common == memory.MAX_HISTORY + 1
+    assert not bench.look().changed
 
 
 def test_consent_to_a_restoration_is_no_consent_to_bad_tiles(bench: Bench) -> None:
