@@ -26,9 +26,10 @@ from tuf.api.exceptions import (
     RepositoryError,
     UnsignedMetadataError,
 )
-from tuf.api.metadata import Metadata, Snapshot, Targets
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
+from gateway import private_files
 from gateway.directory import FederationList, ParticipantEntry, ParticipantList, Status
 from gateway.errors import Refusal
 from gateway.trust.copy import TIMESTAMP_FILE, KeptList
@@ -153,6 +154,7 @@ def collect(
     federation = FederationList.parse(content, FEDERATION_PATH)
     reader = _ListReader(updater, metadata, kept, now, tolerated)
     lists = {node.code: reader.read(node.code) for node in federation.nodes}
+    _complete_roots(recorder, metadata)
     wrong = [code for code, each in lists.items() if each.problem is not None]
     return Collected(
         federation=federation,
@@ -163,6 +165,42 @@ def collect(
             name: data for code in wrong for name, data in _refused(code, metadata, targets, recorder.seen).items()
         },
     )
+
+
+def _complete_roots(fetcher: FetcherInterface, metadata: Path) -> None:
+    """Fetch the roots that came before ours: whoever gets all this from us may have begun with an older one.
+
+    Nobody needs the first. None is trusted here; what does not lead to ours is not kept, and what cannot be had now is
+    asked for again at the next look.
+    """
+    history = metadata / "root_history"
+    known = {path.name for path in history.glob(f"*.{ROOT}.json")}
+    with suppress(*UPDATE_ERRORS):
+        newer = _root(_path(metadata, ROOT).read_bytes())
+        if len(known - {f"1.{ROOT}.json"}) >= newer.signed.version - 1:
+            return
+        for version in range(newer.signed.version - 1, 1, -1):
+            name = f"{version}.{ROOT}.json"
+            if name in known:
+                content = (history / name).read_bytes()
+            else:
+                content = fetcher.download_bytes(f"metadata/{name}", MAX_METADATA_BYTES[ROOT])
+            older = _root(content)
+            if older.signed.version != version:
+                raise BadVersionNumberError(f"{name} is of version {older.signed.version}")
+            # As a client does that comes from there (specification 5.3.4).
+            for each in (older, newer):
+                older.signed.verify_delegate(ROOT, each.signed_bytes, each.signatures)
+            if name not in known:
+                private_files.swap(history / name, content)
+            newer = older
+
+
+def _root(content: bytes) -> Metadata[Root]:
+    found = Metadata[Root].from_bytes(content)
+    if not isinstance(found.signed, Root):
+        raise RepositoryError("root metadata holds something else")
+    return found
 
 
 def why(error: Exception) -> Problem:

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tuf.api.metadata import DelegatedRole, Delegations, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from gateway.directory import Directory, ParticipantList, Status
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address, Role
 from gateway.signature import key_id
 from gateway.trust import client, copy
+from gateway.trust.copy import GoodCopy
 from gateway.trust.lists import SignedList
 from gateway.trust.problem import Reason
 from gateway.trust.repository import RootKeys
+from gateway.trust.signing import signer_of
 from tests import world
 from tests.errors import raises
 from tests.registry import FOUNDERS, LATER, NEW_FOUNDERS, PUBLISHER, Registry, expire, key, nothing, path_of, public
@@ -925,6 +927,68 @@ def test_founders_can_hand_over_to_others(made: Registry) -> None:
     assert after.problem is None
     assert next(age.version for age in after.ages if age.role == "root") == 2
     assert made.load_as_newcomer().directory == after.directory
+
+
+def hand_over_twice(made: Registry) -> bytes:
+    """Let founders and publisher hand over to others, and these hand back; return the first root."""
+    first = (made.folder / "root.json").read_bytes()
+    (publisher,) = public([key("new-publisher")])
+    made.repository.propose_root(RootKeys(tuple(public(NEW_FOUNDERS)), 3, publisher), NOW)
+    made.sign(*FOUNDERS[:2], *NEW_FOUNDERS)
+    made.repository.publish(key("new-publisher"), NOW)
+    (third,) = public([key("third-publisher")])
+    made.repository.propose_root(RootKeys(tuple(public(FOUNDERS)), 2, third), NOW)
+    made.sign(*NEW_FOUNDERS, *FOUNDERS)
+    made.repository.publish(key("third-publisher"), NOW)
+    (made.folder / "root.json").write_bytes(made.repository.root())
+    return first
+
+
+def copy_of(made: Registry) -> dict[str, bytes]:
+    copy = GoodCopy.read(made.folder / "cache")
+    assert copy is not None
+    return copy.served()
+
+
+def test_what_somebody_hands_on_who_joined_late_is_proven_by_the_first_root_too(made: Registry) -> None:
+    first = hand_over_twice(made)
+    directory = made.load().directory
+    assert client.prove(copy_of(made), first, LATER).directory.participants == directory.participants
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda path: path.unlink(), id="not there"),
+        pytest.param(lambda path: path.write_bytes(b"{}"), id="no metadata"),
+        pytest.param(
+            lambda path: path.write_bytes(path.with_name("timestamp.json").read_bytes()), id="of another role"
+        ),
+        pytest.param(
+            lambda path: path.write_bytes(path.with_name("1.root.json").read_bytes()), id="of another version"
+        ),
+        pytest.param(lambda path: path.write_bytes(b" " * (1 << 19)), id="too large"),
+    ],
+)
+def test_older_root_that_a_server_spoils_is_not_handed_on_and_keeps_no_news_out(
+    made: Registry, spoil: Callable[[Path], object]
+) -> None:
+    hand_over_twice(made)
+    spoil(made.metadata / "2.root.json")
+    assert made.load().problem is None
+    assert "metadata/2.root.json" not in copy_of(made)
+
+
+def test_older_root_that_somebody_made_up_is_not_handed_on(made: Registry) -> None:
+    hand_over_twice(made)
+    path = made.metadata / "2.root.json"
+    forged: Metadata[Root] = Metadata.from_bytes(path.read_bytes())
+    forged.signed.version, forged.signatures = 2, {}
+    take_over(forged.signed)
+    forged.sign(signer_of(NEW_FOUNDERS[0]))
+    path.write_bytes(forged.to_bytes())
+    assert made.load().problem is None
+    assert "metadata/2.root.json" not in copy_of(made)
 
 
 def test_unreachable_server_without_a_copy_is_a_failure_to_be_tried_again(made: Registry) -> None:
