@@ -66,9 +66,10 @@ def prover(root: Path) -> Prove:
     """Return what proves a directory from its files by trusted root metadata.
 
     Raises:
-        Refusal: BAD_INPUT, it cannot be read.
+        Refusal: BAD_INPUT, it cannot be read, or is no root metadata: the reader's mistake is no fault of a file.
     """
     trusted = _read(root, MAX_METADATA_BYTES[ROOT])
+    client.check_root(trusted)
 
     def prove(files: Mapping[str, bytes], at: datetime) -> Directory:
         return client.prove(files, trusted, at).directory

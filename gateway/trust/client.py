@@ -18,13 +18,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from tuf.api.exceptions import DownloadError
+from tuf.api.exceptions import DownloadError, RepositoryError
 from tuf.ngclient import FetcherInterface
 
 from gateway.config import DirectorySource
 from gateway.directory import Directory, FederationList, ParticipantList
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.trust.collect import OF_ONE_NODE, UPDATE_ERRORS, Collected, NodeList, collect, why
+from gateway.trust.collect import OF_ONE_NODE, UPDATE_ERRORS, Collected, NodeList, collect, root_in, why
 from gateway.trust.copy import GoodCopy, Held, kept_in
 from gateway.trust.fetch import GRPCS, HTTPS, FolderFetcher, MemoryFetcher, Recorder, SilentFetcher, fetcher_for
 from gateway.trust.lists import SignedList
@@ -172,6 +172,19 @@ def load_for_verification(source: DirectorySource, now: datetime) -> Trusted:
         except UPDATE_ERRORS:
             pass
         raise
+
+
+def check_root(root: bytes) -> None:
+    """Check that somebody's trusted root metadata is some: what it does not prove is then no fault of its own.
+
+    Raises:
+        Refusal: BAD_INPUT, it cannot be read, or its own keys did not sign it.
+    """
+    try:
+        found = root_in(root)
+        found.signed.verify_delegate(ROOT, found.signed_bytes, found.signatures)
+    except RepositoryError as error:
+        raise Refusal(ErrorCode.BAD_INPUT, f"that is no root metadata of a federation ({error})", "root") from error
 
 
 def prove(files: Mapping[str, bytes], root: bytes, at: datetime) -> Trusted:

@@ -176,7 +176,7 @@ def _complete_roots(fetcher: FetcherInterface, metadata: Path) -> None:
     history = metadata / "root_history"
     known = {path.name for path in history.glob(f"*.{ROOT}.json")}
     with suppress(*UPDATE_ERRORS):
-        newer = _root(_path(metadata, ROOT).read_bytes())
+        newer = root_in(_path(metadata, ROOT).read_bytes())
         if len(known - {f"1.{ROOT}.json"}) >= newer.signed.version - 1:
             return
         for version in range(newer.signed.version - 1, 1, -1):
@@ -185,7 +185,7 @@ def _complete_roots(fetcher: FetcherInterface, metadata: Path) -> None:
                 content = (history / name).read_bytes()
             else:
                 content = fetcher.download_bytes(f"metadata/{name}", MAX_METADATA_BYTES[ROOT])
-            older = _root(content)
+            older = root_in(content)
             if older.signed.version != version:
                 raise BadVersionNumberError(f"{name} is of version {older.signed.version}")
             # As a client does that comes from there (specification 5.3.4).
@@ -196,7 +196,12 @@ def _complete_roots(fetcher: FetcherInterface, metadata: Path) -> None:
             newer = older
 
 
-def _root(content: bytes) -> Metadata[Root]:
+def root_in(content: bytes) -> Metadata[Root]:
+    """Return root metadata; who signed it is not looked at.
+
+    Raises:
+        RepositoryError: it is none.
+    """
     found = Metadata[Root].from_bytes(content)
     if not isinstance(found.signed, Root):
         raise RepositoryError("root metadata holds something else")

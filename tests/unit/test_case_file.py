@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -728,6 +728,25 @@ def test_case_is_still_shown_without_a_subcommand(made: Made) -> None:
     status, told = run("case", CASE, "--config", made.fed.config(PROSECUTOR))
     assert (status, told["case_ids"]) == (0, [CASE])
     assert run("case", "show", CASE, "--config", made.fed.config(PROSECUTOR)) == (status, told)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda _: b"", id="nothing"),
+        pytest.param(lambda _: b"-----BEGIN CERTIFICATE-----", id="a certificate"),
+        pytest.param(lambda root: root[:-100], id="cut short"),
+        pytest.param(lambda root: root.replace(b'"version": 1', b'"version": 2'), id="changed"),
+    ],
+)
+def test_wrong_root_of_the_reader_is_no_fault_of_the_file(
+    made: Made, raw: bytes, tmp_path: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    file, root = tmp_path / "case.rogatory.zip", tmp_path / "root.json"
+    file.write_bytes(raw)
+    root.write_bytes(spoil(made.fed.root.read_bytes()))
+    status, told = run("verify", file, "--root", root)
+    assert (status, told["error"]["code"], told["error"]["field"]) == (2, "BAD_INPUT", "root")
 
 
 def test_what_is_no_file_or_no_root_is_told_as_such(made: Made, tmp_path: Path) -> None:
