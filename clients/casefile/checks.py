@@ -245,8 +245,10 @@ class _Work:
             other += 1
         if stray := derived.RECORDS & self.members.keys() - made.keys():
             raise _wrong("no text tells of a transaction", min(stray))
-        left = f"; {other} of another version of {self.manifest.tables} not compared" if other else ""
-        return f"{len(made) - other} members are what envelopes and texts make{left}"
+        said = f"{len(made) - other} members are what envelopes and texts make"
+        if other:
+            raise _Nothing(f"{said}; {other} of another version of {self.manifest.tables} not compared")
+        return said
 
     def report(self) -> str:
         self._same_software()
@@ -254,8 +256,11 @@ class _Work:
         for name in (REPORT, PRINT) if comparable else (REPORT,):
             if self.members.get(name) != self.made[name]:
                 raise _wrong("it is not what envelopes and texts make", name)
-        left = "" if comparable else f"; {PRINT} by {self.manifest.typesetter} not compared"
-        return f"it is what envelopes and texts make{left}"
+        said = "it is what envelopes and texts make"
+        if not comparable:
+            # By its exporter's own word alone: else any PDF would pass under the name of a typesetter that nobody has.
+            raise _Nothing(f"{said}; {PRINT} by {self.manifest.typesetter} not compared")
+        return said
 
     def log(self) -> str:
         if self.members.keys().isdisjoint(logged.MEMBERS):

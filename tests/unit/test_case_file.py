@@ -230,8 +230,18 @@ def test_print_by_another_typesetter_is_not_compared_and_that_is_told(made: Made
     found = checks.check(signed_anew(archive.unpack(raw) | {PRINT: b"%PDF-"}, said, made), made.prove)
     assert checks.holds(found)
     (report,) = (each for each in found if each.name == "report")
+    assert report.status is Status.NOT_THERE
     assert "report.pdf by typst 99, z80" in report.detail
     assert "not compared" in report.detail
+
+
+def test_tables_by_another_library_are_not_compared_and_do_not_pass_for_compared(made: Made, raw: bytes) -> None:
+    said = manifest_of(raw).model_copy(update={"tables": "pyarrow 99"})
+    others = dict.fromkeys(derived.PARQUET, b"PAR1")
+    found = result(signed_anew(archive.unpack(raw) | others, said, made), made)
+    assert (found["derived"], found["report"]) == (Status.NOT_THERE, Status.PASSED)
+    changed = {"records/movements.csv": b"made up"}
+    assert failed(signed_anew(archive.unpack(raw) | others | changed, said, made), made) == ["derived"]
 
 
 def test_contents_name_each_annex_once_and_not_its_sections(raw: bytes) -> None:
