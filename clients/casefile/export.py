@@ -2,14 +2,16 @@
 
 In: a participant, a case id, the signed directory as files, what is to be left out, whom to ask about the log, and what
 has the manifest timestamped. Out: the file. Refuses with NOT_FOUND a case or envelope of which nothing lies here;
-BAD_INPUT, if what is to be left out stands in another text that is not left out; and whatever `checks` finds wrong with
-the result, before anybody gets it.
+BAD_INPUT, if what is to be left out stands in another text that is not left out, or no manifest can say what this one
+shall. Whether the file holds, `checks` says: what somebody signed may not hold any more.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
+from pydantic import ValidationError
 from rogatory.v1 import orders_pb2 as orders
 
 from clients.casefile import archive, contents, derived, logged
@@ -102,27 +104,30 @@ def export(
     for each, entry in zip(found, listed, strict=True):
         members |= _members(each, entry, texts.get(each.key))
     here = {each.key for each in found}
-    said = Manifest(
-        format=contents.FORMAT,
-        software=derived.software(),
-        tables=derived.table_library(),
-        typesetter=pdf.typesetter(),
-        federation=me.directory.federation,
-        exporter=me.address,
-        exported_us=to_micros(now),
-        by=terms.by,
-        purpose=terms.purpose,
-        authority=terms.authority,
-        case_ids=sorted(
-            {case_id, *(each.header.case_id for each in found if states[each.key][0] is not State.WITHHELD)}
-        ),
-        envelopes=listed,
-        receipts=[receipts[name][0] for name in sorted(receipts)],
-        cited=[Ref(sender=sender, id=id_) for sender, id_ in sorted(_cited(found, states) - here)],
-        left_out=sorted(each.fingerprint.hex() for each in lying if each.fingerprint is not None and not each.counts),
-        absent=[],
-        members=[],
-    )
+    with _stated():
+        said = Manifest(
+            format=contents.FORMAT,
+            software=derived.software(),
+            tables=derived.table_library(),
+            typesetter=pdf.typesetter(),
+            federation=me.directory.federation,
+            exporter=me.address,
+            exported_us=to_micros(now),
+            by=terms.by,
+            purpose=terms.purpose,
+            authority=terms.authority,
+            case_ids=sorted(
+                {case_id, *(each.header.case_id for each in found if states[each.key][0] is not State.WITHHELD)}
+            ),
+            envelopes=listed,
+            receipts=[receipts[name][0] for name in sorted(receipts)],
+            cited=[Ref(sender=sender, id=id_) for sender, id_ in sorted(_cited(found, states) - here)],
+            left_out=sorted(
+                each.fingerprint.hex() for each in lying if each.fingerprint is not None and not each.counts
+            ),
+            absent=[],
+            members=[],
+        )
     case = CaseFile.read(said, members, prove(files, now))
     of_log, no_log = (
         ({}, NO_LOG) if ask_node is None else logged.members(logged.subjects(said, case.receipts), ask_node)
@@ -138,6 +143,16 @@ def export(
     if stamp is not None:
         members[TIMESTAMP] = stamp(said.raw)
     return archive.pack(members)
+
+
+@contextmanager
+def _stated() -> Iterator[None]:
+    """Refuse what a manifest cannot say, as whoever reads it would."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Refusal(ErrorCode.BAD_INPUT, first["msg"], ".".join(map(str, first["loc"]))) from error
 
 
 def _texts(me: Participant, found: Iterable[Found]) -> dict[Key, tuple[bytes, bytes]]:

@@ -725,6 +725,18 @@ def test_case_is_exported_and_verified_by_the_commands(made: Made, tmp_path: Pat
     assert told["checks"][0]["status"] == "failed"
 
 
+@pytest.mark.parametrize("option", ["by", "purpose", "authority"])
+@pytest.mark.parametrize("text", ["x" * 501, "x\udcff"], ids=["too long", "no text"])
+def test_what_no_manifest_can_say_is_refused_and_no_file_written(
+    made: Made, tmp_path: Path, option: str, text: str
+) -> None:
+    out = tmp_path / "case.rogatory.zip"
+    config = ("--offline", "--config", made.fed.config(PROSECUTOR))
+    status, told = run("case", "export", CASE, "--out", out, f"--{option}", text, *config)
+    assert (status, told["error"]["code"], told["error"]["field"]) == (2, "BAD_INPUT", option)
+    assert not out.exists()
+
+
 def test_last_word_names_what_was_not_compared(made: Made, raw: bytes, tmp_path: Path) -> None:
     file = tmp_path / "case.rogatory.zip"
     said = manifest_of(raw).model_copy(update={"software": "rogatory 99"})
