@@ -3,7 +3,8 @@
 In: a place, a memory, the keys to believe, the time, what others have seen. Out: a `Report`, and the memory brought up
 to date once all holds. Refuses with LOG_VIOLATED and a `memory.Rule`, after the evidence is kept; with BAD_SIGNATURE,
 MALFORMED, KEY_REVOKED what the log did not sign; with TOO_LARGE more than one look shall read. Fails with UNAVAILABLE
-if the log cannot be had, or our own clock stands before the last look. Whatever is raised, the memory stays as it was.
+if the log cannot be had, or our own clock stands before the last look; with STORE, if it cannot be remembered now.
+Whatever is raised, the memory stays as it was.
 
  1. remembered   the last checkpoint and earlier ones, signed by the log; the hashes that we keep lead to its root
  2. fetched      the checkpoint that it shows now, signed by a key of the log that counts
@@ -81,7 +82,7 @@ class Auditor:
 
         Raises:
             Refusal: LOG_VIOLATED, with its rule; BAD_SIGNATURE, MALFORMED, KEY_REVOKED, TOO_LARGE, BAD_INPUT.
-            Failure: UNAVAILABLE.
+            Failure: UNAVAILABLE; STORE.
             Stopped: before the end.
         """
         with self.store.alone():

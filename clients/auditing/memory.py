@@ -22,7 +22,7 @@ from clients.auditing.growth import Growth
 from clients.auditing.places import MAX_NOTE_BYTES, MAX_STATE_BYTES
 from clients.auditing.signed import Seen, Trust
 from gateway import private_files, settings_file
-from gateway.errors import ErrorCode, Refusal
+from gateway.errors import ErrorCode, Failure, Refusal
 
 MAX_HISTORY: Final = 64
 """Checkpoints of before: of the older ones every other is let go, so that they lie the thinner the older they are."""
@@ -178,14 +178,16 @@ class Store:
         """Remember that, in the place of what was before.
 
         Raises:
-            Refusal: BAD_INPUT, it cannot be written.
+            Failure: STORE, it cannot be written now; what was remembered is there still.
         """
         if self.path is None:
             return
         try:
             private_files.swap(self.path, memory.model_dump_json(indent=2).encode() + b"\n")
         except OSError as error:
-            raise _changed(f"it cannot be written: {error.strerror}") from error
+            # No fault of the log, nor of what is remembered: a full disk must not end a following as a caught log does.
+            detail = f"cannot write {self.path}: {error.strerror}"
+            raise Failure(ErrorCode.STORE, detail, "state", retry_after=places.RETRY_SECONDS) from error
 
     def keep(self, rule: Rule, found: Mapping[str, object]) -> Path | None:
         """Keep evidence; return where, or None if it cannot be kept or is more than is kept.

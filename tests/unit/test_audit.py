@@ -1,6 +1,7 @@
 """A log is followed from outside. Each attack is named after who tries what; the attacker has the log's own key."""
 
 import ast
+import errno
 import io
 import json
 import tarfile
@@ -28,7 +29,7 @@ from clients.auditing.memory import Rule, Store
 from clients.auditing.places import FolderPlace, Place, WebPlace
 from clients.auditing.report import Claim, Relation, Report, Wish, claim
 from clients.auditing.signed import ALWAYS, Trust
-from gateway import merkle, tiles
+from gateway import merkle, private_files, tiles
 from gateway.checkpoint import Checkpoint
 from gateway.cli import audit as command
 from gateway.directory import KeyEntry, WitnessEntry
@@ -275,6 +276,31 @@ def test_too_few_witnesses_are_told_and_end_no_following(
         (["de.rogatory.test"], "cosigned"),
         (["court.example/w1", "de.rogatory.test"], None),
     ]
+
+
+def test_full_disk_of_the_auditor_is_no_fault_of_the_log_and_ends_no_following(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.look()
+    publish(bench.log, LEAVES[:700])
+    swap, stop = private_files.swap, threading.Event()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def room(_seconds: float) -> None:
+        monkeypatch.setattr(private_files, "swap", swap)
+        if bench.store.load() != before:
+            stop.set()
+
+    before = bench.store.load()
+    monkeypatch.setattr(private_files, "swap", full)
+    assert bench.caught(ErrorCode.STORE).field == "state"
+    monkeypatch.setattr(stop, "wait", room)
+    left_of = partial(command._left, bench.store, require=False)
+    command._follow(lambda _accept: bench.look(), left_of, stop, 1.0, accept=False, as_json=True)
+    failed, told = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (failed["error"]["code"], told["new"]) == ("STORE", 100)
 
 
 def test_memory_stays_small_however_often_a_log_grows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
