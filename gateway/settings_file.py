@@ -35,7 +35,7 @@ def alone(path: Path) -> Iterator[None]:
     """Hold a settings file against others who would change it, in this process and in others; wait for them.
 
     Raises:
-        Refusal: BAD_CONFIG, the file's folder cannot be written.
+        Refusal: BAD_CONFIG, the file's folder cannot be written, or its file system knows no locks.
     """
     real = path.resolve()
     try:
@@ -44,7 +44,10 @@ def alone(path: Path) -> Iterator[None]:
     except OSError as error:
         raise _bad(path, f"its folder cannot be written: {error.strerror}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            raise _bad(path, f"its file system cannot hold it against others: {error.strerror}") from error
         yield
     finally:
         os.close(descriptor)

@@ -1,5 +1,7 @@
 """Settings files are changed in place: only what was asked for, whole or not at all."""
 
+import errno
+import fcntl
 import os
 import stat
 import threading
@@ -190,3 +192,13 @@ def test_a_new_file_takes_no_name_that_is_there(tmp_path: Path) -> None:
         names.append(made.name)
     stem = "signing-20261121T101500Z"
     assert names == [f"{stem}.key", f"{stem}-2.key", f"{stem}-3.key"]
+
+
+def test_file_system_that_knows_no_locks_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(GatewayError) as caught, settings_file.alone(tmp_path / "ee.audit"):
+        pass
+    assert caught.value.code is ErrorCode.BAD_CONFIG
