@@ -1,7 +1,10 @@
 """Reports: they add up to what the store holds, and no comparison of them tells one case from another."""
 
 import csv
+import fcntl
 import json
+import os
+import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -486,6 +489,49 @@ def test_reports_are_published_side_by_side_and_never_otherwise(worked: Path, tm
             folder.publish(wrong, tmp_path)
         assert caught.value.code is ErrorCode.BAD_INPUT
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_whoever_publishes_holds_the_folder_against_other_runs(
+    worked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two at once, one would write a list of reports without the other's."""
+    held: list[bool] = []
+    render = page.render_index
+
+    def watched(everything: list[report.Report]) -> str:
+        other = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(other)
+        held.append(True)
+        return render(everything)
+
+    monkeypatch.setattr(page, "render_index", watched)
+    folder.publish(reports.made(worked / "de.db", "de", "2026-Q1"), tmp_path)
+    assert held == [True]
+
+
+def test_report_is_on_the_disk_before_it_has_its_name(
+    worked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a power cut could leave a name without a report, beside which that one is never published again."""
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def watched_fsync(descriptor: int) -> None:
+        steps.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def watched_replace(self: Path, target: Path) -> Any:
+        steps.append("name")
+        return replace(self, target)
+
+    made = reports.made(worked / "de.db", "de", "2026-Q1")
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(Path, "replace", watched_replace)
+    written = folder.publish(made, tmp_path)
+    assert steps == ["file", "name", "folder"] * len(written)
+    assert {path.stat().st_mode & 0o777 for path in written} == {folder.READABLE}
 
 
 TOTALS_AMISS: Final = json.dumps(
