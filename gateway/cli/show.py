@@ -21,6 +21,7 @@ from gateway.formats import json_form, page
 from gateway.formats.codes import Code, refuse
 from gateway.formats.page import html, text
 from gateway.printable import printable
+from gateway.private_files import swap
 
 PIPE_WIDTH: Final = 110
 
@@ -78,7 +79,11 @@ def _checked(entry: object, kind: type[Message], where: str) -> Message:
 
 
 def _write(path: Path, content: str) -> None:
+    """Write the page, for its owner alone, for it says what the document does; on a full disk, the old one stays."""
     try:
-        path.write_text(content, encoding="utf-8")
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            path.write_text(content, encoding="utf-8")  # /dev/stdout, a pipe
+        else:
+            swap(path, content.encode())
     except OSError as error:
         raise Failure(ErrorCode.STORE, f"cannot write {path}: {error.strerror}") from error

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import pty
@@ -80,6 +81,29 @@ def test_page_is_written_as_html(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert '<h2 id="s0">SECTION A: ' in out.read_text(encoding="utf-8")
     assert "SECTION A" not in result.stdout
+
+
+def test_written_page_is_its_owners_alone_and_whole_or_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    out, document = tmp_path / "page.html", written(tmp_path, REQUEST)
+    assert run(document, "--html", out).exit_code == 0
+    assert out.stat().st_mode & 0o077 == 0  # it says what the document says
+    before = out.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    assert run(document, "--html", out).exit_code == 1
+    assert out.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {out.name, document.name}
+
+
+def test_page_may_go_to_what_is_no_file(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("/dev/null")
+    assert run(written(tmp_path, REQUEST), "--html", link).exit_code == 0
+    assert link.is_symlink()
 
 
 def test_document_is_told_as_json_with_its_type(tmp_path: Path) -> None:
