@@ -98,6 +98,7 @@ async def test_what_others_have_is_held_against_it(log: Path) -> None:
         (("--key", VKEY, "--witness", VKEY), "BAD_INPUT"),
         (("--key", VKEY, "--contains", "00"), "BAD_INPUT"),
         (("--key", VKEY, "--contains", "x" * 64), "BAD_INPUT"),
+        (("--key", VKEY, "--contains", f"{'00' * 31}  "), "BAD_INPUT"),
         (("--key", VKEY, "--against", "/nonexistent"), "BAD_INPUT"),
         (("--key", VKEY, "--follow", "1"), "BAD_INPUT"),
         (("--key", VKEY, "--state", "/nonexistent/state"), "BAD_CONFIG"),
