@@ -95,7 +95,7 @@ def command(
             raise _unfit("either --key, or --node and where its keys and witnesses are listed")
         trust = partial(_given, Trust.of(tuple(map(Verifier.parse, keys)), believed))
     else:
-        trust = partial(_listed, _source(config, root, directory, state), node, believed)
+        trust = partial(_listed, _source(config, root, directory, state), node, believed, set[str]())
     if follow is not None and state is None:
         raise _unfit("--state, for --follow to remember what it has seen")
     looked_for = tuple(map(_hash, contains))
@@ -225,10 +225,19 @@ def _given(trust: Trust, _now: datetime) -> Trust:
     return trust
 
 
-def _listed(source: DirectorySource, node: str | None, witnesses: tuple[Verifier, ...], now: datetime) -> Trust:
+def _listed(
+    source: DirectorySource, node: str | None, witnesses: tuple[Verifier, ...], warned: set[str], now: datetime
+) -> Trust:
+    """Return whose keys the directory, or its last good copy, has count; what is wrong with it is told once."""
     if node is None:
         raise _unfit("--node says whose keys are meant")
-    found = client.load_for_verification(source, now).directory
+    trusted = client.load_for_verification(source, now)
+    # Who judges by an old copy does not know what was revoked since.
+    for warning in trusted.warnings(now):
+        if warning not in warned:
+            warned.add(warning)
+            click.echo(f"warning {printable(warning)}", err=True)
+    found = trusted.directory
     first, keys = f"{trust_domain(node, found.federation)}/log", found.node(node).signing_keys
     return Trust(first, keys, witnesses, found, node)
 

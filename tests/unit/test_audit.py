@@ -38,6 +38,7 @@ from gateway.note import Algorithm, Note, Verifier
 from gateway.signer import KeySigner
 from tests import world
 from tests.logs import KEY, LEAVES, ORIGIN, OTHER, STRANGER, publish, signed
+from tests.registry import LATER, Registry
 
 DATA = Path(__file__).parent.parent / "data" / "merkle_tlog"
 WITNESS = KeySigner(SigningKey(bytes([1] * 32)))
@@ -796,6 +797,23 @@ def test_consent_without_a_restoration_allows_nothing(bench: Bench) -> None:
     bench.look()
     publish(bench.log, AFTER)
     bench.caught(ErrorCode.LOG_VIOLATED, Rule.ROLLED_BACK, accept_restoration=True)
+
+
+# Whose keys count, by a directory.
+
+
+def test_auditor_is_told_once_that_no_newer_directory_can_be_had(
+    made: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """He looks on, but whoever holds the news back, an operator whose stolen key was revoked, must not be alone."""
+    trust = partial(command._listed, made.source(), "ee", (), set[str]())
+    keys = trust(LATER).keys
+    assert capsys.readouterr().err == ""
+    past = LATER + timedelta(days=400)
+    assert trust(past).keys == trust(past).keys == keys
+    told = [line for line in capsys.readouterr().err.splitlines() if "no newer directory" in line]
+    assert len(told) == 1
+    assert told[0].startswith("warning ")
 
 
 # What others have seen.
