@@ -1,7 +1,8 @@
 """Whether a case file is what it says: numbered checks, offline, with the federation's root keys alone.
 
 In: the file, and what proves a directory. Out: `Check`s in a fixed order, each passed, failed, or about what is not
-there; a file holds if none failed. Raises nothing: whatever is wrong with a file is the answer.
+there; a file holds if none failed. Whatever is wrong with a file is the answer; it fails if our own machine cannot do
+it now, which is no fault of a file.
 
  1. archive     it is bounded, and in the one form of its contents: nothing hidden, nothing compressed, safe names
  2. manifest    every member is named with its size and digest, and no other is there
@@ -50,7 +51,7 @@ from clients.cases import key_of
 from gateway import envelope, signature, statement
 from gateway.clock import to_micros
 from gateway.directory import Directory
-from gateway.errors import ErrorCode, GatewayError, Refusal
+from gateway.errors import ErrorCode, Refusal
 from gateway.formats.page import pdf
 from gateway.signature import Domain
 
@@ -339,6 +340,9 @@ def check(raw: bytes, prove: Prove, tsa_roots: Roots | None = None) -> list[Chec
         raw: all of it.
         prove: proves a directory from its files, by a root that did not come with them.
         tsa_roots: of timestamp authorities that the reader trusts; None: no timestamp is checked.
+
+    Raises:
+        Failure: STORE, our own disk is full.
     """
     work, made = _Work(raw, prove, tsa_roots), []
     for number, (name, step) in enumerate(STEPS, start=1):
@@ -346,7 +350,7 @@ def check(raw: bytes, prove: Prove, tsa_roots: Roots | None = None) -> list[Chec
             found = Check(number, name, Status.PASSED, step(work))
         except _Nothing as nothing:
             found = Check(number, name, Status.NOT_THERE, str(nothing))
-        except GatewayError as error:
+        except Refusal as error:
             at = f" (at {error.field})" if error.field else ""
             found = Check(number, name, Status.FAILED, f"{error.code.name}: {error.detail}{at}")
         made.append(found)

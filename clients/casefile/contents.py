@@ -72,7 +72,7 @@ MAX_NAMED: Final = MAX_MEMBERS
 MAX_ABSENT: Final = 16
 
 Prove: TypeAlias = Callable[[Mapping[str, bytes], datetime], Directory]
-"""Proves a directory from its files, as it counted at a moment; refuses with BAD_DIRECTORY."""
+"""Proves a directory from its files, as it counted at a moment; refuses with BAD_DIRECTORY, fails with STORE."""
 
 Digest: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Micros: TypeAlias = Annotated[int, Field(ge=0, lt=1 << 53)]

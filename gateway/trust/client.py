@@ -199,11 +199,16 @@ def prove(files: Mapping[str, bytes], root: bytes, at: datetime) -> Trusted:
 
     Raises:
         Refusal: BAD_DIRECTORY, the root does not lead to it, or it did not count then.
+        Failure: STORE, our own disk is full.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="rogatory-") as scratch:
             found = collect(MemoryFetcher(files), root, Path(scratch), kept_in(files), at, frozenset(Reason))
         return _trusted(_without_rollback(found), at, None)
+    except OSError as error:
+        # No fault of the files: the library reads them through our own disk.
+        detail = f"the directory cannot be looked at here: {error.strerror}"
+        raise Failure(ErrorCode.STORE, detail, "directory") from error
     except UPDATE_ERRORS as error:
         detail = f"the directory is not proven by this root ({why(error)})"
         raise Refusal(ErrorCode.BAD_DIRECTORY, detail, "directory") from error

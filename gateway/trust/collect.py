@@ -245,7 +245,8 @@ class _ListReader:
             self._check_continues(code, content, parsed)
         except UPDATE_ERRORS as error:
             problem = why(error)
-            if problem.reason not in self.tolerated:
+            # A full disk is our own affair: no list may be missing for it.
+            if isinstance(error, OSError) or problem.reason not in self.tolerated:
                 raise
             return self._last_good(code, problem)
         kept = KeptList(metadata=_path(self.metadata, node_role(code)).read_bytes(), content=content)

@@ -1,5 +1,6 @@
 """A case as one file: what it shows, what it hides, and that nothing in it can be another."""
 
+import errno
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import log_pb2 as log
 from tuf.api.metadata import Metadata
+from tuf.ngclient import Updater
 
 from clients.casefile import archive, checks, contents, derived, logged
 from clients.casefile.checks import STEPS, Status
@@ -769,6 +771,24 @@ def test_wrong_root_of_the_reader_is_no_fault_of_the_file(
     root.write_bytes(spoil(made.fed.root.read_bytes()))
     status, told = run("verify", file, "--root", root)
     assert (status, told["error"]["code"], told["error"]["field"]) == (2, "BAD_INPUT", "root")
+
+
+@pytest.mark.parametrize("role", ["root", "timestamp", "snapshot", "targets", "node-ee", "node-de"])
+def test_full_disk_of_the_reader_is_no_fault_of_the_file(
+    made: Made, raw: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    persist = Updater._persist_file
+
+    def full(self: Updater, filename: str, data: bytes) -> None:
+        if filename.endswith(f"{role}.json"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        persist(self, filename, data)
+
+    monkeypatch.setattr(Updater, "_persist_file", full)
+    file = tmp_path / "case.rogatory.zip"
+    file.write_bytes(raw)
+    status, told = run("verify", file, "--root", made.fed.root)
+    assert (status, told.get("error", {}).get("code")) == (1, "STORE")
 
 
 def test_what_is_no_file_or_no_root_is_told_as_such(made: Made, tmp_path: Path) -> None:
