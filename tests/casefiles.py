@@ -322,6 +322,18 @@ def freeze(
     return made
 
 
+def attempted(folder: Path, now: datetime, *stated: tuple[str, pb.Milestone.ValueType]) -> Made:
+    """Return a freeze that was first asked for without a countersignature, and what who stated of that."""
+    made = freeze(folder, now)
+    document, instrument = paperwork.request(), {"instrument": "eu-2018-1805"}
+    made.compose("attempt", ids.KIND_FREEZE_REQUEST, PROSECUTOR, THEIR_CENTRAL, document, **instrument)
+    raw = made.sent["attempt"]
+    made.person(PROSECUTOR).maildir.keep_sent([raw])
+    for who, milestone in stated:
+        made.say(raw, milestone, who, PROSECUTOR)
+    return made
+
+
 # What a forger can do: without a key of the exporter, and with it.
 
 Members = dict[str, bytes]

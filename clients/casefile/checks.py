@@ -268,12 +268,15 @@ class _Work:
             raise _Nothing(self.manifest.absence("log") or "the manifest says nothing of a log")
         if not self.members.keys() >= logged.MEMBERS:
             raise _wrong("checkpoint or proofs are not there", contents.LOG)
-        wanted = logged.subjects(self.manifest, self.case.receipts)
+        wanted = logged.subjects(self.manifest, self.case.receipts, self.case.statements)
         found = logged.check(self.members, self.manifest, wanted, self.directory)
-        said = f"all {len(wanted)} envelopes and receipts are in {found.log}, {found.cosigned}"
+        count = len(wanted) - len(found.refused)
+        said = f"all {count} envelopes and receipts are in {found.log}, {found.cosigned}"
+        if found.refused:
+            said = f"{said}; {len(found.refused)} that the node refused are in none"
         if found.unproven:
             some = ", ".join(found.unproven[:3])
-            said = f"{len(found.unproven)} of {len(wanted)} are not proven to be in {found.log}: {some}"
+            said = f"{len(found.unproven)} of {count} are not proven to be in {found.log}: {some}"
         elif not found.cosigned.is_enough:
             said = f"too few witnesses: {said}"
         if found.unproven or not found.cosigned.is_enough:

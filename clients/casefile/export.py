@@ -129,9 +129,8 @@ def export(
             members=[],
         )
     case = CaseFile.read(said, members, prove(files, now))
-    of_log, no_log = (
-        ({}, NO_LOG) if ask_node is None else logged.members(logged.subjects(said, case.receipts), ask_node)
-    )
+    wanted = logged.subjects(said, case.receipts, case.statements)
+    of_log, no_log = ({}, NO_LOG) if ask_node is None else logged.members(wanted, ask_node)
     absent = [*filter(None, (no_log, NO_TIMESTAMP if stamp is None else None))]
     case = replace(case, manifest=said.model_copy(update={"absent": absent}))
     members |= of_log | derived.members(case)

@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rogatory.v1 import envelope_pb2
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import log_pb2 as pb
+from rogatory.v1.envelope_pb2 import Statement
 
 from clients.casefile.contents import LOG, NO_LOG, Absent, Digest, Manifest
+from clients.cases import Key
 from gateway import merkle, witness
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
@@ -90,16 +92,32 @@ class Subject:
         name: of the member, or for people.
         entry: as a node is asked for it.
         leaf: its leaf hash.
+        refused: whether no log has it, for the node refused it.
     """
 
     name: str
     entry: pb.LogEntry
     leaf: bytes
+    refused: bool = False
 
     @classmethod
-    def of_envelope(cls, name: str, ref: ids.EnvelopeRef, fingerprint: bytes) -> "Subject":
-        """Return an envelope."""
-        return cls(name, pb.LogEntry(envelope=ref), merkle.leaf_hash(fingerprint))
+    def of_envelope(
+        cls, name: str, ref: ids.EnvelopeRef, fingerprint: bytes, stated: Iterable[Statement] = (), node: str = ""
+    ) -> "Subject":
+        """Return an envelope.
+
+        What a node refused it never recorded; its refusal, signed and itself in the log, stands for it.
+
+        Args:
+            name: of the member, or for people.
+            ref: its name.
+            fingerprint: over all of it.
+            stated: all that is known to be stated of it.
+            node: address of the node whose log it should be in.
+        """
+        said = {(each.issuer, each.milestone) for each in stated}
+        refused = said == {(node, envelope_pb2.MILESTONE_REFUSED)}
+        return cls(name, pb.LogEntry(envelope=ref), merkle.leaf_hash(fingerprint), refused)
 
     @classmethod
     def of_receipt(cls, name: str, ref: ids.EnvelopeRef, statement: bytes) -> "Subject":
@@ -108,17 +126,24 @@ class Subject:
         return cls(name, pb.LogEntry(receipt=named), merkle.leaf_hash(statement))
 
 
-def subjects(said: Manifest, receipts: Iterable[envelope_pb2.Receipt]) -> list[Subject]:
+def subjects(
+    said: Manifest, receipts: Sequence[envelope_pb2.Receipt], statements: Sequence[Statement]
+) -> list[Subject]:
     """Return what a case file tells of: envelopes and receipts.
 
     Args:
         said: its manifest.
         receipts: in the manifest's order.
+        statements: what they say, in that order.
     """
-    found = []
+    found, node = [], str(Address.of_node(Address.parse(said.exporter).node))
+    stated: dict[Key, list[Statement]] = {}
+    for listed, statement in zip(said.receipts, statements, strict=True):
+        stated.setdefault(listed.envelope.key, []).append(statement)
     for each in said.envelopes:
         ref = ids.EnvelopeRef(sender=each.ref.sender, id=each.ref.id)
-        found.append(Subject.of_envelope(each.name, ref, bytes.fromhex(each.fingerprint)))
+        about = stated.get(each.ref.key, ())
+        found.append(Subject.of_envelope(each.name, ref, bytes.fromhex(each.fingerprint), about, node))
     for listed, receipt in zip(said.receipts, receipts, strict=True):
         ref = ids.EnvelopeRef(sender=listed.envelope.sender, id=listed.envelope.id)
         found.append(Subject.of_receipt(listed.name, ref, receipt.statement))
@@ -131,6 +156,7 @@ def members(wanted: Sequence[Subject], ask: AskNode) -> tuple[dict[str, bytes], 
     Raises:
         Refusal: BAD_LOG_PROOF, what the node answers can be no proof.
     """
+    wanted = [each for each in wanted if not each.refused]
     note, answers = ask([each.entry for each in wanted])
     if not note:
         return {}, NO_LOG
@@ -154,12 +180,14 @@ class Logged:
 
     Args:
         log: which it is, with its size.
-        unproven: names of what has no proof.
+        unproven: names of what has no proof, and should have one.
+        refused: names of what the node refused, and no log has.
         cosigned: who has cosigned the checkpoint.
     """
 
     log: str
     unproven: Sequence[str]
+    refused: Sequence[str]
     cosigned: Cosigned
 
 
@@ -192,4 +220,6 @@ def check(here: Mapping[str, bytes], said: Manifest, wanted: Sequence[Subject], 
             )
         except Refusal as error:
             raise Refusal(error.code, f"{proof.subject}: {error.detail}", PROOFS) from error
-    return Logged(f"{found.origin} of {found.size} entries", [*leaves], cosigned)
+    refused = [each.name for each in wanted if each.refused and each.name in leaves]
+    unproven = [name for name in leaves if name not in refused]
+    return Logged(f"{found.origin} of {found.size} entries", unproven, refused, cosigned)

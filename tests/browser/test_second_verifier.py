@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from nacl.utils import random as random_bytes
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import log_pb2 as log
 from tuf.api.metadata import MetaFile, Root, Timestamp
 
 from clients.casefile import archive, checks, contents, logged, timestamp
@@ -487,6 +488,30 @@ def test_both_say_the_same_of_forged_checkpoints_and_proofs(made: Made, raw: byt
         "cosigned by a stranger",
         "fewer",
     }
+
+
+def test_both_ask_no_proof_of_what_the_node_refused_and_of_nothing_else(tmp_path: Path) -> None:
+    refused, accepted = pb.MILESTONE_REFUSED, pb.MILESTONE_ACCEPTED
+    told = {
+        "refused": ([("ee/node", refused)], "passed"),
+        "refused twice": ([("ee/node", refused), ("ee/node", refused)], "passed"),
+        "nothing": ([], "not-there"),
+        "refused elsewhere": ([("de/node", refused)], "not-there"),
+        "refused here and elsewhere": ([("ee/node", refused), ("de/node", refused)], "not-there"),
+        "refused, then accepted": ([("ee/node", refused), ("ee/node", accepted)], "not-there"),
+        "accepted, then refused": ([("ee/node", accepted), ("ee/node", refused)], "not-there"),
+    }
+    for number, (what, (stated, status)) in enumerate(told.items()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        made = casefiles.attempted(folder / "fed", system_clock() - timedelta(hours=1), *stated)
+
+        def ask(entries: Sequence[log.LogEntry], made: Made = made) -> tuple[bytes, Sequence[log.InclusionProof]]:
+            lacking = {at for at, each in enumerate(entries) if each.envelope.id == made.id_of("attempt")}
+            return made.log_of("ee", lambda at: at not in lacking)(entries)
+
+        found = compare({what: made.export(ask_node=ask)}, made, folder)
+        assert found[what].statuses["log"] == status, what
 
 
 def test_both_let_a_key_have_the_same_names(made: Made, raw: bytes, tmp_path: Path) -> None:

@@ -110,6 +110,11 @@ async def test_whole_freeze_by_the_command_line_alone(tmp_path: Path) -> None:
         # One draft, one answer: a second is refused by the node, in signed words.
         again = await at.refused("ee/central-authority", "return", draft["id"], "--reason", "second thoughts")
         assert again == (2, "OUT_OF_ORDER", "cites[0]")
+        # It is in no log then, and keeps nobody from proving the rest.
+        status, proven = await at.run("case", "prove", "EE-1", *at.config("ee/central-authority"))
+        assert (status, proven["proven"]) == (0, True)
+        refused = [each["refused"] and each["index"] is None for each in proven["entries"] if each["receipt"] is None]
+        assert sorted(refused) == [False, False, True]
 
         answered = await at.receive("ee/prosecutor", "countersignature")
         assert answered["cites"] == [{"sender": "ee/prosecutor", "id": drafted["id"]}]

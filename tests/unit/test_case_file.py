@@ -104,6 +104,50 @@ def test_what_the_log_lacks_is_told_and_what_it_has_is_proven(made: Made) -> Non
     assert b"of 1 of" in archive.unpack(raw)[REPORT]
 
 
+def test_what_the_node_refused_is_in_no_log_and_its_refusal_is(tmp_path: Path) -> None:
+    """One step that was refused must not take the log's proof from a case for ever."""
+    now = system_clock() - timedelta(hours=1)
+    made = casefiles.attempted(tmp_path, now, ("ee/node", pb.MILESTONE_REFUSED))
+    asked: list[log.LogEntry] = []
+
+    def ask(entries: Sequence[log.LogEntry]) -> tuple[bytes, Sequence[log.InclusionProof]]:
+        asked.extend(entries)
+        return made.log_of("ee")(entries)
+
+    raw = made.export(ask_node=ask)
+    found = {each.name: each for each in checks.check(raw, made.prove)}
+    assert found["log"].status is Status.PASSED
+    assert found["log"].detail.endswith("; 1 that the node refused are in none")
+    assert not manifest_of(raw).absence("log")
+    attempt = made.id_of("attempt")
+    assert attempt not in {each.envelope.id for each in asked}
+    (at,) = (at for at, each in enumerate(asked) if each.receipt.envelope.id == attempt)
+    refusal = made.export(ask_node=made.log_of("ee", lambda number: number != at))
+    assert result(refusal, made)["log"] is Status.NOT_THERE  # it is what stands for the envelope
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        pytest.param((), id="nothing was stated of it"),
+        pytest.param((("de/node", pb.MILESTONE_REFUSED),), id="the other node refused it"),
+        pytest.param((("ee/node", pb.MILESTONE_REFUSED), ("ee/node", pb.MILESTONE_ACCEPTED)), id="accepted later"),
+    ],
+)
+def test_what_the_node_may_have_recorded_must_be_in_its_log(
+    tmp_path: Path, stated: tuple[tuple[str, pb.Milestone.ValueType], ...]
+) -> None:
+    made = casefiles.attempted(tmp_path, system_clock() - timedelta(hours=1), *stated)
+    asked: list[log.LogEntry] = []
+
+    def ask(entries: Sequence[log.LogEntry]) -> tuple[bytes, Sequence[log.InclusionProof]]:
+        asked.extend(entries)
+        (attempt,) = (at for at, each in enumerate(entries) if each.envelope.id == made.id_of("attempt"))
+        return made.log_of("ee", lambda number: number != attempt)(entries)
+
+    assert result(made.export(ask_node=ask), made)["log"] is Status.NOT_THERE
+
+
 NO_PROOFS: dict[str, dict[str, Any]] = {
     "of an entry that no log has": {"index": 1 << 53},
     "with a path higher than any tree": {"path": [bytes(32)] * 64},
@@ -468,7 +512,8 @@ def test_cosignatures_are_counted_as_the_federation_says(few: tuple[Made, bytes]
     members, said, (note, point) = archive.unpack(raw), manifest_of(raw), noted(raw)
     files = {name.removeprefix("directory/"): each for name, each in members.items() if name.startswith("directory/")}
     directory = made.prove(files, said.exported_at)
-    wanted = logged.subjects(said, CaseFile.read(said, members, directory).receipts)
+    case = CaseFile.read(said, members, directory)
+    wanted = logged.subjects(said, case.receipts, case.statements)
     for what, (lines, status, count) in casefiles.cosignatures(point, made).items():
         here = members | {logged.CHECKPOINT: note + lines.encode()}
         if status == "failed":

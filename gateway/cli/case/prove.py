@@ -2,16 +2,19 @@
 
 In: a participant's settings, a case id. Out: the newest checkpoint that as many witnesses have cosigned as the
 federation wants, and where each thing stands under it; the checkpoint's signature, its cosignatures and every path are
-checked here. Exit code 0 if it covers everything, 1 if something is not covered yet, or not cosigned by enough. Refuses
-with NOT_FOUND, BAD_SIGNATURE and BAD_LOG_PROOF; fails with UNAVAILABLE.
+checked here. What the node refused it never recorded: no log has it, and the refusal stands for it. Exit code 0 if it
+covers everything else, 1 if something is not covered yet, or not cosigned by enough. Refuses with NOT_FOUND,
+BAD_SIGNATURE and BAD_LOG_PROOF; fails with UNAVAILABLE.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import log_pb2 as log
 
 from clients import logs
 from clients.casefile.found import held, named, read
@@ -20,6 +23,7 @@ from clients.logs import Covered
 from clients.participant import Participant
 from gateway.cli import home, output
 from gateway.cli.home import Home
+from gateway.identity import Address
 from gateway.printable import printable
 
 
@@ -40,6 +44,9 @@ class _Thing:
         return f"receipt: {milestone}", self.said.issuer, home.time_of(self.said.at_us)
 
 
+_Proven: TypeAlias = tuple[_Thing, log.InclusionProof | None]
+
+
 @click.command(epilog="\b\nExample:\n  rogatory case prove EE-2026-1 --config fed/ee/prosecutor/participant.toml")
 @click.argument("case_id", metavar="CASE")
 @click.option("--envelope", "beginning", metavar="ID", help="Only this envelope and its receipts.")
@@ -54,11 +61,13 @@ def command(case_id: str, beginning: str | None, path: Path, as_json: bool) -> N
     """
     me = Home(path).participant
     things = [*_things(me, case_id, beginning)]
-    found = logs.covered(me, [each.subject for each in things])
+    found = logs.covered(me, [each.subject for each in things if not each.subject.refused])
+    proofs = iter(found.proofs)
+    proven = [(each, None if each.subject.refused else next(proofs)) for each in things]
     if as_json:
-        output.emit_json(_as_object(things, found))
+        output.emit_json(_as_object(proven, found))
     else:
-        _show(things, found)
+        _show(proven, found)
     if not found.is_whole:
         raise click.exceptions.Exit(output.FAILED)
 
@@ -66,24 +75,30 @@ def command(case_id: str, beginning: str | None, path: Path, as_json: bool) -> N
 def _things(me: Participant, case_id: str, beginning: str | None) -> Iterator[_Thing]:
     # What was rejected, for it proves nothing, is in no log under that name.
     lying = [each for each in held(me, case_id) if each.counts]
+    node = str(Address.of_node(Address.parse(me.address).node))
     for each in lying if beginning is None else [named(lying, beginning, "envelope")]:
         found, ref = read(me, each), each.ref
-        yield _Thing(found.header, None, Subject.of_envelope(ref.id, ref, found.fingerprint))
+        stated = [said for _, said in found.receipts]
+        subject = Subject.of_envelope(ref.id, ref, found.fingerprint, stated, node)
+        yield _Thing(found.header, None, subject)
         for receipt, said in found.receipts:
             yield _Thing(found.header, said, Subject.of_receipt(ref.id, ref, receipt.statement))
 
 
-def _show(things: list[_Thing], found: Covered) -> None:
+def _show(proven: Sequence[_Proven], found: Covered) -> None:
     point = found.checkpoint
     click.echo(printable(f"{point.origin} of {point.size} entries, {found.cosigned}"))
-    rows = [
-        ("not covered" if proof is None else proof.index, each.header.id, *each.words)
-        for each, proof in zip(things, found.proofs, strict=True)
-    ]
+    rows = [(_place(each, proof), each.header.id, *each.words) for each, proof in proven]
     output.emit_table(("entry", "envelope", "what", "by", "at"), rows)
 
 
-def _as_object(things: list[_Thing], found: Covered) -> dict[str, object]:
+def _place(thing: _Thing, proof: log.InclusionProof | None) -> str:
+    if thing.subject.refused:
+        return "refused"
+    return "not covered" if proof is None else str(proof.index)
+
+
+def _as_object(proven: Sequence[_Proven], found: Covered) -> dict[str, object]:
     return {
         "log": found.checkpoint.origin,
         "size": found.checkpoint.size,
@@ -97,9 +112,10 @@ def _as_object(things: list[_Thing], found: Covered) -> dict[str, object]:
                 "envelope": {"sender": each.header.sender, "id": each.header.id},
                 "receipt": None if each.said is None else home.statement_facts(each.said),
                 "leaf_hash": each.subject.leaf.hex(),
+                "refused": each.subject.refused,
                 "index": None if proof is None else proof.index,
                 "path": [] if proof is None else [hash_.hex() for hash_ in proof.path],
             }
-            for each, proof in zip(things, found.proofs, strict=True)
+            for each, proof in proven
         ],
     }
