@@ -74,14 +74,20 @@ def named(lying: Iterable[Held], beginning: str, field: str) -> Held:
 
     Args:
         lying: what lies here of one case.
-        beginning: `BEGINNING` characters or more.
+        beginning: `BEGINNING` characters or more; before them may stand the sender and a slash, for ids are their
+            senders' own, and somebody may have taken another's.
         field: named by the refusal.
 
     Raises:
         Refusal: NOT_FOUND, there is none, or more than one.
     """
-    fitting = [each for each in lying if len(beginning) >= BEGINNING and each.ref.id.startswith(beginning)]
+    sender, _, start = beginning.rpartition("/")
+    fitting = [
+        each
+        for each in lying
+        if len(start) >= BEGINNING and each.ref.id.startswith(start) and sender in {"", each.ref.sender}
+    ]
     if len(fitting) != 1:
         detail = f"{len(fitting)} envelopes of this case have an id that begins so; give {BEGINNING} characters or more"
-        raise Refusal(ErrorCode.NOT_FOUND, detail, field)
+        raise Refusal(ErrorCode.NOT_FOUND, f"{detail}, or SENDER/ID", field)
     return fitting[0]

@@ -14,6 +14,7 @@ import pypdf
 import pytest
 from click.testing import CliRunner
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import log_pb2 as log
 from tuf.api.metadata import Metadata
 from tuf.ngclient import Updater
@@ -22,7 +23,9 @@ from clients.casefile import archive, checks, contents, derived, logged
 from clients.casefile.checks import STEPS, Status
 from clients.casefile.contents import BODY, PRINT, REPORT, SALT, SIGNATURE, Manifest, Prove, Ref, State
 from clients.casefile.export import Terms
+from clients.casefile.found import named
 from clients.casefile.reading import MAX_TEXT_BYTES, CaseFile
+from clients.known_cases import Held
 from gateway import cli, envelope, signature
 from gateway.checkpoint import Checkpoint
 from gateway.clock import from_micros, system_clock
@@ -782,6 +785,19 @@ def test_what_no_manifest_can_say_is_refused_and_no_file_written(
     status, told = run("case", "export", CASE, "--out", out, f"--{option}", text, *config)
     assert (status, told["error"]["code"], told["error"]["field"]) == (2, "BAD_INPUT", option)
     assert not out.exists()
+
+
+def test_who_takes_the_id_of_another_keeps_nobody_from_leaving_that_out() -> None:
+    """An id is unique for its sender alone: whoever answers could bear that of what shall not be shown."""
+    id_ = "019a2f3b-7c1d-7000-8000-000000000000"
+    ours, theirs = (Held(ids.EnvelopeRef(sender=who, id=id_), None, None, ()) for who in (PROSECUTOR, THEIR_CENTRAL))
+    assert named([ours, theirs], f"{PROSECUTOR}/{id_}", "redact") is ours
+    assert named([ours, theirs], f"{THEIR_CENTRAL}/{id_[:8]}", "redact") is theirs
+    assert named([ours], id_[:8], "redact") is ours
+    for wrong in (id_, f"{PROSECUTOR}/{id_[:7]}", f"{CENTRAL}/{id_}", f"{PROSECUTOR}/", PROSECUTOR, ""):
+        with pytest.raises(Refusal) as caught:
+            named([ours, theirs], wrong, "redact")
+        assert (caught.value.code, caught.value.field) == (ErrorCode.NOT_FOUND, "redact")
 
 
 def test_last_word_names_what_was_not_compared(made: Made, raw: bytes, tmp_path: Path) -> None:

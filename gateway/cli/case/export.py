@@ -65,7 +65,8 @@ def command(
 
     It holds what lies here: envelopes as they were signed, receipts, the texts that you can open with what proves them,
     the signed directory, tables and a report; and your node's proofs that its log holds them. ID is an envelope's id,
-    or its first 8 characters or more. Before anything is written, the file is checked as its reader will check it.
+    or its first 8 characters or more; where two senders have used one id, SENDER/ID. Before anything is written, the
+    file is checked as its reader will check it.
     """
     if not out.name.endswith(SUFFIX):
         raise Refusal(ErrorCode.BAD_INPUT, f"the file's name must end with {SUFFIX}", "out")
