@@ -313,12 +313,22 @@ def _check_undisputed(case: _Case) -> None:
         if standing in _DISPUTED:
             raise case.out_of_order(f"the {word(matter.kind)} is {standing.value}", "cites[0]")
         if matter.kind in ASKED_ABROAD:
-            break  # what a request cites is another matter, with remedies of its own
-    for above in case.above:
+            break  # what a request cites is another matter, with remedies of its own; but see `_check_uncontested`
+    for number, above in enumerate(case.above, 1):
         if above.kind in CLAIMABLE and _is_suspended(case.register, case.here, above, case.cited):
             raise case.out_of_order(f"a claim suspends the {word(above.kind)}", "cites[0]")
+        if above.kind == ids.KIND_RESTITUTION_DECISION:
+            _check_uncontested(case, case.above[number])
         if above.kind in ASKED_ABROAD:
             return
+
+
+def _check_uncontested(case: _Case, freeze: pb.Header) -> None:
+    """2018/1805 Art. 29(2)(a), (c): what the freeze holds is restituted if nobody else's claim stands in the way."""
+    known = case.register, case.here
+    for claimed in (freeze, *case.register.below(freeze, DECIDED_BELOW)):
+        if _is_suspended(*known, claimed) or _is_upheld(*known, claimed):
+            raise case.out_of_order("a claim contests what is to be restituted", "cites[0]")
 
 
 def _check_live(case: _Case) -> None:
@@ -459,6 +469,15 @@ def _is_suspended(register: Register, here: str, claimed: pb.Header, but: pb.Hea
         and not _arrived(register, here, claim, ids.KIND_CLAIM_DECISION)
         and not _was_lost(register, here, claim)
         for claim in register.below(claimed, CLAIMED_BELOW)
+    )
+
+
+def _is_upheld(register: Register, here: str, claimed: pb.Header) -> bool:
+    """Whether a claim on it has been upheld."""
+    return any(
+        decision.outcome == ids.OUTCOME_GRANTED
+        for claim in register.below(claimed, CLAIMED_BELOW)
+        for decision in _arrived(register, here, claim, ids.KIND_CLAIM_DECISION)
     )
 
 

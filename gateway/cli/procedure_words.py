@@ -419,7 +419,11 @@ def _support(step: Step) -> Iterator[str]:
             "no target was held so before for the same State, unless that was confirmed or refused, or never came",
         ),
         (step.once, "what it cites has no such answer yet"),
-        (step.undisputed, "no claim suspends what it rests on, or was upheld, told to whoever asked or not"),
+        (
+            step.undisputed,
+            "no claim suspends what it rests on, or was upheld, told to whoever asked or not; nor, where that is a"
+            " restitution, on the freeze",
+        ),
         (step.needs_grant, "what it cites grants something, wholly or in part"),
         (step.not_after_refusal, "no court has refused what it cites"),
         (step.agreed, "whoever asked for the freeze above agrees to that limit, or is not obeyed any more"),

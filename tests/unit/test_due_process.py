@@ -523,13 +523,17 @@ def measures_have_ended_when_their_end_is_confirmed(judge: Judge, paper: Paper) 
 
 
 def nothing_is_ordered_or_told_while_a_remedy_suspends(judge: Judge, paper: Paper) -> None:
-    """2018/1805 Art. 33: whether it was brought before anything was done, or after."""
+    """2018/1805 Art. 29(2), 33: whether it was brought before anything was done, or after."""
     if paper.header.sender[:2] != judge.here or role(paper.header.sender) not in ("court", "central-authority"):
         return
     ordered = paper.kind in ORDERS and role(paper.header.recipients[0]) == "exchange"
     if not ordered and paper.kind != ids.KIND_DISCLOSURE:
         return
-    for link in paper.rests():
+    links = [*paper.rests()]
+    if links[-1].kind == ids.KIND_RESTITUTION_DECISION and links[-1].above is not None:
+        # What the freeze holds goes to the victim if nobody's claim stands in the way (Art. 29(2)).
+        links += (links[-1].above, *links[-1].above.serves())
+    for link in links:
         for claim in judge.taken(link.below):
             suspends = claim.kind == ids.KIND_CLAIM and claim.header.outcome == ids.OUTCOME_POSTPONED
             decided = any(each.kind == ids.KIND_CLAIM_DECISION for each in claim.below if each.number < paper.number)

@@ -226,6 +226,47 @@ def test_what_is_confiscated_need_not_be_released_because_the_issuer_was_silent_
     assert law.state("ee", freeze) is law.state("de", freeze) is State.UNBOUND
 
 
+@pytest.mark.parametrize("outcome", [ids.OUTCOME_UNSPECIFIED, GRANTED])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_what_is_claimed_by_another_is_not_restituted_though_the_restitution_is_granted(
+    law: Countries, outcome: ids.Outcome.ValueType, is_told: bool
+) -> None:
+    scope: dict[str, Any] = {"measures": BLOCK + TRANSFER}
+    freeze = ask(law, **scope)
+    _, frozen_by = decide(law, freeze, **scope)
+    notify(law, freeze, **scope)
+    execute(law, freeze, frozen_by, **scope)
+    moved: dict[str, Any] = {"measures": TRANSFER}
+    restitution = ask(law, ids.KIND_RESTITUTION_DECISION, cites=freeze, data_classes=(), **moved)
+    _, decision = decide(law, restitution, **moved)
+    suspends: dict[str, Any] = {"outcome": POSTPONED, "ground": ids.GROUND_REMEDY_INVOKED}
+    filed = law.send(ids.KIND_CLAIM, THEIR_COURT, THEIR_CENTRAL, cites=frozen_by, case_id="DE-1", **suspends)
+    if is_told:
+        law.send(ids.KIND_CLAIM, THEIR_CENTRAL, INVESTIGATOR, cites=freeze, **suspends)
+        law.arrive()
+    if outcome:
+        decide_claim(law, filed, outcome)
+    order: dict[str, Any] = {"cites": decision, "case_id": "ORDER-2", **moved}
+    assert refused(law, ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, **order) is ErrorCode.OUT_OF_ORDER
+
+
+def test_what_nobody_claims_is_restituted_though_the_issuer_was_silent_on_the_freeze(law: Countries) -> None:
+    scope: dict[str, Any] = {"measures": BLOCK + TRANSFER}
+    freeze = ask(law, **scope)
+    _, frozen_by = decide(law, freeze, **scope)
+    notify(law, freeze, **scope)
+    execute(law, freeze, frozen_by, **scope)
+    law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=freeze)
+    law.arrive()
+    law.wait(days=43)
+    law.arrive()
+    assert law.state("de", freeze) is State.UNBOUND
+    moved: dict[str, Any] = {"measures": TRANSFER}
+    restitution = ask(law, ids.KIND_RESTITUTION_DECISION, cites=freeze, data_classes=(), **moved)
+    _, decision = decide(law, restitution, **moved)
+    law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-2", **moved)
+
+
 def test_decision_on_another_claim_does_not_lift_a_suspension(law: Countries) -> None:
     request, _ = frozen(law)
     first, _ = claim(law, request, POSTPONED)
