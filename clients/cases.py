@@ -11,10 +11,10 @@ came is believed as far as it tells a state.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, dropwhile, islice, takewhile
+from itertools import chain, islice, takewhile
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
@@ -26,7 +26,8 @@ from gateway.directory import Directory
 from gateway.envelope import ref_of
 from gateway.identity import Address, Role
 from gateway.rules import ACTS_NEXT, DONE, FINAL, ClockRule, Effect, Kind, Move, State, Step, Turn, Where
-from gateway.steps import CLAIMABLE, FREEZES, HOLDING, RUNS_OUT, STEPS, runs_out
+from gateway.standing import COUNTS, Happened, Left
+from gateway.steps import CLAIMABLE, HOLDING, RUNS_OUT, STEPS, runs_out
 
 Key: TypeAlias = tuple[str, str]
 """Sender and id of an envelope."""
@@ -102,6 +103,7 @@ class Matter:
         running: those that run as far as can be told, the others too.
         history: oldest first.
         rivals: what asks for the same target.
+        happened: what may have moved it, oldest first.
     """
 
     ref: ids.EnvelopeRef
@@ -112,6 +114,7 @@ class Matter:
     running: set[ClockRule] = field(default_factory=set)
     history: list[Event] = field(default_factory=list)
     rivals: list[ids.EnvelopeRef] = field(default_factory=list)
+    happened: list[Happened] = field(default_factory=list)
     _moves: list[tuple[State, Key | None]] = field(default_factory=list)
     _limits_before: dict[Key, tuple[dict[ClockRule, Limit], set[ClockRule]]] = field(default_factory=dict)
 
@@ -160,10 +163,9 @@ class Matter:
 
     def change(self, effect: Effect, header: pb.Header) -> None:
         """Note which time limits end and begin. One that rests will be due later than we were told."""
-        stops = effect.stops if header.outcome in effect.stops_on else frozenset[ClockRule]()
-        for rule in stops | effect.pauses:
+        self._meet(effect, header)
+        for rule in effect.pauses:
             self.limits.pop(rule, None)
-        self.running -= stops
         for start in effect.starts:
             if (start.again and start.rule not in self.running) or (start.of and self.kind not in start.of):
                 continue
@@ -171,20 +173,41 @@ class Matter:
                 self.running.add(start.rule)
                 self.limits.pop(start.rule, None)
 
+    def _meet(self, effect: Effect, header: pb.Header) -> None:
+        if header.outcome in effect.stops_on:
+            for rule in effect.stops:
+                self.limits.pop(rule, None)
+            self.running -= effect.stops
+
     def remember(self, cause: Key) -> None:
         """Keep the time limits as they are before an envelope does something to them."""
         self._limits_before.setdefault(cause, (dict(self.limits), set(self.running)))
 
-    def undo(self, cause: Key) -> bool:
-        """Undo what an envelope did; return whether it stands elsewhere now, for nothing had moved it since."""
-        newest_first = self._moves[::-1]
-        before = next(dropwhile(lambda move: move[1] == cause, newest_first), None)
-        moves_back = before is not None and before is not newest_first[0]
-        if before is not None and moves_back:
-            self._moves.append((before[0], None))
+    def restore(self, cause: Key) -> None:
+        """Let time limits be as they were before an envelope did something to them."""
         if cause in self._limits_before and self.is_open:
             self.limits, self.running = self._limits_before.pop(cause)
-        return moves_back
+
+    def leave_out(self, lost: Collection[Key], cause: Key) -> bool:
+        """Undo what an envelope did that never arrived, as others did not; return whether it stands elsewhere now."""
+        stood, now, since = self.state, self._before(cause), list[tuple[Effect, pb.Header]]()
+        if self.header is not None:
+            left = Left(self.header, self._moves[0][0], lambda sent: key_of(sent) in lost)
+            for each in self.happened:
+                row = left.take(each)
+                if row is not None and each.header is not None:
+                    since.append((row.clocks, each.header))
+            now = left.state
+        if now is not None and stood not in (now, State.UNDELIVERED):
+            self._moves.append((now, None))
+        self.restore(cause)
+        for effect, header in since:
+            self._meet(effect, header)
+        return self.state is not stood
+
+    def _before(self, cause: Key) -> State | None:
+        """Return where it stood before an envelope moved it, if that moved it last; else where it stands."""
+        return next((state for state, by in self._moves[::-1] if by != cause), None)
 
 
 class Case:
@@ -217,6 +240,7 @@ class Case:
         self._drafted = drafted
         self._matters: dict[Key, Matter] = {}
         self._taken: set[Key] = set()
+        self._about: dict[Key, Matter] = {}  # by an envelope: the matter that it may have moved
         self._lost: set[Key] = set()  # what never reached its recipient's node
         self._case_ids: dict[str, None] = {}
         order: list[tuple[int, int, Paper | Said]] = [(paper.at_us, 0, paper) for paper in self.papers.values()]
@@ -313,6 +337,8 @@ class Case:
             after, late = self._after(rows, about, header)
             if after is not None:
                 about.move(after, paper.key)
+            about.happened.append(Happened(after, header))
+            self._about[paper.key] = about
             about.history.append(Event(paper.at_us, header, about.state))
         if opens is not None:
             matter = Matter(ref_of(header), header.sender, header.recipients[0], header)
@@ -439,21 +465,11 @@ class Case:
         if arrived:
             return
         self._lost.add(paper.key)
-        above = {cited.key for cited in self.above(paper)}
-        for key, matter in self._matters.items():
-            undone = matter.undo(paper.key)
-            if (key in above and self._moves_as_arrived(matter)) or undone:
-                matter.history.append(Event(each.at_us, said, matter.state))
-
-    def _moves_as_arrived(self, matter: Matter) -> bool:
-        """Let stand what is done as what has arrived tells, which may have moved nothing here; return if it moved."""
-        state, key = matter.state, key_of(matter.ref)
-        if matter.kind not in FREEZES or state is None or state not in DONE | {State.SUSPENDED}:
-            return False
-        now = self._as_arrived(state, key)
-        if now is not state:
-            matter.move(now, None)
-        return now is not state
+        about = self._about.get(paper.key)
+        if about is not None and paper.header.kind in COUNTS and about.leave_out(self._lost, paper.key):
+            about.history.append(Event(each.at_us, said, about.state))
+        for matter in self._matters.values():
+            matter.restore(paper.key)
 
     def _lapse(self, matter: Matter, rule: ClockRule) -> None:
         """Take the word of the node that keeps the clock."""
@@ -466,6 +482,7 @@ class Case:
             row = next((each for each in RUNS_OUT if each.rule == rule and matter.kind in each.kinds), None)
         if row is not None:
             matter.move(row.to, None)
+            matter.happened.append(Happened(row.to, rule=rule))
         matter.limits.pop(rule, None)
         matter.running.discard(rule)
 

@@ -4,6 +4,8 @@ In: what was said, and the writer's transaction. A step that was not taken in th
 is not asked, and what it moved is moved back.
 """
 
+from collections.abc import Iterable, Iterator
+
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as clocks
@@ -12,9 +14,10 @@ from gateway import procedure
 from gateway.envelope import ref_of
 from gateway.identity import Address
 from gateway.rules import FINAL, ClockRule, State
-from gateway.steps import runs_out
+from gateway.standing import COUNTS, Happened, Left
+from gateway.steps import LAPSING, runs_out
 from gateway.store import Transaction
-from gateway.store.matters import Stage
+from gateway.store.matters import ClockRow, MoveRow, Stage
 
 
 def not_taken(header: pb.Header, txn: Transaction, *, arrived: bool = False) -> None:
@@ -35,16 +38,54 @@ def not_taken(header: pb.Header, txn: Transaction, *, arrived: bool = False) -> 
     if arrived:
         return
     matters.undo_clocks(ref)
-    for matter in matters.undo_moves(ref):
-        txn.add_event(matter, "matter.moved-back", detail=f"{header.sender} {header.id} was not taken")
-    here = Address.parse(header.sender).node
+    if header.kind in COUNTS:
+        _leave_out(header, txn)
+    # What runs again must not run in what has ended meanwhile.
     for above, standing in matters.chain(ref):
-        # What runs again must not run in what has ended meanwhile.
         if standing in FINAL:
             matters.end_clocks(ref_of(above), None, Stage.STOPPED)
-        # What was reported or claimed meanwhile had moved nothing here, and has at the other node.
-        elif standing is not None and (now := procedure.stands(above, standing, txn, here)) is not standing:
-            matters.add_move(ref_of(above), now, None)
+
+
+def _leave_out(lost: pb.Header, txn: Transaction) -> None:
+    """Let the matter that an envelope is about stand, and its time limits end, as what has arrived tells."""
+    matters, here = txn.matters, Address.parse(lost.sender).node
+    matter, stood = next(((each, stood) for each, stood in matters.chain(lost)[1:] if stood is not None), (lost, None))
+    if stood is None:
+        return
+    ref = ref_of(matter)
+    left = Left(matter, matters.moves(ref)[0].state, lambda sent: procedure.was_lost(txn, here, sent))
+    for each, at_us in _happened(ref, txn):
+        row = left.take(each)
+        if row is not None and each.header is not None and each.header.outcome in row.clocks.stops_on:
+            met = [limit.rule for limit in matters.clocks(ref) if _could_meet(limit, at_us)]
+            matters.end_clocks(ref, row.clocks.stops.intersection(met), Stage.MET, each.header)
+    if stood not in (left.state, State.UNDELIVERED):
+        matters.add_move(ref, left.state, None)
+        txn.add_event(ref, "matter.moved-back", detail=f"{lost.sender} {lost.id} was not taken")
+
+
+def _happened(ref: ids.EnvelopeRef, txn: Transaction) -> Iterator[tuple[Happened, int]]:
+    """Yield what happened to a matter, and when: a limit that has lapsed ended it when it was due."""
+    moves, limits = txn.matters.moves(ref), txn.matters.all_clocks(ref)
+    moved = {(move.cause.sender, move.cause.id): move.state for move in moves if move.cause is not None}
+    lapses = [(_due_us(move, limits), Happened(move.state, rule=move.rule)) for move in moves if move.rule]
+    for header, at_us in txn.matters.about(ref, COUNTS):
+        while lapses and lapses[0][0] <= at_us:
+            due_us, lapse = lapses.pop(0)
+            yield lapse, due_us
+        yield Happened(moved.get((header.sender, header.id)), header), at_us
+    for due_us, lapse in lapses:
+        yield lapse, due_us
+
+
+def _due_us(lapse: MoveRow, limits: Iterable[ClockRow]) -> int:
+    due = (each.due_at_us for each in limits if each.rule == lapse.rule and each.due_at_us <= lapse.at_us)
+    return max(due, default=lapse.at_us)
+
+
+def _could_meet(limit: ClockRow, at_us: int) -> bool:
+    """Whether a limit ran at some time, and what lapses then had not."""
+    return limit.started_at_us <= at_us and (limit.rule not in LAPSING or limit.due_at_us > at_us)
 
 
 def lapsed_elsewhere(said: pb.Statement, header: pb.Header, txn: Transaction) -> None:

@@ -443,13 +443,6 @@ def _claimed(case: _Case) -> pb.Header | None:
     return None
 
 
-def stands(freeze: pb.Header, state: State, register: Register, here: str) -> State:
-    """Return where a matter stands by what has arrived, once something is known to have been lost."""
-    if freeze.kind not in FREEZES or state not in DONE | {State.SUSPENDED}:
-        return state
-    return _as_arrived(state, register, here, freeze)
-
-
 def _as_arrived(state: State, register: Register, here: str, claimed: pb.Header, but: pb.Header | None = None) -> State:
     then = row_checks.reported(_arrived(register, here, claimed, ids.KIND_EXECUTION_REPORT), state)
     return _or_suspended(then, register, here, claimed, but)
@@ -467,7 +460,7 @@ def _is_suspended(register: Register, here: str, claimed: pb.Header, but: pb.Hea
         claim.outcome == ids.OUTCOME_POSTPONED
         and claim != but
         and not _arrived(register, here, claim, ids.KIND_CLAIM_DECISION)
-        and not _was_lost(register, here, claim)
+        and not was_lost(register, here, claim)
         for claim in register.below(claimed, CLAIMED_BELOW)
     )
 
@@ -483,11 +476,17 @@ def _is_upheld(register: Register, here: str, claimed: pb.Header) -> bool:
 
 def _arrived(register: Register, here: str, ref: Named, kind: Kind) -> list[pb.Header]:
     """Return what is recorded of a kind and cites an envelope, but for what never arrived."""
-    return [each for each in register.citing(ref, kind) if not _was_lost(register, here, each)]
+    return [each for each in register.citing(ref, kind) if not was_lost(register, here, each)]
 
 
-def _was_lost(register: Register, here: str, sent: pb.Header) -> bool:
-    """Whether the other node never had what was sent to it."""
+def was_lost(register: Register, here: str, sent: pb.Header) -> bool:
+    """Whether the other node never had what was sent to it.
+
+    Args:
+        register: what is recorded.
+        here: code of this node.
+        sent: what it recorded.
+    """
     there = Address.parse(sent.recipients[0]).node
     if there == Address.parse(sent.sender).node or there == here:
         return False

@@ -421,8 +421,7 @@ def _support(step: Step) -> Iterator[str]:
         (step.once, "what it cites has no such answer yet"),
         (
             step.undisputed,
-            "no claim suspends what it rests on, or was upheld, told to whoever asked or not; nor, where that is a"
-            " restitution, on the freeze",
+            "no claim suspends what it rests on (nor the freeze, if that is a restitution), or was upheld, told or not",
         ),
         (step.needs_grant, "what it cites grants something, wholly or in part"),
         (step.not_after_refusal, "no court has refused what it cites"),

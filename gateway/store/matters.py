@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain, dropwhile
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -82,6 +82,15 @@ _STATE_OF: Final = STATE_SQL.format("?")
 _MOVES: Final = """
     SELECT m.state, m.at_us, e.sender, e.id, m.clock_rule FROM moves m LEFT JOIN envelopes e ON e.seq = m.cause_seq
     WHERE m.envelope_seq = ? ORDER BY m.seq
+"""
+_ABOUT: Final = """
+    WITH RECURSIVE about (seq) AS (
+        SELECT seq FROM envelopes WHERE cited_seq = ? AND kind IN ({0})
+        UNION ALL
+        SELECT e.seq FROM about JOIN envelopes e ON e.cited_seq = about.seq
+        WHERE e.kind IN ({0}) AND NOT EXISTS (SELECT 1 FROM moves m WHERE m.envelope_seq = about.seq)
+    )
+    SELECT e.header, e.recorded_at_us FROM about JOIN envelopes e ON e.seq = about.seq ORDER BY e.seq
 """
 _CHAINS: Final = f"""
     WITH RECURSIVE link (seq, cited_seq, fingerprint, header, place) AS (
@@ -184,6 +193,14 @@ class MatterView:
             for state, at_us, sender, id_, rule in self._about(_MOVES, self.number(ref))
         ]
 
+    def about(self, ref: Named, kinds: Collection[ids.Kind.ValueType]) -> list[tuple[pb.Header, int]]:
+        """Return what of these kinds is about a matter, and when it was recorded, oldest first.
+
+        What is below another matter is about that.
+        """
+        rows = self._about(_ABOUT.format(_marks(kinds)), self.number(ref), *kinds, *kinds)
+        return [(pb.Header.FromString(header), at_us) for header, at_us in rows]
+
     def clocks(self, ref: Named) -> list[ClockRow]:
         """Return the time limits of a matter that are open, oldest first."""
         return self._clocks_of(_OPEN_OF, ref)
@@ -267,9 +284,9 @@ class MatterView:
             chains[name] = _Chain(tuple(line), found)
         return chains
 
-    def _about(self, query: str, number: int | None) -> list[Any]:
+    def _about(self, query: str, number: int | None, *values: object) -> list[Any]:
         """Ask about one envelope."""
-        rows: list[Any] = self._sql.execute(query, (number,)).fetchall()
+        rows: list[Any] = self._sql.execute(query, (number, *values)).fetchall()
         return rows
 
     def _recorded(self, query: str, *values: object) -> Any:  # noqa: ANN401  as above
@@ -393,8 +410,8 @@ class MatterRecord(MatterView):
         self._lines.update((each.line[0], each.line) for each in chains.values() if each.line)
         return chains
 
-    def _about(self, query: str, number: int | None) -> list[Any]:
-        return self._rows.ask(query, (number,), (number,))
+    def _about(self, query: str, number: int | None, *values: object) -> list[Any]:
+        return self._rows.ask(query, (number, *values), (number,))
 
     def _recorded(self, query: str, *values: object) -> Any:  # noqa: ANN401  as above
         return self._connection.execute(query, values).fetchone()
@@ -425,22 +442,6 @@ class MatterRecord(MatterView):
         number = self.number(ref)
         self._rows.add("moves", number, state.value, self.now_us, self._number_of(cause), rule)
         self._rows.concern((number,))
-
-    def undo_moves(self, cause: ids.EnvelopeRef) -> list[ids.EnvelopeRef]:
-        """Let each matter that an envelope moved last stand where it stood before; return which they are.
-
-        What has been moved on since stays where it is, and so does what that very envelope opened.
-        """
-        undone = []
-        # It moved nothing but what it rests on.
-        for header, _ in self.chain(cause):
-            ref = ids.EnvelopeRef(sender=header.sender, id=header.id)
-            newest_first = self.moves(ref)[::-1]
-            before = next(dropwhile(lambda move: move.cause == cause, newest_first), None)
-            if before is not None and before is not newest_first[0]:
-                self.add_move(ref, before.state, None)
-                undone.append(ref)
-        return undone
 
     # Time limits. A change that finds no clock as it expects it changes nothing.
 

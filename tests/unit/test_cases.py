@@ -27,6 +27,7 @@ from tests import law, world
 BLOCK, WHO = ids.MEASURE_BLOCK_WITHDRAWAL, ids.DATA_CLASS_SUBSCRIBER
 GRANTED, REFUSED, POSTPONED = ids.OUTCOME_GRANTED, ids.OUTCOME_REFUSED, ids.OUTCOME_POSTPONED
 VERIFIED = ids.DUAL_CRIMINALITY_CONDUCT_VERIFIED
+REPORT = ids.KIND_EXECUTION_REPORT
 INVESTIGATOR, CENTRAL, FIU = "ee/investigator", "ee/central-authority", "ee/fiu"
 THEIR_CENTRAL, THEIR_COURT, THEIR_EXCHANGE, THEIR_FIU = (
     "de/central-authority",
@@ -613,6 +614,20 @@ def test_report_beside_a_question_that_never_arrived_tells_where_a_freeze_stands
     papers = story.case(THEIR_CENTRAL).papers.values()
     case = Case(papers, [Said(refused, 1 << 40)], story.federation.directory, THEIR_CENTRAL)
     assert next(each for each in case.matters if each.ref == request).state is State.PARTLY_EXECUTED
+
+
+def test_report_counts_though_the_same_had_been_reported_before_and_that_never_arrived(story: Story) -> None:
+    request = story.requested()
+    decision, order = story.executed(request)
+    first = next(each for each in story.case(THEIR_CENTRAL).citing(key_of(request)) if each.header.kind == REPORT)
+    done = {"outcome": GRANTED, **SCOPE}
+    story.go(REPORT, THEIR_EXCHANGE, THEIR_COURT, order, **done)
+    story.go(REPORT, THEIR_COURT, THEIR_CENTRAL, decision, **done)
+    story.go(REPORT, THEIR_CENTRAL, INVESTIGATOR, request, **done)
+    expired = pb.Statement(envelope=ref_of(first.header), milestone=pb.MILESTONE_EXPIRED, issuer="de/node")
+    papers = story.case(THEIR_CENTRAL).papers.values()
+    case = Case(papers, [Said(expired, 1 << 40)], story.federation.directory, THEIR_CENTRAL)
+    assert next(each for each in case.matters if each.ref == request).state is State.EXECUTED
 
 
 def test_limit_that_a_step_stopped_runs_again_if_that_never_arrived(story: Story) -> None:

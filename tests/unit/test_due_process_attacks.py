@@ -452,6 +452,129 @@ def test_what_was_reported_beside_a_question_that_never_arrived_stands_at_both_n
     ]
 
 
+def granted(law: Countries) -> tuple[Ref, Ref]:
+    """Return a request that was granted, and the order to the exchange."""
+    request = ask(law)
+    _, decision = decide(law, request)
+    notify(law, request)
+    return request, ordered(law, decision)
+
+
+def report(law: Countries, request: Ref, order: Ref, outcome: ids.Outcome.ValueType, **fields: Any) -> Ref:
+    """Report from the exchange to the issuer, and leave the last report on its way."""
+    held: dict[str, Any] = {"outcome": outcome, "measures": BLOCK}
+    if outcome == REFUSED:
+        held = {"outcome": outcome, "ground": ids.GROUND_NOT_AT_PLACE}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **held)
+    decided: dict[str, Any] = {"cites": decision_on(law), "case_id": "DE-1", **held}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, **decided)
+    return law.send(ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, INVESTIGATOR, cites=request, **held, **fields)
+
+
+def expire(law: Countries) -> None:
+    """Let expire what is on its way and may not travel for days, and the rest arrive."""
+    law.wait(days=2)
+    law.sweep()
+    law.arrive()
+
+
+def stand(law: Countries, request: Ref) -> State | None:
+    """Return where a request stands at both nodes, and see that their disks tell so."""
+    states = {code: law.state(code, request) for code in law.nodes}
+    assert states["ee"] is states["de"]
+    for code, node in law.nodes.items():
+        found = fsck.check(node.connection, node=code)
+        assert not [each for each in found if each.check in (fsck.Check.MOVES, fsck.Check.CLOCKS) and each.first]
+    return states["ee"]
+
+
+def soon(law: Countries) -> dict[str, int]:
+    return {"expires_at_us": to_micros(law.now + timedelta(days=1))}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (GRANTED, State.EXECUTED),
+        (ids.OUTCOME_PARTLY_GRANTED, State.PARTLY_EXECUTED),
+        (REFUSED, State.UNAVAILABLE),
+    ],
+)
+def test_report_counts_though_the_same_had_been_reported_before_and_that_never_arrived(
+    law: Countries, outcome: ids.Outcome.ValueType, state: State
+) -> None:
+    request, order = granted(law)
+    report(law, request, order, outcome, **soon(law))
+    report(law, request, order, outcome)
+    expire(law)
+    assert stand(law, request) is state
+
+
+def test_postponement_counts_though_one_before_it_never_arrived(law: Countries) -> None:
+    request = ask(law)
+    later: dict[str, Any] = {"outcome": POSTPONED, "ground": ids.GROUND_ONGOING_INVESTIGATION}
+    later |= {"dual_criminality": ids.DUAL_CRIMINALITY_NOT_REACHED}
+    passed: dict[str, Any] = {"case_id": "DE-1", "measures": BLOCK}
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, THEIR_CENTRAL, THEIR_COURT, cites=request, **passed)
+    law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, THEIR_CENTRAL, cites=referral, case_id="DE-1", **later)
+    for fields in (soon(law), {}):
+        law.send(ids.KIND_REVIEW_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=request, **later, **fields)
+    expire(law)
+    assert stand(law, request) is State.POSTPONED
+
+
+def test_claim_suspends_nothing_that_was_never_reported_abroad(law: Countries) -> None:
+    request, order = granted(law)
+    report(law, request, order, GRANTED, **soon(law))
+    suspends: dict[str, Any] = {"outcome": POSTPONED, "ground": ids.GROUND_REMEDY_INVOKED}
+    told = {"cites": decision_on(law), "case_id": "DE-1", **suspends}
+    filed = law.send(ids.KIND_CLAIM, THEIR_COURT, THEIR_CENTRAL, **told)
+    abroad = law.send(ids.KIND_CLAIM, THEIR_CENTRAL, INVESTIGATOR, cites=request, **suspends)
+    assert law.state("de", request) is State.SUSPENDED
+    expire(law)
+    assert stand(law, request) is State.GRANTED
+    decide_claim(law, filed, REFUSED)
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=abroad, outcome=REFUSED)
+    law.arrive()
+    assert stand(law, request) is State.GRANTED
+
+
+def test_report_counts_that_crossed_with_a_withdrawal_which_never_arrived(law: Countries) -> None:
+    request, order = granted(law)
+    law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=request, **soon(law))
+    report(law, request, order, GRANTED)
+    law.arrive_at("ee")
+    assert law.state("ee", request) is State.WITHDRAWN
+    expire(law)
+    assert stand(law, request) is State.EXECUTED
+
+
+def test_issuer_who_was_never_asked_has_not_been_silent(law: Countries) -> None:
+    request, _ = frozen(law)
+    late = {"expires_at_us": to_micros(law.now + timedelta(days=50))}
+    law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request, **late)
+    law.wait(days=49)
+    assert law.state("de", request) is State.UNBOUND
+    expire(law)
+    assert stand(law, request) is State.EXECUTED
+
+
+def test_duty_that_was_done_twice_and_told_once_is_not_overdue(law: Countries) -> None:
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST)
+    scope: dict[str, Any] = {"measures": (), "data_classes": WHO}
+    _, decision = decide(law, request, **scope)
+    notify(law, request, **scope)
+    order: dict[str, Any] = {"case_id": "ORDER-1", "data_classes": WHO}
+    order["cites"] = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, **order)
+    law.send(ids.KIND_DISCLOSURE, THEIR_EXCHANGE, THEIR_COURT, **order)
+    law.send(ids.KIND_DISCLOSURE, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", data_classes=WHO)
+    for fields in (soon(law), {}):
+        law.send(ids.KIND_DISCLOSURE, THEIR_CENTRAL, INVESTIGATOR, cites=request, data_classes=WHO, **fields)
+    assert measures.CLOCK_RULE_PRODUCTION not in running(law, request)
+    expire(law)
+    assert measures.CLOCK_RULE_PRODUCTION not in running(law, request)
+
+
 def test_claim_is_decided_once(law: Countries) -> None:
     request, _ = frozen(law)
     filed, _ = claim(law, request, POSTPONED)

@@ -291,39 +291,21 @@ def test_chain_ends_where_nothing_is_recorded_here(sql: Any) -> None:
     assert MatterView(sql).chain(referral.ref) == [(referral.header, None)]
 
 
-# What is undone.
+def test_what_is_about_a_matter_ends_where_another_begins(sql: Any) -> None:
+    request = record(sql, world.freeze_request(), State.ASKED)
 
+    def answer(kind: ids.Kind.ValueType, cited: Sent, *states: State) -> Sent:
+        return record(sql, world.send(kind, FOREIGN_CENTRAL, INVESTIGATOR, cites=[cited.ref]), *states)
 
-def test_move_of_an_envelope_that_was_not_taken_is_moved_back(sql: Any) -> None:
-    for state, by in ((State.ASKED, ref()), (State.ACKNOWLEDGED, cause(1)), (State.GRANTED, cause(2))):
-        move(sql, ref(), state, by)
-    assert do(sql, lambda kept: kept.undo_moves(cause(2))) == [ref()]
-    view = MatterView(sql)
-    assert view.moves(ref())[-1] == MoveRow(State.ACKNOWLEDGED, T0, None)
-    assert do(sql, lambda kept: kept.undo_moves(cause(2))) == []
-    assert len(view.moves(ref())) == 4
-
-
-def test_every_matter_that_one_envelope_moved_is_moved_back_to_where_it_stood_before_all_of_it(sql: Any) -> None:
-    for number in (1, 2):
-        move(sql, ref(number), State.EXECUTED, ref(number))
-        for state in (State.WITHDRAWN, State.RELEASED)[:number]:
-            move(sql, ref(number), state, cause(1))
-    assert do(sql, lambda kept: kept.undo_moves(cause(1))) == [ref(1), ref(2)]
-    assert [MatterView(sql).state(ref(number)) for number in (1, 2)] == [State.EXECUTED] * 2
-
-
-def test_matter_that_was_moved_on_since_stays_where_it_is(sql: Any) -> None:
-    for state, by in ((State.ASKED, ref()), (State.GRANTED, cause(1)), (State.EXECUTED, cause(2))):
-        move(sql, ref(), state, by)
-    assert do(sql, lambda kept: kept.undo_moves(cause(1))) == []
-    assert MatterView(sql).state(ref()) is State.EXECUTED
-
-
-def test_what_an_envelope_opened_is_not_undone_with_it(sql: Any) -> None:
-    move(sql, ref(), State.ASKED, ref())
-    assert do(sql, lambda kept: kept.undo_moves(ref())) == []
-    assert MatterView(sql).state(ref()) is State.ASKED
+    claim = answer(ids.KIND_CLAIM, request)
+    referral = answer(ids.KIND_REVIEW_REFERRAL, request, State.ASKED)
+    answer(ids.KIND_CLAIM, referral)
+    decided = answer(ids.KIND_CLAIM_DECISION, claim)
+    answer(ids.KIND_CUSTODY_EVENT, request)
+    kinds = {ids.KIND_CLAIM, ids.KIND_CLAIM_DECISION, ids.KIND_REVIEW_REFERRAL}
+    about = MatterView(sql).about(request.ref, kinds)
+    assert [header for header, _ in about] == [claim.header, referral.header, decided.header]
+    assert {at_us for _, at_us in about} == {T0}
 
 
 # Time limits.
@@ -806,7 +788,7 @@ OLD: dict[str, Callable[[Transaction, Sent, Ref, measures.ClockRule.ValueType], 
         txn, lambda: (OLD["resume"](txn, sent, by, rule), OLD["clocks"](txn, sent, by, rule))
     ),
     "undo clocks": lambda txn, _, by, __: txn.matters.undo_clocks(by),
-    "undo moves": lambda txn, _, by, __: txn.matters.undo_moves(by),
+    "about": lambda txn, sent, *_: txn.matters.about(sent.ref, REFERRALS),
     "chain": lambda txn, sent, *_: txn.matters.chain(sent.ref),
     "state": lambda txn, sent, *_: txn.matters.state(sent.ref),
     "moves": lambda txn, sent, *_: txn.matters.moves(sent.ref),

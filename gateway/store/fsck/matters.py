@@ -7,7 +7,7 @@ table makes of the one before, from the first, and no lawful move is missing.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
@@ -15,7 +15,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as clocks
 
 from gateway.rules import ACTS_NEXT, DONE, FINAL, State, Step, Turn, Where
-from gateway.steps import BY_CITATION, FREEZES, HOLDING, LAPSING, RUNS_OUT, runs_out
+from gateway.steps import BY_CITATION, HOLDING, LAPSING, RUNS_OUT, runs_out
 from gateway.store.fsck.books import Books, File
 from gateway.store.fsck.findings import Check, Notes
 from gateway.store.matters import MAX_CHAIN, OPEN_STAGES, Stage
@@ -119,21 +119,19 @@ def _follows(file: File, was: State, now: State, move: _Moved, history: Sequence
         return said and any(row is not None and row.to is now for row in rows)
     if now is State.UNDELIVERED:
         return any(word.said.milestone in _NOT_TAKEN for word in file.words)
-    # Moved back: there it stood before something moved it that was not taken in the end.
-    return _is_as_arrived(file, was, now, books) or any(
-        before.state == now.value and undone.cause is not None and _is_not_taken(undone.cause, books)
-        for before, undone in pairwise(history)
-    )
+    return _is_as_arrived(file, now, history, books)
 
 
-def _is_as_arrived(file: File, was: State, now: State, books: Books) -> bool:
-    """Whether what is done may stand as reported last, or as another claim has it, since something was not taken."""
-    done = DONE | {State.SUSPENDED}
-    if file.header.kind not in FREEZES or was not in done or now not in done | {State.UNAVAILABLE}:
+def _is_as_arrived(file: File, now: State, history: Sequence[_Moved], books: Books) -> bool:
+    """Whether it may stand there since something was not taken: where it once stood, or where that leads which was."""
+    cited = books.envelopes_where("cited_seq = ?", file.seq)
+    answers = (each for one in cited for each in books.envelopes_where("cited_seq = ?", one.seq))
+    about = [*cited, *answers]
+    taken = [each for each in about if not _is_not_taken(each.seq, books)]
+    if len(taken) == len(about):
         return False
-    below = books.envelopes_where("cited_seq = ?", file.seq)
-    answers = (each for cited in below for each in books.envelopes_where("cited_seq = ?", cited.seq))
-    return any(_is_not_taken(each.seq, books) for each in chain(below, answers))
+    stood = {state for move in history if (state := _STATES.get(move.state)) is not None}
+    return now in stood or any(now in _leads(each, file, was, books) for each in taken for was in stood)
 
 
 def _is_not_taken(seq: int, books: Books) -> bool:
