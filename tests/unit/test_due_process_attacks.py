@@ -591,6 +591,26 @@ def test_claim_that_is_upheld_binds_nobody_any_more_though_it_did_not_suspend(la
     assert law.state("de", referral_on(law)) is State.UNBOUND
 
 
+@pytest.mark.parametrize("limiting", [True, False])
+def test_nobody_owes_anything_on_what_a_claim_was_upheld_against(law: Countries, limiting: bool) -> None:
+    request = ask(law, urgency=URGENT)
+    _, decision = decide(law, request)
+    notify(law, request)
+    if limiting:
+        execute(law, request, decision)
+        law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+        law.arrive()
+    rule = measures.CLOCK_RULE_LIMITATION_ANSWER if limiting else measures.CLOCK_RULE_URGENT_EXECUTION
+    filed, abroad = claim(law, request, POSTPONED)
+    decide_claim(law, filed, GRANTED)
+    assert rule in running(law, request)
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=abroad, outcome=GRANTED)
+    law.arrive()
+    law.wait(days=43)
+    assert law.state("de", request) is State.UNBOUND
+    assert not told(law, OVERDUE, request)
+
+
 def test_order_cannot_end_before_it_was_made(law: Countries) -> None:
     request = ask(law)
     _, decision = decide(law, request)
