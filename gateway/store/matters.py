@@ -84,13 +84,13 @@ _MOVES: Final = """
     WHERE m.envelope_seq = ? ORDER BY m.seq
 """
 _ABOUT: Final = """
-    WITH RECURSIVE about (seq) AS (
-        SELECT seq FROM envelopes WHERE cited_seq = ? AND kind IN ({0})
+    WITH RECURSIVE about (seq, header, recorded_at_us) AS (
+        SELECT seq, header, recorded_at_us FROM envelopes WHERE cited_seq = ? AND kind IN ({0})
         UNION ALL
-        SELECT e.seq FROM about JOIN envelopes e ON e.cited_seq = about.seq
+        SELECT e.seq, e.header, e.recorded_at_us FROM about JOIN envelopes e ON e.cited_seq = about.seq
         WHERE e.kind IN ({0}) AND NOT EXISTS (SELECT 1 FROM moves m WHERE m.envelope_seq = about.seq)
     )
-    SELECT e.header, e.recorded_at_us FROM about JOIN envelopes e ON e.seq = about.seq ORDER BY e.seq
+    SELECT header, recorded_at_us FROM about ORDER BY seq
 """
 _CHAINS: Final = f"""
     WITH RECURSIVE link (seq, cited_seq, fingerprint, header, place) AS (

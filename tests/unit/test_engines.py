@@ -155,6 +155,11 @@ def test_probe_changes_nothing_and_says_that_there_is_no_standby(
     assert stores.rows(address, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
 
 
+def by_index(writer: Any, query: str, values: list[Any]) -> bool:
+    plan = writer.execute(f"EXPLAIN {query}", values).fetchall()
+    return not [row for (row,) in plan if re.search("Seq Scan|Hash Join|Merge Join", row)]
+
+
 def test_what_a_writer_asks_of_an_empty_store_is_planned_for_a_full_one(address: str) -> None:
     connect, engine = open_store(address)
     engine.dispose()
@@ -171,8 +176,8 @@ def test_what_a_writer_asks_of_an_empty_store_is_planned_for_a_full_one(address:
             # Small tables that were counted are read whole, unless somebody says otherwise.
             writer.execute("ANALYZE")
             one: Any = {1: [0 if kinds is more else b""], 2: [""] * 2, 3: ["", "", 0]}[width]
-            plan = writer.execute(f"EXPLAIN {listing(query, 64, width)}", [*one * 64, *more]).fetchall()
-            assert not [row for (row,) in plan if re.search("Seq Scan|Hash Join|Merge Join", row)]
+            assert by_index(writer, listing(query, 64, width), [*one * 64, *more])
+        assert by_index(writer, matters._ABOUT.format("?, ?"), [0, *(1, 2) * 2])
 
 
 def test_what_a_writer_asks_of_a_full_store_reads_no_table_whole(address: str) -> None:

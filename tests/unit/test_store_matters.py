@@ -665,6 +665,7 @@ async def test_operator_sees_what_is_overdue_and_how_many_matters_are_open_in_wh
     ("query", "values"),
     [
         (listing(matters._CHAINS, 1, 2), ("", "")),
+        (matters._ABOUT.format("?, ?"), (1, 1, 2, 1, 2)),
         (matters._COMPETING.format("?"), (b"", "", "", 1)),
         (matters._AIMED_AT.format("?"), (b"", 1)),
         (matters._DUE.format("?"), (1, 1, 1)),
@@ -673,13 +674,15 @@ async def test_operator_sees_what_is_overdue_and_how_many_matters_are_open_in_wh
         (matters._MOVES, (1,)),
         (matters._SOME_ARE_OVER, (1,)),
     ],
-    ids=["chain", "competing", "aimed at", "due", "open", "overdue", "moves", "some are over"],
+    ids=["chain", "about", "competing", "aimed at", "due", "open", "overdue", "moves", "some are over"],
 )
 def test_what_has_ended_long_ago_does_not_slow_what_is_open(sql: Any, query: str, values: tuple[object, ...]) -> None:
     plan = [row[3] for row in sql.execute("EXPLAIN QUERY PLAN " + query, values)]
     looks = [step for step in plan if step.startswith(("SCAN", "SEARCH"))]
     assert looks
-    looks = [step for step in looks if step not in ("SCAN link", "SCAN CONSTANT ROW")]  # what it has itself
+    looks = [
+        step for step in looks if step not in ("SCAN link", "SCAN about", "SCAN CONSTANT ROW")
+    ]  # what it has itself
     assert [step for step in looks if " INDEX " not in step and "INTEGER PRIMARY KEY" not in step] == []
 
 
