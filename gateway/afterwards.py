@@ -54,22 +54,29 @@ def _leave_out(lost: pb.Header, txn: Transaction) -> None:
         return
     ref = ref_of(matter)
     left = Left(matter, matters.moves(ref)[0].state, lambda sent: procedure.was_lost(txn, here, sent))
-    for each, at_us in _happened(ref, txn):
+    about = matters.about(ref, COUNTS)
+    txn.expect_words(ref_of(each) for each, _ in about)
+    limits = matters.clocks(ref)
+    for each, at_us in _happened(ref, about, txn):
         row = left.take(each)
         if row is not None and each.header is not None and each.header.outcome in row.clocks.stops_on:
-            met = [limit.rule for limit in matters.clocks(ref) if _could_meet(limit, at_us)]
-            matters.end_clocks(ref, row.clocks.stops.intersection(met), Stage.MET, each.header)
+            met = [limit for limit in limits if limit.rule in row.clocks.stops and _could_meet(limit, at_us)]
+            if met:
+                matters.end_clocks(ref, [limit.rule for limit in met], Stage.MET, each.header)
+                limits = [limit for limit in limits if limit not in met]
     if stood not in (left.state, State.UNDELIVERED):
         matters.add_move(ref, left.state, None)
         txn.add_event(ref, "matter.moved-back", detail=f"{lost.sender} {lost.id} was not taken")
 
 
-def _happened(ref: ids.EnvelopeRef, txn: Transaction) -> Iterator[tuple[Happened, int]]:
+def _happened(
+    ref: ids.EnvelopeRef, about: Iterable[tuple[pb.Header, int]], txn: Transaction
+) -> Iterator[tuple[Happened, int]]:
     """Yield what happened to a matter, and when: a limit that has lapsed ended it when it was due."""
     moves, limits = txn.matters.moves(ref), txn.matters.all_clocks(ref)
     moved = {(move.cause.sender, move.cause.id): move.state for move in moves if move.cause is not None}
     lapses = [(_due_us(move, limits), Happened(move.state, rule=move.rule)) for move in moves if move.rule]
-    for header, at_us in txn.matters.about(ref, COUNTS):
+    for header, at_us in about:
         while lapses and lapses[0][0] <= at_us:
             due_us, lapse = lapses.pop(0)
             yield lapse, due_us

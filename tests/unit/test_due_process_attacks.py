@@ -575,6 +575,31 @@ def test_duty_that_was_done_twice_and_told_once_is_not_overdue(law: Countries) -
     assert measures.CLOCK_RULE_PRODUCTION not in running(law, request)
 
 
+def test_what_is_lost_costs_no_question_for_each_of_what_arrived(
+    law: Countries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, order = granted(law)
+    asked: list[str] = []
+    asks = type(law.nodes["de"].connection).ask
+
+    def ask_and_count(self: Any, text: str, *rest: Any) -> Any:
+        asked.append(text)
+        return asks(self, text, *rest)
+
+    monkeypatch.setattr(type(law.nodes["de"].connection), "ask", ask_and_count)
+    counts = []
+    for many in (2, 20):
+        for _ in range(many):
+            report(law, request, order, GRANTED)
+        law.arrive()
+        report(law, request, order, GRANTED, **soon(law))
+        law.wait(days=2)
+        asked.clear()
+        law.sweep()
+        counts.append(len(asked))
+    assert counts[0] == counts[1] > 0
+
+
 def test_claim_is_decided_once(law: Countries) -> None:
     request, _ = frozen(law)
     filed, _ = claim(law, request, POSTPONED)
