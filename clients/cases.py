@@ -164,7 +164,7 @@ class Matter:
     def change(self, effect: Effect, header: pb.Header) -> None:
         """Note which time limits end and begin. One that rests will be due later than we were told."""
         self._meet(effect, header)
-        for rule in effect.pauses:
+        for rule in effect.pauses if header.outcome in effect.pauses_on else ():
             self.limits.pop(rule, None)
         for start in effect.starts:
             if (start.again and start.rule not in self.running) or (start.of and self.kind not in start.of):

@@ -132,6 +132,7 @@ def follow(
     policy: Policy,
     *,
     unsigned: bool = False,
+    suspended: bool = False,
 ) -> Effects:
     """Return what follows.
 
@@ -144,6 +145,7 @@ def follow(
         here: code of this node.
         policy: shorter limits of its country.
         unsigned: whether it came without the countersignature that its row asks for.
+        suspended: whether a suspensive claim is open beside it: then what rests does not run on.
     """
     moves: list[Moved] = []
     clocks: list[Started | Changed] = []
@@ -162,7 +164,7 @@ def follow(
             about = [matter]
     over = matters[0 if step.opens is not None else 1 :]
     if step.clocks is not NO_EFFECT or step.above is not NO_EFFECT or step.inherits:
-        writer = _Clocks(header, register, here, policy, unsigned)
+        writer = _Clocks(header, register, here, policy, unsigned, suspended)
         for matter in about:
             clocks += writer.of(matter, step.clocks)
             if step.inherits and over:
@@ -203,6 +205,7 @@ class _Clocks:
     here: str
     policy: Policy
     unsigned: bool
+    suspended: bool
 
     def of(self, matter: pb.Header, effect: Effect) -> list[Started | Changed]:
         """Return the changes of one matter's time limits."""
@@ -215,9 +218,9 @@ class _Clocks:
         stops -= self._lapsed(matter, stops)
         if stops:
             changes.append(Changed(matter, stops, Change.MET))
-        if effect.pauses:
+        if effect.pauses and self.header.outcome in effect.pauses_on:
             changes.append(Changed(matter, effect.pauses, Change.PAUSED))
-        if effect.resumes:
+        if effect.resumes and not self.suspended:
             changes.append(Changed(matter, effect.resumes, Change.RESUMED))
         return changes + starts
 

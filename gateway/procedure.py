@@ -176,7 +176,8 @@ def check(
     unsigned = step.countersigned_unless is not None and not row_checks.is_countersigned(
         case, islice(verified.envelope.signatures, 1, None), directory
     )
-    after = follow(header, step, case.matters, then, register, here, policy, unsigned=unsigned)
+    suspended = step.resumes and bool(step.clocks.resumes) and _is_still_suspended(case)
+    after = follow(header, step, case.matters, then, register, here, policy, unsigned=unsigned, suspended=suspended)
     return LawfulStep(verified, _marks(case) if case.from_here else (), after)
 
 
@@ -441,6 +442,12 @@ def _claimed(case: _Case) -> pb.Header | None:
         if above is matter:
             break
     return None
+
+
+def _is_still_suspended(case: _Case) -> bool:
+    """Whether a suspensive claim is open beside the one that this decides."""
+    claimed = _claimed(case)
+    return claimed is not None and _is_suspended(case.register, case.here, claimed, case.cited)
 
 
 def _as_arrived(state: State, register: Register, here: str, claimed: pb.Header, but: pb.Header | None = None) -> State:

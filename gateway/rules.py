@@ -221,6 +221,7 @@ class Effect:
     stops: frozenset[ClockRule] = frozenset()
     stops_on: frozenset[Outcome] = ANY_OUTCOME
     pauses: frozenset[ClockRule] = frozenset()
+    pauses_on: frozenset[Outcome] = ANY_OUTCOME
     resumes: frozenset[ClockRule] = frozenset()
 
 

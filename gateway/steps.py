@@ -130,10 +130,10 @@ _OWED: Final[frozenset[ClockRule]] = (
     }
 )
 """What nobody owes any more once it is withdrawn. One may still object, and what was never validated is deleted."""
-_OWED_ON_A_FREEZE: Final[frozenset[ClockRule]] = (_DECIDING - {clocks.CLOCK_RULE_ENFORCEMENT_RECOGNITION}) | {
-    clocks.CLOCK_RULE_URGENT_EXECUTION,
-    clocks.CLOCK_RULE_LIMITATION_ANSWER,
-}
+_EXECUTING: Final[frozenset[ClockRule]] = frozenset({clocks.CLOCK_RULE_URGENT_EXECUTION})
+_OWED_ON_A_FREEZE: Final[frozenset[ClockRule]] = (
+    (_DECIDING - {clocks.CLOCK_RULE_ENFORCEMENT_RECOGNITION}) | _EXECUTING | {clocks.CLOCK_RULE_LIMITATION_ANSWER}
+)
 """What nobody owes any more once a claim on it was upheld."""
 _URGENT, _EMERGENCY = frozenset({ids.URGENCY_URGENT}), frozenset({ids.URGENCY_EMERGENCY})
 _NOT_URGENT, _NOT_EMERGENCY = frozenset({ids.URGENCY_ORDINARY}), frozenset({ids.URGENCY_ORDINARY, ids.URGENCY_URGENT})
@@ -546,6 +546,8 @@ _BETWEEN_STATES: Final = (
         grounds=frozenset({ids.GROUND_REMEDY_INVOKED}),
         rests_on=(*DECIDED_BELOW, frozenset({ids.KIND_CLAIM})),
         same_outcome=True,
+        # Nothing may be ordered meanwhile.
+        clocks=Effect(pauses=_EXECUTING, pauses_on=_POSTPONED),
     ),
     Step(
         rule=Rule(ids.KIND_CLAIM_DECISION, _M, _I, _ABROAD),
@@ -566,7 +568,7 @@ _BETWEEN_STATES: Final = (
         ),
         rests_above=True,
         same_outcome=True,
-        clocks=Effect(stops=_OWED_ON_A_FREEZE, stops_on=_GRANTED),
+        clocks=Effect(stops=_OWED_ON_A_FREEZE, stops_on=_GRANTED, resumes=_EXECUTING),
     ),
     Step(
         rule=Rule(ids.KIND_PRIORITY_DECISION, _M, _I, _ABROAD),

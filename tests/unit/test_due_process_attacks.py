@@ -636,6 +636,23 @@ def test_nobody_owes_anything_on_what_a_claim_was_upheld_against(law: Countries,
     assert not told(law, OVERDUE, request)
 
 
+def test_duty_to_execute_rests_while_a_remedy_forbids_it(law: Countries) -> None:
+    request = ask(law, urgency=URGENT)
+    decide(law, request)
+    notify(law, request)
+    due = running(law, request)[measures.CLOCK_RULE_URGENT_EXECUTION]
+    claim(law, request, NONE)  # which suspends nothing
+    law.wait(hours=1)
+    claims = [claim(law, request, POSTPONED), claim(law, request, POSTPONED)]
+    for filed, abroad in claims:
+        law.wait(days=5)
+        decide_claim(law, filed, REFUSED)
+        law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=abroad, outcome=REFUSED)
+        law.arrive()
+    assert running(law, request)[measures.CLOCK_RULE_URGENT_EXECUTION] == due + timedelta(days=10)
+    assert not told(law, OVERDUE, request)
+
+
 def test_order_cannot_end_before_it_was_made(law: Countries) -> None:
     request = ask(law)
     _, decision = decide(law, request)
