@@ -8,6 +8,7 @@ with one line on standard error, or with `--json` one object on standard output.
 
 import errno
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from typing import ClassVar, Final, NoReturn
@@ -93,12 +94,19 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([*self.lines.items()])
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words, of which the first names the command."""
+        output.expect_json(ctx, args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the command."""
         try:
             return super().invoke(ctx)
         except GatewayError as error:
             _fail(ctx, error)
+        except click.Abort:
+            _fail(ctx, Refusal(ErrorCode.BAD_INPUT, "a question was not answered, or with no; that ended it"))
         except UnicodeEncodeError as error:
             # The system hands on as halves of characters what was no UTF-8, as in a terminal of another encoding.
             if error.reason != _HALVES:
@@ -116,6 +124,8 @@ def _field(error: click.UsageError) -> str:
             return option.opts[0].lstrip("-")
         case click.BadParameter(param=click.Argument() as argument):
             return argument.human_readable_name
+        case click.NoSuchOption() | click.BadOptionUsage():
+            return error.option_name.lstrip("-")
         case _:
             return ""
 
@@ -139,8 +149,22 @@ def commands() -> None:
     """Carry sealed, signed requests on crypto-assets between national authorities."""
 
 
+def _open_streams() -> None:
+    """Open what whoever started us has closed of the three standard streams, on nothing.
+
+    Else the next file that is opened, of keys or of records, is the one that C libraries write their messages into.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 def main() -> None:
     """Run `rogatory`."""
+    _open_streams()
     # Nearly every command loads a private key; `federation` makes all of them.
     dumps.forbid()
     try:

@@ -41,6 +41,11 @@ json_option = click.option(
 """Gives a command the flag `--json`, as its argument `as_json`."""
 
 
+def expect_json(ctx: click.Context, words: Sequence[str]) -> None:
+    """Have errors come as JSON if `--json` stands among the words of a command that cannot be read."""
+    ctx.meta[_AS_JSON] = "--json" in words
+
+
 def wants_json(ctx: click.Context) -> bool:
     """Whether `--json` was given to the command that runs within `ctx`."""
     return bool(ctx.meta.get(_AS_JSON, False))

@@ -89,11 +89,18 @@ def test_one_founder_alone_takes_in_nobody(fed: Path) -> None:
 def test_founder_is_shown_what_he_signs_and_may_decline(fed: Path) -> None:
     run("add-node", fed, "fi")
     declined = run("sign", fed, "--key", founder(fed, 1), typed="n\n")
-    assert declined.exit_code == 1
+    assert declined.exit_code == 2
     for word in ("targets version 2", "node-fi key", "new node fi", "changed instrument eu-2018-1805"):
         assert word in declined.stderr
     assert roles(run("status", fed, "--json"))["targets", True]["missing"] == 2
     assert run("sign", fed, "--key", founder(fed, 1), typed="y\n").exit_code == 0
+
+
+@pytest.mark.parametrize("typed", ["n\n", "", "maybe"])
+def test_whoever_does_not_say_yes_is_told_so_in_json(fed: Path, typed: str) -> None:
+    run("add-node", fed, "fi")
+    assert error_of(run("sign", fed, "--key", founder(fed, 1), "--json", typed=typed)) == "BAD_INPUT"
+    assert roles(run("status", fed, "--json"))["targets", True]["missing"] == 2
 
 
 def test_second_proposal_keeps_the_first(fed: Path) -> None:

@@ -1,6 +1,7 @@
 """Names of fetched files are made here: whatever a sender writes as a title, it is one name in one folder."""
 
 import json
+import shlex
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -8,10 +9,11 @@ from io import StringIO
 from pathlib import Path, PurePosixPath
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli import output
+from gateway.cli import commands, output
 from gateway.cli.inbox import file_name
 from tests.processes import environment
 
@@ -74,3 +76,43 @@ def test_output_onto_a_full_disk_is_one_line_of_failure(words: tuple[str, ...]) 
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False)
     assert (done.returncode, done.stderr) == (1, "error STORE: cannot write: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        (["trace", "--bogus", "--config", "x", "--json"], "bogus"),
+        (["trace", "--json", "--config"], "config"),
+        (["trace", "--json", "a", "b", "--config", "x"], ""),
+        (["bogus", "--json"], ""),
+        (["federation", "bogus", "--json"], ""),
+        (["serve", "--json"], "json"),
+    ],
+)
+def test_words_that_cannot_be_read_are_told_in_json_to_whoever_wants_it(words: list[str], field: str) -> None:
+    ran = CliRunner().invoke(commands, words)
+    told = json.loads(ran.stdout)["error"]
+    assert (ran.exit_code, ran.stderr, told["code"], told["field"]) == (2, "", "BAD_INPUT", field)
+
+
+def test_words_that_only_look_like_json_change_nothing_for_people() -> None:
+    ran = CliRunner().invoke(commands, ["trace", "--case", "--json", "--config", "x"])
+    assert (ran.exit_code, ran.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("closing", "words", "status", "code"),
+    [
+        (">&-", ["procedure"], 0, ""),
+        ("<&-", ["keys", "encrypt", "none.key"], 2, "BAD_INPUT"),
+        ("<&- >&-", ["keys", "encrypt", "none.key"], 2, "BAD_INPUT"),
+        ("<&- >&- 2>&-", ["procedure"], 0, ""),
+    ],
+)
+def test_command_whose_streams_were_closed_ends_as_with_nobody_there(
+    closing: str, words: list[str], status: int, code: str
+) -> None:
+    line = f"exec {shlex.join([sys.executable, '-m', 'gateway.cli', *words])} {closing}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=environment(), check=False)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith(f"error {code}: ") if code else done.stderr == ""
