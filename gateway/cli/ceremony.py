@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from nacl.signing import SigningKey
 
 from gateway import keys
-from gateway.cli import changes, folders, output, passphrases
+from gateway.cli import changes, files, folders, output, passphrases
 from gateway.cli.changes import NodeProposal
 from gateway.cli.proposal import digest_of, lines_of, spoken
 from gateway.cli.ranges import Span
@@ -30,6 +30,7 @@ from gateway.directory import MAX_COSIGNATURES, Instrument, ParticipantList
 from gateway.errors import ErrorCode, Refusal
 from gateway.printable import printable
 from gateway.trust import development
+from gateway.trust.files import write
 from gateway.trust.lists import SignedList
 from gateway.trust.repository import Repository
 from gateway.trust.roles import LIFETIMES, TIMESTAMP
@@ -60,8 +61,13 @@ def make_key(out: Path, public: Path, plain: bool, passphrase_file: Path | None,
         raise Refusal(ErrorCode.BAD_INPUT, f"{public} is there already", "public")
     phrase = None if plain else passphrases.new(passphrase_file)
     key = SigningKey.generate()
-    keys.save_signing_key(out, key, phrase, folders.COST)
-    public.write_bytes(_public_pem(key))
+    # First: a key whose public half is nowhere is good for nothing, and keeps the next one from its place.
+    write(public, _public_pem(key), "public")
+    try:
+        keys.save_signing_key(out, key, phrase, folders.COST)
+    except BaseException:
+        public.unlink(missing_ok=True)
+        raise
     keyid = signer_of(key).public_key.keyid
     if as_json:
         output.emit_json({"key": str(out), "public": str(public), "key_id": keyid})
@@ -263,6 +269,7 @@ def sign_list(
 ) -> None:
     """Sign the list of node CODE, next after the one in DIR. A node with `[registry]` does so by itself."""
     repository, now = repository_in(folder), system_clock()
+    files.check_other(out, "out", key, participants)
     entries = _read_list(participants) if participants else repository.list_of(code)
     if entries.node != code:
         raise Refusal(ErrorCode.BAD_DIRECTORY, f"this is a list of node {entries.node}", "participants")

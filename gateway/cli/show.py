@@ -14,7 +14,7 @@ import click
 from google.protobuf.message import Message
 
 from gateway import codec
-from gateway.cli import document, kinds, output
+from gateway.cli import document, files, kinds, output
 from gateway.clock import system_clock
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.formats import json_form, page
@@ -37,6 +37,8 @@ def command(file: Path, kind: str | None, out: Path | None, as_json: bool) -> No
     FILE holds one document in protobuf JSON, or a list of documents of one kind; `-` is standard input. What it is, it
     says itself in a member "@type", or --kind says; otherwise it must fit one format only.
     """
+    if out is not None:
+        files.check_other(out, "html", file)
     shown, value = _read(document.raw(file), kind)
     now = system_clock()
     made = page.of_list(shown, now) if isinstance(value, list) else page.of(shown[0], now)

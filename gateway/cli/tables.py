@@ -2,7 +2,8 @@
 
 In: a file of transactions, in any form that `rogatory check transactions` reads. Out: two files, `transactions` and
 `movements`, as Parquet or CSV; see `gateway.formats.tables` for the columns. Bad records are told and left out, the
-good ones kept: exit code 0 if all were good, 1 if some were not, 2 if the input cannot be used.
+good ones kept: exit code 0 if all were good, 1 if some were not, 2 if the input cannot be used, and then no file is
+written.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import click
 from rogatory.v1 import evidence_pb2 as evidence
 
 from clients import tables
-from gateway.cli import document, output
+from gateway.cli import document, files, output
 from gateway.cli.check import SOME_NOT_VALID
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.formats import transactions
@@ -42,17 +43,19 @@ def command(path: Path, folder: Path, written: str, form: str | None, chain: str
     """
     refused = _Refused(most=TOLD if as_json else SHOWN)
     names = [folder / f"{name}.{written}" for name in ("transactions", "movements")]
+    for name in names:
+        files.check_other(name, "folder", path)
     try:
         with ExitStack() as stack:
             source = stack.enter_context(document.opened(path))
             found = _good(transactions.import_records(source, form, chain), refused)
             folder.mkdir(parents=True, exist_ok=True)
             if written == "csv":
-                texts = [stack.enter_context(name.open("w", newline="", encoding="utf-8")) for name in names]
+                texts = [stack.enter_context(files.written(name)) for name in names]
                 count = tables.write_csv(found, *texts)
             else:
-                files = [stack.enter_context(name.open("wb")) for name in names]
-                count = tables.write_parquet(found, *files)
+                binaries = [stack.enter_context(files.written(name, text=False)) for name in names]
+                count = tables.write_parquet(found, *binaries)
     except OSError as error:
         raise Failure(ErrorCode.STORE, f"cannot read or write: {error.strerror}", str(error.filename or "")) from error
     if as_json:

@@ -37,9 +37,16 @@ class Files:
         self.metadata, self.targets, self.pending = folder / "metadata", folder / "targets", folder / "pending"
 
     def make(self) -> None:
-        """Make the folders, for their owner alone."""
-        for folder in (self.folder, self.metadata, self.targets, self.targets / "participants", self.pending):
-            folder.mkdir(mode=0o700, exist_ok=True)
+        """Make the folders, for their owner alone.
+
+        Raises:
+            Refusal: BAD_INPUT, they cannot be made.
+        """
+        try:
+            for folder in (self.folder, self.metadata, self.targets, self.targets / "participants", self.pending):
+                folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise Refusal(ErrorCode.BAD_INPUT, f"cannot make {folder}: {error.strerror}", "folder") from error
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -177,8 +184,13 @@ def read_listed(path: Path, info: TargetFile) -> bytes:
     return content
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes, field: str = "folder") -> None:
     """Replace a file whole: a server may be reading it.
+
+    Args:
+        path: the file.
+        content: of the new one.
+        field: what named it.
 
     Raises:
         Refusal: BAD_INPUT, it cannot be written.
@@ -194,4 +206,4 @@ def write(path: Path, content: bytes) -> None:
         private_files.sync_folder(path.parent)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise Refusal(ErrorCode.BAD_INPUT, f"cannot write {path}: {error.strerror}", "folder") from error
+        raise Refusal(ErrorCode.BAD_INPUT, f"cannot write {path}: {error.strerror}", field) from error

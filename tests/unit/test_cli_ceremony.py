@@ -544,6 +544,34 @@ def test_what_makes_no_sense_at_the_table_is_refused(table: Path, arguments: lis
 
 
 @pytest.mark.parametrize(
+    ("out", "public", "code"),
+    [
+        pytest.param("new.key", "none/new.pub", "BAD_INPUT", id="public half nowhere"),
+        pytest.param("new.key", "new.key", "KEY_FILE", id="both in one file"),
+        pytest.param("none/new.key", "new.pub", "KEY_FILE", id="key nowhere"),
+    ],
+)
+def test_key_that_cannot_be_written_whole_leaves_no_half(table: Path, out: str, public: str, code: str) -> None:
+    before = {*table.iterdir()}
+    assert error_of(run("make-key", "--out", out, "--public", public, "--plain", "--json")) == code
+    assert {*table.iterdir()} == before
+
+
+def test_signed_list_takes_the_place_of_no_key(fed: Path) -> None:
+    key = development.node_key(fed, "ee")
+    before = key.read_bytes()
+    assert error_of(run("sign-list", fed, "ee", "--key", key, "--out", key, "--json")) == "BAD_INPUT"
+    (fed / "link").symlink_to(key)
+    assert error_of(run("sign-list", fed, "ee", "--key", key, "--out", fed / "link", "--json")) == "BAD_INPUT"
+    assert key.read_bytes() == before
+
+
+def test_federation_is_founded_only_in_a_folder_that_can_be_made(table: Path) -> None:
+    words = ["--federation", "x.test", *founders("a", "b", "c"), "--threshold", "2", "--publisher", "publisher.pub"]
+    assert error_of(run("propose", "none/dir", *words, "--json")) == "BAD_INPUT"
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"--repository": "http://directory.example"},

@@ -212,3 +212,21 @@ def test_on_a_terminal_the_page_is_drawn(tmp_path: Path) -> None:
     assert status == 0
     assert "Release of a freeze" in b"".join(read).decode()
     assert "\x1b[1m" in b"".join(read).decode()
+
+
+def test_page_takes_the_place_of_no_document(tmp_path: Path) -> None:
+    path = written(tmp_path, REQUEST)
+    before = path.read_bytes()
+    result = run(path, "--html", path, "--json")
+    assert (result.exit_code, json.loads(result.stdout)["error"]["code"]) == (2, "BAD_INPUT")
+    assert path.read_bytes() == before
+
+
+def test_page_goes_into_a_pipe_and_through_a_link(tmp_path: Path) -> None:
+    path, page_file = written(tmp_path, REQUEST), tmp_path / "page.html"
+    (tmp_path / "link.html").symlink_to(page_file)
+    assert run(path, "--html", tmp_path / "link.html").exit_code == 0
+    assert (tmp_path / "link.html").is_symlink()
+    assert page_file.read_text().startswith("<!DOCTYPE html>")
+    assert run(path, "--html", "/dev/null").exit_code == 0
+    assert not Path("/dev/null").is_file()

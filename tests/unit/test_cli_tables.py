@@ -1,12 +1,18 @@
 import csv
+import errno
 import json
 import tracemalloc
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
 
 from gateway import cli
+from gateway.formats import transactions as formats
 
 TRANSACTIONS = Path(__file__).parents[1] / "data" / "transactions.json"
 RECORDS = 383
@@ -74,3 +80,29 @@ def test_file_that_is_not_there_cannot_be_used_and_makes_no_folder(tmp_path: Pat
     status, shown = tables(tmp_path / "none.json", tmp_path / "out", "--json")
     assert (status, json.loads(shown)["error"]["code"]) == (2, "BAD_INPUT")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_tables_that_are_not_finished_leave_those_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    assert tables(TRANSACTIONS, tmp_path, "--format", form)[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    read = formats.import_records
+
+    def failing(*given: Any) -> Iterator[object]:
+        yield from islice(read(*given), 20)
+        raise OSError(errno.EIO, "Input/output error", "source")
+
+    monkeypatch.setattr(formats, "import_records", failing)
+    status, shown = tables(TRANSACTIONS, tmp_path, "--format", form, "--json")
+    assert (status, json.loads(shown)["error"]["code"]) == (1, "STORE")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_tables_take_the_place_of_no_input(tmp_path: Path) -> None:
+    source = tmp_path / "transactions.csv"
+    source.write_bytes(TRANSACTIONS.read_bytes())
+    status, shown = tables(source, tmp_path, "--format", "csv", "--json")
+    assert (status, json.loads(shown)["error"]["code"]) == (2, "BAD_INPUT")
+    assert source.read_bytes() == TRANSACTIONS.read_bytes()
