@@ -7,6 +7,7 @@ the wrong length, and every field that it does not know.
 """
 
 import operator
+import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
@@ -44,6 +45,7 @@ MAX_PARTICIPANTS: Final = 16_384
 """Of one node. As we write them, no more fit into a list (`MAX_LIST_BYTES`); as shortly as they can be written, eight
 times as many would, and take a hundred MiB of everybody who reads it."""
 
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 DOMAIN: Final = r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$"
 
 
@@ -64,6 +66,14 @@ def _public_key(value: object) -> object:
     return value
 
 
+def _moment(value: object) -> object:
+    # Of a number, also in quotes, pydantic makes seconds since 1970: a treaty in force from "2026" would have been for
+    # half a century.
+    if isinstance(value, int | float) or (isinstance(value, str) and not _DATE.match(value)):
+        raise ValueError("a time with its zone is wanted, e.g. 2026-11-21T10:00:00Z (RFC 3339)")
+    return value
+
+
 def _key_name(value: str) -> str:
     try:
         check_name(value)
@@ -79,6 +89,7 @@ Fingerprints = frozenset[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
 KeyNameField = Annotated[str, AfterValidator(_key_name)]
 """The name of a log's or a witness's key (C2SP signed-note)."""
 
+MomentField = Annotated[AwareDatetime, BeforeValidator(_moment)]
 PublicKeyField = Annotated[bytes, BeforeValidator(_public_key), PlainSerializer(bytes.hex)]
 
 
@@ -126,9 +137,9 @@ class KeyEntry(_Entry):
     """
 
     public: PublicKeyField
-    not_before: AwareDatetime
-    not_after: AwareDatetime = FOREVER
-    not_trusted_after: AwareDatetime | None = None
+    not_before: MomentField
+    not_after: MomentField = FOREVER
+    not_trusted_after: MomentField | None = None
 
     def valid_at(self, moment: datetime) -> bool:
         """Whether what was made with it at that moment counts."""
@@ -166,7 +177,7 @@ class ParticipantEntry(_Entry):
     revoked_certificates: Fingerprints = frozenset()
     # It was put out and taken in again: nobody may use those that are valid from an earlier moment on, whoever knows of
     # them. None: it never was.
-    certificates_not_before: AwareDatetime | None = None
+    certificates_not_before: MomentField | None = None
 
     def check_certificate(self, fingerprint: bytes, not_before: datetime) -> None:
         """Check that one of its certificates is not out.
@@ -193,8 +204,8 @@ class Instrument(_Entry):
     title: str
     between: frozenset[str]
     kinds: frozenset[str]
-    in_force_from: AwareDatetime
-    in_force_to: AwareDatetime = FOREVER
+    in_force_from: MomentField
+    in_force_to: MomentField = FOREVER
     # Offences for which nobody asks whether the act is an offence in both States, in the instrument's own words.
     no_dual_criminality: frozenset[str] = frozenset()
 
@@ -333,8 +344,8 @@ class Directory(_Entry):
 
     federation: str = Field(pattern=DOMAIN)
     version: int = Field(ge=1)
-    expires: AwareDatetime = FOREVER
-    checked: AwareDatetime = FOREVER
+    expires: MomentField = FOREVER
+    checked: MomentField = FOREVER
     nodes: tuple[NodeEntry, ...]
     participants: tuple[ParticipantEntry, ...]
     instruments: tuple[Instrument, ...] = ()

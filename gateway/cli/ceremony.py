@@ -26,7 +26,7 @@ from gateway.cli.changes import NodeProposal
 from gateway.cli.proposal import digest_of, lines_of, spoken
 from gateway.cli.ranges import Span
 from gateway.clock import system_clock
-from gateway.directory import MAX_COSIGNATURES, Instrument, ParticipantList
+from gateway.directory import MAX_COSIGNATURES, ParticipantList
 from gateway.errors import ErrorCode, Refusal
 from gateway.printable import printable
 from gateway.trust import development
@@ -154,7 +154,7 @@ def propose(
         repository = repository_in(folder)
         present = repository.pending_federation() or repository.federation()
     brought = [changes.read(path, NodeProposal, "node") for path in nodes]
-    laws = [changes.read(path, Instrument, "instrument") for path in instruments]
+    laws = [changes.instrument(path) for path in instruments]
     before = {node.code: node for node in present.nodes}
     entries = [changes.continued(each.entry, before.get(each.entry.code), keep_ca=keep_ca) for each in brought]
     watch = changes.Watch(cosignatures, witnesses, dropped_witnesses)

@@ -5,6 +5,7 @@ proposed. What was signed stays verifiable: nodes and their keys stay listed. Re
 and keys that could not speak for a federation.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -14,16 +15,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import BaseModel
 from pydantic import ValidationError as PydanticError
+from rogatory.v1 import identifiers_pb2 as ids
 from securesystemslib.signer import Key
 
 from gateway.directory import FederationList, Instrument, NodeEntry, PublicKeyField, Status, WitnessEntry
 from gateway.errors import ErrorCode, Refusal
 from gateway.note import Algorithm, Verifier
+from gateway.rules import word
 from gateway.trust.repository import RootKeys
 from gateway.trust.signing import key_of
 
 _LEAST_NAMED_CHARACTERS: Final = 12
 _MAX_FILE_BYTES: Final = 1 << 20
+
+_CODE: Final = re.compile(r"[a-z]{2}")
+_KINDS: Final = {word(kind): kind for kind in ids.Kind.values() if kind}
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -49,16 +55,39 @@ def read(path: Path, kind: type[M], where: str) -> M:
         where: which option named it.
 
     Raises:
-        Refusal: BAD_INPUT, it holds something else, or cannot be read.
+        Refusal: BAD_INPUT, it holds something else, is too large, or cannot be read.
     """
     try:
         with path.open("rb") as file:
-            return kind.model_validate_json(file.read(_MAX_FILE_BYTES))
+            content = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
         raise Refusal(ErrorCode.BAD_INPUT, f"cannot read {path}: {error.strerror}", where) from error
+    if len(content) > _MAX_FILE_BYTES:
+        raise Refusal(ErrorCode.BAD_INPUT, f"{path} is over {_MAX_FILE_BYTES} bytes", where)
+    try:
+        return kind.model_validate_json(content)
     except PydanticError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise Refusal(ErrorCode.BAD_INPUT, f"{path}: {first['msg']}", where) from error
+        at = ".".join([where, *map(str, first["loc"])])
+        raise Refusal(ErrorCode.BAD_INPUT, f"{path}: {first['msg']}", at) from error
+
+
+def instrument(path: Path) -> Instrument:
+    """Read a treaty or law.
+
+    Raises:
+        Refusal: BAD_INPUT, as `read`, or nobody could ever ask for anything under it.
+    """
+    law = read(path, Instrument, "instrument")
+    for field, found, known in (("between", law.between, _CODE.fullmatch), ("kinds", law.kinds, _KINDS.get)):
+        odd = next((each for each in sorted(found) if not known(each)), None)
+        if odd is not None:
+            raise Refusal(ErrorCode.BAD_INPUT, f"{path}: there can be no {odd!r}", f"instrument.{field}")
+        if not found:
+            raise Refusal(ErrorCode.BAD_INPUT, f"{path}: it names none", f"instrument.{field}")
+    if law.in_force_to <= law.in_force_from:
+        raise Refusal(ErrorCode.BAD_INPUT, f"{path}: it ends before it begins", "instrument.in_force_to")
+    return law
 
 
 def empty(federation: str) -> FederationList:

@@ -543,6 +543,33 @@ def test_what_makes_no_sense_at_the_table_is_refused(table: Path, arguments: lis
     assert error_of(run(*arguments, "--json")) == code
 
 
+LAW = {"id": "x", "title": "X", "between": ["ee", "de"], "kinds": ["freeze-request"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        pytest.param({}, "in_force_from", id="no beginning"),
+        pytest.param({"in_force_from": "2026"}, "in_force_from", id="a year is no number of seconds"),
+        pytest.param({"in_force_from": 20261219}, "in_force_from", id="a day is no number of seconds"),
+        pytest.param({"in_force_from": "2026-12-19"}, "in_force_from", id="no zone"),
+        pytest.param({"kinds": ["freeze-reqest"]}, "kinds", id="no such kind"),
+        pytest.param({"kinds": []}, "kinds", id="nothing may be asked"),
+        pytest.param({"between": ["EE", "de"]}, "between", id="no such code"),
+        pytest.param({"between": []}, "between", id="nobody is bound"),
+        pytest.param({"in_force_to": "2019-12-19T00:00:00Z"}, "in_force_to", id="over before it begins"),
+        pytest.param({"titel": "X"}, "titel", id="no such field"),
+    ],
+)
+def test_treaty_that_would_not_bind_as_it_was_meant_is_refused_with_its_field(
+    table: Path, changes: dict[str, Any], field: str
+) -> None:
+    begins = {"in_force_from": "2020-12-19T00:00:00Z"} if changes else {}
+    (table / "law.json").write_text(json.dumps(LAW | begins | changes))
+    told = json.loads(run("propose", "dir", "--instrument", "law.json", "--json").stdout)["error"]
+    assert (told["code"], told["field"]) == ("BAD_INPUT", f"instrument.{field}")
+
+
 @pytest.mark.parametrize(
     ("out", "public", "code"),
     [
