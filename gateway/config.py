@@ -472,12 +472,12 @@ class Registry(_Settings):
     @classmethod
     def _applicants_can_reach_it(cls, endpoint: str, info: ValidationInfo) -> str:
         listen = info.data.get("listen")
-        if not endpoint and listen is not None and not _is_reachable(listen):
+        if not endpoint and listen is not None and not is_reachable(listen):
             raise ValueError(f"nobody can call {listen}; say where applicants reach the node")
         return endpoint
 
 
-def _is_reachable(listen: str) -> bool:
+def is_reachable(listen: str) -> bool:
     """Whether what is listened on is also what others can call: one port, and not all addresses of the machine."""
     host, _, port = listen.rpartition(":")
     return int(port) != 0 and not _is_everywhere(host)
@@ -720,16 +720,23 @@ def load(kind: type[C], path: Path) -> C:
     Raises:
         Refusal: BAD_CONFIG, with the first field that is wrong.
     """
-    raw = read(path)
+    return _absolute(checked(kind, read(path), path), path.resolve().parent)
+
+
+def checked(kind: type[C], raw: dict[str, object], path: Path) -> C:
+    """Check what stands in a configuration file, or will; paths in it are as they are written.
+
+    Raises:
+        Refusal: BAD_CONFIG, with the first field that is wrong.
+    """
     try:
-        settings = kind.model_validate(raw)
+        return kind.model_validate(raw)
     except Refusal as error:
         raise Refusal(ErrorCode.BAD_CONFIG, f"{path}: {error.detail}", "address") from error
     except PydanticError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise Refusal(ErrorCode.BAD_CONFIG, f"{path}: {first['msg']}", where) from error
-    return _absolute(settings, path.resolve().parent)
 
 
 def _absolute(settings: S, base: Path) -> S:

@@ -133,7 +133,12 @@ def write_node(
         each.mkdir(mode=0o700)
     at_rest.save_holder(pki.leaf(node.address), folder, "tls")
     at_rest.save_signing_key(folder / "signing.key", signing_key)
-    settings = {
+    node.config.write_text(toml(node_settings(node, extras, at_rest), extras.tables))
+
+
+def node_settings(node: Member, extras: Extras, at_rest: AtRest) -> dict[str, object]:
+    """Return what a node's settings say at their top level."""
+    return {
         "node": node.address.node,
         "listen": node.listen or node.endpoint,
         "directory": _directory("..") | dict(extras.directory),
@@ -143,7 +148,6 @@ def write_node(
         "tls_key": "tls.key",
         **at_rest.settings(),
     }
-    node.config.write_text(toml(settings, extras.tables))
 
 
 def write_participant(

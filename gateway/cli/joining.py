@@ -19,6 +19,8 @@ from typing import Final
 import click
 from cryptography import x509
 from nacl.signing import SigningKey
+from pydantic import TypeAdapter
+from pydantic import ValidationError as PydanticError
 
 from certs.pki import DevelopmentPki, Holder
 from gateway import keys
@@ -49,12 +51,13 @@ from gateway.cli.folders import (
     AtRest,
     Extras,
     Member,
+    node_settings,
     write_node,
     write_participant,
 )
 from gateway.cli.proposal import node_lines, spoken
 from gateway.clock import system_clock
-from gateway.config import DirectorySource
+from gateway.config import DirectorySource, Listen, NodeConfig, checked, is_reachable
 from gateway.directory import FederationList, NodeEntry, ParticipantList
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
@@ -145,16 +148,18 @@ def make(
         What the founders must see.
 
     Raises:
-        Refusal: BAD_INPUT, the folder exists, or the root cannot be read.
+        Refusal: BAD_INPUT, the folder exists, the root cannot be read, or no node could run so.
     """
     code, pki = node.address.node, DevelopmentPki(federation, now)
     ca, signing, delegated = pki.use_own_ca(code), SigningKey.generate(), SigningKey.generate()
     root = _read_root(source.root)
     people = [(Address(code, part.name), part) for part in _REGISTRARS]
     owned = new_keys(people)
+    extras = Extras(_node_directory(source), _registry(node))
+    _check_settings(node, extras, at_rest)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        write_node(node, pki, signing, Extras(_node_directory(source), _registry(node)), at_rest)
+        write_node(node, pki, signing, extras, at_rest)
         at_rest.save_holder(ca, folder, "ca")
         at_rest.save_signing_key(folder / "directory.key", delegated)
         (folder / development.ROOT_FILE).write_bytes(root)
@@ -184,6 +189,20 @@ def make(
     except OSError as error:
         raise Refusal(ErrorCode.BAD_INPUT, f"cannot make {folder}: {error.strerror}", "folder") from error
     return proposal
+
+
+def _check_settings(node: Member, extras: Extras, at_rest: AtRest) -> None:
+    """Check what will stand in the settings before any key is made, and that others can call the node."""
+    try:
+        asked = TypeAdapter(Listen).validate_python(node.endpoint)
+    except PydanticError as error:
+        raise Refusal(ErrorCode.BAD_INPUT, f"{node.endpoint} is no HOST:PORT", "endpoint") from error
+    if not is_reachable(asked):
+        raise Refusal(ErrorCode.BAD_INPUT, f"nobody can call {asked}", "endpoint")
+    try:
+        checked(NodeConfig, {**node_settings(node, extras, at_rest), **extras.tables}, node.config)
+    except Refusal as error:
+        raise Refusal(ErrorCode.BAD_INPUT, error.detail, error.field) from error
 
 
 def _target_key(folder: Path, at_rest: AtRest) -> TargetKey | None:
@@ -262,7 +281,7 @@ def add_node(
     steps = [
         *(
             ["federation", "sign", str(folder), "--key", str(development.founder_key(folder, number)), *phrase]
-            for number in range(1, development.THRESHOLD + 1)
+            for number in range(1, repository_in(folder).keys().threshold + 1)
         ),
         [
             *("federation", "publish", str(folder), "--node", code),

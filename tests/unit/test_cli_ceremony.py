@@ -78,6 +78,18 @@ def test_two_founders_of_three_and_the_publisher_take_in_a_node(fed: Path) -> No
     assert (seen.nodes, seen.participants) == (directory.nodes, directory.participants)
 
 
+def test_next_steps_of_a_new_node_are_enough_for_it_to_be_in(tmp_path: Path) -> None:
+    assert run("init", tmp_path / "fed", "--founders", "4", "--threshold", "3").exit_code == 0
+    steps = json.loads(run("add-node", tmp_path / "fed", "fi", "--json").stdout)["next"]
+    for step in steps[:-1]:
+        assert run(*step[1:], *(["--yes"] if step[1] == "sign" else [])).exit_code == 0
+    assert [node.code for node in material.load_node(tmp_path / "fed/fi/node.toml").directory.nodes] == [
+        "ee",
+        "de",
+        "fi",
+    ]
+
+
 def test_one_founder_alone_takes_in_nobody(fed: Path) -> None:
     run("add-node", fed, "fi")
     run("sign", fed, "--key", founder(fed, 1), "--yes")
@@ -606,6 +618,14 @@ def test_federation_is_founded_only_in_a_folder_that_can_be_made(table: Path) ->
         {"--federation": "X"},
         {"--root": "none"},
         {"--passphrase-file": "a.key"},
+        {"--endpoint": "h"},
+        {"--endpoint": "node.ee.example", "--listen": "0.0.0.0:7440"},
+        {"--endpoint": "0.0.0.0:7440"},
+        {"--endpoint": "h:0"},
+        {"--endpoint": "h:99999"},
+        {"--listen": "h:1\nh:2"},
+        {"--enrolment": "h"},
+        {"--enrolment": "0.0.0.0:1"},
     ],
 )
 def test_node_that_could_not_run_is_not_made(table: Path, changes: dict[str, str]) -> None:
