@@ -17,7 +17,6 @@ made once, and every proof can be made again from the keys.
 from gateway import tls  # isort: skip
 
 import asyncio
-import json
 import random as pseudorandom
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,7 +34,7 @@ from rogatory.v1.enrolment_pb2_grpc import EnrolmentStub
 from clients.connection import Pauses
 from clients.invitation import Invitation
 from clients.renewal import ATTEMPT_SECONDS, CURVE, MAX_CHAIN_BYTES
-from gateway import codec, keys, private_files
+from gateway import codec, keys, private_files, settings_file
 from gateway.clock import Clock, system_clock, to_micros
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.formats.lei import lei as check_lei
@@ -331,7 +330,7 @@ class Applicant:
             private_files.create(path, content)
 
     def _toml(self, held: Keyring, passphrase_file: Path | None) -> str:
-        """Return the settings. JSON writes texts and lists of them as TOML does (TOML 1.0.0)."""
+        """Return the settings."""
         invitation = self.invitation
         directory = {"root": ROOT, "repository": invitation.repository, "cache": "directory"}
         if invitation.repository.startswith("grpcs://"):
@@ -351,11 +350,11 @@ class Applicant:
             values["passphrase_file"] = str(passphrase_file.resolve())
         values["home"] = HOME
         lines = ["# Made by `rogatory enrol`. Paths start at this file's folder."]
-        lines += [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]
+        lines += [f"{name} = {settings_file.value(value)}" for name, value in values.items()]
         lines += [
             "",
             "[directory]",
-            *(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in directory.items()),
+            *(f"{name} = {settings_file.value(value)}" for name, value in directory.items()),
         ]
         return "\n".join(lines) + "\n"
 

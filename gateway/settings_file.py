@@ -62,7 +62,7 @@ def edit(path: Path, change: Change) -> None:
 
     Raises:
         Refusal: BAD_CONFIG, the file cannot be read or written.
-        Failure: INTERNAL, it has a form in which this cannot be changed. Nothing was.
+        Failure: INTERNAL, it has a form in which this cannot be changed, or cannot name that. Nothing was.
     """
     real = path.resolve()
     try:
@@ -74,16 +74,19 @@ def edit(path: Path, change: Change) -> None:
             raise Failure(ErrorCode.INTERNAL, f"{path} cannot be changed without changing other settings")
         if new != text:
             swap(real, new.encode(), status, stat.S_IMODE(status.st_mode))
+    except UnicodeEncodeError as error:
+        raise Failure(ErrorCode.INTERNAL, f"{path} cannot name what is no UTF-8 text") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _bad(path, f"not TOML: {error}") from error
     except OSError as error:
         raise _bad(path, f"cannot be changed: {error.strerror}") from error
 
 
-def value(written: Value) -> str:
-    """Return a text, or a list of them, as TOML writes it."""
-    # JSON writes both in the same way (TOML 1.0.0, "String" and "Array"), once it leaves letters as they are.
-    return json.dumps(written if isinstance(written, str) else [*written], ensure_ascii=False)
+def value(written: object) -> str:
+    """Return a text, a number, a truth value, or a list of them, as TOML writes it."""
+    # JSON writes all of them in the same way (TOML 1.0.0, "String" and "Array"), once it leaves letters as they are: of
+    # one beyond the first 65 536 it would make two halves. DEL alone is a letter to JSON, and none to TOML.
+    return json.dumps(written, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def name_of(path: Path, file: Path) -> str:

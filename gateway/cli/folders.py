@@ -5,7 +5,6 @@ settings are relative, so that a folder may be moved; but for that of a passphra
 purpose. Refuses with KEY_FILE to overwrite a key.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
 from certs.pki import CERTIFICATE_SUFFIX, KEY_SUFFIX, DevelopmentPki, Holder
-from gateway import keys, locked, passphrase
+from gateway import keys, locked, passphrase, settings_file
 from gateway.hidden import Passphrase
 from gateway.identity import Address, Role
 from gateway.locked import Cost
@@ -133,7 +132,7 @@ def write_node(
         each.mkdir(mode=0o700)
     at_rest.save_holder(pki.leaf(node.address), folder, "tls")
     at_rest.save_signing_key(folder / "signing.key", signing_key)
-    node.config.write_text(toml(node_settings(node, extras, at_rest), extras.tables))
+    node.config.write_text(toml(node_settings(node, extras, at_rest), extras.tables), encoding="utf-8")
 
 
 def node_settings(node: Member, extras: Extras, at_rest: AtRest) -> dict[str, object]:
@@ -173,7 +172,7 @@ def write_participant(
         if owned.target is not None:
             at_rest.save_target_key(folder / TARGET_KEY, owned.target)
             settings |= {"target_keys": [TARGET_KEY]}
-    participant.config.write_text(toml(settings, {}))
+    participant.config.write_text(toml(settings, {}), encoding="utf-8")
 
 
 def _directory(up: str) -> dict[str, object]:
@@ -185,7 +184,7 @@ def _directory(up: str) -> dict[str, object]:
 
 
 def toml(settings: Mapping[str, object], tables: Mapping[str, Mapping[str, object]]) -> str:
-    """Return TOML. Strings, numbers, truth values and lists of them are written as in JSON (TOML 1.0.0)."""
+    """Return a settings file."""
     lines = ["# Made by `rogatory federation`. Paths start at this file's folder."]
     lines += [f"{name} = {_value(value)}" for name, value in settings.items()]
     for title, table in tables.items():
@@ -196,4 +195,4 @@ def toml(settings: Mapping[str, object], tables: Mapping[str, Mapping[str, objec
 def _value(value: object) -> str:
     if isinstance(value, Mapping):  # an inline table
         return "{ " + ", ".join(f"{name} = {_value(each)}" for name, each in value.items()) + " }"
-    return json.dumps(value)
+    return settings_file.value(value)

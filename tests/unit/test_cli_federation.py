@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,6 +66,13 @@ def refused(folder: Path, nodes: list[str], ports: list[int], federation: str = 
 
 
 # What is made
+
+
+@pytest.mark.parametrize("name", ["\U00020bb7\u91ce \U0001f511", 'a "b" \\ \x7f', "cafe\u0301"])
+def test_settings_name_a_passphrase_wherever_it_lies(tmp_path: Path, name: str) -> None:
+    settings = folders.AtRest(tmp_path / name / "phrase").settings()
+    assert name in str(settings["passphrase_file"])
+    assert tomllib.loads(folders.toml(settings, {"more": settings})) == settings | {"more": settings}
 
 
 def test_every_member_can_start_from_what_was_made(made: Summary) -> None:
@@ -573,7 +581,7 @@ def test_a_table_on_a_terminal_shows_values_as_they_are(
 def test_a_folder_that_cannot_be_written_to_the_end_is_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Path, text: str) -> int:
+    def full(self: Path, text: str, **_: str) -> int:
         raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)

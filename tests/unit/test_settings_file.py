@@ -142,18 +142,13 @@ def test_a_disk_that_fails_leaves_the_old_file_and_no_other(path: Path, monkeypa
 
 
 @given(st.lists(st.text(), max_size=4))
-def test_any_text_is_written_so_that_toml_reads_it_or_refused(values: list[str]) -> None:
-    written = f"names = {settings_file.value(values)}\n"
-    try:
-        assert tomllib.loads(written) == {"names": values}
-    except tomllib.TOMLDecodeError:
-        # TOML has no way to write these as JSON does; `edit` refuses what does not read back.
-        assert any("\x7f" in each or "\ud800" <= letter <= "\udfff" for each in values for letter in each or " ")
+def test_any_text_is_written_so_that_toml_reads_it(values: list[str]) -> None:
+    assert tomllib.loads(f"names = {settings_file.value(values)}\n") == {"names": values}
 
 
 def test_a_name_that_cannot_be_written_is_refused(path: Path) -> None:
     with pytest.raises(Failure) as caught:
-        edited(path, {"home": "a\x7fb"})
+        edited(path, {"home": "a\udcffb"})
     assert (caught.value.code, path.read_text()) == (ErrorCode.INTERNAL, SETTINGS)
 
 
