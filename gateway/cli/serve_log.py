@@ -11,7 +11,7 @@ from gateway import config
 from gateway.cli import web
 from gateway.config import NodeConfig
 from gateway.doors import tiles
-from gateway.store import Reader, open_store
+from gateway.store import Reader, open_there
 
 
 @click.command(epilog="\b\nExample:\n  rogatory serve-log --config fed/ee/node.toml --listen 127.0.0.1:7480")
@@ -22,7 +22,7 @@ from gateway.store import Reader, open_store
 def command(path: Path, listen: str) -> None:
     """Serve a node's log over HTTP (C2SP tlog-tiles): checkpoints and hashes, nothing that anybody sent."""
     node = config.load(NodeConfig, path)
-    _, engine = open_store(node.store)
+    _, engine = open_there(node.store)
     reader = Reader(engine)
     try:
         web.serve(tiles.app(reader), listen, node.node)

@@ -26,7 +26,7 @@ from gateway.directory import Directory
 from gateway.doors.witness_http import Memory, app_of
 from gateway.note import Algorithm, Verifier
 from gateway.signer import KeySigner
-from gateway.store import Reader, open_store
+from gateway.store import Reader, open_there
 from gateway.store.witnessing import AlarmRow
 from gateway.trust import client
 from gateway.upkeep import survived
@@ -83,7 +83,7 @@ def alarms(ctx: click.Context, path: Path, as_json: bool) -> None:
 
     Exit code 1 if there is anything.
     """
-    _, engine = open_store(config.load(NodeConfig, path).store)
+    _, engine = open_there(config.load(NodeConfig, path).store)
     reader = Reader(engine)
     try:
         found = asyncio.run(reader.log(lambda view: view.alarms(MOST_ALARMS)))

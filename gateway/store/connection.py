@@ -1,10 +1,11 @@
 """Opening the store: SQLite for a path, PostgreSQL for an address; with the newest schema.
 
-Refuses with BAD_CONFIG, fails with STORE. Programs of different versions share a store as long as the migrations let
-them: the store itself says which is the oldest that may work on it, and one that is older says so to whoever calls it,
-until it is replaced.
+A node makes its store and brings it up to date; whoever merely looks into it does neither. Refuses with BAD_CONFIG,
+fails with STORE. Programs of different versions share a store as long as the migrations let them: the store itself says
+which is the oldest that may work on it, and one that is older says so to whoever calls it, until it is replaced.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,21 @@ def open_store(where: Path | str) -> tuple[Store, Engine]:
         Refusal: BAD_CONFIG, it is not safe there, or there can be no store.
         Failure: STORE, it cannot be opened now.
     """
+    return _opened(where, migrate)
+
+
+def open_there(where: Path | str) -> tuple[Store, Engine]:
+    """Open a store that a node has made, and leave its schema alone; as `open_store`, and refuses what is not there.
+
+    Who looks for a store at a wrong place must not find an empty one, in which nothing ever went wrong; nor does who
+    looks into it with a newer program change it under a node that runs.
+    """
+    if isinstance(where, Path) and not where.is_file():
+        raise Refusal(ErrorCode.BAD_CONFIG, f"no store {where}", "store")
+    return _opened(where, _check_migrated)
+
+
+def _opened(where: Path | str, prepare: Callable[[Store, Engine], None]) -> tuple[Store, Engine]:
     store: Store
     if isinstance(where, Path):
         store = SqliteStore(where)
@@ -42,7 +58,10 @@ def open_store(where: Path | str) -> tuple[Store, Engine]:
         store.check()
     engine = store.engine()
     try:
-        migrate(store, engine)
+        prepare(store, engine)
+    except Refusal:
+        engine.dispose()
+        raise
     except (*TROUBLE, SQLAlchemyError) as error:
         engine.dispose()
         raise Failure(ErrorCode.STORE, f"cannot open the store {store}: {words(error)}") from error
@@ -70,15 +89,29 @@ def migrate(store: Store, engine: Engine) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.connect() as connection:
         # Reading which revision a store has is much cheaper than alembic's own start.
-        if inspect(connection).has_table("alembic_version"):
-            found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-            if found == HEAD or (found is not None and found > HEAD and _takes_us(connection)):
-                return
+        if _is_migrated(connection):
+            return
         connection.rollback()
         # Of processes that start together, one migrates while the others wait.
         with store.migrating(connection):
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+
+def _check_migrated(store: Store, engine: Engine) -> None:
+    store.made()  # so that nothing is made here
+    with engine.connect() as connection:
+        if not _is_migrated(connection):
+            detail = f"the store {store} is of another version; a node that starts brings an older one up to date"
+            raise Refusal(ErrorCode.BAD_CONFIG, detail, "store")
+
+
+def _is_migrated(connection: Connection) -> bool:
+    """Whether a store can be worked on as it is."""
+    if not inspect(connection).has_table("alembic_version"):
+        return False
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return found == HEAD or (found is not None and found > HEAD and _takes_us(connection))
 
 
 def _takes_us(connection: Connection) -> bool:

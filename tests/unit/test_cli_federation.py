@@ -602,3 +602,10 @@ def test_an_address_is_found_in_a_summary(made: Summary) -> None:
     assert made.config("de/court") == made.folder / "de/court/participant.toml"
     with pytest.raises(KeyError):
         made.config(str(Address("se", "court")))
+
+
+@pytest.mark.parametrize("words", [["witness", "alarms"], ["serve-log", "--listen", "127.0.0.1:0"]])
+def test_store_that_is_not_there_is_not_one_without_alarms(fed: Path, words: list[str]) -> None:
+    result = run(*words, "--config", fed / "ee/node.toml")
+    assert (result.exit_code, result.stdout, result.stderr.split(":")[0]) == (2, "", "error BAD_CONFIG")
+    assert not [*(fed / "ee/store").iterdir()]

@@ -43,6 +43,7 @@ from gateway.store import (
     connection,
     driver,
     open_store,
+    open_there,
     schema,
     transaction,
     writer,
@@ -52,6 +53,7 @@ from gateway.store.reader import MAX_ROWS_A_TRACE
 from gateway.store.registry import RegistryView, StoredDecision
 from gateway.store.sqlite import SAFE_SQLITE
 from tests import stores, world
+from tests.errors import raises
 from tests.world import DIRECTORY, FOREIGN_CENTRAL, NOW, Sent
 
 BOX = FOREIGN_CENTRAL
@@ -335,6 +337,33 @@ def test_store_of_a_newer_version_is_refused_and_left_alone(fresh: stores.Place,
         open_store(fresh)
     assert caught.value.code is ErrorCode.BAD_CONFIG
     assert stores.rows(fresh, "SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+@pytest.mark.parametrize("version", ["0001", "none"])
+def test_whoever_merely_looks_into_a_store_does_not_bring_it_up_to_date(fresh: stores.Place, version: str) -> None:
+    open_store(fresh)[1].dispose()
+    if version == "none":
+        stores.rows(fresh, "DROP TABLE alembic_version")
+    else:
+        stores.rows(fresh, f"UPDATE alembic_version SET version_num = '{version}'")
+    with raises(ErrorCode.BAD_CONFIG):
+        open_there(fresh)
+    if version != "none":
+        assert stores.rows(fresh, "SELECT version_num FROM alembic_version") == [(version,)]
+
+
+def test_whoever_merely_looks_into_a_store_makes_none(tmp_path: Path) -> None:
+    with raises(ErrorCode.BAD_CONFIG):
+        open_there(tmp_path / "node.db")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_whoever_merely_looks_into_a_store_reads_it(fresh: stores.Place) -> None:
+    open_store(fresh)[1].dispose()
+    _, engine = open_there(fresh)
+    reader = Reader(engine)
+    assert asyncio.run(reader.log(lambda view: view.alarms(1))) == []
+    reader.close()
 
 
 def test_migrations_of_a_store_are_one_transaction_so_that_no_other_process_comes_between(fresh: stores.Place) -> None:
