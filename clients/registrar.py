@@ -197,8 +197,16 @@ class Registrar:
     async def revoke_key(
         self, address: Address, key_id: bytes, reason: str, not_trusted_after: datetime | None = None
     ) -> int:
-        """Put one key out; what it signed from an instant on, by default from now on, does not count."""
+        """Put one key out; what it signed from an instant on, by default from now on, does not count.
+
+        Raises:
+            Refusal: BAD_INPUT, that is before 1970; NOT_FOUND; NOT_PERMITTED; FOUR_EYES, another one has to agree.
+            Failure: the node could not now.
+        """
         micros = 0 if not_trusted_after is None else to_micros(not_trusted_after)
+        if not_trusted_after is not None and micros <= 0:
+            # To the node, 0 is none, so from now on: the opposite of what is meant by it.
+            raise Refusal(ErrorCode.BAD_INPUT, "a time after 1970 is wanted", "not_trusted_after")
         revocation = pb.Revocation(address=str(address), key_id=key_id, not_trusted_after_us=micros, reason=reason)
         return await self._revoke(revocation)
 

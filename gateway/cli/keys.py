@@ -78,10 +78,14 @@ command.add_command(target_keys.command)
 def encrypt(files: tuple[Path, ...], passphrase_file: Path | None, as_json: bool) -> None:
     """Put plain key files under one passphrase.
 
-    Files that have it already stay as they are. Then remove `encrypted_keys = false` from the settings.
+    All of them are looked at before the first is changed. Files that have it already stay as they are. Then remove
+    `encrypted_keys = false` from the settings.
     """
     phrase = passphrases.new(passphrase_file)
-    _report([(path, _encrypt(path, phrase)) for path in files], as_json)
+    due = {path for path in files if _is_plain(path, phrase)}
+    for path in due:
+        keys.encrypt(path, phrase, COST)
+    _report([(path, ENCRYPTED if path in due else UNCHANGED) for path in files], as_json)
 
 
 @command.command(
@@ -158,12 +162,12 @@ def _with_directory(settings: NodeConfig | ParticipantConfig, findings: list[Fin
     return [said(each) for each in findings]
 
 
-def _encrypt(path: Path, phrase: Passphrase) -> str:
+def _is_plain(path: Path, phrase: Passphrase) -> bool:
+    """Whether a key file is under no passphrase; refuses if it is under another one."""
     if keys.inspect(path).encrypted:
         keys.check(path, phrase)
-        return UNCHANGED
-    keys.encrypt(path, phrase, COST)
-    return ENCRYPTED
+        return False
+    return True
 
 
 def _has_old(path: Path, old: Passphrase, new: Passphrase) -> bool:

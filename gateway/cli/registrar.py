@@ -78,9 +78,9 @@ def invite(address: str, role: str, out: Path, repository: str, path: Path, as_j
         return await registrar.invite(
             who,
             [Role(role)],
-            root=_text(source.root),
+            root=_text(source.root, "directory.root"),
             repository=chosen,
-            repository_ca="" if trusted_ca is None else _text(trusted_ca),
+            repository_ca="" if trusted_ca is None else _text(trusted_ca, "directory.ca"),
         )
 
     made = _run(home, work)
@@ -295,7 +295,7 @@ def _key_id(directory: Directory, address: Address, beginning: str) -> bytes:
 def _fingerprint(given: str) -> bytes:
     if _FINGERPRINT.fullmatch(given):
         return bytes.fromhex(given)
-    content = _text(Path(given)).encode()
+    content = _text(Path(given), "certificate").encode()
     try:
         leaf = x509.load_pem_x509_certificate(content[:MAX_LEAF_PEM_BYTES])
     except UNREADABLE_CERTIFICATE as error:
@@ -317,12 +317,14 @@ def _time(text: str) -> datetime | None:
     return moment
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, field: str) -> str:
     try:
         with path.open(encoding="utf-8") as file:
             return file.read(_MAX_FILE_BYTES)
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refusal(ErrorCode.BAD_INPUT, f"cannot read {path}") from error
+    except OSError as error:
+        raise Refusal(ErrorCode.BAD_INPUT, f"cannot read {path}: {error.strerror}", field) from error
+    except UnicodeDecodeError as error:
+        raise Refusal(ErrorCode.BAD_INPUT, f"{path} is no UTF-8 text", field) from error
 
 
 command.add_command(self_test.registrar_command)

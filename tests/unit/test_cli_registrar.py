@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -239,6 +240,15 @@ async def test_a_revocation_names_who_what_why_and_is_signed(registrar: Registra
     assert (said.registrar, said.at_us) == (REGISTRAR, to_micros(world.NOW))
     public = bytes(world.signing_key(REGISTRAR).verify_key)
     signature.verify(Domain.REVOCATION, request.revocation, request.signature, public)
+
+
+@pytest.mark.parametrize("since", [datetime(1970, 1, 1, tzinfo=UTC), datetime(1969, 12, 31, tzinfo=UTC)])
+async def test_a_key_that_is_never_to_be_trusted_is_not_trusted_until_now(
+    registrar: Registrar, line: FakeChannel, since: datetime
+) -> None:
+    line.answers["Revoke"] = pb.RevokeResponse(list_version=7)
+    assert await refused(registrar.revoke_key(LHV, bytes(16), "stolen", since)) is ErrorCode.BAD_INPUT
+    assert line.asked == []
 
 
 async def test_a_revocation_without_a_reason_is_not_made(registrar: Registrar, line: FakeChannel) -> None:

@@ -91,6 +91,14 @@ def encrypted(fed: Path, who: str) -> Path:
 EVERYBODY = pytest.mark.parametrize("who", ["node", "prosecutor", "operator"])
 
 
+def test_no_key_is_encrypted_where_one_of_the_files_cannot_be(fed: Path) -> None:
+    files = key_files(fed, "prosecutor")
+    result = run("encrypt", *files, fed / "root.json", "--passphrase-file", secret(fed), "--json")
+    assert json.loads(result.stdout)["error"]["code"] == "KEY_FILE"
+    assert not [path for path in files if keys.inspect(path).encrypted]
+    load(config_of(fed, "prosecutor"))
+
+
 # A start
 
 
