@@ -5,7 +5,6 @@ In: a log, whom to believe, a file that remembers the last look. Out: what has c
 1 if it cannot be had now, or too few witnesses have cosigned yet, if that is required.
 """
 
-import json
 import re
 import signal
 import threading
@@ -305,14 +304,14 @@ def _tell(report: Report, left: GatewayError | None, as_json: bool, state: Path 
 
 def _tell_line(report: Report, left: GatewayError | None, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_as_object(report, left), ensure_ascii=False))
+        click.echo(output.json_text(_as_object(report, left)))
     else:
         click.echo(printable(f"{report.looked_at:%Y-%m-%d %H:%M:%S} {'; '.join(_lines(report))}"))
 
 
 def _tell_error(error: GatewayError, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"error": output.error_object(error)}, ensure_ascii=False))
+        click.echo(output.json_text({"error": output.error_object(error)}))
     else:
         output.emit_error(error)
 

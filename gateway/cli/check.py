@@ -5,7 +5,6 @@ entry, in its order; with `--json` a list of objects `{valid, code, reason, cano
 valid, 1 if some are not or are not supported, 2 if the input as a whole cannot be used.
 """
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -164,7 +163,7 @@ def _show(found: Iterable[Verdict], *, as_json: bool) -> None:
     rows: list[tuple[object, ...]] = []
     for position, each in enumerate(found):
         if as_json:
-            click.echo(("[" if position == 0 else ",") + json.dumps(asdict(each), ensure_ascii=False))
+            click.echo(("[" if position == 0 else ",") + output.json_text(asdict(each)))
         elif each.valid is not True and len(rows) < SHOWN:
             rows.append((each.field or f"[{position}]", _WORDS[each.valid], each.code, each.reason))
         counts[each.valid] += 1

@@ -7,7 +7,6 @@ files that an envelope names: each appears whole and proven, under a name made h
 """
 
 import asyncio
-import json
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,6 @@ from gateway.cli.home import Home
 from gateway.cli.ranges import Span
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import documents
-from gateway.printable import printable
 
 MAX_WAIT_SECONDS: Final = 24 * 3600.0
 MAX_NAME_BYTES: Final = 200
@@ -259,5 +257,4 @@ def _show_document(received: Received, as_json: bool) -> None:
     inner = shown.pop("carries", None)
     if inner is not None:
         shown["document"] = inner
-    for line in json.dumps(shown, indent=2, ensure_ascii=False).split("\n"):
-        click.echo(printable(line))
+    output.emit_json(shown)

@@ -68,9 +68,21 @@ def emit_error(error: GatewayError) -> None:
 
 def emit_json(value: object) -> None:
     """Print one JSON value, indented."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    # What was no UTF-8, in a path or a damaged store, is half of a character: JSON escapes it as Python does.
-    click.echo(text.encode(errors="backslashreplace").decode())
+    click.echo(json_text(value, indent=2))
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """Return a value as JSON: letters as they are, and escaped all that is not printable.
+
+    That says the same to machines, and moves no cursor on a terminal. What was no UTF-8, in a path or a damaged store,
+    is half of a character, and escaped too.
+    """
+    lines = json.dumps(value, indent=indent, ensure_ascii=False).split("\n")
+    return "\n".join(line if line.isprintable() else "".join(map(_in_json, line)) for line in lines)
+
+
+def _in_json(character: str) -> str:
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def emit_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -56,6 +56,33 @@ def test_json_of_what_was_no_utf_8_is_json_all_the_same() -> None:
         assert json.loads(shown.getvalue().encode()) == {"detail": text}
 
 
+HALVES = st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF, exclude_categories=())
+"""What Python makes of bytes that are no UTF-8."""
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]) | HALVES, max_size=60), st.sampled_from([None, 2]))
+def test_json_moves_no_cursor_and_says_the_same(text: str, indent: int | None) -> None:
+    shown = output.json_text({text: [text]}, indent)
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert json.loads(shown) == {text: [text]}
+
+
+@pytest.mark.parametrize("letters", ["\x1b[2J", "\x9b2J", "\u202e", "\x7f", "\u2028", "\U000e0041", "a\xa0b"])
+def test_what_is_printed_as_json_is_safe_on_a_terminal(
+    letters: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    output.emit_json({"detail": letters})
+    listed = tmp_path / "list.json"
+    listed.write_text(json.dumps([{"lei": letters}, {"chain": letters, "address": letters}]))
+    shown = [capsys.readouterr().out]
+    shown += [
+        CliRunner().invoke(commands, ["check", what, str(listed), "--json"]).stdout for what in ("lei", "wallets")
+    ]
+    for each in shown:
+        json.loads(each)
+        assert all(line.isprintable() for line in each.splitlines())
+
+
 def test_progress_is_drawn_on_a_terminal_and_nowhere_else(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
