@@ -94,6 +94,7 @@ def make_key(out: Path, public: Path, plain: bool, passphrase_file: Path | None,
 @click.option("--renew-root", is_flag=True, help="Propose the root anew; it ends after three years.")
 @click.option("--node", "nodes", multiple=True, type=_a_file, help="What a node brings, see make-node; new or changed.")
 @click.option("--keep-ca", is_flag=True, help="Of a changed node: the CA that it had counts beside the new one.")
+@click.option("--only-ca", is_flag=True, help="Of a changed node: nothing else of what it brings; its keys stay.")
 @click.option(
     "--list-key",
     "list_keys",
@@ -129,6 +130,7 @@ def propose(
     renew_root: bool,
     nodes: tuple[Path, ...],
     keep_ca: bool,
+    only_ca: bool,
     list_keys: tuple[str, ...],
     revoked: tuple[str, ...],
     publishing_node: str | None,
@@ -156,10 +158,13 @@ def propose(
     brought = [changes.read(path, NodeProposal, "node") for path in nodes]
     laws = [changes.instrument(path) for path in instruments]
     before = {node.code: node for node in present.nodes}
-    entries = [changes.continued(each.entry, before.get(each.entry.code), keep_ca=keep_ca) for each in brought]
+    entries = [
+        changes.continued(each.entry, before.get(each.entry.code), keep_ca=keep_ca, only_ca=only_ca) for each in brought
+    ]
     watch = changes.Watch(cosignatures, witnesses, dropped_witnesses)
     said = changes.changed(present, entries, revoked, publishing_node, laws, dropped, watch)
-    node_keys = {each.entry.code: key_of(each.directory_key) for each in brought} | changes.list_keys(list_keys, said)
+    new = {} if only_ca else {each.entry.code: key_of(each.directory_key) for each in brought}
+    node_keys = new | changes.list_keys(list_keys, said)
     if federation is not None:
         repository.found(changes.root_keys(None, founders, threshold, publisher), said, node_keys, now)
     else:

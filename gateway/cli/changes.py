@@ -96,16 +96,31 @@ def empty(federation: str) -> FederationList:
     return FederationList.parse(nothing.to_json(), "federation")
 
 
-def continued(entry: NodeEntry, before: NodeEntry | None, *, keep_ca: bool) -> NodeEntry:
-    """Return a changed node with the keys that it had: what was signed with them must stay verifiable."""
+def continued(entry: NodeEntry, before: NodeEntry | None, *, keep_ca: bool, only_ca: bool = False) -> NodeEntry:
+    """Return a changed node with the keys that it had: what was signed with them must stay verifiable.
+
+    Args:
+        entry: what the node brings.
+        before: what is said of it now; None if nothing is.
+        keep_ca: the CA that it had counts beside the new one.
+        only_ca: nothing but the CA is taken from what it brings.
+
+    Raises:
+        Refusal: BAD_INPUT, only the CA of a node is to change that is not listed.
+    """
     if before is None:
+        if only_ca:
+            raise Refusal(ErrorCode.BAD_INPUT, f"there is no node {entry.code}", "only-ca")
         return entry
+    ca = entry.ca + before.ca if keep_ca and before.ca not in entry.ca else entry.ca
+    if only_ca:
+        return before.model_copy(update={"ca": ca})
     named = {key.public for key in entry.signing_keys}
     kept = tuple(key for key in before.signing_keys if key.public not in named)
     return entry.model_copy(
         update={
             "signing_keys": (*entry.signing_keys, *kept),
-            "ca": entry.ca + before.ca if keep_ca and before.ca not in entry.ca else entry.ca,
+            "ca": ca,
             "revoked_certificates": entry.revoked_certificates | before.revoked_certificates,
         }
     )

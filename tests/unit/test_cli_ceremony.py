@@ -23,6 +23,7 @@ from gateway.cli.development import CAST, Summary, free_ports, init_federation
 from gateway.config import DirectorySource
 from gateway.errors import ErrorCode, Refusal
 from gateway.note import Algorithm, Verifier
+from gateway.registry.keys import load_registry_keys
 from gateway.trust import client, development
 from gateway.trust.lists import SignedList
 from gateway.trust.repository import Repository
@@ -486,6 +487,46 @@ def test_changed_node_keeps_the_keys_that_it_had(table: Path) -> None:
         assert second is not None
         assert {key.public for key in first.nodes[0].signing_keys} < {k.public for k in second.nodes[0].signing_keys}
         assert second.nodes[0].ca.count("BEGIN CERTIFICATE") in {cas, 1}
+
+
+def signed_by_founders(*more: str) -> Result:
+    for name in ("a", "b"):
+        assert run("sign", "dir", "--key", f"{name}.key", "--yes").exit_code == 0
+    return run("publish", "dir", "--key", "publisher.key", *more)
+
+
+def test_new_ca_of_a_node_puts_nobody_out(table: Path) -> None:
+    brought(table)
+    assert run("propose", "dir", "--node", "ee-node/node.json").exit_code == 0
+    assert signed_by_founders("--list", "ee-node/list.json").exit_code == 0
+    (table / "root.json").write_bytes(Repository(table / "dir").root())
+    shutil.copy(table / "root.json", table / "ee-node/root.json")
+    before = Repository(table / "dir").federation().nodes[0]
+    shutil.move(table / "ee-node", table / "kept")
+    brought(table)
+    shutil.move(table / "ee-node", table / "other")
+    shutil.move(table / "kept", table / "ee-node")
+    for more, cas in ((["--keep-ca"], 2), ([], 1)):
+        assert run("propose", "dir", "--node", "other/node.json", "--only-ca", *more).exit_code == 0
+        published = signed_by_founders()
+        assert (published.exit_code, published.stderr) == (0, "")
+        after = Repository(table / "dir").federation().nodes[0]
+        assert after.ca.count("BEGIN CERTIFICATE") == cas
+        assert after == before.model_copy(update={"ca": after.ca})
+        for name in ("ca.pem", "ca.key"):
+            shutil.copy(table / "other" / name, table / "ee-node" / name)
+        loaded = material.load_node(table / "ee-node/node.toml")
+        assert loaded.config.registry is not None
+        load_registry_keys(loaded.config.registry, loaded, None)
+        assert len(loaded.directory.participants) == 2
+        # As the node does by itself within a month.
+        renewed = CliRunner().invoke(cli.commands, ["keys", "rotate", "--tls", "--config", "ee-node/node.toml"])
+        assert renewed.exit_code == 0
+
+
+def test_only_the_ca_of_a_node_that_is_not_listed_cannot_change(table: Path) -> None:
+    brought(table)
+    assert error_of(run("propose", "dir", "--node", "ee-node/node.json", "--only-ca", "--json")) == "BAD_INPUT"
 
 
 def test_founders_say_who_witnesses_and_how_many_must(table: Path) -> None:
