@@ -19,7 +19,7 @@ from tuf.api.exceptions import RepositoryError
 
 from gateway import codec, transport
 from gateway.config import DirectorySource
-from gateway.directory import NodeEntry
+from gateway.directory import FederationList, NodeEntry
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.identity import UNREADABLE_CERTIFICATE, Address, parse_spiffe, uri_names
 from gateway.transport import ChannelOptions, TlsIdentity
@@ -27,6 +27,7 @@ from gateway.trust import client
 from gateway.trust.client import Trusted
 from gateway.trust.copy import NOTHING, GoodCopy, Held
 from gateway.trust.fetch import GRPCS, MemoryFetcher, SilentFetcher
+from gateway.trust.roles import FEDERATION_PATH
 
 SECONDS: Final = 10.0
 """For all of it. A directory of a thousand participants takes a tenth of a second."""
@@ -84,8 +85,9 @@ def find(source: DirectorySource, identity: TlsIdentity, now: datetime) -> Trust
     """Return the newest directory as `trust.client.load` does, also where a node is to be asked for it.
 
     Args:
-        source: where it is to be had. Of a `grpcs://` address, `ca` is what the node's certificate must be issued by;
-            which node it is, and of which federation, the caller's own certificate says.
+        source: where it is to be had. Of a `grpcs://` address, `ca` is what the node's certificate must be issued by,
+            or a CA that the last good copy lists for that node; which node it is, and of which federation, the caller's
+            own certificate says.
         identity: the caller's certificate and key.
         now: the time.
 
@@ -97,6 +99,7 @@ def find(source: DirectorySource, identity: TlsIdentity, now: datetime) -> Trust
         return client.load(source, now)
     copy = GoodCopy.read(source.cache)
     node, federation = _own_node(source, identity)
+    node = node.model_copy(update={"ca": node.ca + _listed_ca(node.code, copy)})
     try:
         files = fetch(node, federation, identity, _held(copy))
     except GatewayError as error:
@@ -110,6 +113,17 @@ def _held(copy: GoodCopy | None) -> Held:
     with suppress(KeyError, RepositoryError):  # somebody was at it: then all of it is asked for
         return copy.held if copy is not None else NOTHING
     return NOTHING
+
+
+def _listed_ca(code: str, copy: GoodCopy | None) -> str:
+    """Return the CA of a node as it was proven last: founders may have replaced the one that the settings name."""
+    for name, content in copy.files.items() if copy is not None else ():
+        if name.endswith(f".{FEDERATION_PATH}"):
+            with suppress(Refusal):  # somebody was at it
+                return "".join(
+                    f"\n{node.ca}" for node in FederationList.parse(content, name).nodes if node.code == code
+                )
+    return ""
 
 
 def _gather(pieces: Iterable[pb.GetDirectoryResponse]) -> dict[str, bytes]:

@@ -17,6 +17,7 @@ from gateway.directory import NodeEntry
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
 from gateway.transport import TlsIdentity
+from gateway.trust.copy import NAME as COPY
 from gateway.trust.copy import NOTHING, GoodCopy, Held
 from gateway.trust.problem import Reason
 from gateway.trust.repository import RootKeys
@@ -126,6 +127,16 @@ def test_directory_is_read_from_the_node_that_the_settings_name(made: Registry, 
     ((asked, federation, known),) = node.asked
     assert (asked.code, asked.endpoint, asked.ca_pem) == ("ee", "localhost:7440", PKI.node_ca("ee").pem)
     assert (federation, known) == ("rogatory.test", NOTHING)
+
+
+def test_node_whose_ca_the_founders_have_replaced_is_known_by_the_new_one(made: Registry, node: Node) -> None:
+    pinned = PKI.node_ca("ee").pem.decode()
+    listed = mirror.find(source(made), OWN, LATER).directory.node("ee").ca
+    assert listed not in pinned
+    mirror.find(source(made), OWN, LATER)
+    (made.folder / "own" / COPY).write_bytes(b"somebody was at it")
+    mirror.find(source(made), OWN, LATER)
+    assert [asked.ca for asked, _, _ in node.asked] == [pinned, f"{pinned}\n{listed}", pinned]
 
 
 def test_node_that_has_nothing_newer_confirms_what_is_here(made: Registry, node: Node) -> None:
