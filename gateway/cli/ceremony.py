@@ -363,7 +363,7 @@ def _emit(repository: Repository, states: tuple[Signatures, ...], now: datetime,
     if root is not None:
         click.echo(f"\nmetadata/{root.version}.root.json, SHA-256 {digest}")
     for warning in warnings:
-        click.echo(f"warning {warning}", err=True)
+        click.echo(f"warning {printable(warning)}", err=True)
 
 
 def _progress(state: Signatures) -> str:

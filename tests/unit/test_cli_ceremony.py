@@ -138,6 +138,19 @@ def test_status_shows_every_role_to_people_and_machines(fed: Path) -> None:
     assert roles(run("status", fed / "repository", "--json"))["root", False]["threshold"] == 2
 
 
+def test_folder_that_was_in_other_hands_moves_nobody_s_cursor(fed: Path) -> None:
+    metadata = fed / "repository/metadata"
+    role = "node-\x9b1A\u202e"
+    targets, unsigned = metadata / "1.targets.json", metadata / "1.node-ee.json"
+    said, listed = json.loads(targets.read_bytes()), json.loads(unsigned.read_bytes())
+    said["signed"]["delegations"]["roles"][0]["name"] = role
+    targets.write_text(json.dumps(said))
+    (metadata / f"1.{role}.json").write_text(json.dumps(listed | {"signatures": []}))
+    shown = run("status", fed)
+    assert r"warning node-\x9b1A\u202e" in shown.stderr
+    assert all(line.isprintable() for line in shown.output.splitlines())
+
+
 def test_status_warns_of_what_ends(template: Summary, tmp_path: Path) -> None:
     fed = tmp_path / "old"
     init_federation(fed, ["ee"], [7440], datetime(2020, 1, 1, tzinfo=UTC))
