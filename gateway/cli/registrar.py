@@ -293,8 +293,9 @@ def _key_id(directory: Directory, address: Address, beginning: str) -> bytes:
 
 
 def _fingerprint(given: str) -> bytes:
-    if _FINGERPRINT.fullmatch(given):
-        return bytes.fromhex(given)
+    digits = given.rpartition("=")[2].replace(":", "").lower()  # as OpenSSL prints it, too
+    if _FINGERPRINT.fullmatch(digits):
+        return bytes.fromhex(digits)
     content = _text(Path(given), "certificate").encode()
     try:
         leaf = x509.load_pem_x509_certificate(content[:MAX_LEAF_PEM_BYTES])

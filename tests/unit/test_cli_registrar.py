@@ -22,6 +22,7 @@ from clients.registrar import MAX_APPLICATIONS, Registrar
 from gateway import signature
 from gateway.cli import commands
 from gateway.cli.development import Summary, init_federation
+from gateway.cli.registrar import _fingerprint as fingerprint_of
 from gateway.clock import system_clock, to_micros
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity import Address, Role
@@ -29,6 +30,7 @@ from gateway.registry import proofs
 from gateway.signature import Domain
 from gateway.transport import TlsIdentity
 from tests import world
+from tests.errors import raises
 
 REGISTRAR = "ee/registrar"
 OTHER = "ee/registrar-2"
@@ -326,3 +328,17 @@ def test_an_invitation_does_not_overwrite_a_file(fed: Summary, tmp_path: Path) -
 def test_a_node_that_is_away_is_a_failure(fed: Summary) -> None:
     result = CliRunner().invoke(commands, ["registrar", "list", "--config", str(fed.config(REGISTRAR)), "--json"])
     assert (result.exit_code, json.loads(result.stdout)["error"]["code"]) == (1, "UNAVAILABLE")
+
+
+@pytest.mark.parametrize(
+    "shown",
+    ["ab" * 32, "AB" * 32, ":".join(["AB"] * 32), f"sha256 Fingerprint={':'.join(['AB'] * 32)}"],
+)
+def test_fingerprint_is_taken_as_openssl_prints_it(shown: str) -> None:
+    assert fingerprint_of(shown) == b"\xab" * 32
+
+
+@pytest.mark.parametrize("shown", ["ab" * 31, "zz" * 32])
+def test_what_is_no_fingerprint_is_looked_for_as_a_file(shown: str) -> None:
+    with raises(ErrorCode.BAD_INPUT):
+        fingerprint_of(shown)
