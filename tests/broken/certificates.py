@@ -112,12 +112,16 @@ _VALIDATION: Final = (
         Code.ISSUED_BY_CENTRAL_AUTHORITY,
         "issuing_authority.type",
     ),
-    Case(
-        "the issuing authority is of another State",
-        FREEZE,
-        {"issuing_authority.country": "LV"},
-        Code.AUTHORITY_OF_OTHER_STATE,
-        "issuing_authority.country",
+    *(
+        Case(
+            f"the {authority.replace('_', ' ')} is of another State",
+            kind,
+            {f"{authority}.country": "LV"},
+            Code.AUTHORITY_OF_OTHER_STATE,
+            f"{authority}.country",
+        )
+        for authority in ("issuing_authority", "central_authority")
+        for kind in (FREEZE, CONFISCATION)
     ),
     Case(
         "the validating court is of another State",
@@ -125,13 +129,6 @@ _VALIDATION: Final = (
         {"validating_authority.country": "DE"},
         Code.AUTHORITY_OF_OTHER_STATE,
         "validating_authority.country",
-    ),
-    Case(
-        "the central authority is of another State",
-        CONFISCATION,
-        {"central_authority.country": "DE"},
-        Code.AUTHORITY_OF_OTHER_STATE,
-        "central_authority.country",
     ),
     Case("a State asks itself", FREEZE, {"executing_state": "EE"}, Code.STATES_SAME, "executing_state"),
     Case(
@@ -298,19 +295,28 @@ _PERSONS: Final = (
         Code.THIRD_PARTY_WITHOUT_GROUNDS,
         "third_parties[0].grounds",
     ),
-    Case(
-        "a human being with a legal form",
-        FREEZE,
-        {"persons[0].legal_form": "osaühing"},
-        Code.FIELD_OF_OTHER_PERSON,
-        "persons[0].legal_form",
+    *(
+        Case(
+            f"a human being with a {field.replace('_', ' ')}",
+            FREEZE,
+            {f"persons[0].{field}": value},
+            Code.FIELD_OF_OTHER_PERSON,
+            f"persons[0].{field}",
+        )
+        for field, value in (("legal_form", "osaühing"), ("representative", "Mari Maasikas"))
     ),
-    Case(
-        "a firm with a nationality",
-        FREEZE,
-        {"persons[1].nationalities": ["EE"]},
-        Code.FIELD_OF_OTHER_PERSON,
-        "persons[1].nationalities",
+    *(
+        Case(
+            f"a firm with {field}",
+            FREEZE,
+            {f"persons[1].{field}": value},
+            Code.FIELD_OF_OTHER_PERSON,
+            f"persons[1].{field}",
+        )
+        for field, value in (
+            ("nationalities", ["EE"]),
+            ("documents", [parties.IdentityDocument(type="passport", number="KE0155721", country="EE")]),
+        )
     ),
     Case(
         "an account without any number",
@@ -444,12 +450,16 @@ _STATES: Final = (
         Code.SEVERAL_STATES_UNEXPLAINED,
         "several_states.explanation",
     ),
-    Case(
-        "the executing State among the others",
-        FREEZE,
-        {"several_states.states[0].state": "DE"},
-        Code.OTHER_STATE_IS_PARTY,
-        "several_states.states[0].state",
+    *(
+        Case(
+            f"sent to others, who are {whose} itself",
+            kind,
+            {"several_states.states[0].state": state},
+            Code.OTHER_STATE_IS_PARTY,
+            "several_states.states[0].state",
+        )
+        for whose, state in (("the issuing State", "EE"), ("the executing State", "DE"))
+        for kind in (FREEZE, CONFISCATION)
     ),
     Case(
         "a freeze sent to several because it was not frozen",
@@ -510,26 +520,39 @@ _AFTERWARDS: Final = (
         Code.CONFISCATION_PLAN_CONTRADICTS,
         "confiscation.stay_frozen",
     ),
-    Case(
-        "a restitution without a victim",
-        FREEZE,
-        {"restitution.victim": None},
-        Code.RESTITUTION_INCOMPLETE,
-        "restitution.victim",
+    *(
+        Case(
+            f"a restitution without {field}",
+            FREEZE,
+            {f"restitution.{field}": None},
+            Code.RESTITUTION_INCOMPLETE,
+            f"restitution.{field}",
+        )
+        for field in ("authority", "decided_on", "property", "victim")
     ),
-    Case(
-        "no restitution, by this authority",
-        FREEZE,
-        NO_DECISION | {"restitution.authority": "Harju Maakohus"},
-        Code.RESTITUTION_DENIED,
-        "restitution.authority",
+    *(
+        Case(
+            f"no restitution, with {field}",
+            FREEZE,
+            NO_DECISION | {f"restitution.{field}": value},
+            Code.RESTITUTION_DENIED,
+            f"restitution.{field}",
+        )
+        for field, value in (
+            ("authority", "Harju Maakohus"),
+            ("decided_on", "2026-02-02"),
+            ("property", "0.5 BTC"),
+        )
     ),
-    Case(
-        "a restitution with a condition left open",
-        FREEZE,
-        {"restitution.needed_as_evidence": parties.YES_OR_NO_UNSPECIFIED},
-        Code.RESTITUTION_CONDITION_UNANSWERED,
-        "restitution.needed_as_evidence",
+    *(
+        Case(
+            f"a restitution that leaves {condition} open",
+            FREEZE,
+            {f"restitution.{condition}": parties.YES_OR_NO_UNSPECIFIED},
+            Code.RESTITUTION_CONDITION_UNANSWERED,
+            f"restitution.{condition}",
+        )
+        for condition in ("title_contested", "needed_as_evidence", "rights_prejudiced")
     ),
     Case(
         "a contested title, and nobody contests it",
@@ -545,12 +568,15 @@ _AFTERWARDS: Final = (
         Code.AFFECTED_RIGHT_UNNAMED,
         "restitution.affected",
     ),
-    Case(
-        "a title contested for no reason",
-        FREEZE,
-        {"restitution.contests[0].reasons": ""},
-        Code.AFFECTED_RIGHT_UNNAMED,
-        "restitution.contests[0].reasons",
+    *(
+        Case(
+            f"{what} for no reason",
+            FREEZE,
+            {f"restitution.{who}[0].reasons": ""},
+            Code.AFFECTED_RIGHT_UNNAMED,
+            f"restitution.{who}[0].reasons",
+        )
+        for what, who in (("a title contested", "contests"), ("rights prejudiced", "affected"))
     ),
     Case(
         "a decision for a victim that is pending",
@@ -591,6 +617,13 @@ _AFTERWARDS: Final = (
         "trial.safeguard",
     ),
     Case("summoned on no day", CONFISCATION, {"trial.date": ""}, Code.TRIAL_DATE_MISSING, "trial.date"),
+    Case(
+        "served on no day",
+        CONFISCATION,
+        {"trial.safeguard": certificates.TRIAL_SAFEGUARD_SERVED_AFTERWARDS, "trial.date": ""},
+        Code.TRIAL_DATE_MISSING,
+        "trial.date",
+    ),
     Case(
         "defended by a lawyer, and not how",
         CONFISCATION,

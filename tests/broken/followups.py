@@ -116,12 +116,15 @@ _FREEZES: Final = (
         Code.RESTITUTION_CONDITION_UNANSWERED,
         "title_contested",
     ),
-    Case(
-        "returned now, although needed as evidence",
-        RESTITUTION,
-        {"needed_as_evidence": parties.YES_OR_NO_YES},
-        Code.RETURNED_DESPITE_CONDITION,
-        "needed_as_evidence",
+    *(
+        Case(
+            f"returned now, although {condition}",
+            RESTITUTION,
+            {condition: parties.YES_OR_NO_YES},
+            Code.RETURNED_DESPITE_CONDITION,
+            condition,
+        )
+        for condition in ("title_contested", "needed_as_evidence", "rights_prejudiced")
     ),
     Case(
         "two amounts of one asset released",
@@ -239,6 +242,13 @@ _SHARES: Final = (
     ),
     Case("halves of EUR 10 000 by the default of the EU", SHARING, SMALL, Code.SHARES_NOT_EU_DEFAULT, "shares"),
     Case(
+        "halves of less by the default of the EU",
+        SHARING,
+        SMALL | {"gross": parts.euros("9999.99"), "net": parts.euros("9999.99")},
+        Code.SHARES_NOT_EU_DEFAULT,
+        "shares",
+    ),
+    Case(
         "embezzled funds go back by half",
         SHARING,
         {"basis": followups.SHARING_BASIS_UNCAC_RETURN},
@@ -251,6 +261,13 @@ _SHARES: Final = (
         {"expenses[0].amount.currency": "CHF"},
         Code.SEVERAL_CURRENCIES,
         "expenses[0].amount.currency",
+    ),
+    Case(
+        "what is left is in another currency",
+        SHARING,
+        {"net.currency": "CHF"},
+        Code.SEVERAL_CURRENCIES,
+        "net.currency",
     ),
     Case("a cent has been lost", SHARING, {"net.amount": "799999.99"}, Code.NET_NOT_WHAT_IS_LEFT, "net.amount"),
     Case("paid to nobody", SHARING, {"bank_account": None}, Code.PAYMENT_NOT_ONE, "bank_account"),
@@ -267,6 +284,13 @@ _SHARES: Final = (
 
 _CUSTODY: Final = (
     Case("from nobody", CUSTODY, HANDED_OVER | {"from_holder": ""}, Code.HOLDERS_MISSING, "from_holder"),
+    Case(
+        "returned to nobody",
+        CUSTODY,
+        HANDED_OVER | {"action": followups.CUSTODY_ACTION_RETURNED, "to_holder": ""},
+        Code.HOLDERS_MISSING,
+        "to_holder",
+    ),
     Case(
         "from one to the same",
         CUSTODY,

@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
+from rogatory.v1 import assistance_pb2 as assistance
 from rogatory.v1 import followups_pb2 as followups
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import notices_pb2 as notices
@@ -107,6 +108,22 @@ def test_a_request_within_a_referral_is_held_to_the_rules_of_its_own_kind(
             broken_one = orders.ReviewReferral(**{member: case.document()})  # type: ignore[arg-type]
             found = [(each.rule, each.field) for each in checks.problems(broken_one, ids.KIND_REVIEW_REFERRAL)]
             assert found == [(case.rule, f"{member}.{case.field}")]
+
+
+@pytest.mark.parametrize(
+    "channel",
+    [
+        assistance.INFORMATION_CHANNEL_FIU,
+        assistance.INFORMATION_CHANNEL_ASSET_RECOVERY,
+        assistance.INFORMATION_CHANNEL_CONTACT_POINT,
+    ],
+)
+def test_whoever_is_there_to_be_quick_may_ask_to_hold_at_once(
+    channel: assistance.InformationChannel.ValueType,
+) -> None:
+    document = samples.complete(ids.KIND_PROVISIONAL_FREEZE)
+    broken.change(document, "channel", channel)
+    assert checks.problems(document) == ()
 
 
 def test_every_request_that_a_referral_can_carry_has_its_kind() -> None:
