@@ -692,6 +692,33 @@ def test_what_has_run_out_is_not_confirmed_though_its_node_was_down_and_has_not_
     assert law.state("de", order) is State.LAPSED
 
 
+def test_what_crosses_with_a_lapse_that_was_not_said_yet_is_taken_and_changes_nothing_of_it(law: Countries) -> None:
+    request, _ = held(law)
+    law.send(ids.KIND_WITHDRAWAL, "ee/fiu", "de/fiu", cites=request)
+    (clock,) = law.clocks("de", request)
+    law.now = from_micros(clock.due_at_us)  # nobody rang
+    law.arrive()
+    assert not law.refused
+    assert law.state("de", request) is State.ASKED
+    law.wait(seconds=1)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.LAPSED
+
+
+def test_what_is_confirmed_in_time_stands_though_another_has_lapsed_and_nobody_said_so(law: Countries) -> None:
+    law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK, case_id="EE-0")
+    law.arrive()
+    law.now += timedelta(days=1)
+    request, order = held(law)
+    (clock,) = law.clocks("de", request)
+    judged(law, request, GRANTED)
+    law.now = from_micros(clock.due_at_us) - timedelta(seconds=1)  # nobody rang
+    law.send(ids.KIND_CONFIRMATION, "de/fiu", THEIR_EXCHANGE, cites=order, **CONFIRM)
+    law.wait(days=30)
+    assert law.state("de", order) is State.CONFIRMED
+    assert not law.said(OVERDUE, order)
+
+
 def test_what_a_judge_has_granted_in_time_does_not_lapse_because_the_fiu_forgets_to_confirm_it(law: Countries) -> None:
     request, order = held(law)
     referral = judged(law, request, GRANTED)
