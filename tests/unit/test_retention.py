@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from gateway.store.fsck import Check, Result
 from gateway.store.letting_go import KEPT_FREE_PAGES, Standing
 from gateway.store.sqlite import compact
 from tests import stores, world
+from tests.errors import raises
 from tests.world import FOREIGN_CENTRAL, NOW, Sent
 
 T = to_micros(NOW)
@@ -349,6 +350,27 @@ async def test_copy_that_came_on_its_way_meanwhile_keeps_its_payload(sql: Any) -
         seq = record(txn, sent)
         assert not txn.letting_go.purge(seq)
     assert sql.execute("SELECT payload IS NULL FROM envelopes").fetchall() == [(0,)]
+
+
+async def test_nothing_goes_by_a_time_that_is_in_doubt_when_it_would_go(sql: Any, path: Path) -> None:
+    sent = world.freeze_request()
+    with world.transaction(sql, node="de") as txn:
+        record(txn, sent)
+        txn.matters.add_move(sent.ref, State.REFUSED, sent.ref)
+    with world.transaction(sql, node="de") as txn:
+        deliver(txn, sent)
+    times = iter([NOW + 2 * DAY])
+
+    def once() -> datetime:
+        for at in times:
+            return at
+        raise Failure(ErrorCode.UNAVAILABLE, "the clock was set")
+
+    async with keeping(path, settings(payloads=[rule(days=2)]), now=2 * DAY) as keeper:
+        keeper._clock = once
+        with raises(ErrorCode.UNAVAILABLE):
+            await keeper.look()
+    assert sql.execute("SELECT count(*) FROM envelopes WHERE payload IS NULL").fetchone() == (0,)
 
 
 async def test_history_goes_long_after_and_the_trace_still_tells(sql: Any, path: Path) -> None:
