@@ -692,6 +692,24 @@ async def test_whatever_others_say_fails_nothing_that_came_with_it(place: stores
     assert stores.rows(place, errors) == [(rf"UNAVAILABLE: {seq} nul \x00",) for seq in (1, 2)]
 
 
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (mailbox.Answer(noted=True), "delivered"),
+        (mailbox.Answer(error=errors_pb2.Error(code=errors_pb2.ERROR_CODE_BAD_RECEIPT)), "refused"),
+    ],
+)
+def test_receipt_that_another_node_has_answered_goes_to_it_no_more(
+    sql: Any, answer: mailbox.Answer, state: str
+) -> None:
+    with world.transaction(sql) as txn:
+        txn.state(world.say(pb.MILESTONE_ACCEPTED, world.freeze_request(), "ee/node"), "de/node")
+    with world.transaction(sql) as txn:
+        (leased,) = txn.lease("de/node", "one", txn.now_us + 1, 1, 1 << 20)
+        Scribe("ee", lambda: DIRECTORY).answered(leased, answer, txn)
+    assert sql.execute("SELECT state FROM deliveries").fetchall() == [(state,)]
+
+
 def test_what_another_node_says_when_it_refuses_a_receipt_takes_no_more_room_than_other_words(sql: Any) -> None:
     sent, scribe = world.freeze_request(), Scribe("ee", lambda: DIRECTORY)
     with world.transaction(sql) as txn:
