@@ -119,6 +119,7 @@ def test_any_tile_has_one_path(level: int, number: int, width: int) -> None:
         "tile/0/../000",
         "tile/entries/000",
         "tile/7/001",
+        "tile/6/128",
         "tile/0/" + "x999/" * 40 + "999",
         "tile/0/\N{ARABIC-INDIC DIGIT ONE}00",
     ],

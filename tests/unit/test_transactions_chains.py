@@ -105,6 +105,18 @@ def test_what_enters_and_leaves_a_shielded_pool_has_no_address() -> None:
 
 
 @pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param({"valueBalance": Decimal("-0.25")}, id="coins"),
+        pytest.param({"valueBalanceZat": -25_000_000}, id="base units"),
+    ],
+)
+def test_what_enters_a_pool_is_read_though_it_is_told_in_one_unit_only(told: dict[str, Any]) -> None:
+    (made,) = read({"txid": A, "vin": [{"txid": B, "vout": 0}], "vout": [], **told}, "zcash")
+    assert [(end.amount.base_units, end.output_type) for end in made.outputs] == [("25000000", "shielded")]
+
+
+@pytest.mark.parametrize(
     "inside",
     [
         pytest.param({"vShieldedSpend": [{}], "vShieldedOutput": [{}]}, id="sapling"),
@@ -401,6 +413,8 @@ def test_log_by_itself_is_a_transfer_or_nothing() -> None:
     (made,) = read(erc20("0x1", 5), "ethereum")
     assert (made.log_index, made.status) == (1, evidence.TRANSACTION_STATUS_APPLIED)
     assert read(log("0x1", H), "ethereum") == []
+    # A word that is no address is not cut down to one.
+    assert read(log("0x1", SIGN, topic(X), H, data=f"0x{5:064x}"), "ethereum") == []
     raw = json.dumps([erc20("0x1", 5), log("0x1", SIGN, topic(X), topic(Y), data="0x0")]).encode()
     (_, error) = import_records([raw], chain="ethereum")
     assert isinstance(error, Refusal)
