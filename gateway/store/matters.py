@@ -350,20 +350,15 @@ class MatterRecord(MatterView):
         """See `MatterView`."""
         own = {self.number(but)}
         self.expect_targets(tokens)
-        added = self._at(tokens, self._added) - own
         # Nearly always nobody else is, and then nobody's state is asked for.
-        if not added and not self._at(tokens, self._aimed) - own:
+        if self._at(tokens, self._added) | self._at(tokens, self._aimed) <= own:
             return []
-        if added:
-            self._rows.write()
         return super().asking_for(tokens, but)
 
     def aimed_at(self, tokens: Sequence[bytes], kind: ids.Kind.ValueType) -> list[tuple[pb.Header, State | None]]:
         """See `MatterView`."""
         self.expect_targets(tokens)
-        if self._at(tokens, self._added):
-            self._rows.write()
-        elif not self._at(tokens, self._aimed):
+        if not self._at(tokens, self._added) | self._at(tokens, self._aimed):
             return []
         return super().aimed_at(tokens, kind)
 
