@@ -419,6 +419,17 @@ def test_claim_suspends_unless_the_other_node_would_not_even_sign_that_it_refuse
     assert law.state("ee", request) is law.state("de", request) is state
 
 
+def test_what_expired_on_its_way_is_told_of_with_that_code(law: Countries) -> None:
+    soon = to_micros(law.now + timedelta(minutes=1))
+    fields: dict[str, Any] = {"measures": BLOCK, "countersigned_by": (CENTRAL,), "expires_at_us": soon}
+    request = law.send(ids.KIND_FREEZE_REQUEST, INVESTIGATOR, THEIR_CENTRAL, **fields)
+    law.wait(minutes=2)
+    law.sweep()
+    assert [(to, word.code) for to, word in law.said(pb.MILESTONE_EXPIRED, request)] == [
+        (INVESTIGATOR, errors_pb2.ERROR_CODE_EXPIRED)
+    ]
+
+
 def test_second_claim_suspends_though_the_first_never_arrived(law: Countries) -> None:
     request, _ = frozen(law)
     suspends: dict[str, Any] = {"outcome": POSTPONED, "ground": ids.GROUND_REMEDY_INVOKED}
@@ -719,6 +730,25 @@ def test_what_is_confirmed_in_time_stands_though_another_has_lapsed_and_nobody_s
     assert not law.said(OVERDUE, order)
 
 
+def test_objection_is_too_late_though_nobody_has_said_so(law: Countries) -> None:  # 2023/1543 Art. 12(1)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY)
+    law.send(ids.KIND_VALIDATION, INVESTIGATOR, THEIR_CENTRAL, cites=request, countersigned_by=(CENTRAL,))
+    law.arrive()
+    law.now += timedelta(hours=97)  # nobody rang
+    assert refused(law, ids.KIND_OBJECTION, THEIR_CENTRAL, INVESTIGATOR, cites=request) is ErrorCode.OUT_OF_ORDER
+
+
+def test_what_one_state_had_held_keeps_another_from_nothing(law: Countries) -> None:
+    hold: dict[str, Any] = {"measures": BLOCK, "target_tokens": [bytes(32)]}
+    law.send(ids.KIND_PROVISIONAL_FREEZE, "de/fiu", "ee/fiu", **hold, case_id="DE-0")
+    law.arrive()
+    law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", **hold)
+    law.arrive()
+    again = refused(law, ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", **hold, case_id="EE-2")
+    assert again is ErrorCode.OUT_OF_ORDER
+    assert not law.refused
+
+
 def test_what_a_judge_has_granted_in_time_does_not_lapse_because_the_fiu_forgets_to_confirm_it(law: Countries) -> None:
     request, order = held(law)
     referral = judged(law, request, GRANTED)
@@ -820,6 +850,42 @@ def test_whole_order_is_not_asked_twice_though_the_second_request_cites_nothing(
     more = scope | {"amount": euros("1000000." + "0" * 17 + "1"), "case_id": "EE-2"}
     code = refused(law, ids.KIND_CONFISCATION_REQUEST, INVESTIGATOR, THEIR_CENTRAL, **more)
     assert code is ErrorCode.EXCEEDS_GRANT  # of 18 digits behind the point none is rounded away
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"amount": euros("300000.01")}, ErrorCode.EXCEEDS_GRANT),
+        ({"amount": euros("300000.01"), "case_id": "EE-2"}, ErrorCode.EXCEEDS_GRANT),
+        ({"order_total": euros("2000000")}, ErrorCode.OUT_OF_ORDER),
+    ],
+    ids=["more than is left", "more than is left, in another case", "another total"],
+)
+def test_request_that_cites_the_first_on_one_order_shares_its_total(
+    law: Countries, changes: dict[str, Any], code: ErrorCode
+) -> None:
+    scope: dict[str, Any] = {
+        "countersigned_by": (CENTRAL,),
+        "measures": (ids.MEASURE_CONFISCATE,),
+        "order_total": euros("1000000"),
+    }
+    first = ask(law, ids.KIND_CONFISCATION_REQUEST, **scope, amount=euros("700000"))
+    second: dict[str, Any] = {"cites": first, **scope, "amount": euros("300000")}
+    to = "de/central-authority-2"
+    assert refused(law, ids.KIND_CONFISCATION_REQUEST, INVESTIGATOR, to, **second | changes) is code
+    law.send(ids.KIND_CONFISCATION_REQUEST, INVESTIGATOR, to, **second)
+
+
+def test_court_is_not_asked_for_more_than_the_request_says(law: Countries) -> None:
+    scope: dict[str, Any] = {"measures": (ids.MEASURE_CONFISCATE,)}
+    request = ask(law, ids.KIND_CONFISCATION_REQUEST, amount=euros("9"))
+    fields: dict[str, Any] = {"cites": request, "case_id": "DE-1", **scope}
+    for sum_, code in (
+        (euros("10"), ErrorCode.EXCEEDS_GRANT),
+        (evidence.Money(currency="CHF", amount="9"), ErrorCode.EXCEEDS_GRANT),
+    ):
+        assert refused(law, ids.KIND_REVIEW_REFERRAL, THEIR_CENTRAL, THEIR_COURT, **fields, amount=sum_) is code
+    law.send(ids.KIND_REVIEW_REFERRAL, THEIR_CENTRAL, THEIR_COURT, **fields, amount=euros("9.00"))
 
 
 def test_request_forwarded_in_a_circle_leaves_room_for_its_release(law: Countries) -> None:

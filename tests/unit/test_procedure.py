@@ -247,6 +247,8 @@ ATTACKS = [
     ("request", {"instrument": "invented"}, ErrorCode.NO_LEGAL_BASIS, "instrument", "instrument nobody knows"),
     ("request", {"cites": "draft"}, ErrorCode.OUT_OF_ORDER, "cites[0]", "request that shows its draft abroad"),
     ("request", {"measures": ()}, ErrorCode.OUT_OF_ORDER, "measures", "request for nothing"),
+    ("request", {"measures": (ids.MEASURE_CONFISCATE,)}, ErrorCode.EXCEEDS_GRANT, "measures[0]",
+     "freeze that confiscates"),
     ("request", {"outcome": GRANTED}, ErrorCode.OUT_OF_ORDER, "outcome", "request that decides"),
     ("request", {"ground": NE_BIS}, ErrorCode.OUT_OF_ORDER, "ground", "request with a ground"),
     ("referral", {"cites": ()}, ErrorCode.OUT_OF_ORDER, "cites", "referral of nothing"),
@@ -342,6 +344,13 @@ def test_unlawful_step_is_refused(name: str, changes: dict[str, Any], code: Erro
     case = case_before(name)
     assert refused(case, case.write(name, **changes)) == (code, where)
     case.step(name)  # the same step without the change is lawful
+
+
+def test_grant_of_nothing_is_refused_though_no_data_were_asked_for() -> None:
+    measures_alone: dict[str, Any] = {"data_classes": ()}
+    case = case_before("decision", request=measures_alone, referral=measures_alone)
+    nothing = case.write("decision", measures=(), data_classes=())
+    assert refused(case, nothing) == (ErrorCode.OUT_OF_ORDER, "measures")
 
 
 @pytest.mark.parametrize("name", ["test order", "test report"])
