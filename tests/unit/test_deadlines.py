@@ -262,6 +262,7 @@ def warnings(rule: Rule, start: datetime, due: datetime) -> tuple[datetime, ...]
         (measures.CLOCK_RULE_TERRORIST_CONTENT, [timedelta(minutes=15)]),
         (PRODUCTION, [timedelta(days=2)]),
         (PROVISIONAL, [timedelta(hours=24), timedelta(hours=6)]),
+        (measures.CLOCK_RULE_CONFISCATION_DECISION, [timedelta(days=7), timedelta(days=2)]),
         (BY_ORDER, [timedelta(days=14), timedelta(days=7), timedelta(days=2)]),
     ],
 )

@@ -55,6 +55,14 @@ def test_what_may_have_arrived_expires_by_the_answer_of_its_destination_alone() 
         assert advance(State.ASKING, event) is State.DOUBTFUL
 
 
+@pytest.mark.parametrize("asked", [State.DELIVERING, State.ASKING])
+def test_answer_of_its_destination_ends_it_whenever_it_comes(asked: State) -> None:
+    ends = {Event.CONFIRM: State.DELIVERED, Event.REFUSE: State.REFUSED, Event.EXPIRE: State.EXPIRED}
+    assert {event: advance(asked, event) for event in ends} == ends
+    # Late, over a new connection.
+    assert advance(State.DOUBTFUL, Event.CONFIRM) is State.DELIVERED
+
+
 def test_what_never_left_us_cannot_be_confirmed() -> None:
     for event in (Event.CONFIRM, Event.REFUSE):
         assert (State.QUEUED, event) not in NEXT
