@@ -177,6 +177,14 @@ def test_what_is_no_verifier_key_is_refused(text: str) -> None:
     assert caught.value.code is ErrorCode.MALFORMED
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a+b", "a\0b", "a\nb", "n" * (note.MAX_NAME_CHARS + 1)])
+def test_what_can_be_no_name_of_a_key_is_refused(name: str) -> None:
+    note.check_name("n" * note.MAX_NAME_CHARS)
+    with pytest.raises(Refusal) as caught:
+        note.check_name(name)
+    assert caught.value.code is ErrorCode.MALFORMED
+
+
 @pytest.mark.parametrize("algorithm", Algorithm)
 def test_verifier_key_is_read_as_it_is_spelt(algorithm: Algorithm) -> None:
     key = Verifier(NAME, KEY.public_key, algorithm)
