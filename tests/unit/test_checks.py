@@ -8,10 +8,12 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 from rogatory.v1 import assistance_pb2 as assistance
+from rogatory.v1 import certificates_pb2 as certificates
 from rogatory.v1 import followups_pb2 as followups
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import notices_pb2 as notices
 from rogatory.v1 import orders_pb2 as orders
+from rogatory.v1 import parties_pb2 as parties
 
 from gateway import codec
 from gateway.errors import ErrorCode
@@ -123,6 +125,37 @@ def test_whoever_is_there_to_be_quick_may_ask_to_hold_at_once(
 ) -> None:
     document = samples.complete(ids.KIND_PROVISIONAL_FREEZE)
     broken.change(document, "channel", channel)
+    assert checks.problems(document) == ()
+
+
+@pytest.mark.parametrize(
+    "offence",
+    [
+        certificates.LISTED_OFFENCE_TERRORISM,
+        certificates.LISTED_OFFENCE_SEXUAL_EXPLOITATION_OF_CHILDREN,
+        certificates.LISTED_OFFENCE_FRAUD,
+        certificates.LISTED_OFFENCE_COMPUTER_CRIME,
+        certificates.LISTED_OFFENCE_FORGERY_OF_PAYMENT_MEANS,
+    ],
+)
+def test_data_for_an_offence_of_the_directives_take_no_maximum_of_three_years(  # 2023/1543 Art. 5(4)(b) to (d)
+    offence: certificates.ListedOffence.ValueType,
+) -> None:
+    document = samples.complete(ids.KIND_EVIDENCE_REQUEST)
+    broken.change(document, "offence.maximum_sentence_months", 24)
+    broken.change(document, "offence.listed", [offence])
+    assert checks.problems(document) == ()
+
+
+@pytest.mark.parametrize(
+    "court",
+    [parties.AUTHORITY_TYPE_JUDGE, parties.AUTHORITY_TYPE_COURT, parties.AUTHORITY_TYPE_INVESTIGATING_JUDGE],
+)
+def test_each_kind_of_judge_may_validate_a_request_for_traffic_data(  # 2023/1543 Art. 4(2)
+    court: parties.AuthorityType.ValueType,
+) -> None:
+    document = samples.complete(ids.KIND_EVIDENCE_REQUEST)
+    broken.change(document, "validating_authority.type", court)
     assert checks.problems(document) == ()
 
 
