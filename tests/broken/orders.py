@@ -63,6 +63,13 @@ _DECISIONS: Final = (
     ),
     Case("the conduct was tested, which?", DECISION, TESTED | {"conduct": ""}, Code.CONDUCT_NOT_STATED, "conduct"),
     Case(
+        "the conduct is no offence here, which?",
+        DECISION,
+        TESTED | {"dual_criminality": ids.DUAL_CRIMINALITY_ABSENT, "conduct": ""},
+        Code.CONDUCT_NOT_STATED,
+        "conduct",
+    ),
+    Case(
         "an offence here too, under no provision",
         DECISION,
         TESTED | {"domestic_provision": ""},
@@ -128,12 +135,15 @@ _DECISIONS: Final = (
         Code.GROUND_OF_OTHER_OUTCOME,
         "ground",
     ),
-    Case(
-        "a freeze refused in part because of a trial",
-        DECISION,
-        _considered(ids.GROUND_TRIAL_IN_ABSENCE),
-        Code.GROUND_OF_OTHER_FAMILY,
-        "ground",
+    *(
+        Case(
+            f"{ids.Measure.Name(measure)} refused in part because of a trial",
+            DECISION,
+            _considered(ids.GROUND_TRIAL_IN_ABSENCE) | {"measures": [measure]},
+            Code.GROUND_OF_OTHER_FAMILY,
+            "ground",
+        )
+        for measure in (ids.MEASURE_BLOCK_WITHDRAWAL, ids.MEASURE_BLOCK_CONVERSION, ids.MEASURE_HOLD_INCOMING)
     ),
     Case(
         "a confiscation refused in part because it is frozen",
@@ -298,15 +308,40 @@ _REPORTS: Final = (
         Code.CLARIFICATION_NOT_ASKED,
         "objections",
     ),
-    Case("held, and no wallet has a result", REPORT, {"results": None}, Code.HELD_WITHOUT_RESULTS, "results"),
+    Case(
+        "the exchange asks for something, and says nothing",
+        REPORT,
+        {
+            "objections": None,
+            f"{GONE}.status": orders.FREEZE_STATUS_CLARIFICATION,
+            f"{GONE}.steps": _steps(
+                orders.FREEZE_STATUS_RECEIVED, orders.FREEZE_STATUS_LEGAL_CHECK, orders.FREEZE_STATUS_CLARIFICATION
+            ),
+        },
+        Code.OBJECTION_MISSING,
+        "objections",
+    ),
+    *(
+        Case(
+            f"{ids.Measure.Name(measure)}, and no wallet has a result",
+            REPORT,
+            {"measures": [measure], "results": None},
+            Code.HELD_WITHOUT_RESULTS,
+            "results",
+        )
+        for measure in (ids.MEASURE_BLOCK_WITHDRAWAL, ids.MEASURE_BLOCK_CONVERSION, ids.MEASURE_HOLD_INCOMING)
+    ),
     Case("the value of nothing", REPORT, {"property": ""}, Code.VALUE_WITHOUT_PROPERTY, "property"),
     Case("moved, by no transaction", REPORT, {f"{GONE}.moved_in": None}, Code.MOVED_WITHOUT_HASHES, f"{GONE}.moved_in"),
-    Case(
-        "frozen in part, and nothing is missing",
-        REPORT,
-        {f"{HELD}.shortfall": None},
-        Code.SHORTFALL_MISSING,
-        f"{HELD}.shortfall",
+    *(
+        Case(
+            f"{orders.FreezeStatus.Name(status)}, and nothing is missing",
+            REPORT,
+            {f"{HELD}.status": status, f"{HELD}.steps": None, f"{HELD}.shortfall": None},
+            Code.SHORTFALL_MISSING,
+            f"{HELD}.shortfall",
+        )
+        for status in (orders.FREEZE_STATUS_PARTIALLY_FROZEN, orders.FREEZE_STATUS_INSUFFICIENT_BALANCE)
     ),
     Case(
         "frozen in full, and something is missing",

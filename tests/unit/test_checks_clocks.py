@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
 
 from gateway import deadlines
@@ -13,6 +14,7 @@ from gateway.clock import to_micros
 from gateway.formats import checks
 from gateway.formats.checks import clocks
 from gateway.formats.codes import Code
+from tests import broken, samples
 
 URGENT = measures.CLOCK_RULE_URGENT_DECISION
 CONFISCATION = measures.CLOCK_RULE_CONFISCATION_DECISION
@@ -25,6 +27,46 @@ def clock(rule: measures.ClockRule.ValueType, start: datetime, due: datetime) ->
 
 def rules(found: measures.Clock) -> list[str]:
     return [problem.rule for problem in checks.problems(found)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "fitting"),
+    [
+        pytest.param(
+            ids.KIND_EVIDENCE_REQUEST,
+            "deadline",
+            {measures.CLOCK_RULE_PRODUCTION, measures.CLOCK_RULE_EMERGENCY_PRODUCTION},
+            id="2023/1543 Art. 10",
+        ),
+        pytest.param(
+            ids.KIND_PRESERVATION_REQUEST,
+            "period",
+            {
+                measures.CLOCK_RULE_PRESERVATION,
+                measures.CLOCK_RULE_PRESERVATION_EXTENSION,
+                measures.CLOCK_RULE_EXPEDITED_PRESERVATION,
+            },
+            id="2023/1543 Art. 11(1); Budapest Convention Art. 16(2)",
+        ),
+        # A rule between States would tell an exchange that one asked.
+        pytest.param(
+            ids.KIND_DOMESTIC_ORDER,
+            "clocks[0]",
+            {measures.CLOCK_RULE_EXPEDITED_PRESERVATION, measures.CLOCK_RULE_PROVISIONAL},
+            id="of national law",
+        ),
+    ],
+)
+def test_limit_stands_where_its_law_puts_it_and_nowhere_else(
+    kind: ids.Kind.ValueType, place: str, fitting: set[measures.ClockRule.ValueType]
+) -> None:
+    document = samples.complete(kind)
+    found = set()
+    for rule in set(measures.ClockRule.values()) - {measures.CLOCK_RULE_UNSPECIFIED}:
+        broken.change(document, f"{place}.rule", rule)
+        if Code.CLOCK_MISPLACED not in {problem.rule for problem in checks.problems(document)}:
+            found.add(rule)
+    assert found == fitting | {measures.CLOCK_RULE_SET_BY_ORDER}
 
 
 def test_every_rule_but_the_orders_own_has_a_length() -> None:
