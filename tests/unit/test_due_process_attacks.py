@@ -1015,6 +1015,19 @@ def test_no_court_must_test_dual_criminality_before_data_are_kept(tmp_path: Path
     assert law.state("de", referral) is State.GRANTED
 
 
+def test_court_that_tested_the_conduct_needs_no_list_of_offences(tmp_path: Path) -> None:
+    law = countries(tmp_path, directory(no_dual_criminality=frozenset()))  # 2018/1805 Art. 3(2)
+    request = ask(law)
+    fields: dict[str, Any] = {"cites": request, "case_id": "DE-1", "measures": BLOCK}
+    fields["cites"] = law.send(ids.KIND_REVIEW_REFERRAL, THEIR_CENTRAL, THEIR_COURT, **fields)
+    fields["outcome"] = GRANTED
+    for untested in (ids.DUAL_CRIMINALITY_LISTED_OFFENCE, ids.DUAL_CRIMINALITY_NOT_REQUIRED):
+        answer: dict[str, Any] = fields | {"dual_criminality": untested}
+        code = refused(law, ids.KIND_REVIEW_DECISION, THEIR_COURT, THEIR_CENTRAL, **answer)
+        assert code is ErrorCode.NO_LEGAL_BASIS
+    law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, THEIR_CENTRAL, **fields, dual_criminality=VERIFIED)
+
+
 def test_emergency_is_no_way_round_the_ministry_for_what_people_did(law: Countries) -> None:
     fields: dict[str, Any] = {"urgency": EMERGENCY, "data_classes": (ids.DATA_CLASS_CONTENT,)}
     code = refused(law, ids.KIND_EVIDENCE_REQUEST, INVESTIGATOR, THEIR_CENTRAL, **fields)

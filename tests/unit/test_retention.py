@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from gateway import statement
+from gateway import retention, statement
 from gateway.clock import to_micros
 from gateway.config import Retention
 from gateway.errors import ErrorCode, Failure
@@ -373,7 +373,11 @@ async def test_nothing_goes_by_a_time_that_is_in_doubt_when_it_would_go(sql: Any
     assert sql.execute("SELECT count(*) FROM envelopes WHERE payload IS NULL").fetchone() == (0,)
 
 
-async def test_history_goes_long_after_and_the_trace_still_tells(sql: Any, path: Path) -> None:
+@pytest.mark.parametrize("at_once", [retention.ROWS_AT_ONCE, 1])
+async def test_history_goes_long_after_and_the_trace_still_tells(
+    sql: Any, path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", at_once)
     sent, kept = world.freeze_request(), world.freeze_request(case_id="EE-2")
     stray = world.freeze_request(case_id="EE-3")
     for each in (sent, kept):
@@ -387,13 +391,14 @@ async def test_history_goes_long_after_and_the_trace_still_tells(sql: Any, path:
         txn.state(world.say(pb.MILESTONE_REFUSED, stray, "de/node"))
         txn.add_event(stray.ref, "envelope.refused")
     policy = settings(payloads=[rule(days=0)], history_days=10)
+    names = "SELECT name FROM events WHERE envelope_id = ? ORDER BY seq"
     for days, pruned in ((9, 0), (10, 1), (11, 1)):
         async with keeping(path, policy, now=days * DAY) as keeper:
             await keeper.look()
             await keeper.look()
         counts = "SELECT count(*) FROM events WHERE name = 'history.pruned'"
         assert sql.execute(counts).fetchone() == (pruned,)
-    names = "SELECT name FROM events WHERE envelope_id = ? ORDER BY seq"
+        assert len(sql.execute(names, (stray.header.id,)).fetchall()) == 1 - pruned
     assert sql.execute(names, (sent.header.id,)).fetchall() == [("payload.purged",), ("history.pruned",)]
     assert sql.execute(names, (kept.header.id,)).fetchall() == [("envelope.accepted",)]
     assert sql.execute(names, (stray.header.id,)).fetchall() == []
