@@ -43,6 +43,18 @@ def recursive_path(index: int, hashes: list[bytes]) -> list[bytes]:
     return [*recursive_path(index - k, hashes[k:]), recursive_root(hashes[:k])]
 
 
+def recursive_proof(start: int, end: int, hashes: list[bytes], *, known: bool = True) -> list[bytes]:
+    """draft-ietf-plants-merkle-tree-certs-02 section 4.4.1, word for word; from 0, RFC 6962 section 2.1.2."""
+    if (start, end) == (0, len(hashes)):
+        return [] if known else [recursive_root(hashes)]
+    k = split(len(hashes))
+    if end <= k:
+        return [*recursive_proof(start, end, hashes[:k], known=known), recursive_root(hashes[k:])]
+    if k <= start:
+        return [*recursive_proof(start - k, end - k, hashes[k:], known=known), recursive_root(hashes[:k])]
+    return [*recursive_proof(0, end - k, hashes[k:], known=False), recursive_root(hashes[:k])]
+
+
 def proves(leaf: bytes, index: int, size: int, path: list[bytes], root: bytes) -> bool:
     try:
         return merkle.root_from_path(leaf, index, size, path) == root
@@ -208,3 +220,18 @@ def test_proof_of_any_length_is_refused_before_it_is_followed() -> None:
     with pytest.raises(Refusal) as caught:
         merkle.check_inclusion(bytes(32), 0, (1 << 63) - 1, [bytes(32)] * 64, bytes(32))
     assert caught.value.code is ErrorCode.BAD_LOG_PROOF
+
+
+@pytest.mark.parametrize("size", range(1, 18))
+def test_every_tree_within_another_is_proven_by_the_proof_of_the_draft_alone(size: int) -> None:
+    hashes = leaves(size)
+    whole = recursive_root(hashes)
+    for end in range(1, size + 1):
+        for start in (each for each in range(end) if each % (1 << (end - each - 1).bit_length()) == 0):
+            part, proof = recursive_root(hashes[start:end]), recursive_proof(start, end, hashes)
+            merkle.check_consistency(end, part, size, whole, proof, start=start)
+            for other in (proof[:-1] if proof else [whole], [*proof, whole], proof[::-1]):
+                if other != proof:
+                    with pytest.raises(Refusal) as caught:
+                        merkle.check_consistency(end, part, size, whole, other, start=start)
+                    assert caught.value.code is ErrorCode.BAD_LOG_PROOF
