@@ -32,7 +32,7 @@ from gateway.codec import MAX_DETAIL_CHARS
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
 from gateway.lifecycle import Event, State
-from gateway.receipt import Scribe
+from gateway.receipt import MAX_REPEATS, Scribe
 from gateway.record import recorded_before
 from gateway.store import (
     Leased,
@@ -720,6 +720,19 @@ def test_what_another_node_says_when_it_refuses_a_receipt_takes_no_more_room_tha
         scribe.answered(leased, mailbox.Answer(error=error), txn)
     said = sql.execute("SELECT length(detail) FROM events WHERE name = 'receipt.refused'").fetchall()
     assert said == [(MAX_DETAIL_CHARS,)]
+
+
+def test_node_that_repeats_itself_fills_nobodys_store(sql: Any) -> None:
+    sent, scribe = world.freeze_request(), Scribe("ee", lambda: DIRECTORY)
+    with world.transaction(sql) as txn:
+        record(txn, sent)
+    for number in range(MAX_REPEATS + 2):
+        said = world.say(pb.MILESTONE_DECIDED, sent, "de/node", detail=str(number))
+        (receipt,) = statement.issue([said], Address.of_node("de"), world.signing_key("de/node"))
+        with world.transaction(sql) as txn:
+            scribe.heard(receipt, said, "de", txn)
+    with world.transaction(sql) as txn:
+        assert txn.words(sent.ref, "de/node") == [pb.MILESTONE_DECIDED] * MAX_REPEATS
 
 
 def test_part_that_is_undone_leaves_what_waited_before_it(sql: Any) -> None:

@@ -273,6 +273,14 @@ def test_nobody_owes_a_decision_on_what_was_withdrawn(law: Countries) -> None:  
     assert not running(law, request)
 
 
+def test_nothing_runs_for_what_has_ended(law: Countries) -> None:
+    request = ask(law, urgency=URGENT)
+    assert running(law, request)
+    law.send(ids.KIND_FORWARDING, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    assert law.state("de", request) is State.FORWARDED
+    assert not running(law, request)
+
+
 def test_who_is_not_competent_forwards_at_once_and_tells_the_issuer(law: Countries) -> None:  # Art. 4(9)
     request = ask(law)
     law.send(ids.KIND_FORWARDING, THEIR_CENTRAL, "de/central-authority-2", cites=request)
