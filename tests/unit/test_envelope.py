@@ -48,8 +48,18 @@ def altered(sent: Sent, change: Callable[[pb.SignedEnvelope], object]) -> pb.Sig
     return copy
 
 
-def sealed(plain: bytes, content_key: bytes, slot: pb.SlotContent | bytes, reader: str, name: ids.EnvelopeRef) -> Sent:
-    """Build what `compose` would never build: any plaintext, any slot, under a properly signed header of `name`."""
+def sealed(
+    plain: bytes,
+    content_key: bytes,
+    slot: pb.SlotContent | bytes,
+    reader: str,
+    name: ids.EnvelopeRef,
+    committed: tuple[bytes, bytes] = (bytes(32), b"body"),
+) -> Sent:
+    """Build what `compose` would never build: any plaintext, any slot, under a properly signed header of `name`.
+
+    It commits to that salt and body, so that nothing but the fault itself is refused.
+    """
     associated = frame(b"rogatory/v1/content", name.sender.encode(), name.id.encode())
     payload = bytes(Aead(content_key).encrypt(plain, associated))
     inside = slot if isinstance(slot, bytes) else slot.SerializeToString()
@@ -63,6 +73,7 @@ def sealed(plain: bytes, content_key: bytes, slot: pb.SlotContent | bytes, reade
     header.sender_key_id = signature.key_id(bytes(world.signing_key(name.sender).verify_key))
     header.payload_digest = sha256(payload).digest()
     header.slots_digest = envelope.slots_digest(slots)
+    header.commitment = envelope.commitment(*committed)
     raw = header.SerializeToString()
     signed = signature.sign(Domain.ENVELOPE, raw, name.sender, world.signing_key(name.sender))
     made = pb.SignedEnvelope(header=raw, signatures=[signed], sealed_payload=payload, slots=slots)
@@ -249,7 +260,8 @@ def test_sealed_content_of_the_victim_under_an_attackers_header_is_refused() -> 
     _, content = content_of(victim, ATTACKER)
     name = name_of(ATTACKER)
     slot = pb.SlotContent(content_key=bytes(32), envelope=name)
-    stolen = sealed(content.SerializeToString(), bytes(32), slot, FOREIGN_CENTRAL, name)
+    committed = content.salt, content.body
+    stolen = sealed(content.SerializeToString(), bytes(32), slot, FOREIGN_CENTRAL, name, committed)
     refused(ErrorCode.CONTENT_MISMATCH, lambda: opened(stolen.envelope))
 
 
@@ -321,7 +333,7 @@ CONTENTS = [
     pytest.param(lambda c: _with(c, "kind", ids.KIND_DRAFT), id="sealed for another kind"),
     pytest.param(lambda c: _with_recipients(c, ATTACKER), id="sealed for another recipient"),
     pytest.param(lambda c: _with_recipients(c, FOREIGN_CENTRAL, ATTACKER), id="sealed for one recipient more"),
-    pytest.param(lambda c: c.SerializeToString(), id="commitment to another body"),
+    pytest.param(lambda c: _with(c, "body", b"another"), id="commitment to another body"),
     pytest.param(lambda c: _with(c, "salt", bytes(31)), id="salt cut short"),
     pytest.param(_without_salt, id="no salt"),
     pytest.param(lambda c: c.SerializeToString() + b"\xf0\x07\x01", id="unknown field"),
