@@ -45,6 +45,14 @@ def test_published_checkpoint_is_its_logs(case: dict[str, Any]) -> None:
     assert (str(found), bytes(raw)) == (raw.text, case["note"].encode())
 
 
+def test_checkpoint_of_another_log_is_not_taken_for_this_ones_though_its_key_signed_it() -> None:
+    text = f"de.rogatory.test/log\n1\n{ROOT}\n"
+    raw = bytes(Note(text, (note.sign(text, ORIGIN, KEY),)))
+    with pytest.raises(Refusal) as caught:
+        checkpoint.read(raw, ORIGIN, [KEY.public_key])
+    assert caught.value.code is ErrorCode.BAD_SIGNATURE
+
+
 def test_published_tiles_are_the_tree_of_the_published_checkpoints() -> None:
     files, key = tessera(), Verifier.parse(PUBLISHED[0]["vkey"])
     roots: dict[int, bytes] = {}
