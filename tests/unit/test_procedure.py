@@ -271,6 +271,8 @@ ATTACKS = [
     ("decision", {**REFUSAL, "ground": ids.GROUND_UNSPECIFIED}, ErrorCode.OUT_OF_ORDER, "ground",
      "refusal without ground"),
     ("decision", {"ground": NE_BIS}, ErrorCode.OUT_OF_ORDER, "ground", "ground without refusal"),
+    ("decision", {**NOTHING, "ground": NE_BIS, "dual_criminality": ids.DUAL_CRIMINALITY_UNSPECIFIED},
+     ErrorCode.OUT_OF_ORDER, "dual_criminality", "refusal that does not say whether it is an offence here"),
     ("decision", {"outcome": REFUSED, "ground": NE_BIS}, ErrorCode.EXCEEDS_GRANT, "measures", "refusal that grants"),
     ("decision", {**REFUSAL, "data_classes": (WHO,)}, ErrorCode.EXCEEDS_GRANT, "measures", "refusal that grants data"),
     ("decision", {"measures": (), "data_classes": ()}, ErrorCode.OUT_OF_ORDER, "measures", "grant of nothing"),
