@@ -72,22 +72,29 @@ def _leave_out(lost: pb.Header, txn: Transaction) -> None:
 def _happened(
     ref: ids.EnvelopeRef, about: Iterable[tuple[pb.Header, int]], txn: Transaction
 ) -> Iterator[tuple[Happened, int]]:
-    """Yield what happened to a matter, and when: a limit that has lapsed ended it when it was due."""
+    """Yield what happened to a matter, and when: a limit that has lapsed here ended it when it was due."""
     moves, limits = txn.matters.moves(ref), txn.matters.all_clocks(ref)
-    moved = {(move.cause.sender, move.cause.id): move.state for move in moves if move.cause is not None}
-    lapses = [(_due_us(move, limits), Happened(move.state, rule=move.rule)) for move in moves if move.rule]
+    moved = {(move.cause.sender, move.cause.id): number for number, move in enumerate(moves) if move.cause is not None}
+    lapses = [
+        (*(_due(move, limits) or (move.at_us, number)), Happened(move.state, rule=move.rule))
+        for number, move in enumerate(moves)
+        if move.rule
+    ]
     for header, at_us in about:
-        while lapses and lapses[0][0] <= at_us:
-            due_us, lapse = lapses.pop(0)
+        number = moved.get((header.sender, header.id))
+        # Of one moment, when another node's word came: as they were recorded.
+        while lapses and lapses[0][:2] < (at_us, len(moves) if number is None else number):
+            due_us, _, lapse = lapses.pop(0)
             yield lapse, due_us
-        yield Happened(moved.get((header.sender, header.id)), header), at_us
-    for due_us, lapse in lapses:
+        yield Happened(None if number is None else moves[number].state, header), at_us
+    for due_us, _, lapse in lapses:
         yield lapse, due_us
 
 
-def _due_us(lapse: MoveRow, limits: Iterable[ClockRow]) -> int:
-    due = (each.due_at_us for each in limits if each.rule == lapse.rule and each.due_at_us <= lapse.at_us)
-    return max(due, default=lapse.at_us)
+def _due(lapse: MoveRow, limits: Iterable[ClockRow]) -> tuple[int, int] | None:
+    """Return when a limit that is kept here was due, before all else of that moment; None: another node keeps it."""
+    due = [each.due_at_us for each in limits if each.rule == lapse.rule and each.due_at_us <= lapse.at_us]
+    return (max(due), -1) if due else None
 
 
 def _could_meet(limit: ClockRow, at_us: int) -> bool:
