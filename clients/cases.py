@@ -173,6 +173,11 @@ class Matter:
                 self.running.add(start.rule)
                 self.limits.pop(start.rule, None)
 
+    def revive(self, rule: ClockRule | None) -> None:
+        """Let a limit run again that a grant had met; until when, its node says."""
+        if rule is not None and self.state is not None and runs_out(rule, self.kind, self.state) is not None:
+            self.running.add(rule)
+
     def _meet(self, effect: Effect, header: pb.Header) -> None:
         if header.outcome in effect.stops_on:
             for rule in effect.stops:
@@ -349,6 +354,8 @@ class Case:
             about.change(rows[0].clocks, header)
         if len(rows) == 1 and not late and (higher := above if opens is not None else above[1:]):
             higher[0].change(rows[0].above, header)
+            if about is not None and not about.is_open:
+                higher[0].revive(rows[0].revives)
 
     def _rows(self, header: pb.Header) -> Sequence[Step]:
         """Return the row of an envelope; several, if what it cites does not lie here."""

@@ -175,6 +175,11 @@ def follow(
     return Effects(tuple(moves), tuple(clocks))
 
 
+def started(matter: Named, rule: ClockRule, due_us: int, now_us: int) -> Started:
+    """Return that a limit begins to run now."""
+    return Started(matter, rule, now_us, due_us, next_word_us(rule, now_us, due_us, now_us))
+
+
 def is_over(clock: OpenClock, now_us: int) -> bool:
     """Whether a time limit has run out; one that rests has not."""
     return clock.paused_at_us is None and clock.due_at_us <= now_us
@@ -234,7 +239,7 @@ class _Clocks:
                 due_us = clock.due_at_us
                 if self.header.HasField("in_force_until_us"):
                     due_us = min(due_us, self.header.in_force_until_us)
-                yield self._started(matter, clock.rule, due_us)
+                yield started(matter, clock.rule, due_us, self.register.now_us)
 
     def _applies(self, start: Start, matter: pb.Header) -> bool:
         return (
@@ -258,7 +263,8 @@ class _Clocks:
             until_us = self.header.in_force_until_us
         else:
             length = self.policy.length(rule)
-        return self._started(matter, rule, deadlines.due_us(rule, start_us, country, length=length, until_us=until_us))
+        due_us = deadlines.due_us(rule, start_us, country, length=length, until_us=until_us)
+        return started(matter, rule, due_us, self.register.now_us)
 
     def _rests(self, matter: pb.Header, rule: ClockRule) -> bool:
         clocks = self.register.matters.clocks(matter)
@@ -274,7 +280,3 @@ class _Clocks:
 
     def _lapsing(self, matter: pb.Header) -> OpenClock | None:
         return next((clock for clock in self.register.matters.clocks(matter) if clock.rule in LAPSING), None)
-
-    def _started(self, matter: Named, rule: ClockRule, due_us: int) -> Started:
-        now_us = self.register.now_us
-        return Started(matter, rule, now_us, due_us, next_word_us(rule, now_us, due_us, now_us))

@@ -23,13 +23,26 @@ from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway import effects, row_checks
 from gateway.directory import Directory
-from gateway.effects import Effects, Then, follow, is_over, keeps_clocks
+from gateway.effects import Effects, OpenClock, Then, follow, is_over, keeps_clocks
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.row_checks import Placed
-from gateway.rules import DONE, ENDING, FINAL, Kind, Named, State, Step, Way, Where, word
+from gateway.rules import (
+    DONE,
+    ENDING,
+    FINAL,
+    GRANTS,
+    ClockRule,
+    Kind,
+    Named,
+    State,
+    Step,
+    Way,
+    Where,
+    word,
+)
 from gateway.steps import (
     ASKED_ABROAD,
     CLAIMABLE,
@@ -56,6 +69,10 @@ class Matters(effects.Matters, Protocol):
 
     def state(self, ref: Named) -> State | None:
         """Return the state of a matter; None if that envelope is none."""
+        ...
+
+    def all_clocks(self, ref: Named) -> Sequence[OpenClock]:
+        """Return every time limit that a matter ever had, oldest first."""
         ...
 
     def aimed_at(self, tokens: Sequence[bytes], kind: Kind) -> Sequence[tuple[pb.Header, State | None]]:
@@ -178,6 +195,8 @@ def check(
     )
     suspended = step.resumes and bool(step.clocks.resumes) and _is_still_suspended(case)
     after = follow(header, step, case.matters, then, register, here, policy, unsigned=unsigned, suspended=suspended)
+    if step.revives is not None:
+        after = _revived(case, step.revives, then, after)
     return LawfulStep(verified, _marks(case) if case.from_here else (), after)
 
 
@@ -448,6 +467,28 @@ def _is_still_suspended(case: _Case) -> bool:
     """Whether a suspensive claim is open beside the one that this decides."""
     claimed = _claimed(case)
     return claimed is not None and _is_suspended(case.register, case.here, claimed, case.cited)
+
+
+def _revived(case: _Case, rule: ClockRule, then: Then, after: Effects) -> Effects:
+    """Let the limit of the matter above run again, to the end that it had, if no grant that met it stands any more.
+
+    Not before all has ended that was ordered on it.
+    """
+    if then.state not in FINAL or len(case.matters) == 1:
+        return after
+    (about, _), (above, standing), *_ = case.matters
+    matters = case.register.matters
+    may_end = runs_out(rule, above.kind, standing) is not None and keeps_clocks(above, case.here)
+    if not may_end or any(clock.rule == rule for clock in matters.clocks(above)):
+        return after
+    decisions = case.register.below(above, DECIDED_BELOW, FINAL)
+    if any(each.outcome in GRANTS and each.cites[0] != ref_of(about) for each in decisions):
+        return after
+    had = next((clock for clock in reversed(matters.all_clocks(above)) if clock.rule == rule), None)
+    if had is None:
+        return after
+    again = effects.started(above, rule, had.due_at_us, case.register.now_us)
+    return after._replace(clocks=(*after.clocks, again))
 
 
 def _as_arrived(state: State, register: Register, here: str, claimed: pb.Header, but: pb.Header | None = None) -> State:

@@ -755,6 +755,7 @@ _BEFORE_THE_COURT: Final = (
                 case=CaseRule.SAME,
                 moves=(Move(ALLOWED | STANDING | {State.UNAVAILABLE, State.WITHDRAWN}, State.CLOSED),),
                 all_ended_on=_NONE,
+                revives=None if asker is _M else clocks.CLOCK_RULE_PROVISIONAL,
             ),
             Step(
                 rule=Rule(ids.KIND_WITHDRAWAL, asker, _C, _HOME),
@@ -768,6 +769,7 @@ _BEFORE_THE_COURT: Final = (
                     Move(OPEN - UNDECIDED - {State.WITHDRAWN}, State.WITHDRAWN, holds=True),
                     Move(OPEN - UNDECIDED - {State.WITHDRAWN}, State.CLOSED, holds=False),
                 ),
+                revives=None if asker is _M else clocks.CLOCK_RULE_PROVISIONAL,
             ),
             Step(
                 rule=Rule(ids.KIND_EXECUTION_REPORT, _C, asker, _HOME),

@@ -455,6 +455,9 @@ def consequences(step: Step, state: State | None = None) -> Iterator[str]:
     yield from _limits(step.above, "the matter above")
     if step.inherits:
         yield f"{of} lapses when the matter above does"
+    if step.revives is not None:
+        again = f"the limit {limit(step.revives)} of the matter above runs again, to the end that it had"
+        yield f"{again}, if this ends what a judge granted on it, and no other grant stands"
     for up, milestone in step.marks:
         yield f"{_ABOVE[up]} is marked {enum_word(pb.Milestone.DESCRIPTOR, milestone)}"
 

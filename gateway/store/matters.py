@@ -205,7 +205,7 @@ class MatterView:
         """Return the time limits of a matter that are open, oldest first."""
         return self._clocks_of(_OPEN_OF, ref)
 
-    def all_clocks(self, ref: ids.EnvelopeRef) -> list[ClockRow]:
+    def all_clocks(self, ref: Named) -> list[ClockRow]:
         """Return every time limit that a matter ever had, oldest first."""
         return self._clocks_of(_ALL_OF, ref)
 

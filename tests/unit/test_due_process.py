@@ -269,8 +269,10 @@ class Judge:
     def survey(self) -> None:
         """Check what holds of all that stands, not of one envelope."""
         now_us = to_micros(self.federation.now)
-        self._check_clocks(now_us)
+        limits = self._check_clocks(now_us)
         for paper in self.papers.values():
+            if paper.kind == ids.KIND_PROVISIONAL_FREEZE and paper.header.recipients[0][:2] == self.here:
+                self._check_limited(paper, limits)
             if paper.kind == ids.KIND_PROVISIONAL_ORDER:
                 self._check_provisional(paper, now_us)
             if paper.kind == ids.KIND_CONFISCATION_REQUEST and paper.header.sender[:2] == self.here:
@@ -280,17 +282,33 @@ class Judge:
             if paper.kind in (ids.KIND_FREEZE_REQUEST, ids.KIND_CONFISCATION_REQUEST):
                 self._check_reported(paper)
 
-    def _check_clocks(self, now_us: int) -> None:
+    def _check_limited(self, freeze: Paper, limits: set[tuple[object, int]]) -> None:
+        """What is provisional ends by itself, unless a judge has granted it, and that is not taken back."""
+        granted = [
+            each.above
+            for each in freeze.down()
+            if each.kind == ids.KIND_REVIEW_DECISION and role(each.header.sender) == "court" and each.above is not None
+            if each.header.outcome in GRANTS
+        ]
+        limited = (freeze.key, clocks.CLOCK_RULE_PROVISIONAL) in limits
+        stands = freeze.state is State.CONFIRMED or any(referral.is_open for referral in granted)
+        assert limited or stands or not freeze.is_open, f"{freeze.told()} is {freeze.state} and has no limit"
+
+    def _check_clocks(self, now_us: int) -> set[tuple[object, int]]:
+        """Return what runs, and for what."""
         seen = set()
+        found = set[tuple[object, int]]()
         for number, limit, stage, next_us in self.sql.execute(
             "SELECT envelope_seq, rule, stage, next_at_us FROM clocks WHERE ended_at_us IS NULL"
         ).fetchall():
             paper = self.papers[self._names[number]]
             assert (number, limit) not in seen, f"two clocks {limit} run for {paper.told()}"
             seen.add((number, limit))
+            found.add((paper.key, limit))
             assert paper.is_open, f"{paper.told()} is {paper.state} and clock {limit} is {stage}"
             assert stage != "running" or next_us > now_us, f"clock {limit} of {paper.told()} has not rung"
             assert paper.header.recipients[0][:2] == self.here, "the clock is the other node's"
+        return found
 
     def _check_provisional(self, order: Paper, now_us: int) -> None:
         request = order.above

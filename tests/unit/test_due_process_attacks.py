@@ -534,6 +534,17 @@ def test_postponement_counts_though_one_before_it_never_arrived(law: Countries) 
     assert stand(law, request) is State.POSTPONED
 
 
+def test_question_and_the_lapse_behind_it_that_came_in_one_moment_stay_in_their_order(law: Countries) -> None:
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY, countersigned_by=())
+    law.send(ids.KIND_CLARIFICATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.wait(days=9)
+    law.arrive()
+    assert stand(law, request) is State.TO_DELETE
+    law.send(ids.KIND_CLOSURE, INVESTIGATOR, THEIR_CENTRAL, cites=request, **soon(law))
+    expire(law)
+    assert stand(law, request) is State.TO_DELETE
+
+
 def test_claim_suspends_nothing_that_was_never_reported_abroad(law: Countries) -> None:
     request, order = granted(law)
     report(law, request, order, GRANTED, **soon(law))
@@ -764,6 +775,58 @@ def test_what_a_judge_has_granted_in_time_does_not_lapse_because_the_fiu_forgets
     law.arrive()
     assert law.state("ee", request) is law.state("de", request) is State.CONFIRMED
     assert law.state("de", referral) is State.GRANTED
+
+
+def test_freeze_whose_grant_was_taken_back_has_its_limit_again(law: Countries) -> None:
+    request, _ = held(law)
+    (limit,) = law.clocks("de", request)
+    referral = judged(law, request, GRANTED)
+    assert law.clocks("de", request) == []
+    law.send(ids.KIND_WITHDRAWAL, "de/fiu", THEIR_COURT, cites=referral, case_id="DE-1")
+    assert law.clocks("de", request) == []  # what the court may have ordered is to be ended first
+    law.send(ids.KIND_CLOSURE, THEIR_COURT, "de/fiu", cites=decision_on(law), case_id="DE-1")
+    assert [(clock.rule, clock.due_at_us) for clock in law.clocks("de", request)] == [(limit.rule, limit.due_at_us)]
+    law.wait(days=9)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.LAPSED
+
+
+def test_freeze_for_which_a_court_still_holds_something_does_not_lapse_under_it(law: Countries) -> None:
+    request, _ = held(law)
+    referral = judged(law, request, GRANTED)
+    decision = decision_on(law)
+    block: dict[str, Any] = {"case_id": "ORDER-1", "measures": BLOCK}
+    order = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, **block)
+    law.send(ids.KIND_WITHDRAWAL, "de/fiu", THEIR_COURT, cites=referral, case_id="DE-1")
+    law.wait(days=30)
+    closure: dict[str, Any] = {"cites": decision, "case_id": "DE-1"}
+    assert refused(law, ids.KIND_CLOSURE, THEIR_COURT, "de/fiu", **closure) is ErrorCode.OUT_OF_ORDER
+    done: dict[str, Any] = {"case_id": "ORDER-1", "outcome": GRANTED}
+    release = law.send(ids.KIND_RELEASE, THEIR_COURT, THEIR_EXCHANGE, cites=order, **done)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=release, **done)
+    assert law.state("de", request) is State.ASKED
+    law.send(ids.KIND_CLOSURE, THEIR_COURT, "de/fiu", **closure)
+    law.wait(seconds=1)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.LAPSED
+
+
+def test_freeze_that_another_grant_carries_does_not_lapse(law: Countries) -> None:
+    request, _ = held(law)
+    fields: dict[str, Any] = {"cites": request, "measures": BLOCK}
+    referrals = [
+        law.send(ids.KIND_REVIEW_REFERRAL, "de/fiu", THEIR_COURT, case_id=f"DE-{n}", **fields) for n in range(2)
+    ]
+    granted: dict[str, Any] = {"measures": BLOCK, "outcome": GRANTED, "dual_criminality": VERIFIED}
+    decisions = [
+        law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/fiu", cites=each, case_id=f"DE-{n}", **granted)
+        for n, each in enumerate(referrals)
+    ]
+    for n, (referral, decision) in enumerate(zip(referrals, decisions, strict=True)):
+        assert law.clocks("de", request) == []
+        law.send(ids.KIND_WITHDRAWAL, "de/fiu", THEIR_COURT, cites=referral, case_id=f"DE-{n}")
+        law.send(ids.KIND_CLOSURE, THEIR_COURT, "de/fiu", cites=decision, case_id=f"DE-{n}")
+    assert len(law.clocks("de", request)) == 1
 
 
 def test_judge_who_grants_a_second_too_late_revives_nothing(law: Countries) -> None:
