@@ -788,7 +788,7 @@ def test_freeze_whose_grant_was_taken_back_has_its_limit_again(law: Countries) -
     assert [(clock.rule, clock.due_at_us) for clock in law.clocks("de", request)] == [(limit.rule, limit.due_at_us)]
     law.wait(days=9)
     law.arrive()
-    assert law.state("ee", request) is law.state("de", request) is State.LAPSED
+    assert stand(law, request) is State.LAPSED
 
 
 def test_freeze_for_which_a_court_still_holds_something_does_not_lapse_under_it(law: Countries) -> None:
@@ -808,7 +808,7 @@ def test_freeze_for_which_a_court_still_holds_something_does_not_lapse_under_it(
     law.send(ids.KIND_CLOSURE, THEIR_COURT, "de/fiu", **closure)
     law.wait(seconds=1)
     law.arrive()
-    assert law.state("ee", request) is law.state("de", request) is State.LAPSED
+    assert stand(law, request) is State.LAPSED
 
 
 def test_freeze_that_another_grant_carries_does_not_lapse(law: Countries) -> None:
@@ -827,6 +827,7 @@ def test_freeze_that_another_grant_carries_does_not_lapse(law: Countries) -> Non
         law.send(ids.KIND_WITHDRAWAL, "de/fiu", THEIR_COURT, cites=referral, case_id=f"DE-{n}")
         law.send(ids.KIND_CLOSURE, THEIR_COURT, "de/fiu", cites=decision, case_id=f"DE-{n}")
     assert len(law.clocks("de", request)) == 1
+    assert stand(law, request) is State.ASKED
 
 
 def test_judge_who_grants_a_second_too_late_revives_nothing(law: Countries) -> None:

@@ -228,6 +228,7 @@ def _may_start(limit: _Limit, books: Books) -> bool:
     return any(
         limit.rule in {start.rule for effect in (row.clocks, row.above) for start in effect.starts}
         or (row.inherits and limit.rule in LAPSING)
+        or limit.rule == row.revives
         for row in rows
     )
 
