@@ -1,20 +1,21 @@
 """What a command owes the processes that it starts: they end with it, however it ends.
 
 In: a block of work, or the words of a process. Out: what the process said. SIGTERM, and the SIGHUP of a terminal that
-is closed, end a command as an exception does, so that all that cleans up is run; processes that were started here are
-killed when the block that wanted them ends. Refuses with UNAVAILABLE what does not end in time.
+is closed, end a command as an exception does, and what runs on an event loop by cancelling it, so that all that cleans
+up is run; processes that were started here are killed when the block that wanted them ends. Refuses with UNAVAILABLE
+what does not end in time.
 """
 
 import asyncio
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from gateway.errors import ErrorCode, Failure
 
@@ -24,16 +25,39 @@ COMMAND_SECONDS: Final = 120.0
 
 _TOLD: Final = (signal.SIGTERM, signal.SIGHUP)
 
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
-class _Starting:
-    """How many processes are being started, and which signal came meanwhile."""
+class _Word:
+    """Which signal came, and what it must not break off.
 
-    count: int = 0
-    told: int | None = None
+    Args:
+        number: of the signal; None: none came.
+        starting: how many processes are being started.
+        waits: whether it came meanwhile.
+        cancel: cancels what runs on the event loop; None: nothing does.
+    """
+
+    number: int | None = None
+    starting: int = 0
+    waits: bool = False
+    cancel: Callable[[], object] | None = None
+
+    def leave(self) -> None:
+        """End what goes on."""
+        if self.cancel is not None:
+            self.cancel()
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """End this process, if a signal came."""
+        if self.number is not None:
+            sys.exit(128 + self.number)
 
 
-_starting: Final = _Starting()
+_word: Final = _Word()
 
 
 @contextmanager
@@ -43,7 +67,7 @@ def cleaned_up() -> Iterator[None]:
     What is ignored already (nohup) stays ignored. Told once is told: a terminal that is closed says so twice, and the
     second word must not break off what the first one has set going.
     """
-    _starting.told = None
+    _word.number = None
     before = {each: signal.getsignal(each) for each in _TOLD}
     for each, handler in before.items():
         if handler is not signal.SIG_IGN:
@@ -59,10 +83,9 @@ def _end(number: int, _frame: FrameType | None) -> None:
     for each in _TOLD:
         # Not SIG_IGN: a process that is just being started would inherit that, and not end when it is told to.
         signal.signal(each, _hear_no_more)
-    if _starting.count:
-        _starting.told = number
-    else:
-        sys.exit(128 + number)
+    _word.number, _word.waits = number, bool(_word.starting)
+    if not _word.waits:
+        _word.leave()
 
 
 def _hear_no_more(_number: int, _frame: FrameType | None) -> None:
@@ -75,13 +98,36 @@ def starting() -> Iterator[None]:
 
     What came meanwhile ends this process behind the block, which therefore stands within what cleans up.
     """
-    _starting.count += 1
+    _word.starting += 1
     try:
         yield
     finally:
-        _starting.count -= 1
-    if _starting.told is not None and not _starting.count:
-        sys.exit(128 + _starting.told)
+        _word.starting -= 1
+    if _word.waits and not _word.starting:
+        _word.waits = False
+        _word.leave()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run something on an event loop of its own; within `cleaned_up`, a signal cancels it.
+
+    An exception out of nowhere would stop the loop, and once more out of each group of tasks that it struck: then
+    nothing cleans up to its end.
+    """
+
+    async def heard() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        if task is not None:
+            _word.cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+        try:
+            return await work
+        finally:
+            _word.cancel = None
+
+    try:
+        return asyncio.run(heard())
+    finally:
+        _word.end()  # whatever came of what was broken off
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ In: nothing. Out: a story told step by step with the commands that operators use
 refusal with its code; with `--json` one summary. Exit code 0 only if all of it went as it must.
 """
 
-import asyncio
 import logging
 import shutil
 import sys
@@ -28,7 +27,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     folder = Path(tempfile.mkdtemp(prefix="rogatory-demo-"))
     try:
-        report = asyncio.run(trust.run(folder / "federation", _silent if as_json else click.echo))
+        report = children.run(trust.run(folder / "federation", _silent if as_json else click.echo))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if as_json:

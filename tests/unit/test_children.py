@@ -47,6 +47,38 @@ def test_whoever_is_told_to_end_cleans_up_and_is_not_broken_off_by_being_told_ag
     assert working.returncode == 128 + number
 
 
+def test_whoever_is_told_to_end_while_a_group_of_tasks_works_cleans_up_to_the_end() -> None:
+    works = """
+import asyncio
+from gateway.cli import children
+async def work():
+    print("works", flush=True)
+    while True:
+        sum(range(100_000))  # here, or nearly always, it is told
+        await asyncio.sleep(0)
+async def others():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(work())
+async def main():
+    both = asyncio.create_task(others())
+    try:
+        await asyncio.Event().wait()
+    finally:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        print("clean", flush=True)
+with children.cleaned_up():
+    children.run(main())
+"""
+    command = [sys.executable, "-c", works]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as working:
+        assert working.stdout is not None
+        assert working.stdout.readline() == "works\n"
+        working.send_signal(signal.SIGTERM)
+        assert working.communicate()[0] == "clean\n"
+    assert working.returncode == 128 + signal.SIGTERM
+
+
 def test_what_outlives_its_terminal_on_purpose_goes_on() -> None:
     with at_work("import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n") as working:
         assert working.stdout is not None

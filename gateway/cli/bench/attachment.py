@@ -33,7 +33,7 @@ from clients.intake import Received
 from clients.investigator import Investigator
 from clients.participant import Participant
 from gateway import material
-from gateway.cli import development, output
+from gateway.cli import children, development, output
 from gateway.cli.children import child
 from gateway.cli.demo import papers
 from gateway.cli.demo.processes import Processes
@@ -64,7 +64,7 @@ _READ_BYTES: Final = 256 << 10
 def command(ctx: click.Context, gigabytes: float, folder: Path | None, as_json: bool) -> None:
     """Send a large file from one State to another, broken off on the way, and watch memory."""
     with TemporaryDirectory(dir=folder, prefix="rogatory-bench-") as scratch:
-        figures = asyncio.run(measure(Path(scratch), round(gigabytes * GIB), lambda text: click.echo(text, err=True)))
+        figures = children.run(measure(Path(scratch), round(gigabytes * GIB), lambda text: click.echo(text, err=True)))
     if as_json:
         output.emit_json(figures)
     else:

@@ -6,7 +6,6 @@ its signed receipt; at the end the case as one file, verified offline, and its r
 code 0 only if all of it went as it must.
 """
 
-import asyncio
 import logging
 import shlex
 import shutil
@@ -54,7 +53,7 @@ def command(ctx: click.Context, path: Path | None, out: Path, keep: bool, as_jso
     folder = Path(tempfile.mkdtemp(prefix="rogatory-demo-"))
     kept = False
     try:
-        report = asyncio.run(
+        report = children.run(
             run(folder / "federation", wallets, out.absolute(), keep=keep, tell=_silent if as_json else _say)
         )
         kept = keep and report.ok
