@@ -7,6 +7,7 @@ a reason that somebody must give is one that can be read.
 
 import re
 import unicodedata
+from functools import cache
 from typing import Final
 
 _VISIBLE: Final = "LNPS"
@@ -50,16 +51,14 @@ _RUNS: Final = (
 as `str.isprintable` has them by Unicode 14.0, which is that of the oldest Python that this runs on."""
 
 
-def _hidden(runs: str) -> re.Pattern[str]:
+@cache  # when something is shown that is not plain: a start need not wait for it
+def _hidden() -> re.Pattern[str]:
     shown, at = [], 0
-    for number, length in enumerate(int(each, 16) for each in runs.split()):
+    for number, length in enumerate(int(each, 16) for each in _RUNS.split()):
         if number % 2:
             shown.append(f"{re.escape(chr(at))}-{re.escape(chr(at + length - 1))}")
         at += length
     return re.compile(f"[^{''.join(shown)}]")
-
-
-_HIDDEN: Final = _hidden(_RUNS)
 
 
 def printable(text: str) -> str:
@@ -68,7 +67,9 @@ def printable(text: str) -> str:
     What that is does not depend on the interpreter: a report that is made again elsewhere must be the same, whatever
     characters somebody has put into a document. What Unicode has assigned since is escaped.
     """
-    return _HIDDEN.sub(lambda found: ascii(found[0])[1:-1], text)
+    if text.isascii() and text.isprintable():
+        return text
+    return _hidden().sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def is_visible(text: str) -> bool:
