@@ -23,13 +23,12 @@ from pydantic import (
     model_validator,
 )
 from pydantic import ValidationError as PydanticError
-from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway.directory import KeyNameField
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 from gateway.note import Algorithm, Verifier
-from gateway.rules import word
+from gateway.rules import KINDS
 
 # Header, signatures and slots of one envelope, at their largest.
 ENVELOPE_ALLOWANCE: Final = 128 << 10
@@ -242,10 +241,9 @@ class Attachments(_Settings):
 
 
 def _kind(value: object) -> object:
-    kinds = {word(kind): kind for kind in ids.Kind.values() if kind}
-    if isinstance(value, str) and value not in kinds:
+    if isinstance(value, str) and value not in KINDS:
         raise ValueError(f"no kind {value!r}; `rogatory procedure` shows them")
-    return kinds[value] if isinstance(value, str) else value
+    return KINDS[value] if isinstance(value, str) else value
 
 
 class PayloadRule(_Settings):

@@ -28,8 +28,10 @@ MAX_SPIFFE_ID_BYTES: Final = 2048
 REMEMBERED_ADDRESSES: Final = 4096
 """Of some 70 bytes each; more than write to a busy node at a time."""
 
+NODE: Final = re.compile(r"[a-z]{2}")
+"""The code of a node."""
+
 # A name is one DNS label without the rule on its last character, 63 bytes at most (RFC 1035 section 2.3.4).
-_NODE: Final = re.compile(r"[a-z]{2}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 UNREADABLE_CERTIFICATE: Final = (
@@ -78,7 +80,7 @@ class Address:
     name: str
 
     def __post_init__(self) -> None:
-        if not _NODE.fullmatch(self.node):
+        if not NODE.fullmatch(self.node):
             raise Refusal(ErrorCode.MALFORMED, "a node is two lower-case letters", "node")
         if not _NAME.fullmatch(self.name):
             raise Refusal(ErrorCode.MALFORMED, "a name is 1 to 63 of a-z, 0-9, hyphen, no hyphen first", "name")
@@ -156,7 +158,7 @@ def parse_spiffe(uri: str, federation: str) -> Address:
     """
     if len(uri.encode(errors="replace")) > MAX_SPIFFE_ID_BYTES:
         raise Refusal(ErrorCode.UNKNOWN_PEER, f"SPIFFE ID above {MAX_SPIFFE_ID_BYTES} bytes")
-    match = re.fullmatch(rf"spiffe://({_NODE.pattern})\.{re.escape(federation)}/({_NAME.pattern})", uri)
+    match = re.fullmatch(rf"spiffe://({NODE.pattern})\.{re.escape(federation)}/({_NAME.pattern})", uri)
     if match is None:
         raise Refusal(ErrorCode.UNKNOWN_PEER, "not a SPIFFE ID of this federation")
     return Address(match[1], match[2])

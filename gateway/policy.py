@@ -34,7 +34,7 @@ from gateway.deadlines import LIMITS, Length, Unit
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
 from gateway.printable import is_visible
-from gateway.rules import ClockRule, Kind, Rule, Where, word
+from gateway.rules import KINDS, ClockRule, Kind, Rule, Where, word
 from gateway.steps import RULES, STEPS
 
 MAX_LAW_CHARACTERS: Final = 200
@@ -45,7 +45,6 @@ COUNTERSIGNERS: Final = frozenset(
 )
 """Authorities: nobody else has a say in what an authority does."""
 
-_KINDS: Final[Mapping[str, Kind]] = MappingProxyType({word(kind): kind for kind in ids.Kind.values() if kind})
 _OPENING: Final = frozenset(step.rule for step in STEPS if step.opens is not None)
 _DECIDING: Final = frozenset(
     rule for rule in RULES if rule.kind == ids.KIND_REVIEW_DECISION and rule.sender is Role.COURT
@@ -99,9 +98,9 @@ def _law(text: str) -> str:
 
 
 def _kind(value: object) -> object:
-    if not isinstance(value, str) or value not in _KINDS:
+    if not isinstance(value, str) or value not in KINDS:
         raise ValueError(f"no such kind, as there is {word(ids.KIND_FREEZE_REQUEST)}")
-    return _KINDS[value]
+    return KINDS[value]
 
 
 def _role(value: object) -> object:

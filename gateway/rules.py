@@ -352,3 +352,7 @@ def ends_in_decisions(way: Way) -> bool:
 def word(kind: Kind) -> str:
     """Return the name of a kind as people write it, e.g. freeze-request."""
     return ids.Kind.Name(kind).removeprefix("KIND_").lower().replace("_", "-")
+
+
+KINDS: Final[Mapping[str, Kind]] = MappingProxyType({word(kind): kind for kind in ids.Kind.values() if kind})
+"""By these names."""

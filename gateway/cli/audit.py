@@ -5,7 +5,6 @@ In: a log, whom to believe, a file that remembers the last look. Out: what has c
 1 if it cannot be had now, or too few witnesses have cosigned yet, if that is required.
 """
 
-import re
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,7 +30,7 @@ from gateway.clock import system_clock
 from gateway.config import DirectorySource, ParticipantConfig
 from gateway.directory import FOREVER
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
-from gateway.identity import trust_domain
+from gateway.identity import NODE, trust_domain
 from gateway.note import Algorithm, Verifier
 from gateway.printable import printable
 from gateway.trust import client
@@ -39,7 +38,6 @@ from gateway.trust import client
 LEAST_SECONDS: Final = 0.1
 MOST_SECONDS: Final = 86_400.0
 _HASH_CHARS: Final = 64
-NODE: Final = re.compile(r"[a-z]{2}")
 
 
 @click.command(

@@ -5,7 +5,6 @@ proposed. What was signed stays verifiable: nodes and their keys stay listed. Re
 and keys that could not speak for a federation.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -15,21 +14,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import BaseModel
 from pydantic import ValidationError as PydanticError
-from rogatory.v1 import identifiers_pb2 as ids
 from securesystemslib.signer import Key
 
 from gateway.directory import FederationList, Instrument, NodeEntry, PublicKeyField, Status, WitnessEntry
 from gateway.errors import ErrorCode, Refusal
+from gateway.identity import NODE
 from gateway.note import Algorithm, Verifier
-from gateway.rules import word
+from gateway.rules import KINDS
 from gateway.trust.repository import RootKeys
 from gateway.trust.signing import key_of
 
 _LEAST_NAMED_CHARACTERS: Final = 12
 _MAX_FILE_BYTES: Final = 1 << 20
-
-_CODE: Final = re.compile(r"[a-z]{2}")
-_KINDS: Final = {word(kind): kind for kind in ids.Kind.values() if kind}
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -79,7 +75,7 @@ def instrument(path: Path) -> Instrument:
         Refusal: BAD_INPUT, as `read`, or nobody could ever ask for anything under it.
     """
     law = read(path, Instrument, "instrument")
-    for field, found, known in (("between", law.between, _CODE.fullmatch), ("kinds", law.kinds, _KINDS.get)):
+    for field, found, known in (("between", law.between, NODE.fullmatch), ("kinds", law.kinds, KINDS.get)):
         odd = next((each for each in sorted(found) if not known(each)), None)
         if odd is not None:
             raise Refusal(ErrorCode.BAD_INPUT, f"{path}: there can be no {odd!r}", f"instrument.{field}")

@@ -31,6 +31,7 @@ from gateway.cli.console.live import Live, Told
 from gateway.cli.console.signin import LINK_SECONDS, SESSION_SECONDS, Notice, Session, SignIn
 from gateway.clock import Clock, to_micros
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.rules import KINDS
 from gateway.story import MAX_TOLD, tell
 
 PEER: Final = "peer"
@@ -261,7 +262,7 @@ class Console:
             is_first="after" not in given,
             newest="/messages?" + urlencode(kept),
             older="/messages?" + urlencode({**kept, "after": found.next}) if found.next else "",
-            kinds=[*forms.KINDS],
+            kinds=[*KINDS],
             codes=[*forms.CODES],
             states=forms.STATES,
         )

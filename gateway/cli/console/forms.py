@@ -18,7 +18,7 @@ from starlette.requests import Request
 from gateway.clock import to_micros
 from gateway.errors import ErrorCode, Refusal
 from gateway.lifecycle import State
-from gateway.rules import word
+from gateway.rules import KINDS
 
 T = TypeVar("T")
 MOST_BYTES: Final = 16 << 10
@@ -28,7 +28,6 @@ PAGE: Final = 50
 
 Fields = Mapping[str, str]
 
-KINDS: Final = {word(kind): kind for kind in ids.Kind.values() if kind}
 CODES: Final = {code.name: errors_pb2.ErrorCode.ValueType(code) for code in ErrorCode}
 WAITING: Final = "waiting"
 STATES: Final = (WAITING, *(state.value for state in State))
