@@ -91,10 +91,10 @@ class MailboxDoor(MailboxServicer):
             peer = call.peer
             frame, quotas = [request.envelope], self._entrance.quotas
             check_frame(frame, self._limits)
-            quotas.charge(_participant(peer).address, quotas.cost(peer.address, frame))
+            cost = quotas.cost(_participant(peer).address, frame)
+            quotas.charge(peer.address, cost)
             too_new = await self._entrance.too_new(request.envelope.signatures)
-            single = _Single(call, request.envelope, too_new)
-            answer = await self._gathering(peer).join(single, request.envelope.ByteSize())
+            answer = await self._gathering(peer).join(_Single(call, request.envelope, too_new), cost.size)
             return mailbox.SubmitResponse(answer=answer)
 
     def _gathering(self, peer: Peer) -> "Gathering[_Single, mailbox.Answer]":
@@ -105,16 +105,20 @@ class MailboxDoor(MailboxServicer):
         return gathering
 
     async def _accept(self, frame: Sequence[Place[_Single, mailbox.Answer]], _: Stay) -> None:
-        call, quotas = frame[0].what.call, self._entrance.quotas
-        async with quotas.turn(call.peer.address, len(frame)):
-            # They may have waited for their turn, and been revoked meanwhile.
-            peer = call.check()
-            largest = quotas.largest(peer.address)
-            too_new = frozenset[KeyName]().union(*(each.what.too_new for each in frame))
-            envelopes = [each.what.envelope for each in frame]
-            answers = await self._path.accept(peer, envelopes, largest_bytes=largest, too_new=too_new)
+        too_new = frozenset[KeyName]().union(*(each.what.too_new for each in frame))
+        answers = await self._take(frame[0].what.call, [each.what.envelope for each in frame], too_new)
         for each, answer in zip(frame, answers, strict=True):
             each.settle(answer)
+
+    async def _take(
+        self, call: Call, envelopes: Sequence[pb.SignedEnvelope], too_new: frozenset[KeyName], turn: Turn | None = None
+    ) -> list[mailbox.Answer]:
+        """Take a frame when it is its turn at the store."""
+        address, quotas = call.peer.address, self._entrance.quotas
+        async with quotas.turn(address, len(envelopes)):
+            # The certificate may have expired, or its owner been revoked, since the call or the stream began.
+            peer = call.check()
+            return await self._path.accept(peer, envelopes, turn, quotas.largest(address), too_new)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         # Not the call's own: who hangs up must not end what others wait for, nor what may be on disk a moment later.
@@ -145,11 +149,7 @@ class MailboxDoor(MailboxServicer):
             async def answer(
                 request: mailbox.SubmitFramesRequest, mine: Turn, too_new: frozenset[KeyName]
             ) -> mailbox.SubmitFramesResponse:
-                async with quotas.turn(address, len(request.envelopes)):
-                    # The certificate may have expired, or its owner been revoked, since the stream began.
-                    peer = call.check()
-                    largest = quotas.largest(address)
-                    answers = await self._path.accept(peer, request.envelopes, mine, largest, too_new)
+                answers = await self._take(call, request.envelopes, too_new, mine)
                 return mailbox.SubmitFramesResponse(frame=request.frame, answers=answers)
 
             async for response in in_flight(request_iterator, begin, self._limits.frames_in_flight, call.over):
