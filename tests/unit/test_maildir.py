@@ -4,7 +4,6 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rogatory.v1 import envelope_pb2 as pb
@@ -15,7 +14,7 @@ from gateway import statement
 from gateway.clock import to_micros
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
-from tests import world
+from tests import durable, world
 from tests.errors import raises
 from tests.world import Sent
 
@@ -169,20 +168,8 @@ def test_nothing_is_there_after_the_disk_failed_in_the_middle(
 
 def test_folder_is_synced_after_the_file_has_its_name(maildir: Maildir, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise a power cut after the acknowledgement could take the name away again."""
-    steps: list[str] = []
-    fsync, rename = os.fsync, Path.rename
-
-    def watched_fsync(descriptor: int) -> None:
-        steps.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
-        fsync(descriptor)
-
-    def watched_rename(self: Path, target: Path) -> Any:
-        steps.append("rename")
-        return rename(self, target)
-
     with maildir.collecting() as collector:
-        monkeypatch.setattr(os, "fsync", watched_fsync)
-        monkeypatch.setattr(Path, "rename", watched_rename)
+        steps = durable.watched(monkeypatch, "rename")
         collector.put([arrival(world.freeze_request())])
     assert steps == ["file", "rename", "folder"]
 

@@ -11,6 +11,7 @@ import pytest
 
 from gateway import private_files
 from gateway.errors import ErrorCode, Refusal
+from tests import durable
 from tests.errors import raises
 
 OLD, NEW = b"old and plain", b"new"
@@ -96,21 +97,9 @@ def test_whoever_is_interrupted_leaves_no_secret_under_a_name_that_nobody_looks_
 
 
 def test_the_new_content_is_on_disk_before_the_old_one_goes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[str] = []
-    fsync, replace = os.fsync, Path.replace
-
-    def synced(descriptor: int) -> None:
-        calls.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
-        fsync(descriptor)
-
-    def replaced(source: Path, target: Path) -> Path:
-        calls.append("replace")
-        return replace(source, target)
-
-    monkeypatch.setattr(os, "fsync", synced)
-    monkeypatch.setattr(Path, "replace", replaced)
+    steps = durable.watched(monkeypatch, "replace")
     private_files.replace(path, NEW)
-    assert calls == ["file", "replace", "folder"]
+    assert steps == ["file", "replace", "folder"]
 
 
 @pytest.mark.parametrize("superuser", [True, False])

@@ -4,7 +4,6 @@ import csv
 import fcntl
 import json
 import os
-import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -46,7 +45,7 @@ from gateway.reporting.released import (
 )
 from gateway.reporting.tally import Cell, Figure, Tally, Way, tally
 from gateway.store import figures
-from tests import reports, stores, world
+from tests import durable, reports, stores, world
 from tests.errors import raises
 
 Q1, Q2, Q3 = (Quarter(2026, number) for number in (1, 2, 3))
@@ -515,22 +514,10 @@ def test_report_is_on_the_disk_before_it_has_its_name(
     worked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise a power cut could leave a name without a report, beside which that one is never published again."""
-    steps: list[str] = []
-    fsync, replace = os.fsync, Path.replace
-
-    def watched_fsync(descriptor: int) -> None:
-        steps.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
-        fsync(descriptor)
-
-    def watched_replace(self: Path, target: Path) -> Any:
-        steps.append("name")
-        return replace(self, target)
-
     made = reports.made(worked / "de.db", "de", "2026-Q1")
-    monkeypatch.setattr(os, "fsync", watched_fsync)
-    monkeypatch.setattr(Path, "replace", watched_replace)
+    steps = durable.watched(monkeypatch, "replace")
     written = folder.publish(made, tmp_path)
-    assert steps == ["file", "name", "folder"] * len(written)
+    assert steps == ["file", "replace", "folder"] * len(written)
     assert {path.stat().st_mode & 0o777 for path in written} == {folder.READABLE}
 
 
