@@ -27,7 +27,7 @@ from gateway.envelope import ref_of
 from gateway.identity import Address, Role
 from gateway.rules import ACTS_NEXT, DONE, FINAL, ClockRule, Effect, Kind, Move, State, Step, Turn, Where
 from gateway.standing import COUNTS, Happened, Left
-from gateway.steps import CLAIMABLE, HOLDING, RUNS_OUT, STEPS, runs_out
+from gateway.steps import CLAIMABLE, RUNS_OUT, STEPS, runs_out
 
 Key: TypeAlias = tuple[str, str]
 """Sender and id of an envelope."""
@@ -147,7 +147,7 @@ class Matter:
     @property
     def holds(self) -> bool:
         """Whether it asks that assets be held or taken."""
-        return self.header is not None and not HOLDING.isdisjoint(self.header.measures)
+        return self.header is not None and row_checks.holds_assets(self.header)
 
     @property
     def due(self) -> Limit | None:

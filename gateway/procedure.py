@@ -49,7 +49,6 @@ from gateway.steps import (
     CLAIMED_BELOW,
     DECIDED_BELOW,
     FREEZES,
-    HOLDING,
     LAPSING,
     ORDERS,
     REQUESTS,
@@ -287,7 +286,7 @@ def _check_state(case: _Case) -> Then:
     if not case.matters:
         raise case.out_of_order("what it cites belongs to no matter here", "cites[0]")
     about, state = case.matters[0]
-    holds = step.minds_assets and _holds_assets(about)
+    holds = step.minds_assets and row_checks.holds_assets(about)
     then = step.then(state, header.outcome, header.ground, holds=holds)
     if then is None or _has_run_out(case, about, state):
         return _late(case, about, state, holds=holds)
@@ -545,11 +544,6 @@ def was_lost(register: Register, here: str, sent: pb.Header) -> bool:
     return not _LOST.isdisjoint(since) or pb.MILESTONE_REFUSED in words(ref, str(Address.of_node(there)))
 
 
-def _holds_assets(matter: pb.Header) -> bool:
-    """Whether a matter asks that assets be held or taken."""
-    return not HOLDING.isdisjoint(matter.measures[:])
-
-
 def _check_rests_on(case: _Case) -> None:
     header, step = case.header, case.step
     base = header.cites[0]
@@ -583,7 +577,7 @@ def _check_all_ended(case: _Case) -> None:
         return
     for order in _orders_below(header.cites[0], case.register):
         state = case.register.matters.state(order)
-        if state not in FINAL and _holds_assets(order):
+        if state not in FINAL and row_checks.holds_assets(order):
             raise case.out_of_order("an order that it rests on still holds assets: release them first", "cites[0]")
 
 

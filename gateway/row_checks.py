@@ -26,7 +26,7 @@ from gateway.errors import ErrorCode, Refusal
 from gateway.formats import grounds
 from gateway.identity import Address, Role
 from gateway.rules import GRANTS, CaseRule, DataClass, Kind, Link, Measure, Outcome, Rule, State, Step, Where, word
-from gateway.steps import BY_CITATION, ORDERS, PROVISIONAL, REQUESTS, RULES, STEPS
+from gateway.steps import BY_CITATION, HOLDING, ORDERS, PROVISIONAL, REQUESTS, RULES, STEPS
 
 NEVER_REQUIRED: Final = "*"
 """In an instrument's `no_dual_criminality`: it asks for it for no offence at all."""
@@ -475,3 +475,8 @@ def outcomes_to_report(reported: set[Outcome]) -> set[Outcome]:
 def reported(reports: Sequence[pb.Header], otherwise: State) -> State:
     """Return where what was reported on stands by the last report."""
     return _REPORTED[reports[-1].outcome] if reports else otherwise
+
+
+def holds_assets(matter: pb.Header) -> bool:
+    """Whether a matter asks that assets be held or taken."""
+    return not HOLDING.isdisjoint(matter.measures[:])

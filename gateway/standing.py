@@ -17,7 +17,7 @@ from rogatory.v1 import measures_pb2 as measures
 from gateway import row_checks
 from gateway.identity import Role
 from gateway.rules import DONE, ClockRule, Kind, Named, State, Step, Where
-from gateway.steps import FREEZES, HOLDING, PROVISIONAL, STEPS, runs_out
+from gateway.steps import FREEZES, PROVISIONAL, STEPS, runs_out
 
 Name: TypeAlias = tuple[str, str]
 """Of an envelope: its sender and its id."""
@@ -63,7 +63,7 @@ class Left:
     def __init__(self, matter: pb.Header, begun: State, was_lost: Callable[[pb.Header], bool]) -> None:
         self.state = begun
         self._matter = matter
-        self._holds = not HOLDING.isdisjoint(matter.measures[:])
+        self._holds = row_checks.holds_assets(matter)
         self._was_lost = was_lost
         self._kinds: dict[Name, Kind] = {_name(matter): matter.kind}
         self._lost = set[Name]()

@@ -14,8 +14,9 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as clocks
 
+from gateway import row_checks
 from gateway.rules import ACTS_NEXT, DONE, FINAL, State, Step, Turn, Where
-from gateway.steps import BY_CITATION, HOLDING, LAPSING, RUNS_OUT, runs_out
+from gateway.steps import BY_CITATION, LAPSING, RUNS_OUT, runs_out
 from gateway.store.fsck.books import Books, File
 from gateway.store.fsck.findings import Check, Notes
 from gateway.store.matters import MAX_CHAIN, OPEN_STAGES, Stage
@@ -148,7 +149,7 @@ def _leads(cause: File, matter: File, was: State, books: Books) -> set[State]:
     above = _above(header, books)
     if matter.seq not in [seq for seq, _ in above]:
         return set()
-    holds = not HOLDING.isdisjoint(matter.header.measures[:])
+    holds = row_checks.holds_assets(matter.header)
     from_here = header.sender[:2] == books.here
     found: set[State] = set()
     for row in _rows(header, above):
