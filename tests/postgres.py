@@ -39,6 +39,8 @@ SETTINGS = {
     # Room for what a test writes, no more.
     "max_wal_size": "128MB",
     "min_wal_size": "32MB",
+    # In its own folder: what a killed server leaves goes with that.
+    "dynamic_shared_memory_type": "mmap",
 }
 
 

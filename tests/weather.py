@@ -96,6 +96,9 @@ class Weather:
             self._server = await asyncio.start_server(self._take, HOST, self.outside, limit=PIECE_BYTES)
 
     def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:  # it was accepted just before that was cut
+            writer.transport.abort()
+            return
         self.accepted += 1
         link = _Link(writer)
         link.task = asyncio.create_task(self._serve(link, reader, writer))
@@ -183,6 +186,7 @@ async def weather(inside: int, outside: int | None = None) -> AsyncIterator[Weat
     try:
         yield sky
     finally:
+        sky.reset()  # whoever reads nothing any more keeps nothing open
         await sky.cut()
 
 
