@@ -90,8 +90,7 @@ async def released(play: Play, freeze: Freeze) -> None:
     refused = await attacks.submitted(
         "release confirmed while assets are held", play.desks["de/central-authority"], early.envelope
     )
-    facts["confirmed_too_early"] = play.report.refused(refused, ErrorCode.OUT_OF_ORDER)
-    play.say(f"a release that is confirmed before it has happened: {refused.code.name} by {refused.by}")
+    facts["confirmed_too_early"] = play.refused(refused, ErrorCode.OUT_OF_ORDER)
     await play.send(play.ministry.withdraw_referral(freeze.referral.header, notes.taken_back()), "the court hears it")
     release = await play.send(play.court.release(freeze.order.header, notes.release(papers.ORDERING)), "let them go")
     results = len(document(freeze.order, orders.DomesticOrder).wallets)
@@ -129,8 +128,7 @@ async def refused(play: Play, asked: Sequence[evidence.WalletIdentifier]) -> Non
     cites = (ref_of(decision.header),)
     forged = attacks.forge(court, ids.KIND_DOMESTIC_ORDER, "de/exchange", cites=cites, case_id="AG-2-26")
     late = await attacks.submitted(attempt, court, forged)
-    facts["order"] = [play.report.refused(each, ErrorCode.OUT_OF_ORDER) for each in (early, late)]
-    play.say(f"no order can follow: {early.code.name} by the court's own library, {late.code.name} by {late.by}")
+    facts["order"] = [play.refused(each, ErrorCode.OUT_OF_ORDER) for each in (early, late)]
     facts["request"] = await play.expect_standing(request.header, State.REFUSED)
 
 
@@ -147,7 +145,7 @@ async def _returned(play: Play, case: str, asked: Sequence[evidence.WalletIdenti
         play.desks["ee/prosecutor"],
         lambda: play.prosecutor.add_countersignature(answer, mistaken.request),
     )
-    play.report.refused(attempt, ErrorCode.NOT_COUNTERSIGNED)
+    play.refused(attempt, ErrorCode.NOT_COUNTERSIGNED)
     return await play.expect_standing(draft.header, State.RETURNED)
 
 
@@ -196,9 +194,7 @@ async def _beyond_the_grant(play: Play, order: Received) -> list[str]:
     )
     content = forge(ids.KIND_EXECUTION_REPORT, (ids.DATA_CLASS_CONTENT,), outcome=ids.OUTCOME_GRANTED)
     report = await attacks.submitted("report beyond the order", exchange, content)
-    codes = [play.report.refused(each, ErrorCode.EXCEEDS_GRANT) for each in (early, late, report)]
-    play.say(f"balances too: {early.code.name} by the exchange's own library, {late.code.name} by {late.by}")
-    return codes[:2]
+    return [play.refused(each, ErrorCode.EXCEEDS_GRANT) for each in (early, late, report)][:2]
 
 
 async def _told_what_is_lawful(play: Play, request: pb.Header, wanted: State) -> dict[str, object]:

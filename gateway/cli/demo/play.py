@@ -177,6 +177,11 @@ class Play:
         """Tell what is no envelope, under the lines of those that are."""
         self.tell(f"  {'':<20} {line}")
 
+    def refused(self, found: Refused, code: ErrorCode) -> str:
+        """Tell of a refusal, which has to be with that code; return its name."""
+        self.say(f"{found.attack}: {found.code.name} by {found.by}")
+        return self.report.refused(found, code)
+
     async def standing(self, matter: pb.Header) -> dict[str, str]:
         """Return where a matter stands, by each node that knows it and by each of its parties."""
         parties = (matter.sender, matter.recipients[0])

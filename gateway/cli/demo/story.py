@@ -98,7 +98,7 @@ async def _play(play: Play, asked: Sequence[evidence.WalletIdentifier]) -> None:
     play.tell("\n3. What must not work, tried on the wire with real keys.")
     uncountersigned = acts.draft(play, "EE-2026-FORGED", papers.request(asked[:1])).request
     loot = Loot(executed.signed, uncountersigned)
-    await attacks.mount_all(play.desks, loot, play.nodes.summary, play.report.refused)
+    await attacks.mount_all(play.desks, loot, play.nodes.summary, play.refused)
     await urgent.emergency(play)
     await urgent.provisional(play)
     await prove(play)

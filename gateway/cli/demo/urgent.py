@@ -48,7 +48,7 @@ async def emergency(play: Play) -> None:
     greedy.data_classes.append(ids.DATA_CLASS_BALANCE)
     attempt = "emergency for more than identities"
     early = attacks.composed(attempt, play.desks["ee/prosecutor"], lambda: ask(greedy))
-    facts["more_than_identities"] = play.report.refused(early, ErrorCode.EXCEEDS_GRANT)
+    facts["more_than_identities"] = play.refused(early, ErrorCode.EXCEEDS_GRANT)
     request = await play.send(ask(notes.emergency()), "one signature; identities alone (2023/1543 Art. 4(5))")
     signers = [signature.signer for signature in request.envelope.signatures]
     play.report.expect(signers == ["ee/prosecutor"], f"the emergency request is signed by {signers}")
@@ -149,9 +149,7 @@ async def _too_late(play: Play, request: Received) -> str:
     notice = notes.notice(notes.UNIT, "Confirmed.", outcome=ids.OUTCOME_GRANTED, measures=notes.HELD)
     late = play.unit("de").confirm(request, notice)
     found = await attacks.submitted("confirmation of what has lapsed", play.desks["de/fiu"], late.envelope)
-    code = play.report.refused(found, ErrorCode.OUT_OF_ORDER)
-    play.say(f"what has lapsed cannot be confirmed any more: {code} by {found.by}")
-    return code
+    return play.refused(found, ErrorCode.OUT_OF_ORDER)
 
 
 def _words(play: Play, matter: Received) -> list[str]:
