@@ -5,15 +5,13 @@ couriers and the sweep, over one store. Stopping drains: what is in work is fini
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import random
 import resource
 import socket
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path as FilePath
 from typing import Final
 from uuid import uuid4
 
@@ -32,31 +30,19 @@ from rogatory.v1 import (
     trace_pb2_grpc,
     witness_pb2_grpc,
 )
-from rogatory.v1 import trace_pb2 as trace
 
-from gateway import (
-    alerting,
-    deliver,
-    mirror,
-    operations,
-    settings_file,
-    telemetry,
-    timekeeper,
-    transport,
-    witness,
-)
-from gateway import config as configuration
+from gateway import alerting, operations, telemetry, transport, witness
 from gateway.alerting import Alerting
 from gateway.checking import Checking
 from gateway.clock import Clock, Elapsed, SteadyClock, since_boot, system_clock, to_micros
 from gateway.config import NodeConfig, Registry
-from gateway.depot import open_depot
-from gateway.directory import Directory, Status
-from gateway.doors import enrolment
+from gateway.depot import Depot, open_depot
+from gateway.directory import Directory
+from gateway.doors import enrolment, rounds
 from gateway.doors.attachments import AttachmentsDoor
 from gateway.doors.comparing import Comparing
-from gateway.doors.cosigning import Asker, Cosigning, HttpAsker, NodeAsker
-from gateway.doors.courier import Courier
+from gateway.doors.cosigning import Asker, Cosigning
+from gateway.doors.courier import Courier, Line
 from gateway.doors.directory import DirectoryDoor
 from gateway.doors.entrance import Bell, Entrance, Named
 from gateway.doors.freight import Freighter
@@ -65,6 +51,7 @@ from gateway.doors.hearing import careful
 from gateway.doors.housekeeping import keep_house
 from gateway.doors.log import LogDoor
 from gateway.doors.mailbox import MailboxDoor
+from gateway.doors.neighbours import Makers, Neighbours
 from gateway.doors.operations import OperationsDoor
 from gateway.doors.probing import Prober
 from gateway.doors.quotas import Pause, Quotas
@@ -73,23 +60,24 @@ from gateway.doors.relay import RelayDoor
 from gateway.doors.scrape import ScrapeDoor
 from gateway.doors.trace import TraceDoor
 from gateway.doors.witness import WitnessDoor
-from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.hidden import Passphrase
 from gateway.identity import Address, trust_domain
 from gateway.material import NodeMaterial, passphrase_of
 from gateway.metrics import Meters
 from gateway.offering import Offering
 from gateway.overview import Overview
+from gateway.parts import Parts
 from gateway.path import Path
 from gateway.publisher import Publisher
 from gateway.receipt import Scribe
-from gateway.registry import own_certificate
-from gateway.registry.certify import Authority
+from gateway.registry import keeping
 from gateway.registry.keys import load_registry_keys
 from gateway.registry.office import Office
 from gateway.retention import Keeper
 from gateway.statement import sign
-from gateway.store import Reader, Transaction, Writer, log, open_store, restored
+from gateway.store import Reader, Writer, log, open_store, restored
+from gateway.store.driver import Store
 from gateway.trust.lists import SignedList
 from gateway.upkeep import Upkeep, survived
 
@@ -100,9 +88,8 @@ MAX_CONNECTIONS: Final = 16_384  # a quarter of what the systemd unit lets a pro
 HANDSHAKE_SECONDS: Final = 10  # two round trips, on the slowest of lines
 DRAIN_SECONDS: Final = 10.0
 LEAST_STEP_SECONDS: Final = 5.0  # a busy machine may read two clocks a moment apart
-INTEGRATE_SECONDS: Final = 0.5  # half of what docs/log.md promises
 LOOK_SECONDS: Final = 5.0
-NEWS_SECONDS: Final = 5.0  # no longer than a drain: a stopping node waits for its threads
+LOOK_AGAIN_SECONDS: Final = 0.5
 
 diagnostics = logging.getLogger("gateway.node")
 
@@ -177,14 +164,7 @@ class Node:
         self._drained = asyncio.Event()
         self._health = HealthDoor()
         self._checking = Checking(config.limits.checkers)
-        self._couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
-        self._freighters: dict[str, asyncio.Task[None]] = {}
-        self._cosigning: dict[Hashable, asyncio.Task[None]] = {}
-        self._ending: set[asyncio.Task[None]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._make_courier: Callable[[str], Courier]
-        self._make_freighter: Callable[[str], Freighter]
+        self._parts = Parts()
         self._server: grpc.aio.Server | None = None
         self._entrance: Entrance | None = None
         self._writer: Writer | None = None
@@ -197,18 +177,62 @@ class Node:
             Refusal: BAD_CONFIG, the store or the address cannot be used.
         """
         config, upkeep = self._config, self.upkeep
-        me, lookup = Address.of_node(config.node), upkeep.directory
-        connect, engine = await asyncio.to_thread(open_store, config.store)
-        # From here on `stop` closes it, whatever else fails.
+        store, writer, reader = await self._open_store()
+        depot = await asyncio.to_thread(open_depot, config)
+        scribe = Scribe(config.node, upkeep.directory)
+        entrance = self._entrance = Entrance(upkeep.directory, upkeep.know, self.quotas, self._steady, self.meters)
+        neighbours = self.neighbours = Neighbours(
+            config, upkeep, self._parts, self._makers(writer, reader, scribe, depot), self._clock, self._chance
+        )
+        # Every call costs more for it: not where nobody looks at the figures.
+        naming = [] if self._measuring is None else [Named()]
+        server = self._server = grpc.aio.server(interceptors=naming, options=server_options(config))
+        doors = careful(server)
+        self._serve_envelopes(doors, entrance, writer, reader, scribe)
+        self._serve_files(doors, entrance, writer, depot)
+        await self._serve_operators(doors, entrance, writer, reader, scribe)
+        self._serve_log(doors, entrance, writer, reader)
+        phrase = await asyncio.to_thread(passphrase_of, config, None)
+        publisher = None
+        if config.publisher is not None:
+            publisher = await asyncio.to_thread(Publisher, config.publisher, phrase, self._clock)
+            self._parts.start(publisher.run())
+        directory_door = DirectoryDoor(entrance, config.directory, publisher, upkeep.look, self._clock)
+        directory_pb2_grpc.add_DirectoryServicer_to_server(directory_door, doors)
+        self._door = _door_of(upkeep.material)
+        if config.registry is not None:
+            await self._open_registry(config.registry, phrase, publisher)
+        try:
+            port = server.add_secure_port(config.listen, transport.server_credentials(lambda: self._door))
+        except RuntimeError as error:
+            raise Refusal(ErrorCode.BAD_CONFIG, f"cannot listen on {config.listen}", "listen") from error
+        await server.start()
+        neighbours.tend()
+        upkeep.listen(self._changed)
+        self._parts.start(upkeep.run())
+        self._parts.start(neighbours.hear_news())
+        self._parts.start(rounds.sweep(writer, scribe, self._bell, config.delivery, self._steady, self._watch))
+        self._tend_records(writer, reader)
+        self._parts.start(store.listen(self._bell.ring_of_others))
+        await self._open_figures(writer)
+        if config.health is not None:
+            await self._health.open(config.health, shared=config.workers > 1)
+        return port
+
+    async def _open_store(self) -> tuple[Store, Writer, Reader]:
+        """Open it, and whoever reads and writes it; `stop` closes them, whatever else fails."""
+        config, upkeep = self._config, self.upkeep
+        me = Address.of_node(config.node)
+        store, engine = await asyncio.to_thread(open_store, config.store)
         reader = self._reader = Reader(engine)
         now_us = to_micros(self._clock())
-        doubted = await asyncio.to_thread(restored.take_up, connect, now_us, told=self._after_restore)
+        doubted = await asyncio.to_thread(restored.take_up, store, now_us, told=self._after_restore)
         # Before anybody waits for the writer: of a store of before it may be long.
-        await asyncio.to_thread(log.catch_up, connect)
+        await asyncio.to_thread(log.catch_up, store)
         if doubted is not None:
             diagnostics.warning("store.restored", extra={"copies_in_doubt": doubted})
         writer = self._writer = Writer(
-            connect,
+            store,
             lambda: partial(sign, issuer=me, key=upkeep.material.signing_key),
             issuer=str(me),
             clock=self._clock,
@@ -218,11 +242,16 @@ class Node:
             meters=self.meters,
         )
         writer.start()
-        scribe = Scribe(config.node, lookup)
-        entrance = self._entrance = Entrance(lookup, upkeep.know, self.quotas, self._steady, self.meters)
+        return store, writer, reader
+
+    def _serve_envelopes(
+        self, server: grpc.aio.Server, entrance: Entrance, writer: Writer, reader: Reader, scribe: Scribe
+    ) -> None:
+        """Take in what participants and other nodes bring, and hand out what came for participants."""
+        config, upkeep = self._config, self.upkeep
         path = Path(
             config.node,
-            lookup,
+            upkeep.directory,
             lambda: upkeep.material.policy,
             config.limits,
             self._steady,
@@ -232,25 +261,6 @@ class Node:
             self.meters,
             self._watch,
         )
-        self._make_courier = lambda code: Courier(
-            str(Address.of_node(code)),
-            _Line(code, upkeep, self._clock),
-            writer,
-            reader,
-            scribe,
-            self._bell,
-            config.delivery,
-            self._clock,
-            self._chance,
-            self._tracing,
-            self.meters,
-            self._watch,
-            upkeep.know,
-        )
-        # Every call costs more for it: not where nobody looks at the figures.
-        naming = [] if self._measuring is None else [Named()]
-        server = self._server = grpc.aio.server(interceptors=naming, options=server_options(config))
-        doors = careful(server)
         mailbox = MailboxDoor(
             entrance,
             path,
@@ -266,39 +276,9 @@ class Node:
             self._tracing,
             self.meters,
         )
-        mailbox_pb2_grpc.add_MailboxServicer_to_server(mailbox, doors)
-        relay_pb2_grpc.add_RelayServicer_to_server(
-            RelayDoor(entrance, path, writer, reader, scribe, config.limits, self._prober, self._watch), doors
-        )
-        await self._serve_files(doors, entrance, writer, reader)
-        await self._serve_operators(doors, entrance, writer, reader, scribe)
-        self._serve_log(doors, entrance, writer, reader)
-        phrase = await asyncio.to_thread(passphrase_of, config, None)
-        publisher = None
-        if config.publisher is not None:
-            publisher = await asyncio.to_thread(Publisher, config.publisher, phrase, self._clock)
-            self._start(publisher.run())
-        directory_door = DirectoryDoor(entrance, config.directory, publisher, upkeep.look, self._clock)
-        directory_pb2_grpc.add_DirectoryServicer_to_server(directory_door, doors)
-        self._door = _door_of(upkeep.material)
-        if config.registry is not None:
-            await self._open_registry(config.registry, phrase, publisher)
-        try:
-            port = server.add_secure_port(config.listen, transport.server_credentials(lambda: self._door))
-        except RuntimeError as error:
-            raise Refusal(ErrorCode.BAD_CONFIG, f"cannot listen on {config.listen}", "listen") from error
-        await server.start()
-        self._tend_couriers(upkeep.directory())
-        upkeep.listen(self._changed)
-        self._start(upkeep.run())
-        self._start(self._hear_others())
-        self._start(self._sweep(writer, scribe))
-        self._tend_records(writer, reader)
-        self._start(connect.listen(self._bell.ring_of_others))
-        await self._open_figures(writer)
-        if config.health is not None:
-            await self._health.open(config.health, shared=config.workers > 1)
-        return port
+        mailbox_pb2_grpc.add_MailboxServicer_to_server(mailbox, server)
+        relay = RelayDoor(entrance, path, writer, reader, scribe, config.limits, self._prober, self._watch)
+        relay_pb2_grpc.add_RelayServicer_to_server(relay, server)
 
     def _serve_log(self, server: grpc.aio.Server, entrance: Entrance, writer: Writer, reader: Reader) -> None:
         """Answer those who watch the node's log, and cosign those of others."""
@@ -316,7 +296,7 @@ class Node:
         if self._measuring is None:
             return
         self.meters.watch(lambda: writer.waiting, self._config.limits.max_waiting_jobs)
-        self._start(self._look())
+        self._parts.start(self._look())
         where = self._config.figures(self._number)
         if self._scrape is not None and where is not None:
             # Not shared: each process has figures of its own, and a scraper must know whose it gets.
@@ -330,26 +310,26 @@ class Node:
             await asyncio.sleep(LOOK_SECONDS)
 
     def _tend_records(self, writer: Writer, reader: Reader) -> None:
-        """Sign the log, have others cosign it, compare what is seen of theirs, and let go what policy lets go."""
-        self._start(self._integrate(writer, reader))
-        self._tend_witnesses()
-        self._start(self._alert(writer).run())
+        """Sign the log, compare what is seen of others' logs, and let go what policy lets go."""
         upkeep, config = self.upkeep, self._config
+        first = f"{trust_domain(config.node, upkeep.directory().federation)}/log"
+        self._parts.start(rounds.integrate(writer, reader, first, lambda: upkeep.material.signing_key))
+        self._parts.start(self._alert(writer).run())
         self.comparing = Comparing(
             config.node,
             upkeep.directory,
-            lambda code: _Line(code, upkeep, self._clock),
+            self.neighbours.line,
             writer,
             reader,
             config.delivery,
             self._steady,
             self._chance,
         )
-        self._start(self.comparing.run())
+        self._parts.start(self.comparing.run())
         retention, pause = self._config.retention, self._config.delivery.sweep_seconds
         if retention.is_on:
             me = str(Address.of_node(self._config.node))
-            self._start(Keeper(retention, me, writer, reader, self._steady, pause).run())
+            self._parts.start(Keeper(retention, me, writer, reader, self._steady, pause).run())
 
     def _alert(self, writer: Writer) -> Alerting:
         """Return what tells operators what they have to know; refuses what could never tell them."""
@@ -359,23 +339,53 @@ class Node:
             self.overview, writer, lambda: self.upkeep.material.config.alerts, ways, self._steady, self._chance
         )
 
-    async def _serve_files(self, server: grpc.aio.Server, entrance: Entrance, writer: Writer, reader: Reader) -> None:
-        """Take in, hand out and pass on the files that go with envelopes, and let go what nobody needs."""
+    def _makers(self, writer: Writer, reader: Reader, scribe: Scribe, depot: Depot) -> Makers:
+        """Return what makes those who serve other nodes and witnesses."""
+        config, upkeep = self._config, self.upkeep
+
+        def courier(code: str, line: Line) -> Courier:
+            return Courier(
+                str(Address.of_node(code)),
+                line,
+                writer,
+                reader,
+                scribe,
+                self._bell,
+                config.delivery,
+                self._clock,
+                self._chance,
+                self._tracing,
+                self.meters,
+                self._watch,
+                upkeep.know,
+            )
+
+        def freighter(code: str, line: Line) -> Freighter:
+            return Freighter(
+                str(Address.of_node(code)), line, writer, reader, depot, self._bell, config.delivery, self._chance
+            )
+
+        def cosigning(name: str, way: Asker) -> Cosigning:
+            return Cosigning(
+                name,
+                way,
+                lambda: [key for key in witness.verifiers(upkeep.directory(), config.node) if key.name == name],
+                lambda: [key.public for key in upkeep.directory().node(config.node).signing_keys],
+                writer,
+                reader,
+                self._bell,
+                config.delivery,
+                self._chance,
+            )
+
+        return Makers(courier, freighter, cosigning)
+
+    def _serve_files(self, server: grpc.aio.Server, entrance: Entrance, writer: Writer, depot: Depot) -> None:
+        """Take in and hand out the files that go with envelopes, and let go what nobody needs."""
         config = self._config
-        depot = await asyncio.to_thread(open_depot, config)
         door = AttachmentsDoor(entrance, writer, depot, config.limits, config.attachments)
         attachments_pb2_grpc.add_AttachmentsServicer_to_server(door, server)
-        self._make_freighter = lambda code: Freighter(
-            str(Address.of_node(code)),
-            _Line(code, self.upkeep, self._clock),
-            writer,
-            reader,
-            depot,
-            self._bell,
-            config.delivery,
-            self._chance,
-        )
-        self._start(keep_house(writer, depot, config.attachments, self._steady))
+        self._parts.start(keep_house(writer, depot, config.attachments, self._steady))
 
     async def _serve_operators(
         self, server: grpc.aio.Server, entrance: Entrance, writer: Writer, reader: Reader, scribe: Scribe
@@ -383,7 +393,8 @@ class Node:
         """Let operators see what is on its way, and act on that and on this process."""
         config, upkeep = self._config, self.upkeep
         self.overview = Overview(lambda: upkeep.material, reader, self._clock)
-        trace_door = TraceDoor(config.node, upkeep.directory, entrance, reader, self.overview, self._ask_node)
+        ask = self.neighbours.ask_trace
+        trace_door = TraceDoor(config.node, upkeep.directory, entrance, reader, self.overview, ask)
         trace_pb2_grpc.add_TraceServicer_to_server(trace_door, server)
         door = OperationsDoor(
             config.node,
@@ -398,7 +409,7 @@ class Node:
             self._prober.probe,
         )
         operations_pb2_grpc.add_OperationsServicer_to_server(door, server)
-        self._start(self._heed(reader, await reader.operating(lambda view: view.newest())))
+        self._parts.start(self._heed(reader, await reader.operating(lambda view: view.newest())))
 
     async def stop(self) -> None:
         """Take no more calls, finish those in work, give back what is leased, close the store."""
@@ -408,15 +419,12 @@ class Node:
             self._bell.ring_all()
             await asyncio.gather(
                 *(server.stop(DRAIN_SECONDS) for server in (self._server, self._enrolment) if server is not None),
-                self._drain_couriers(),
+                self.neighbours.drain(DRAIN_SECONDS),
             )
         if self._office is not None:
             await self._office.close()
         await self.upkeep.close()
-        tasks = {*self._tasks, *self._ending, *(task for _, task in self._couriers.values())}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._parts.stop()
         await self._checking.close()
         await self._health.close()
         if self._scrape is not None:
@@ -430,13 +438,6 @@ class Node:
         providers = [each for each in (self._provider, self._measuring) if each is not None]
         await asyncio.gather(*(asyncio.to_thread(each.shutdown) for each in providers))
 
-    async def _drain_couriers(self) -> None:
-        """Send no more, and wait for the answers to what is in flight, as long as a drain may take."""
-        for courier, _ in self._couriers.values():
-            courier.drain()
-        if self._couriers:
-            await asyncio.wait([task for _, task in self._couriers.values()], timeout=DRAIN_SECONDS)
-
     async def _open_registry(self, registry: Registry, phrase: Passphrase | None, publisher: Publisher | None) -> None:
         """Let participants be registered here, and keep the node's list and certificate from running out."""
         if self._writer is None or self._reader is None or self._server is None or self._entrance is None:
@@ -447,7 +448,7 @@ class Node:
             config.node,
             lambda: upkeep.material.trusted,
             publisher,
-            lambda code: _Line(code, upkeep, self._clock).open_channel(),
+            lambda code: self.neighbours.line(code).open_channel(),
             self._clock,
         )
         office = self._office = Office(
@@ -466,55 +467,8 @@ class Node:
         enrolment_pb2_grpc.add_RegistryServicer_to_server(RegistryDoor(self._entrance, office), careful(self._server))
         if registry.listen is not None:
             self._enrolment, _ = await enrolment.serve(office, registry.listen, lambda: self._door, self._clock)
-        self._start(offering.run())
-        self._start(self._keep_registered(office, registry, loaded.authority))
-
-    async def _keep_registered(self, office: Office, registry: Registry, authority: Authority) -> None:
-        """List what this node holds and nobody knows yet, keep list and certificate from ending; again and again."""
-        while True:
-            held = self.upkeep.material
-            with survived("the registry"):
-                for signer in held.holdings.signers:
-                    if all(signer.public_key != key.public for key in held.entry.signing_keys):
-                        await office.add_node_key(signer.public_key)
-                await office.keep_list()
-            with survived("the certificate"):
-                await self._keep_certificate(registry, authority)
-            await asyncio.sleep(held.config.directory.refresh_seconds)
-
-    async def _keep_certificate(self, registry: Registry, authority: Authority) -> None:
-        """Renew the node's own certificate in time."""
-        held = self.upkeep.material
-        if held.path is not None and own_certificate.is_due(held, authority, self._clock()):
-            await asyncio.to_thread(self._renew_certificate, held.path, held, registry, authority)
-            await self.upkeep.apply()
-
-    def _renew_certificate(self, path: FilePath, held: NodeMaterial, registry: Registry, authority: Authority) -> None:
-        """Have the settings name a new certificate, unless somebody else has just done so; called in a thread."""
-        with settings_file.alone(path):
-            config = configuration.load(NodeConfig, path)
-            if config.certificate == held.config.certificate:
-                phrase = passphrase_of(config, None)
-                own_certificate.renew(path, held, registry, authority, phrase, self._clock())
-                diagnostics.info("certificate.renewed")
-
-    async def _hear_others(self) -> None:
-        """Ask another node, a random one each time, for a newer directory: what is published could be held back."""
-        while True:
-            held = self.upkeep.material
-            await asyncio.sleep(held.config.directory.refresh_seconds)
-            others = [node for node in held.directory.nodes if node.code in self._couriers]
-            if not others:
-                continue
-            other = others[int(self._chance() * len(others))]
-            # Most are silent because they are down, and the couriers tell that.
-            with survived("the news of others"), contextlib.suppress(GatewayError):
-                federation, identity = held.directory.federation, held.identity
-                news = await asyncio.to_thread(
-                    mirror.fetch, other, federation, identity, held.trusted.held, NEWS_SECONDS
-                )
-                if news is not None:
-                    await self.upkeep.look(news)
+        self._parts.start(offering.run())
+        self._parts.start(keeping.keep(office, registry, loaded.authority, upkeep, self._clock))
 
     def _own_list(self) -> SignedList | None:
         return None if self._office is None else self._office.newest_list()
@@ -525,91 +479,15 @@ class Node:
 
     async def failed(self) -> None:
         """Return when a part that must run for ever has ended; its error is raised."""
-        await self._failure
-
-    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run a part of the node until it stops."""
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._ended)
-        self._tasks.add(task)
-        return task
-
-    def _end(self, task: asyncio.Task[None]) -> None:
-        """End a part before the node does."""
-        task.cancel()
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled() or self._failure.done():
-            return
-        error = task.exception()
-        self._failure.set_exception(error) if error is not None else self._failure.set_result(None)
+        await self._parts.failed()
 
     def _changed(self, before: NodeMaterial, now: NodeMaterial) -> None:
         """Let what has changed tell, on what is open too."""
         if before.identity != now.identity or _cas(before.directory) != _cas(now.directory):
             self._door = _door_of(now)
-        if before.identity != now.identity:
-            for courier, _ in self._couriers.values():
-                courier.renew()
-        for code in self._couriers.keys() & {node.code for node in now.directory.nodes}:
-            old, new = before.directory.node(code), now.directory.node(code)
-            if (old.endpoint, old.ca) != (new.endpoint, new.ca):
-                self._couriers[code][0].renew()
-        self._tend_couriers(now.directory)
-        self._tend_witnesses()
+        self.neighbours.changed(before, now)
         if self._entrance is not None:
             self._entrance.reconsider()
-
-    def _tend_couriers(self, directory: Directory) -> None:
-        """Have a courier and its freight for each other node that is in, and for none that is out."""
-        wanted = {node.code for node in directory.nodes if node.status is Status.ACTIVE} - {self._config.node}
-        for code in self._couriers.keys() - wanted:
-            for task in (self._couriers.pop(code)[1], self._freighters.pop(code)):
-                self._end(task)
-        for code in sorted(wanted - self._couriers.keys()):
-            courier = self._make_courier(code)
-            self._couriers[code] = courier, self._start(courier.run())
-            self._freighters[code] = self._start(self._make_freighter(code).run())
-
-    def _tend_witnesses(self) -> None:
-        """Have every other node that is in, and the federation's witnesses, cosign the log; anew where one changed."""
-        held = self.upkeep.material
-        directory, config = held.directory, self._config
-        wanted: dict[Hashable, tuple[str, Callable[[], Asker]]] = {
-            each: (each.name, partial(HttpAsker, each)) for each in directory.witnesses
-        }
-        for node in directory.nodes:
-            if node.status is Status.ACTIVE and node.code != config.node:
-                line = _Line(node.code, self.upkeep, self._clock)
-                way = partial(NodeAsker, line, config.delivery.attempt_timeout_seconds)
-                wanted[node.code, node.endpoint, node.ca, held.identity] = (
-                    trust_domain(node.code, directory.federation),
-                    way,
-                )
-        for each in self._cosigning.keys() - wanted.keys():
-            self._end(self._cosigning.pop(each))
-        for each in wanted.keys() - self._cosigning.keys():
-            self._cosigning[each] = self._start(self._cosign(*wanted[each]))
-
-    async def _cosign(self, name: str, way: Callable[[], Asker]) -> None:
-        """Have one witness cosign the log."""
-        if self._writer is None or self._reader is None:
-            raise RuntimeError("witnesses cosign what is in the store")
-        config, lookup = self._config, self.upkeep.directory
-        await Cosigning(
-            name,
-            way(),
-            lambda: [key for key in witness.verifiers(lookup(), config.node) if key.name == name],
-            lambda: [key.public for key in lookup().node(config.node).signing_keys],
-            self._writer,
-            self._reader,
-            self._bell,
-            config.delivery,
-            self._chance,
-        ).run()
 
     async def _heed(self, reader: Reader, newest: int) -> None:
         """Hear whether operators drain this process; `newest` is their last action before it was there."""
@@ -621,7 +499,7 @@ class Node:
                 try:
                     done = await reader.operating(lambda view: view.done_since(newest))
                 except GatewayError:
-                    await asyncio.sleep(INTEGRATE_SECONDS)
+                    await asyncio.sleep(LOOK_AGAIN_SECONDS)
                     rung.set()
                     continue
                 if any(action.drain.process == self._process for action in done):
@@ -629,75 +507,6 @@ class Node:
                     self._drained.set()
                     # Nothing else ends here before the node does: a part that returns is taken for one that failed.
                     await asyncio.Event().wait()
-
-    async def _ask_node(self, code: str, envelope_id: str) -> list[trace.EnvelopeTrace]:
-        if code not in self._couriers:
-            raise Failure(ErrorCode.UNAVAILABLE, f"no way to node {code}")
-        return await self._couriers[code][0].ask_trace(envelope_id)
-
-    async def _integrate(self, writer: Writer, reader: Reader) -> None:
-        """Sign a checkpoint over what is logged, within a second of it."""
-        held = self.upkeep.material
-        first = f"{trust_domain(self._config.node, held.directory.federation)}/log"
-        while True:
-            with survived("the log"):
-                if await reader.log(lambda view: view.lacks(view.origin(first))):
-                    await writer.write(lambda txn: txn.checkpoint(first, self.upkeep.material.signing_key), weight=0)
-            await asyncio.sleep(INTEGRATE_SECONDS)
-
-    async def _sweep(self, writer: Writer, scribe: Scribe) -> None:
-        """Expire, take back and let time limits ring, again and again, while the clock can be believed."""
-
-        def job(txn: Transaction) -> None:
-            self._steady()  # it may have been set since the sweep began
-            expired = deliver.sweep(txn)
-            for settled in expired:
-                scribe.expired(settled, txn)
-            if expired:
-                self._watch("swept")
-
-        def ring(txn: Transaction) -> None:
-            self._steady()
-            if timekeeper.ring(scribe, txn):
-                self._watch("rung")
-
-        settings, steps = self._config.delivery, -1
-        while True:
-            # A store that cannot be written now says so to every caller; the sweep just comes again.
-            with contextlib.suppress(GatewayError):
-                self._steady()
-                if steps != self._steady.steps:
-                    # At the start too: nobody knows what the clock did meanwhile.
-                    await writer.write(lambda txn: deliver.set_right(txn, settings))
-                    self._bell.ring_all()
-                    steps = self._steady.steps
-                await writer.write(job)
-                # By itself: what it cannot word must not keep anything from being delivered.
-                with survived("the time limits"):
-                    await writer.write(ring)
-            await asyncio.sleep(settings.sweep_seconds)
-
-
-class _Line:
-    """The way to one other node."""
-
-    def __init__(self, code: str, upkeep: Upkeep, clock: Clock) -> None:
-        self._code = code
-        self._upkeep = upkeep
-        self._clock = clock
-
-    def check(self) -> None:
-        """See `Line`."""
-        directory = self._upkeep.directory()
-        directory.check_in_force(self._clock())
-        if directory.node(self._code).status is Status.REVOKED:
-            raise Refusal(ErrorCode.REVOKED, f"node {self._code} is revoked in the directory")
-
-    def open_channel(self) -> grpc.aio.Channel:
-        """See `Line`."""
-        self.check()
-        held = self._upkeep.material
-        return transport.channel_to(held.directory.node(self._code), held.directory.federation, held.identity)
 
 
 def _cas(directory: Directory) -> tuple[bytes, ...]:

@@ -81,7 +81,7 @@ async def test_line_that_lies_silent_with_frames_in_flight_is_given_up_and_every
     async with federation(tmp_path / "fed", start=[]) as fed, weather_before(fed, "de") as sky:
         await fed.start("ee")
         await fed.start("de")
-        circuit = fed.nodes["ee"]._couriers["de"][0].circuit
+        circuit = fed.nodes["ee"].neighbours.courier("de").circuit
         await submit(fed, requests(fed, 1))
         await until(lambda: states(fed.store("ee")) == {"delivered": 1})
         sky.black_hole = True
@@ -190,7 +190,7 @@ async def test_node_whose_certificate_has_ended_is_sent_nothing_until_it_has_ano
         async with holding_node(fed, there):
             made = fed.request()
             await submit(fed, [made])
-            await until(lambda: fed.nodes["ee"]._couriers["de"][0].circuit.failures >= 2)
+            await until(lambda: fed.nodes["ee"].neighbours.courier("de").circuit.failures >= 2)
             assert not there.frames
             # Certainly not there: it may still expire, and nobody has to be asked.
             assert set(states(fed.store("ee"))) <= {"queued", "delivering"}
@@ -212,7 +212,7 @@ async def test_relay_stream_does_not_outlive_its_certificate_and_goes_on_with_th
         await fed.actor("de/central-authority").collect(1)
         late = timedelta(minutes=11)
         await submit(fed, [second])
-        circuit = fed.nodes["ee"]._couriers["de"][0].circuit
+        circuit = fed.nodes["ee"].neighbours.courier("de").circuit
         await until(lambda: circuit.failures >= 2)
         assert await fed.actor("de/central-authority").waiting() == []
         replace_certificate(settings.certificate, settings.tls_key, pki(fed).leaf(Address.of_node("ee")))
@@ -346,7 +346,7 @@ async def test_clock_that_is_set_back_keeps_nothing_waiting_until_it_has_caught_
         await fed.start("ee")
         await submit(fed, sent)
         # They have been tried, and put off by the clock that is ahead.
-        await until(lambda: fed.nodes["ee"]._couriers["de"][0].circuit.failures >= 2)
+        await until(lambda: fed.nodes["ee"].neighbours.courier("de").circuit.failures >= 2)
         clock.set_by = timedelta()
         await until(lambda: fed.nodes["ee"]._steady.steps == 1)
         clock.passed = SETTLING_SECONDS

@@ -318,7 +318,7 @@ async def test_envelope_that_the_other_node_puts_off_is_in_the_way_of_no_other_o
         assert await told(fed, 1) == [(pb.MILESTONE_ACCEPTED, "de/node")]
         assert await states(fed, bad) == [State.DOUBTFUL]
         assert liar.seen.count(bad.SerializeToString(deterministic=True)) == 1
-        assert fed.nodes["ee"]._couriers["de"][0].circuit.failures == 0
+        assert fed.nodes["ee"].neighbours.courier("de").circuit.failures == 0
 
 
 async def test_courier_rests_when_the_other_node_can_take_nothing_now(tmp_path: Path) -> None:
@@ -327,7 +327,7 @@ async def test_courier_rests_when_the_other_node_can_take_nothing_now(tmp_path: 
         full = mailbox.Answer(error=errors_pb2.Error(code=errors_pb2.ERROR_CODE_OVERLOADED, detail="full"))
         liar.answering = lambda _: full
         await fed.actor("ee/prosecutor").submit_frame(made)
-        courier, _ = fed.nodes["ee"]._couriers["de"]
+        courier = fed.nodes["ee"].neighbours.courier("de")
         async with asyncio.timeout(UNTIL_SECONDS):
             while not courier.circuit.failures:
                 await asyncio.sleep(0.01)

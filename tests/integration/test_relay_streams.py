@@ -105,7 +105,7 @@ async def test_node_that_reads_only_small_frames_is_sent_smaller_ones_and_gets_e
 async def test_dead_country_costs_one_copy_an_attempt_and_slows_no_other(tmp_path: Path) -> None:
     async with federation(tmp_path / "fed", nodes=("ee", "de", "fr"), start=["ee"]) as fed:
         await submit(fed, requests(fed, 5 * FRAME_ITEMS, to="fr/central-authority"))
-        circuit = fed.nodes["ee"]._couriers["fr"][0].circuit
+        circuit = fed.nodes["ee"].neighbours.courier("fr").circuit
         await until(lambda: circuit.failures >= 3)
         await fed.start("de")
         await submit(fed, requests(fed, 2 * FRAME_ITEMS))
@@ -116,13 +116,13 @@ async def test_dead_country_costs_one_copy_an_attempt_and_slows_no_other(tmp_pat
         assert attempts <= FRAME_ITEMS + circuit.failures
         # Now and then one of them is on its way.
         await until(lambda: states(fed.store("ee")) == {"queued": 5 * FRAME_ITEMS, "delivered": 2 * FRAME_ITEMS})
-        assert fed.nodes["ee"]._couriers["de"][0].circuit.failures == 0
+        assert fed.nodes["ee"].neighbours.courier("de").circuit.failures == 0
 
 
 async def test_country_that_is_back_is_tried_with_one_copy_and_then_gets_everything(tmp_path: Path) -> None:
     async with federation(tmp_path / "fed", start=["ee"]) as fed:
         await submit(fed, requests(fed, 2 * FRAME_ITEMS))
-        circuit = fed.nodes["ee"]._couriers["de"][0].circuit
+        circuit = fed.nodes["ee"].neighbours.courier("de").circuit
         await until(lambda: circuit.failures >= 2)
         assert (circuit.window, circuit.copies) == (1, 1)
         async with holding_node(fed) as there:

@@ -36,6 +36,7 @@ from gateway.clock import system_clock
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
 from gateway.publisher import Publisher
+from gateway.registry import keeping
 from gateway.signature import key_id
 from gateway.transport import TlsIdentity
 from gateway.trust.lists import SignedList
@@ -346,7 +347,7 @@ async def test_a_node_whose_certificate_another_process_has_just_renewed_renews_
     assert held.config.registry is not None
     made = await rotate(fed, "ee/node", "--tls")
     authority = authority_of(fed.summary.folder, "ee")
-    await asyncio.to_thread(node._renew_certificate, path, held, held.config.registry, authority)
+    await asyncio.to_thread(keeping.renew_certificate, path, held, held.config.registry, authority, fed.clock)
     assert new_certificates(fed, "ee/node") == [Path(made["certificate"]).name]
 
 

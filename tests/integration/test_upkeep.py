@@ -457,12 +457,12 @@ async def test_store_that_cannot_be_read_for_a_while_does_not_end_the_node(
             monkeypatch.setattr(reader, "registry_now", broken)
         else:
             monkeypatch.setattr(reader, "registry", broken_too)
-        await until(lambda: len(failures) >= 3 or node._failure.done())
-        assert not node._failure.done()
+        await until(lambda: len(failures) >= 3 or node._parts.has_failed)
+        assert not node._parts.has_failed
         monkeypatch.undo()
         await asyncio.to_thread(fed.sign_anew, participant(fed.directory, "ee/fiu", status=Status.REVOKED))
         await until(lambda: not node.upkeep.directory().roles("ee/fiu"))
-        assert not node._failure.done()
+        assert not node._parts.has_failed
 
 
 async def test_key_file_that_comes_after_the_settings_that_name_it_is_taken_when_it_is_there(fed: Federation) -> None:

@@ -542,12 +542,12 @@ async def test_node_that_ends_a_relay_with_nonsense_ends_no_other_node_and_loses
         ee, made = fed.nodes["ee"], fed.request()
         async with nonsense(fed, "/rogatory.v1.Relay/Relay", details) as liar:
             await fed.actor("ee/prosecutor").submit(made)
-            await until(lambda: liar.ended >= 2 or ee._failure.done())
-        assert not ee._failure.done()
+            await until(lambda: liar.ended >= 2 or ee._parts.has_failed)
+        assert not ee._parts.has_failed
         await fed.start("de")
         (item,) = await fed.actor("de/central-authority").collect(1)
         assert item.envelope == made
-        assert not ee._failure.done()
+        assert not ee._parts.has_failed
 
 
 @pytest.mark.parametrize("details", NONSENSE)
@@ -557,8 +557,8 @@ async def test_node_that_hands_out_nonsense_for_a_directory_ends_no_other_node_a
     async with registering(tmp_path / "fed", start=["ee"]) as fed:
         ee = fed.nodes["ee"]
         async with nonsense(fed, "/rogatory.v1.Directory/GetDirectory", details) as liar:
-            await until(lambda: liar.ended >= 2 or ee._failure.done())
-            assert not ee._failure.done()
+            await until(lambda: liar.ended >= 2 or ee._parts.has_failed)
+            assert not ee._parts.has_failed
             others = tuple(
                 each.model_copy(update={"status": Status.REVOKED}) if str(each.address) == "de/fiu" else each
                 for each in fed.directory.participants
@@ -566,8 +566,8 @@ async def test_node_that_hands_out_nonsense_for_a_directory_ends_no_other_node_a
             assert others != fed.directory.participants
             changed = fed.directory.model_copy(update={"participants": others})
             await asyncio.to_thread(fed.sign_anew, changed)
-            await until(lambda: not ee.upkeep.directory().roles("de/fiu") or ee._failure.done())
-        assert not ee._failure.done()
+            await until(lambda: not ee.upkeep.directory().roles("de/fiu") or ee._parts.has_failed)
+        assert not ee._parts.has_failed
 
 
 @pytest.mark.parametrize("details", NONSENSE)
@@ -579,10 +579,10 @@ async def test_node_that_answers_a_question_with_nonsense_is_unavailable_to_who_
         await fed.actor("ee/prosecutor").submit(made)
         async with nonsense(fed, "/rogatory.v1.Relay/TraceBetween", details) as liar:
             with pytest.raises(GatewayError) as caught:
-                await fed.nodes["ee"]._ask_node("de", ref(made).id)
+                await fed.nodes["ee"].neighbours.ask_trace("de", ref(made).id)
             assert liar.ended >= 1
         assert caught.value.code is ErrorCode.UNAVAILABLE
-        assert not fed.nodes["ee"]._failure.done()
+        assert not fed.nodes["ee"]._parts.has_failed
 
 
 class Babbler(grpc.GenericRpcHandler):
@@ -611,7 +611,7 @@ class Babbler(grpc.GenericRpcHandler):
 async def test_answer_that_cannot_be_read_is_as_good_as_an_empty_one(tmp_path: Path, answer: bytes) -> None:
     """gRPC hands out None in its place, at which a node, or a participant's program, would fall over."""
     async with federation(tmp_path / "fed", start=["ee"]) as fed, in_the_place_of_de(fed, Babbler(answer)):
-        assert await fed.nodes["ee"]._ask_node("de", ref(fed.request()).id) == []
+        assert await fed.nodes["ee"].neighbours.ask_trace("de", ref(fed.request()).id) == []
         mailbox_of_de = MailboxStub(fed.actor("de/central-authority").channel)
         said = await mailbox_of_de.Submit(mailbox.SubmitRequest(), timeout=UNTIL_SECONDS)
         assert said == mailbox.SubmitResponse()

@@ -1,0 +1,73 @@
+"""Rounds: what a node does again and again, whether anybody calls or not.
+
+In: the store and a clock. Out: copies that expired, leases that came back, time limits that rang; and a signed
+checkpoint over what is logged. Files are `housekeeping`'s, and other nodes `neighbours`'.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Final
+
+from gateway import deliver, timekeeper
+from gateway.clock import SteadyClock
+from gateway.config import Delivery
+from gateway.doors.entrance import Bell
+from gateway.errors import GatewayError
+from gateway.receipt import Scribe
+from gateway.signer import Signer
+from gateway.store import Reader, Transaction, Writer
+from gateway.upkeep import survived
+
+INTEGRATE_SECONDS: Final = 0.5  # half of what docs/log.md promises
+
+
+async def sweep(
+    writer: Writer, scribe: Scribe, bell: Bell, settings: Delivery, clock: SteadyClock, watch: Callable[[str], None]
+) -> None:
+    """Expire, take back and let time limits ring, again and again, while the clock can be believed."""
+
+    def job(txn: Transaction) -> None:
+        clock()  # it may have been set since the sweep began
+        expired = deliver.sweep(txn)
+        for settled in expired:
+            scribe.expired(settled, txn)
+        if expired:
+            watch("swept")
+
+    def ring(txn: Transaction) -> None:
+        clock()
+        if timekeeper.ring(scribe, txn):
+            watch("rung")
+
+    steps = -1
+    while True:
+        # A store that cannot be written now says so to every caller; the sweep just comes again.
+        with contextlib.suppress(GatewayError):
+            clock()
+            if steps != clock.steps:
+                # At the start too: nobody knows what the clock did meanwhile.
+                await writer.write(lambda txn: deliver.set_right(txn, settings))
+                bell.ring_all()
+                steps = clock.steps
+            await writer.write(job)
+            # By itself: what it cannot word must not keep anything from being delivered.
+            with survived("the time limits"):
+                await writer.write(ring)
+        await asyncio.sleep(settings.sweep_seconds)
+
+
+async def integrate(writer: Writer, reader: Reader, first: str, key: Callable[[], Signer]) -> None:
+    """Sign a checkpoint over what is logged, within a second of it.
+
+    Args:
+        writer: of the store.
+        reader: of the store.
+        first: the origin of the log, unless it has one already.
+        key: signs.
+    """
+    while True:
+        with survived("the log"):
+            if await reader.log(lambda view: view.lacks(view.origin(first))):
+                await writer.write(lambda txn: txn.checkpoint(first, key()), weight=0)
+        await asyncio.sleep(INTEGRATE_SECONDS)
