@@ -43,7 +43,7 @@ class Settled:
 def expect(headers: Sequence[pb.Header], txn: Transaction, here: str) -> None:
     """Look up at once what the copies of these envelopes may go before."""
     lanes = [(header, lane_of(header.urgency)) for header in headers if header.urgency]
-    txn.expect_slower(
+    txn.deliveries.expect_slower(
         [
             (destination_of(recipient, here), header.case_id, lane.value)
             for header, lane in lanes
@@ -56,7 +56,7 @@ def expect(headers: Sequence[pb.Header], txn: Transaction, here: str) -> None:
 def enqueue(route: Route, txn: Transaction) -> None:
     """Queue a recorded envelope for its destination; for another node, behind the files that it names."""
     header = route.recorded.header
-    txn.add_delivery(
+    txn.deliveries.add(
         route.destination,
         envelope_seq=route.recorded.seq,
         case_id=header.case_id,
@@ -92,7 +92,7 @@ def lease(
     What is urgent goes first, yet no lane starves (`lanes`).
     """
     until = from_micros(txn.now_us) + timedelta(seconds=settings.lease_seconds)
-    return txn.lease(destination, holder, to_micros(until), limit, max_bytes, chance())
+    return txn.deliveries.lease(destination, holder, to_micros(until), limit, max_bytes, chance())
 
 
 def settle(txn: Transaction, seq: int, event: Event) -> Settled:
@@ -101,21 +101,21 @@ def settle(txn: Transaction, seq: int, event: Event) -> Settled:
     Raises:
         Refusal: NOT_FOUND, no such delivery; ILLEGAL_TRANSITION.
     """
-    row = txn.delivery(seq)
+    row = txn.deliveries.find(seq)
     if row is None:
         raise Refusal(ErrorCode.NOT_FOUND, f"no delivery {seq}")
-    return Settled(row, txn.move(row, event))
+    return Settled(row, txn.deliveries.move(row, event))
 
 
 def fail(txn: Transaction, seq: int, holder: str, event: Event, error: GatewayError, delay: float) -> None:
     """Give a leased copy back after an attempt that did not succeed, to be tried again after `delay` seconds."""
-    row = txn.delivery(seq)
+    row = txn.deliveries.find(seq)
     # Somebody else may hold it by now, or have settled it: then this attempt no longer matters.
     if row is None or row.holder != holder or row.state not in LEASED:
         return
     text = f"{error.code.name}: {error.detail}"[:MAX_ERROR_CHARS]
     again = from_micros(txn.now_us) + timedelta(seconds=delay)
-    txn.move(row, event, error=text, next_attempt_at_us=to_micros(again))
+    txn.deliveries.move(row, event, error=text, next_attempt_at_us=to_micros(again))
     if row.header is not None:
         detail = error.detail[:MAX_ERROR_CHARS]
         ref = ref_of(row.header)
@@ -124,15 +124,15 @@ def fail(txn: Transaction, seq: int, holder: str, event: Event, error: GatewayEr
 
 def sweep(txn: Transaction) -> list[Settled]:
     """Take back lapsed leases and expire what never left; return what expired."""
-    lapsed = txn.lapsed(SWEEP_ROWS)
-    txn.expect_deliveries(lapsed)
+    lapsed = txn.deliveries.lapsed(SWEEP_ROWS)
+    txn.deliveries.expect(lapsed)
     for seq in lapsed:
-        row = txn.delivery(seq)
+        row = txn.deliveries.find(seq)
         if row is not None:
             text = f"{ErrorCode.UNAVAILABLE.name}: the lease ran out before an answer came"
-            txn.move(row, Event.FAIL_UNKNOWN, error=text, next_attempt_at_us=txn.now_us)
-    expired = txn.expired(SWEEP_ROWS)
-    txn.expect_deliveries(expired)
+            txn.deliveries.move(row, Event.FAIL_UNKNOWN, error=text, next_attempt_at_us=txn.now_us)
+    expired = txn.deliveries.expired(SWEEP_ROWS)
+    txn.deliveries.expect(expired)
     return [settle(txn, seq, Event.EXPIRE) for seq in expired]
 
 
@@ -147,14 +147,14 @@ def set_right(txn: Transaction, settings: Delivery) -> int:
         # Twice: another process of this node may have other settings.
         return to_micros(from_micros(txn.now_us) + timedelta(seconds=2 * seconds))
 
-    stranded = txn.stranded(latest(settings.lease_seconds))
-    txn.expect_deliveries(stranded)
+    stranded = txn.deliveries.stranded(latest(settings.lease_seconds))
+    txn.deliveries.expect(stranded)
     for seq in stranded:
-        row = txn.delivery(seq)
+        row = txn.deliveries.find(seq)
         if row is not None:
             text = f"{ErrorCode.UNAVAILABLE.name}: the clock was set back while it was under way"
-            txn.move(row, Event.FAIL_UNKNOWN, error=text, next_attempt_at_us=txn.now_us)
-    return len(stranded) + txn.bring_back(latest(settings.backoff_max_seconds))
+            txn.deliveries.move(row, Event.FAIL_UNKNOWN, error=text, next_attempt_at_us=txn.now_us)
+    return len(stranded) + txn.deliveries.bring_back(latest(settings.backoff_max_seconds))
 
 
 def is_final(row: DeliveryRow) -> bool:

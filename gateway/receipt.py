@@ -127,7 +127,7 @@ class Scribe:
         Raises:
             Refusal: NOT_FOUND, no such delivery to this participant; BAD_RECEIPT; ILLEGAL_TRANSITION.
         """
-        row = txn.delivery(seq)
+        row = txn.deliveries.find(seq)
         if row is None or row.destination != recipient:
             raise Refusal(ErrorCode.NOT_FOUND, f"no delivery {seq} for {recipient}")
         if not held and not _expired(row, txn):
@@ -137,7 +137,7 @@ class Scribe:
         # Who has answered it had it, whatever he says after its time has run out.
         held = held or (row.header is not None and txn.is_cited_by(ref_of(row.header), recipient))
         if not deliver.is_final(row):
-            txn.move(row, Event.CONFIRM if held else Event.EXPIRE)
+            txn.deliveries.move(row, Event.CONFIRM if held else Event.EXPIRE)
             if row.header is not None:
                 milestone = pb.MILESTONE_DELIVERED if held else pb.MILESTONE_EXPIRED
                 self._ended(row.header, row.fingerprint, milestone, recipient, txn)
@@ -166,7 +166,7 @@ class Scribe:
         Raises:
             Refusal: BAD_RECEIPT, the answer proves nothing; the copy is still on its way.
         """
-        row = txn.delivery(leased.seq)
+        row = txn.deliveries.find(leased.seq)
         if row is None:
             raise Refusal(ErrorCode.NOT_FOUND, f"no delivery {leased.seq}")
         if deliver.is_final(row):

@@ -313,20 +313,20 @@ class Countries:
                 continue
             with self._transaction(node) as txn:
                 if self._delivery(header, header.recipients[0], txn) is None:
-                    txn.add_delivery(header.recipients[0], envelope_seq=row[1], case_id=header.case_id)
+                    txn.deliveries.add(header.recipients[0], envelope_seq=row[1], case_id=header.case_id)
                 seq = self._delivery(header, header.recipients[0], txn)
-                found = None if seq is None else txn.delivery(seq)
+                found = None if seq is None else txn.deliveries.find(seq)
                 if found is not None and found.state is Queue.QUEUED:
-                    txn.move(found, Event.LEASE)
+                    txn.deliveries.move(found, Event.LEASE)
             return node, header, seq or 0
         raise Refusal(ErrorCode.NOT_FOUND, "it has not arrived")
 
     def _settle(self, header: pb.Header, destination: str, event: Event, txn: Transaction) -> None:
         """Say what became of a copy, if it was queued at all."""
         seq = self._delivery(header, destination, txn)
-        row = None if seq is None else txn.delivery(seq)
+        row = None if seq is None else txn.deliveries.find(seq)
         if row is not None:
-            txn.move(row, Event.LEASE)
+            txn.deliveries.move(row, Event.LEASE)
             deliver.settle(txn, row.seq, event)
 
     @staticmethod

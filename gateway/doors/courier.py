@@ -324,7 +324,7 @@ class Courier:
         too_new = await self._know({(each.signer, each.key_id) for each in signatures})
 
         def job(txn: Transaction) -> list[GatewayError | None]:
-            txn.expect_deliveries([item.seq for item in frame.leased])
+            txn.deliveries.expect([item.seq for item in frame.leased])
             pairs = zip(frame.leased, answers, strict=True)
             failures = [self._settle_one(frame.holder, item, answer, too_new, txn) for item, answer in pairs]
             self._watch("noted")
@@ -364,7 +364,7 @@ class Courier:
 
     def _again(self, holder: str, item: Leased, error: GatewayError, txn: Transaction) -> None:
         """Put a copy back; it waits by itself, longer each time, and nothing else but its case waits for it."""
-        row = txn.delivery(item.seq)
+        row = txn.deliveries.find(item.seq)
         attempts = row.attempts if row is not None else 1
         delay = deliver.at_least(error, deliver.backoff(attempts, self._settings, self._chance), self._settings)
         deliver.fail(txn, item.seq, holder, Event.FAIL_UNKNOWN, error, delay)
@@ -376,7 +376,7 @@ class Courier:
 
         def job(txn: Transaction) -> None:
             for frame in frames:
-                txn.expect_deliveries([item.seq for item in frame.leased])
+                txn.deliveries.expect([item.seq for item in frame.leased])
                 for item in frame.leased:
                     deliver.fail(txn, item.seq, frame.holder, event, error, delay)
 

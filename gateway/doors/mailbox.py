@@ -220,7 +220,7 @@ class MailboxDoor(MailboxServicer):
         """Settle acknowledgements; those that are wrong are answered with their error and change nothing."""
 
         def job(txn: Transaction) -> list[mailbox.Settled]:
-            txn.expect_deliveries([ack.delivery_id for ack in acks])
+            txn.deliveries.expect([ack.delivery_id for ack in acks])
             settled = [self._settle_one(ack, recipient, too_new, txn) for ack in acks]
             self._watch("taken")
             return settled
@@ -248,7 +248,7 @@ class MailboxDoor(MailboxServicer):
         gone = Failure(ErrorCode.UNAVAILABLE, "the recipient left without acknowledging")
 
         def job(txn: Transaction) -> None:
-            txn.expect_deliveries(seqs)
+            txn.deliveries.expect(seqs)
             for seq in seqs:
                 deliver.fail(txn, seq, holder, Event.FAIL_UNKNOWN, gone, 0.0)
 

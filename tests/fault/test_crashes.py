@@ -75,7 +75,7 @@ def named(points: list[tuple[str, ...]]) -> list[str]:
 
 
 def test_every_point_of_a_nodes_work_is_one_at_which_it_is_killed() -> None:
-    told = re.compile(r"self\._watch\(\"(\w+)\"\)")
+    told = re.compile(r"\b_?watch\(\"(\w+)\"\)")
     points = {stage for each in (ROOT / "gateway").rglob("*.py") for stage in told.findall(each.read_text())}
     assert points == STAGES
 

@@ -111,7 +111,7 @@ def test_answer_settles_a_copy_once_for_all(sql: Any, event: Event, after: State
     with world.transaction(sql) as txn:
         settled = deliver.settle(txn, seq, event)
         assert (settled.state, settled.row.state) == (after, State.DELIVERING)
-        row = txn.delivery(seq)
+        row = txn.deliveries.find(seq)
         assert row is not None
         assert deliver.is_final(row)
         assert not deliver.is_final(settled.row)

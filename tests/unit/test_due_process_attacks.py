@@ -407,7 +407,7 @@ def test_claim_suspends_unless_the_other_node_would_not_even_sign_that_it_refuse
     if comes_back:
         law.on_the_way.clear()
         with world.transaction(node.connection, law.now, "de") as txn:
-            copies = txn.lease("ee/node", "courier", soon, 100, 1 << 20)
+            copies = txn.deliveries.lease("ee/node", "courier", soon, 100, 1 << 20)
             (leased,) = [each for each in copies if each.receipt is None]
             error = errors_pb2.Error(code=errors_pb2.ERROR_CODE_MALFORMED)
             node.scribe.answered(leased, mailbox_pb2.Answer(error=error), txn)

@@ -21,7 +21,7 @@ from gateway import config, steps
 from gateway.config import NodeConfig
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.lanes import Lane
-from gateway.store import foreseen, matters, open_store, postgres, probe, sqlite, transaction
+from gateway.store import deliveries, foreseen, matters, open_store, postgres, probe, sqlite, transaction
 from gateway.store.bells import Bells
 from gateway.store.driver import listing
 from gateway.store.fsck.books import opened
@@ -170,7 +170,7 @@ def test_what_a_writer_asks_of_an_empty_store_is_planned_for_a_full_one(address:
             (foreseen._WORDS, 2, ()),
             (matters._CHAINS, 2, ()),
             (matters._AIMED, 1, ()),
-            (transaction._SLOWER, 3, ()),
+            (deliveries._SLOWER, 3, ()),
             (below, 1, kinds),
         ):
             # Small tables that were counted are read whole, unless somebody says otherwise.
@@ -228,8 +228,8 @@ def test_frame_for_a_node_that_was_away_is_leased_without_a_look_at_all_that_wai
         queue("queued", 5001, 10000)
         values = ["de/node", 2, 2, 2, "one"]
         for query, more in (
-            (transaction._LEASE, ["de/node", 64]),
-            (transaction._LEASE_OF_LANE, [Lane.ORDINARY.value, 64]),
+            (deliveries._LEASE, ["de/node", 64]),
+            (deliveries._LEASE_OF_LANE, [Lane.ORDINARY.value, 64]),
         ):
             plan = carried_out(writer, query, [*values, *more])
             assert plan["Actual Rows"] == 64

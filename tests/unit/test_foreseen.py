@@ -14,7 +14,7 @@ from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
 from gateway.lanes import Lane
 from gateway.lifecycle import Event, State
-from gateway.store import Transaction, transaction
+from gateway.store import Transaction, deliveries
 from gateway.store.driver import listing, lists
 from tests import stores, world
 from tests.world import FOREIGN_CENTRAL, FOREIGN_COURT, FOREIGN_EXCHANGE, INVESTIGATOR, Sent
@@ -36,17 +36,17 @@ def queue(sql: Any, count: int, lane: Lane = Lane.ORDINARY) -> list[Sent]:
     with world.transaction(sql) as txn:
         for one in sent:
             seq = txn.add_envelope(one.envelope, one.header, one.fingerprint)
-            txn.add_delivery(BOX, envelope_seq=seq, case_id=one.header.case_id, lane=lane)
+            txn.deliveries.add(BOX, envelope_seq=seq, case_id=one.header.case_id, lane=lane)
     with world.transaction(sql) as txn:
-        while txn.lease(BOX, "courier", txn.now_us + MINUTE_US, 64, 1 << 20):
+        while txn.deliveries.lease(BOX, "courier", txn.now_us + MINUTE_US, 64, 1 << 20):
             pass
     return sent
 
 
 def settle(txn: Transaction, seq: int) -> State:
-    row = txn.delivery(seq)
+    row = txn.deliveries.find(seq)
     assert row is not None
-    return txn.move(row, Event.CONFIRM)
+    return txn.deliveries.move(row, Event.CONFIRM)
 
 
 def state_in(sql: Any, seq: int) -> str:
@@ -76,7 +76,7 @@ def receipt_of(sent: Sent) -> tuple[pb.Receipt, pb.Statement]:
 def settle_all(sql: Any, sent: list[Sent], first: int) -> None:
     """Settle a frame as the doors do: a job, and in it a part for each."""
     with world.transaction(sql) as txn, txn.part():
-        txn.expect_deliveries(range(first, first + len(sent)))
+        txn.deliveries.expect(range(first, first + len(sent)))
         for seq, one in enumerate(sent, first):
             with txn.part():
                 settle(txn, seq)
@@ -103,10 +103,10 @@ def test_full_frame_is_settled_with_no_more_questions_than_one_copy(sql: Any, mo
 def test_part_that_is_undone_leaves_its_delivery_as_it_was(sql: Any) -> None:
     queue(sql, 2)
     with world.transaction(sql) as txn:
-        txn.expect_deliveries([1, 2])
+        txn.deliveries.expect([1, 2])
         settle(txn, 2)
         undone(txn, lambda: settle(txn, 1))
-        row = txn.delivery(1)
+        row = txn.deliveries.find(1)
         assert row is not None
         assert row.state is State.DELIVERING
         assert row.holder == "courier"
@@ -120,11 +120,11 @@ def test_delivery_that_was_moved_is_seen_moved_by_the_next_job(sql: Any) -> None
         with txn.part():
             settle(txn, 1)
             assert state_in(sql, 1) == "delivering"  # that waits to be written
-            row = txn.delivery(1)
+            row = txn.deliveries.find(1)
         with txn.part():
-            again = txn.delivery(1)
-        txn.expect_deliveries([1])
-        assert row == again == txn.delivery(1)
+            again = txn.deliveries.find(1)
+        txn.deliveries.expect([1])
+        assert row == again == txn.deliveries.find(1)
     assert row is not None
     assert (row.state, row.holder) == (State.DELIVERED, "")
 
@@ -132,12 +132,12 @@ def test_delivery_that_was_moved_is_seen_moved_by_the_next_job(sql: Any) -> None
 def test_what_has_moved_already_cannot_move_from_where_it_was(sql: Any) -> None:
     queue(sql, 1)
     with world.transaction(sql) as txn, txn.part():
-        row = txn.delivery(1)
+        row = txn.deliveries.find(1)
         assert row is not None
         with txn.part():
-            txn.move(row, Event.CONFIRM)
+            txn.deliveries.move(row, Event.CONFIRM)
         with pytest.raises(Failure) as caught:
-            txn.move(row, Event.FAIL_UNKNOWN)
+            txn.deliveries.move(row, Event.FAIL_UNKNOWN)
     assert caught.value.code is ErrorCode.STORE
     assert state_in(sql, 1) == "delivered"
 
@@ -145,9 +145,9 @@ def test_what_has_moved_already_cannot_move_from_where_it_was(sql: Any) -> None:
 def test_number_of_no_delivery_is_of_none(sql: Any) -> None:
     queue(sql, 1)
     with world.transaction(sql) as txn:
-        txn.expect_deliveries([1, 7])
-        assert txn.delivery(7) is None
-        assert txn.delivery(0) is None
+        txn.deliveries.expect([1, 7])
+        assert txn.deliveries.find(7) is None
+        assert txn.deliveries.find(0) is None
 
 
 def test_words_of_a_part_that_is_undone_were_not_said(sql: Any) -> None:
@@ -192,12 +192,12 @@ def test_receipt_goes_as_fast_as_what_it_is_about_goes_by_now(sql: Any) -> None:
     (sent,) = queue(sql, 1)
     urgent = world.freeze_request(case_id=sent.header.case_id)
     with world.transaction(sql) as txn:
-        row = txn.delivery(1)
+        row = txn.deliveries.find(1)
         assert row is not None
-        txn.move(row, Event.FAIL_UNKNOWN)  # it waits again
+        txn.deliveries.move(row, Event.FAIL_UNKNOWN)  # it waits again
         txn.expect_words([sent.ref])
         seq = txn.add_envelope(urgent.envelope, urgent.header, urgent.fingerprint)
-        txn.add_delivery(BOX, envelope_seq=seq, case_id=sent.header.case_id, lane=Lane.EMERGENCY)
+        txn.deliveries.add(BOX, envelope_seq=seq, case_id=sent.header.case_id, lane=Lane.EMERGENCY)
         assert txn.add_receipt(*receipt_of(sent), "ee/prosecutor")
     lanes = dict(sql.execute("SELECT destination, lane FROM deliveries WHERE receipt_seq IS NOT NULL"))
     assert lanes["ee/prosecutor"] == Lane.EMERGENCY
@@ -307,12 +307,12 @@ def test_what_waits_in_slower_lanes_is_asked_for_once(sql: Any, monkeypatch: pyt
     urgent = [world.freeze_request(case_id=f"EE-{number}") for number in range(60)]
     with world.transaction(sql) as txn:
         said = questions(sql, monkeypatch)
-        txn.expect_slower([(BOX, each.header.case_id, Lane.URGENT.value) for each in urgent])
+        txn.deliveries.expect_slower([(BOX, each.header.case_id, Lane.URGENT.value) for each in urgent])
         at_once = len(said)
         assert at_once <= 2
         for each in urgent:
             seq = txn.add_envelope(each.envelope, each.header, each.fingerprint)
-            txn.add_delivery(BOX, envelope_seq=seq, case_id=each.header.case_id, lane=Lane.URGENT)
+            txn.deliveries.add(BOX, envelope_seq=seq, case_id=each.header.case_id, lane=Lane.URGENT)
         hurried = [word for word in said[at_once:] if "UPDATE deliveries" in word]
         assert len(hurried) == len(sent)
         assert len(said) <= at_once + len(hurried) + 2  # the numbers of the first
@@ -322,15 +322,15 @@ def test_what_waits_in_slower_lanes_is_asked_for_once(sql: Any, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("query", "values"),
     [
-        (listing(transaction._SLOWER, 1, 3), (BOX, "EE-1", Lane.URGENT.value)),
-        (transaction._HURRY, (Lane.URGENT.value, BOX, "EE-1", Lane.URGENT.value)),
+        (listing(deliveries._SLOWER, 1, 3), (BOX, "EE-1", Lane.URGENT.value)),
+        (deliveries._HURRY, (Lane.URGENT.value, BOX, "EE-1", Lane.URGENT.value)),
     ],
 )
 def test_what_goes_first_looks_at_its_own_case_and_not_at_all_that_waits(
     sql: Any, query: str, values: tuple[Any, ...]
 ) -> None:
     queue(sql, 200)
-    if stores.is_postgres() and query == transaction._HURRY:
+    if stores.is_postgres() and query == deliveries._HURRY:
         sql.execute("ANALYZE")  # as its server does by itself; it is told of what was found by the other alone
     told = sql.execute(f"EXPLAIN {'' if stores.is_postgres() else 'QUERY PLAN '}{query}", values).fetchall()
     assert [row for row in told if "deliveries_in_order" in str(row[-1])]
@@ -354,7 +354,7 @@ def test_what_others_have_given_the_same_id_is_not_even_read(sql: Any, monkeypat
             header = pb.Header(sender=f"fr/court-{number}", id=id_, recipients=[BOX], kind=ids.KIND_FREEZE_REQUEST)
             signed = pb.SignedEnvelope(header=header.SerializeToString())
             seq = txn.add_envelope(signed, header, bytes(32))
-            txn.add_delivery(BOX, envelope_seq=seq)
+            txn.deliveries.add(BOX, envelope_seq=seq)
     wanted = ids.EnvelopeRef(sender="fr/court-7", id=id_)
     rows: list[Any] = []
     asks = type(sql).ask
@@ -420,16 +420,16 @@ def test_what_is_delivered_already_is_not_hurried(sql: Any) -> None:
     with world.transaction(sql) as txn:
         settle(txn, 1)
         seq = txn.add_envelope(urgent.envelope, urgent.header, urgent.fingerprint)
-        txn.add_delivery(BOX, envelope_seq=seq, case_id=sent.header.case_id, lane=Lane.EMERGENCY)
+        txn.deliveries.add(BOX, envelope_seq=seq, case_id=sent.header.case_id, lane=Lane.EMERGENCY)
     assert sql.execute("SELECT lane FROM deliveries WHERE seq = 1").fetchone()[0] == Lane.ORDINARY
 
 
 def test_numbers_of_no_delivery_are_asked_for_once(sql: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     queue(sql, 1)
     with world.transaction(sql) as txn, txn.part():
-        txn.expect_deliveries(range(1, 60))
+        txn.deliveries.expect(range(1, 60))
         said = questions(sql, monkeypatch)
-        assert [seq for seq in range(1, 60) if txn.delivery(seq) is not None] == [1]
+        assert [seq for seq in range(1, 60) if txn.deliveries.find(seq) is not None] == [1]
         assert said == []
 
 

@@ -109,9 +109,9 @@ def test_later_ordinary_copy_of_a_case_does_not_pass_its_emergency_that_waits(sq
     queue(sql, ("A", Lane.EMERGENCY), ("A", Lane.ORDINARY), ("B", Lane.ORDINARY))
     (first,) = lease(sql, limit=1)
     with world.transaction(sql) as txn:
-        row = txn.delivery(first.seq)
+        row = txn.deliveries.find(first.seq)
         assert row is not None
-        txn.move(row, Event.FAIL_CLEAN, next_attempt_at_us=txn.now_us + 60_000_000)
+        txn.deliveries.move(row, Event.FAIL_CLEAN, next_attempt_at_us=txn.now_us + 60_000_000)
     assert cases(lease(sql, "two")) == ["B"]
 
 
@@ -134,7 +134,7 @@ def test_receipt_goes_in_the_lane_of_what_it_is_about(sql: Any) -> None:
         txn.state(world.say(pb.MILESTONE_DELIVERED, stranger), "ee/investigator")
     told[stranger.header.id] = Lane.ORDINARY
     with world.transaction(sql) as txn:
-        receipts = [one.receipt for one in txn.lease("ee/investigator", "one", txn.now_us + 1, 10, 1 << 20)]
+        receipts = [one.receipt for one in txn.deliveries.lease("ee/investigator", "one", txn.now_us + 1, 10, 1 << 20)]
     said = [statement.verify(one, DIRECTORY.signing_key).envelope.id for one in receipts if one is not None]
     assert [told[each] for each in said] == sorted(told.values())
     assert len(said) == len(told)

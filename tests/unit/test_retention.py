@@ -131,17 +131,17 @@ def test_the_policy_in_the_documentation_says_what_it_says() -> None:
 def record(txn: Transaction, sent: Sent, **delivery: Any) -> int:
     """Do what the path does with a lawful envelope to a mailbox of this node."""
     seq = txn.add_envelope(sent.envelope, sent.header, sent.fingerprint)
-    txn.add_delivery(sent.header.recipients[0], envelope_seq=seq, case_id=sent.header.case_id, **delivery)
+    txn.deliveries.add(sent.header.recipients[0], envelope_seq=seq, case_id=sent.header.case_id, **delivery)
     txn.state(world.say(pb.MILESTONE_ACCEPTED, sent, "de/node"))
     txn.add_event(sent.ref, "envelope.accepted", stages=" ".join(f"{s}:1" for s in fsck.records.STAGES))
     return seq
 
 
 def deliver(txn: Transaction, sent: Sent, *, at: timedelta = timedelta()) -> None:
-    (leased,) = txn.lease(FOREIGN_CENTRAL, "holder", T * 2, 1, 1 << 20)
-    row = txn.delivery(leased.seq)
+    (leased,) = txn.deliveries.lease(FOREIGN_CENTRAL, "holder", T * 2, 1, 1 << 20)
+    row = txn.deliveries.find(leased.seq)
     assert row is not None
-    txn.move(row, Event.CONFIRM)
+    txn.deliveries.move(row, Event.CONFIRM)
     said = world.say(pb.MILESTONE_DELIVERED, sent, "de/node", recipient=FOREIGN_CENTRAL, at_us=to_micros(NOW + at))
     txn.state(said, "ee/node")
 
@@ -319,7 +319,7 @@ async def test_payload_goes_and_all_that_proves_stays(sql: Any, path: Path) -> N
         # Nobody is handed an envelope without its payload, not even by a store that lies.
         txn._sql.execute("UPDATE deliveries SET state = 'queued' WHERE envelope_seq = ?", (seq,))
         with pytest.raises(Failure) as caught:
-            txn.lease(FOREIGN_CENTRAL, "holder", T * 2, 10, 1 << 20)
+            txn.deliveries.lease(FOREIGN_CENTRAL, "holder", T * 2, 10, 1 << 20)
         assert caught.value.code is ErrorCode.STORE
 
 

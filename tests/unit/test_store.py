@@ -41,11 +41,11 @@ from gateway.store import (
     Transaction,
     Writer,
     connection,
+    deliveries,
     driver,
     open_store,
     open_there,
     schema,
-    transaction,
     writer,
 )
 from gateway.store.driver import NOT_TAKEN
@@ -93,7 +93,7 @@ def count(opened: Any, table: str) -> int:
 def record(txn: Transaction, sent: Sent, destination: str = BOX, **delivery: Any) -> Pending:
     """Do what the path does with a lawful envelope."""
     seq = txn.add_envelope(sent.envelope, sent.header, sent.fingerprint)
-    txn.add_delivery(destination, envelope_seq=seq, case_id=sent.header.case_id, **delivery)
+    txn.deliveries.add(destination, envelope_seq=seq, case_id=sent.header.case_id, **delivery)
     return txn.state(world.say(pb.MILESTONE_ACCEPTED, sent))
 
 
@@ -446,7 +446,7 @@ def test_what_is_recorded_is_found_as_it_came(sql: Any) -> None:
             txn.fingerprint(stranger),
             list(txn.citing(stranger, ids.KIND_REVIEW_REFERRAL)),
         ) == (None, None, [])
-        (leased, _) = txn.lease(BOX, "me", txn.now_us + 1, 10, 1 << 20)
+        (leased, _) = txn.deliveries.lease(BOX, "me", txn.now_us + 1, 10, 1 << 20)
     assert leased.envelope == first.envelope
     assert leased.fingerprint == first.fingerprint
 
@@ -678,7 +678,7 @@ async def test_whatever_others_say_fails_nothing_that_came_with_it(place: stores
             scribe.heard(receipt, statement.verify(receipt, DIRECTORY.signing_key), "de", txn)
 
     def fail(txn: Transaction) -> None:
-        for leased in txn.lease(BOX, "one", txn.now_us + 1, 2, 1 << 20):
+        for leased in txn.deliveries.lease(BOX, "one", txn.now_us + 1, 2, 1 << 20):
             failure = Failure(ErrorCode.UNAVAILABLE, f"{leased.seq} nul \0")
             deliver.fail(txn, leased.seq, "one", Event.FAIL_UNKNOWN, failure, 1.0)
 
@@ -705,7 +705,7 @@ def test_receipt_that_another_node_has_answered_goes_to_it_no_more(
     with world.transaction(sql) as txn:
         txn.state(world.say(pb.MILESTONE_ACCEPTED, world.freeze_request(), "ee/node"), "de/node")
     with world.transaction(sql) as txn:
-        (leased,) = txn.lease("de/node", "one", txn.now_us + 1, 1, 1 << 20)
+        (leased,) = txn.deliveries.lease("de/node", "one", txn.now_us + 1, 1, 1 << 20)
         Scribe("ee", lambda: DIRECTORY).answered(leased, answer, txn)
     assert sql.execute("SELECT state FROM deliveries").fetchall() == [(state,)]
 
@@ -715,7 +715,7 @@ def test_what_another_node_says_when_it_refuses_a_receipt_takes_no_more_room_tha
     with world.transaction(sql) as txn:
         txn.state(world.say(pb.MILESTONE_ACCEPTED, sent, "ee/node"), "de/node")
     with world.transaction(sql) as txn:
-        (leased,) = txn.lease("de/node", "one", txn.now_us + 1, 1, 1 << 20)
+        (leased,) = txn.deliveries.lease("de/node", "one", txn.now_us + 1, 1, 1 << 20)
         error = errors_pb2.Error(code=errors_pb2.ERROR_CODE_BAD_RECEIPT, detail="no" * 100_000)
         scribe.answered(leased, mailbox.Answer(error=error), txn)
     said = sql.execute("SELECT length(detail) FROM events WHERE name = 'receipt.refused'").fetchall()
@@ -901,14 +901,14 @@ def queue(sql: Any, *cases: str, destination: str = BOX, **delivery: Any) -> lis
 
 def lease(sql: Any, holder: str, limit: int = 10, after: timedelta = timedelta(), box: str = BOX) -> list[Leased]:
     with world.transaction(sql, NOW + after) as txn:
-        return txn.lease(box, holder, txn.now_us + MINUTE // timedelta(microseconds=1), limit, 1 << 20)
+        return txn.deliveries.lease(box, holder, txn.now_us + MINUTE // timedelta(microseconds=1), limit, 1 << 20)
 
 
 def move(sql: Any, seq: int, event: Event, **again: Any) -> State:
     with world.transaction(sql) as txn:
-        row = txn.delivery(seq)
+        row = txn.deliveries.find(seq)
         assert row is not None
-        return txn.move(row, event, **again)
+        return txn.deliveries.move(row, event, **again)
 
 
 def cases(leased: list[Leased]) -> list[str]:
@@ -929,7 +929,7 @@ VALUES = {
 
 @pytest.mark.parametrize(("query", "values"), VALUES.items(), ids=VALUES)
 def test_what_was_delivered_long_ago_does_not_slow_what_is_pending(file_sql: Any, query: str, values: Any) -> None:
-    plan = [row[3] for row in file_sql.execute("EXPLAIN QUERY PLAN " + getattr(transaction, query), values)]
+    plan = [row[3] for row in file_sql.execute("EXPLAIN QUERY PLAN " + getattr(deliveries, query), values)]
     assert_by_index(plan)
 
 
@@ -1009,11 +1009,11 @@ def test_leased_copies_come_oldest_first_and_to_one_holder_only(sql: Any) -> Non
 def test_lease_takes_no_more_bytes_than_it_may_but_always_one_copy(sql: Any) -> None:
     queue(sql, "A", "B", "C", "D")
     with world.transaction(sql) as txn:
-        (first,) = txn.lease(BOX, "one", txn.now_us + 1, 10, 1)
+        (first,) = txn.deliveries.lease(BOX, "one", txn.now_us + 1, 10, 1)
         assert first.envelope is not None
         size = first.envelope.ByteSize()
-        assert len(txn.lease(BOX, "one", txn.now_us + 1, 10, size + size // 2)) == 1
-        assert len(txn.lease(BOX, "one", txn.now_us + 1, 10, 3 * size)) == 2
+        assert len(txn.deliveries.lease(BOX, "one", txn.now_us + 1, 10, size + size // 2)) == 1
+        assert len(txn.deliveries.lease(BOX, "one", txn.now_us + 1, 10, 3 * size)) == 2
 
 
 def test_copies_of_one_case_overtake_each_other_in_no_hands_but_the_same(sql: Any) -> None:
@@ -1073,7 +1073,7 @@ def test_lease_lapses_at_its_time_and_not_before(sql: Any) -> None:
     (leased,) = lease(sql, "one")
     for after, expected in ((MINUTE - timedelta(microseconds=1), []), (MINUTE, [leased.seq])):
         with world.transaction(sql, NOW + after) as txn:
-            assert txn.lapsed(10) == expected
+            assert txn.deliveries.lapsed(10) == expected
 
 
 def test_expired_copy_is_not_leased_but_a_doubtful_one_still_is(sql: Any) -> None:
@@ -1084,14 +1084,14 @@ def test_expired_copy_is_not_leased_but_a_doubtful_one_still_is(sql: Any) -> Non
     (asked,) = lease(sql, "one", after=MINUTE)
     assert (asked.seq, asked.state, asked.expired) == (doubtful.seq, State.ASKING, True)
     with world.transaction(sql, NOW + MINUTE) as txn:
-        (gone,) = txn.expired(10)
+        (gone,) = txn.deliveries.expired(10)
         assert gone != doubtful.seq
 
 
 def test_copy_never_expires_that_has_no_time_to(sql: Any) -> None:
     queue(sql, "A")
     with world.transaction(sql, NOW + timedelta(days=3650)) as txn:
-        assert txn.expired(10) == []
+        assert txn.deliveries.expired(10) == []
     assert not lease(sql, "one", after=timedelta(days=3650))[0].expired
 
 
@@ -1100,9 +1100,9 @@ def test_sweep_of_every_second_looks_at_nothing_that_merely_waits(tmp_path: Path
     engine.dispose()
     with closing(connect()) as connection:
         for query, index in (
-            (transaction._LAPSED, "deliveries_leased"),
-            (transaction._STRANDED, "deliveries_leased"),
-            (transaction._EXPIRED, "deliveries_expiring"),
+            (deliveries._LAPSED, "deliveries_leased"),
+            (deliveries._STRANDED, "deliveries_leased"),
+            (deliveries._EXPIRED, "deliveries_expiring"),
         ):
             values = (0,) * query.count("?")
             plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
@@ -1114,12 +1114,12 @@ def test_move_from_a_state_that_has_changed_meanwhile_fails_and_changes_nothing(
     queue(sql, "A")
     (leased,) = lease(sql, "one")
     with world.transaction(sql) as txn:
-        row = txn.delivery(leased.seq)
+        row = txn.deliveries.find(leased.seq)
         assert row is not None
-        assert txn.move(row, Event.CONFIRM) is State.DELIVERED
+        assert txn.deliveries.move(row, Event.CONFIRM) is State.DELIVERED
         with pytest.raises(Failure) as caught:
-            txn.move(row, Event.FAIL_UNKNOWN)
-        again = txn.delivery(leased.seq)
+            txn.deliveries.move(row, Event.FAIL_UNKNOWN)
+        again = txn.deliveries.find(leased.seq)
     assert caught.value.code is ErrorCode.STORE
     assert again is not None
     assert again.state is State.DELIVERED
@@ -1128,12 +1128,12 @@ def test_move_from_a_state_that_has_changed_meanwhile_fails_and_changes_nothing(
 def test_illegal_move_is_refused_and_changes_nothing(sql: Any) -> None:
     queue(sql, "A")
     with world.transaction(sql) as txn:
-        row = txn.delivery(1)
+        row = txn.deliveries.find(1)
         assert row is not None
         with pytest.raises(Refusal) as caught:
-            txn.move(row, Event.CONFIRM)
+            txn.deliveries.move(row, Event.CONFIRM)
         assert caught.value.code is ErrorCode.ILLEGAL_TRANSITION
-        assert txn.delivery(1) == row
+        assert txn.deliveries.find(1) == row
 
 
 def test_purged_payload_leaves_all_else_provable(sql: Any) -> None:

@@ -73,7 +73,7 @@ def name(
     with world.transaction(sql, at) as txn:
         seq = txn.add_envelope(sent.envelope, sent.header, sent.fingerprint)
         txn.attachments.name(seq, named, bringer)
-        txn.add_delivery(to, envelope_seq=seq)
+        txn.deliveries.add(to, envelope_seq=seq)
         if to.endswith("/node"):
             txn.attachments.hold(seq, to)
     (delivery,) = sql.execute("SELECT seq FROM deliveries WHERE envelope_seq = ?", (seq,)).fetchone()
@@ -83,9 +83,9 @@ def name(
 def move(sql: Any, delivery: int, *events: Event, at: datetime = NOW) -> None:
     with world.transaction(sql, at) as txn:
         for event in events:
-            row = txn.delivery(delivery)
+            row = txn.deliveries.find(delivery)
             assert row is not None
-            txn.move(row, event)
+            txn.deliveries.move(row, event)
 
 
 def forget(sql: Any, at: datetime = LATER, settings: Attachments = SETTINGS) -> list[str]:
@@ -250,7 +250,7 @@ def due(sql: Any, delivery: int) -> tuple[int, str]:
 
 def lease(sql: Any) -> list[int]:
     with world.transaction(sql) as txn:
-        return [each.seq for each in txn.lease(str(THEIR_NODE), "courier", 1 << 60, 64, 1 << 20)]
+        return [each.seq for each in txn.deliveries.lease(str(THEIR_NODE), "courier", 1 << 60, 64, 1 << 20)]
 
 
 def test_copy_for_another_node_waits_for_all_its_files_and_says_so(sql: Any) -> None:

@@ -766,13 +766,15 @@ def expect_below(txn: Transaction, sent: Sent, *_: object) -> None:
 def queue(txn: Transaction, sent: Sent, _: Ref, rule: measures.ClockRule.ValueType) -> None:
     seq = txn.matters.number(sent.ref)
     assert seq is not None
-    txn.add_delivery(BOX, envelope_seq=seq, case_id=sent.header.case_id, lane=LANES[rule])
+    txn.deliveries.add(BOX, envelope_seq=seq, case_id=sent.header.case_id, lane=LANES[rule])
 
 
 NEW: dict[str, Callable[..., object]] = {"record": record_some, "fail": partial(record_some, fail=True)}
 ANY: dict[str, Callable[..., object]] = {
     "expect": lambda txn, sent: txn.expect_new([sent.header]),
-    "expect slower": lambda txn, sent: txn.expect_slower([(BOX, sent.header.case_id, each) for each in (0, 1)]),
+    "expect slower": lambda txn, sent: txn.deliveries.expect_slower(
+        [(BOX, sent.header.case_id, each) for each in (0, 1)]
+    ),
 }
 OLD: dict[str, Callable[[Transaction, Sent, Ref, measures.ClockRule.ValueType], object]] = {
     "grant": lambda txn, sent, by, _: txn.matters.add_move(sent.ref, State.GRANTED, by),

@@ -142,7 +142,7 @@ class Filler:
             seq = txn.add_envelope(signed, header, fingerprint)
             apply(Effects(tuple(Moved(ref, moved.state) for moved in effects.moves)), ref, txn)
             # One that is over at once: it expired.
-            txn.add_delivery(f"{ABROAD}/node", envelope_seq=seq, expires_at_us=txn.now_us)
+            txn.deliveries.add(f"{ABROAD}/node", envelope_seq=seq, expires_at_us=txn.now_us)
             txn.add_event(ref, "envelope.accepted", actor=header.sender, stages=STAGES_TEXT)
             txn.state(
                 pb.Statement(
@@ -153,6 +153,6 @@ class Filler:
                     at_us=txn.now_us,
                 )
             )
-        for seq in txn.expired(len(numbers)):
+        for seq in txn.deliveries.expired(len(numbers)):
             deliver.settle(txn, seq, Event.EXPIRE)
         txn.sign(lambda statements: statement.issue(statements, self._me, self._key))
