@@ -8,12 +8,12 @@ calls.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from gateway.errors import ErrorCode, Failure
+from gateway.errors import ErrorCode, Failure, GatewayError
 
 MAX_FRAME_ENVELOPES: Final = 64
 MAX_FRAME_BYTES: Final = 256 << 10
@@ -76,7 +76,7 @@ class Gathering(Generic[T, R]):
     def __init__(self, travel: Travel[T, R], start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         self._travel = travel
         self._start = start
-        self._queue: deque[Place[T, R]] = deque()
+        self._queue: OrderedDict[Place[T, R], None] = OrderedDict()
         self._size = 0  # of all that wait
         self._under_way = 0
         self._staying = 0  # of these
@@ -89,10 +89,15 @@ class Gathering(Generic[T, R]):
             GatewayError: whatever became of it.
         """
         outcome: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._queue.append(Place(what, size, outcome))
+        place = Place(what, size, outcome)
+        self._queue[place] = None
         self._size += size
         self._go()
-        return await outcome
+        try:
+            return await outcome
+        finally:
+            # Whoever goes before it begins takes it along: nobody counts it any more, and it must not fill the memory.
+            self._leave(place)
 
     def _go(self) -> None:
         """Begin one more frame, if one may go."""
@@ -100,8 +105,12 @@ class Gathering(Generic[T, R]):
             self._under_way += 1
             self._start(self._work())
 
+    def _leave(self, place: Place[T, R]) -> None:
+        if place in self._queue:
+            del self._queue[place]
+            self._size -= place.size
+
     def _may_go(self, under_way: int) -> bool:
-        # Of those who have gone some may be among them: then it goes a little too early.
         full = len(self._queue) >= MAX_FRAME_ENVELOPES or self._size >= MAX_FRAME_BYTES
         return under_way < FRAMES_IN_FLIGHT and may_go(under_way - self._staying, full=full)
 
@@ -127,12 +136,11 @@ class Gathering(Generic[T, R]):
         frame: list[Place[T, R]] = []
         size = 0
         while self._queue and len(frame) < MAX_FRAME_ENVELOPES:
-            first = self._queue[0]
+            first = next(iter(self._queue))
             size += first.size
             if frame and size > MAX_FRAME_BYTES:
                 break
-            self._queue.popleft()
-            self._size -= first.size
+            self._leave(first)
             if not first.is_left:
                 frame.append(first)
         return frame
@@ -148,9 +156,19 @@ class Gathering(Generic[T, R]):
                 self._go()
 
         try:
-            await self._travel(frame, stay)
-        except Exception as error:  # noqa: BLE001  it is the callers' to see
-            for each in frame:
-                each.settle(error)
+            await self._carry(frame, stay)
         finally:
             self._staying -= stays
+
+    async def _carry(self, frame: Sequence[Place[T, R]], stay: Stay) -> None:
+        try:
+            await self._travel(frame, stay)
+        except Exception as error:  # noqa: BLE001  it is the callers' to see
+            if len(frame) == 1 or isinstance(error, GatewayError):
+                for each in frame:
+                    each.settle(error)
+                return
+            # Nobody foresaw it, and it may be of one alone: then no other suffers for it.
+            for each in frame:
+                if not each.is_left:
+                    await self._carry([each], stay)

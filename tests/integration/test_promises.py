@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -17,7 +18,7 @@ from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 from rogatory.v1.relay_pb2_grpc import RelayServicer, add_RelayServicer_to_server
 
-from gateway import codec, envelope, material, transport
+from gateway import codec, envelope, material, procedure, transport
 from gateway.cli.trace import fetch
 from gateway.clock import system_clock, to_micros
 from gateway.config import Delivery, Limits
@@ -26,8 +27,10 @@ from gateway.errors import ErrorCode, Failure
 from gateway.gathering import MAX_FRAME_ENVELOPES, SMALL_FRAMES_IN_FLIGHT
 from gateway.identity import Address
 from gateway.lifecycle import State
+from gateway.procedure import LawfulStep
 from gateway.statement import issue
 from gateway.story import tell
+from gateway.verify import VerifiedEnvelope
 from tests import stores
 from tests.federation import UNTIL_SECONDS, Federation, code_of, federation, ref, relay_one, until
 from tests.judge import judge
@@ -460,6 +463,35 @@ async def test_crowd_of_single_calls_is_taken_in_a_few_frames(tmp_path: Path) ->
         assert (await prosecutor.answer(made[-1])).HasField("receipt")
         for each, answer in zip(made, answers, strict=False):
             assert await prosecutor.answer(each) == answer
+
+
+async def test_single_call_on_which_the_node_errs_takes_no_other_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, go = threading.Event(), threading.Event()
+
+    def erring(verified: VerifiedEnvelope, *rest: Any) -> LawfulStep:
+        if not held.is_set():
+            held.set()
+            go.wait(UNTIL_SECONDS)
+        if verified.header.case_id == "EE-5":
+            raise ZeroDivisionError("an error of the program's")
+        return procedure.check(verified, *rest)
+
+    monkeypatch.setattr("gateway.path.check", erring)
+    async with federation(tmp_path / "fed", start=["ee"]) as fed:
+        prosecutor, quotas = fed.actor("ee/prosecutor"), fed.nodes["ee"].quotas
+        made = [fed.request(case_id=f"EE-{n}") for n in range(12)]
+        calls = [asyncio.create_task(prosecutor.answer(each)) for each in made]
+        try:
+            await until(lambda: sum(each.streams for each in quotas._ledger._accounts.values()) == len(made))
+        finally:
+            go.set()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        (error,) = [each for each in outcomes if isinstance(each, grpc.aio.AioRpcError)]
+        assert outcomes[5] is error
+        assert transport.error_of(error).code is ErrorCode.INTERNAL
+        assert sum(isinstance(each, mailbox.Answer) and each.HasField("receipt") for each in outcomes) == 11
 
 
 async def test_more_jobs_than_may_wait_are_answered_overloaded_and_recorded_when_tried_again(tmp_path: Path) -> None:

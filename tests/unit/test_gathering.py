@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 from weakref import WeakSet
 
+from gateway.errors import ErrorCode, Failure
 from gateway.gathering import FRAMES_IN_FLIGHT, MAX_FRAME_BYTES, SMALL_FRAMES_IN_FLIGHT, Gathering, Place, Stay
 
 
@@ -18,6 +19,7 @@ class Way:
     def __init__(self) -> None:
         self.frames: list[int] = []
         self.open = asyncio.Event()
+        self.error: Exception | None = None
         self.alive: WeakSet[Thing] = WeakSet()
         self.gathering: Gathering[Thing, None] = Gathering(self._travel, self._start)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -28,6 +30,8 @@ class Way:
     async def _travel(self, frame: Sequence[Place[Thing, None]], _: Stay) -> None:
         self.frames.append(len(frame))
         await self.open.wait()
+        if self.error is not None:
+            raise self.error
         for each in frame:
             each.settle(None)
 
@@ -69,4 +73,15 @@ async def test_whoever_has_gone_sends_nobody_off_without_company() -> None:
     assert way.frames == [1] * SMALL_FRAMES_IN_FLIGHT
     way.open.set()
     await asyncio.gather(*stuck, *waits)
+    assert way.frames == [1] * SMALL_FRAMES_IN_FLIGHT + [len(waits)]
+
+
+async def test_whole_frame_hears_a_failure_that_was_foreseen_and_goes_but_once() -> None:
+    way = Way()
+    stuck = [await way.come() for _ in range(SMALL_FRAMES_IN_FLIGHT)]
+    waits = [await way.come() for _ in range(5)]
+    way.error = Failure(ErrorCode.STORE, "the disk is full")
+    way.open.set()
+    outcomes = await asyncio.gather(*stuck, *waits, return_exceptions=True)
+    assert outcomes == [way.error] * len(outcomes)
     assert way.frames == [1] * SMALL_FRAMES_IN_FLIGHT + [len(waits)]
