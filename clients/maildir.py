@@ -195,13 +195,21 @@ class Maildir:
         kept = [self._read(path) for path in paths if not path.name.endswith(but.hex())]
         return [each.envelope for each in kept if each is not None]
 
-    def keep_sent(self, envelopes: Sequence[pb.SignedEnvelope]) -> None:
-        """Keep envelopes before they are handed in.
+    def keep_sent(self, envelopes: Sequence[pb.SignedEnvelope]) -> dict[int, Refusal]:
+        """Keep envelopes before they are handed in; return, by position, which must not be, and why.
 
-        Raises:
-            Refusal: ID_CONFLICT, other bytes were kept under that name. A retry sends the identical bytes.
+        ID_CONFLICT, other bytes were kept under that name, and a retry sends the identical bytes; MALFORMED, it has no
+        name.
         """
-        self._keep_named("sent", [(envelope.ref_of(envelope.parse_header(each)), each) for each in envelopes])
+        refused = {}
+        with _store_errors():
+            for position, each in enumerate(envelopes):
+                try:
+                    self._keep_named("sent", envelope.ref_of(envelope.parse_header(each)), each)
+                except Refusal as error:
+                    refused[position] = error
+            sync_folder(self._home / "sent")
+        return refused
 
     def sent(self, ref: ids.EnvelopeRef) -> pb.SignedEnvelope | None:
         """Return an envelope that was handed in from here, or None."""
@@ -209,7 +217,9 @@ class Maildir:
 
     def keep_draft(self, draft: ids.EnvelopeRef, request: pb.SignedEnvelope) -> None:
         """Keep a request until its draft is answered."""
-        self._keep_named("drafts", [(draft, request)])
+        with _store_errors():
+            self._keep_named("drafts", draft, request)
+            sync_folder(self._home / "drafts")
 
     def draft(self, draft: ids.EnvelopeRef) -> pb.SignedEnvelope | None:
         """Return the request that a draft carried, or None."""
@@ -304,15 +314,13 @@ class Maildir:
     def _receipts(self, ref: ids.EnvelopeRef) -> Path:
         return self._home / "receipts" / name_of(ref)
 
-    def _keep_named(self, folder: str, envelopes: Sequence[tuple[ids.EnvelopeRef, pb.SignedEnvelope]]) -> None:
-        with _store_errors():
-            for ref, each in envelopes:
-                path, raw = self._home / folder / name_of(ref), each.SerializeToString(deterministic=True)
-                if not path.exists():
-                    self._write(path, raw)
-                elif path.read_bytes() != raw:
-                    raise Refusal(ErrorCode.ID_CONFLICT, f"other bytes are kept in {folder} as {ref.id}", "id")
-            sync_folder(self._home / folder)
+    def _keep_named(self, folder: str, ref: ids.EnvelopeRef, kept: pb.SignedEnvelope) -> None:
+        """Keep an envelope under a name; whoever calls this syncs the folder."""
+        path, raw = self._home / folder / name_of(ref), kept.SerializeToString(deterministic=True)
+        if not path.exists():
+            self._write(path, raw)
+        elif path.read_bytes() != raw:
+            raise Refusal(ErrorCode.ID_CONFLICT, f"other bytes are kept in {folder} as {ref.id}", "id")
 
     def _read_named(self, folder: str, ref: ids.EnvelopeRef) -> pb.SignedEnvelope | None:
         with _store_errors():

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from rogatory.v1 import envelope_pb2 as pb
 
-from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.errors import ErrorCode, Failure, GatewayError
 from gateway.gathering import Gathering, Place, Stay
 
 Settled: TypeAlias = Mapping[int, pb.Receipt | GatewayError]
@@ -65,15 +65,6 @@ class Outbox:
                 frame[position].settle(outcome)
             stay()
 
-        try:
-            outcomes = await self._hand_in([each.what.raw for each in frame], within, told)
-        except Refusal as error:
-            # Of one of them, before any was sent: nobody suffers for another's.
-            if len(frame) == 1:
-                frame[0].settle(error)
-            else:
-                for each in frame:
-                    await self._send([each], stay)
-            return
+        outcomes = await self._hand_in([each.what.raw for each in frame], within, told)
         for each, outcome in zip(frame, outcomes, strict=True):
             each.settle(outcome)

@@ -567,14 +567,15 @@ class Participant:
                 await self._pause(wait)
 
     async def _bring_all(
-        self, envelopes: Sequence[pb.SignedEnvelope], within: float
-    ) -> dict[int, pb.Receipt | GatewayError]:
-        """Bring all files; return, by position, what keeps an envelope from being handed in."""
-        stopped: dict[int, pb.Receipt | GatewayError] = {}
+        self, envelopes: Sequence[pb.SignedEnvelope], outcomes: dict[int, pb.Receipt | GatewayError], within: float
+    ) -> None:
+        """Bring the files of all that have no outcome yet; what keeps one of them from being handed in is its own."""
         for position, raw in enumerate(envelopes):
-            if raw.attachments and (error := await self._bring(raw, within)) is not None:
-                stopped[position] = error
-        return stopped
+            if not raw.attachments or position in outcomes:
+                continue
+            error = await self._bring(raw, within)
+            if error is not None:
+                outcomes[position] = error
 
     async def _bring(self, raw: pb.SignedEnvelope, within: float) -> GatewayError | None:
         """Bring the files that an envelope names to our node; return what keeps one from getting there."""
@@ -604,10 +605,11 @@ class Participant:
     async def _hand_in_all(
         self, envelopes: Sequence[pb.SignedEnvelope], within: float, attempt: Attempt, tell: Tell
     ) -> list[pb.Receipt | GatewayError]:
+        outcomes: dict[int, pb.Receipt | GatewayError] = {}
         if self.parts.keep_sent:
-            await asyncio.to_thread(self.maildir.keep_sent, envelopes)
+            outcomes.update(await asyncio.to_thread(self.maildir.keep_sent, envelopes))
         now = asyncio.get_running_loop().time
-        outcomes = await self._bring_all(envelopes, within)
+        await self._bring_all(envelopes, outcomes, within)
         deadline = now() + within
         pauses = Pauses(self.parts.chance)
         todo = [position for position in range(len(envelopes)) if position not in outcomes]

@@ -228,6 +228,28 @@ async def test_many_go_in_frames_and_their_answers_come_in_order(node: FakeNode)
     assert sum(isinstance(outcome, pb.Receipt) for outcome in outcomes) == 149
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_one_that_must_not_be_handed_in_keeps_none_beside_it_from_it(node: FakeNode, *, at_once: bool) -> None:
+    me = await node.participant(world.INVESTIGATOR)
+    first, *others = sent(4)
+    await me.submit(first)
+    changed = pb.SignedEnvelope.FromString(first.SerializeToString())
+    changed.sealed_payload += b"x"
+    raws = [others[0], changed, *others[1:]]
+    # What the node cannot take now is tried again: until then, nobody else waits.
+    node.door.replies = [fail, fail, accept]
+    if at_once:
+        outcomes = await asyncio.gather(*map(me.submit, raws), return_exceptions=True)
+    else:
+        outcomes = [*await me.submit_many(raws)]
+    (refused,) = [each for each in outcomes if not isinstance(each, pb.Receipt)]
+    assert isinstance(refused, Refusal)
+    assert refused.code is ErrorCode.ID_CONFLICT
+    assert outcomes[1] is refused
+    assert changed.SerializeToString(deterministic=True) not in node.door.seen
+    assert node.door.frames[0] == len(others)
+
+
 async def test_what_a_broken_stream_left_unanswered_is_sent_again_and_the_rest_is_not(node: FakeNode) -> None:
     me = await node.participant(world.INVESTIGATOR)
     node.door.break_after_frames = 1

@@ -179,12 +179,22 @@ def test_retry_with_other_bytes_under_the_same_id_is_refused_before_it_is_sent(m
     other = pb.SignedEnvelope()
     other.CopyFrom(sent.envelope)
     other.sealed_payload += b"x"
-    maildir.keep_sent([sent.envelope])
-    maildir.keep_sent([sent.envelope])
-    with pytest.raises(Refusal) as caught:
-        maildir.keep_sent([other])
-    assert caught.value.code is ErrorCode.ID_CONFLICT
+    assert maildir.keep_sent([sent.envelope]) == {}
+    assert maildir.keep_sent([sent.envelope]) == {}
+    assert {n: error.code for n, error in maildir.keep_sent([other]).items()} == {0: ErrorCode.ID_CONFLICT}
     assert maildir.sent(sent.ref) == sent.envelope
+
+
+def test_what_must_not_be_handed_in_keeps_nothing_else_from_it(
+    maildir: Maildir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, nameless = world.freeze_request(), world.freeze_request(), pb.SignedEnvelope(header=b"?")
+    other = pb.SignedEnvelope.FromString(first.envelope.SerializeToString() + b"\x1a\x01x")  # another payload
+    steps = durable.watched(monkeypatch, "rename")
+    refused = maildir.keep_sent([first.envelope, other, nameless, second.envelope])
+    assert {n: error.code for n, error in refused.items()} == {1: ErrorCode.ID_CONFLICT, 2: ErrorCode.MALFORMED}
+    assert [maildir.sent(each.ref) for each in (first, second)] == [first.envelope, second.envelope]
+    assert steps == ["file", "rename"] * 2 + ["folder"]
 
 
 def test_same_receipt_is_kept_once_and_others_beside_it(maildir: Maildir) -> None:

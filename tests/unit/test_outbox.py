@@ -210,23 +210,6 @@ async def test_one_that_is_refused_is_refused_alone() -> None:
     assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, BaseException)] == [10]
 
 
-async def test_what_our_own_disk_refuses_of_one_stops_no_other() -> None:
-    node = Node()
-
-    def conflict(envelopes: Sequence[pb.SignedEnvelope]) -> None:
-        if any(each.header == b"000010" for each in envelopes):
-            raise Refusal(ErrorCode.ID_CONFLICT, "other bytes were kept under that name")
-
-    node.before = conflict
-    tasks = [node.submit(number) for number in range(14)]
-    await node.begun()
-    node.open.set()
-    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    failed = [outcome for outcome in outcomes if isinstance(outcome, GatewayError)]
-    assert [error.code for error in failed] == [ErrorCode.ID_CONFLICT]
-    assert outcomes.index(failed[0]) == 10
-
-
 async def test_whole_call_that_fails_is_told_to_all_who_were_in_it_and_to_nobody_else() -> None:
     node = Node()
     stuck = await node.busy()
