@@ -18,7 +18,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
 
-from gateway import deliver, metrics
+from gateway import deliver, metrics, threads
 from gateway.authenticate import Peer
 from gateway.authorise import Permit, authorise
 from gateway.checking import Checking
@@ -198,7 +198,7 @@ class Path:
             with span.stage("rogatory.commit"):
                 settled = self._writer.write(lambda txn: self._settle(journeys, peer, txn, directory), len(journeys))
                 turn.end()
-                outcomes = await settled
+                outcomes = await threads.ended(settled)
         self._watch("answering")
         return [_answer(outcome) for outcome in outcomes]
 

@@ -1,4 +1,4 @@
-"""Work in a thread that is always waited for."""
+"""Work in a thread, this one's own or the writer's, that is always waited for."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,11 @@ async def to_its_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
     A thread cannot be stopped, and what it uses is closed next: a store that is closed while it is read keeps a
     connection, and SQLite's log is then not written back into the database.
     """
-    working = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    return await ended(asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs)))
+
+
+async def ended(working: asyncio.Future[T]) -> T:
+    """Return what comes of work that is under way; whoever is cancelled meanwhile, however often, waits for its end."""
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:

@@ -20,7 +20,7 @@ from rogatory.v1 import attachments_pb2 as wire
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1.attachments_pb2_grpc import AttachmentsServicer
 
-from gateway import codec
+from gateway import codec, threads
 from gateway.authenticate import Peer
 from gateway.config import Attachments, Limits
 from gateway.depot import PART_BYTES, Depot
@@ -60,8 +60,9 @@ class AttachmentsDoor(AttachmentsServicer):
                 requests = aiter(request_iterator)
                 file = await self._first(requests)
                 self._entrance.quotas.charge(owner, Cost(envelopes=1))
-                standing = await self._writer.write(
-                    lambda txn: txn.attachments.begin(owner, file, self._limits, self._settings)
+                # To its end, here and below: whoever hangs up and comes again must not fill the store's line.
+                standing = await threads.ended(
+                    self._writer.write(lambda txn: txn.attachments.begin(owner, file, self._limits, self._settings))
                 )
                 yield wire.UploadResponse(received=standing.received, whole=standing.whole)
                 if not standing.whole:
@@ -83,7 +84,7 @@ class AttachmentsDoor(AttachmentsServicer):
                 codec.check(request)
                 if request.offset > file.size:
                     raise Refusal(ErrorCode.MALFORMED, "it begins behind the end of the file", "offset")
-                place = await self._writer.write(lambda txn: txn.attachments.place_for(reader, file))
+                place = await threads.ended(self._writer.write(lambda txn: txn.attachments.place_for(reader, file)))
                 async for piece in self._depot.read(place, file.size, request.offset):
                     await quotas.pace(reader, Cost(size=len(piece)))
                     if call.over.is_set():

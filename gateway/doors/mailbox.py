@@ -17,7 +17,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1.mailbox_pb2_grpc import MailboxServicer
 
-from gateway import codec, deliver, metrics
+from gateway import codec, deliver, metrics, threads
 from gateway.authenticate import Peer
 from gateway.clock import Clock, to_micros
 from gateway.codec import error_message
@@ -225,7 +225,7 @@ class MailboxDoor(MailboxServicer):
             self._watch("taken")
             return settled
 
-        settled = await self._writer.write(job, len(acks))
+        settled = await threads.ended(self._writer.write(job, len(acks)))
         self._watch("acknowledged")
         self._meters.items("acknowledged", sum(not one.HasField("error") for one in settled))
         return settled

@@ -11,7 +11,7 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1.relay_pb2_grpc import RelayServicer
 
-from gateway import codec, statement
+from gateway import codec, statement, threads
 from gateway.authenticate import Peer
 from gateway.codec import error_message
 from gateway.config import Limits
@@ -143,7 +143,7 @@ class RelayDoor(RelayServicer):
             return answers
 
         try:
-            return await self._writer.write(job, len(receipts))
+            return await threads.ended(self._writer.write(job, len(receipts)))
         except Failure as failure:
             return [mailbox.Answer(error=error_message(failure)) for _ in receipts]
 

@@ -48,7 +48,10 @@ class Turns:
 
     @asynccontextmanager
     async def take(self, peer: Address, envelopes: int) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it; one participant's turns come in the order in which they were asked for."""
+        """Wait for a turn, and hold it; one participant's turns come in the order in which they were asked for.
+
+        What was given to the store in it must have been answered when it ends, also if whoever asked for it has gone.
+        """
         # More than a share must not wait for ever.
         weight = max(1, min(envelopes, self._share(peer), self._of_all))
         place = _Place(weight, asyncio.get_running_loop().create_future())

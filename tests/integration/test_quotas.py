@@ -5,7 +5,7 @@ What is asserted are counts and codes. Nothing here measures how long something 
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,10 +13,12 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
+from rogatory.v1 import attachments_pb2 as wire
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import relay_pb2 as relay
+from rogatory.v1.attachments_pb2_grpc import AttachmentsStub
 from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 from rogatory.v1.relay_pb2_grpc import RelayStub
 from rogatory.v1.trace_pb2 import GetTraceRequest, GetTraceResponse
@@ -332,6 +334,64 @@ async def test_greedy_client_that_floods_streams_does_not_come_before_a_modest_o
     before = order[: len(order) - order[::-1].index(modest.address)].count(greedy.address)
     # What was in work when they came, and what took its place while they were verified.
     assert before <= 2 * at_once
+
+
+async def hand_in(actor: Actor, flood: Sequence[pb.SignedEnvelope]) -> grpc.aio.Call:
+    call = MailboxStub(actor.channel).SubmitFrames()
+    await call.write(mailbox.SubmitFramesRequest(envelopes=flood))
+    return call
+
+
+async def bring(actor: Actor, _: object) -> grpc.aio.Call:
+    call = AttachmentsStub(actor.channel).Upload()
+    await call.write(wire.UploadRequest(begin=pb.AttachmentRef(sha256=bytes(32), size=1000)))
+    return call
+
+
+async def fetch(actor: Actor, _: object) -> grpc.aio.Call:
+    file = pb.AttachmentRef(sha256=bytes(32), size=1000)
+    return AttachmentsStub(actor.channel).Download(wire.DownloadRequest(attachment=file))
+
+
+@pytest.mark.parametrize("ask", [hand_in, bring, fetch])
+async def test_greedy_client_that_hangs_up_and_comes_again_leaves_others_room_at_the_store(
+    tmp_path: Path, ask: Callable[[Actor, Sequence[pb.SignedEnvelope]], Awaitable[grpc.aio.Call]]
+) -> None:
+    most, armed, held, go = 16, threading.Event(), threading.Event(), threading.Event()
+
+    def watch(stage: str) -> None:
+        if stage == "lawful" and armed.is_set() and not held.is_set():
+            held.set()
+            go.wait(60)
+
+    quota = f"[limits]\nmax_waiting_jobs = {most}\n[quota.participant]\nenvelopes_at_once = 64"
+    async with limited(tmp_path, quota, watch=watch) as (fed, _):
+        greedy, modest = fed.actor("ee/prosecutor"), fed.actor("ee/central-authority")
+        asked = draft(greedy)
+        assert all_accepted(await greedy.submit_frame([asked]))
+        flood, node = [draft(greedy) for _ in range(64)], fed.nodes["ee"]
+        turns, address, writer = node.quotas.turns, Address("ee", "prosecutor"), node._writer
+        assert writer is not None
+        armed.set()
+        try:
+            first = await hand_in(greedy, flood)
+            await until(held.is_set)
+            first.cancel()
+            for _ in range(2 * most):
+                # One more waits at the store, unless all places there are taken; or in line; or it is sent away.
+                more = min(writer.waiting + 1, most)
+                call = await ask(greedy, flood)
+                await until(
+                    lambda call=call, more=more: turns.waiting(address) == 1 or writer.waiting >= more or call.done()
+                )
+                call.cancel()
+                await until(lambda: turns.waiting(address) == 0)
+            answering = asyncio.create_task(stream_of(modest, [[consent(modest, asked)]]))
+            await until(lambda: answering.done() or turns.working(Address("ee", "central-authority")) == 1)
+        finally:
+            go.set()
+        assert all_accepted(await answering)
+        assert all_accepted(await stream_of(greedy, [flood]))
 
 
 def senders(store: stores.Place) -> list[str]:
