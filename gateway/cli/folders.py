@@ -5,7 +5,10 @@ settings are relative, so that a folder may be moved; but for that of a passphra
 purpose. Refuses with KEY_FILE to overwrite a key.
 """
 
-from collections.abc import Mapping
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -14,7 +17,8 @@ from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
 from certs.pki import CERTIFICATE_SUFFIX, KEY_SUFFIX, DevelopmentPki, Holder
-from gateway import keys, locked, passphrase, settings_file
+from gateway import keys, locked, passphrase, private_files, settings_file
+from gateway.errors import ErrorCode, Refusal
 from gateway.hidden import Passphrase
 from gateway.identity import Address, Role
 from gateway.locked import Cost
@@ -121,6 +125,32 @@ class Extras:
 
     directory: Mapping[str, object] = field(default_factory=dict)
     tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+
+@contextmanager
+def made_whole(folder: Path) -> Iterator[Path]:
+    """Give the draft of a new folder. It gets its name once all is in it, on disk; what fails leaves nothing behind.
+
+    Half a node under its name would keep the same command from being given again, and nobody could tell its keys from
+    those of a whole one.
+
+    Raises:
+        Refusal: BAD_INPUT, there is such a folder already, or it cannot be made.
+    """
+    if folder.exists() or not folder.name:
+        raise Refusal(ErrorCode.BAD_INPUT, f"{folder} is there already", "folder")
+    draft = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        yield draft
+        for each in (draft, *draft.rglob("*")):
+            private_files.sync_folder(each) if each.is_dir() else private_files.sync_file(each)
+        draft.rename(folder)
+        private_files.sync_folder(folder.parent)
+    except OSError as error:
+        raise Refusal(ErrorCode.BAD_INPUT, f"cannot make {folder}: {error.strerror}", "folder") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def write_node(

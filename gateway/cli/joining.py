@@ -51,6 +51,7 @@ from gateway.cli.folders import (
     AtRest,
     Extras,
     Member,
+    made_whole,
     node_settings,
     write_node,
     write_participant,
@@ -137,7 +138,7 @@ def make(
     """Make a node's folder on its own machine, with its two first registrars.
 
     Args:
-        folder: new; all paths in it are relative.
+        folder: new; all paths in it are relative. It is there whole, or not at all.
         node: who it is, and where it is reached.
         federation: its domain.
         source: root, and where the directory is published.
@@ -157,14 +158,13 @@ def make(
     owned = new_keys(people)
     extras = Extras(_node_directory(source), _registry(node))
     _check_settings(node, extras, at_rest)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        write_node(node, pki, signing, extras, at_rest)
-        at_rest.save_holder(ca, folder, "ca")
-        at_rest.save_signing_key(folder / "directory.key", delegated)
-        (folder / development.ROOT_FILE).write_bytes(root)
+    with made_whole(folder) as draft:
+        write_node(replace(node, config=draft / NODE_SETTINGS), pki, signing, extras, at_rest)
+        at_rest.save_holder(ca, draft, "ca")
+        at_rest.save_signing_key(draft / "directory.key", delegated)
+        (draft / development.ROOT_FILE).write_bytes(root)
         for address, part in people:
-            config = folder / part.name / PARTICIPANT_SETTINGS
+            config = draft / part.name / PARTICIPANT_SETTINGS
             # From its own node: a registrar's machine need not reach where the directory is published.
             own = {
                 "root": development.ROOT_FILE,
@@ -177,7 +177,7 @@ def make(
             (config.parent / NODE_CA_FILE).write_bytes(ca.pem)
         listed = tuple(participant_entry(a, part.role, owned.get(a), now) for a, part in people)
         signed = SignedList.sign(delegated, ParticipantList(node=code, participants=listed), 1, now)
-        signed.save(folder / SIGNED_LIST_FILE)
+        signed.save(draft / SIGNED_LIST_FILE)
         entry = NodeEntry(
             code=code,
             endpoint=node.endpoint,
@@ -185,9 +185,7 @@ def make(
             signing_keys=key_entries(bytes(signing.verify_key), now),
         )
         proposal = NodeProposal(entry=entry, directory_key=bytes(delegated.verify_key))
-        (folder / PROPOSAL_FILE).write_text(proposal.model_dump_json(indent=2) + "\n")
-    except OSError as error:
-        raise Refusal(ErrorCode.BAD_INPUT, f"cannot make {folder}: {error.strerror}", "folder") from error
+        (draft / PROPOSAL_FILE).write_text(proposal.model_dump_json(indent=2) + "\n")
     return proposal
 
 

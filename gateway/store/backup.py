@@ -311,7 +311,7 @@ def _check_kept(findings: list[Finding], what: str) -> None:
 
 
 def _publish(draft: Path, store: Path) -> None:
-    _sync(draft)
+    private_files.sync_file(draft)
     # A hard link, not a rename, which would silently replace what has come there meanwhile.
     os.link(draft, store)
 
@@ -332,7 +332,7 @@ def _copy_store(store: Path, target: Path, progress: Progress) -> None:
 
         reading.backup(writing, pages=PAGES_AT_ONCE, progress=tell, sleep=0)
         writing.execute("PRAGMA journal_mode = DELETE")
-    _sync(target)
+    private_files.sync_file(target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +364,7 @@ def _copy_files(source: Depot, folder: Path, progress: Progress) -> _Copied:
                 progress(done, total)
             last = rows[-1][0]
     if missing:
-        _sync(folder / STORE)
+        private_files.sync_file(folder / STORE)
     if files:
         private_files.sync_folder(folder / FILES)
     return _Copied(tuple(files), tuple(missing))
@@ -536,14 +536,6 @@ def _entry(folder: Path, name: str) -> _Entry:
     except OSError as error:
         raise _bad(f"{name} cannot be read: {error.strerror}") from error
     return _Entry(name=name, size=size, sha256=digest.hexdigest())
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _bad(detail: str) -> Refusal:

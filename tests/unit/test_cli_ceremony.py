@@ -1,5 +1,6 @@
 """`rogatory federation add-node|sign|publish|status`, as two founders and a publisher would type them."""
 
+import errno
 import json
 import os
 import re
@@ -688,6 +689,34 @@ def test_node_that_could_not_run_is_not_made(table: Path, changes: dict[str, str
     words = [word for pair in options.items() for word in pair]
     assert error_of(run("make-node", "new", "ee", *words, "--plain", "--json")) == "BAD_INPUT"
     assert not (table / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "full", ["pathlib.Path.write_text", "pathlib.Path.write_bytes", "os.link", "os.replace", "os.fsync"]
+)
+def test_disk_that_is_full_leaves_no_half_of_a_node(table: Path, full: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (table / "root.json").write_bytes(b"{}")
+    words = ["--federation", "x.test", "--endpoint", "h:1", "--root", "root.json", "--repository", "dir", "--plain"]
+    there = sorted(table.iterdir())
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(full, refuse)
+        assert run("make-node", "new", "ee", *words).exit_code == 2
+    assert sorted(table.iterdir()) == there
+    assert run("make-node", "new", "ee", *words).exit_code == 0
+    assert stat.S_IMODE((table / "new").stat().st_mode) == 0o700
+
+
+def test_node_is_made_in_no_folder_that_is_there(table: Path) -> None:
+    (table / "root.json").write_bytes(b"{}")
+    (table / "new").mkdir()
+    words = ["--federation", "x.test", "--endpoint", "h:1", "--root", "root.json", "--repository", "dir", "--plain"]
+    for folder in ("new", "."):
+        assert error_of(run("make-node", folder, "ee", *words, "--json")) == "BAD_INPUT"
+    assert not [*(table / "new").iterdir()]
 
 
 def test_node_tells_machines_what_it_tells_people(table: Path) -> None:
