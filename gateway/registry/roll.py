@@ -205,7 +205,7 @@ def brought_together(published: ParticipantList, own: ParticipantList) -> Partic
 
     That happens if somebody signs a list by hand while the node's own waits for the publisher. Whoever is listed in
     either is; what is distrusted in either is; and a participant that the own list puts out is out, unless the other
-    gives it a key that was not known then.
+    gives it a key that was not known then, or has taken it in again since: so it is with a store of an old backup.
     """
     other = {entry.address: entry for entry in own.participants}
     merged = [_both(entry, other.pop(entry.address, None)) for entry in published.participants]
@@ -223,7 +223,9 @@ def _both(published: ParticipantEntry, own: ParticipantEntry | None) -> Particip
         return published
     known = {key.public for key in (*own.signing_keys, *own.sealing_keys)}
     anew = {key.public for key in (*published.signing_keys, *published.sealing_keys)} - known
-    out = own.status is Status.REVOKED and not anew
+    # An operator or auditor has no key by which to tell.
+    since = readmitted_at(published) > readmitted_at(own)
+    out = own.status is Status.REVOKED and not anew and not since
     return published.model_copy(
         update={
             "signing_keys": _both_keys(published.signing_keys, own.signing_keys),

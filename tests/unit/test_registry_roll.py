@@ -132,3 +132,14 @@ def test_participant_that_was_put_out_stays_out_unless_it_was_given_a_new_key() 
     assert roll.entry_of(roll.brought_together(EE, own), COURT).status is Status.REVOKED
     anew = roll.renew(EE, COURT, NewKeys(key(1), key(2), NOW, DAY))
     assert roll.entry_of(roll.brought_together(anew, own), COURT).status is Status.ACTIVE
+
+
+def test_operator_that_was_taken_in_again_stays_in_though_a_store_of_before_has_him_out() -> None:
+    operator = Newcomer(Address("ee", "watch"), frozenset({Role.OPERATOR}), "watch", "", b"", b"")
+    out = roll.put_out(roll.admit(EE, operator, NOW, frozenset()), operator.address, NOW)
+    again = roll.admit(out, operator, NOW + DAY, frozenset())
+    assert roll.brought_together(again, out) == again
+    # And out again, he is out, whichever list says so.
+    late = roll.put_out(again, operator.address, NOW + 2 * DAY)
+    for both in (roll.brought_together(again, late), roll.brought_together(late, again)):
+        assert roll.entry_of(both, operator.address).status is Status.REVOKED
