@@ -21,6 +21,7 @@ from gateway.clock import Clock, from_micros, in_micros, to_micros
 from gateway.conditions import MINUTE_US, Backlog, Ending, Refusals, Snapshot
 from gateway.config import Alerts
 from gateway.directory import FOREVER, Directory, KeyEntry, Status
+from gateway.errors import ErrorCode
 from gateway.identity import Address, trust_domain
 from gateway.material import NodeMaterial
 from gateway.store import Reader
@@ -194,8 +195,12 @@ def _destinations(
         if (waits := waiting.get(name)) is not None:
             told.waiting, told.in_doubt, told.oldest_at_us = waits.count, waits.in_doubt, waits.oldest_at_us
             told.last_error, told.next_attempt_at_us = waits.last_error, waits.next_attempt_at_us
-            if not Address.parse(name, allow_node=True).is_node:
-                told.next_attempt_at_us = 0  # nobody tries: its owner collects
+            address = Address.parse(name, allow_node=True)
+            if not address.is_node or name not in nodes:
+                told.next_attempt_at_us = 0  # nobody tries: its owner collects, or it has left the federation
+            if address.is_node and name not in nodes:
+                # What was never tried has no error, and would wait for ever with nobody warned of it.
+                told.last_error = f"{ErrorCode.REVOKED.name}: node {address.node} is no longer served"
         if (hold := holds.get(name)) is not None:
             told.held_by, told.held_reason, told.held_at_us = hold.by, hold.reason, hold.at_us
         yield told

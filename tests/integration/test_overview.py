@@ -16,6 +16,7 @@ from rogatory.v1.trace_pb2_grpc import TraceStub
 from gateway import material, transport
 from gateway import overview as overviews
 from gateway.clock import system_clock, to_micros
+from gateway.directory import Status
 from gateway.errors import ErrorCode
 from tests import stores
 from tests.federation import UNTIL_SECONDS, Federation, federation, until
@@ -127,6 +128,27 @@ async def test_overview_of_a_node_whose_neighbour_is_down_tells_what_waits_since
         assert to(done, "de/node") == trace.Destination(address="de/node")
         cosigned = await seen(fed, lambda found: found.log.witnesses[0].size == found.log.size > 0)
         assert not any(each.name in {"destination.dead", "witness.silent"} for each in cosigned.warnings)
+
+
+async def test_operators_are_warned_of_what_waits_for_a_node_that_has_left_the_federation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overviews, "FRESH_SECONDS", 0.1)
+    clock = Ahead()
+    async with federation(tmp_path / "fed", start=["ee"], clock=clock) as fed:
+        # Never tried, so that it has no error of its own.
+        await act(fed, operations.Action(reason="a move", hold=operations.HoldDestination(destination="de/node")))
+        await fed.actor("ee/prosecutor").submit(fed.request())
+        left = [each.model_copy(update={"status": Status.REVOKED}) for each in fed.directory.nodes if each.code == "de"]
+        stays = [each for each in fed.directory.nodes if each.code != "de"]
+        await asyncio.to_thread(fed.sign_anew, fed.directory.model_copy(update={"nodes": (*stays, *left)}))
+        await fed.nodes["ee"].upkeep.look()
+        await act(fed, operations.Action(reason="moved", release=operations.ReleaseDestination(destination="de/node")))
+        clock.by = timedelta(minutes=16)
+        late = await seen(fed, lambda found: any(each.name == "destination.dead" for each in found.warnings))
+        assert {each.subject for each in late.warnings if each.name == "destination.dead"} == {"de/node"}
+        gone = to(late, "de/node")
+        assert (gone.waiting, gone.last_error.partition(":")[0], gone.next_attempt_at_us) == (1, "REVOKED", 0)
 
 
 async def test_operators_are_warned_of_a_log_that_is_signed_no_more(tmp_path: Path) -> None:
