@@ -269,13 +269,17 @@ class Retention(_Settings):
     to_delete_days: float | None = Field(default=None, ge=0, le=36500)
     # Events and deliveries of an envelope go so long after its case has closed, if its payload has gone before.
     history_days: float | None = Field(default=None, ge=0, le=36500)
+    # Of what witnesses said of this node's own log so long ago, what they said again of a larger tree within the same
+    # ten minutes goes.
+    cosignatures_days: float | None = Field(default=None, ge=1, le=36500)
     # From the end of one look through the store to the beginning of the next.
     pause_seconds: float = Field(default=3600.0, ge=0.05, le=7 * 86400)
 
     @property
     def is_on(self) -> bool:
         """Whether anything is ever let go."""
-        return bool(self.payloads) or self.to_delete_days is not None or self.history_days is not None
+        days = self.to_delete_days, self.history_days, self.cosignatures_days
+        return bool(self.payloads) or any(each is not None for each in days)
 
 
 class Operations(_Settings):

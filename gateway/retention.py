@@ -1,4 +1,4 @@
-"""What a node lets go, and when: sealed payloads, then events and deliveries of what is long over.
+"""What a node lets go, and when: sealed payloads, the history of what is long over, cosignatures that were said again.
 
 In: the settings `[retention]`, and what became of each envelope. Out: rows that are gone, and events that say so. What
 proves stays: header, signatures, receipts, the log, and the memory of every name, so that the same bytes still get the
@@ -9,10 +9,11 @@ One look at the store after the other, a bounded part of it in a transaction, so
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Final, TypeAlias
 
 from rogatory.v1 import identifiers_pb2 as ids
 
@@ -20,7 +21,7 @@ from gateway.clock import Clock, to_micros
 from gateway.config import PayloadRule, Retention
 from gateway.errors import GatewayError
 from gateway.store import Reader, Transaction, Writer
-from gateway.store.letting_go import KEPT_FREE_PAGES, PRUNED, PURGED, LettingGoView, Standing
+from gateway.store.letting_go import KEPT_FREE_PAGES, PRUNED, PURGED, Cosigned, LettingGoView, Standing
 
 LOOKED_AT_ONCE: Final = 256
 """Envelopes of one look: some milliseconds of a reader."""
@@ -31,6 +32,9 @@ ROWS_AT_ONCE: Final = 1024
 PAGES_AT_ONCE: Final = 256
 """Of four kibibytes, given back to the file system in one transaction."""
 DAY_US: Final = 86_400_000_000
+COSIGNED_EVERY_US: Final = 600_000_000
+"""Of a log that never rests, a witness cosigns every second. Once in ten minutes is enough to tell, years later, since
+when something was logged: a receipt tells its own time, and clocks may be off by five (`max_skew_seconds`)."""
 
 HANDS_OVER: Final = frozenset({ids.KIND_DISCLOSURE, ids.KIND_EXECUTION_REPORT, ids.KIND_CUSTODY_EVENT})
 """What came in answer to a request, and is deleted if that was wrong (2023/1543 Art. 4(5), 12(1))."""
@@ -40,6 +44,10 @@ _URGENCIES: Final = {
     ids.URGENCY_URGENT: "urgent",
     ids.URGENCY_EMERGENCY: "emergency",
 }
+
+
+_Mark: TypeAlias = tuple[str, str, bytes, int]
+"""Of which log, by whom, with which key, within which ten minutes."""
 
 
 def payload_goes_at(found: Standing, settings: Retention) -> int | None:
@@ -63,6 +71,30 @@ def history_goes_at(found: Standing, settings: Retention) -> int | None:
     if settings.history_days is None or found.closed_at_us is None or found.has_payload:
         return None
     return found.closed_at_us + round(settings.history_days * DAY_US)
+
+
+def said_again(cosigned: Iterable[Cosigned]) -> list[tuple[int, str]]:
+    """Return the checkpoints of which nothing need be kept that witnesses said, by size and origin.
+
+    All who cosigned one, by the same keys, have cosigned one later checkpoint of the same log within the same ten
+    minutes, and that one is kept: it covers what this one covers, however many cosignatures are wanted and of whom.
+
+    Args:
+        cosigned: the smallest checkpoint first; all cosignatures of each.
+    """
+    said: dict[tuple[int, str], set[_Mark]] = {}
+    for each in cosigned:
+        mark = each.origin, each.name, each.key_id, each.at_us // COSIGNED_EVERY_US
+        said.setdefault((each.size, each.origin), set()).add(mark)
+    found: list[tuple[int, str]] = []
+    kept: defaultdict[_Mark, list[set[_Mark]]] = defaultdict(list)
+    for checkpoint, marks in reversed(said.items()):
+        if any(marks <= other for other in kept[next(iter(marks))]):
+            found.append(checkpoint)
+            continue
+        for mark in marks:
+            kept[mark].append(marks)
+    return found
 
 
 def _fits(rule: PayloadRule, found: Standing) -> bool:
@@ -123,6 +155,8 @@ class Keeper:
             await self._pause(self._between)
         if self._settings.history_days is not None:
             await self._prune_rows(self._settings.history_days)
+        if self._settings.cosignatures_days is not None:
+            await self._thin_cosigned(self._settings.cosignatures_days)
         free = await self._writer.write(_give_back)
         while free > KEPT_FREE_PAGES:
             await self._pause(self._between)
@@ -167,6 +201,31 @@ class Keeper:
                 before_us = to_micros(self._clock()) - round(days * DAY_US)
                 await self._writer.write(partial(prune, after, after + ROWS_AT_ONCE, before_us))
                 await self._pause(self._between)
+
+    async def _thin_cosigned(self, days: float) -> None:
+        """Remove what witnesses said long ago and said again."""
+        size = -1
+        while True:
+            now_us = to_micros(self._clock())
+            until_us = now_us - round(days * DAY_US)
+            found = await self._reader.letting_go(self._me, partial(_cosigned_after, size))
+            # A clock that was ahead once is no end.
+            if all(until_us < each.at_us <= now_us for each in found):
+                return
+            gone = said_again(each for each in found if each.at_us <= until_us)
+            if gone:
+                await self._writer.write(partial(_forget_cosigned, gone, until_us))
+            size = found[-1].size
+            await self._pause(self._between)
+
+
+def _cosigned_after(size: int, view: LettingGoView) -> list[Cosigned]:
+    return view.cosigned(size, ROWS_AT_ONCE)
+
+
+def _forget_cosigned(checkpoints: Sequence[tuple[int, str]], until_us: int, txn: Transaction) -> None:
+    for each in checkpoints:
+        txn.letting_go.forget_cosigned(each, until_us)
 
 
 def _prune_sent(after: int, until: int, _: int, txn: Transaction) -> None:

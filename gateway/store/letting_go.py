@@ -1,13 +1,13 @@
-"""What policy lets go: payloads, then events and deliveries; and the space that they took.
+"""What policy lets go: payloads, then events and deliveries; cosignatures; and the space that they took.
 
 In: a connection: the writer's inside a transaction, or a reader's. Out: what is known about when an envelope ended, and
 rows that are gone. It decides nothing; when what may go is `gateway.retention`'s to say. Whatever is kept here for ever
-stays: header, signatures, receipts, log entries, moves.
+stays: header, signatures, receipts, log entries, checkpoints, moves.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
@@ -48,11 +48,24 @@ _SENT: Final = f"""
       JOIN events h ON h.envelope_id = r.id AND h.sender = r.sender AND h.name = '{PRUNED}'
       WHERE d.seq > ? AND d.seq <= ? AND d.state IN ({_ENDED_SQL}))
 """  # noqa: S608  built from the states of lifecycle.py, nothing from outside
+_COSIGNED: Final = """
+    SELECT size, origin, name, key_id, at_us FROM cosignatures WHERE size > ? ORDER BY size, origin LIMIT ?
+"""
 _STRAY: Final = """
     DELETE FROM events WHERE seq IN (
       SELECT v.seq FROM events v LEFT JOIN envelopes e ON e.id = v.envelope_id AND e.sender = v.sender
       WHERE v.seq > ? AND v.seq <= ? AND v.at_us <= ? AND e.seq IS NULL)
 """
+
+
+class Cosigned(NamedTuple):
+    """That a witness has cosigned a checkpoint of this node's own log, and when that came."""
+
+    size: int
+    origin: str
+    name: str
+    key_id: bytes
+    at_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +121,14 @@ class LettingGoView:
     def is_pruned(self, ref: ids.EnvelopeRef) -> bool:
         """Whether its history has gone before."""
         return self._has_event(ref, PRUNED)
+
+    def cosigned(self, size: int, limit: int) -> list[Cosigned]:
+        """Return cosignatures of checkpoints over more than that, the smallest first; of each checkpoint, all."""
+        rows = self._sql.execute(_COSIGNED, (size, limit)).fetchall()
+        found = [Cosigned(covers, origin, name, bytes(key), at_us) for covers, origin, name, key, at_us in rows]
+        if len(found) < limit or found[0].size == found[-1].size:
+            return found
+        return [each for each in found if each.size != found[-1].size]
 
     def last(self, table: str) -> int:
         """Return the highest number of a table's rows."""
@@ -232,6 +253,11 @@ class LettingGo(LettingGoView):
     def prune_strays(self, after: int, until: int, before_us: int) -> int:
         """Remove events with such numbers, older than that, of what was never recorded; return how many."""
         return int(self._sql.execute(_STRAY, (after, until, before_us)).rowcount)
+
+    def forget_cosigned(self, checkpoint: tuple[int, str], until_us: int) -> int:
+        """Remove what witnesses said of a checkpoint until then; return how many lines."""
+        query = "DELETE FROM cosignatures WHERE size = ? AND origin = ? AND at_us <= ?"
+        return int(self._sql.execute(query, (*checkpoint, until_us)).rowcount)
 
     def give_back(self, most_pages: int) -> int:
         """Give holes at the end of the file back to the file system; return how many pages are left free.

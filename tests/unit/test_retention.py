@@ -2,7 +2,7 @@
 
 import asyncio
 import tomllib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
@@ -24,9 +26,11 @@ from gateway.lifecycle import Event
 from gateway.record import recorded_before
 from gateway.retention import DAY_US, Keeper, history_goes_at, payload_goes_at
 from gateway.rules import State
+from gateway.signer import KeySigner
 from gateway.store import Reader, Transaction, Writer, fsck, open_store
 from gateway.store.fsck import Check, Result
-from gateway.store.letting_go import KEPT_FREE_PAGES, Standing
+from gateway.store.letting_go import KEPT_FREE_PAGES, Cosigned, Standing
+from gateway.store.log import LogView
 from gateway.store.sqlite import compact
 from tests import stores, world
 from tests.errors import raises
@@ -121,7 +125,8 @@ def test_the_policy_in_the_documentation_says_what_it_says() -> None:
     assert policy.is_on
     assert [each.after for each in policy.payloads] == ["opened", "closed"]
     assert policy.payloads[0].kinds == {DISCLOSURE, ids.KIND_EXECUTION_REPORT}
-    assert (policy.to_delete_days, policy.history_days, policy.pause_seconds) == (7, 3650, 3600)
+    assert (policy.to_delete_days, policy.history_days, policy.cosignatures_days) == (7, 3650, 30)
+    assert policy.pause_seconds == Retention().pause_seconds
     assert not Retention().is_on
 
 
@@ -464,3 +469,106 @@ async def test_store_of_an_older_version_gives_space_back_once_it_is_compacted(s
 def test_new_store_is_made_to_give_space_back(sql: Any) -> None:
     assert sql.execute("PRAGMA auto_vacuum").fetchone() == (2,)
     assert sql.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+# Cosignatures.
+
+
+def minutes(number: float) -> timedelta:
+    return timedelta(minutes=number)
+
+
+def cosigned_each_minute(sql: Any, by: Sequence[Collection[str]]) -> None:
+    """Have a checkpoint a minute, cosigned by these."""
+    signer = KeySigner(world.signing_key("de/node"))
+    for number, names in enumerate(by):
+        sent, at = world.freeze_request(case_id=f"EE-{number}"), NOW + minutes(number)
+        with world.transaction(sql, at, node="de") as txn:
+            record(txn, sent)
+        with world.transaction(sql, at, node="de") as txn:
+            made = txn.checkpoint("de.rogatory.test/log", signer)
+            assert made is not None
+            for name in names:
+                line = made.cosign(name, KeySigner(world.signing_key(name)), int(at.timestamp()))
+                txn.witness.cosigned(made, line)
+
+
+def covered(sql: Any, least: int) -> dict[int, int]:
+    """Return when the first checkpoint was signed that covers each entry and that so many have cosigned."""
+    view = LogView(sql)
+    found = {position: view.covering_cosigned(position, least) for position in range(1, view.size() + 1)}
+    return {position: row.at_us for position, row in found.items() if row is not None}
+
+
+async def test_cosignatures_that_later_ones_say_again_go_and_every_entry_stays_covered_by_as_many(
+    sql: Any, path: Path
+) -> None:
+    a, b, c = "a.example", "b.example", "c.example"
+    # One is away for a while, one leaves for ever, and the newest was cosigned by nobody.
+    cosigned_each_minute(sql, [{a, b, c}] * 13 + [{a, c}] * 4 + [{a, b}] * 14 + [{a}] * 4 + [set()])
+    lines = "SELECT count(*) FROM cosignatures"
+    before = [covered(sql, least) for least in range(4)]
+    last = {name: LogView(sql).cosigned_last(name) for name in (a, b, c)}
+    count, wrong = sql.execute(lines).fetchone()[0], failed(path)
+    async with keeping(path, settings(cosignatures_days=2), now=DAY) as keeper:
+        await keeper.look()
+    assert sql.execute(lines).fetchone() == (count,)
+    async with keeping(path, settings(cosignatures_days=2), now=3 * DAY) as keeper:
+        await keeper.look()
+        thinned = sql.execute("SELECT * FROM cosignatures ORDER BY size, name").fetchall()
+        await keeper.look()
+    assert sql.execute("SELECT * FROM cosignatures ORDER BY size, name").fetchall() == thinned
+    assert len(thinned) < count // 4
+    for least in range(4):
+        after = covered(sql, least)
+        assert after.keys() == before[least].keys()
+        assert all(after[each] - before[least][each] < retention.COSIGNED_EVERY_US for each in after)
+    for name, (size, at_us, _) in last.items():
+        assert LogView(sql).cosigned_last(name)[:2] == (size, at_us)
+    assert failed(path) == wrong
+
+
+async def test_cosignatures_go_a_part_at_a_time_and_whole_checkpoints_of_each(
+    sql: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = "a.example", "b.example", "c.example"
+    cosigned_each_minute(sql, [{a, b, c}] * 20)
+    for at_once in (4, 2):  # the second: fewer than one checkpoint has
+        monkeypatch.setattr(retention, "ROWS_AT_ONCE", at_once)
+        async with keeping(path, settings(cosignatures_days=1), now=9 * DAY) as keeper:
+            await keeper.look()
+        assert all(count == 3 for (count,) in sql.execute("SELECT count(*) FROM cosignatures GROUP BY size").fetchall())
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 1024)
+    async with keeping(path, settings(cosignatures_days=1), now=9 * DAY) as keeper:
+        await keeper.look()
+    assert sql.execute("SELECT count(DISTINCT size) FROM cosignatures").fetchone()[0] <= 3
+
+
+async def test_clock_that_was_ahead_once_keeps_no_cosignatures_for_ever(
+    sql: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 4)
+    cosigned_each_minute(sql, [{"a.example"}] * 16)
+    sql.execute("UPDATE cosignatures SET at_us = ? WHERE size <= 8", (T + 99 * DAY_US,))
+    async with keeping(path, settings(cosignatures_days=1), now=9 * DAY) as keeper:
+        await keeper.look()
+    assert sql.execute("SELECT count(*) FROM cosignatures WHERE at_us < ?", (T + DAY_US,)).fetchone()[0] < 12
+
+
+MARKS = st.sets(st.tuples(st.sampled_from("ab"), st.sampled_from([b"1", b"2"]), st.integers(0, 2)), max_size=4)
+
+
+@given(st.lists(MARKS, max_size=12))
+def test_whatever_goes_was_said_again_of_a_larger_tree_by_the_same_keys_and_soon(said: list[set[Any]]) -> None:
+    step = retention.COSIGNED_EVERY_US
+    rows = [Cosigned(size, "log", who, key, at * step) for size, marks in enumerate(said) for who, key, at in marks]
+    gone = {size for size, _ in retention.said_again(rows)}
+    kept = [row for row in rows if row.size not in gone]
+    for size in gone:
+        assert any(each > size and each not in gone and said[size] <= said[each] for each in range(len(said)))
+    assert retention.said_again(kept) == []
+
+
+def test_cosignatures_of_the_log_before_a_restoration_are_not_said_again_of_the_log_after_it() -> None:
+    rows = [Cosigned(size, f"log/{size}", "a.example", b"1", T) for size in (1, 2)]
+    assert retention.said_again(rows) == []

@@ -207,3 +207,22 @@ def test_checkpoint_is_found_by_how_many_have_cosigned_it(sql: Any, monkeypatch:
     assert newest(2) == sizes[3]
     monkeypatch.setattr("gateway.store.log.LOOKED_THROUGH", 1)
     assert covering(1, 3) is None
+
+
+def test_what_was_said_of_a_checkpoint_goes_up_to_a_time_and_of_no_other(sql: Any) -> None:
+    first, second = signed(sql, 2)
+    cosign(sql, first, "a.example", "b.example")
+    cosign(sql, second, "a.example")
+    with world.transaction(sql) as txn:
+        found = txn.letting_go.cosigned(-1, 8)
+        assert [(each.size, each.name) for each in found] == [
+            *((first, name) for name in ("a.example", "b.example")),
+            (second, "a.example"),
+        ]
+        # A checkpoint of which not all would be told is told the next time.
+        assert txn.letting_go.cosigned(-1, 3) == found[:2]
+        assert txn.letting_go.cosigned(first, 8) == found[2:]
+        assert txn.letting_go.forget_cosigned((first, ORIGIN), found[0].at_us - 1) == 0
+        assert txn.letting_go.forget_cosigned((first, "other.example/log"), found[0].at_us) == 0
+        assert txn.letting_go.forget_cosigned((first, ORIGIN), found[0].at_us) == 2
+        assert txn.letting_go.cosigned(-1, 8) == found[2:]
