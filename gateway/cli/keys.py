@@ -2,7 +2,8 @@
 
 In: key files and passphrases, or a settings file. Out: the same files under a passphrase, or what they are. Files are
 replaced whole: at every moment a path holds the old content or the new. Refuses with KEY_FILE to leave a plain copy,
-see `gateway.private_files.replace`. Shows key ids and modes, never a byte of a key. `rotate` has a module of its own.
+see `gateway.private_files.replace`. Shows key ids and modes, never a byte of a key. `rotate` and `certify`
+have a module of their own.
 """
 
 import stat
@@ -68,6 +69,7 @@ def command() -> None:
 
 
 command.add_command(rotation.rotate)
+command.add_command(rotation.certify)
 command.add_command(target_keys.command)
 
 

@@ -1,26 +1,29 @@
-"""`rogatory keys rotate`: new keys beside the old ones.
+"""`rogatory keys rotate|certify`: new keys beside the old ones; a new certificate in the place of one that has ended.
 
 In: a settings file. Out: new key files and a certificate, named by the settings; processes that run take them by
 themselves. Shows files and times, never a byte of a key. Refuses with BAD_INPUT what somebody does not have.
 
 How a participant's keys are rotated, and what a crash leaves, says `clients.renewal`. A node with `[registry]` lists
 its own keys: here a key file is made and then named, and the running node does the rest. Of its certificate, see
-`gateway.registry.own_certificate`.
+`gateway.registry.own_certificate`; of a registrar's that has ended, `gateway.registry.certify`.
 """
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
 import click
+from cryptography.hazmat.primitives.serialization import Encoding
 from nacl.signing import SigningKey
 from rogatory.v1.enrolment_pb2_grpc import RegistryStub
 
 from clients import renewal
 from clients.participant import Participant
 from clients.renewal import Renewed, Wanted
-from gateway import config, keys, material, settings_file
+from gateway import config, keys, material, private_files, settings_file
+from gateway.certificate import Certificate
 from gateway.cli import output, passphrases
 from gateway.cli.check_config import is_node
 from gateway.clock import system_clock
@@ -28,6 +31,7 @@ from gateway.config import NodeConfig
 from gateway.errors import ErrorCode, Refusal
 from gateway.hidden import Passphrase
 from gateway.registry import own_certificate
+from gateway.registry.certify import certify_again
 from gateway.registry.keys import load_registry_keys
 
 config_option = click.option(
@@ -67,6 +71,36 @@ def rotate(path: Path, signing: bool, sealing: bool, certificate: bool, as_json:
         )
     if made.expires is not None:
         click.echo(f"\nThe new certificate ends on {made.expires:%Y-%m-%d %H:%M %Z}.")
+
+
+@click.command(epilog="\b\nExample:\n  rogatory keys certify registrar.pem --config ee-node/node.toml --out new.pem")
+@click.argument("ended", metavar="CERTIFICATE", type=click.Path(path_type=Path, dir_okay=False))
+@config_option
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="New file: the certificate."
+)
+@output.json_option
+def certify(ended: Path, path: Path, out: Path, as_json: bool) -> None:
+    """Let a registrar in again whose CERTIFICATE has ended: a new one for his key, by the node's CA.
+
+    For a node where no registrar is left who could take anybody in. Nothing secret leaves his machine or the node's;
+    he puts the new file in the place of the old one, and makes a new key with `keys rotate --tls`.
+    """
+    settings = config.load(NodeConfig, path)
+    if settings.registry is None:
+        raise Refusal(ErrorCode.BAD_INPUT, "this node has no [registry], so no CA", "registry")
+    if out.exists():
+        raise Refusal(ErrorCode.BAD_INPUT, f"{out} exists; nothing is overwritten", "out")
+    # Its own certificate may have ended with the others'.
+    held = material.load_node(path, ended_too=True)
+    authority = load_registry_keys(settings.registry, held, material.passphrase_of(settings, None)).authority
+    lifetime = timedelta(days=settings.registry.certificate_days)
+    made = certify_again(Certificate.load(ended).leaf, held, authority, lifetime, system_clock())
+    private_files.create(out, made.public_bytes(Encoding.PEM) + authority.pem)
+    if as_json:
+        output.emit_json({"certificate": str(out), "certificate_ends": made.not_valid_after_utc.isoformat()})
+    else:
+        click.echo(f"{out}: it ends on {made.not_valid_after_utc:%Y-%m-%d %H:%M %Z}.")
 
 
 def _rotate_participant(path: Path, wanted: Wanted) -> Renewed:

@@ -22,11 +22,12 @@ from rogatory.v1.enrolment_pb2_grpc import RegistryStub
 from certs.pki import DevelopmentPki, Holder
 from clients import renewal
 from clients.renewal import Renewed, Wanted
-from gateway import keys, locked, material, settings_file
+from gateway import config, keys, locked, material, settings_file
 from gateway.cli import commands
 from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock, to_micros
-from gateway.directory import KeyEntry
+from gateway.config import ParticipantConfig
+from gateway.directory import KeyEntry, Status
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.hidden import Passphrase
 from gateway.identity import Address
@@ -366,6 +367,74 @@ def test_a_node_that_was_off_until_its_certificate_ended_gets_another(fed: Summa
     status, said = run("keys", "rotate", "--config", str(path), "--tls")
     assert status == 0, said
     assert material.load_node(path).expires > system_clock()
+
+
+def ended(fed: Summary, who: str, ca: Holder | None = None, minutes: float = 3) -> Path:
+    """Give somebody a certificate that ended a minute ago, or ends when it is told."""
+    found = config.load(ParticipantConfig, fed.config(who))
+    authority = authority_of(fed.folder, "ee")
+    holder = DevelopmentPki("rogatory.test", system_clock() - timedelta(minutes=4)).leaf(
+        Address.parse(who),
+        signer=ca or Holder(authority.certificate, authority.key),
+        lifetime=timedelta(minutes=minutes),
+    )
+    for file in (found.certificate, found.tls_key):
+        file.unlink()
+    holder.write(found.certificate.parent, found.certificate.stem)
+    return found.certificate
+
+
+def test_registrars_who_were_away_until_their_certificates_ended_are_let_in_by_the_ca(fed: Summary) -> None:
+    path, out = with_registry(fed), fed.folder / "new.pem"
+    certificate = ended(fed, "ee/registrar")
+    with pytest.raises(Refusal) as caught:
+        material.load_participant(fed.config("ee/registrar"))
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_CONFIG, "certificate")
+    status, said = run("keys", "certify", str(certificate), "--config", str(path), "--out", str(out))
+    assert status == 0, said
+    out.replace(certificate)
+    again = material.load_participant(fed.config("ee/registrar"))
+    assert said["certificate_ends"] == again.expires.isoformat()
+    assert again.expires > system_clock() + timedelta(days=1)
+    # It counts again, so no other one is made.
+    status, said = run("keys", "certify", str(certificate), "--config", str(path), "--out", str(out))
+    assert (status, said["error"]["code"], out.exists()) == (2, "NOT_PERMITTED", False)
+
+
+@pytest.mark.parametrize(
+    ("who", "changes", "code"),
+    [
+        ("ee/exchange", {}, "NOT_PERMITTED"),  # registrars take it in again
+        ("ee/registrar", {"status": Status.REVOKED}, "REVOKED"),
+        ("ee/registrar", {"certificates_not_before": system_clock()}, "REVOKED"),
+    ],
+)
+def test_whoever_is_out_or_is_no_registrar_is_let_in_by_no_ca(
+    fed: Summary, who: str, changes: dict[str, Any], code: str
+) -> None:
+    path, certificate, now = with_registry(fed), ended(fed, who), system_clock()
+    directory = directory_of(fed.folder, now)
+    entries = tuple(
+        each.model_copy(update=changes) if str(each.address) == who else each for each in directory.participants
+    )
+    development.sign_anew(fed.folder, directory.model_copy(update={"participants": entries}), now)
+    out = fed.folder / "new.pem"
+    status, said = run("keys", "certify", str(certificate), "--config", str(path), "--out", str(out))
+    assert (status, said["error"]["code"], out.exists()) == (2, code, False)
+
+
+def test_certificate_that_the_ca_of_the_node_did_not_issue_lets_nobody_in(fed: Summary) -> None:
+    path, out = with_registry(fed), fed.folder / "new.pem"
+    other = DevelopmentPki("rogatory.test", system_clock() - timedelta(minutes=4))
+    certificate = ended(fed, "ee/registrar", other.node_ca("ee"))
+    command = ["keys", "certify", str(certificate), "--config", str(path), "--out"]
+    status, said = run(*command, str(out))
+    assert (status, said["error"]["code"]) == (2, "NOT_PERMITTED")
+    status, said = run(*command, str(path))
+    assert (status, said["error"]["code"]) == (2, "BAD_INPUT")
+    path.write_text(path.read_text().split("\n[registry]")[0])
+    status, said = run(*command, str(out))
+    assert (status, said["error"]["code"], out.exists()) == (2, "BAD_INPUT", False)
 
 
 def test_a_certificate_of_another_ca_is_never_named_and_leaves_nothing_behind(fed: Summary, tmp_path: Path) -> None:
