@@ -145,6 +145,14 @@ class KeyEntry(_Entry):
         """Whether what was made with it at that moment counts."""
         return self.not_before <= moment < min(self.not_after, self.not_trusted_after or FOREVER)
 
+    def ended_as(self, other: "KeyEntry | None") -> "KeyEntry":
+        """Return it with the earlier end of two that somebody else gave it, and distrusted if either says so."""
+        if other is None:
+            return self
+        trusted = [each.not_trusted_after for each in (self, other) if each.not_trusted_after is not None]
+        update = {"not_after": min(self.not_after, other.not_after), "not_trusted_after": min(trusted, default=None)}
+        return self.model_copy(update=update)
+
 
 class NodeEntry(_Entry):
     """One country's node."""
@@ -531,15 +539,8 @@ def _applied(node: NodeEntry, lists: Sequence[ParticipantList]) -> NodeEntry:
 
 
 def _narrower(founders: KeyEntry, own: KeyEntry | None) -> KeyEntry:
-    if own is None:
-        return founders
-    trusted = [each.not_trusted_after for each in (founders, own) if each.not_trusted_after is not None]
-    return KeyEntry(
-        public=founders.public,
-        not_before=max(founders.not_before, own.not_before),
-        not_after=min(founders.not_after, own.not_after),
-        not_trusted_after=min(trusted, default=None),
-    )
+    begins = founders.not_before if own is None else max(founders.not_before, own.not_before)
+    return founders.ended_as(own).model_copy(update={"not_before": begins})
 
 
 def _check_keys_continue(whose: str, before: Sequence[KeyEntry], after: Sequence[KeyEntry]) -> None:

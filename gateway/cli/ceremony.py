@@ -23,7 +23,7 @@ from nacl.signing import SigningKey
 from gateway import keys
 from gateway.cli import changes, files, folders, output, passphrases
 from gateway.cli.changes import NodeProposal
-from gateway.cli.proposal import digest_of, lines_of, spoken
+from gateway.cli.proposal import digest_of, lines_of, published_in, spoken
 from gateway.cli.ranges import Span
 from gateway.clock import system_clock
 from gateway.directory import MAX_COSIGNATURES, ParticipantList
@@ -157,9 +157,11 @@ def propose(
         present = repository.pending_federation() or repository.federation()
     brought = [changes.read(path, NodeProposal, "node") for path in nodes]
     laws = [changes.instrument(path) for path in instruments]
-    before = {node.code: node for node in present.nodes}
+    published = published_in(repository, present.federation)
+    before, said_of = ({node.code: node for node in each.nodes} for each in (present, published))
     entries = [
-        changes.continued(each.entry, before.get(each.entry.code), keep_ca=keep_ca, only_ca=only_ca) for each in brought
+        changes.continued(entry, before.get(entry.code), said_of.get(entry.code), keep_ca=keep_ca, only_ca=only_ca)
+        for entry in (each.entry for each in brought)
     ]
     watch = changes.Watch(cosignatures, witnesses, dropped_witnesses)
     said = changes.changed(present, entries, revoked, publishing_node, laws, dropped, watch)

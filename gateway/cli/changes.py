@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic import ValidationError as PydanticError
 from securesystemslib.signer import Key
 
-from gateway.directory import FederationList, Instrument, NodeEntry, PublicKeyField, Status, WitnessEntry
+from gateway.directory import FederationList, Instrument, KeyEntry, NodeEntry, PublicKeyField, Status, WitnessEntry
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import NODE
 from gateway.note import Algorithm, Verifier
@@ -92,12 +92,20 @@ def empty(federation: str) -> FederationList:
     return FederationList.parse(nothing.to_json(), "federation")
 
 
-def continued(entry: NodeEntry, before: NodeEntry | None, *, keep_ca: bool, only_ca: bool = False) -> NodeEntry:
-    """Return a changed node with the keys that it had: what was signed with them must stay verifiable.
+def continued(
+    entry: NodeEntry,
+    before: NodeEntry | None,
+    published: NodeEntry | None = None,
+    *,
+    keep_ca: bool,
+    only_ca: bool = False,
+) -> NodeEntry:
+    """Return a changed node with the keys that it had: what was signed with them must stay verifiable, and no more.
 
     Args:
         entry: what the node brings.
-        before: what is said of it now; None if nothing is.
+        before: what is said of it now, published or not; None if nothing is.
+        published: what is published of it. The file of `make-node` knows of no end of a key, and must not undo it.
         keep_ca: the CA that it had counts beside the new one.
         only_ca: nothing but the CA is taken from what it brings.
 
@@ -111,15 +119,20 @@ def continued(entry: NodeEntry, before: NodeEntry | None, *, keep_ca: bool, only
     ca = entry.ca + before.ca if keep_ca and before.ca not in entry.ca else entry.ca
     if only_ca:
         return before.model_copy(update={"ca": ca})
-    named = {key.public for key in entry.signing_keys}
+    named, said = {key.public for key in entry.signing_keys}, _keys_of(published)
     kept = tuple(key for key in before.signing_keys if key.public not in named)
+    brought = tuple(said.get(key.public, key).ended_as(key) for key in entry.signing_keys)
     return entry.model_copy(
         update={
-            "signing_keys": (*entry.signing_keys, *kept),
+            "signing_keys": (*brought, *kept),
             "ca": ca,
             "revoked_certificates": entry.revoked_certificates | before.revoked_certificates,
         }
     )
+
+
+def _keys_of(node: NodeEntry | None) -> dict[bytes, KeyEntry]:
+    return {} if node is None else {key.public: key for key in node.signing_keys}
 
 
 def changed(

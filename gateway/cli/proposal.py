@@ -47,10 +47,7 @@ def lines_of(repository: Repository) -> list[str]:
     """
     proposed = [each for each in repository.signatures() if each.pending]
     new = repository.pending_federation() or repository.federation()
-    try:
-        old = repository.federation()
-    except Refusal:
-        old = FederationList(federation=new.federation, nodes=())
+    old = published_in(repository, new.federation)
     roles = (
         f"{each.role} version {each.version}, signed by {each.threshold} founders, until {each.expires:%Y-%m-%d}"
         for each in proposed
@@ -101,6 +98,14 @@ def _changes(what: str, old: Mapping[str, E], new: Mapping[str, E], lines: Calla
         found += [f"  {line}" for line in now[1:]]
         found += [f"  no more {line}" for line in then if line not in now]
     return found + [f"{what} {name} is gone" for name in old if name not in new]
+
+
+def published_in(repository: Repository, federation: str) -> FederationList:
+    """Return what is published of a federation; nothing, if that is to be founded."""
+    try:
+        return repository.federation()
+    except Refusal:
+        return FederationList(federation=federation, nodes=())
 
 
 def node_lines(node: NodeEntry) -> list[str]:

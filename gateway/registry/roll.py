@@ -248,16 +248,9 @@ def _certified_from(before: ParticipantEntry, now: datetime) -> datetime:
 
 def _both_keys(published: Iterable[KeyEntry], own: Iterable[KeyEntry]) -> tuple[KeyEntry, ...]:
     other = {key.public: key for key in own}
-    merged = [_narrower(key, other.pop(key.public, None)) for key in published]
+    # When a key begins was said once and stays (`check_continues`).
+    merged = [key.ended_as(other.pop(key.public, None)) for key in published]
     return (*merged, *other.values())
-
-
-def _narrower(published: KeyEntry, own: KeyEntry | None) -> KeyEntry:
-    if own is None:
-        return published
-    # When it begins was said once and stays (`check_continues`).
-    ended = published.model_copy(update={"not_after": min(published.not_after, own.not_after)})
-    return ended if own.not_trusted_after is None else _distrusted(own.not_trusted_after)(ended)
 
 
 # Keys

@@ -22,6 +22,7 @@ from gateway import cli, config, keys, locked, material
 from gateway.cli import changes, folders
 from gateway.cli.development import CAST, Summary, free_ports, init_federation
 from gateway.config import DirectorySource
+from gateway.directory import KeyEntry
 from gateway.errors import ErrorCode, Refusal
 from gateway.note import Algorithm, Verifier
 from gateway.registry.keys import load_registry_keys
@@ -501,6 +502,37 @@ def test_changed_node_keeps_the_keys_that_it_had(table: Path) -> None:
         assert second is not None
         assert {key.public for key in first.nodes[0].signing_keys} < {k.public for k in second.nodes[0].signing_keys}
         assert second.nodes[0].ca.count("BEGIN CERTIFICATE") in {cas, 1}
+
+
+def test_key_of_a_node_that_the_founders_have_ended_stays_so_though_the_node_brings_its_first_file_again(
+    table: Path,
+) -> None:
+    brought(table)
+    path = table / "ee-node/node.json"
+    first = changes.NodeProposal.model_validate_json(path.read_bytes())
+    (key,) = first.entry.signing_keys
+    stolen = key.not_before + timedelta(days=1)
+    out = key.model_copy(update={"not_trusted_after": stolen, "not_after": stolen + timedelta(days=1)})
+
+    def published(*keys: KeyEntry) -> tuple[KeyEntry, ...]:
+        entry = first.entry.model_copy(update={"signing_keys": keys})
+        path.write_text(first.model_copy(update={"entry": entry}).model_dump_json())
+        assert run("propose", "dir", "--node", "ee-node/node.json").exit_code == 0
+        assert signed_by_founders().exit_code == 0
+        return Repository(table / "dir").federation().nodes[0].signing_keys
+
+    assert published(key) == (key,)
+    assert published(out) == (out,)
+    assert published(key) == (out,)
+    assert published(key.model_copy(update={"not_before": stolen})) == (out,)
+    # What was proposed and not published can be put right.
+    earlier = out.model_copy(update={"not_trusted_after": key.not_before})
+    path.write_text(path.read_text().replace("null", f'"{key.not_before.isoformat()}"'))
+    assert run("propose", "dir", "--node", "ee-node/node.json").exit_code == 0
+    pending = Repository(table / "dir").pending_federation()
+    assert pending is not None
+    assert pending.nodes[0].signing_keys == (earlier,)
+    assert published(key) == (out,)
 
 
 def signed_by_founders(*more: str) -> Result:
