@@ -72,7 +72,8 @@ class Upkeep:
         self._newest_at = started.trusted.checked
         self._coming: asyncio.Task[None] | None = None
         self._next_look = 0.0
-        self._told = {warning: warning for warning in started.warnings}
+        self._told: dict[str, str] = {}
+        self._warned = frozenset(started.warnings)
         self._listeners: list[Callable[[NodeMaterial, NodeMaterial], None]] = []
 
     def directory(self) -> Directory:
@@ -167,7 +168,10 @@ class Upkeep:
             )
         self._well("material")
         for warning in fitting.warnings:
-            self._tell(warning, warning)
+            if warning not in self._warned:
+                diagnostics.warning("upkeep", extra={"about": "material", "detail": warning})
+        # What comes again is told again; and what is over need not be remembered for as long as the process runs.
+        self._warned = frozenset(fitting.warnings)
         return fitting
 
     def _read_holdings(self, path: Path | None) -> None:

@@ -1,6 +1,7 @@
-"""What a node that stops has asked of its store is answered before the store is closed."""
+"""What a node tells of itself while it runs, and that what it has asked of its store is answered before that closes."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -51,3 +52,19 @@ async def test_who_stops_waits_for_the_thread_that_asks_the_store(
         answer.set()
     with suppress(asyncio.CancelledError):
         await asyncio.wait_for(task, SECONDS)
+
+
+async def test_warning_that_comes_again_is_told_again_and_one_that_lasts_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = datetime.now(UTC)
+    started = material.load_node(init_federation(tmp_path / "fed", ["ee"], [7440], now).config("ee/node"))
+    upkeep, folder = Upkeep(started, lambda: now), tmp_path / "fed/ee/store"
+    told = []
+    with caplog.at_level(logging.WARNING, "gateway.upkeep"):
+        for mode in (0o700, 0o755, 0o755, 0o700, 0o755):
+            folder.chmod(mode)
+            await upkeep.apply()
+            told.append(len(caplog.records))
+    assert told == [0, 1, 1, 1, 2]
+    assert {record.__dict__["detail"] for record in caplog.records} == {*upkeep.material.warnings}
