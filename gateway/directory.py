@@ -437,6 +437,20 @@ class Directory(_Entry):
         )
         return federation, own
 
+    def without_ends(self) -> "Directory":
+        """Return it as if no key had ended or were distrusted: by it, a record is the one that was made, or is not.
+
+        What the record counts for is another question.
+        """
+        nodes = tuple(each.model_copy(update={"signing_keys": _endless(each.signing_keys)}) for each in self.nodes)
+        participants = tuple(
+            each.model_copy(update={name: _endless(getattr(each, name)) for name in ("signing_keys", "sealing_keys")})
+            for each in self.participants
+        )
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        # Made anew: a copy would have the look-ups of this one.
+        return Directory(**{**fields, "nodes": nodes, "participants": participants})
+
     def check_in_force(self, now: datetime) -> None:
         """Check that somebody may be let in by it, or spoken to.
 
@@ -541,6 +555,10 @@ def _applied(node: NodeEntry, lists: Sequence[ParticipantList]) -> NodeEntry:
 def _narrower(founders: KeyEntry, own: KeyEntry | None) -> KeyEntry:
     begins = founders.not_before if own is None else max(founders.not_before, own.not_before)
     return founders.ended_as(own).model_copy(update={"not_before": begins})
+
+
+def _endless(keys: Iterable[KeyEntry]) -> tuple[KeyEntry, ...]:
+    return tuple(KeyEntry(public=key.public, not_before=key.not_before) for key in keys)
 
 
 def _check_keys_continue(whose: str, before: Sequence[KeyEntry], after: Sequence[KeyEntry]) -> None:

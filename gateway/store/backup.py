@@ -279,7 +279,7 @@ def mark_database(
         raise _bad(f"nothing is of {made_at.isoformat()} yet")
     connect, engine = open_store(settings.store)
     engine.dispose()
-    findings = fsck.check(settings.store, directory, node=settings.node, progress=progress)
+    findings = fsck.check(settings.store, _as_recorded(directory), node=settings.node, progress=progress)
     _check_kept(findings, "the database")
     with closing(connect()) as connection:
         connection.begin()
@@ -296,9 +296,15 @@ def files_beside(store: Path) -> Depot | None:
 def _checked(
     draft: Path, directory: Directory | None, manifest: Manifest, files: Depot | None, progress: Progress
 ) -> list[Finding]:
-    findings = fsck.check(draft, directory, node=manifest.node, depot=files, progress=progress)
+    findings = fsck.check(draft, _as_recorded(directory), node=manifest.node, depot=files, progress=progress)
     _check_kept(findings, "what was backed up")
     return findings
+
+
+def _as_recorded(directory: Directory | None) -> Directory | None:
+    # A key of anybody's that was stolen is distrusted from an earlier moment on. What came in between stays recorded,
+    # and must not keep a node from being put back, today or in ten years.
+    return None if directory is None else directory.without_ends()
 
 
 def _check_kept(findings: list[Finding], what: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from gateway import config, material
 from gateway.cli import commands
 from gateway.clock import system_clock
 from gateway.config import NodeConfig
+from gateway.directory import KeyEntry
 from gateway.errors import ErrorCode, Refusal
 from gateway.node import Node
 from gateway.store import backup, fsck, open_store
@@ -194,6 +195,44 @@ def test_backup_that_is_not_what_it_says_is_not_put_back(
     assert code_of(caught) is code
     left = [each for each in folder.rglob("*") if each.is_file()]
     assert left == [], "something was left behind"
+
+
+def stolen(keys: Sequence[KeyEntry]) -> tuple[KeyEntry, ...]:
+    """Return keys that are distrusted from before anything was signed with them."""
+    return tuple(each.model_copy(update={"not_trusted_after": each.not_before}) for each in keys)
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_what_was_signed_with_a_key_that_was_found_stolen_since_is_put_back_and_nothing_that_is_forged(
+    stopped: Federation, tmp_path: Path, forged: bool
+) -> None:
+    before, lost = stopped.directory, ["ee/prosecutor", "ee/central-authority"]
+    people = [
+        each.model_copy(update={"signing_keys": stolen(each.signing_keys)}) if str(each.address) in lost else each
+        for each in before.participants
+    ]
+    keys = before.node("ee").signing_keys
+    nodes = [
+        each.model_copy(update={"signing_keys": stolen(keys)}) if each.code == "ee" else each for each in before.nodes
+    ]
+    stopped.sign_anew(before.model_copy(update={"participants": tuple(people), "nodes": tuple(nodes)}))
+    folder = tmp_path / "backup"
+    if forged:
+        with closing(sqlite.connect(str(folder / backup.STORE))) as opened:
+            opened.execute("UPDATE receipts SET signature = statement")
+            opened.commit()
+        manifest = json.loads((folder / backup.MANIFEST).read_text())
+        manifest["files"][0] = backup._entry(folder, backup.STORE).model_dump()
+        (folder / backup.MANIFEST).write_text(json.dumps(manifest))
+    lose(stopped, "ee")
+    if forged:
+        with pytest.raises(Refusal) as caught:
+            restore(stopped, "ee", folder)
+        assert (code_of(caught), stopped.file("ee").exists()) == (ErrorCode.BAD_INPUT, False)
+        return
+    restore(stopped, "ee", folder)
+    # What it counts for by now is told still.
+    assert {each.check for each in failed(stopped, "ee")} >= {Check.SIGNATURES, Check.STATEMENTS_PROVEN}
 
 
 async def test_restored_node_starts_with_an_explicit_word_alone(stopped: Federation, tmp_path: Path) -> None:
