@@ -1,6 +1,6 @@
 """`rogatory federation`: found a federation and sign its directory, or make one for development.
 
-In: arguments. Out: the commands of `ceremony` and `joining`, and `init`, which makes all of `development`.
+In: arguments. Out: the commands of `ceremony`, `joining` and `recovery`, and `init`, which makes all of `development`.
 """
 
 import shlex
@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from gateway.cli import ceremony, joining, output
+from gateway.cli import ceremony, joining, output, recovery
 from gateway.cli.development import DEFAULT_FEDERATION, Summary, free_ports, init_federation
 from gateway.cli.folders import AtRest
 from gateway.clock import system_clock
@@ -151,5 +151,6 @@ for _each in (
     ceremony.publish,
     ceremony.sign_list,
     ceremony.status,
+    recovery.command,
 ):
     command.add_command(_each)

@@ -122,7 +122,7 @@ def fetch(source: DirectorySource, now: datetime) -> FetcherInterface:
     """
     if not source.repository.startswith(HTTPS):
         return FolderFetcher(Path(source.repository))
-    root, copy = _read_root(source), GoodCopy.read(source.cache)
+    root, copy = read_root(source), GoodCopy.read(source.cache)
     with tempfile.TemporaryDirectory(prefix="rogatory-") as scratch:
         recorder, place = Recorder(fetcher_for(source.repository, source.ca)), Path(scratch) / "cache"
         try:
@@ -139,7 +139,7 @@ def fetch(source: DirectorySource, now: datetime) -> FetcherInterface:
 
 def load_from(fetcher: FetcherInterface, source: DirectorySource, now: datetime) -> Trusted:
     """Return what `load` does, read by somebody else's means; refuses as `load` does."""
-    root = _read_root(source)
+    root = read_root(source)
     with _alone(source.cache):
         copy = GoodCopy.read(source.cache)
         try:
@@ -166,7 +166,7 @@ def load_for_verification(source: DirectorySource, now: datetime) -> Trusted:
         copy = GoodCopy.read(source.cache)
         if copy is None or copy.checked > now:
             raise
-        root, problem = _read_root(source), Problem(Reason.EXPIRED, "for verification and tracing alone")
+        root, problem = read_root(source), Problem(Reason.EXPIRED, "for verification and tracing alone")
         try:
             return _from_copy(copy, root, copy.checked, problem)
         except UPDATE_ERRORS:
@@ -279,7 +279,12 @@ def _nothing(source: DirectorySource, problem: Problem) -> Refusal | Failure:
     return Refusal(ErrorCode.BAD_CONFIG, detail, "directory")
 
 
-def _read_root(source: DirectorySource) -> bytes:
+def read_root(source: DirectorySource) -> bytes:
+    """Return the trusted root metadata that settings name.
+
+    Raises:
+        Refusal: BAD_CONFIG, it cannot be read.
+    """
     try:
         with source.root.open("rb") as file:
             return file.read(MAX_METADATA_BYTES[ROOT] + 1)
