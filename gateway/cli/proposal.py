@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.directory import FOREVER, FederationList, Instrument, KeyEntry, NodeEntry, WitnessEntry
+from gateway.directory import FOREVER, FederationList, Instrument, KeyEntry, NodeEntry, Status, WitnessEntry
 from gateway.errors import Refusal
 from gateway.identity import UNREADABLE_CERTIFICATE
 from gateway.signature import key_id
@@ -63,6 +63,8 @@ def changes_of(old: FederationList, new: FederationList) -> list[str]:
     found += _changes("node", before, nodes, node_lines)
     if old.publisher != new.publisher:
         found.append(f"published by node {new.publisher}" if new.publisher else "published by hand")
+    if new.publisher in nodes and nodes[new.publisher].status is not Status.ACTIVE:
+        found.append(f"node {new.publisher} publishes for all, and is out: without another, there is no more news")
     found += _changes("instrument", {i.id: i for i in old.instruments}, {i.id: i for i in new.instruments}, _law_lines)
     if old.cosignatures != new.cosignatures:
         found.append(f"checkpoints want {new.cosignatures} cosignatures, {old.cosignatures} before")

@@ -77,6 +77,16 @@ def test_founder_sees_every_change_and_what_it_is(kind: type[BaseModel], field: 
     assert all(there != changes_of(SAID, changed(kind, each)) for each in CHANGES[kind] if each != field)
 
 
+def test_founders_who_put_out_the_node_that_publishes_for_all_are_told_so() -> None:
+    publishes = SAID.model_copy(update={"publisher": NODE.code})
+    out = NODE.model_copy(update={"status": Status.REVOKED})
+    gone, stays = (each.model_copy(update={"nodes": (out, *SAID.nodes[1:])}) for each in (publishes, SAID))
+    told = f"node {NODE.code} publishes for all, and is out: without another, there is no more news"
+    assert told in changes_of(publishes, gone)
+    assert told in changes_of(gone, gone)
+    assert told not in [*changes_of(SAID, stays), *changes_of(publishes, publishes)]
+
+
 @pytest.mark.parametrize("more", ["# another reader may find more\n", "-----BEGIN TRUSTED CERTIFICATE-----\n"])
 def test_text_beside_the_certificates_of_a_node_is_not_hidden(more: str) -> None:
     made = DevelopmentPki("x.test", NOW).root.pem.decode()
