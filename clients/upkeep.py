@@ -1,8 +1,8 @@
 """What a participant that runs keeps up to date: the directory, its own keys and certificate.
 
 In: what it started with, and the settings that this came from. Out: the same as it is now; a renewed certificate before
-the present one ends. Nothing that does not fit takes the place of what does: it is told in the diagnostics, and tried
-again.
+the present one ends; in the diagnostics, word of what else ends soon. Nothing that does not fit takes the place of what
+does: it is told there too, and tried again.
 
 Only a participant whose settings lie in a file gets a new certificate by itself, for the file must name it: the next
 start begins there. The key that a renewal makes is under the same passphrase as the others; where a person types that,
@@ -86,6 +86,7 @@ class Keeper:
         self._changed = changed
         self._looking = threading.Lock()
         self._looked_at = time.monotonic()
+        self._warned = frozenset[str]()
 
     def look(self) -> None:
         """Look now. When this returns, what was found is in force.
@@ -128,7 +129,15 @@ class Keeper:
     def _look(self) -> None:
         self._looked_at = time.monotonic()
         self.material = self._upkeep.refresh(self.material, self._upkeep.clock, self._upkeep.ask)
+        self._warn()
         self._changed(self.material)
+
+    def _warn(self) -> None:
+        """Tell what ends soon, and what else a start would warn of; once for as long as it lasts."""
+        warnings = frozenset(self.material.warnings)
+        for warning in sorted(warnings - self._warned):
+            diagnostics.warning("upkeep.warning", extra={"detail": warning})
+        self._warned = warnings
 
     @property
     def is_renewal_due(self) -> bool:

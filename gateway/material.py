@@ -313,7 +313,8 @@ def refresh_participant(
     config = loaded.config if loaded.path is None else configuration.load(ParticipantConfig, loaded.path)
     if config != loaded.config or Certificate.load(config.certificate).chain_pem != loaded.identity.chain_pem:
         return check_participant(config, clock, ask, path=loaded.path)
-    trusted = mirror.find(config.directory, loaded.identity, clock())
+    now = clock()
+    trusted = mirror.find(config.directory, loaded.identity, now)
     entry = trusted.directory.participant(config.address)
     if entry is None or entry.status is Status.REVOKED:
         raise Refusal(ErrorCode.REVOKED, f"{config.address} is no longer in the directory, or revoked", "address")
@@ -324,7 +325,14 @@ def refresh_participant(
         directory=trusted.directory,
         node=_node_entry(trusted.directory, config.address.node, "address"),
         directory_expires=trusted.expires,
-        warnings=trusted.warnings(clock()),
+        # As a start would warn: a program runs for years, and what it holds ends meanwhile.
+        warnings=(
+            *_held_warnings([bytes(key.verify_key) for key in loaded.signing_keys], entry.signing_keys, now, "signing"),
+            *_held_warnings([bytes(key.public_key) for key in loaded.sealing_keys], entry.sealing_keys, now, "sealing"),
+            *_ring_warnings(loaded.target_keys, now),
+            *_end_warnings(loaded.expires, now, "certificate"),
+            *trusted.warnings(now),
+        ),
     )
 
 
@@ -424,7 +432,7 @@ def _signing_keys(
     usable = [entry for entry in listed if entry.valid_at(now)]
     if not usable:
         raise _bad("signing_keys", "by the directory, none of these keys is valid now")
-    return held, _key_warnings(max(usable, key=lambda entry: entry.not_after), now, "signing key")
+    return held, _held_warnings([*public], entries, now, "signing")
 
 
 def _sealing_keys(
@@ -446,8 +454,7 @@ def _sealing_keys(
         raise _bad("sealing_keys", f"none of them is a sealing key of {config.address} that is valid now")
     missing = len({entry.public for entry in in_use} - {entry.public for entry in usable})
     warnings = (f"{missing} valid sealing key(s) of the directory are not among the settings",) if missing else ()
-    last = max(usable, key=lambda entry: entry.not_after, default=None)
-    return tuple(held), (*warnings, *(_key_warnings(last, now, "sealing key") if last else ()))
+    return tuple(held), (*warnings, *_held_warnings([bytes(key.public_key) for key in held], entries, now, "sealing"))
 
 
 def _listed(entries: Sequence[KeyEntry], public: bytes, whose: Address, where: str) -> KeyEntry:
@@ -467,8 +474,20 @@ def _unusable(directory: Directory, address: str, held: Iterable[bytes], now: da
     return _bad("signing_keys", f"the directory holds no such key for {address}")
 
 
+def _held_warnings(held: Sequence[bytes], entries: Sequence[KeyEntry], now: datetime, what: str) -> tuple[str, ...]:
+    """Warn if no key that is held is valid, or will be long: one that is listed and begins in a moment counts, too."""
+    mine = [entry for entry in entries if entry.public in held]
+    if not any(entry.valid_at(now) for entry in mine):
+        return (f"by the directory, none of the {what} keys is valid now",) if held else ()
+    return _key_warnings(max(mine, key=_ends), now, f"{what} key")
+
+
+def _ends(entry: KeyEntry) -> datetime:
+    return min(entry.not_after, entry.not_trusted_after or entry.not_after)
+
+
 def _key_warnings(entry: KeyEntry, now: datetime, what: str) -> tuple[str, ...]:
-    return _end_warnings(min(entry.not_after, entry.not_trusted_after or entry.not_after), now, what)
+    return _end_warnings(_ends(entry), now, what)
 
 
 def _end_warnings(end: datetime, now: datetime, what: str) -> tuple[str, ...]:

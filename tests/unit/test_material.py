@@ -1,9 +1,11 @@
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from nacl.signing import SigningKey
 
 from certs import profiles
 from certs.pki import DevelopmentPki, Holder
+from clients.upkeep import Keeper, Upkeep
 from gateway import keys, material
 from gateway.authenticate import authenticate
 from gateway.certificate import MAX_CHAIN_BYTES, read_cas
@@ -354,6 +357,47 @@ def test_a_certificate_is_valid_to_its_last_second_and_warned_of_a_week_before(f
     assert len(load(fed, address, lambda: end - material.WARN_BEFORE + timedelta(seconds=1)).warnings) == 1
     assert load(fed, address, lambda: end).expires == end
     assert refused(fed, address, end + timedelta(seconds=1)) == (ErrorCode.BAD_CONFIG, "certificate")
+
+
+def test_participant_that_runs_for_years_is_warned_of_what_ends_meanwhile(
+    fed: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    started = load(fed, PROSECUTOR)
+    (ring,) = started.target_keys
+    times = [NOW, ring.not_after - timedelta(days=32), ring.not_after - timedelta(days=31), ring.not_after]
+    told: list[set[str]] = []
+    keeper = Keeper(Upkeep(started, clock=lambda: times[len(told)]), lambda _: None)
+    for now in times:
+        development.sign_anew(fed, directory_of(fed, NOW), now)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "clients.upkeep"):
+            keeper.look()
+            keeper.look()
+        told.append({record.__dict__["detail"].partition(" on ")[0] for record in caplog.records})
+        assert len(caplog.records) == len(told[-1]), "told twice"
+    soon, over = "the last target key ends", "no target key is in force: no request is compared with others"
+    roles = {each for found in told for each in found if each.startswith("the directory's role")}
+    assert [found - roles for found in told] == [set(), {"the certificate ends", soon}, set(), {over}]
+
+
+def test_participant_that_runs_is_told_that_none_of_its_keys_is_valid_any_more(fed: Path) -> None:
+    started, directory = load(fed, PROSECUTOR), directory_of(fed, NOW)
+    end = NOW + timedelta(days=10)
+    entries = tuple(
+        each.model_copy(
+            update={
+                name: tuple(key.model_copy(update={"not_after": end}) for key in getattr(each, name))
+                for name in ("signing_keys", "sealing_keys")
+            }
+        )
+        for each in directory.participants
+    )
+    development.sign_anew(fed, directory.model_copy(update={"participants": entries}), NOW)
+    for days, beginning in ((2, ""), (4, "the {} key ends on"), (10, "by the directory, none of the {} keys is valid")):
+        now = NOW + timedelta(days=days)
+        found = material.refresh_participant(started, partial(lambda at: at, now)).warnings
+        for what in ("signing", "sealing"):
+            assert any(each.startswith(beginning.format(what)) for each in found) is bool(beginning)
 
 
 def test_a_leaf_that_outlives_its_ca_ends_with_it(fed: Path) -> None:
