@@ -22,6 +22,7 @@ from gateway.store.alerts import CLEARED, LASTING, RAISED, Alert, Decided, Stand
 from gateway.store.matters import ClockRow, Stage
 from gateway.store.operating import ActionRow
 from gateway.store.witnessing import AlarmRow
+from gateway.trust.roles import MOST_GROWN_BYTES
 
 MINUTE_US: Final = 60 * MICROS
 HOUR_US: Final = 60 * MINUTE_US
@@ -94,6 +95,8 @@ class Snapshot:
         unwitnessed: since when there is what a witness has not cosigned, by its name.
         asked: what operators want to do, and cannot alone.
         unsigned_since_us: since when the newest checkpoint is not over what the log holds; 0: it is.
+        list_bytes: of the node's own list of its participants.
+        listed_at_us: when that was signed.
     """
 
     told: trace.GetOverviewResponse
@@ -104,6 +107,8 @@ class Snapshot:
     unwitnessed: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     asked: tuple[ActionRow, ...] = ()
     unsigned_since_us: int = 0
+    list_bytes: int = 0
+    listed_at_us: int = 0
 
 
 def warnings(now: Snapshot, before: Backlog | None, settings: Alerts) -> list[trace.Warning]:
@@ -120,6 +125,7 @@ def warnings(now: Snapshot, before: Backlog | None, settings: Alerts) -> list[tr
         *_growing(now, before, settings),
         *_refused(now, settings),
         *_endings(now),
+        *_filling(now),
         *_silent(now, settings),
         *_alarms(now, settings),
         *_stopped(now),
@@ -231,6 +237,14 @@ def _endings(now: Snapshot) -> Iterator[trace.Warning]:
             detail = f"the {each.what} of {each.whose} {'ended' if over else 'ends'} on {when}"
             urgent = now.told.at_us >= each.at_us - each.warn_us // LAST_PART
             yield _warning(each.name, f"{each.what} of {each.whose}", detail, since_us, urgent=urgent)
+
+
+def _filling(now: Snapshot) -> Iterator[trace.Warning]:
+    """Warn of a list that will take no newcomer and no new key any more: nothing is ever taken out of it."""
+    if now.list_bytes * 2 >= MOST_GROWN_BYTES:
+        detail = f"the list of participants has {now.list_bytes} bytes; from {MOST_GROWN_BYTES} on it takes nobody in"
+        urgent = now.list_bytes * LAST_PART >= MOST_GROWN_BYTES * (LAST_PART - 1)
+        yield _warning("list.filling", f"list of node {now.told.node}", detail, now.listed_at_us, urgent=urgent)
 
 
 def _silent(now: Snapshot, settings: Alerts) -> Iterator[trace.Warning]:

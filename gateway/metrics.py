@@ -41,6 +41,7 @@ WARNINGS: Final = (
     "key.expiring",
     "certificate.expiring",
     "directory.expiring",
+    "list.filling",
     "witness.silent",
     "log.alarm",
     "log.stopped",

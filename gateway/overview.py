@@ -121,6 +121,7 @@ class Overview:
         late = view.matters.overdue(conditions.MOST_OVERDUE + 1)
         soon = view.matters.due_next(now_us + in_micros(NEXT_CLOCKS), MAX_CLOCKS)
         endings = sorted(_endings(view, held, now), key=lambda each: (each.at_us, each.what, each.whose))
+        list_bytes, listed_at_us = view.own_list()
         log, unwitnessed = _log(view, _witnesses(directory, here))
         told = trace.GetOverviewResponse(
             node=here,
@@ -145,6 +146,8 @@ class Overview:
             unwitnessed=unwitnessed,
             asked=tuple(view.operating.waiting(MAX_ASKED, 0, now_us)),
             unsigned_since_us=self._unsigned_since(log.size, view.log.size(), now_us),
+            list_bytes=list_bytes,
+            listed_at_us=listed_at_us,
         )
 
     def _unsigned_since(self, covered: int, size: int, now_us: int) -> int:

@@ -28,7 +28,7 @@ from gateway.signature import Domain, key_id
 from gateway.store.registry import RegistryRecord, StoredCertificate, StoredList
 from gateway.trust.client import Trusted
 from gateway.trust.lists import SignedList
-from gateway.trust.roles import MAX_LIST_BYTES, node_role
+from gateway.trust.roles import MAX_LIST_BYTES, MOST_GROWN_BYTES, node_role
 
 MADE_WITHIN: Final = timedelta(minutes=5)
 """What registrars and participants sign for the registry counts for so long. Kerberos' tolerance (RFC 4120 8.2)."""
@@ -37,10 +37,6 @@ MADE_WITHIN: Final = timedelta(minutes=5)
 MAX_LIVE_CERTIFICATES: Final = 64
 """Of one participant, beside those that are out: to put one out takes a registrar each time. One that renews in a loop
 must not fill the store; one a day for a month is within it."""
-
-MAX_GROWN_PART: Final = 0.75
-"""Of MAX_LIST_BYTES: so far may newcomers and new keys fill a list. The rest is for revocations: whoever could fill all
-of it could let nobody be put out any more."""
 
 RETRY_SECONDS: Final = 3600.0
 
@@ -158,9 +154,8 @@ class Desk:
         Raises:
             Refusal: TOO_LARGE.
         """
-        most = int(MAX_LIST_BYTES * MAX_GROWN_PART)
-        if len(listed.to_json()) > most:
-            detail = f"{most} bytes, {MAX_GROWN_PART:.0%} of MAX_LIST_BYTES; the rest of it is for revocations"
+        if len(listed.to_json()) > MOST_GROWN_BYTES:
+            detail = f"MOST_GROWN_BYTES = {MOST_GROWN_BYTES}; the rest of MAX_LIST_BYTES is for revocations"
             raise _too_large(detail)
 
     def sign(self, listed: ParticipantList) -> None:

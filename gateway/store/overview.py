@@ -197,6 +197,12 @@ class OverviewView:
         """Return whose newest certificate, of those issued here, ends before that: address, issue and end."""
         return [(row[0], row[1], row[2]) for row in self.sql.execute(_ENDING, (before_us, limit)).fetchall()]
 
+    def own_list(self) -> tuple[int, int]:
+        """Return how many bytes the node's own list has as it was signed here last, and when that was; 0: never."""
+        query = "SELECT length(content), made_at_us FROM node_lists ORDER BY version DESC LIMIT 1"
+        row = self.sql.execute(query).fetchone()
+        return (0, 0) if row is None else (row[0], row[1])
+
     def witnesses(self, names: Iterable[str]) -> Iterator[tuple[str, int, int, int]]:
         """Yield of each witness how many entries it has cosigned, when, and since when it has not cosigned more.
 

@@ -46,6 +46,10 @@ MAX_FILE_BYTES: Final = 16 << 20
 MAX_LIST_BYTES: Final = 4 << 20
 """A node's list of participants, as `OfferRequest.list` takes it; an entry takes about one KiB."""
 
+MOST_GROWN_BYTES: Final = MAX_LIST_BYTES * 3 // 4
+"""So far may newcomers and new keys fill a list. The rest is for revocations: whoever could fill all of it could let
+nobody be put out any more."""
+
 HASH: Final = "sha256"
 """By which files are named and found, and no other."""
 

@@ -18,6 +18,7 @@ from gateway import overview as overviews
 from gateway.clock import system_clock, to_micros
 from gateway.directory import Status
 from gateway.errors import ErrorCode
+from gateway.trust.roles import MOST_GROWN_BYTES
 from tests import stores
 from tests.federation import UNTIL_SECONDS, Federation, federation, until
 from tests.processes import finished
@@ -149,6 +150,14 @@ async def test_operators_are_warned_of_what_waits_for_a_node_that_has_left_the_f
         assert {each.subject for each in late.warnings if each.name == "destination.dead"} == {"de/node"}
         gone = to(late, "de/node")
         assert (gone.waiting, gone.last_error.partition(":")[0], gone.next_attempt_at_us) == (1, "REVOKED", 0)
+
+
+async def test_operators_are_warned_of_a_list_of_participants_that_is_half_full(tmp_path: Path) -> None:
+    async with federation(tmp_path / "fed", start=["ee"]) as fed:
+        half = bytes(MOST_GROWN_BYTES // 2)
+        stores.rows(fed.store("ee"), "INSERT INTO node_lists VALUES (1, ?, ?, 1)", b"", half)
+        found = await seen(fed, lambda found: any(each.name == "list.filling" for each in found.warnings))
+        assert [each.subject for each in found.warnings if each.name == "list.filling"] == ["list of node ee"]
 
 
 async def test_operators_are_warned_of_a_log_that_is_signed_no_more(tmp_path: Path) -> None:

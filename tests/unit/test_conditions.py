@@ -19,6 +19,7 @@ from gateway.store.alerts import Standing
 from gateway.store.matters import ClockRow, Stage
 from gateway.store.operating import ActionRow
 from gateway.store.witnessing import AlarmRow
+from gateway.trust.roles import MOST_GROWN_BYTES
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SETTINGS = Alerts()
@@ -135,6 +136,18 @@ CASES: dict[str, tuple[Snapshot, str, bool, Snapshot]] = {
         ending("certificate.expiring", 9),
     ),
     "the directory": (ending("directory.expiring", 7), "directory.expiring", False, ending("directory.expiring", 9)),
+    "a list that is half full": (
+        snapshot(list_bytes=MOST_GROWN_BYTES // 2, listed_at_us=ago(days=1)),
+        "list.filling",
+        False,
+        snapshot(list_bytes=MOST_GROWN_BYTES // 2 - 1, listed_at_us=ago(days=1)),
+    ),
+    "a list that is nearly full": (
+        snapshot(list_bytes=MOST_GROWN_BYTES * 3 // 4, listed_at_us=ago(days=1)),
+        "list.filling",
+        True,
+        snapshot(),
+    ),
     "a witness": (
         snapshot(unwitnessed={"de.rogatory.test": ago(minutes=15)}),
         "witness.silent",

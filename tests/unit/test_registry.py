@@ -571,8 +571,9 @@ async def test_newcomers_and_new_keys_leave_room_in_the_list_for_revocations(
     waiting = await bench.applied(AUTHORITY)
     await bench.decide(waiting)
     most = len(bench.offered[-1].content)
-    limit = int(most / desk.MAX_GROWN_PART) + 1
+    limit = most * 4 // 3
     monkeypatch.setattr(desk, "MAX_LIST_BYTES", limit)
+    monkeypatch.setattr(desk, "MOST_GROWN_BYTES", most)
     growing = (bench.decide(waiting, SECOND), bench.office.renew(bench.peer(NEWCOMER), Applicant().renew(NEW)))
     for each in growing:
         failure = await refused(each, ErrorCode.TOO_LARGE, "participants")
