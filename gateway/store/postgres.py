@@ -2,7 +2,7 @@
 
 In: a `postgresql://` address, of one host or of several that follow each other. Out: connections for the writer, an
 engine for readers, and news of what other processes have committed. Refuses with BAD_CONFIG: a server too old, one that
-does not write to disk, an encoding other than UTF-8.
+does not write to disk, an encoding other than UTF-8, and a schema in which no tables can be made.
 
 Processes write one after the other: each transaction of a writer holds one advisory lock from its beginning to its end,
 as SQLite's writers do. So what a step rests on cannot change under it, positions of the log have no gaps and grow in
@@ -53,7 +53,8 @@ _BY_INDEX: Final = "SET enable_seqscan = off; SET enable_hashjoin = off; SET ena
 _SAFE: Final = (
     "SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'),"
     " current_setting('server_encoding'), current_setting('synchronous_commit'),"
-    " current_setting('synchronous_standby_names'), current_schema()"
+    " current_setting('synchronous_standby_names'), current_schema(), EXISTS (SELECT FROM pg_stat_replication),"
+    " has_schema_privilege(current_schema(), 'CREATE') OR to_regclass('alembic_version') IS NOT NULL"
 )
 LOCK: Final = 0x726F6761
 """First half of our advisory locks' names; the second tells the schema, and what is locked."""
@@ -224,7 +225,7 @@ class PostgresStore:
             await asyncio.sleep(RECONNECT_SECONDS)
 
     def check(self) -> None:
-        """Check that what is committed here is safe; warn if it is only on one machine.
+        """Check that what is committed here is safe; warn if it is only on one machine, or waits for another.
 
         Raises:
             Refusal: BAD_CONFIG.
@@ -232,9 +233,10 @@ class PostgresStore:
         """
         try:
             with self._connect() as raw:
-                ((version, fsync, full_pages, encoding, commit, standbys, schema),) = raw.execute(_SAFE).fetchall()
+                (row,) = raw.execute(_SAFE).fetchall()
         except psycopg.Error as error:
             raise Failure(ErrorCode.STORE, f"cannot open the store {self}: {error}") from error
+        version, fsync, full_pages, encoding, commit, standbys, schema, followed, has_room = row
         wrong = ""
         if version < OLDEST:
             wrong = f"PostgreSQL {version // 10000}; {OLDEST // 10000} or newer is needed"
@@ -244,11 +246,16 @@ class PostgresStore:
             wrong = f"its encoding is {encoding}, not UTF8"
         elif commit not in {"on", "remote_apply"}:
             wrong = f"synchronous_commit is {commit}; it must be on or remote_apply"
+        elif not has_room:
+            wrong = f"there is no schema {schema or 'of that name'} in which its user may make tables"
         if wrong:
-            raise Refusal(ErrorCode.BAD_CONFIG, f"the store {self} is unsafe: {wrong}", "store")
+            raise Refusal(ErrorCode.BAD_CONFIG, f"the store {self} cannot be used: {wrong}", "store")
         self._channel = f"rogatory_{schema}"
         if not standbys:
             diagnostics.warning("the database has no synchronous standby: what its disk loses is lost")
+        elif not followed:
+            # Whoever writes waits from here on, without a word.
+            diagnostics.warning("no standby follows the database: each COMMIT waits until one does")
 
     def _open(self, also: str = "") -> PostgresConnection:
         raw = self._connect(also)

@@ -135,6 +135,15 @@ def test_database_of_another_encoding_or_age_is_refused(address: str, monkeypatc
     assert caught.value.code is ErrorCode.BAD_CONFIG
 
 
+@pytest.mark.parametrize(
+    "elsewhere", ["options=-c%20search_path%3Dmissing", "options=-c%20role%3Dpg_monitor"], ids=["missing", "not ours"]
+)
+def test_database_with_no_place_for_our_tables_is_refused_before_a_start(address: str, elsewhere: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        probe(f"{address}&{elsewhere}")
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_CONFIG, "store")
+
+
 def test_server_that_does_not_write_to_disk_is_refused() -> None:
     careless = servers.Server(fsync="off")
     try:
@@ -153,6 +162,19 @@ def test_probe_changes_nothing_and_says_that_there_is_no_standby(
         probe(address)
     assert ["synchronous standby" in record.message for record in caplog.records] == [True]
     assert stores.rows(address, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+
+
+def test_database_whose_standby_is_away_is_told_of_before_anybody_waits_for_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    alone = servers.Server(synchronous_standby_names="ANY 1 (a, b)")
+    try:
+        alone.start()
+        with caplog.at_level(logging.WARNING, "gateway.store"):
+            probe(alone.dsn())
+    finally:
+        alone.remove()
+    assert ["no standby follows" in record.message for record in caplog.records] == [True]
 
 
 def by_index(writer: Any, query: str, values: list[Any]) -> bool:
