@@ -289,8 +289,11 @@ def _copy(table: str, columns: tuple[str, ...]) -> tuple[Any, list[str]]:
 
 def _check_address(given: dict[str, Any]) -> None:
     wrong = ""
-    hosts = str(given.get("host", "")).split(",")
-    if "password" in given or "sslpassword" in given:
+    # libpq goes by `hostaddr`, whatever `host` says; and a service is settings that stand elsewhere.
+    hosts = [each for name in ("host", "hostaddr") for each in str(given.get(name, "")).split(",")]
+    if "service" in given:
+        wrong = "say here what the service says"
+    elif "password" in given or "sslpassword" in given:
         wrong = "a password belongs into a passfile, not here"
     elif relative := [name for name in _FILES if given.get(name, "/")[0] != "/" and given[name] != "system"]:
         wrong = f"{relative[0]} must be an absolute path"
