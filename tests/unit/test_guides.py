@@ -8,24 +8,33 @@ import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 import click
 import pytest
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from rogatory.v1.comments_pb2 import COMMENTS
 
+from clients.auditing.memory import Rule
 from gateway.cli import case, commands
 from gateway.clock import to_micros
 from gateway.config import NodeConfig, ParticipantConfig, WitnessConfig
+from gateway.errors import ErrorCode
 from gateway.metrics import WARNINGS
 from gateway.store import schema
 
 DOCS = Path(__file__).parents[2] / "docs"
+TREE = DOCS.parent / "tests"
 GUIDES = [DOCS / "incident.md", DOCS / "runbook.md"]
 TEXTS = [guide.read_text() for guide in GUIDES]
 NAMED = sorted({found for text in TEXTS for found in re.findall(r"`(rogatory [^`]+)`", text)})
 PAGES = [*DOCS.rglob("*.md"), DOCS.parent / "README.md"]
+PROJECT = [DOCS.parent / "CONTRIBUTING.md", DOCS.parent / "SECURITY.md"]
+TESTS = {name for file in TREE.rglob("*.py") for name in re.findall(r"def (test_\w+)", file.read_text())}
+OF_PYTEST = {"--require-browser", "--require-hsm"}
 FENCE = re.compile(r"^ *```(\w*)[^\n]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 LINES = sorted({found for text in TEXTS for found in re.findall(r"^\s*(rogatory .+)$", text, re.MULTILINE)})
 
@@ -122,16 +131,16 @@ def test_commands_of_a_page_are_taken_as_they_stand(
             command.make_context(command.name, words)
 
 
-def names(model: type[BaseModel], path: str = "") -> Iterator[str]:
-    """Yield the settings that a file may have, with the tables that they are in."""
+def fields(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield the settings that a file may have, by their names and those of the tables that they are in."""
     for name, each in model.model_fields.items():
-        yield f"{path}{name}"
+        yield f"{path}{name}", each
         for kind in (each.annotation, *get_args(each.annotation)):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
-                yield from names(kind, f"{path}{name}.")
+                yield from fields(kind, f"{path}{name}.")
 
 
-KNOWN = [{*names(kind)} for kind in (NodeConfig, ParticipantConfig, WitnessConfig)]
+KNOWN = [{name for name, _ in fields(kind)} for kind in (NodeConfig, ParticipantConfig, WitnessConfig)]
 
 
 def said(table: Mapping[str, object], path: str = "") -> Iterator[str]:
@@ -153,3 +162,59 @@ def test_settings_of_a_page_exist(page: Path) -> None:
     tables = "|".join(sorted({name.split(".")[0] for name in KNOWN[0] if "." in name}))
     for name in re.findall(rf"`((?:{tables})\.[a-z0-9_]+(?:\.[a-z0-9_]+)*)`", text):
         assert name in KNOWN[0] or name in WARNINGS or Path(name).suffix in (".key", ".json"), name
+
+
+DEFAULTS = {name: field.default for name, field in fields(NodeConfig)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=of_root)
+def test_defaults_that_a_page_tells_are_those_of_the_settings(page: Path) -> None:
+    for name, value in re.findall(r"`([a-z_.]+)` \(([0-9][0-9,.]*)\)", page.read_text()):
+        there = {default for known, default in DEFAULTS.items() if f".{known}".endswith(f".{name}")}
+        assert there == {float(value.replace(",", ""))}, name
+
+
+# What is written so besides: a socket's option, and the place of a value in an example.
+NO_CODES = {"SO_REUSEPORT", "FOLDER_OR_URL"}
+VALUES = {name.rpartition(".")[2] for name in COMMENTS}
+CODES = {each.name for each in (*ErrorCode, *Rule)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=of_root)
+def test_codes_of_a_page_exist(page: Path) -> None:
+    for code in {*re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", page.read_text())} - CODES - NO_CODES:
+        assert [value for value in VALUES if f"_{value}".endswith(f"_{code}")], code
+
+
+@pytest.mark.parametrize("page", [*PAGES, *PROJECT], ids=of_root)
+def test_files_of_ours_that_a_page_names_are_there(page: Path) -> None:
+    text = page.read_text()
+    folders = "clients|certs|deploy|docs|gateway|proto|tests"
+    for name in re.findall(rf"(?<![\w/.-])((?:{folders})/[\w./-]*\w)", text):
+        assert (DOCS.parent / name).exists(), name
+    for name in re.findall(r"\btest_\w+\.py\b", text):
+        assert [*(DOCS.parent / "tests").rglob(name)], name
+    for name in re.findall(r"`(test_\w+)`", text):
+        assert name in TESTS, name
+
+
+def options(command: click.Command) -> set[str]:
+    """Return the options of a command, or of all in a group."""
+    found = {"--help", *(option for each in command.params for option in each.opts)}
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for each in map(partial(command.get_command, context), command.list_commands(context)):
+            assert each is not None
+            found |= options(each)
+    return found
+
+
+@pytest.mark.parametrize("page", [*PAGES, *PROJECT], ids=of_root)
+def test_options_that_a_sentence_names_exist(page: Path) -> None:
+    for span in re.findall(r"`([^`\n]+)`", FENCE.sub("", page.read_text())):
+        words = span.split()
+        if words[0] == "rogatory":
+            command, _ = resolved([word for word in words[1:3] if not word.startswith("-")])
+            assert {word for word in words if word.startswith("--")} <= options(command), span
+        elif re.fullmatch("--[a-z-]+", words[0]) and words[0] not in OF_PYTEST:
+            assert words[0] in options(commands), span
