@@ -575,11 +575,12 @@ def test_every_command_of_the_guide_is_one() -> None:
 def test_program_of_the_guide_is_where_the_units_look_for_it_also_after_an_upgrade(tmp_path: Path) -> None:
     lines = [line for fence in fences("sh") for line in fence.splitlines()]
     (made,) = (line for line in lines if line.startswith("python3 -m venv "))
-    (linked,) = (line for line in lines if line.startswith("ln "))
+    linked, typed = (line for line in lines if line.startswith("ln "))
     (tmp_path / "opt").mkdir()
+    (tmp_path / "usr/local/bin").mkdir(parents=True)
     for version in ("0.1.0", "0.2.0", "0.1.0"):
-        for line in (made, linked):
-            said = line.replace("/opt/", f"{tmp_path}/opt/").replace("0.1.0", version)
+        for line in (made, linked, *((typed,) if version == "0.1.0" else ())):
+            said = re.sub("/(?=opt/|usr/local/)", f"{tmp_path}/", line).replace("0.1.0", version)
             program, *words = said.replace("-m venv", "-m venv --without-pip").split()
             run(sys.executable if program == "python3" else program, *words)
         # As an installer writes it: with the folder's own path.
@@ -588,6 +589,8 @@ def test_program_of_the_guide_is_where_the_units_look_for_it_also_after_an_upgra
         script.chmod(0o755)
         (start,) = unit("rogatory")["ExecStart"]
         assert run(f"{tmp_path}{start.split()[0]}") == f"{version}\n"
+        # Whoever types its name has the same one.
+        assert run(str(tmp_path / "usr/local/bin/rogatory")) == f"{version}\n"
 
 
 def test_a_service_reads_no_folder_that_the_guide_closes_to_its_user() -> None:
