@@ -77,11 +77,11 @@ class CentralAuthority(Referrer):
         return self._compose(ids.KIND_DELAY_NOTICE, notice, request)
 
     def forward(self, request: Received, notice: notices.Notice, *, to: str, case_id: str = "") -> Composed:
-        """Pass a request on to the central authority of our own country that is competent (2018/1805 Art. 4(9))."""
+        """Pass a request on to the authority of our own country that is competent (2018/1805 Art. 4(9), 14(8))."""
         return self._compose(ids.KIND_FORWARDING, notice, request, to=to, case_id=case_id)
 
     def notify_forwarding(self, request: Received, notice: notices.Notice) -> Composed:
-        """Tell the authority abroad that its request was passed on, and to whom (2018/1805 Art. 4(9))."""
+        """Tell the authority abroad that its request was passed on, and to whom (2018/1805 Art. 4(9), 14(8))."""
         return self._compose(ids.KIND_FORWARDING, notice, request)
 
     def notify_decision(self, request: Received, decision: Received) -> Composed:
@@ -115,7 +115,7 @@ class CentralAuthority(Referrer):
         return self._compose(ids.KIND_LIMITATION, limitation, request)
 
     def notify_claim(self, request: Received, claim: followups.Claim) -> Composed:
-        """Tell that somebody claims what is frozen (2018/1805 Art. 33(4))."""
+        """Tell that somebody claims what is frozen (2018/1805 Art. 33(3))."""
         return self._compose(ids.KIND_CLAIM, claim, request)
 
     def notify_claim_decision(self, claim: Cited, decision: followups.Claim) -> Composed:

@@ -95,7 +95,7 @@ class Exchange(Addressee):
         return self._compose(ids.KIND_OBJECTION, objection, order)
 
     def disclose(self, order: Received, disclosure: orders.Disclosure) -> Composed:
-        """Hand over the data that a court ordered, and no more (2023/1543 Art. 10(1)).
+        """Hand over the data that a court ordered, and no more (2023/1543 Art. 10(2)-(4)).
 
         Raises:
             Refusal: OUT_OF_ORDER, it is no order; EXCEEDS_GRANT, of another class or time than was ordered.

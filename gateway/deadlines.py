@@ -175,7 +175,9 @@ _ROWS: Final = (
         Ends.OVERDUE,
         Acts.RECIPIENT,
     ),
-    TimeLimit(measures.CLOCK_RULE_PRODUCTION, _days(10), "2023/1543 Art. 10(2)", _SOON, Ends.OVERDUE, Acts.RECIPIENT),
+    TimeLimit(
+        measures.CLOCK_RULE_PRODUCTION, _days(10), "2023/1543 Art. 10(2)-(3)", _SOON, Ends.OVERDUE, Acts.RECIPIENT
+    ),
     TimeLimit(
         measures.CLOCK_RULE_EMERGENCY_PRODUCTION,
         _hours(8),

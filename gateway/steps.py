@@ -261,7 +261,7 @@ _BETWEEN_STATES: Final = (
     *(
         Step(
             rule=Rule(ids.KIND_CONFISCATION_REQUEST, _I, _M, _ABROAD),
-            law="2018/1805 Art. 14(1), 16",
+            law="2018/1805 Art. 14(1), 15, 16",
             cites=cites,
             link=link,
             cites_elsewhere=ids.KIND_CONFISCATION_REQUEST in cites,
@@ -280,7 +280,7 @@ _BETWEEN_STATES: Final = (
             (frozenset[Kind](), Link.REPORTS_ON, ()),
             # What was frozen at the same authority is to be confiscated.
             (frozenset[Kind]({ids.KIND_FREEZE_REQUEST}), Link.REPORTS_ON, (Move(ALLOWED | STANDING),)),
-            # Another State executes the same order (Art. 16): the first request to confiscate is cited.
+            # Another State executes the same order (Art. 15(2)-(3)): the first request to confiscate is cited.
             (frozenset[Kind]({ids.KIND_CONFISCATION_REQUEST}), Link.FOLLOWS_UP, (Move(frozenset(State)),)),
         )
     ),
@@ -313,7 +313,7 @@ _BETWEEN_STATES: Final = (
     ),
     Step(
         rule=Rule(ids.KIND_RESTITUTION_DECISION, _I, _M, _ABROAD),
-        law="2018/1805 Art. 29(1)",
+        law="2018/1805 Art. 29(1), 30(1)",
         cites=FREEZES,
         link=Link.REPORTS_ON,
         case=CaseRule.SAME,
@@ -399,7 +399,7 @@ _BETWEEN_STATES: Final = (
     ),
     Step(
         rule=Rule(ids.KIND_DELAY_NOTICE, _M, _I, _ABROAD),
-        law="2018/1805 Art. 9(5)-(6): the duty remains",
+        law="2018/1805 Art. 9(5)-(6), 20(4)-(5): the duty remains",
         cites=REQUESTS,
         case=CaseRule.SAME,
         moves=(Move(UNDECIDED | ALLOWED),),
@@ -407,7 +407,7 @@ _BETWEEN_STATES: Final = (
     ),
     Step(
         rule=Rule(ids.KIND_FORWARDING, _M, _I, _ABROAD),
-        law="2018/1805 Art. 4(9): the issuer is told",
+        law="2018/1805 Art. 4(9), 14(8): the issuer is told",
         cites=REQUESTS,
         case=CaseRule.SAME,
         moves=(Move(UNANSWERED, State.FORWARDED),),
@@ -433,7 +433,7 @@ _BETWEEN_STATES: Final = (
     ),
     Step(
         rule=Rule(ids.KIND_EXECUTION_REPORT, _M, _I, _ABROAD),
-        law="2018/1805 Art. 7(2), 13, 18(4)",
+        law="2018/1805 Art. 7(2), 13, 18(4), 18(6), 22",
         cites=REQUESTS,
         case=CaseRule.SAME,
         moves=_executed(ALLOWED),
@@ -450,7 +450,7 @@ _BETWEEN_STATES: Final = (
     ),
     Step(
         rule=Rule(ids.KIND_DISCLOSURE, _M, _I, _ABROAD),
-        law="UNCAC Art. 46(3)(f); 2023/1543 Art. 10(1)",
+        law="UNCAC Art. 46(3)(f); 2023/1543 Art. 10(2)-(4), 16(9)",
         cites=frozenset({ids.KIND_EVIDENCE_REQUEST, ids.KIND_ENFORCEMENT_REQUEST, ids.KIND_FREEZE_REQUEST}),
         case=CaseRule.SAME,
         moves=(Move(_FOUND),),
@@ -537,7 +537,7 @@ _BETWEEN_STATES: Final = (
     ),
     Step(
         rule=Rule(ids.KIND_CLAIM, _M, _I, _ABROAD),
-        law="2018/1805 Art. 33(4): the issuing authority is told of any remedy",
+        law="2018/1805 Art. 33(3): the issuing State is told of any remedy",
         cites=FREEZES,
         case=CaseRule.SAME,
         moves=_CLAIMED,
@@ -551,7 +551,7 @@ _BETWEEN_STATES: Final = (
     ),
     Step(
         rule=Rule(ids.KIND_CLAIM_DECISION, _M, _I, _ABROAD),
-        law="2018/1805 Art. 33(4)",
+        law="2018/1805 Art. 33(3)",
         cites=frozenset({ids.KIND_CLAIM}),
         link=Link.REPORTS_ON,
         case=CaseRule.SAME,
@@ -604,7 +604,7 @@ _BETWEEN_STATES: Final = (
     ),
     Step(
         rule=Rule(ids.KIND_FINAL_REPORT, _M, _I, _ABROAD),
-        law="2018/1805 Art. 30(6)",
+        law="2018/1805 Art. 29(2), 30",
         cites=FREEZES | {ids.KIND_RESTITUTION_DECISION},
         case=CaseRule.SAME,
         moves=(Move(DONE | {State.UNBOUND}, State.DISPOSED),),
@@ -676,7 +676,7 @@ _BETWEEN_STATES: Final = (
 _BEFORE_THE_COURT: Final = (
     Step(
         rule=Rule(ids.KIND_FORWARDING, _M, _M, _HOME),
-        law="2018/1805 Art. 4(9)",
+        law="2018/1805 Art. 4(9), 14(8)",
         cites=REQUESTS,
         link=Link.PASSES_ON,
         moves=(Move(UNANSWERED | {State.FORWARDED}),),
@@ -1053,7 +1053,7 @@ _AT_THE_EXCHANGE: Final = (
     ),
     Step(
         rule=Rule(ids.KIND_DISCLOSURE, _X, _C, _HOME),
-        law="2023/1543 Art. 10(1): no more than was ordered",
+        law="2023/1543 Art. 10(2)-(4): no more than was ordered",
         cites=frozenset({ids.KIND_DOMESTIC_ORDER}),
         case=CaseRule.SAME,
         moves=(Move(UNANSWERED | DONE | {State.UNAVAILABLE}),),
@@ -1261,7 +1261,7 @@ _AT_ONCE: Final = (
             ),
             Step(
                 rule=Rule(ids.KIND_WITHDRAWAL, role, role, _ABROAD),
-                law="2018/1805 Art. 27; Budapest Convention Art. 29",
+                law="2018/1805 Art. 27(1)-(2); 2023/1543 Art. 11(3)",
                 cites=PROVISIONAL,
                 link=Link.REPORTS_ON,
                 case=CaseRule.SAME,
@@ -1275,7 +1275,7 @@ _AT_ONCE: Final = (
             ),
             Step(
                 rule=Rule(ids.KIND_RELEASE, role, role, _ABROAD),
-                law="2018/1805 Art. 27(3)",
+                law="2018/1805 Art. 27(3); 2023/1543 Art. 11(3)",
                 cites=PROVISIONAL,
                 case=CaseRule.SAME,
                 moves=(Move(UNANSWERED | STANDING | {State.WITHDRAWN, State.UNAVAILABLE}, State.RELEASED, _GRANTED),),
