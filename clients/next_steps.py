@@ -41,7 +41,16 @@ from gateway.rules import (
     Where,
     word,
 )
-from gateway.steps import ASKED_ABROAD, DECIDED_BELOW, FREEZES, LAPSING, ORDERS, STEPS
+from gateway.steps import (
+    ASKED_ABROAD,
+    CARRYING_ON,
+    CLAIMED_BELOW,
+    DECIDED_BELOW,
+    FREEZES,
+    LAPSING,
+    ORDERS,
+    STEPS,
+)
 
 T = TypeVar("T", Measure, DataClass)
 
@@ -285,11 +294,35 @@ class _Search:
                 return True
         if step.agreed and not self._may_be_limited(paper):
             return True
+        return step.undisputed and self._is_disputed(paper)
+
+    def _is_disputed(self, paper: Paper) -> bool:
+        """Whether a claim stands in the way, or what the request above carries on has ended, as far as is known."""
         chain = [paper, *self.case.above(paper)]
-        above = {each.key for each in chain[: _to_the_request([each.header.kind for each in chain])]}
+        to_the_request = _to_the_request([each.header.kind for each in chain])
+        above = {each.key for each in chain[:to_the_request]}
         disputed = (each for each in self.case.matters if each.state in (State.SUSPENDED, State.UNBOUND))
-        return step.undisputed and (
-            any(key_of(each.ref) in above for each in disputed) or any(map(self.case.is_suspended, above))
+        if any(key_of(each.ref) in above for each in disputed) or any(map(self.case.is_suspended, above)):
+            return True
+        request, carried_on = chain[to_the_request - 1], chain[to_the_request:][:1]
+        if request.header.kind in CARRYING_ON and carried_on:
+            matter = self.case.matter(carried_on[0].key)
+            if matter is not None and matter.state in FINAL | ENDING:
+                return True
+            request = carried_on[0]
+        return request.header.kind in FREEZES and self._is_contested(request.key)
+
+    def _is_contested(self, freeze: Key) -> bool:
+        """Whether a claim on a freeze, or on a decision on it, suspends it or was upheld."""
+        claimed = [freeze, *(key_of(each) for each in self._down(freeze, DECIDED_BELOW))]
+        decisions = (
+            decision
+            for key in claimed
+            for claim in self._down(key, CLAIMED_BELOW)
+            for decision in self.case.arrived(key_of(claim), ids.KIND_CLAIM_DECISION)
+        )
+        return any(map(self.case.is_suspended, claimed)) or any(
+            each.outcome == ids.OUTCOME_GRANTED for each in decisions
         )
 
     def _may_be_limited(self, paper: Paper) -> bool:

@@ -45,6 +45,7 @@ from gateway.rules import (
 )
 from gateway.steps import (
     ASKED_ABROAD,
+    CARRYING_ON,
     CLAIMABLE,
     CLAIMED_BELOW,
     DECIDED_BELOW,
@@ -332,22 +333,33 @@ def _check_undisputed(case: _Case) -> None:
         if standing in _DISPUTED:
             raise case.out_of_order(f"the {word(matter.kind)} is {standing.value}", "cites[0]")
         if matter.kind in ASKED_ABROAD:
-            break  # what a request cites is another matter, with remedies of its own; but see `_check_uncontested`
+            break  # what a request cites is another matter, with remedies of its own; but see `_check_carried_on`
     for number, above in enumerate(case.above, 1):
         if above.kind in CLAIMABLE and _is_suspended(case.register, case.here, above, case.cited):
             raise case.out_of_order(f"a claim suspends the {word(above.kind)}", "cites[0]")
-        if above.kind == ids.KIND_RESTITUTION_DECISION:
-            _check_uncontested(case, case.above[number])
+        if above.kind in FREEZES:
+            _check_uncontested(case, above)
+        if above.kind in CARRYING_ON:
+            _check_carried_on(case, case.above[number])
         if above.kind in ASKED_ABROAD:
             return
 
 
 def _check_uncontested(case: _Case, freeze: pb.Header) -> None:
-    """2018/1805 Art. 29(2)(a), (c): what the freeze holds is restituted if nobody else's claim stands in the way."""
+    """2018/1805 Art. 29(2)(a), (c), 33: a claim on any decision on a freeze counts, told abroad or not."""
     known = case.register, case.here
     for claimed in (freeze, *case.register.below(freeze, DECIDED_BELOW)):
         if _is_suspended(*known, claimed) or _is_upheld(*known, claimed):
-            raise case.out_of_order("a claim contests what is to be restituted", "cites[0]")
+            raise case.out_of_order(f"a claim contests what is held on the {word(freeze.kind)}", "cites[0]")
+
+
+def _check_carried_on(case: _Case, request: pb.Header) -> None:
+    """What a request carries on has not ended: what is held no more, or was withdrawn, is not handed over."""
+    for matter, standing in case.matters:
+        if matter is request and (standing in _ENDED or _has_run_out(case, matter, standing)):
+            raise case.out_of_order(f"the {word(matter.kind)} that is carried on is {standing.value}", "cites[0]")
+    if request.kind in FREEZES:
+        _check_uncontested(case, request)
 
 
 def _check_live(case: _Case) -> None:

@@ -95,6 +95,9 @@ PROVISIONAL: Final[frozenset[Kind]] = frozenset({ids.KIND_PROVISIONAL_FREEZE, id
 """What is asked before that, between FIUs or contact points; it lapses unless confirmed."""
 ASKED_ABROAD: Final[frozenset[Kind]] = REQUESTS | PROVISIONAL
 """Where what is about one matter ends upwards: what a request cites is another matter."""
+CARRYING_ON: Final[frozenset[Kind]] = frozenset({ids.KIND_RESTITUTION_DECISION, ids.KIND_ENFORCEMENT_REQUEST})
+"""Requests about what another one asked, of no use without it: what is restituted is frozen (2018/1805 Art. 29(2)), and
+what was withdrawn is not enforced (2023/1543 Art. 4(5), 12(2), 16(1))."""
 FREEZES: Final[frozenset[Kind]] = frozenset({ids.KIND_FREEZE_REQUEST, ids.KIND_CONFISCATION_REQUEST})
 ORDERS: Final[frozenset[Kind]] = frozenset(
     {ids.KIND_DOMESTIC_ORDER, ids.KIND_PROVISIONAL_ORDER, ids.KIND_TAKEDOWN_NOTICE, ids.KIND_TRANSFER_ORDER}
@@ -1375,6 +1378,8 @@ def _ways_down() -> Mapping[tuple[Kind, Kind], tuple[tuple[int, Way], ...]]:
             claimed = 0 if cited in CLAIMABLE else 1
             ups = {claimed, claimed + 2} if step.undisputed else {claimed} if step.resumes else set()
             of_this = ways | {(up, CLAIMED_BELOW) for up in ups}
+            if step.undisputed:
+                of_this |= {(up, DECIDED_BELOW) for up in ups if up > 1 or cited in FREEZES}
             if of_this:
                 found.setdefault((step.rule.kind, cited), set()).update(of_this)
     return MappingProxyType({pair: tuple(ways) for pair, ways in found.items()})

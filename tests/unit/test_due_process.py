@@ -518,6 +518,23 @@ def nothing_new_begins_below_what_has_ended(judge: Judge, paper: Paper) -> None:
         assert link.state is not State.LAPSED, f"{paper.told()} although {link.told()} has lapsed"
 
 
+def nothing_is_carried_on_that_has_ended(judge: Judge, paper: Paper) -> None:
+    """2018/1805 Art. 29(2): what is frozen is restituted; 2023/1543 Art. 12(2), 16(1): no order that was withdrawn."""
+    told = paper.kind == ids.KIND_DISCLOSURE and role(paper.header.sender) in ("court", "central-authority")
+    ordered = paper.kind in ORDERS and role(paper.header.recipients[0]) == "exchange"
+    request = [*paper.rests()][-1] if paper.above else None
+    if paper.header.sender[:2] != judge.here or not (told or ordered) or request is None or request.above is None:
+        return
+    if request.kind in (ids.KIND_RESTITUTION_DECISION, ids.KIND_ENFORCEMENT_REQUEST):
+        before = [each for each in judge.taken(request.above.below) if each.number < paper.number]
+        ends = [
+            each
+            for each in before
+            if each.kind == ids.KIND_WITHDRAWAL and each.header.outcome != ids.OUTCOME_PARTLY_GRANTED
+        ]
+        assert not ends, f"{paper.told()} after {ends[0].told()}"
+
+
 def what_is_no_crime_here_is_not_ordered(_: Judge, paper: Paper) -> None:
     if paper.header.dual_criminality == ids.DUAL_CRIMINALITY_ABSENT:
         assert paper.header.outcome in (ids.OUTCOME_REFUSED, ids.OUTCOME_PARTLY_GRANTED), "it is granted in full"
@@ -553,7 +570,9 @@ def nothing_is_ordered_or_told_while_a_remedy_suspends(judge: Judge, paper: Pape
     links = [*paper.rests()]
     if links[-1].kind == ids.KIND_RESTITUTION_DECISION and links[-1].above is not None:
         # What the freeze holds goes to the victim if nobody's claim stands in the way (Art. 29(2)).
-        links += (links[-1].above, *links[-1].above.serves())
+        links.append(links[-1].above)
+    if links[-1].kind in (ids.KIND_FREEZE_REQUEST, ids.KIND_CONFISCATION_REQUEST):
+        links += links[-1].serves()  # whichever court has decided, and whether it was told abroad
     for link in links:
         for claim in judge.taken(link.below):
             suspends = claim.kind == ids.KIND_CLAIM and claim.header.outcome == ids.OUTCOME_POSTPONED
@@ -616,6 +635,7 @@ PROMISES: Final = (
     an_exchange_cannot_tell_which_case_it_serves,
     nothing_rests_on_intelligence,
     nothing_new_begins_below_what_has_ended,
+    nothing_is_carried_on_that_has_ended,
     what_is_no_crime_here_is_not_ordered,
     measures_have_ended_when_their_end_is_confirmed,
     nothing_is_ordered_or_told_while_a_remedy_suspends,

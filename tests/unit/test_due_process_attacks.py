@@ -267,6 +267,68 @@ def test_what_nobody_claims_is_restituted_though_the_issuer_was_silent_on_the_fr
     law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-2", **moved)
 
 
+@pytest.mark.parametrize("outcome", [ids.OUTCOME_UNSPECIFIED, GRANTED])
+def test_remedy_against_one_courts_decision_stops_the_orders_of_another_before_it_is_told_abroad(
+    law: Countries, outcome: ids.Outcome.ValueType
+) -> None:
+    request = ask(law)
+    _, contested = decide(law, request)
+    fits: dict[str, Any] = {"case_id": "DE-2", "measures": BLOCK}
+    court = f"{THEIR_COURT}-2"
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, THEIR_CENTRAL, court, cites=request, **fits)
+    fits |= {"outcome": GRANTED, "dual_criminality": VERIFIED}
+    decision = law.send(ids.KIND_REVIEW_DECISION, court, THEIR_CENTRAL, cites=referral, **fits)
+    order: dict[str, Any] = {"cites": decision, "case_id": "ORDER-2", "measures": BLOCK}
+    notify(law, request)
+    suspends: dict[str, Any] = {"outcome": POSTPONED, "ground": ids.GROUND_REMEDY_INVOKED}
+    filed = law.send(ids.KIND_CLAIM, THEIR_COURT, THEIR_CENTRAL, cites=contested, case_id="DE-1", **suspends)
+    if outcome:
+        decide_claim(law, filed, outcome)
+    assert refused(law, ids.KIND_DOMESTIC_ORDER, court, THEIR_EXCHANGE, **order) is ErrorCode.OUT_OF_ORDER
+    if not outcome:
+        decide_claim(law, filed, REFUSED)
+        law.send(ids.KIND_DOMESTIC_ORDER, court, THEIR_EXCHANGE, **order)
+
+
+def test_what_is_frozen_no_more_is_not_restituted_though_that_was_granted(law: Countries) -> None:
+    scope: dict[str, Any] = {"measures": BLOCK + TRANSFER}
+    freeze = ask(law, **scope)
+    _, frozen_by = decide(law, freeze, **scope)
+    notify(law, freeze, **scope)
+    execute(law, freeze, frozen_by, **scope)
+    moved: dict[str, Any] = {"measures": TRANSFER}
+    restitution = ask(law, ids.KIND_RESTITUTION_DECISION, cites=freeze, data_classes=(), **moved)
+    _, decision = decide(law, restitution, **moved)
+    law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=freeze)
+    law.arrive()
+    order: dict[str, Any] = {"cites": decision, "case_id": "ORDER-2", **moved}
+    assert refused(law, ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, **order) is ErrorCode.OUT_OF_ORDER
+
+
+@pytest.mark.parametrize("has_disclosed", [True, False])
+def test_what_was_never_validated_is_not_had_by_way_of_its_enforcement(law: Countries, has_disclosed: bool) -> None:
+    evidence_of: dict[str, Any] = {"measures": (), "data_classes": WHO, "urgency": EMERGENCY}
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, countersigned_by=(), data_classes=WHO, urgency=EMERGENCY)
+    decide(law, request, **evidence_of)
+    notify(law, request, **evidence_of)
+    enforcement = ask(law, ids.KIND_ENFORCEMENT_REQUEST, cites=request)
+    scope: dict[str, Any] = {"measures": (), "data_classes": WHO}
+    _, decision = decide(law, enforcement, **scope)
+    notify(law, enforcement, **scope)
+    order: dict[str, Any] = {"cites": decision, "case_id": "ORDER-1", **scope}
+    given: dict[str, Any] = {"cites": enforcement, **scope}
+    if has_disclosed:
+        order["cites"] = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, **order)
+        law.send(ids.KIND_DISCLOSURE, THEIR_EXCHANGE, THEIR_COURT, **order)
+        law.send(ids.KIND_DISCLOSURE, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **scope)
+    law.wait(hours=49)
+    assert law.state("de", request) is State.TO_DELETE  # 2023/1543 Art. 4(5)
+    if has_disclosed:
+        assert refused(law, ids.KIND_DISCLOSURE, THEIR_CENTRAL, INVESTIGATOR, **given) is ErrorCode.OUT_OF_ORDER
+    else:
+        assert refused(law, ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, **order) is ErrorCode.OUT_OF_ORDER
+
+
 def test_decision_on_another_claim_does_not_lift_a_suspension(law: Countries) -> None:
     request, _ = frozen(law)
     first, _ = claim(law, request, POSTPONED)
