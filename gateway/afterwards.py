@@ -5,19 +5,41 @@ is not asked, and what it moved is moved back.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as clocks
 
-from gateway import procedure
+from gateway import effects, procedure
+from gateway.deadlines import LIMITS
 from gateway.envelope import ref_of
 from gateway.identity import Address
-from gateway.rules import FINAL, ClockRule, State
+from gateway.rules import FINAL, ClockRule, Kind, State
 from gateway.standing import COUNTS, Happened, Left
-from gateway.steps import LAPSING, runs_out
+from gateway.steps import LAPSING, STEPS, runs_out
 from gateway.store import Transaction
 from gateway.store.matters import ClockRow, MoveRow, Stage
+
+_ASKING: Final[frozenset[Kind]] = frozenset(
+    step.rule.kind for step in STEPS for start in step.clocks.starts if LIMITS[start.rule].from_receipt
+)
+"""What asks for an answer in a time that counts from its receipt."""
+
+
+def arrived(header: pb.Header, txn: Transaction) -> None:
+    """Let the time limits begin that an envelope asks for, and that count from when it was received.
+
+    Args:
+        header: of what the other node has accepted.
+        txn: the writer's transaction.
+    """
+    if header.kind not in _ASKING:
+        return
+    for matter, _ in txn.matters.chain(header)[1:]:
+        for clock in txn.matters.resting(matter, header):
+            begun = effects.arrived(matter, clock.rule, txn.now_us)
+            txn.matters.begin_clock(clock.seq, begun.start_us, begun.due_us, begun.next_us)
 
 
 def not_taken(header: pb.Header, txn: Transaction, *, arrived: bool = False) -> None:
@@ -117,6 +139,6 @@ def _could_run(rule: ClockRule, header: pb.Header, txn: Transaction) -> bool:
         case clocks.CLOCK_RULE_EX_POST_VALIDATION:
             return header.urgency == ids.URGENCY_EMERGENCY
         case clocks.CLOCK_RULE_LIMITATION_ANSWER:
-            return bool(txn.citing(ref_of(header), ids.KIND_LIMITATION_REQUEST))
+            return bool(txn.citing(header, ids.KIND_LIMITATION_REQUEST))
         case _:
             return True

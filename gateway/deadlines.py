@@ -100,6 +100,7 @@ class TimeLimit:
             party to which the law gives it.
         at_most: whether it is a limit to what may be set, and so moves past no holiday.
         continues: whether it follows the end of another without a gap, so that no day is left out between.
+        from_receipt: whether it begins when what asks for it has arrived where it is to be answered.
     """
 
     rule: Rule
@@ -111,6 +112,7 @@ class TimeLimit:
     may_be_shorter: bool = False
     at_most: bool = False
     continues: bool = False
+    from_receipt: bool = False
 
 
 _DAY: Final = timedelta(days=1)
@@ -166,6 +168,7 @@ _ROWS: Final = (
         _WEEK_BEFORE,
         Ends.ENDS_DUTY,
         Acts.SENDER,
+        from_receipt=True,  # "within six weeks of receiving the request"
     ),
     TimeLimit(
         measures.CLOCK_RULE_CONFISCATION_DECISION,
@@ -215,7 +218,13 @@ _ROWS: Final = (
         at_most=True,
     ),
     TimeLimit(
-        measures.CLOCK_RULE_CLARIFICATION, _days(5), "2023/1543 Art. 10(6), 11(5)", _SOON, Ends.ENDS_DUTY, Acts.SENDER
+        measures.CLOCK_RULE_CLARIFICATION,
+        _days(5),
+        "2023/1543 Art. 10(6), 11(5)",
+        _SOON,
+        Ends.ENDS_DUTY,
+        Acts.SENDER,
+        from_receipt=True,  # "within five days following receipt of the form"
     ),
     TimeLimit(
         measures.CLOCK_RULE_TERRORIST_CONTENT,
@@ -278,6 +287,7 @@ _ROWS: Final = (
         _SOON,
         Ends.OVERDUE,
         Acts.SENDER,
+        from_receipt=True,  # nobody replies to what he does not have
     ),
     TimeLimit(
         measures.CLOCK_RULE_PROVIDER_OBJECTION,

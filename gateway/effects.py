@@ -86,13 +86,23 @@ class Moved(NamedTuple):
 
 
 class Started(NamedTuple):
-    """A time limit begins to run; one of the same rule gives way to it. Times in microseconds."""
+    """A time limit begins to run; one of the same rule gives way to it. Times in microseconds.
+
+    Args:
+        matter: that it limits.
+        rule: which.
+        start_us: when it begins.
+        due_us: when it runs out.
+        next_us: when there is something to say of it: a warning, or that it has run out.
+        rests: until what asks for it has arrived.
+    """
 
     matter: Named
     rule: ClockRule
     start_us: int
     due_us: int
-    next_us: int  # when there is something to say of it: a warning, or that it has run out
+    next_us: int
+    rests: bool = False
 
 
 class Changed(NamedTuple):
@@ -175,9 +185,17 @@ def follow(
     return Effects(tuple(moves), tuple(clocks))
 
 
-def started(matter: Named, rule: ClockRule, due_us: int, now_us: int) -> Started:
-    """Return that a limit begins to run now."""
-    return Started(matter, rule, now_us, due_us, next_word_us(rule, now_us, due_us, now_us))
+def started(matter: Named, rule: ClockRule, due_us: int, now_us: int, *, rests: bool = False) -> Started:
+    """Return that a limit begins to run now, or as soon as what asks for it has arrived."""
+    return Started(matter, rule, now_us, due_us, next_word_us(rule, now_us, due_us, now_us), rests)
+
+
+def arrived(matter: pb.Header, rule: ClockRule, now_us: int) -> Started:
+    """Return that a limit begins to run which rested until what asks for it had arrived.
+
+    Its length is the law's own: no policy shortens the time of another country.
+    """
+    return started(matter, rule, deadlines.due_us(rule, now_us, Address.parse(matter.sender).node), now_us)
 
 
 def is_over(clock: OpenClock, now_us: int) -> bool:
@@ -264,7 +282,11 @@ class _Clocks:
         else:
             length = self.policy.length(rule)
         due_us = deadlines.due_us(rule, start_us, country, length=length, until_us=until_us)
-        return started(matter, rule, due_us, self.register.now_us)
+        return started(matter, rule, due_us, self.register.now_us, rests=limit.from_receipt and self._leaves())
+
+    def _leaves(self) -> bool:
+        """Whether it has yet to arrive at another node."""
+        return Address.parse(self.header.recipients[0]).node != self.here
 
     def _rests(self, matter: pb.Header, rule: ClockRule) -> bool:
         clocks = self.register.matters.clocks(matter)

@@ -208,6 +208,8 @@ class Scribe:
             txn.add_receipt(answer.receipt, said, way_to_sender(row.header, self.here))
             if state is State.REFUSED:
                 afterwards.not_taken(row.header, txn)
+            else:
+                afterwards.arrived(row.header, txn)
         txn.add_event(ref, f"delivery.{state.value}", destination=row.destination, code=said.code, detail=said.detail)
 
     def heard(self, receipt: pb.Receipt, said: pb.Statement, peer_node: str, txn: Transaction) -> None:

@@ -66,7 +66,8 @@ def apply(effects: Effects, cause: Named, txn: Transaction) -> None:
     for clock in effects.clocks:
         match clock:
             case Started():
-                matters.start_clock(clock.matter, clock.rule, clock.start_us, clock.due_us, clock.next_us, cause)
+                times = clock.start_us, clock.due_us, clock.next_us
+                matters.start_clock(clock.matter, clock.rule, *times, cause, rests=clock.rests)
             case Changed(change=Change.PAUSED):
                 matters.pause_clocks(clock.matter, clock.rules, cause)
             case Changed(change=Change.RESUMED):

@@ -220,7 +220,7 @@ class Countries:
         """Bring an envelope to the recipient's node; if it says no, the sender's node hears that."""
         header = envelope.parse_header(signed)
         try:
-            self._take(self.nodes[here], signed, header)
+            self.take(here, signed)
         except Refusal as refusal:
             self.refused.append((header, refusal))
             home = self.nodes[header.sender[:2]]
@@ -239,8 +239,22 @@ class Countries:
                     txn.add_receipt(statement.issue([said], Address.of_node(here), key)[0], said)
                     afterwards.not_taken(header, txn)
         else:
-            with self._transaction(self.nodes[header.sender[:2]]) as txn:
-                self._settle(header, f"{here}/node", Event.CONFIRM, txn)
+            self.taken(here, signed)
+
+    def take(self, here: str, signed: pb.SignedEnvelope) -> None:
+        """Have a node take an envelope from abroad, and the sender's node hear nothing of that yet.
+
+        Raises:
+            Refusal: it says no.
+        """
+        self._take(self.nodes[here], signed, envelope.parse_header(signed))
+
+    def taken(self, here: str, signed: pb.SignedEnvelope) -> None:
+        """Let the sender's node hear that another one has taken an envelope."""
+        header = envelope.parse_header(signed)
+        with self._transaction(self.nodes[header.sender[:2]]) as txn:
+            self._settle(header, f"{here}/node", Event.CONFIRM, txn)
+            afterwards.arrived(header, txn)
 
     def wait(self, **delta: float) -> None:
         """Let time pass; every limit rings when its time comes, not all at the end."""

@@ -213,7 +213,8 @@ def _limit(limit: TimeLimit) -> tuple[str, ...]:
         words.limit(limit.rule),
         length,
         _ACTS[limit.acts],
-        _by(limit.rule, "starts") or "set in documents alone",
+        (_by(limit.rule, "starts") or "set in documents alone")
+        + (", once it has arrived" if limit.from_receipt else ""),
         _by(limit.rule, "stops"),
         " until ".join(paused),
         _runs_out(limit),

@@ -61,6 +61,7 @@ _CLOCK: Final = "c.seq, c.rule, c.started_at_us, c.due_at_us, c.next_at_us, c.pa
 _CLOCKS_OF: Final = f"SELECT {_CLOCK} FROM clocks c WHERE c.envelope_seq = ?"  # noqa: S608  ours
 _OPEN_OF: Final = f"{_CLOCKS_OF} AND {OPEN_SQL} ORDER BY c.seq"
 _ALL_OF: Final = f"{_CLOCKS_OF} ORDER BY c.seq"
+_RESTING_BY: Final = f"{_CLOCKS_OF} AND c.stage = 'paused' AND c.change = 'started' AND c.by_seq = ? ORDER BY c.seq"
 _NAMED: Final = f"SELECT {_CLOCK}, e.sender, e.id FROM clocks c JOIN envelopes e ON e.seq = c.envelope_seq"  # noqa: S608
 _DUE: Final = f"""
     {_NAMED} WHERE c.stage = 'running' AND c.next_at_us <= ? AND c.rule IN ({{}}) ORDER BY c.next_at_us, c.seq LIMIT ?
@@ -448,6 +449,8 @@ class MatterRecord(MatterView):
         due_at_us: int,
         next_at_us: int | None,
         cause: Named | None = None,
+        *,
+        rests: bool = False,
     ) -> None:
         """Let a time limit run; an open one of that rule on that matter is stopped.
 
@@ -458,13 +461,31 @@ class MatterRecord(MatterView):
             due_at_us: the first instant that is too late.
             next_at_us: when there is something to say, not after it is due; None: never, another node keeps it.
             cause: the envelope that makes it run.
+            rests: whether it begins only when that has arrived at another node; see `begin_clock`.
         """
         number, by = self.number(ref), self._number_of(cause)
         self.end_clocks(ref, (rule,), Stage.STOPPED, cause)
         self._begun_over = self._begun_over or due_at_us <= self.now_us
         self._started.setdefault(number, set()).add(rule)
-        self._rows.add("clocks", number, rule, started_at_us, due_at_us, next_at_us, "running", by, "started")
+        paused_at_us, stage = (self.now_us, Stage.PAUSED) if rests else (None, Stage.RUNNING)
+        times = started_at_us, due_at_us, next_at_us, paused_at_us
+        self._rows.add("clocks", number, rule, *times, stage.value, by, "started")
         self._rows.concern((number,))
+
+    def resting(self, ref: Named, cause: Named) -> list[ClockRow]:
+        """Return the time limits of a matter that begin when an envelope has arrived at another node."""
+        name = ids.EnvelopeRef(sender=ref.sender, id=ref.id)
+        rows = self._about(_RESTING_BY, self.number(ref), self.number(cause))
+        return [_clock(name, *row) for row in rows]
+
+    def begin_clock(self, seq: int, started_at_us: int, due_at_us: int, next_at_us: int) -> None:
+        """Let a time limit begin that rested until then."""
+        self._some_are_over = None
+        self._sql.execute(
+            "UPDATE clocks SET stage = 'running', paused_at_us = NULL, started_at_us = ?, due_at_us = ?, next_at_us = ?"
+            " WHERE seq = ? AND stage = 'paused'",
+            (started_at_us, due_at_us, next_at_us, seq),
+        )
 
     def end_clocks(
         self,

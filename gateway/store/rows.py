@@ -53,6 +53,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "started_at_us",
             "due_at_us",
             "next_at_us",
+            "paused_at_us",
             "stage",
             "by_seq",
             "change",

@@ -266,6 +266,18 @@ class Judge:
             sender = paper.header.sender
             way = sender if sender[:2] == recipient[:2] else f"{sender[:2]}/node"
             assert to == {recipient, way}, "both parties hear that it lapsed"
+            self._check_asked(paper, said.clock_rule)
+
+    def _check_asked(self, paper: Paper, limit: int) -> None:
+        """2018/1805 Art. 12(2), 2023/1543 Art. 11(5): who is silent has been asked, and has received it."""
+        asking = {
+            clocks.CLOCK_RULE_LIMITATION_ANSWER: ids.KIND_LIMITATION_REQUEST,
+            clocks.CLOCK_RULE_CLARIFICATION: ids.KIND_CLARIFICATION_REQUEST,
+        }
+        if limit in asking:
+            there = self.federation.headers(paper.header.sender[:2])
+            asked = {key_of(each.cites[0]) for each in there if each.kind == asking[limit]}
+            assert paper.key in asked, f"{paper.told()} ended by silence on what never came"
 
     # What stands.
 
@@ -803,6 +815,9 @@ class Walk:
         for key in ours.keys() & theirs.keys():
             here, there = ours[key].state, theirs[key].state
             assert here is there, f"{ours[key].told()} is {here} in ee and {there} in de"
+        for judge in self.judges.values():
+            waits = "SELECT rule FROM clocks WHERE stage = 'paused' AND change = 'started'"
+            assert not judge.sql.execute(waits).fetchall(), "a limit waits for what has arrived"
 
     def check_progress(self) -> None:
         """Whoever acts next in an open matter can: take a step that moves it, or begin one below it."""

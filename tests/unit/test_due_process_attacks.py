@@ -1,6 +1,6 @@
 """Attacks on due process by those who have a part in it: each held, and named after who tries what."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -481,6 +481,33 @@ def test_claim_suspends_unless_the_other_node_would_not_even_sign_that_it_refuse
     assert law.state("ee", request) is law.state("de", request) is state
 
 
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_time_to_answer_begins_with_the_receipt_of_the_other_node(law: Countries, comes_back: bool) -> None:
+    request, _ = frozen(law)
+    soon = to_micros(law.now + timedelta(days=9))
+    fields: dict[str, Any] = {"cites": request, "expires_at_us": soon}
+    asked = law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, **fields)
+    law.on_the_way.clear()
+    law.wait(days=8)
+    node = law.nodes["de"]
+    with world.transaction(node.connection, law.now, "de") as txn:
+        copies = txn.lease("ee/node", "courier", soon, 100, 1 << 20)
+        (leased,) = [each for each in copies if each.receipt is None]
+        milestone = pb.MILESTONE_REFUSED if comes_back else pb.MILESTONE_ACCEPTED
+        fingerprint = txn.fingerprint(asked) or b""
+        said = pb.Statement(envelope=asked, fingerprint=fingerprint, milestone=milestone, issuer="ee/node")
+        said.at_us = txn.now_us
+        said.code = errors_pb2.ERROR_CODE_OUT_OF_ORDER if comes_back else errors_pb2.ERROR_CODE_UNSPECIFIED
+        (receipt,) = statement.issue([said], Address.of_node("ee"), world.signing_key("ee/node"))
+        node.scribe.answered(leased, mailbox_pb2.Answer(receipt=receipt), txn)
+    # Six weeks from Tuesday, 10 March, or none at all.
+    due = {measures.CLOCK_RULE_LIMITATION_ANSWER: datetime(2026, 4, 21, 21, 0, tzinfo=UTC)}
+    assert running(law, request) == ({} if comes_back else due)
+    assert law.state("de", request) is (State.EXECUTED if comes_back else State.LIMITING)
+    found = fsck.check(node.connection, node="de")
+    assert not [each.first for each in found if each.check in (fsck.Check.MOVES, fsck.Check.CLOCKS) and each.first]
+
+
 def test_what_expired_on_its_way_is_told_of_with_that_code(law: Countries) -> None:
     soon = to_micros(law.now + timedelta(minutes=1))
     fields: dict[str, Any] = {"measures": BLOCK, "countersigned_by": (CENTRAL,), "expires_at_us": soon}
@@ -638,7 +665,7 @@ def test_issuer_who_was_never_asked_has_not_been_silent(law: Countries) -> None:
     late = {"expires_at_us": to_micros(law.now + timedelta(days=50))}
     law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request, **late)
     law.wait(days=49)
-    assert law.state("de", request) is State.UNBOUND
+    assert law.state("de", request) is State.LIMITING
     expire(law)
     assert stand(law, request) is State.EXECUTED
 

@@ -596,6 +596,49 @@ def test_preservation_falls_away_if_the_issuer_stays_silent_for_5_days(law: Coun
     assert not [each.first for each in found if each.check in (fsck.Check.MOVES, fsck.Check.CLOCKS) and each.first]
 
 
+def test_nobody_is_silent_on_a_question_that_has_not_come(law: Countries) -> None:  # Art. 11(5)
+    request, order = preserve(law)
+    asked = law.send(ids.KIND_CLARIFICATION_REQUEST, "de/contact-point", "ee/contact-point", cites=request)
+    law.wait(days=30)  # the node there is down
+    assert law.state("de", request) is State.CLARIFYING
+    assert law.state("de", order) is State.ASKED
+    law.arrive()
+    # Received on Wednesday, 1 April; the fifth day after is Easter Monday, a holiday in Germany and none in Estonia.
+    assert running(law, request)[measures.CLOCK_RULE_CLARIFICATION] == datetime(2026, 4, 6, 21, 0, tzinfo=UTC)
+    law.send(ids.KIND_CLARIFICATION, "ee/contact-point", "de/contact-point", cites=asked)
+    law.arrive()
+    assert measures.CLOCK_RULE_CLARIFICATION not in running(law, request)
+    assert law.state("ee", request) is law.state("de", request) is State.ACKNOWLEDGED
+
+
+def test_answer_that_comes_before_the_word_that_the_question_did_is_owed_no_more(law: Countries) -> None:
+    request, _ = preserve(law)
+    asked = law.send(ids.KIND_CLARIFICATION_REQUEST, "de/contact-point", "ee/contact-point", cites=request)
+    _, question = law.on_the_way.popleft()
+    law.take("ee", question)
+    law.send(ids.KIND_CLARIFICATION, "ee/contact-point", "de/contact-point", cites=asked)
+    law.arrive()
+    law.taken("ee", question)
+    assert measures.CLOCK_RULE_CLARIFICATION not in running(law, request)
+    law.wait(days=30)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.ACKNOWLEDGED
+
+
+def test_issuer_has_six_weeks_from_when_it_is_asked_to_limit(law: Countries) -> None:  # Art. 12(2)
+    request, _ = frozen(law)
+    law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.wait(days=50)
+    assert law.state("de", request) is State.LIMITING
+    law.arrive()
+    law.wait(days=41)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.LIMITING
+    law.wait(days=3)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.UNBOUND
+
+
 def unanswered(law: Countries) -> ids.EnvelopeRef:
     """Return a request for evidence that was granted, and whose enforcement is asked for."""
     evidence = ask(law, ids.KIND_EVIDENCE_REQUEST)
