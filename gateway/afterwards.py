@@ -5,6 +5,7 @@ is not asked, and what it moved is moved back.
 """
 
 from collections.abc import Iterable, Iterator
+from types import MappingProxyType
 from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
@@ -14,6 +15,7 @@ from rogatory.v1 import measures_pb2 as clocks
 from gateway import effects, procedure
 from gateway.deadlines import LIMITS
 from gateway.envelope import ref_of
+from gateway.formats.checks.clocks import LENGTHS
 from gateway.identity import Address
 from gateway.rules import FINAL, ClockRule, Kind, State
 from gateway.standing import COUNTS, Happened, Left
@@ -25,6 +27,8 @@ _ASKING: Final[frozenset[Kind]] = frozenset(
     step.rule.kind for step in STEPS for start in step.clocks.starts if LIMITS[start.rule].from_receipt
 )
 """What asks for an answer in a time that counts from its receipt."""
+_LEAST: Final = MappingProxyType({rule: bounds.least for rule, bounds in LENGTHS.items()})
+"""How long a limit is at least, whatever calendar and policy another node counts by."""
 
 
 def arrived(header: pb.Header, txn: Transaction) -> None:
@@ -129,16 +133,32 @@ def lapsed_elsewhere(said: pb.Statement, header: pb.Header, txn: Transaction) ->
     matters = txn.matters
     state = matters.state(said.envelope)
     row = None if state is None else runs_out(said.clock_rule, header.kind, state, elsewhere=True)
-    if row is not None and _could_run(said.clock_rule, header, txn):
+    if row is not None:
         matters.add_move(said.envelope, row.to, None, said.clock_rule)
 
 
-def _could_run(rule: ClockRule, header: pb.Header, txn: Transaction) -> bool:
-    """Whether the other node can have kept that limit, as far as it is known here."""
+def lapses_not_before_us(rule: ClockRule, header: pb.Header, txn: Transaction) -> int | None:
+    """Return before when a limit of ours that another node keeps cannot have run out, as far as is known here.
+
+    Args:
+        rule: of the limit.
+        header: of the matter.
+        txn: the writer's transaction.
+
+    Returns:
+        Microseconds, by the clocks of who made the envelopes; None: it cannot have run at all.
+    """
     match rule:
-        case clocks.CLOCK_RULE_EX_POST_VALIDATION:
-            return header.urgency == ids.URGENCY_EMERGENCY
+        case clocks.CLOCK_RULE_EX_POST_VALIDATION if header.urgency != ids.URGENCY_EMERGENCY:
+            return None
         case clocks.CLOCK_RULE_LIMITATION_ANSWER:
-            return bool(txn.citing(header, ids.KIND_LIMITATION_REQUEST))
+            began = txn.citing(header, ids.KIND_LIMITATION_REQUEST)
+        case clocks.CLOCK_RULE_CLARIFICATION:
+            began = txn.citing(header, ids.KIND_CLARIFICATION_REQUEST)
+        case clocks.CLOCK_RULE_PRESERVATION_EXTENSION:
+            extended = bool(txn.citing(header, ids.KIND_EXTENSION))
+            before_us = lapses_not_before_us(clocks.CLOCK_RULE_PRESERVATION, header, txn) if extended else None
+            return None if before_us is None else before_us + _LEAST[rule]
         case _:
-            return True
+            began = [header]
+    return began[0].created_at_us + _LEAST.get(rule, 0) if began else None

@@ -293,9 +293,9 @@ def _check_credible(said: pb.Statement, header: pb.Header, me: str, txn: Transac
 
     Raises:
         Refusal: BAD_RECEIPT: refused after it was accepted; expired before its time; unread, by who has answered;
-            lapsed before it was due; what is for the recipient alone; or an end, or an opening, of what we have stated
-            to have expired. We state that only of what never left, or of what that node has signed that it does not
-            hold: so its word is untrue, and the sender has heard the true one.
+            lapsed before it was due or can have been, or in time to come; what is for the recipient alone; or an end,
+            or an opening, of what we have stated to have expired. We state that only of what never left, or of what
+            that node has signed that it does not hold: so its word is untrue, and the sender has heard the true one.
     """
     match said.milestone:
         case pb.MILESTONE_REFUSED:
@@ -305,7 +305,9 @@ def _check_credible(said: pb.Statement, header: pb.Header, me: str, txn: Transac
         case pb.MILESTONE_REJECTED:
             contradicted = txn.is_cited_by(said.envelope, said.issuer)
         case pb.MILESTONE_LAPSED:
-            contradicted = not 0 < said.due_us <= said.at_us
+            soonest_us = afterwards.lapses_not_before_us(said.clock_rule, header, txn)
+            in_time = 0 < said.due_us <= said.at_us <= txn.now_us + MAX_SKEW_US
+            contradicted = soonest_us is None or not in_time or said.due_us + MAX_SKEW_US < soonest_us
         case milestone:
             contradicted = milestone == pb.MILESTONE_COMPETING
     if said.milestone in statement.OF_ONE_COPY and pb.MILESTONE_EXPIRED in txn.words(said.envelope, me):

@@ -1,5 +1,6 @@
 """Attacks on due process by those who have a part in it: each held, and named after who tries what."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -1129,19 +1130,69 @@ def test_node_cannot_let_expire_what_has_no_end(law: Countries) -> None:
     assert law.state("ee", request) is State.ASKED
 
 
-def test_node_cannot_let_lapse_what_is_not_due_or_no_emergency_or_was_not_asked(law: Countries) -> None:
-    request = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
+def kept(law: Countries) -> Ref:
+    ref = law.send(ids.KIND_PRESERVATION_REQUEST, "ee/contact-point", "de/contact-point", data_classes=WHO)
     law.arrive()
-    due = to_micros(law.now) + 1
-    say(law, request, pb.MILESTONE_LAPSED, clock_rule=measures.CLOCK_RULE_PROVISIONAL, due_us=due)
+    return ref
+
+
+def provisional(law: Countries) -> Ref:
+    ref = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
+    law.arrive()
+    return ref
+
+
+@pytest.mark.parametrize(
+    ("asked", "rule", "due_in"),
+    [
+        pytest.param(provisional, measures.CLOCK_RULE_PROVISIONAL, timedelta(microseconds=1), id="not due"),
+        pytest.param(provisional, measures.CLOCK_RULE_PROVISIONAL, -timedelta(days=1), id="due before it was asked"),
+        pytest.param(kept, measures.CLOCK_RULE_PRESERVATION, timedelta(0), id="60 days on the first"),
+        pytest.param(kept, measures.CLOCK_RULE_PRESERVATION_EXTENSION, timedelta(0), id="never extended"),
+        pytest.param(kept, measures.CLOCK_RULE_CLARIFICATION, timedelta(0), id="silent on no question"),
+        pytest.param(
+            lambda law: ask(law, ids.KIND_EVIDENCE_REQUEST),
+            measures.CLOCK_RULE_EX_POST_VALIDATION,
+            timedelta(0),
+            id="no emergency",
+        ),
+        pytest.param(
+            lambda law: ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY),
+            measures.CLOCK_RULE_EX_POST_VALIDATION,
+            timedelta(0),
+            id="48 hours in the first",
+        ),
+        pytest.param(lambda law: frozen(law)[0], measures.CLOCK_RULE_LIMITATION_ANSWER, timedelta(0), id="not asked"),
+    ],
+)
+def test_node_cannot_let_lapse_what_cannot_be_due(
+    law: Countries, asked: Callable[[Countries], Ref], rule: measures.ClockRule.ValueType, due_in: timedelta
+) -> None:
+    request = asked(law)
+    state = law.state("ee", request)
+    say(law, request, pb.MILESTONE_LAPSED, clock_rule=rule, due_us=to_micros(law.now + due_in))
+    assert law.state("ee", request) is state
+    assert [each.milestone for each in law.unheard] == [pb.MILESTONE_LAPSED], "nobody is told of it"
+
+
+def test_node_cannot_let_lapse_today_what_is_due_in_60_days(law: Countries) -> None:
+    request, now = kept(law), law.now
+    law.now += timedelta(days=70)
+    (receipt,) = lapse_said(law, request)
+    law.now = now
+    law.words.append(("ee", receipt))
+    law.arrive()
     assert law.state("ee", request) is State.ASKED
-    now = to_micros(law.now)
-    other = ask(law, ids.KIND_EVIDENCE_REQUEST)
-    say(law, other, pb.MILESTONE_LAPSED, clock_rule=measures.CLOCK_RULE_EX_POST_VALIDATION, due_us=now)
-    assert law.state("ee", other) is State.ASKED
-    freeze, _ = frozen(law)
-    say(law, freeze, pb.MILESTONE_LAPSED, clock_rule=measures.CLOCK_RULE_LIMITATION_ANSWER, due_us=now)
-    assert law.state("ee", freeze) is State.EXECUTED
+    assert [each.milestone for each in law.unheard] == [pb.MILESTONE_LAPSED]
+
+
+def lapse_said(law: Countries, request: Ref) -> list[pb.Receipt]:
+    """Return what its node would say now, of a preservation that lapses."""
+    with law._transaction(law.nodes["ee"]) as txn:
+        fingerprint = txn.fingerprint(request) or b""
+    said = pb.Statement(envelope=request, fingerprint=fingerprint, milestone=pb.MILESTONE_LAPSED, issuer="de/node")
+    said.clock_rule, said.at_us, said.due_us = measures.CLOCK_RULE_PRESERVATION, to_micros(law.now), to_micros(law.now)
+    return statement.issue([said], Address.of_node("de"), world.signing_key("de/node"))
 
 
 def test_who_has_answered_cannot_let_it_expire(law: Countries) -> None:
