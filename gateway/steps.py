@@ -122,15 +122,11 @@ _DECIDING: Final[frozenset[ClockRule]] = frozenset(
 _PRODUCING: Final[frozenset[ClockRule]] = frozenset(
     {clocks.CLOCK_RULE_PRODUCTION, clocks.CLOCK_RULE_EMERGENCY_PRODUCTION}
 )
+_ANSWERING: Final[frozenset[ClockRule]] = frozenset(
+    {clocks.CLOCK_RULE_CLARIFICATION, clocks.CLOCK_RULE_ENFORCEMENT_INFORMATION}
+)
 _OWED: Final[frozenset[ClockRule]] = (
-    _DECIDING
-    | _PRODUCING
-    | {
-        clocks.CLOCK_RULE_URGENT_EXECUTION,
-        clocks.CLOCK_RULE_CLARIFICATION,
-        clocks.CLOCK_RULE_ENFORCEMENT_INFORMATION,
-        clocks.CLOCK_RULE_LIMITATION_ANSWER,
-    }
+    _DECIDING | _PRODUCING | _ANSWERING | {clocks.CLOCK_RULE_URGENT_EXECUTION, clocks.CLOCK_RULE_LIMITATION_ANSWER}
 )
 """What nobody owes any more once it is withdrawn. One may still object, and what was never validated is deleted."""
 _EXECUTING: Final[frozenset[ClockRule]] = frozenset({clocks.CLOCK_RULE_URGENT_EXECUTION})
@@ -395,10 +391,7 @@ _BETWEEN_STATES: Final = (
             Move(ALLOWED | STANDING | {State.POSTPONED, State.UNAVAILABLE}),
         ),
         crosses=_ISSUER_CROSSES,
-        clocks=Effect(
-            stops=frozenset({clocks.CLOCK_RULE_CLARIFICATION, clocks.CLOCK_RULE_ENFORCEMENT_INFORMATION}),
-            resumes=_PRODUCING,
-        ),
+        clocks=Effect(stops=_ANSWERING, resumes=_PRODUCING),
     ),
     Step(
         rule=Rule(ids.KIND_DELAY_NOTICE, _M, _I, _ABROAD),
@@ -429,7 +422,8 @@ _BETWEEN_STATES: Final = (
         measures=_ALL_MEASURES,
         data_classes=_CLASSES,
         grants=True,
-        clocks=Effect(resumes=_PRODUCING),  # whoever decides needs no answer any more
+        # Whoever decides needs no answer any more.
+        clocks=Effect(stops=_ANSWERING, stops_on=_RESULTS, resumes=_PRODUCING),
         rests_on=DECIDED_BELOW,
         all_ended_on=_REFUSED,  # no order given on another referral may go on
         same_outcome=True,
@@ -1136,7 +1130,7 @@ _AT_THE_EXCHANGE: Final = (
                 data_classes=_CLASSES,
                 grants=True,
                 clocks=Effect(stops=LAPSING),
-                above=Effect(stops=LAPSING),
+                above=Effect(stops=LAPSING | {clocks.CLOCK_RULE_CLARIFICATION}),
                 rests_on=DECIDED_BELOW,
                 rests_above=True,
             ),

@@ -488,6 +488,40 @@ def test_nobody_owes_an_answer_about_what_a_court_has_confirmed(law: Countries) 
     assert not law.said(OVERDUE, request)
 
 
+def test_what_the_exchange_was_told_to_keep_on_does_not_lapse_by_silence(law: Countries) -> None:  # Art. 11(5)
+    request, order = preserve(law)
+    scope: dict[str, Any] = {"case_id": "DE-1", "data_classes": WHO}
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/contact-point", THEIR_COURT, cites=request, **scope)
+    asked = law.send(ids.KIND_CLARIFICATION_REQUEST, "de/contact-point", "ee/contact-point", cites=request)
+    law.arrive()
+    granted: dict[str, Any] = {"outcome": GRANTED, "data_classes": WHO}
+    fields = scope | granted | {"dual_criminality": VERIFIED}
+    law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/contact-point", cites=referral, **fields)
+    law.send(ids.KIND_CONFIRMATION, "de/contact-point", THEIR_EXCHANGE, cites=order, case_id="KEEP-1", **granted)
+    law.wait(days=30)  # and nobody has confirmed it abroad
+    law.arrive()
+    assert law.state("de", order) is State.CONFIRMED
+    assert law.state("ee", request) is law.state("de", request) is State.CLARIFYING
+    law.send(ids.KIND_CLARIFICATION, "ee/contact-point", "de/contact-point", cites=asked)
+    law.send(ids.KIND_CONFIRMATION, "de/contact-point", "ee/contact-point", cites=request, **granted)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.CONFIRMED
+
+
+@pytest.mark.parametrize("kind", [ids.KIND_EVIDENCE_REQUEST, ids.KIND_ENFORCEMENT_REQUEST])
+def test_nobody_owes_an_answer_about_what_was_decided_without_it(law: Countries, kind: ids.Kind.ValueType) -> None:
+    request = ask(law, kind) if kind == ids.KIND_EVIDENCE_REQUEST else unanswered(law)
+    law.send(ids.KIND_CLARIFICATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    scope: dict[str, Any] = {"measures": (), "data_classes": WHO}
+    decide(law, request, **scope)
+    notify(law, request, **scope)
+    law.wait(days=9)
+    asking = {measures.CLOCK_RULE_CLARIFICATION, measures.CLOCK_RULE_ENFORCEMENT_INFORMATION}
+    assert asking.isdisjoint(word.clock_rule for _, word in law.said(OVERDUE, request))
+    assert asking.isdisjoint(running(law, request))
+
+
 def test_preservation_lasts_as_long_as_needed_once_it_is_confirmed(law: Countries) -> None:  # Art. 11(2), Annex V
     request, order = preserve(law)
     scope: dict[str, Any] = {"case_id": "DE-1", "data_classes": WHO}
