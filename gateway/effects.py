@@ -17,7 +17,7 @@ from gateway import deadlines
 from gateway.deadlines import Acts
 from gateway.identity import Address
 from gateway.policy import Policy
-from gateway.rules import FINAL, NO_EFFECT, ClockRule, Effect, Named, Start, State, Step
+from gateway.rules import FINAL, NO_EFFECT, OWED_NOTHING, ClockRule, Effect, Named, Start, State, Step
 from gateway.steps import LAPSING
 
 
@@ -94,7 +94,7 @@ class Started(NamedTuple):
         start_us: when it begins.
         due_us: when it runs out.
         next_us: when there is something to say of it: a warning, or that it has run out.
-        rests: until what asks for it has arrived.
+        rests: until what asks for it has arrived, or what suspends it is over.
     """
 
     matter: Named
@@ -181,7 +181,8 @@ def follow(
                 clocks += writer.inherited(matter, over[0][0])
         # A court may decide on what has ended above it meanwhile: no duty begins to run there.
         if step.above is not NO_EFFECT and over and not then.late and over[0][1] not in FINAL:
-            clocks += writer.of(over[0][0], step.above)
+            above, standing = over[0]
+            clocks += writer.of(above, step.above, standing)
     return Effects(tuple(moves), tuple(clocks))
 
 
@@ -230,12 +231,13 @@ class _Clocks:
     unsigned: bool
     suspended: bool
 
-    def of(self, matter: pb.Header, effect: Effect) -> list[Started | Changed]:
-        """Return the changes of one matter's time limits."""
+    def of(self, matter: pb.Header, effect: Effect, standing: State | None = None) -> list[Started | Changed]:
+        """Return the changes of one matter's time limits; where it stands counts if it is above another."""
         if effect is NO_EFFECT or not keeps_clocks(matter, self.here):
             return []
         # Before what they continue is stopped.
-        starts = [self._start(matter, start.rule) for start in effect.starts if self._applies(start, matter)]
+        begun = [each.rule for each in effect.starts if standing not in OWED_NOTHING and self._applies(each, matter)]
+        starts = [self._start(matter, rule, rests=standing is State.SUSPENDED) for rule in begun]
         changes: list[Started | Changed] = []
         stops = effect.stops if self.header.outcome in effect.stops_on else frozenset[ClockRule]()
         stops -= self._lapsed(matter, stops)
@@ -265,11 +267,12 @@ class _Clocks:
             and (not start.on or self.header.outcome in start.on)
             and (self.unsigned or not start.unsigned)
             and (not start.again or self._rests(matter, start.rule))
+            and (not start.first or not self._is_open(matter, start.rule))
             and (not start.of or matter.kind in start.of)
             and (start.rule not in _UNTIL or self.header.HasField("in_force_until_us"))
         )
 
-    def _start(self, matter: pb.Header, rule: ClockRule) -> Started:
+    def _start(self, matter: pb.Header, rule: ClockRule, *, rests: bool) -> Started:
         limit = deadlines.LIMITS[rule]
         # Where the action is to be taken, whose calendar counts (Reg. 1182/71 Art. 2(1)): who was asked is of here.
         country = Address.parse(matter.sender).node if limit.acts is Acts.SENDER else self.here
@@ -282,7 +285,8 @@ class _Clocks:
         else:
             length = self.policy.length(rule)
         due_us = deadlines.due_us(rule, start_us, country, length=length, until_us=until_us)
-        return started(matter, rule, due_us, self.register.now_us, rests=limit.from_receipt and self._leaves())
+        rests = rests or (limit.from_receipt and self._leaves())
+        return started(matter, rule, due_us, self.register.now_us, rests=rests)
 
     def _leaves(self) -> bool:
         """Whether it has yet to arrive at another node."""
@@ -291,6 +295,9 @@ class _Clocks:
     def _rests(self, matter: pb.Header, rule: ClockRule) -> bool:
         clocks = self.register.matters.clocks(matter)
         return any(clock.rule == rule and clock.paused_at_us is not None for clock in clocks)
+
+    def _is_open(self, matter: pb.Header, rule: ClockRule) -> bool:
+        return any(clock.rule == rule for clock in self.register.matters.clocks(matter))
 
     def _lapsed(self, matter: pb.Header, rules: frozenset[ClockRule]) -> frozenset[ClockRule]:
         """Return those of these limits that have lapsed, though they have not rung yet: nothing meets them any more."""

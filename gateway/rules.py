@@ -147,6 +147,8 @@ DONE: Final = frozenset({State.EXECUTED, State.PARTLY_EXECUTED})
 STANDING: Final = DONE | {State.CONFIRMED, State.LIMITING, State.SUSPENDED, State.UNBOUND}
 ENDING: Final = frozenset({State.WITHDRAWN, State.RELEASING, State.TO_DELETE})
 """Nothing new is asked, ordered or handed over any more."""
+OWED_NOTHING: Final = ENDING | {State.UNBOUND}
+"""No duty begins any more."""
 TAKEN_BACK: Final = ENDING | {State.CLOSED, State.RELEASED, State.UNDELIVERED}
 """What a court granted on a referral that stands so is granted no more."""
 
@@ -203,6 +205,7 @@ class Start:
         unsigned: only if it came without the countersignature that its row asks for.
         again: only if it rests; then it begins anew, and does not run on.
         of: only if the matter is of one of these kinds; empty: any.
+        first: not if it is open already: then that one goes on.
     """
 
     rule: ClockRule
@@ -211,6 +214,7 @@ class Start:
     unsigned: bool = False
     again: bool = False
     of: frozenset[Kind] = frozenset()
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

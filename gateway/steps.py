@@ -739,6 +739,7 @@ _BEFORE_THE_COURT: Final = (
                             urgency=_URGENT | _EMERGENCY,
                             on=_GRANTED | _PARTLY,
                             of=_DECIDED_IN_48_HOURS,
+                            first=True,
                         ),
                     ),
                 ),

@@ -97,6 +97,11 @@ LAPSES_BY: Final = {
     ids.KIND_PROVISIONAL_FREEZE: clocks.CLOCK_RULE_PROVISIONAL,
     ids.KIND_PRESERVATION_REQUEST: clocks.CLOCK_RULE_PRESERVATION,
 }
+ASKING: Final[dict[int, int]] = {
+    clocks.CLOCK_RULE_LIMITATION_ANSWER: ids.KIND_LIMITATION_REQUEST,
+    clocks.CLOCK_RULE_CLARIFICATION: ids.KIND_CLARIFICATION_REQUEST,
+    clocks.CLOCK_RULE_ENFORCEMENT_INFORMATION: ids.KIND_CLARIFICATION_REQUEST,
+}
 NOT_TAKEN: Final = frozenset({pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED, pb.MILESTONE_REJECTED})
 
 
@@ -270,13 +275,9 @@ class Judge:
 
     def _check_asked(self, paper: Paper, limit: int) -> None:
         """2018/1805 Art. 12(2), 2023/1543 Art. 11(5): who is silent has been asked, and has received it."""
-        asking = {
-            clocks.CLOCK_RULE_LIMITATION_ANSWER: ids.KIND_LIMITATION_REQUEST,
-            clocks.CLOCK_RULE_CLARIFICATION: ids.KIND_CLARIFICATION_REQUEST,
-        }
-        if limit in asking:
+        if limit in ASKING:
             there = self.federation.headers(paper.header.sender[:2])
-            asked = {key_of(each.cites[0]) for each in there if each.kind == asking[limit]}
+            asked = {key_of(each.cites[0]) for each in there if each.kind == ASKING[limit]}
             assert paper.key in asked, f"{paper.told()} ended by silence on what never came"
 
     # What stands.
@@ -816,8 +817,10 @@ class Walk:
             here, there = ours[key].state, theirs[key].state
             assert here is there, f"{ours[key].told()} is {here} in ee and {there} in de"
         for judge in self.judges.values():
-            waits = "SELECT rule FROM clocks WHERE stage = 'paused' AND change = 'started'"
-            assert not judge.sql.execute(waits).fetchall(), "a limit waits for what has arrived"
+            waiting = judge.sql.execute(
+                "SELECT rule FROM clocks WHERE stage = 'paused' AND change = 'started'"
+            ).fetchall()
+            assert not [each for (each,) in waiting if each in ASKING], "a limit waits for what has arrived"
 
     def check_progress(self) -> None:
         """Whoever acts next in an open matter can: take a step that moves it, or begin one below it."""

@@ -765,6 +765,64 @@ def test_duty_to_execute_rests_while_a_remedy_forbids_it(law: Countries) -> None
     assert not told(law, OVERDUE, request)
 
 
+def decide_elsewhere(law: Countries, referral: Ref) -> None:
+    granted: dict[str, Any] = {"case_id": "DE-2", "measures": BLOCK, "outcome": GRANTED, "dual_criminality": VERIFIED}
+    law.send(ids.KIND_REVIEW_DECISION, f"{THEIR_COURT}-2", THEIR_CENTRAL, cites=referral, **granted)
+
+
+def refer_elsewhere(law: Countries, request: Ref) -> Ref:
+    fields: dict[str, Any] = {"case_id": "DE-2", "measures": BLOCK}
+    return law.send(ids.KIND_REVIEW_REFERRAL, THEIR_CENTRAL, f"{THEIR_COURT}-2", cites=request, **fields)
+
+
+def test_nobody_has_48_hours_to_execute_what_was_withdrawn_before_the_court_decided(law: Countries) -> None:
+    request = ask(law, urgency=URGENT)
+    referral = refer_elsewhere(law, request)
+    law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=request)
+    law.arrive()
+    decide_elsewhere(law, referral)
+    law.wait(hours=50)
+    assert not law.said(OVERDUE, request)
+
+
+@pytest.mark.parametrize("outcome", [NONE, GRANTED])
+@pytest.mark.parametrize("is_done", [True, False])
+def test_nobody_has_48_hours_to_execute_what_a_claim_forbids_though_another_court_grants_it(
+    law: Countries, outcome: ids.Outcome.ValueType, is_done: bool
+) -> None:
+    request = ask(law, urgency=URGENT)
+    referral = refer_elsewhere(law, request)
+    _, decision = decide(law, request)
+    notify(law, request)
+    if is_done:
+        execute(law, request, decision)
+    fields: dict[str, Any] = {"outcome": POSTPONED, "ground": ids.GROUND_REMEDY_INVOKED}
+    filed = law.send(ids.KIND_CLAIM, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **fields)
+    abroad = law.send(ids.KIND_CLAIM, THEIR_CENTRAL, INVESTIGATOR, cites=request, **fields)
+    if outcome:
+        decide_claim(law, filed, outcome)
+        law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=abroad, outcome=outcome)
+    law.arrive()
+    decide_elsewhere(law, referral)
+    law.wait(hours=50)
+    assert not law.said(OVERDUE, request)
+    if not outcome:
+        decide_claim(law, filed, REFUSED)
+        law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=abroad, outcome=REFUSED)
+        law.wait(hours=50)
+        assert law.said(OVERDUE, request), "now it may be executed"
+
+
+def test_48_hours_to_execute_are_no_longer_because_another_court_decides_too(law: Countries) -> None:
+    request = ask(law, urgency=URGENT)
+    referral = refer_elsewhere(law, request)
+    decide(law, request)
+    due = running(law, request)[measures.CLOCK_RULE_URGENT_EXECUTION]
+    law.wait(hours=40)
+    decide_elsewhere(law, referral)
+    assert running(law, request) == {measures.CLOCK_RULE_URGENT_EXECUTION: due}
+
+
 def test_order_cannot_end_before_it_was_made(law: Countries) -> None:
     request = ask(law)
     _, decision = decide(law, request)
