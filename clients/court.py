@@ -88,7 +88,10 @@ class Court(Author):
         return self._compose(ids.KIND_CUSTODY_EVENT, event, disclosure)
 
     def notify_claim(self, decision: Cited, claim: followups.Claim) -> Composed:
-        """Tell that somebody claims what is frozen on our decision (2018/1805 Art. 33)."""
+        """Tell whoever had asked that somebody claims what is frozen on our decision.
+
+        Source: 2018/1805 Art. 33; Directive 2024/1260 Art. 24(3).
+        """
         self._check_own_grant(decision)
         return self._compose(ids.KIND_CLAIM, claim, decision)
 

@@ -290,7 +290,7 @@ class _Search:
             return True
         if step.not_after_refusal:
             decisions = self._down(paper.key, DECIDED_BELOW)
-            if any(each.outcome == ids.OUTCOME_REFUSED for each in decisions):
+            if any(each.outcome == ids.OUTCOME_REFUSED or self._is_upheld(key_of(each)) for each in decisions):
                 return True
         if step.agreed and not self._may_be_limited(paper):
             return True
@@ -315,14 +315,14 @@ class _Search:
     def _is_contested(self, freeze: Key) -> bool:
         """Whether a claim on a freeze, or on a decision on it, suspends it or was upheld."""
         claimed = [freeze, *(key_of(each) for each in self._down(freeze, DECIDED_BELOW))]
-        decisions = (
-            decision
-            for key in claimed
-            for claim in self._down(key, CLAIMED_BELOW)
+        return any(map(self.case.is_suspended, claimed)) or any(map(self._is_upheld, claimed))
+
+    def _is_upheld(self, claimed: Key) -> bool:
+        """Whether a claim on it has been upheld."""
+        return any(
+            decision.outcome == ids.OUTCOME_GRANTED
+            for claim in self._down(claimed, CLAIMED_BELOW)
             for decision in self.case.arrived(key_of(claim), ids.KIND_CLAIM_DECISION)
-        )
-        return any(map(self.case.is_suspended, claimed)) or any(
-            each.outcome == ids.OUTCOME_GRANTED for each in decisions
         )
 
     def _may_be_limited(self, paper: Paper) -> bool:

@@ -390,9 +390,11 @@ def _check_once(case: _Case) -> None:
 
 
 def _check_not_refused(case: _Case) -> None:
-    decisions = case.register.below(case.header.cites[0], DECIDED_BELOW)
-    if any(decision.outcome == ids.OUTCOME_REFUSED for decision in decisions):
-        raise case.out_of_order("a court has refused what it rests on", "cites[0]")
+    for decision in case.register.below(case.header.cites[0], DECIDED_BELOW):
+        if decision.outcome == ids.OUTCOME_REFUSED:
+            raise case.out_of_order("a court has refused what it rests on", "cites[0]")
+        if _is_upheld(case.register, case.here, decision):
+            raise case.out_of_order("a claim was upheld against what it rests on", "cites[0]")
 
 
 def _check_agreed(case: _Case) -> None:

@@ -314,8 +314,13 @@ class Step:
         return frozenset(chain.from_iterable(move.at for move in self.moves))
 
     def taken_back(self, outcome: Outcome) -> frozenset[State]:
-        """Return where a referral may not stand on whose decision this rests: that is granted no more."""
-        return TAKEN_BACK if outcome in GRANTS and ends_in_decisions(self.rests_on) else frozenset()
+        """Return where a referral may not stand on whose decision this rests: that is granted no more.
+
+        What a claim was upheld against had been granted, and that is told abroad, too; but it confirms nothing.
+        """
+        if outcome not in GRANTS or not ends_in_decisions(self.rests_on):
+            return frozenset()
+        return TAKEN_BACK | {State.UNBOUND} if any(move.to is State.CONFIRMED for move in self.moves) else TAKEN_BACK
 
     def then(self, state: State, outcome: Outcome, ground: Ground, *, holds: bool) -> State | None:
         """Return the state that follows, `state` itself if it stays, or None if the step is not lawful then."""

@@ -786,6 +786,38 @@ _BEFORE_THE_COURT: Final = (
             ),
         )
     ),
+    *(
+        step
+        for asker, law in (
+            (_M, "2018/1805 Art. 33(1): a remedy before the courts of the executing State"),
+            (_F, "2024/1260 Art. 24(1), (3): what is frozen can be contested before a court"),
+            (_P, "2024/1260 Art. 24(1), (3): what is frozen can be contested before a court"),
+        )
+        for step in (
+            Step(
+                rule=Rule(ids.KIND_CLAIM, _C, asker, _HOME),
+                law=law,
+                cites=frozenset({ids.KIND_REVIEW_DECISION}),
+                link=Link.REPORTS_ON,
+                case=CaseRule.SAME,
+                moves=_CLAIMED,
+                outcomes=_NONE | _POSTPONED,
+                grounds=frozenset({ids.GROUND_REMEDY_INVOKED}),
+            ),
+            Step(
+                rule=Rule(ids.KIND_CLAIM_DECISION, _C, asker, _HOME),
+                law=law,
+                cites=frozenset({ids.KIND_CLAIM}),
+                link=Link.REPORTS_ON,
+                case=CaseRule.SAME,
+                moves=_CLAIM_DECIDED,
+                outcomes=_RESULTS,
+                ground_optional=True,
+                once=True,
+                resumes=True,
+            ),
+        )
+    ),
     Step(
         rule=Rule(ids.KIND_DISCLOSURE, _C, _M, _HOME),
         law="UNCAC Art. 46(3)(f): the court passes on what it granted, and no more",
@@ -807,28 +839,6 @@ _BEFORE_THE_COURT: Final = (
         link=Link.REPORTS_ON,
         case=CaseRule.SAME,
         moves=(_STAYS,),
-    ),
-    Step(
-        rule=Rule(ids.KIND_CLAIM, _C, _M, _HOME),
-        law="2018/1805 Art. 33(1): a remedy before the courts of the executing State",
-        cites=frozenset({ids.KIND_REVIEW_DECISION}),
-        link=Link.REPORTS_ON,
-        case=CaseRule.SAME,
-        moves=_CLAIMED,
-        outcomes=_NONE | _POSTPONED,
-        grounds=frozenset({ids.GROUND_REMEDY_INVOKED}),
-    ),
-    Step(
-        rule=Rule(ids.KIND_CLAIM_DECISION, _C, _M, _HOME),
-        law="2018/1805 Art. 33",
-        cites=frozenset({ids.KIND_CLAIM}),
-        link=Link.REPORTS_ON,
-        case=CaseRule.SAME,
-        moves=_CLAIM_DECIDED,
-        outcomes=_RESULTS,
-        ground_optional=True,
-        once=True,
-        resumes=True,
     ),
     Step(
         rule=Rule(ids.KIND_PRIORITY_DECISION, _C, _M, _HOME),

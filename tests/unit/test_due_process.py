@@ -573,6 +573,28 @@ def measures_have_ended_when_their_end_is_confirmed(judge: Judge, paper: Paper) 
     assert not left, f"{paper.told()}, and {left[0].told()} is {left[0].state}"
 
 
+def nothing_is_confirmed_that_a_claim_was_upheld_against(judge: Judge, paper: Paper) -> None:
+    """Directive 2024/1260 Art. 24(3): at least one grant stands that nobody has contested with success."""
+    if paper.kind != ids.KIND_CONFIRMATION or paper.header.sender[:2] != judge.here:
+        return
+    request = [*paper.rests()][-1]
+    granted = [
+        each
+        for each in request.serves()
+        if each.kind == ids.KIND_REVIEW_DECISION and each.header.outcome in GRANTS and each.number < paper.number
+    ]
+    upheld = {
+        each.above.key
+        for each in granted
+        for claim in each.below
+        for decided in claim.below
+        if decided.kind == ids.KIND_CLAIM_DECISION and decided.number < paper.number and each.above is not None
+        if decided.header.outcome == ids.OUTCOME_GRANTED
+    }
+    left = [each for each in granted if each.above is not None and each.above.key not in upheld]
+    assert left, f"{paper.told()}, and a claim was upheld against all that was granted"
+
+
 def nothing_is_ordered_or_told_while_a_remedy_suspends(judge: Judge, paper: Paper) -> None:
     """2018/1805 Art. 29(2), 33: whether it was brought before anything was done, or after."""
     if paper.header.sender[:2] != judge.here or role(paper.header.sender) not in ("court", "central-authority"):
@@ -651,6 +673,7 @@ PROMISES: Final = (
     nothing_is_carried_on_that_has_ended,
     what_is_no_crime_here_is_not_ordered,
     measures_have_ended_when_their_end_is_confirmed,
+    nothing_is_confirmed_that_a_claim_was_upheld_against,
     nothing_is_ordered_or_told_while_a_remedy_suspends,
     a_freeze_is_limited_as_whoever_asked_agrees,
     an_extension_ends_later,

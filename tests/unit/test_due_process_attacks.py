@@ -1021,6 +1021,46 @@ def test_nothing_provisional_is_ordered_where_no_limit_would_end_it(law: Countri
     assert code is ErrorCode.OUT_OF_ORDER
 
 
+def granted_to_the_fiu(law: Countries) -> tuple[Ref, Ref, Ref]:
+    """Return a provisional freeze, the order that holds it, and the judge's decision."""
+    freeze = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
+    law.arrive()
+    order = law.send(ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, cites=freeze, case_id="A", measures=BLOCK)
+    fields: dict[str, Any] = {"case_id": "DE-1", "measures": BLOCK}
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/fiu", THEIR_COURT, cites=freeze, **fields)
+    fields |= {"outcome": GRANTED, "dual_criminality": VERIFIED}
+    return freeze, order, law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/fiu", cites=referral, **fields)
+
+
+def test_what_an_fiu_had_frozen_is_contested_before_the_court_and_stands_no_more_if_upheld(law: Countries) -> None:
+    freeze, order, decision = granted_to_the_fiu(law)  # Directive 2024/1260 Art. 24(1), (3)
+    filed = law.send(ids.KIND_CLAIM, THEIR_COURT, "de/fiu", cites=decision, case_id="DE-1")
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_COURT, "de/fiu", cites=filed, case_id="DE-1", outcome=GRANTED)
+    granted: dict[str, Any] = {"outcome": GRANTED, "measures": BLOCK}
+    abroad: dict[str, Any] = {"cites": freeze, **granted}
+    assert refused(law, ids.KIND_CONFIRMATION, "de/fiu", "ee/fiu", **abroad) is ErrorCode.OUT_OF_ORDER
+    here: dict[str, Any] = {"cites": order, "case_id": "A", **granted}
+    assert refused(law, ids.KIND_CONFIRMATION, "de/fiu", THEIR_EXCHANGE, **here) is ErrorCode.OUT_OF_ORDER
+    anew: dict[str, Any] = {"cites": freeze, "case_id": "B", "measures": BLOCK}
+    assert refused(law, ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, **anew) is ErrorCode.OUT_OF_ORDER
+    law.send(ids.KIND_CLOSURE, THEIR_COURT, "de/fiu", cites=decision, case_id="DE-1")
+    assert measures.CLOCK_RULE_PROVISIONAL in running(law, freeze), "nothing carries it any more"
+
+
+def test_what_an_fiu_had_frozen_stays_confirmed_while_it_is_contested(law: Countries) -> None:
+    freeze, order, decision = granted_to_the_fiu(law)
+    suspends: dict[str, Any] = {"outcome": POSTPONED, "ground": ids.GROUND_REMEDY_INVOKED}
+    law.send(ids.KIND_CLAIM, THEIR_COURT, "de/fiu", cites=decision, case_id="DE-1", **suspends)
+    granted: dict[str, Any] = {"outcome": GRANTED, "measures": BLOCK}
+    # Or the assets would be gone before the court has decided.
+    law.send(ids.KIND_CONFIRMATION, "de/fiu", THEIR_EXCHANGE, cites=order, case_id="A", **granted)
+    law.send(ids.KIND_CONFIRMATION, "de/fiu", "ee/fiu", cites=freeze, **granted)
+    law.arrive()
+    assert law.state("ee", freeze) is law.state("de", freeze) is State.CONFIRMED
+    further: dict[str, Any] = {"cites": decision, "case_id": "C", "measures": BLOCK}
+    assert refused(law, ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, **further) is ErrorCode.OUT_OF_ORDER
+
+
 def test_one_provisional_freeze_does_not_follow_another_on_the_same_target(law: Countries) -> None:
     target: dict[str, Any] = {"measures": BLOCK, "target_tokens": [bytes([7] * 32)]}
     first = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", **target)

@@ -474,6 +474,9 @@ def held(play: Play, unit: type[Contact], name: str) -> None:
         play.court.report_to_central_authority(decided.header, answered.document, rests_on=[answered])  # type: ignore[arg-type]
     )
     play.send(asked.report_abroad(request, reported.document, rests_on=[reported]))  # type: ignore[arg-type]
+    claim = play.send(play.court.notify_claim(decided.header, paper(ids.KIND_CLAIM)))
+    dismissed = paper(ids.KIND_CLAIM_DECISION, outcome=followups.CLAIM_OUTCOME_DISMISSED)
+    play.send(play.court.decide_claim(claim.header, dismissed))
     ended = play.send(play.court.release(also.header, paper(ids.KIND_RELEASE, **RELEASED)))
     play.send(play.exchange.report(ended, told()))
     released = play.send(asked.release(ordered.header, paper(ids.KIND_RELEASE, **RELEASED)))
