@@ -314,8 +314,10 @@ class _Search:
 
     def _is_contested(self, freeze: Key) -> bool:
         """Whether a claim on a freeze, or on a decision on it, suspends it or was upheld."""
-        claimed = [freeze, *(key_of(each) for each in self._down(freeze, DECIDED_BELOW))]
-        return any(map(self.case.is_suspended, claimed)) or any(map(self._is_upheld, claimed))
+        decisions = self._down(freeze, DECIDED_BELOW)
+        stand = [freeze, *(key_of(each) for each in decisions if self._state_above(each) not in FINAL)]
+        decided = [freeze, *map(key_of, decisions)]
+        return any(map(self.case.is_suspended, stand)) or any(map(self._is_upheld, decided))
 
     def _is_upheld(self, claimed: Key) -> bool:
         """Whether a claim on it has been upheld."""

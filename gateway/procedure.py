@@ -346,11 +346,14 @@ def _check_undisputed(case: _Case) -> None:
 
 
 def _check_uncontested(case: _Case, freeze: pb.Header) -> None:
-    """2018/1805 Art. 29(2)(a), (c), 33: a claim on any decision on a freeze counts, told abroad or not."""
-    known = case.register, case.here
-    for claimed in (freeze, *case.register.below(freeze, DECIDED_BELOW)):
-        if _is_suspended(*known, claimed) or _is_upheld(*known, claimed):
-            raise case.out_of_order(f"a claim contests what is held on the {word(freeze.kind)}", "cites[0]")
+    """2018/1805 Art. 29(2)(a), (c), 33: a claim on any decision on a freeze counts, told abroad or not.
+
+    Not one that was open when its court was done: nothing is left to be decided.
+    """
+    known, below = (case.register, case.here), case.register.below
+    upheld = any(_is_upheld(*known, each) for each in (freeze, *below(freeze, DECIDED_BELOW)))
+    if upheld or any(_is_suspended(*known, each) for each in (freeze, *below(freeze, DECIDED_BELOW, FINAL))):
+        raise case.out_of_order(f"a claim contests what is held on the {word(freeze.kind)}", "cites[0]")
 
 
 def _check_carried_on(case: _Case, request: pb.Header) -> None:

@@ -187,7 +187,8 @@ _CLAIMED = (
 _CLAIM_DECIDED = (
     Move(_REVIEWABLE | {State.POSTPONED}, State.UNBOUND, _GRANTED),
     Move(frozenset({State.SUSPENDED}), State.EXECUTED, _PARTLY | _REFUSED),
-    Move(_REVIEWABLE | {State.POSTPONED}),
+    # Also of what was withdrawn meanwhile: whoever is affected is owed a decision.
+    Move(_REVIEWABLE | {State.POSTPONED, State.WITHDRAWN}),
 )
 _STAYS = Move(OPEN)
 _FOUND = ALLOWED | DONE | {State.UNAVAILABLE}

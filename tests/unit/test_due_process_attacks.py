@@ -291,6 +291,33 @@ def test_remedy_against_one_courts_decision_stops_the_orders_of_another_before_i
         law.send(ids.KIND_DOMESTIC_ORDER, court, THEIR_EXCHANGE, **order)
 
 
+@pytest.mark.parametrize("is_held", [True, False])
+def test_remedy_is_decided_though_the_request_was_taken_back_from_the_court_and_bars_no_other_for_ever(
+    law: Countries, is_held: bool
+) -> None:
+    request = ask(law)
+    first, contested = decide(law, request)
+    order = ordered(law, contested)
+    referral = refer_elsewhere(law, request)
+    decide_elsewhere(law, referral)
+    (decision,) = [ref_of(each) for each in law.headers("de") if each.sender == f"{THEIR_COURT}-2"]
+    suspends: dict[str, Any] = {"outcome": POSTPONED, "ground": ids.GROUND_REMEDY_INVOKED}
+    filed = law.send(ids.KIND_CLAIM, THEIR_COURT, THEIR_CENTRAL, cites=contested, case_id="DE-1", **suspends)
+    if not is_held:
+        release: dict[str, Any] = {"cites": order, "case_id": "ORDER-1", "outcome": GRANTED}
+        ended = law.send(ids.KIND_RELEASE, THEIR_COURT, THEIR_EXCHANGE, **release)
+        law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, **release | {"cites": ended})
+    law.send(ids.KIND_WITHDRAWAL, THEIR_CENTRAL, THEIR_COURT, cites=first, case_id="DE-1")
+    if is_held:
+        assert law.state("de", first) is State.WITHDRAWN
+        decide_claim(law, filed, REFUSED)
+    else:
+        law.send(ids.KIND_CLOSURE, THEIR_COURT, THEIR_CENTRAL, cites=contested, case_id="DE-1")
+        assert law.state("de", first) is State.CLOSED  # nothing stands any more that anybody could contest
+    also: dict[str, Any] = {"cites": decision, "case_id": "ORDER-2", "measures": BLOCK}
+    law.send(ids.KIND_DOMESTIC_ORDER, f"{THEIR_COURT}-2", THEIR_EXCHANGE, **also)
+
+
 def test_what_is_frozen_no_more_is_not_restituted_though_that_was_granted(law: Countries) -> None:
     scope: dict[str, Any] = {"measures": BLOCK + TRANSFER}
     freeze = ask(law, **scope)
@@ -492,7 +519,7 @@ def test_time_to_answer_begins_with_the_receipt_of_the_other_node(law: Countries
     law.wait(days=8)
     node = law.nodes["de"]
     with world.transaction(node.connection, law.now, "de") as txn:
-        copies = txn.lease("ee/node", "courier", soon, 100, 1 << 20)
+        copies = txn.deliveries.lease("ee/node", "courier", soon, 100, 1 << 20)
         (leased,) = [each for each in copies if each.receipt is None]
         milestone = pb.MILESTONE_REFUSED if comes_back else pb.MILESTONE_ACCEPTED
         fingerprint = txn.fingerprint(asked) or b""
