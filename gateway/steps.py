@@ -986,7 +986,8 @@ _AT_THE_EXCHANGE: Final = (
                 law="2023/1543 Art. 17(2), Annex III: within ten days; execution rests while it is looked at",
                 cites=orders,
                 case=CaseRule.SAME,
-                moves=(Move(UNANSWERED | {State.CLARIFYING}, State.OBJECTED),),
+                # What a judge has confirmed meanwhile stands until it is released.
+                moves=(Move(UNANSWERED | {State.CLARIFYING}, State.OBJECTED), Move(frozenset({State.CONFIRMED}))),
                 needs_open=clocks.CLOCK_RULE_PROVIDER_OBJECTION,
                 clocks=Effect(
                     stops=frozenset({clocks.CLOCK_RULE_PROVIDER_OBJECTION}),
@@ -1001,9 +1002,11 @@ _AT_THE_EXCHANGE: Final = (
                 moves=(
                     Move(frozenset({State.OBJECTED}), State.CLOSED, _GRANTED),
                     Move(frozenset({State.OBJECTED}), State.ACKNOWLEDGED, _PARTLY | _REFUSED),
+                    Move(frozenset({State.CONFIRMED})),
                 ),
                 outcomes=_RESULTS,
                 ground_optional=True,
+                once=True,
                 clocks=Effect(resumes=frozenset({clocks.CLOCK_RULE_TERRORIST_CONTENT})),
             ),
         )

@@ -755,6 +755,26 @@ def test_clarification_of_another_order_gives_nobody_an_hour(law: Countries) -> 
     assert running(law, order).keys() == {measures.CLOCK_RULE_PROVIDER_OBJECTION}
 
 
+def test_provider_has_10_days_to_object_though_a_judge_confirms_in_one(law: Countries) -> None:  # Art. 17(2)
+    request, order = preserve(law)
+    scope: dict[str, Any] = {"case_id": "DE-1", "data_classes": WHO}
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/contact-point", THEIR_COURT, cites=request, **scope)
+    granted: dict[str, Any] = {"outcome": GRANTED, "data_classes": WHO}
+    fields = scope | granted | {"dual_criminality": VERIFIED, "cites": referral}
+    law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/contact-point", **fields)
+    law.send(ids.KIND_CONFIRMATION, "de/contact-point", THEIR_EXCHANGE, cites=order, case_id="KEEP-1", **granted)
+    law.wait(days=9)
+    objects: dict[str, Any] = {"cites": order, "case_id": "KEEP-1"}
+    objection = law.send(ids.KIND_OBJECTION, THEIR_EXCHANGE, "de/contact-point", **objects)
+    assert law.state("de", order) is State.CONFIRMED  # it is kept meanwhile
+    decided: dict[str, Any] = {"cites": objection, "case_id": "KEEP-1", "outcome": GRANTED}
+    law.send(ids.KIND_OBJECTION_DECISION, "de/contact-point", THEIR_EXCHANGE, **decided)
+    with pytest.raises(Refusal) as caught:
+        law.send(ids.KIND_OBJECTION_DECISION, "de/contact-point", THEIR_EXCHANGE, **decided | {"outcome": REFUSED})
+    assert caught.value.code is ErrorCode.OUT_OF_ORDER
+    law.send(ids.KIND_RELEASE, "de/contact-point", THEIR_EXCHANGE, **objects, outcome=GRANTED)
+
+
 def test_provider_that_objects_after_10_days_is_too_late(law: Countries) -> None:  # Art. 17(2)
     late = objection(law, days=11)
     with pytest.raises(Refusal) as caught:
