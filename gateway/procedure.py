@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from functools import cache
 from itertools import islice
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway import effects, row_checks
+from gateway.deadlines import LIMITS
 from gateway.directory import Directory
 from gateway.effects import Effects, OpenClock, Then, follow, is_over, keeps_clocks
 from gateway.envelope import ref_of
@@ -115,7 +117,11 @@ _LONGEST: Final = 8
 _DIGITS: Final = 60
 """Of sums: the longest amount of the contract has 48."""
 _ENDED: Final = FINAL | ENDING
-_DISPUTED: Final = frozenset({State.SUSPENDED, State.UNBOUND})
+_REMEDIES: Final = "2018/1805 Art. 33(1); Directive 2024/1260 Art. 24"
+_DURATION: Final = "2018/1805 Art. 12(2)"
+_KEPT: Final = "Budapest Convention Art. 16, 29: kept, and not handed over"
+_DISPUTED: Final = MappingProxyType({State.SUSPENDED: _REMEDIES, State.UNBOUND: f"{_DURATION}, 33(1)"})
+"""Where nothing new is done, and by which law."""
 _COUNTS_NOT: Final = frozenset({State.CONFIRMED, State.REFUSED, State.UNDELIVERED})
 _LOST: Final = frozenset({pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED})
 _RUNNING_OUT: Final = frozenset((kind, state) for row in RUNS_OUT for kind in row.kinds for state in row.at)
@@ -319,7 +325,7 @@ def _late(case: _Case, about: pb.Header, state: State, *, holds: bool) -> Then:
 def _check_never_below(case: _Case) -> None:
     for above in case.above:
         if above.kind in case.step.never_below:
-            raise case.out_of_order(f"it rests on a {word(above.kind)}", "cites[0]")
+            raise case.out_of_order(f"it rests on a {word(above.kind)}", "cites[0]", _KEPT)
 
 
 def _check_inherits(case: _Case) -> None:
@@ -331,12 +337,12 @@ def _check_inherits(case: _Case) -> None:
 def _check_undisputed(case: _Case) -> None:
     for matter, standing in case.matters:
         if standing in _DISPUTED:
-            raise case.out_of_order(f"the {word(matter.kind)} is {standing.value}", "cites[0]")
+            raise case.out_of_order(f"the {word(matter.kind)} is {standing.value}", "cites[0]", _DISPUTED[standing])
         if matter.kind in ASKED_ABROAD:
             break  # what a request cites is another matter, with remedies of its own; but see `_check_carried_on`
     for number, above in enumerate(case.above, 1):
         if above.kind in CLAIMABLE and _is_suspended(case.register, case.here, above, case.cited):
-            raise case.out_of_order(f"a claim suspends the {word(above.kind)}", "cites[0]")
+            raise case.out_of_order(f"a claim suspends the {word(above.kind)}", "cites[0]", _REMEDIES)
         if above.kind in FREEZES:
             _check_uncontested(case, above)
         if above.kind in CARRYING_ON:
@@ -353,14 +359,15 @@ def _check_uncontested(case: _Case, freeze: pb.Header) -> None:
     known, below = (case.register, case.here), case.register.below
     upheld = any(_is_upheld(*known, each) for each in (freeze, *below(freeze, DECIDED_BELOW)))
     if upheld or any(_is_suspended(*known, each) for each in (freeze, *below(freeze, DECIDED_BELOW, FINAL))):
-        raise case.out_of_order(f"a claim contests what is held on the {word(freeze.kind)}", "cites[0]")
+        raise case.out_of_order(f"a claim contests what is held on the {word(freeze.kind)}", "cites[0]", _REMEDIES)
 
 
 def _check_carried_on(case: _Case, request: pb.Header) -> None:
     """What a request carries on has not ended: what is held no more, or was withdrawn, is not handed over."""
     for matter, standing in case.matters:
         if matter is request and (standing in _ENDED or _has_run_out(case, matter, standing)):
-            raise case.out_of_order(f"the {word(matter.kind)} that is carried on is {standing.value}", "cites[0]")
+            law = "2018/1805 Art. 29(2)" if matter.kind in FREEZES else "2023/1543 Art. 16(1)"
+            raise case.out_of_order(f"the {word(matter.kind)} that is carried on is {standing.value}", "cites[0]", law)
     if request.kind in FREEZES:
         _check_uncontested(case, request)
 
@@ -417,9 +424,10 @@ def _check_agreed_to(case: _Case, freeze: pb.Header) -> None:
     asked = _arrived(*known, freeze, ids.KIND_LIMITATION_REQUEST)[-1:]
     answers = [answer for question in asked for answer in _arrived(*known, question, ids.KIND_LIMITATION_ANSWER)]
     if not any(answer.outcome == ids.OUTCOME_GRANTED for answer in answers):
-        raise case.out_of_order("whoever asked for the freeze has not agreed that it is limited", "cites[0]")
+        raise case.out_of_order("whoever asked for the freeze has not agreed that it is limited", "cites[0]", _DURATION)
     if header.HasField("in_force_until_us") and not 0 < asked[0].in_force_until_us <= header.in_force_until_us:
-        raise case.out_of_order("whoever asked for the freeze has not agreed that it ends then", "in_force_until_us")
+        detail = "whoever asked for the freeze has not agreed that it ends then"
+        raise case.out_of_order(detail, "in_force_until_us", _DURATION)
 
 
 def _check_lengthens(case: _Case) -> None:
@@ -446,7 +454,8 @@ def _check_open(case: _Case) -> None:
     now_us = case.register.now_us
     running = case.register.matters.clocks(about)
     if not any(clock.rule == case.step.needs_open and not is_over(clock, now_us) for clock in running):
-        raise case.out_of_order("its time limit has run out, or never ran", "created_at_us")
+        law = LIMITS[case.step.needs_open].law if case.step.needs_open else ""
+        raise case.out_of_order("its time limit has run out, or never ran", "created_at_us", law)
 
 
 def _check_waited(case: _Case) -> None:
@@ -456,7 +465,8 @@ def _check_waited(case: _Case) -> None:
     now_us = case.register.now_us
     for clock in case.register.matters.clocks(about):
         if clock.rule in case.step.waits_for and not is_over(clock, now_us):
-            raise case.out_of_order("a time limit still runs that it would cut short", "created_at_us")
+            detail = "a time limit still runs that it would cut short"
+            raise case.out_of_order(detail, "created_at_us", LIMITS[clock.rule].law)
 
 
 def _resumed(case: _Case, then: State) -> State:
@@ -629,7 +639,7 @@ def _check_total(case: _Case) -> None:
         bound = sum((_bound(each, case.register) for each in family), Decimal(header.amount.amount))
     if bound > Decimal(header.order_total.amount):
         detail = f"all States together could recover {bound}, and the order is {header.order_total.amount}"
-        raise case.refused(ErrorCode.EXCEEDS_GRANT, detail, "amount")
+        raise case.refused(ErrorCode.EXCEEDS_GRANT, detail, "amount", "2018/1805 Art. 16(2), 18(4)")
 
 
 def _bound(request: pb.Header, register: Register) -> Decimal:

@@ -96,13 +96,13 @@ class Placed:
         """Whether all that is above it is known here; at a node it is, save where a row cites what went elsewhere."""
         return not (self.above[-1] if self.above else self.header).cites
 
-    def refused(self, code: ErrorCode, detail: str, where: str) -> Refusal:
-        """Return a refusal that names the law of the row."""
-        return Refusal(code, f"{detail} ({self.step.law})", where)
+    def refused(self, code: ErrorCode, detail: str, where: str, law: str = "") -> Refusal:
+        """Return a refusal that names the law which says no: that of the row, unless another does."""
+        return Refusal(code, f"{detail} ({law or self.step.law})", where)
 
-    def out_of_order(self, detail: str, where: str) -> Refusal:
-        """Return a refusal with OUT_OF_ORDER."""
-        return self.refused(ErrorCode.OUT_OF_ORDER, detail, where)
+    def out_of_order(self, detail: str, where: str, law: str = "") -> Refusal:
+        """Return a refusal with OUT_OF_ORDER; see `refused`."""
+        return self.refused(ErrorCode.OUT_OF_ORDER, detail, where, law)
 
 
 def permitted(header: pb.Header, directory: Directory) -> tuple[Rule, ...]:

@@ -1020,6 +1020,51 @@ def test_judge_who_grants_a_second_too_late_revives_nothing(law: Countries) -> N
     assert law.state("ee", request) is law.state("de", request) is State.LAPSED
 
 
+def claimed(law: Countries) -> dict[str, Any]:
+    request = ask(law)
+    _, decision = decide(law, request)
+    notify(law, request)
+    claim(law, request, POSTPONED)
+    order = {"kind": ids.KIND_DOMESTIC_ORDER, "sender": THEIR_COURT, "recipient": THEIR_EXCHANGE}
+    return order | {"cites": decision, "case_id": "ORDER-1", "measures": BLOCK}
+
+
+def never_validated(law: Countries) -> dict[str, Any]:
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, countersigned_by=(), urgency=EMERGENCY)
+    law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=request)
+    law.arrive()
+    release = {"kind": ids.KIND_RELEASE, "sender": THEIR_CENTRAL, "recipient": INVESTIGATOR}
+    return release | {"cites": request, "outcome": GRANTED}
+
+
+def only_kept(law: Countries) -> dict[str, Any]:
+    fields: dict[str, Any] = {"case_id": "DE-1", "data_classes": WHO}
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/contact-point", THEIR_COURT, cites=kept(law), **fields)
+    granted: dict[str, Any] = {"cites": referral, "outcome": GRANTED, "dual_criminality": VERIFIED}
+    decision = law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/contact-point", **fields, **granted)
+    scope: dict[str, Any] = {"case_id": "ORDER-1", "data_classes": WHO}
+    order = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, **scope)
+    disclosure = {"kind": ids.KIND_DISCLOSURE, "sender": THEIR_EXCHANGE, "recipient": THEIR_COURT}
+    return disclosure | {"cites": order} | scope
+
+
+@pytest.mark.parametrize(
+    ("step", "article"),
+    [
+        (claimed, "2018/1805 Art. 33(1)"),
+        (never_validated, "2023/1543 Art. 4(5)"),
+        (only_kept, "Budapest Convention Art. 16"),
+    ],
+)
+def test_refusal_names_the_article_that_says_no_and_not_that_of_the_step(
+    law: Countries, step: Callable[[Countries], dict[str, Any]], article: str
+) -> None:
+    with pytest.raises(Refusal) as caught:
+        law.send(**step(law))
+    assert caught.value.code is ErrorCode.OUT_OF_ORDER
+    assert article in caught.value.detail
+
+
 @pytest.mark.parametrize("ended", [None, timedelta(days=90)])
 def test_court_does_not_end_a_freeze_early_by_calling_it_an_extension(law: Countries, ended: timedelta | None) -> None:
     request = ask(law)
