@@ -187,8 +187,9 @@ _CLAIMED = (
 _CLAIM_DECIDED = (
     Move(_REVIEWABLE | {State.POSTPONED}, State.UNBOUND, _GRANTED),
     Move(frozenset({State.SUSPENDED}), State.EXECUTED, _PARTLY | _REFUSED),
-    # Also of what was withdrawn meanwhile: whoever is affected is owed a decision.
+    # Also on what was withdrawn or has ended meanwhile: whoever is affected is owed a decision.
     Move(_REVIEWABLE | {State.POSTPONED, State.WITHDRAWN}),
+    Move(frozenset({State.RELEASED, State.CLOSED, State.IMPOSSIBLE})),
 )
 _STAYS = Move(OPEN)
 _FOUND = ALLOWED | DONE | {State.UNAVAILABLE}

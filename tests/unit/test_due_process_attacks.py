@@ -748,6 +748,25 @@ def test_claim_is_decided_once(law: Countries) -> None:
     assert caught.value.code is ErrorCode.OUT_OF_ORDER
 
 
+def test_claim_is_decided_and_told_abroad_though_all_that_it_was_about_has_ended(law: Countries) -> None:
+    request, order = frozen(law)
+    filed, abroad = claim(law, request, POSTPONED)
+    law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=request)
+    law.arrive()
+    release: dict[str, Any] = {"cites": order, "case_id": "ORDER-1", "outcome": GRANTED}
+    ended = law.send(ids.KIND_RELEASE, THEIR_COURT, THEIR_EXCHANGE, **release)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, **release | {"cites": ended})
+    law.send(ids.KIND_RELEASE, THEIR_CENTRAL, INVESTIGATOR, cites=request, outcome=GRANTED)
+    law.send(ids.KIND_CLOSURE, THEIR_COURT, THEIR_CENTRAL, cites=decision_on(law), case_id="DE-1")
+    law.arrive()
+    decide_claim(law, filed, GRANTED)  # whoever was affected may have damages to claim (2018/1805 Art. 34)
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=abroad, outcome=GRANTED)
+    law.arrive()
+    assert law.state("de", referral_on(law)) is State.CLOSED
+    assert law.state("ee", request) is law.state("de", request) is State.RELEASED
+    assert not law.refused
+
+
 def test_claim_that_is_upheld_binds_nobody_any_more_though_it_did_not_suspend(law: Countries) -> None:
     request, _ = frozen(law)
     filed, _ = claim(law, request, NONE)
