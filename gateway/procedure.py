@@ -122,7 +122,7 @@ _DURATION: Final = "2018/1805 Art. 12(2)"
 _KEPT: Final = "Budapest Convention Art. 16, 29: kept, and not handed over"
 _DISPUTED: Final = MappingProxyType({State.SUSPENDED: _REMEDIES, State.UNBOUND: f"{_DURATION}, 33(1)"})
 """Where nothing new is done, and by which law."""
-_COUNTS_NOT: Final = frozenset({State.CONFIRMED, State.REFUSED, State.UNDELIVERED})
+_COUNTS_NOT: Final = frozenset({State.REFUSED, State.UNDELIVERED})
 _LOST: Final = frozenset({pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED})
 _RUNNING_OUT: Final = frozenset((kind, state) for row in RUNS_OUT for kind in row.kinds for state in row.at)
 
@@ -305,9 +305,11 @@ def _check_state(case: _Case) -> Then:
 def _check_target(case: _Case) -> None:
     if not case.header.target_tokens:
         return
-    home = Address.parse(case.header.sender).node
+    home, known = Address.parse(case.header.sender).node, (case.register, case.here)
     for before, state in case.register.matters.aimed_at(case.header.target_tokens, case.header.kind):
-        if Address.parse(before.sender).node == home and state not in _COUNTS_NOT:
+        counts = Address.parse(before.sender).node == home and state not in _COUNTS_NOT
+        # What a judge had confirmed does not count either, wherever it stands by now.
+        if counts and not _arrived(*known, before, ids.KIND_CONFIRMATION):
             raise case.out_of_order("its target was held so before: ask in due form", "target_tokens")
 
 

@@ -1152,6 +1152,27 @@ def test_what_an_fiu_had_frozen_stays_confirmed_while_it_is_contested(law: Count
     assert refused(law, ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, **further) is ErrorCode.OUT_OF_ORDER
 
 
+def test_what_a_judge_had_confirmed_and_was_released_keeps_nobody_from_asking_at_once_again(law: Countries) -> None:
+    target: dict[str, Any] = {"measures": BLOCK, "target_tokens": [bytes(32)]}
+    freeze = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", **target)
+    law.arrive()
+    fields: dict[str, Any] = {"case_id": "DE-1", "measures": BLOCK}
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/fiu", THEIR_COURT, cites=freeze, **fields)
+    granted: dict[str, Any] = {"outcome": GRANTED, "measures": BLOCK}
+    said: dict[str, Any] = {"cites": referral, "case_id": "DE-1", "dual_criminality": VERIFIED}
+    law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/fiu", **said, **granted)
+    law.send(ids.KIND_CONFIRMATION, "de/fiu", "ee/fiu", cites=freeze, **granted)
+    law.arrive()
+    law.send(ids.KIND_WITHDRAWAL, "ee/fiu", "de/fiu", cites=freeze)
+    law.arrive()
+    law.send(ids.KIND_RELEASE, "de/fiu", "ee/fiu", cites=freeze, outcome=GRANTED)
+    law.arrive()
+    assert law.state("ee", freeze) is law.state("de", freeze) is State.RELEASED
+    again = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", **target)
+    law.arrive()
+    assert law.state("ee", again) is law.state("de", again) is State.ASKED
+
+
 def test_one_provisional_freeze_does_not_follow_another_on_the_same_target(law: Countries) -> None:
     target: dict[str, Any] = {"measures": BLOCK, "target_tokens": [bytes([7] * 32)]}
     first = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", **target)
