@@ -490,8 +490,9 @@ class Case:
         if row is not None:
             matter.move(row.to, None)
             matter.happened.append(Happened(row.to, rule=rule))
-        matter.limits.pop(rule, None)
-        matter.running.discard(rule)
+        for each in {rule} if row is None else row.stops | {rule}:
+            matter.limits.pop(each, None)
+            matter.running.discard(each)
 
 
 def _at(paper: Paper) -> int:

@@ -350,6 +350,7 @@ class RunsOut:
     to: State
     law: str
     elsewhere: frozenset[State] = frozenset()  # at the other node, which hears of it later
+    stops: frozenset[ClockRule] = frozenset()  # what nobody owes any more then, though it has not ended
 
 
 def ends_in_decisions(way: Way) -> bool:

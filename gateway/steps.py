@@ -659,7 +659,14 @@ _BETWEEN_STATES: Final = (
         moves=(Move(OPEN - {State.TO_DELETE}, State.TO_DELETE),),
         crosses=FINAL | {State.TO_DELETE},
         needs_open=clocks.CLOCK_RULE_ENFORCING_OBJECTION,
-        clocks=Effect(stops=_PRODUCING | {clocks.CLOCK_RULE_ENFORCING_OBJECTION, clocks.CLOCK_RULE_EX_POST_VALIDATION}),
+        clocks=Effect(
+            stops=_PRODUCING
+            | {
+                clocks.CLOCK_RULE_CLARIFICATION,
+                clocks.CLOCK_RULE_ENFORCING_OBJECTION,
+                clocks.CLOCK_RULE_EX_POST_VALIDATION,
+            }
+        ),
     ),
     Step(
         rule=Rule(ids.KIND_CUSTODY_EVENT, _M, _I, _ABROAD),
@@ -1440,6 +1447,7 @@ RUNS_OUT: Final = (
         State.TO_DELETE,
         "2023/1543 Art. 4(5)",
         elsewhere=OPEN - {State.TO_DELETE},
+        stops=_PRODUCING | {clocks.CLOCK_RULE_CLARIFICATION},
     ),
 )
 

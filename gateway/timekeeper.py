@@ -44,6 +44,8 @@ def _run_out(clock: ClockRow, header: pb.Header, state: State, scribe: Scribe, t
     if row is not None:
         txn.matters.set_clock(clock.seq, Stage.RAN_OUT, None)
         txn.matters.add_move(clock.ref, row.to, None, clock.rule)
+        if row.stops:
+            txn.matters.end_clocks(clock.ref, row.stops, Stage.STOPPED)
         if row.to in FINAL:
             txn.matters.end_clocks(clock.ref, None, Stage.STOPPED)
             _end_below(clock, txn)

@@ -553,6 +553,21 @@ def test_what_is_not_validated_in_48_hours_is_withdrawn_and_deleted(law: Countri
     assert told(law, LAPSED, request) == BOTH
 
 
+@pytest.mark.parametrize("objects", [True, False])
+def test_nobody_owes_anything_on_what_is_to_be_deleted(law: Countries, objects: bool) -> None:  # Art. 4(5), 12(2)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY, countersigned_by=())
+    law.send(ids.KIND_CLARIFICATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    if objects:
+        law.send(ids.KIND_OBJECTION, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.wait(hours=50)
+    law.arrive()
+    assert law.state("ee", request) is law.state("de", request) is State.TO_DELETE
+    assert set(running(law, request)) <= {measures.CLOCK_RULE_ENFORCING_OBJECTION}
+    law.wait(days=9)
+    assert not law.said(OVERDUE, request)
+
+
 def test_what_is_asked_is_validated_as_a_whole(law: Countries) -> None:  # Art. 4(5)
     asked = (ids.DATA_CLASS_SUBSCRIBER, ids.DATA_CLASS_IDENTIFICATION)
     request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY, countersigned_by=(), data_classes=asked)
