@@ -133,7 +133,7 @@ _EXECUTING: Final[frozenset[ClockRule]] = frozenset({clocks.CLOCK_RULE_URGENT_EX
 _OWED_ON_A_FREEZE: Final[frozenset[ClockRule]] = (
     (_DECIDING - {clocks.CLOCK_RULE_ENFORCEMENT_RECOGNITION}) | _EXECUTING | {clocks.CLOCK_RULE_LIMITATION_ANSWER}
 )
-"""What nobody owes any more once a claim on it was upheld."""
+"""What nobody owes any more once a claim on it was upheld, or its issuer was silent for six weeks."""
 _URGENT, _EMERGENCY = frozenset({ids.URGENCY_URGENT}), frozenset({ids.URGENCY_EMERGENCY})
 _NOT_URGENT, _NOT_EMERGENCY = frozenset({ids.URGENCY_ORDINARY}), frozenset({ids.URGENCY_ORDINARY, ids.URGENCY_URGENT})
 
@@ -1439,6 +1439,7 @@ RUNS_OUT: Final = (
         State.UNBOUND,
         "2018/1805 Art. 12(2): silent for six weeks",
         elsewhere=DONE | {State.LIMITING, State.SUSPENDED, State.UNAVAILABLE},
+        stops=_OWED_ON_A_FREEZE - {clocks.CLOCK_RULE_LIMITATION_ANSWER},
     ),
     RunsOut(
         clocks.CLOCK_RULE_EX_POST_VALIDATION,

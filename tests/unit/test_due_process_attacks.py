@@ -859,6 +859,22 @@ def test_nobody_has_48_hours_to_execute_what_a_claim_forbids_though_another_cour
         assert law.said(OVERDUE, request), "now it may be executed"
 
 
+def test_nobody_has_48_hours_to_execute_what_binds_nobody_any_more(law: Countries) -> None:
+    request = ask(law, urgency=URGENT)
+    referral = refer_elsewhere(law, request)
+    _, decision = decide(law, request)
+    notify(law, request)
+    execute(law, request, decision)
+    law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    law.wait(days=42)
+    decide_elsewhere(law, referral)
+    assert measures.CLOCK_RULE_URGENT_EXECUTION in running(law, request)
+    law.wait(days=9)
+    assert law.state("de", request) is State.UNBOUND  # 2018/1805 Art. 12(2): "no longer be obliged to execute"
+    assert not law.said(OVERDUE, request)
+
+
 def test_48_hours_to_execute_are_no_longer_because_another_court_decides_too(law: Countries) -> None:
     request = ask(law, urgency=URGENT)
     referral = refer_elsewhere(law, request)
