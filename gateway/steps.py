@@ -1105,6 +1105,10 @@ _AT_THE_EXCHANGE: Final = (
                 Move(STANDING, None, _PARTLY),
             ),
             outcomes=_GRANTED | _PARTLY,
+            # Not the end that the order sets: that what is released is still held then, somebody should know.
+            clocks=Effect(stops=frozenset({clocks.CLOCK_RULE_TERRORIST_CONTENT}), stops_on=_GRANTED)
+            if giver is _C
+            else NO_EFFECT,
         )
         for giver, orders in (
             (_C, frozenset[Kind]({ids.KIND_DOMESTIC_ORDER, ids.KIND_TAKEDOWN_NOTICE, ids.KIND_TRANSFER_ORDER})),

@@ -734,19 +734,17 @@ def test_provider_objects_within_10_days_and_execution_rests_meanwhile(law: Coun
     law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, outcome=GRANTED, measures=BLOCK, **report)
 
 
-def test_hour_to_take_terrorist_content_down_begins_when_what_is_meant_is_clear(law: Countries) -> None:
-    down = (ids.MEASURE_TAKE_DOWN,)  # 2021/784 Art. 3(3), 3(8)
+def taken_down(law: Countries) -> ids.EnvelopeRef:
+    """Return what a court has ordered an exchange to take down within the hour."""
+    down = (ids.MEASURE_TAKE_DOWN,)
     request = ask(law, ids.KIND_TAKEDOWN_NOTICE, measures=down, data_classes=(), urgency=EMERGENCY)
     _, decision = decide(law, request, measures=down)
-    notice = law.send(
-        ids.KIND_TAKEDOWN_NOTICE,
-        THEIR_COURT,
-        THEIR_EXCHANGE,
-        cites=decision,
-        case_id="DOWN-1",
-        measures=down,
-        urgency=EMERGENCY,
-    )
+    order: dict[str, Any] = {"case_id": "DOWN-1", "measures": down, "urgency": EMERGENCY}
+    return law.send(ids.KIND_TAKEDOWN_NOTICE, THEIR_COURT, THEIR_EXCHANGE, cites=decision, **order)
+
+
+def test_hour_to_take_terrorist_content_down_begins_when_what_is_meant_is_clear(law: Countries) -> None:
+    notice = taken_down(law)  # 2021/784 Art. 3(3), 3(8)
     law.wait(minutes=30)
     about: dict[str, Any] = {"case_id": "DOWN-1"}
     asked = law.send(ids.KIND_CLARIFICATION_REQUEST, THEIR_EXCHANGE, THEIR_COURT, cites=notice, **about)
@@ -756,6 +754,15 @@ def test_hour_to_take_terrorist_content_down_begins_when_what_is_meant_is_clear(
     assert not law.said(OVERDUE, notice)
     law.wait(hours=2)
     assert law.said(OVERDUE, notice)
+
+
+def test_nobody_owes_within_the_hour_what_the_court_has_taken_back(law: Countries) -> None:  # 2021/784 Art. 3(3)
+    order = taken_down(law)
+    release: dict[str, Any] = {"cites": order, "case_id": "DOWN-1", "outcome": GRANTED}
+    law.send(ids.KIND_RELEASE, THEIR_COURT, THEIR_EXCHANGE, **release)
+    law.wait(hours=3)
+    assert law.state("de", order) is State.RELEASING
+    assert not law.said(OVERDUE, order)
 
 
 def test_clarification_of_another_order_gives_nobody_an_hour(law: Countries) -> None:
