@@ -50,6 +50,7 @@ from gateway.steps import (
     CARRYING_ON,
     CLAIMABLE,
     CLAIMED_BELOW,
+    CONTESTED_BELOW,
     DECIDED_BELOW,
     FREEZES,
     LAPSING,
@@ -359,6 +360,8 @@ def _check_uncontested(case: _Case, freeze: pb.Header) -> None:
     Not one that was open when its court was done: nothing is left to be decided.
     """
     known, below = (case.register, case.here), case.register.below
+    if not below(freeze, CLAIMED_BELOW) and not below(freeze, CONTESTED_BELOW):
+        return  # nearly always nobody claims anything
     upheld = any(_is_upheld(*known, each) for each in (freeze, *below(freeze, DECIDED_BELOW)))
     if upheld or any(_is_suspended(*known, each) for each in (freeze, *below(freeze, DECIDED_BELOW, FINAL))):
         raise case.out_of_order(f"a claim contests what is held on the {word(freeze.kind)}", "cites[0]", _REMEDIES)

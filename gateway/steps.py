@@ -20,6 +20,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as clocks
 
+from gateway.deadlines import LIMITS
 from gateway.formats import grounds
 from gateway.identity import Role
 from gateway.rules import (
@@ -57,6 +58,8 @@ DECIDED_BELOW: Final[Way] = (frozenset({ids.KIND_REVIEW_REFERRAL}), frozenset({i
 """Down from a matter to what a court has decided on it."""
 CLAIMED_BELOW: Final[Way] = (frozenset({ids.KIND_CLAIM}),)
 """Down from what can be claimed to who claims it."""
+CONTESTED_BELOW: Final[Way] = (*DECIDED_BELOW, *CLAIMED_BELOW)
+"""Down from a matter to who claims what a court has decided on it."""
 
 # Short names, for the table only.
 _I, _M, _C = Role.INVESTIGATOR, Role.CENTRAL_AUTHORITY, Role.COURT
@@ -1400,14 +1403,34 @@ def _ways_down() -> Mapping[tuple[Kind, Kind], tuple[tuple[int, Way], ...]]:
             ups = {claimed, claimed + 2} if step.undisputed else {claimed} if step.resumes else set()
             of_this = ways | {(up, CLAIMED_BELOW) for up in ups}
             if step.undisputed:
-                of_this |= {(up, DECIDED_BELOW) for up in ups if up > 1 or cited in FREEZES}
+                of_this |= {(up, CONTESTED_BELOW) for up in ups if up > 1 or cited in FREEZES}
             if of_this:
                 found.setdefault((step.rule.kind, cited), set()).update(of_this)
     return MappingProxyType({pair: tuple(ways) for pair, ways in found.items()})
 
 
+def _limits_asked() -> Mapping[tuple[Kind, Kind], frozenset[int]]:
+    found: dict[tuple[Kind, Kind], frozenset[int]] = {}
+    for step in STEPS:
+        over = int(step.opens is None)
+        asked = {over} if step.inherits or _looks(step.above) else set()
+        if step.opens is None and (step.needs_open or step.waits_for or _looks(step.clocks)):
+            asked |= {0}
+        if asked:
+            for cited in step.cites:
+                found[step.rule.kind, cited] = found.get((step.rule.kind, cited), frozenset()) | asked
+    return MappingProxyType(found)
+
+
+def _looks(effect: Effect) -> bool:
+    """Whether what begins depends on what runs already."""
+    return any(start.again or start.first or LIMITS[start.rule].continues for start in effect.starts)
+
+
 WAYS_DOWN: Final = _ways_down()
 """What may have to be recorded below, by the kind of an envelope and of what it cites: from how far up, which way."""
+LIMITS_ASKED: Final = _limits_asked()
+"""Whose open time limits are looked at, by the same: of the matters from the cited envelope up, which."""
 
 RUNS_OUT: Final = (
     *(

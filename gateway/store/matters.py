@@ -61,6 +61,9 @@ _CLOCK: Final = "c.seq, c.rule, c.started_at_us, c.due_at_us, c.next_at_us, c.pa
 _CLOCKS_OF: Final = f"SELECT {_CLOCK} FROM clocks c WHERE c.envelope_seq = ?"  # noqa: S608  ours
 _OPEN_OF: Final = f"{_CLOCKS_OF} AND {OPEN_SQL} ORDER BY c.seq"
 _ALL_OF: Final = f"{_CLOCKS_OF} ORDER BY c.seq"
+_OPEN_OF_SOME: Final = f"""
+    SELECT c.envelope_seq, {_CLOCK} FROM clocks c WHERE c.envelope_seq IN ({{}}) AND {OPEN_SQL} ORDER BY c.seq
+"""  # noqa: S608  ours
 _RESTING_BY: Final = f"{_CLOCKS_OF} AND c.stage = 'paused' AND c.change = 'started' AND c.by_seq = ? ORDER BY c.seq"
 _NAMED: Final = f"SELECT {_CLOCK}, e.sender, e.id FROM clocks c JOIN envelopes e ON e.seq = c.envelope_seq"  # noqa: S608
 _DUE: Final = f"""
@@ -124,7 +127,7 @@ _AIMED_AT: Final = f"""
 """  # noqa: S608  as above
 
 
-class _Chain(NamedTuple):
+class Chain(NamedTuple):
     """An envelope, what it cites, what that cites and so on.
 
     Args:
@@ -134,6 +137,9 @@ class _Chain(NamedTuple):
 
     line: tuple[int, ...]
     links: Sequence[tuple[pb.Header, State | None]]
+
+
+_NOTHING: Final = Chain((), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,11 +244,7 @@ class MatterView:
         return [(pb.Header.FromString(header), STATES[state]) for _, header, state in rows]
 
     def _clocks_of(self, query: str, ref: Named) -> list[ClockRow]:
-        rows = self._about(query, self.number(ref))
-        if not rows:
-            return []
-        name = ids.EnvelopeRef(sender=ref.sender, id=ref.id)
-        return [_clock(name, *row) for row in rows]
+        return _clocks(ref, self._about(query, self.number(ref)))
 
     def _clocks(self, query: str, *values: object) -> list[ClockRow]:
         rows = self._sql.execute(query, values)
@@ -257,10 +259,10 @@ class MatterView:
             number = self._numbers[name] = row[0]
         return number
 
-    def _chain(self, name: Name) -> _Chain:
+    def _chain(self, name: Name) -> Chain:
         return self._chains([name], self._sql.execute)[name]
 
-    def _chains(self, names: Collection[Name], ask: Callable[[str, Any], Iterable[Any]]) -> dict[Name, _Chain]:
+    def _chains(self, names: Collection[Name], ask: Callable[[str, Any], Iterable[Any]]) -> dict[Name, Chain]:
         """Ask for chains together; return that of each name."""
         links: dict[int | None, tuple[int, int | None, tuple[pb.Header, State | None]]] = {}
         numbers: dict[Name, int] = {}
@@ -282,7 +284,7 @@ class MatterView:
                 line.append(number)
                 found.append(kept)
                 link = links.get(above)
-            chains[name] = _Chain(tuple(line), found)
+            chains[name] = Chain(tuple(line), found)
         return chains
 
     def _about(self, query: str, number: int | None, *values: object) -> list[Any]:
@@ -314,9 +316,11 @@ class MatterRecord(MatterView):
         # By the number of a matter: rules of the time limits that were started in this transaction.
         self._started: dict[int | None, set[ClockRule]] = {}
         # Chains that were asked for before anybody wanted them.
-        self._kept: dict[Name, _Chain] = {}
+        self._kept: dict[Name, Chain] = {}
         # By the number of an envelope: those of what it cites, what that cites, and so on, its own first.
         self._lines: dict[int | None, tuple[int, ...]] = {}
+        # By the number of a matter: its open time limits.
+        self._open: dict[int | None, list[Any]] = {}
         # By target: the envelopes that are aimed at it, as far as they were looked up, and those added since.
         self._aimed: dict[bytes, set[int]] = {}
         self._added: dict[bytes, set[int]] = {}
@@ -339,13 +343,11 @@ class MatterRecord(MatterView):
         """Return the fingerprint of an envelope that a chain came by; None: perhaps it is recorded, and perhaps not."""
         return self._fingerprints.get((ref.sender, ref.id))
 
-    def cited(self, header: pb.Header) -> tuple[ids.Kind.ValueType, tuple[int, ...]]:
-        """Return the kind of what a header cites, and the numbers of its chain, as far as that was expected."""
+    def cited(self, header: pb.Header) -> Chain:
+        """Return what a header cites, what that cites, and so on, as far as that was expected."""
         for ref in header.cites[:1]:
-            found = self._kept.get((ref.sender, ref.id))
-            if found is not None and found.links:
-                return found.links[0][0].kind, found.line
-        return ids.KIND_UNSPECIFIED, ()
+            return self._kept.get((ref.sender, ref.id), _NOTHING)
+        return _NOTHING
 
     def asking_for(self, tokens: Sequence[bytes], but: ids.EnvelopeRef) -> list[pb.Header]:
         """See `MatterView`."""
@@ -371,6 +373,22 @@ class MatterRecord(MatterView):
         if asked:
             self._kept |= self._ask_chains(asked)
 
+    def expect_clocks(self, matters: Iterable[int]) -> None:
+        """Look up the open time limits of matters, by their numbers."""
+        asked = [number for number in dict.fromkeys(matters) if number not in self._open]
+        self._open.update((number, []) for number in asked)
+        for text, values in listed(_OPEN_OF_SOME, asked, 0):
+            for number, *row in self._connection.ask(text, values):
+                self._open[number].append(row)
+
+    def clocks(self, ref: Named) -> list[ClockRow]:
+        """See `MatterView`."""
+        number = self.number(ref)
+        rows = self._open.get(number)
+        if rows is None or self._rows.concerns((number,)):
+            return super().clocks(ref)
+        return _clocks(ref, rows)
+
     def expect_targets(self, tokens: Iterable[bytes]) -> None:
         """Look up what is aimed at these targets."""
         asked = [token for token in dict.fromkeys(tokens) if token not in self._aimed]
@@ -391,7 +409,7 @@ class MatterRecord(MatterView):
         self._lines[seq] = line
         self._rows.concern(line)
 
-    def _chain(self, name: Name) -> _Chain:
+    def _chain(self, name: Name) -> Chain:
         kept = self._kept.get(name)
         if name in self._names:
             self._rows.write()
@@ -401,7 +419,7 @@ class MatterRecord(MatterView):
         found = self._ask_chains([name])[name]
         return self._ask_chains([name])[name] if self._rows.settle(found.line) else found
 
-    def _ask_chains(self, names: Collection[Name]) -> dict[Name, _Chain]:
+    def _ask_chains(self, names: Collection[Name]) -> dict[Name, Chain]:
         chains = self._chains(names, self._connection.ask)
         self._lines.update((each.line[0], each.line) for each in chains.values() if each.line)
         return chains
@@ -416,7 +434,12 @@ class MatterRecord(MatterView):
         """Remember nothing any more: what was recorded may have been undone."""
         self._numbers.clear()
         self._fingerprints.clear()
+        self._forget_clocks()
+
+    def _forget_clocks(self) -> None:
+        """Remember no time limit any more: some are changed by their own numbers, whatever they are of."""
         self._some_are_over = None
+        self._open.clear()
 
     # States.
 
@@ -474,13 +497,11 @@ class MatterRecord(MatterView):
 
     def resting(self, ref: Named, cause: Named) -> list[ClockRow]:
         """Return the time limits of a matter that begin when an envelope has arrived at another node."""
-        name = ids.EnvelopeRef(sender=ref.sender, id=ref.id)
-        rows = self._about(_RESTING_BY, self.number(ref), self.number(cause))
-        return [_clock(name, *row) for row in rows]
+        return _clocks(ref, self._about(_RESTING_BY, self.number(ref), self.number(cause)))
 
     def begin_clock(self, seq: int, started_at_us: int, due_at_us: int, next_at_us: int) -> None:
         """Let a time limit begin that rested until then."""
-        self._some_are_over = None
+        self._forget_clocks()
         self._sql.execute(
             "UPDATE clocks SET stage = 'running', paused_at_us = NULL, started_at_us = ?, due_at_us = ?, next_at_us = ?"
             " WHERE seq = ? AND stage = 'paused'",
@@ -520,7 +541,7 @@ class MatterRecord(MatterView):
 
         What has been changed again since stays as it is. A limit that ended while it rested runs again.
         """
-        self._some_are_over = None
+        self._forget_clocks()
         # It changed nothing but what it rests on.
         rests_on = [self.number(ids.EnvelopeRef(sender=each.sender, id=each.id)) for each, _ in self.chain(cause)]
         by = (*rests_on, self.number(cause))
@@ -544,7 +565,7 @@ class MatterRecord(MatterView):
         Returns:
             Whether it still ran: what ended a moment ago, e.g. with its matter, stays as it ended.
         """
-        self._some_are_over = None
+        self._forget_clocks()
         ended_at_us = None if stage in OPEN_STAGES else self.now_us
         cursor = self._sql.execute(
             "UPDATE clocks SET stage = ?, next_at_us = ?, ended_at_us = ? WHERE seq = ? AND stage = 'running'",
@@ -596,6 +617,13 @@ class MatterRecord(MatterView):
 
     def _number_of(self, cause: Named | None) -> int | None:
         return None if cause is None else self.number(cause)
+
+
+def _clocks(ref: Named, rows: Sequence[Any]) -> list[ClockRow]:
+    if not rows:
+        return []
+    name = ids.EnvelopeRef(sender=ref.sender, id=ref.id)
+    return [_clock(name, *row) for row in rows]
 
 
 def _clock(

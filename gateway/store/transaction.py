@@ -21,7 +21,7 @@ from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.merkle import Frontier
 from gateway.rules import Named, Way, ends_in_decisions
 from gateway.signer import Signer
-from gateway.steps import CLAIMED_BELOW, WAYS_DOWN
+from gateway.steps import CLAIMED_BELOW, LIMITS_ASKED, WAYS_DOWN
 from gateway.store import log
 from gateway.store.alerts import AlertRecord
 from gateway.store.attachments import AttachmentRecord
@@ -143,18 +143,24 @@ class Transaction:
         self.expect_basis(headers)
 
     def expect_basis(self, headers: Sequence[pb.Header]) -> None:
-        """Look up what these rest on and what else has their targets.
+        """Look up what these rest on, which limits run for that, and what else has their targets.
 
         Of what our own participants send also what may have to be recorded below that; of any, who claims it.
         """
         self.matters.expect(headers)
         wanted: dict[Way, list[int]] = {}
+        limited: list[int] = []
         for header in headers:
-            kind, line = self.matters.cited(header)
+            line, links = self.matters.cited(header)
+            about = header.kind, links[0][0].kind if links else ids.KIND_UNSPECIFIED
             ours = header.sender.startswith(self._home)
-            for up, way in WAYS_DOWN.get((header.kind, kind), ()):
+            for up, way in WAYS_DOWN.get(about, ()):
                 if up < len(line) and (ours or way == CLAIMED_BELOW):
                     wanted.setdefault(way, []).append(line[up])
+            if about in LIMITS_ASKED:
+                matters = [number for number, (_, state) in zip(line, links, strict=True) if state is not None]
+                limited += [matters[up] for up in LIMITS_ASKED[about] if up < len(matters)]
+        self.matters.expect_clocks(limited)
         for way, numbers in wanted.items():
             self.expect_below(numbers, way)
 

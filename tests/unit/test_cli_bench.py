@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import errors_pb2
+from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
 
 from gateway import cli, envelope, material, statement
@@ -44,8 +45,11 @@ from gateway.cli.bench.soak import Window
 from gateway.cli.bench.stages import STAGES, Stages
 from gateway.clock import system_clock
 from gateway.errors import ErrorCode, GatewayError
-from gateway.store import open_store
+from gateway.procedure import LawfulStep, check
+from gateway.store import matters, open_store
 from gateway.store.matters import MatterView
+from gateway.store.sqlite import SqliteConnection
+from gateway.verify import VerifiedEnvelope
 
 CODES = {
     pb.MILESTONE_ACCEPTED: errors_pb2.ERROR_CODE_UNSPECIFIED,
@@ -641,6 +645,34 @@ def test_procedure_leaves_its_open_cases_as_they_were(tmp_path: Path) -> None:
     assert figures["ratio"] == figures["mean_us"] / figures["verify_us"]
     assert figures["again_ratio"] == figures["again_us"] / figures["verify_us"]
     assert figures["mean_us"] == fmean(each["us"] for each in figures["per_kind"].values())
+
+
+def test_no_step_of_two_whole_cases_asks_the_store_for_itself_what_is_asked_for_its_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: set[str] = set()
+    looking: list[str] = []
+
+    def watched(verified: VerifiedEnvelope, *rest: Any) -> LawfulStep:
+        looking.append(ids.Kind.Name(verified.header.kind))
+        try:
+            return check(verified, *rest)
+        finally:
+            looking.clear()
+
+    for name in ("ask", "execute"):
+        does = getattr(SqliteConnection, name)
+
+        def note(self: SqliteConnection, text: str, *rest: Any, does: Any = does) -> Any:
+            # Whether any limit is over is asked once for all.
+            asked.update(f"{kind}: {text}" for kind in looking if text != matters._SOME_ARE_OVER)
+            return does(self, text, *rest)
+
+        monkeypatch.setattr(SqliteConnection, name, note)
+    with closing(procedure.Bench(tmp_path, 400, silent)) as measured:
+        monkeypatch.setattr(procedure, "check", watched)
+        measured.measure(1, lambda: None)
+    assert not asked
 
 
 def test_bench_lists_its_parts_and_takes_no_other() -> None:

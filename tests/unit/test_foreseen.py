@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as measures
 
 from gateway import rules, statement, steps
 from gateway.errors import ErrorCode, Failure
@@ -299,6 +300,28 @@ def test_claims_that_may_suspend_what_a_frame_goes_on_with_are_asked_for_once(
         said = questions(sql, monkeypatch)
         assert txn.below(decision.ref, steps.CLAIMED_BELOW) == [claim.header]
         assert kind == ids.KIND_CLAIM_DECISION or not txn.below(request.ref, steps.CLAIMED_BELOW)
+        assert not said
+
+
+def test_open_time_limits_and_claims_at_which_a_frame_looks_are_asked_for_once(
+    sql: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (request,) = queue(sql, 1)
+    case: dict[str, Any] = {"case_id": request.header.case_id}
+    referral = world.send(ids.KIND_REVIEW_REFERRAL, FOREIGN_CENTRAL, FOREIGN_COURT, cites=[request.ref], **case)
+    with world.transaction(sql, node="de") as txn:
+        txn.add_envelope(referral.envelope, referral.header, referral.fingerprint)
+        for matter in (request, referral):
+            txn.matters.add_move(matter.ref, rules.State.ASKED, matter.ref)
+        rule = measures.CLOCK_RULE_URGENT_DECISION
+        txn.matters.start_clock(request.ref, rule, txn.now_us, txn.now_us + MINUTE_US, None, request.ref)
+    decision = world.send(ids.KIND_REVIEW_DECISION, FOREIGN_COURT, FOREIGN_CENTRAL, cites=[referral.ref], **case)
+    disclosure = world.send(ids.KIND_DISCLOSURE, FOREIGN_CENTRAL, INVESTIGATOR, cites=[request.ref], **case)
+    with world.transaction(sql, node="de") as txn, txn.part():
+        txn.expect_new([decision.header, disclosure.header])
+        said = questions(sql, monkeypatch)
+        assert [clock.rule for clock in txn.matters.clocks(request.ref)] == [rule]
+        assert not txn.below(request.ref, steps.CONTESTED_BELOW)
         assert not said
 
 

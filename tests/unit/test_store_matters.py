@@ -712,6 +712,40 @@ def test_time_limit_that_was_changed_again_is_not_undone(sql: Any) -> None:
     assert not do(sql, lambda it: it.clocks(ref()))
 
 
+def undone_again(it: MatterRecord) -> None:
+    it.end_clocks(ref(), (DECISION,), Stage.MET, cause(2))
+    it.undo_clocks(cause(2))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda it: it.start_clock(ref(), DECISION, T0, T0 + 2 * MINUTE_US, None, cause(2)),
+        lambda it: it.start_clock(ref(), PRODUCTION, T0, T0 + MINUTE_US, None, cause(2)),
+        lambda it: it.end_clocks(ref(), None, Stage.STOPPED),
+        lambda it: it.pause_clocks(ref(), (DECISION,)),
+        lambda it: it.set_clock(it.clocks(ref())[0].seq, Stage.OVERDUE, None),
+        undone_again,
+    ],
+    ids=["replaced", "another began", "ended", "rests", "rang", "undone"],
+)
+def test_time_limit_that_changes_after_it_was_looked_up_is_told_as_it_is(
+    sql: Any, change: Callable[[MatterRecord], object]
+) -> None:
+    do(sql, lambda it: it.start_clock(ref(), DECISION, T0, T0 + MINUTE_US, None, cause(1)))
+
+    def look(it: MatterRecord) -> list[ClockRow]:
+        number = it.number(ref())
+        assert number is not None
+        it.expect_clocks([number])
+        before = it.clocks(ref())
+        change(it)
+        assert it.clocks(ref()) != before
+        return it.clocks(ref())
+
+    assert do(sql, look) == do(sql, lambda it: it.clocks(ref()))
+
+
 # Many in one transaction.
 
 POOL: list[Sent] = []
@@ -763,6 +797,17 @@ def expect_below(txn: Transaction, sent: Sent, *_: object) -> None:
         txn.expect_below([number], way)
 
 
+def expect_clocks(txn: Transaction, sent: Sent, *_: object) -> None:
+    number = txn.matters.number(sent.ref)
+    assert number is not None
+    txn.matters.expect_clocks([number])
+
+
+def ring(txn: Transaction, sent: Sent, *_: object) -> None:
+    for clock in txn.matters.clocks(sent.ref):
+        txn.matters.set_clock(clock.seq, Stage.OVERDUE, None)
+
+
 def queue(txn: Transaction, sent: Sent, _: Ref, rule: measures.ClockRule.ValueType) -> None:
     seq = txn.matters.number(sent.ref)
     assert seq is not None
@@ -785,6 +830,9 @@ OLD: dict[str, Callable[[Transaction, Sent, Ref, measures.ClockRule.ValueType], 
     "pause": lambda txn, sent, by, _: txn.matters.pause_clocks(sent.ref, RULES, by),
     "resume": lambda txn, sent, by, _: txn.matters.resume_clocks(sent.ref, RULES, by),
     "expect below": expect_below,
+    "expect clocks": expect_clocks,
+    "ring": ring,
+    "ring in vain": lambda txn, sent, by, rule: in_vain(txn, lambda: ring(txn, sent)),
     "queue": queue,
     "queue in vain": lambda txn, sent, by, rule: in_vain(txn, lambda: queue(txn, sent, by, rule)),
     "end in vain": lambda txn, sent, by, rule: in_vain(txn, lambda: OLD["end"](txn, sent, by, rule)),
