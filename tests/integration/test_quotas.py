@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -372,18 +373,20 @@ async def test_greedy_client_that_hangs_up_and_comes_again_leaves_others_room_at
         flood, node = [draft(greedy) for _ in range(64)], fed.nodes["ee"]
         turns, address, writer = node.quotas.turns, Address("ee", "prosecutor"), node._writer
         assert writer is not None
+
+        def seen(call: grpc.aio.Call, more: int) -> bool:
+            """Whether one more waits at the store, unless all places there are taken; or in line; or is sent away."""
+            return turns.waiting(address) == 1 or writer.waiting >= min(more, most) or call.done()
+
         armed.set()
         try:
             first = await hand_in(greedy, flood)
             await until(held.is_set)
             first.cancel()
             for _ in range(2 * most):
-                # One more waits at the store, unless all places there are taken; or in line; or it is sent away.
-                more = min(writer.waiting + 1, most)
+                more = writer.waiting + 1
                 call = await ask(greedy, flood)
-                await until(
-                    lambda call=call, more=more: turns.waiting(address) == 1 or writer.waiting >= more or call.done()
-                )
+                await until(partial(seen, call, more))
                 call.cancel()
                 await until(lambda: turns.waiting(address) == 0)
             answering = asyncio.create_task(stream_of(modest, [[consent(modest, asked)]]))
