@@ -196,7 +196,15 @@ class Path:
             if not journeys:
                 return []  # receipts alone came, and nothing need be written for the envelopes
             with span.stage("rogatory.commit"):
-                settled = self._writer.write(lambda txn: self._settle(journeys, peer, txn, directory), len(journeys))
+                judged = [(journey.verified, journey.error) for journey in journeys]
+
+                def settle(txn: Transaction) -> list[_Outcome]:
+                    # It may run again, when what it rested on, or what was in its way, was not taken after all.
+                    for journey, (verified, error) in zip(journeys, judged, strict=True):
+                        journey.verified, journey.error = verified, error
+                    return self._settle(journeys, peer, txn, directory)
+
+                settled = self._writer.write(settle, len(journeys))
                 turn.end()
                 outcomes = await threads.ended(settled)
         self._watch("answering")

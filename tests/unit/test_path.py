@@ -1,6 +1,7 @@
 """A frame through the whole path of one node, over a real store: each envelope is judged alone."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -25,7 +26,7 @@ from gateway.path import Journey, Path, _keep_order
 from gateway.policy import Policy
 from gateway.receive import receive
 from gateway.signature import Domain
-from gateway.store import Writer, open_store
+from gateway.store import Transaction, Writer, open_store
 from gateway.telemetry import Tracing
 from tests import stores, world
 from tests.world import CENTRAL, INVESTIGATOR, NOW, Sent
@@ -282,6 +283,33 @@ async def test_batch_costs_one_check_and_direct_signatures_one_each(
 
 
 # Judged alone
+
+
+async def test_envelope_is_judged_anew_when_what_it_conflicted_with_was_not_taken(node: OneNode) -> None:
+    one, held, go = request(), threading.Event(), threading.Event()
+    (other,) = together(one)  # the same name with other bytes
+
+    def hold(_: Transaction) -> None:
+        held.set()
+        go.wait(30)
+
+    def dangle(txn: Transaction) -> None:
+        txn.add_envelope(one.envelope, one.header, one.fingerprint)
+        txn._rows.add("moves", 99, "asked", 1, None, 0)  # of no envelope
+
+    holding = node.writer.write(hold)
+    await asyncio.to_thread(held.wait, 30)
+    lost = node.writer.write(dangle)
+    accepting = asyncio.create_task(node.accept(other))
+    while node.writer.waiting < 2:
+        await asyncio.sleep(0)
+    go.set()
+    assert outcomes(await accepting) == ["ACCEPTED"]
+    await holding
+    with pytest.raises(Failure) as caught:
+        await lost
+    assert caught.value.code is ErrorCode.STORE
+    assert node.rows("SELECT fingerprint FROM envelopes") == [(envelope.fingerprint(other),)]
 
 
 async def test_envelope_refused_when_it_was_half_written_leaves_nothing_and_the_others_stand(node: OneNode) -> None:
