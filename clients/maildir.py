@@ -16,7 +16,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
@@ -134,15 +134,18 @@ class Maildir:
     def take(self) -> Iterator[Kept]:
         """Yield the envelopes that nobody has dealt with, oldest arrival first; then fail if one is damaged."""
         damaged: DiskFailure | None = None
+        found: list[tuple[int, str]] = []
         with _store_errors():
-            found = [(entry.stat().st_mtime_ns, entry.name) for entry in os.scandir(self.folder(Folder.NEW))]
+            for entry in os.scandir(self.folder(Folder.NEW)):
+                with suppress(FileNotFoundError):  # here and below: somebody may have dealt with it meanwhile
+                    found.append((entry.stat().st_mtime_ns, entry.name))
         for _, name in sorted(found):
             try:
                 kept = self._read(self.folder(Folder.NEW) / name)
             except DiskFailure as error:
                 damaged = damaged or error
                 continue
-            if kept is not None:  # somebody may have dealt with it meanwhile
+            if kept is not None:
                 yield kept
         if damaged is not None:
             raise damaged

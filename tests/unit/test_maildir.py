@@ -66,6 +66,22 @@ def test_what_is_done_is_not_taken_again_and_is_still_known(maildir: Maildir) ->
         assert collector.held(sent.fingerprint) == sent.ref
 
 
+def test_what_another_deals_with_while_one_looks_keeps_nothing_else_from_being_taken(
+    maildir: Maildir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, sent = world.freeze_request(), world.freeze_request()
+    put(maildir, taken, sent)
+    listed = os.scandir
+
+    def scandir(folder: Path) -> list[os.DirEntry[str]]:
+        found = list(listed(folder))
+        maildir.done(taken.ref, taken.fingerprint)
+        return found
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert [kept.envelope for kept in maildir.take()] == [sent.envelope]
+
+
 def test_nothing_is_done_twice(maildir: Maildir) -> None:
     sent = world.freeze_request()
     put(maildir, sent)
