@@ -85,16 +85,24 @@ class _Helper:
                     _answer(jobs, await self._hear(len(_checks(jobs))))
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
             diagnostics.warning("checker lost", exc_info=True)
-            with suppress(ProcessLookupError):
-                self._process.kill()
+            self._put_down()
         left = list(jobs or ())
         while not self._asked.empty():
             left += self._asked.get_nowait() or ()
         return left
 
     async def end(self) -> None:
-        """Wait until the process has ended."""
-        await self._process.wait()
+        """Wait until the process has ended: it does with its input, unless something holds it."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            self._put_down()
+            await self._process.wait()
+
+    def _put_down(self) -> None:
+        with suppress(ProcessLookupError):
+            self._process.kill()
 
     async def _hear(self, count: int) -> list[bool]:
         length = int.from_bytes(await self._out.readexactly(LENGTH_BYTES), "big")

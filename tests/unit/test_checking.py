@@ -272,3 +272,14 @@ async def test_closing_answers_what_was_asked_and_leaves_no_process() -> None:
     assert helper._process.returncode == 0
     assert await made.valid(mixed(300)) == mixed(300)  # by threads: who comes late is answered too
     await made.close()
+
+
+async def test_process_that_is_held_while_it_has_nothing_to_do_keeps_no_node_from_ending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Checking(1)
+    helper = await with_helper(made)
+    helper._process.send_signal(signal.SIGSTOP)
+    monkeypatch.setattr(checking, "ANSWER_SECONDS", 0.2)
+    await asyncio.wait_for(made.close(), 5.0)
+    assert helper._process.returncode == -signal.SIGKILL
