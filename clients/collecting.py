@@ -20,6 +20,7 @@ from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 
 from clients.connection import Connection, Pauses, raise_if_cancelled
 from clients.intake import Faulty, Item
+from gateway.codec import error_from
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.threads import to_its_end
 from gateway.transport import error_of
@@ -94,9 +95,11 @@ class Stream:
                     pauses.reset()
                     # To its end: what a thread still writes once another collects here would come to a program twice.
                     acks, shown = await to_its_end(take_in, response.items)
-                    shown += _refused(response.settled)
+                    # What the node could not judge now is not settled: it comes again, and is acknowledged again.
+                    settled = [each for each in response.settled if not _is_put_off(each)]
+                    shown += _refused(settled)
                     unsettled.update(ack.delivery_id for ack in acks)
-                    unsettled.difference_update(settled.delivery_id for settled in response.settled)
+                    unsettled.difference_update(each.delivery_id for each in settled)
                     self._acknowledge(acks, len(response.items))
                     drained = response.drained or (drained and not response.items)
                     leaving = deadline is not None and drained and not unsettled
@@ -153,6 +156,10 @@ def signatures(items: Sequence[mailbox.Item]) -> Iterator[pb.Signature]:
             yield from item.envelope.signatures
         elif item.HasField("receipt"):
             yield item.receipt.signature
+
+
+def _is_put_off(settled: mailbox.Settled) -> bool:
+    return settled.HasField("error") and isinstance(error_from(settled.error), Failure)
 
 
 def _refused(settled: Sequence[mailbox.Settled]) -> list[Item]:

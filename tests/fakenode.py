@@ -122,6 +122,7 @@ class FakeMailbox(MailboxServicer):
         async for request in request_iterator:
             credit += request.credit
             settled = [self.settle(ack) for ack in request.acknowledgements]
+            out -= {each.delivery_id for each in settled}
             if settled:
                 async with self.changed:
                     self.changed.notify_all()
@@ -137,9 +138,11 @@ class FakeMailbox(MailboxServicer):
     def settle(self, ack: mailbox.Acknowledgement) -> mailbox.Settled:
         self.on_ack(ack)
         self.acks.append(ack)
-        self.post = [item for item in self.post if item.delivery_id != ack.delivery_id]
-        if self.refuse_acks:
-            return mailbox.Settled(delivery_id=ack.delivery_id, error=error_message(self.refuse_acks.pop(0)))
+        error = self.refuse_acks.pop(0) if self.refuse_acks else None
+        if not isinstance(error, Failure):  # else it comes again
+            self.post = [item for item in self.post if item.delivery_id != ack.delivery_id]
+        if error is not None:
+            return mailbox.Settled(delivery_id=ack.delivery_id, error=error_message(error))
         return mailbox.Settled(delivery_id=ack.delivery_id)
 
 

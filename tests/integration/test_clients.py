@@ -31,6 +31,7 @@ from clients.submission import SignedRefusal
 from clients.upkeep import Keeper
 from gateway import envelope, material
 from gateway.cli import send
+from gateway.directory import not_known_yet
 from gateway.envelope import Letter
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.formats import documents
@@ -555,6 +556,15 @@ async def test_node_that_refuses_an_acknowledgement_is_heard(node: FakeNode) -> 
     assert isinstance(received, Received)
     assert isinstance(faulty, Faulty)
     assert faulty.content is None
+
+
+async def test_acknowledgement_that_the_node_cannot_judge_now_is_no_refusal_and_is_given_again(node: FakeNode) -> None:
+    me = await node.participant(world.EXCHANGE)
+    node.hand_out(order().envelope)
+    node.door.refuse_acks = [not_known_yet(), not_known_yet()]
+    (item,) = await me.collect_available()
+    assert isinstance(item, Received)
+    assert [word.milestone for word in node.words()] == [pb.MILESTONE_OPENED] * 3
 
 
 async def test_what_cannot_be_opened_any_more_holds_up_no_other_and_is_told_behind_them(
