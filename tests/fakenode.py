@@ -115,6 +115,8 @@ class FakeMailbox(MailboxServicer):
         self, request_iterator: AsyncIterator[mailbox.CollectRequest], context: Context
     ) -> AsyncIterator[mailbox.CollectResponse]:
         if self.status:
+            # Read first: to whoever still writes when a stream ends, gRPC tells now and then its own error instead.
+            await anext(request_iterator)
             await abort(context, self.status.pop(0))
         self.streams += 1
         out: set[int] = set()
