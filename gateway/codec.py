@@ -25,6 +25,10 @@ MAX_FIELD_CHARS: Final = 200
 MOST_FIELDS: Final = 1 << 15
 """Of one message over the wire and of all within it. A frame of 64 envelopes with 8 signatures each has 20,000."""
 
+MOST_FIELDS_ALONE: Final = 1 << 11
+"""Of a request that is no stream's: one envelope has 300. It is read before it is asked whose it is, on the event loop,
+and to count as many as a frame may have takes forty milliseconds."""
+
 COUNTED_ABOVE: Final = 256 << 10
 """Bytes. To count takes longer than to parse, and what our clients and couriers send of many parts is no larger."""
 

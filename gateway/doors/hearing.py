@@ -80,7 +80,7 @@ def _generating(behaviour: Callable[..., Any], kind: type[Message]) -> Callable[
 
 async def _read(raw: bytes, kind: type[Message], context: Context) -> Message:
     try:
-        return codec.heard(kind, raw)
+        return codec.heard(kind, raw, codec.MOST_FIELDS_ALONE)
     except Refusal as error:
         await abort(context, error)
         raise

@@ -383,6 +383,24 @@ async def test_message_of_countless_empty_parts_does_not_fill_the_memory(
     assert "MOST_FIELDS" in error.detail
 
 
+async def test_single_request_of_countless_parts_is_given_up_at_what_one_envelope_could_have(
+    fed: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever is revoked, and has a certificate still, keeps a node busy with twenty small requests a second."""
+    read, counted = codec._varint, 0
+
+    def counting(raw: bytes, at: int) -> tuple[int, int]:
+        nonlocal counted
+        counted += 1
+        return read(raw, at)
+
+    monkeypatch.setattr(codec, "_varint", counting)
+    raw = sized(b"\x0a", EMPTY_SIGNATURE * 200_000)
+    error = await refused_raw(fed.actor("de/central-authority").channel, "Mailbox/Submit", raw)
+    assert error.code is ErrorCode.TOO_LARGE
+    assert 0 < counted <= 2 * (codec.MOST_FIELDS_ALONE + 1)  # a tag and a length each
+
+
 @pytest.mark.parametrize("method", ["Mailbox/Submit", "Mailbox/SubmitFrames"])
 async def test_envelope_with_countless_signatures_is_refused_before_they_are_looked_at(
     fed: Federation, method: str
