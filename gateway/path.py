@@ -159,6 +159,8 @@ class Path:
         turn, since = turn or Turn(), perf_counter()
         # One directory for the whole frame, from the first stage to the last.
         journeys, directory = [Journey(raw) for raw in frame], self._lookup()
+        # It may have become known since, while the frame waited for its turn or another call asked.
+        too_new = frozenset(name for name in too_new if not directory.lists(name))
         try:
             return await self._accept(peer, journeys, directory, turn, largest_bytes, too_new)
         except Failure as failure:

@@ -18,7 +18,7 @@ from gateway import envelope, merkle, signature, statement
 from gateway.checking import Checking
 from gateway.clock import SteadyClock
 from gateway.config import Limits
-from gateway.directory import Directory, Status, not_known_yet
+from gateway.directory import Directory, KeyName, Status, not_known_yet
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
 from gateway.metrics import NOBODY
@@ -83,9 +83,11 @@ class OneNode:
     def _watch(self, event: str) -> None:
         self.commits += event == "committed"
 
-    async def accept(self, *frame: pb.SignedEnvelope, by: str = INVESTIGATOR) -> list[mailbox.Answer]:
+    async def accept(
+        self, *frame: pb.SignedEnvelope, by: str = INVESTIGATOR, too_new: frozenset[KeyName] = frozenset()
+    ) -> list[mailbox.Answer]:
         copies = [pb.SignedEnvelope.FromString(each.SerializeToString()) for each in frame]
-        return await asyncio.wait_for(self._path.accept(world.peer(by, DIRECTORY), copies), 30)
+        return await asyncio.wait_for(self._path.accept(world.peer(by, DIRECTORY), copies, too_new=too_new), 30)
 
     def rows(self, sql: str) -> list[Any]:
         connection = self.connect()
@@ -283,6 +285,15 @@ async def test_batch_costs_one_check_and_direct_signatures_one_each(
 
 
 # Judged alone
+
+
+async def test_key_that_became_known_while_its_frame_waited_puts_nothing_off(node: OneNode) -> None:
+    known, unknown = request(0), request(1)
+    unknown.envelope.signatures[0].key_id = bytes(16)
+    keys = {(each.signer, each.key_id) for one in (known, unknown) for each in one.envelope.signatures}
+    answers = await node.accept(known.envelope, unknown.envelope, too_new=frozenset(keys))
+    assert outcomes(answers[:1]) == ["ACCEPTED"]
+    assert ErrorCode(answers[1].error.code) is ErrorCode.UNAVAILABLE
 
 
 async def test_envelope_is_judged_anew_when_what_it_conflicted_with_was_not_taken(node: OneNode) -> None:
