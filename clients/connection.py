@@ -40,6 +40,7 @@ class Connection:
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
+        self._is_closed = False
 
     def suits(self, directory: Directory, address: Address, identity: TlsIdentity) -> bool:
         """Whether a new connection would be made on the same terms."""
@@ -51,8 +52,10 @@ class Connection:
         """Yield the channel; it is not retired meanwhile.
 
         Raises:
-            Failure: UNAVAILABLE, it was closed under a call. gRPC says so as if the caller had been cancelled.
+            Failure: UNAVAILABLE, it is closed, or was under a call. gRPC says that as if the caller had been cancelled.
         """
+        if self._is_closed:
+            raise Failure(ErrorCode.UNAVAILABLE, "left before it was asked")
         self._users += 1
         self._unused.clear()
         try:
@@ -74,6 +77,7 @@ class Connection:
 
     async def close(self, grace: float) -> None:
         """Close it; give what is in flight so many seconds."""
+        self._is_closed = True
         await self._channel.close(grace)
 
 

@@ -215,6 +215,16 @@ async def test_whoever_waits_when_the_participant_is_left_hears_a_failure_and_is
     assert outcome.code is ErrorCode.UNAVAILABLE
 
 
+async def test_whoever_asks_after_the_participant_was_left_hears_a_failure(node: FakeNode) -> None:
+    me = await node.participant(world.INVESTIGATOR)
+    raws = sent(2)
+    await me.__aexit__()
+    outcomes: list[object] = [*await me.submit_many(raws)]
+    outcomes += await asyncio.gather(me.submit(raws[0]), me.collect_available(), return_exceptions=True)
+    assert [each.code for each in outcomes if isinstance(each, Failure)] == [ErrorCode.UNAVAILABLE] * 4
+    assert node.door.seen == []
+
+
 async def test_many_go_in_frames_and_their_answers_come_in_order(node: FakeNode) -> None:
     me = await node.participant(world.INVESTIGATOR)
     raws = sent(150)
