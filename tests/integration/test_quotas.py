@@ -6,7 +6,7 @@ What is asserted are counts and codes. Nothing here measures how long something 
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -345,7 +345,8 @@ async def hand_in(actor: Actor, flood: Sequence[pb.SignedEnvelope]) -> grpc.aio.
 
 async def bring(actor: Actor, _: object) -> grpc.aio.Call:
     call = AttachmentsStub(actor.channel).Upload()
-    await call.write(wire.UploadRequest(begin=pb.AttachmentRef(sha256=bytes(32), size=1000)))
+    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # it may be sent away before it was heard
+        await call.write(wire.UploadRequest(begin=pb.AttachmentRef(sha256=bytes(32), size=1000)))
     return call
 
 
