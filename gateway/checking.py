@@ -145,8 +145,10 @@ class Checking:
         self._closed = True
         for helper in self._helpers:
             helper.close()
-        while self._tasks:
-            await asyncio.gather(*self._tasks)
+        # Taken out here: of tasks that have all ended, Python 3.12 waits for none, and their callbacks would never run.
+        while ending := self._tasks.copy():
+            await asyncio.gather(*ending)
+            self._tasks -= ending
 
     def _hand_on(self) -> None:
         jobs, self._gathered = self._gathered, []
