@@ -4,6 +4,7 @@ The wire's own bounds are asked at the real doors: tests/integration/test_enrolm
 """
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,7 @@ async def test_code_for_another_address_or_role(bench: Bench, changes: dict[str,
         ({"legal_name": "LHV\x1b[2J"}, ErrorCode.MALFORMED, "legal_name"),
         ({"legal_name": "\u3164"}, ErrorCode.MALFORMED, "legal_name"),
         ({"legal_name": "LHV \u202eknaP"}, ErrorCode.MALFORMED, "legal_name"),
+        ({"legal_name": " LHV"}, ErrorCode.MALFORMED, "legal_name"),
         ({"made_at_us": to_micros(NOW + timedelta(minutes=6))}, ErrorCode.STALE, "made_at_us"),
         ({"made_at_us": to_micros(NOW - timedelta(minutes=6))}, ErrorCode.STALE, "made_at_us"),
         ({"made_at_us": (1 << 63) - 1}, ErrorCode.STALE, "made_at_us"),
@@ -390,6 +392,32 @@ async def test_operator_that_brings_keys(bench: Bench) -> None:
     operator = Applicant("ee/operator-new", ("operator",), lei="")
     code = await bench.code(operator)
     await refused(bench, bench.office.apply(operator.request(code)), ErrorCode.MALFORMED, "signing_key")
+
+
+@pytest.mark.parametrize("brought", ["signing_key", "sealing_key"])
+async def test_operator_that_brings_one_key(bench: Bench, brought: str) -> None:
+    operator = Applicant("ee/operator-new", ("operator",), lei="", has_keys=False)
+    request = operator.request(await bench.code(operator), **{brought: bytes(32)})
+    await refused(bench, bench.office.apply(request), ErrorCode.MALFORMED, "signing_key")
+
+
+@pytest.mark.parametrize("brought", ["signature", "sealing_proof"])
+async def test_operator_that_brings_a_proof_of_no_key(bench: Bench, brought: str) -> None:
+    operator = Applicant("ee/operator-new", ("operator",), lei="", has_keys=False)
+    code = await bench.code(operator)
+    proven = replace(operator, has_keys=True).proven(operator.application(code), code)
+    proven.ClearField("sealing_proof" if brought == "signature" else "signature")
+    await refused(bench, bench.office.apply(proven), ErrorCode.MALFORMED, "signing_key")
+
+
+async def test_address_that_came_into_use_since_its_code_was_made(bench: Bench) -> None:
+    code = await bench.code(THIEF)
+    second = await bench.applied(THIEF)
+    await bench.decide(second)
+    await bench.enrolled(Applicant())
+    await refused(bench, bench.code(THIEF), ErrorCode.NOT_PERMITTED, "address")
+    await refused(bench, bench.office.apply(THIEF.request(code)), ErrorCode.NOT_PERMITTED, "address")
+    await refused(bench, bench.decide(second, SECOND), ErrorCode.NOT_PERMITTED, "address")
 
 
 @pytest.mark.parametrize("owner", [world.COURT, world.FOREIGN_COURT, "de/node"])
