@@ -372,6 +372,14 @@ async def test_signature_of_another_kind_of_thing(bench: Bench) -> None:
     await refused(bench, bench.office.apply(request), ErrorCode.BAD_PROOF, "signature")
 
 
+async def test_signature_as_one_of_a_batch(bench: Bench) -> None:
+    code = await bench.code(Applicant())
+    request = Applicant().request(code)
+    (signed,) = signature.sign_batch(Domain.APPLICATION, [request.application], NEWCOMER, Applicant().signing)
+    request.signature.CopyFrom(signed)
+    await refused(bench, bench.office.apply(request), ErrorCode.BAD_PROOF, "signature")
+
+
 async def test_signature_in_another_name(bench: Bench) -> None:
     code = await bench.code(Applicant())
     request = Applicant().request(code)
@@ -614,6 +622,13 @@ async def test_decision_signed_as_one_of_a_batch(bench: Bench) -> None:
     await refused(bench, attack, ErrorCode.BAD_SIGNATURE, "signature")
 
 
+async def test_decision_whose_signature_is_in_anothers_name(bench: Bench) -> None:
+    request = decision(await bench.applied(Applicant()))
+    request.decision.signature.signer = SECOND
+    attack = bench.office.decide(bench.peer(REGISTRAR), request)
+    await refused(bench, attack, ErrorCode.BAD_SIGNATURE, "signature")
+
+
 async def test_decision_with_something_hidden_in_it(bench: Bench) -> None:
     about = await bench.applied(Applicant())
     raw = decision(about).decision.decision + b"\x7a\x01x"  # field 15, unknown
@@ -754,9 +769,10 @@ async def test_rejection_whose_reason_nobody_can_see(bench: Bench, reason: str) 
     await refused(bench, bench.decide(about, approved=False, reason=reason), ErrorCode.MALFORMED, "reason")
 
 
-async def test_reason_that_draws_on_the_applicants_screen(bench: Bench) -> None:
+@pytest.mark.parametrize("approved", [True, False])
+async def test_reason_that_draws_on_the_applicants_screen(bench: Bench, approved: bool) -> None:
     about = await bench.applied(Applicant())
-    attack = bench.decide(about, approved=False, reason="\x1b[2Japproved")
+    attack = bench.decide(about, approved=approved, reason="\x1b[2Japproved")
     await refused(bench, attack, ErrorCode.MALFORMED, "reason")
 
 
@@ -853,6 +869,38 @@ async def test_renewal_with_the_sealing_key_that_is_the_signing_key(enrolled: Be
     await refused(enrolled, attack, ErrorCode.BAD_PROOF, "sealing_key")
 
 
+async def test_renewal_with_the_signing_key_that_is_its_sealing_key(enrolled: Bench) -> None:
+    key = office.signing_key("both")
+    both = key.to_curve25519_private_key()
+    renewal = Applicant().renewal(sealing_key=bytes(both.public_key))
+    signed = signature.sign(Domain.RENEWAL, renewal, NEWCOMER, Applicant().signing)
+    proof = proofs.prove_sealing(both, office.proof_public(), renewal)
+    first = pb.RenewRequest(renewal=renewal, signatures=[signed], sealing_proof=proof)
+    await enrolled.office.renew(enrolled.peer(NEWCOMER), first)
+    renewal = Applicant().renewal(signing_key=bytes(key.verify_key))
+    signatures = [signature.sign(Domain.RENEWAL, renewal, NEWCOMER, each) for each in (Applicant().signing, key)]
+    attack = enrolled.office.renew(enrolled.peer(NEWCOMER), pb.RenewRequest(renewal=renewal, signatures=signatures))
+    await refused(enrolled, attack, ErrorCode.BAD_PROOF, "sealing_key")
+
+
+async def test_renewal_with_the_tls_key_of_somebody_else(enrolled: Bench) -> None:
+    await enrolled.enrolled(Applicant("ee/fiu-new", ("fiu",), "fiu", lei=""))
+    renewal = Applicant().renewal(certificate_request=csr(OWN, key=office.tls_key("fiu")))
+    signed = signature.sign(Domain.RENEWAL, renewal, NEWCOMER, Applicant().signing)
+    attack = enrolled.office.renew(enrolled.peer(NEWCOMER), pb.RenewRequest(renewal=renewal, signatures=[signed]))
+    await refused(enrolled, attack, ErrorCode.BAD_PROOF, "certificate_request")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_renewal_of_a_signing_key_with_fewer_or_more_than_two_signatures(enrolled: Bench, count: int) -> None:
+    request = Applicant().renew(THIEF)
+    by_old, by_new = request.signatures
+    del request.signatures[:]
+    request.signatures.extend([by_old, by_new, by_new][:count])
+    attack = enrolled.office.renew(enrolled.peer(NEWCOMER), request)
+    await refused(enrolled, attack, ErrorCode.BAD_SIGNATURE, "signatures")
+
+
 async def test_renewal_by_a_stolen_key_that_is_revoked(enrolled: Bench) -> None:
     key = enrolled.entry(NEWCOMER).signing_keys[0]
     await enrolled.revoke(address=NEWCOMER, key_id=key_id(key.public))
@@ -903,6 +951,15 @@ async def test_retired_key_of_its_own_listed_again(enrolled: Bench) -> None:
     await refused(enrolled, enrolled.office.renew(enrolled.peer(NEWCOMER), back), ErrorCode.BAD_PROOF, "signing_key")
 
 
+async def test_revoked_key_of_its_own_listed_again(enrolled: Bench) -> None:
+    key = enrolled.entry(NEWCOMER).signing_keys[0]
+    await enrolled.office.renew(enrolled.peer(NEWCOMER), Applicant().renew(Applicant(name="next")))
+    enrolled.pass_time(minutes=2)  # the next is valid, and the first one still
+    await enrolled.revoke(address=NEWCOMER, key_id=key_id(key.public))
+    back = Applicant(name="next").renew(Applicant(), now=enrolled.now)
+    await refused(enrolled, enrolled.office.renew(enrolled.peer(NEWCOMER), back), ErrorCode.BAD_PROOF, "signing_key")
+
+
 async def test_renewal_of_nothing(enrolled: Bench) -> None:
     request = pb.RenewRequest(renewal=Applicant().renewal())
     attack = enrolled.office.renew(enrolled.peer(NEWCOMER), request)
@@ -913,6 +970,18 @@ async def test_operator_takes_keys_at_its_renewal(bench: Bench) -> None:
     operator = Applicant("ee/operator-new", ("operator",), "operator", lei="", has_keys=False)
     await bench.enrolled(operator)
     attack = bench.office.renew(bench.peer(operator.address), operator.renew(THIEF, certificate_request=b""))
+    await refused(bench, attack, ErrorCode.MALFORMED, "signing_key")
+
+
+@pytest.mark.parametrize("brought", ["signing_key", "sealing_key", "signatures", "sealing_proof"])
+async def test_operator_brings_something_of_keys_at_its_renewal(bench: Bench, brought: str) -> None:
+    operator = Applicant("ee/operator-new", ("operator",), "operator", lei="", has_keys=False)
+    await bench.enrolled(operator)
+    proofs_of_keys = {"signatures": [operator.renew(THIEF).signatures[0]], "sealing_proof": bytes(72)}
+    proof = {name: value for name, value in proofs_of_keys.items() if name == brought}
+    key = {} if proof else {brought: bytes(32)}
+    request = pb.RenewRequest(renewal=operator.renewal(certificate_request=THIEF.csr(), **key), **proof)
+    attack = bench.office.renew(bench.peer(operator.address), request)
     await refused(bench, attack, ErrorCode.MALFORMED, "signing_key")
 
 
