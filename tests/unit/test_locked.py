@@ -82,6 +82,7 @@ def test_a_truncated_file_is_refused(size: int) -> None:
         pytest.param({"memory": locked.MOST.memory + 1}, id="memory just above"),
         pytest.param({"memory": locked.LEAST.memory - 1}, id="memory just below"),
         pytest.param({"memory": -1}, id="negative memory"),
+        pytest.param({"memory": float(locked.LEAST.memory)}, id="a float for memory"),
         pytest.param({"memory": 1 << 4000}, id="memory beyond any integer of C"),
         pytest.param({"passes": locked.MOST.passes + 1}, id="passes just above"),
         pytest.param({"passes": (1 << 32) - 1}, id="passes for a year"),

@@ -5,7 +5,8 @@ import pytest
 
 from gateway import passphrase
 from gateway.errors import ErrorCode, Refusal
-from gateway.hidden import Passphrase
+from gateway.hidden import LEAST_CHARACTERS, MOST_CHARACTERS, Passphrase
+from tests.errors import raises
 
 TEXT = "correct horse battery staple"
 
@@ -28,6 +29,17 @@ def refused(path: Path) -> None:
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
 def test_the_line_of_the_file_is_the_passphrase(tmp_path: Path, mode: int, end: bytes) -> None:
     assert passphrase.read(file(tmp_path, TEXT.encode() + end, mode)).reveal() == TEXT.encode()
+
+
+@pytest.mark.parametrize("length", [LEAST_CHARACTERS, MOST_CHARACTERS])
+def test_a_passphrase_just_within_the_bounds_is_one(length: int) -> None:
+    assert len(Passphrase("x" * length).reveal()) == length
+
+
+@pytest.mark.parametrize("length", [LEAST_CHARACTERS - 1, MOST_CHARACTERS + 1])
+def test_a_passphrase_just_outside_of_the_bounds_is_none(length: int) -> None:
+    with raises(ErrorCode.KEY_FILE):
+        Passphrase("x" * length)
 
 
 def test_the_same_letters_are_the_same_passphrase_however_a_system_writes_them(tmp_path: Path) -> None:

@@ -34,6 +34,28 @@ def contents(folder: Path) -> list[bytes]:
     return [each.read_bytes() for each in folder.iterdir()]
 
 
+def test_a_pipe_is_no_file_whoever_writes_to_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, private_files.MODE)
+    descriptor = os.open(pipe, os.O_RDWR)
+    try:
+        os.write(descriptor, OLD)
+        with raises(ErrorCode.KEY_FILE):
+            private_files.read(pipe, 100)
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
+def test_no_descriptor_stays_open_behind_a_file_that_is_written(path: Path) -> None:
+    descriptors = Path("/proc/self/fd")
+    before = len([*descriptors.iterdir()])
+    private_files.replace(path, NEW)
+    private_files.create(path.with_name("other"), NEW)
+    private_files.read(path, len(NEW))
+    assert len([*descriptors.iterdir()]) == before
+
+
 @pytest.mark.parametrize("umask", [0, 0o777])
 def test_a_replaced_file_is_its_owners_alone_and_the_only_one(path: Path, umask: int) -> None:
     path.chmod(0o644)

@@ -202,6 +202,30 @@ def test_open_matter_of_the_case_or_above_keeps_it_open(sql: Any) -> None:
     assert open_ones() == [False, False, False]
 
 
+@pytest.mark.parametrize(
+    ("states", "since"),
+    [
+        ((State.ASKED, State.REFUSED), None),
+        ((State.ASKED, State.TO_DELETE), T),
+        ((State.ASKED, State.TO_DELETE, State.CLOSED), T),
+        ((State.ASKED, State.TO_DELETE, State.GRANTED), None),
+    ],
+)
+def test_answers_are_to_be_deleted_once_that_was_said_and_unless_their_request_goes_on(
+    sql: Any, states: tuple[State, ...], since: int | None
+) -> None:
+    request = world.freeze_request()
+    answer = world.send(DISCLOSURE, "de/exchange", "de/court", cites=[request.ref], case_id="OWN-1")
+    with world.transaction(sql, node="de") as txn:
+        record(txn, request)
+        seq = record(txn, answer)
+        txn._sql.execute("UPDATE deliveries SET state = 'delivered' WHERE envelope_seq IS NOT NULL")
+        txn.state(world.say(pb.MILESTONE_DELIVERED, answer, "de/node", recipient="de/court"))
+        for state in states:
+            txn.matters.add_move(request.ref, state, None)
+    assert told(sql, seq).to_delete_since_us == since
+
+
 def test_state_that_only_a_newer_program_on_this_store_knows_lets_nothing_go(path: Path) -> None:
     above = world.freeze_request()
     below = world.send(DISCLOSURE, "de/exchange", "de/court", cites=[above.ref], case_id="OWN-1")

@@ -219,6 +219,18 @@ def test_whoever_was_sent_a_file_may_pass_it_on_without_bringing_it(sql: Any) ->
 # Fetching
 
 
+def test_party_to_a_file_that_is_lost_names_it_no_more_and_may_bring_it_again(sql: Any) -> None:
+    place = bring(sql, OUR_NODE)
+    _, delivery = name(sql, file(), bringer=OUR_NODE, to=str(READER))
+    move(sql, delivery, Event.LEASE)
+    do(sql, lambda files: files.lost(place))
+    assert do(sql, lambda files: files.to_delete()) == [place]
+    assert code_of(lambda: name(sql, file(), bringer=READER)) is ErrorCode.ATTACHMENT_MISSING
+    assert not begin(sql, READER).whole
+    bring(sql, READER)
+    name(sql, file(), bringer=READER)
+
+
 def test_only_parties_fetch(sql: Any) -> None:
     place = bring(sql)
     assert code_of(lambda: do(sql, lambda files: files.place_for(SENDER, file()))) is ErrorCode.NOT_FOUND  # unnamed yet
@@ -379,6 +391,21 @@ def test_upload_that_goes_on_is_never_collected(sql: Any) -> None:
     place = begin(sql).place
     do(sql, lambda files: files.progress(place, 60), LATER)
     assert forget(sql, LATER + timedelta(hours=71)) == []
+
+
+def test_file_that_somebody_was_told_is_here_stays_for_as_long_as_one_that_came(sql: Any) -> None:
+    bring(sql)
+    assert begin(sql, at=NOW + timedelta(hours=71)).whole
+    assert forget(sql, NOW + timedelta(hours=73)) == []
+
+
+def test_file_that_a_party_was_told_is_here_stays_for_as_long_as_one_that_came(sql: Any) -> None:
+    bring(sql)
+    _, delivery = name(sql, file(), to=str(READER))
+    move(sql, delivery, Event.LEASE, Event.CONFIRM)
+    assert forget(sql, NOW) == []
+    assert begin(sql, READER, at=NOW + timedelta(days=90)).whole
+    assert forget(sql, NOW + timedelta(days=91)) == []
 
 
 @pytest.mark.parametrize("events", [(), (Event.LEASE,), (Event.LEASE, Event.FAIL_UNKNOWN)])
