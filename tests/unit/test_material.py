@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from nacl.public import PrivateKey
@@ -24,7 +25,7 @@ from gateway.certificate import MAX_CHAIN_BYTES, read_cas
 from gateway.cli.development import Summary, init_federation
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
-from gateway.identity import Address, Role
+from gateway.identity import Address, Role, certificate_fingerprint
 from gateway.trust import development
 from gateway.trust.client import load_for_verification
 from gateway.trust.repository import Repository
@@ -429,6 +430,14 @@ def test_a_participant_that_the_directory_does_not_know_is_refused(fed: Path, ad
 def test_who_is_revoked_does_not_start(fed: Path, revoked: Address, address: Address, where: str) -> None:
     edit_directory(fed, lambda content: entry_of(content, revoked).update(status="revoked"))
     assert refused(fed, address) == (ErrorCode.REVOKED, where)
+
+
+@pytest.mark.parametrize("address", [NODE, PROSECUTOR])
+def test_nobody_starts_with_a_certificate_that_is_revoked(fed: Path, address: Address) -> None:
+    leaf = x509.load_pem_x509_certificates((home_of(fed, address) / "tls.pem").read_bytes())[0]
+    revoked = [certificate_fingerprint(leaf).hex()]
+    edit_directory(fed, lambda content: entry_of(content, address).update(revoked_certificates=revoked))
+    assert refused(fed, address) == (ErrorCode.REVOKED, "certificate")
 
 
 def test_an_unreadable_ca_of_any_node_stops_a_node_before_its_first_handshake(fed: Path) -> None:

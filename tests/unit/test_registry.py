@@ -547,6 +547,15 @@ async def test_list_that_was_signed_here_outlives_its_published_copy(bench: Benc
     assert (said[NEWCOMER], said[world.COURT]) == (Status.ACTIVE, Status.REVOKED)
 
 
+async def test_older_list_of_its_own_does_not_stand_in_for_a_newer_one_that_expired(bench: Bench) -> None:
+    by_hand = next(each for each in bench.trusted.lists if each.node == "ee")
+    await bench.enrolled(Applicant())
+    bench.publish(SignedList.sign(office.PROOF_KEYS_OF, by_hand, bench.offered[-1].version + 1, NOW))
+    expire(bench)
+    attack = bench.revoke(address=world.COURT, participant=True)
+    await refused(attack, ErrorCode.UNAVAILABLE, "directory")
+
+
 async def test_node_that_never_said_anything_begins_with_an_empty_list(bench: Bench) -> None:
     others = tuple(each for each in bench.trusted.lists if each.node != "ee")
     bench.trusted = replace(bench.trusted, lists=others, ages=())
