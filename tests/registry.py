@@ -1,6 +1,7 @@
 """A signed directory for tests, with all its keys: whoever holds it can do what founders, nodes, the publisher and the
 server in between could, rightly or wrongly."""
 
+import fcntl
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,16 @@ from tests import world
 from tests.world import NOW
 
 LATER = NOW + timedelta(hours=1)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether somebody has locked a folder against all others."""
+    with (folder / ".lock").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def key(name: str) -> SigningKey:

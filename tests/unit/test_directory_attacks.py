@@ -19,14 +19,26 @@ from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address, Role
 from gateway.signature import key_id
 from gateway.trust import client, copy
-from gateway.trust.copy import GoodCopy
+from gateway.trust.copy import GoodCopy, KeptList
 from gateway.trust.lists import SignedList
 from gateway.trust.problem import Reason
 from gateway.trust.repository import RootKeys
 from gateway.trust.signing import signer_of
 from tests import world
 from tests.errors import raises
-from tests.registry import FOUNDERS, LATER, NEW_FOUNDERS, PUBLISHER, Registry, expire, key, nothing, path_of, public
+from tests.registry import (
+    FOUNDERS,
+    LATER,
+    NEW_FOUNDERS,
+    PUBLISHER,
+    Registry,
+    expire,
+    is_held,
+    key,
+    nothing,
+    path_of,
+    public,
+)
 from tests.world import NOW
 
 # Whole: nothing of it is taken
@@ -363,6 +375,24 @@ def test_old_signatures_can_be_verified_after_the_directory_has_expired_and_nobo
     assert looking_back.problem is not None
     with raises(ErrorCode.BAD_DIRECTORY):  # there is nothing to look back to
         client.load_for_verification(made.source("other"), past)
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_of_several_lists_of_a_node_the_newest_is_kept_under_its_own_name_alone(newest_first: bool) -> None:
+    listed = next(each for each in world.DIRECTORY.split()[1] if each.node == "ee")
+    signed = [SignedList.sign(key("ee"), listed, version, NOW) for version in (1, 2)]
+    kept = [KeptList(metadata=each.metadata, content=each.content) for each in signed]
+    ways = reversed(kept) if newest_first else kept
+    files = {name: content for each in ways for name, content in copy.served_list("ee", each).items()}
+    of_others = {"metadata/3.node-ee.json": kept[0].metadata, "metadata/x.node-ee.json": kept[0].metadata}
+    assert copy.kept_in(files | of_others) == {"ee": kept[1]}
+
+
+def test_folder_of_the_copy_is_one_process_s_at_a_time(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    with client._alone(cache):
+        assert is_held(cache)
+    assert not is_held(cache)
 
 
 def test_copy_tampered_with_serves_nobody_to_look_back(made: Registry) -> None:

@@ -193,7 +193,8 @@ def test_other_schemes_are_refused_in_the_settings(made: Registry, repository: s
         made.source(repository=repository)
 
 
-def test_https_fetcher_itself_refuses_http() -> None:
+def test_https_fetcher_itself_refuses_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "ask", lambda *_, **__: pytest.fail("it has asked"))
     with pytest.raises(DownloadError):
         HttpsFetcher("http://127.0.0.1:1").download_bytes("metadata/timestamp.json", 10)
 
@@ -205,6 +206,14 @@ def test_no_name_leaves_the_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(DownloadError) as caught:
         FolderFetcher(tmp_path / "repository").download_bytes(name, 100)
     assert not isinstance(caught.value, DownloadHTTPError)
+
+
+def test_no_whole_path_leaves_the_folder(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    (tmp_path / "repository").mkdir()
+    with pytest.raises(DownloadError):
+        FolderFetcher(tmp_path / "repository").download_bytes(str(secret), 100)
 
 
 def test_missing_file_is_404_and_missing_folder_is_not(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from gateway.directory import FederationList, ParticipantList
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Role
 from gateway.trust import client, development
+from gateway.trust.files import Files
 from gateway.trust.lists import SignedList
 from gateway.trust.releases import KEPT
 from gateway.trust.repository import Repository, RootKeys
@@ -32,6 +33,12 @@ from tests.world import NOW
 def pending(repository: Repository) -> dict[str, int]:
     """Return how many signatures are missing, by role."""
     return {each.role: each.missing for each in repository.signatures() if each.pending}
+
+
+def test_repository_is_one_writer_s_at_a_time(tmp_path: Path) -> None:
+    with Files(tmp_path).alone():
+        assert registry.is_held(tmp_path)
+    assert not registry.is_held(tmp_path)
 
 
 def test_proposal_stays_pending_until_the_threshold_is_reached_and_changes_nothing_before(made: Registry) -> None:
