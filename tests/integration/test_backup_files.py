@@ -17,7 +17,7 @@ from rogatory.v1 import attachments_pb2 as wire
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1.attachments_pb2_grpc import AttachmentsStub
 
-from gateway import config, private_files
+from gateway import config
 from gateway.cli import commands
 from gateway.config import NodeConfig
 from gateway.depot import PART_BYTES, Depot, held, look_into, open_depot
@@ -376,13 +376,46 @@ def test_disk_that_is_full_under_a_restoration_is_a_failure_and_nothing_is_left_
     assert failed(stopped, "ee") == set()
 
 
-def test_backup_is_on_the_disk_with_its_own_name_before_older_ones_go(
-    stopped: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def inodes(*paths: Path) -> set[int]:
+    return {each.stat().st_ino for each in paths}
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The inodes of what is synced from now on."""
+    found: list[int] = []
+    fsync = os.fsync
+
+    def sync(descriptor: int) -> None:
+        found.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    return found
+
+
+def test_all_of_a_backup_is_on_the_disk_with_its_own_name_before_older_ones_go(
+    stopped: Federation, tmp_path: Path, synced: list[int]
 ) -> None:
-    synced: list[Path] = []
-    monkeypatch.setattr(private_files, "sync_folder", synced.append)
+    folder = tmp_path / "backup"
+    make(stopped, "ee", folder)
+    *before, manifest, whole, name = synced
+    assert [{manifest}, {whole}, {name}] == [inodes(each) for each in (folder / backup.MANIFEST, folder, tmp_path)]
+    assert inodes(*folder.rglob("*")) - {manifest} <= set(before)
+
+
+def test_files_that_are_put_back_are_on_the_disk_before_their_store_has_its_name(
+    stopped: Federation, tmp_path: Path, synced: list[int]
+) -> None:
     make(stopped, "ee", tmp_path / "backup")
-    assert synced[-2:] == [tmp_path / "backup", tmp_path]
+    lose(stopped, "ee")
+    files = depot_of(stopped, "ee")
+    shutil.rmtree(files)
+    synced.clear()
+    restore(stopped, "ee", tmp_path / "backup")
+    *before, store, name = synced
+    assert [{store}, {name}] == [inodes(each) for each in (stopped.file("ee"), stopped.file("ee").parent)]
+    assert inodes(files.parent, files, *files.rglob("*")) <= set(before)
 
 
 async def test_nothing_is_deleted_while_a_backup_holds_the_folder(tmp_path: Path) -> None:

@@ -19,13 +19,13 @@ from gateway.directory import FederationList, ParticipantList
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Role
 from gateway.trust import client, development
-from gateway.trust.files import Files
+from gateway.trust.files import Files, write
 from gateway.trust.lists import SignedList
 from gateway.trust.releases import KEPT
 from gateway.trust.repository import Repository, RootKeys
 from gateway.trust.roles import LIFE_FIELD, NODE_LIFETIME, life_of
 from gateway.trust.signing import signer_of
-from tests import registry, world
+from tests import durable, registry, world
 from tests.registry import FOUNDERS, LATER, NEW_FOUNDERS, PUBLISHER, Registry, key, public
 from tests.world import NOW
 
@@ -33,6 +33,14 @@ from tests.world import NOW
 def pending(repository: Repository) -> dict[str, int]:
     """Return how many signatures are missing, by role."""
     return {each.role: each.missing for each in repository.signatures() if each.pending}
+
+
+def test_what_is_published_is_on_the_disk_before_it_has_its_name_and_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = durable.watched(monkeypatch, "replace")
+    write(tmp_path / "1.root.json", b"{}")
+    assert steps == ["file", "replace", "folder"]
 
 
 def test_repository_is_one_writer_s_at_a_time(tmp_path: Path) -> None:
