@@ -1,6 +1,7 @@
 """What nobody needs any more is deleted, however much it is and whatever cannot be."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from gateway import statement
 from gateway.clock import SteadyClock
 from gateway.config import Attachments, Limits
-from gateway.depot import Depot
+from gateway.depot import Depot, held
 from gateway.doors.housekeeping import collect, keep_house
 from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
@@ -130,3 +131,14 @@ async def test_clock_that_is_set_wrongly_lets_no_file_go_before_it_is_believed(
     assert caught.value.code is ErrorCode.UNAVAILABLE
     now[0] = world.NOW
     assert await writer.write(lambda txn: txn.attachments.begin(owner, file, Limits(), settings)) == begun
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
+def test_round_leaves_the_folder_to_a_backup_and_no_descriptor_open(tmp_path: Path) -> None:
+    descriptors = Path("/proc/self/fd")
+    before = len([*descriptors.iterdir()])
+    with Depot.of_folder(tmp_path).clearing() as may:
+        assert may
+    with held(tmp_path), Depot.of_folder(tmp_path).clearing() as may:
+        assert not may
+    assert len([*descriptors.iterdir()]) == before

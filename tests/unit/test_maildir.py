@@ -190,6 +190,26 @@ def test_folder_is_synced_after_the_file_has_its_name(maildir: Maildir, monkeypa
     assert steps == ["file", "rename", "folder"]
 
 
+def test_what_is_sent_is_on_the_disk_with_its_name_before_it_goes_the_first_time_and_again(
+    maildir: Maildir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = [world.freeze_request().envelope]
+    steps = durable.watched(monkeypatch, "rename")
+    maildir.keep_sent(sent)
+    assert steps == ["file", "rename", "folder"]
+    # Whoever kept it may have been killed before its name was on the disk.
+    maildir.keep_sent(sent)
+    assert steps[3:] == ["folder"]
+
+
+def test_what_lies_in_the_memory_is_on_the_disk_before_it_is_acknowledged_again(
+    maildir: Maildir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = durable.watched(monkeypatch, "rename")
+    with maildir.collecting():
+        assert steps == ["folder"] * len(Folder)
+
+
 def test_retry_with_other_bytes_under_the_same_id_is_refused_before_it_is_sent(maildir: Maildir) -> None:
     sent = world.freeze_request()
     other = pb.SignedEnvelope()

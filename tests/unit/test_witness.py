@@ -188,6 +188,13 @@ def test_log_says_itself_that_it_is_smaller_than_what_was_cosigned() -> None:
     assert (evidence.held.note, evidence.brought.note) == (LOG.note(9), LOG.note(5))
 
 
+@pytest.mark.parametrize("held", [5, 0])
+def test_log_that_claims_more_than_was_cosigned_and_shows_less_is_not_said_to_have_lost_anything(held: int) -> None:
+    error = refused(LOG.request(9, 7), cosigned(LOG, held) if held else None, by_log=True)
+    assert not isinstance(error, Alarm)
+    assert error.code is ErrorCode.BAD_INPUT
+
+
 def test_old_request_that_is_sent_again_gets_no_cosignature_and_no_alarm() -> None:
     assert judge(LOG.request(3, 5), cosigned(LOG, 9), by_log=True) is None
     # Somebody else may have kept it, and add that he knows.
