@@ -17,6 +17,7 @@ from gateway import merkle, tiles
 from gateway.errors import ErrorCode, Refusal
 from gateway.signer import KeySigner
 from tests import world
+from tests.errors import raises
 from tests.witnessed import Log, whole
 from tests.world import NOW
 
@@ -72,6 +73,28 @@ def refused(answer: Answer, subjects: Sequence[Subject] = SUBJECTS) -> ErrorCode
     with pytest.raises(Refusal) as caught:
         logs.check(answer, subjects, DIRECTORY, "ee", NOW)
     return caught.value.code
+
+
+@dataclass
+class Counting(Node):
+    """A node that answers with another number of proofs than it was asked for."""
+
+    proofs: int = 0
+
+    async def GetInclusionProofs(  # noqa: N802
+        self,
+        request: pb.GetInclusionProofsRequest,
+        timeout: float,  # noqa: ASYNC109
+    ) -> pb.GetInclusionProofsResponse:
+        answer = await super().GetInclusionProofs(request, timeout)
+        proofs = [*answer.proofs, *answer.proofs][: self.proofs]
+        return pb.GetInclusionProofsResponse(size=answer.size, checkpoint=answer.checkpoint, proofs=proofs)
+
+
+@pytest.mark.parametrize("proofs", [len(SUBJECTS) - 1, len(SUBJECTS) + 1])
+async def test_proofs_of_more_or_fewer_entries_than_were_asked_for_are_refused(proofs: int) -> None:
+    with raises(ErrorCode.MALFORMED):
+        await answered(Counting([{1: 4}], proofs=proofs))
 
 
 async def test_cosignatures_that_the_federation_wants_are_waited_for() -> None:

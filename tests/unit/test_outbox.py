@@ -1,17 +1,22 @@
 """What is submitted one by one is sent together, and nobody notices but the node."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import nullcontext
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import mailbox_pb2 as mailbox
+from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 
+from clients import submission
 from clients.outbox import Outbox, Tell
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.gathering import FRAMES_IN_FLIGHT, MAX_FRAME_BYTES, MAX_FRAME_ENVELOPES, SMALL_FRAMES_IN_FLIGHT
+from tests.errors import raises
 
 LONG = 60.0
 
@@ -299,3 +304,50 @@ def test_everybody_is_answered_whatever_comes_when(sizes: list[int | None]) -> N
         assert sent == [b"%06d" % number for number, size in enumerate(sizes) if size is not None]
 
     asyncio.run(run())
+
+
+class Stream:
+    """A call of SubmitFrames whose answers are known before."""
+
+    def __init__(self, *answers: mailbox.SubmitFramesResponse) -> None:
+        self.answers = [*answers]
+        self.cancelled = False
+
+    def SubmitFrames(self, _requests: object, timeout: float) -> "Stream":  # noqa: N802  gRPC's name
+        assert timeout == LONG
+        return self
+
+    async def __aiter__(self) -> AsyncIterator[mailbox.SubmitFramesResponse]:
+        for each in self.answers:
+            yield each
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+def answers(frame: int, count: int) -> mailbox.SubmitFramesResponse:
+    return mailbox.SubmitFramesResponse(frame=frame, answers=[mailbox.Answer()] * count)
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "settled"),
+    [
+        ([answers(0, 2)], None, [(0, 1)]),
+        ([answers(0, 1)], ErrorCode.BAD_RECEIPT, []),
+        ([answers(0, 3)], ErrorCode.BAD_RECEIPT, []),
+        ([answers(1, 2)], ErrorCode.BAD_RECEIPT, []),
+        ([answers(0, 2), answers(0, 2)], ErrorCode.BAD_RECEIPT, [(0, 1)]),
+        ([], ErrorCode.UNAVAILABLE, []),
+    ],
+)
+async def test_answer_counts_for_the_frame_that_was_sent_whole_and_once(
+    said: list[mailbox.SubmitFramesResponse], code: ErrorCode | None, settled: list[tuple[int, ...]]
+) -> None:
+    node, found = Stream(*said), list[tuple[int, ...]]()
+
+    def settle(positions: Sequence[int], _: Sequence[mailbox.Answer]) -> None:
+        found.append(tuple(positions))
+
+    with raises(code) if code is not None else nullcontext():
+        await submission.stream(cast("MailboxStub", node), [raw(1), raw(2)], [0, 1], settle, LONG)
+    assert (found, node.cancelled) == (settled, True)
