@@ -440,9 +440,30 @@ def a_role_with_a_field_that_nobody_knows(signed: dict[str, Any]) -> None:
     signed["roles"]["root"]["x-from-a-later-version"] = True
 
 
+def delegations_with_a_field_that_nobody_knows(signed: dict[str, Any]) -> None:
+    signed["delegations"]["x-from-a-later-version"] = True
+
+
+def a_file_with_a_field_that_nobody_knows(signed: dict[str, Any]) -> None:
+    signed["targets"]["federation.json"]["x-from-a-later-version"] = True
+
+
+def a_node_whose_list_nobody_signs(signed: dict[str, Any]) -> None:
+    signed["delegations"]["roles"][0]["keyids"] = []
+
+
+def a_directory_whose_files_replace_each_other(signed: dict[str, Any]) -> None:
+    """Readers that come between two files of one version would see half of it."""
+    signed["consistent_snapshot"] = False
+
+
 @pytest.mark.parametrize(
     ("role", "change"),
     [
+        ("root", a_directory_whose_files_replace_each_other),
+        ("targets", delegations_with_a_field_that_nobody_knows),
+        ("targets", a_file_with_a_field_that_nobody_knows),
+        ("targets", a_node_whose_list_nobody_signs),
         ("root", a_field_that_nobody_knows),
         ("root", a_role_with_a_field_that_nobody_knows),
         ("targets", a_field_that_nobody_knows),
