@@ -62,6 +62,7 @@ def standing(**fields: Any) -> Standing:
     ("fields", "found", "goes"),
     [
         ({}, standing(), None),
+        ({}, standing(to_delete_since_us=T), None),
         ({"payloads": [rule("closed")]}, standing(), T + 2 + DAY_US),
         ({"payloads": [rule("closed")]}, standing(closed_at_us=None), None),
         ({"payloads": [rule("opened")]}, standing(closed_at_us=None), T + 1 + DAY_US),

@@ -32,6 +32,7 @@ from gateway.formats import documents
 from gateway.identity import Address
 from gateway.transport import TlsIdentity
 from tests import paperwork, samples, world
+from tests.errors import raises
 
 REFUSED = {"outcome": ids.OUTCOME_REFUSED, "measures": [], "data_classes": []}
 ACKNOWLEDGED: Any = samples.complete(ids.KIND_ACKNOWLEDGEMENT)
@@ -253,6 +254,15 @@ def test_countersignature_that_nobody_waits_for_is_not_found(cast: Cast, tmp_pat
     with pytest.raises(Refusal) as caught:
         Investigator(Cast(tmp_path / "another disk")[world.INVESTIGATOR]).add_countersignature(answer)
     assert caught.value.code is ErrorCode.NOT_FOUND
+
+
+def test_nobody_signs_with_a_key_that_is_not_trusted_now_even_what_was_made_while_it_was(cast: Cast) -> None:
+    address = world.INVESTIGATOR
+    stolen = world.signing_entry(address, not_trusted_after=world.NOW)
+    entry = world.everybody()[address].model_copy(update={"signing_keys": (stolen,)})
+    me = Participant(replace(cast[address].parts, directory=world.make_directory([entry])))
+    with raises(ErrorCode.KEY_REVOKED):
+        me.signing_key_at(world.NOW - timedelta(hours=1))
 
 
 STEPS: dict[str, tuple[Callable[[Cast], object], ErrorCode]] = {
