@@ -18,7 +18,7 @@ from rogatory.v1 import enrolment_pb2 as pb
 from certs.pki import DevelopmentPki
 from clients.invitation import Invitation
 from clients.participant import Participant, Parts
-from clients.registrar import MAX_APPLICATIONS, Registrar
+from clients.registrar import MAX_APPLICATIONS, MAX_DECISIONS, Registrar
 from gateway import signature
 from gateway.cli import commands
 from gateway.cli.development import Summary, init_federation
@@ -83,17 +83,17 @@ def registrar(tmp_path: Path, line: FakeChannel) -> Registrar:
     return Registrar(Detached(parts, line))
 
 
-def application(**changes: Any) -> pb.Application:
+def application(address: Address = LHV, **changes: Any) -> pb.Application:
     key = ec.generate_private_key(ec.SECP256R1())
     fields: dict[str, Any] = {
         "federation": "rogatory.test",
-        "address": str(LHV),
+        "address": str(address),
         "roles": ["exchange"],
         "legal_name": "AS LHV Pank",
         "lei": "529900T8BM49AURSDO55",
         "signing_key": bytes(32),
         "sealing_key": bytes(32),
-        "certificate_request": proofs.certificate_request(key, LHV, "rogatory.test"),
+        "certificate_request": proofs.certificate_request(key, address, "rogatory.test"),
         "code_digest": bytes(32),
         "made_at_us": 1,
     }
@@ -121,6 +121,11 @@ def decision(
     return pb.SignedDecision(decision=raw, signature=signed)
 
 
+def decided(times: int) -> pb.ApplicationEntry:
+    made = application()
+    return entry(made, decisions=[decision(entry(made).application_id)] * times)
+
+
 def listing(line: FakeChannel, entries: Sequence[pb.ApplicationEntry]) -> None:
     line.answers["ListApplications"] = pb.ListApplicationsResponse(applications=entries)
 
@@ -146,11 +151,14 @@ WRONG: dict[str, Callable[[], pb.ApplicationEntry]] = {
     "decided at a time that no calendar has": lambda: entry(decisions=[decision(bytes(32), at_us=1 << 62)]),
     "the id of other bytes": lambda: entry(application_id=bytes(32)),
     "another federation": lambda: entry(application(federation="other.test")),
-    "another country": lambda: entry(application(address="de/exchange-lhv")),
-    "a certificate request of another name": lambda: entry(application(address="ee/another")),
+    "another country": lambda: entry(application(Address.parse("de/exchange-lhv"))),
+    "a certificate request of another name": lambda: entry(
+        application(certificate_request=application(Address.parse("ee/another")).certificate_request)
+    ),
     "no certificate request": lambda: entry(application(certificate_request=b"none")),
     "no roles": lambda: entry(application(roles=[])),
     "a decision on another application": lambda: entry(decisions=[decision(bytes(32))]),
+    "more decisions than are ever made": lambda: decided(MAX_DECISIONS + 1),
 }
 
 

@@ -978,8 +978,8 @@ async def test_operator_brings_something_of_keys_at_its_renewal(bench: Bench, br
     operator = Applicant("ee/operator-new", ("operator",), "operator", lei="", has_keys=False)
     await bench.enrolled(operator)
     proofs_of_keys = {"signatures": [operator.renew(THIEF).signatures[0]], "sealing_proof": bytes(72)}
-    proof = {name: value for name, value in proofs_of_keys.items() if name == brought}
-    key = {} if proof else {brought: bytes(32)}
+    proof: dict[str, Any] = {name: value for name, value in proofs_of_keys.items() if name == brought}
+    key: dict[str, Any] = {} if proof else {brought: bytes(32)}
     request = pb.RenewRequest(renewal=operator.renewal(certificate_request=THIEF.csr(), **key), **proof)
     attack = bench.office.renew(bench.peer(operator.address), request)
     await refused(bench, attack, ErrorCode.MALFORMED, "signing_key")
