@@ -244,5 +244,10 @@ def _run_alone(txn: Transaction, job: Job) -> tuple[Any, BaseException | None]:
     except TROUBLE:
         # The database itself is in trouble: let the whole batch fail.
         raise
+    except StopIteration as error:
+        # No future takes one (PEP 479 tells why): it would be raised where all of the batch are answered.
+        failure = RuntimeError("a job raised StopIteration")
+        failure.__cause__ = error
+        return None, failure
     except Exception as error:  # noqa: BLE001  whatever a job raises is its caller's to see, and must not stop others
         return None, error

@@ -567,7 +567,11 @@ async def test_job_that_fails_is_undone_alone_and_nothing_of_it_is_signed(place:
 
     async with running(place) as made:
         results = await made.together(
-            lambda txn: record(txn, good), fail, lambda txn: 1 // 0, lambda txn: record(txn, last)
+            lambda txn: record(txn, good),
+            fail,
+            lambda txn: 1 // 0,
+            lambda txn: next(iter(())),
+            lambda txn: record(txn, last),
         )
         assert made.commits == 1
         assert made.woken == [{BOX}]
@@ -575,8 +579,9 @@ async def test_job_that_fails_is_undone_alone_and_nothing_of_it_is_signed(place:
     assert isinstance(results[1], Refusal)
     assert results[1].code is ErrorCode.OUT_OF_ORDER
     assert isinstance(results[2], ZeroDivisionError)
+    assert isinstance(results[3], RuntimeError)  # no future takes a StopIteration
     assert found == [True, False, True]
-    assert {results[0].receipt.signature.batch.size, results[3].receipt.signature.batch.size} == {2}
+    assert {results[0].receipt.signature.batch.size, results[4].receipt.signature.batch.size} == {2}
 
 
 def _fill_the_disk(txn: Transaction) -> None:
