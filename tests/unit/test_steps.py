@@ -210,8 +210,9 @@ def test_central_authority_does_not_countersign_a_request_that(
     assert caught.value.code is code
 
 
-def test_same_draft_without_a_trap_is_countersigned(cast: Cast) -> None:
-    answer = CentralAuthority(cast[world.CENTRAL]).countersign(crafted())
+@pytest.mark.parametrize("changes", [{}, {"expires_at": world.NOW + timedelta(microseconds=1)}])
+def test_same_draft_without_a_trap_is_countersigned(cast: Cast, changes: dict[str, Any]) -> None:
+    answer = CentralAuthority(cast[world.CENTRAL]).countersign(crafted(**changes))
     assert answer.header.outcome == ids.OUTCOME_GRANTED
 
 
