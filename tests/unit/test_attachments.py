@@ -14,6 +14,7 @@ from rogatory.v1 import parties_pb2 as parties
 
 from clients.attachments import Files
 from gateway.errors import ErrorCode, Refusal
+from tests import durable
 from tests.files import random_file
 
 KEY = PrivateKey(bytes(range(32)))
@@ -55,6 +56,15 @@ def test_file_whose_ciphertext_the_disk_changed_is_sealed_anew(tmp_path: Path, f
     anew = files.seal(path, [KEY])
     assert anew.sha256 == named.sha256
     assert anew.sealed.sha256 != named.sealed.sha256
+
+
+def test_sealed_file_and_its_key_are_on_the_disk_before_they_have_their_names_and_with_them(
+    tmp_path: Path, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = random_file(tmp_path, 1000)
+    steps = durable.watched(monkeypatch, "replace")
+    files.seal(path, [KEY])
+    assert steps == ["file", "file", "replace", "folder", "replace", "folder"]
 
 
 def test_file_that_is_handed_in_meanwhile_keeps_no_other_from_being_attached(tmp_path: Path, files: Files) -> None:
