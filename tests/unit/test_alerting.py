@@ -137,6 +137,35 @@ async def test_two_processes_and_the_next_start_tell_each_alert_once_in_all(plac
     assert stores.rows(place, "SELECT count(*) FROM standing") == [(0,)]
 
 
+class Slow(Told):
+    """A channel that takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def send(self, rows: Sequence[AlertRow]) -> None:
+        self.begun.set()
+        self.go.wait(60)
+        super().send(rows)
+
+
+async def test_alert_that_one_process_is_telling_is_told_by_no_other_meanwhile(place: stores.Place) -> None:
+    time, looks, slow, way = Time(), Looks(), Slow(), Told()
+    async with process(place, time, looks, slow) as one, process(place, time, looks, way) as other:
+        await one.look()
+        looks.warnings = [DEAD]
+        await one.look()
+        telling = asyncio.create_task(one.tell(slow))
+        try:
+            assert await asyncio.to_thread(slow.begun.wait, 60)
+            assert not await other.tell(way)
+        finally:
+            slow.go.set()
+        assert await telling
+    assert (len(slow.rows), way.rows) == (1, [])
+
+
 @pytest.mark.parametrize(("stage", "name"), [(None, "clock.due-soon"), (Stage.OVERDUE, "clock.overdue")])
 async def test_limit_that_others_push_out_of_the_overview_is_not_told_as_over(
     place: stores.Place, stage: Stage | None, name: str

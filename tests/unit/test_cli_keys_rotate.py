@@ -404,18 +404,19 @@ def test_registrars_who_were_away_until_their_certificates_ended_are_let_in_by_t
 @pytest.mark.parametrize(
     ("who", "changes", "code"),
     [
-        ("ee/exchange", {}, "NOT_PERMITTED"),  # registrars take it in again
-        ("ee/registrar", {"status": Status.REVOKED}, "REVOKED"),
-        ("ee/registrar", {"certificates_not_before": system_clock()}, "REVOKED"),
+        ("ee/exchange", lambda _: {}, "NOT_PERMITTED"),  # registrars take it in again
+        ("ee/registrar", lambda _: {"status": Status.REVOKED}, "REVOKED"),
+        ("ee/registrar", lambda now: {"certificates_not_before": now}, "REVOKED"),
     ],
+    ids=["no registrar", "out", "taken in again since"],
 )
 def test_whoever_is_out_or_is_no_registrar_is_let_in_by_no_ca(
-    fed: Summary, who: str, changes: dict[str, Any], code: str
+    fed: Summary, who: str, changes: Callable[[datetime], dict[str, Any]], code: str
 ) -> None:
     path, certificate, now = with_registry(fed), ended(fed, who), system_clock()
     directory = directory_of(fed.folder, now)
     entries = tuple(
-        each.model_copy(update=changes) if str(each.address) == who else each for each in directory.participants
+        each.model_copy(update=changes(now)) if str(each.address) == who else each for each in directory.participants
     )
     development.sign_anew(fed.folder, directory.model_copy(update={"participants": entries}), now)
     out = fed.folder / "new.pem"
