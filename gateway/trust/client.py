@@ -24,7 +24,7 @@ from tuf.ngclient import FetcherInterface
 from gateway.config import DirectorySource
 from gateway.directory import Directory, FederationList, ParticipantList
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.trust.collect import OF_ONE_NODE, UPDATE_ERRORS, Collected, NodeList, collect, root_in, why
+from gateway.trust.collect import OF_ONE_NODE, UPDATE_ERRORS, Collected, NodeList, collect, proving, root_in, why
 from gateway.trust.copy import GoodCopy, Held, kept_in
 from gateway.trust.fetch import GRPCS, HTTPS, FolderFetcher, MemoryFetcher, Recorder, SilentFetcher, fetcher_for
 from gateway.trust.lists import SignedList
@@ -201,17 +201,9 @@ def prove(files: Mapping[str, bytes], root: bytes, at: datetime) -> Trusted:
         Refusal: BAD_DIRECTORY, the root does not lead to it, or it did not count then.
         Failure: STORE, our own disk is full.
     """
-    try:
-        with tempfile.TemporaryDirectory(prefix="rogatory-") as scratch:
-            found = collect(MemoryFetcher(files), root, Path(scratch), kept_in(files), at, frozenset(Reason))
+    with proving("the directory") as scratch:
+        found = collect(MemoryFetcher(files), root, scratch, kept_in(files), at, frozenset(Reason))
         return _trusted(_without_rollback(found), at, None)
-    except OSError as error:
-        # No fault of the files: the library reads them through our own disk.
-        detail = f"the directory cannot be looked at here: {error.strerror}"
-        raise Failure(ErrorCode.STORE, detail, "directory") from error
-    except UPDATE_ERRORS as error:
-        detail = f"the directory is not proven by this root ({why(error)})"
-        raise Refusal(ErrorCode.BAD_DIRECTORY, detail, "directory") from error
 
 
 def _without_rollback(found: Collected) -> Collected:

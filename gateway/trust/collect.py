@@ -8,8 +8,9 @@ that unsays what its node said before is wrong: what was signed stays verifiable
 What a server could do to one list, to hold back a revocation, is nobody's affair alone: that refuses all.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
@@ -31,7 +32,7 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from gateway import private_files
 from gateway.directory import FederationList, ParticipantEntry, ParticipantList, Status
-from gateway.errors import Refusal
+from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.trust.copy import TIMESTAMP_FILE, KeptList
 from gateway.trust.fetch import Recorder
 from gateway.trust.problem import Problem, Reason
@@ -194,6 +195,29 @@ def _complete_roots(fetcher: FetcherInterface, metadata: Path) -> None:
             if name not in known:
                 private_files.swap(history / name, content)
             newer = older
+
+
+@contextmanager
+def proving(what: str) -> Iterator[Path]:
+    """Give a scratch folder, to collect and judge in it what stands by itself.
+
+    Args:
+        what: is judged, for words.
+
+    Raises:
+        Refusal: BAD_DIRECTORY, a root does not prove it.
+        Failure: STORE, our own disk is full.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="rogatory-") as scratch:
+            yield Path(scratch)
+    except OSError as error:
+        # No fault of the files: the library reads them through our own disk.
+        detail = f"the directory cannot be looked at here: {error.strerror}"
+        raise Failure(ErrorCode.STORE, detail, "directory") from error
+    except UPDATE_ERRORS as error:
+        detail = f"{what} is not proven by this root ({why(error)})"
+        raise Refusal(ErrorCode.BAD_DIRECTORY, detail, "directory") from error
 
 
 def root_in(content: bytes) -> Metadata[Root]:

@@ -7,13 +7,12 @@ lying in the copy: it is verified as on each use, and what nobody verified is no
 what is not proven, and with BAD_INPUT a repository that is not behind.
 """
 
-import tempfile
 from pathlib import Path
 
 from tuf.api.metadata import Timestamp
 
-from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.trust.collect import UPDATE_ERRORS, collect, root_in, why
+from gateway.errors import ErrorCode, Refusal
+from gateway.trust.collect import collect, proving, root_in
 from gateway.trust.copy import TIMESTAMP_FILE, GoodCopy, Held, served_list
 from gateway.trust.fetch import MemoryFetcher, Recorder
 from gateway.trust.files import Files, parse, write
@@ -51,18 +50,11 @@ def recover(folder: Path, copy: GoodCopy, root: bytes) -> Held:
 def _proven(copy: GoodCopy, root: bytes) -> tuple[Held, dict[str, bytes]]:
     """Return what the workflow of a client has read and verified, by the names of a repository, and which that is."""
     recorder = Recorder(MemoryFetcher(copy.served()))
-    try:
-        with tempfile.TemporaryDirectory(prefix="rogatory-") as scratch:
-            found = collect(recorder, root, Path(scratch), copy.lists, copy.checked, frozenset(Reason))
+    with proving(f"the copy of {copy.checked:%Y-%m-%d %H:%M %Z}") as scratch:
+        found = collect(recorder, root, scratch, copy.lists, copy.checked, frozenset(Reason))
         kept = {code: each.kept for code, each in found.lists.items() if each.kept is not None}
         lists = {name: data for code, each in kept.items() for name, data in served_list(code, each).items()}
         first = f"metadata/{root_in(root).signed.version}.{ROOT}.json"
-    except OSError as error:
-        detail = f"the directory cannot be looked at here: {error.strerror}"
-        raise Failure(ErrorCode.STORE, detail, "directory") from error
-    except UPDATE_ERRORS as error:
-        detail = f"the copy of {copy.checked:%Y-%m-%d %H:%M %Z} is not proven by this root ({why(error)})"
-        raise Refusal(ErrorCode.BAD_DIRECTORY, detail, "directory") from error
     versions = {age.role: age.version for age in found.ages}
     return Held(versions[ROOT], versions[TIMESTAMP]), {**recorder.seen, **lists, first: root}
 
