@@ -25,6 +25,16 @@ def check_other(out: Path, field: str, *read: Path | None) -> None:
             raise Refusal(ErrorCode.BAD_INPUT, f"{out} would take the place of what is read: name another", field)
 
 
+def check_new(out: Path) -> None:
+    """Check that nothing has the name of a new file.
+
+    Raises:
+        Refusal: BAD_INPUT, something has.
+    """
+    if out.exists():
+        raise Refusal(ErrorCode.BAD_INPUT, f"{out} exists; nothing is overwritten", "out")
+
+
 @contextmanager
 def written(path: Path, *, text: bool = True) -> Iterator[Any]:
     """Yield a new file, text with its ends of lines as they are written, or bytes.

@@ -21,7 +21,7 @@ from rogatory.v1 import enrolment_pb2 as pb
 from clients.invitation import Invitation
 from clients.registrar import Applied, Progress, Registrar
 from gateway import signature
-from gateway.cli import output, self_test
+from gateway.cli import files, output, self_test
 from gateway.cli.home import Home, config_option, word
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
@@ -67,8 +67,7 @@ def invite(address: str, role: str, out: Path, repository: str, path: Path, as_j
     still for registrars to approve. Without --repository, the directory is had from this node.
     """
     home, who = Home(path), Address.parse(address)
-    if out.exists():
-        raise Refusal(ErrorCode.BAD_INPUT, f"{out} exists; nothing is overwritten", "out")
+    files.check_new(out)
     source = home.loaded.config.directory
     remote = source.repository.startswith(_REMOTE)
     chosen = repository or (source.repository if remote else f"grpcs://{home.loaded.node.endpoint}")

@@ -24,7 +24,7 @@ from clients.participant import Participant
 from clients.renewal import Renewed, Wanted
 from gateway import config, keys, material, private_files, settings_file
 from gateway.certificate import Certificate
-from gateway.cli import output, passphrases
+from gateway.cli import files, output, passphrases
 from gateway.cli.check_config import is_node
 from gateway.clock import system_clock
 from gateway.config import NodeConfig
@@ -89,8 +89,7 @@ def certify(ended: Path, path: Path, out: Path, as_json: bool) -> None:
     settings = config.load(NodeConfig, path)
     if settings.registry is None:
         raise Refusal(ErrorCode.BAD_INPUT, "this node has no [registry], so no CA", "registry")
-    if out.exists():
-        raise Refusal(ErrorCode.BAD_INPUT, f"{out} exists; nothing is overwritten", "out")
+    files.check_new(out)
     # Its own certificate may have ended with the others'.
     held = material.load_node(path, ended_too=True)
     authority = load_registry_keys(settings.registry, held, material.passphrase_of(settings, None)).authority
