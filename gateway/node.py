@@ -201,7 +201,7 @@ class Node:
         directory_pb2_grpc.add_DirectoryServicer_to_server(directory_door, doors)
         self._door = _door_of(upkeep.material)
         if config.registry is not None:
-            await self._open_registry(config.registry, phrase, publisher)
+            await self._open_registry(config.registry, doors, entrance, writer, reader, phrase, publisher)
         try:
             port = server.add_secure_port(config.listen, transport.server_credentials(lambda: self._door))
         except RuntimeError as error:
@@ -438,10 +438,17 @@ class Node:
         providers = [each for each in (self._provider, self._measuring) if each is not None]
         await asyncio.gather(*(asyncio.to_thread(each.shutdown) for each in providers))
 
-    async def _open_registry(self, registry: Registry, phrase: Passphrase | None, publisher: Publisher | None) -> None:
+    async def _open_registry(
+        self,
+        registry: Registry,
+        server: grpc.aio.Server,
+        entrance: Entrance,
+        writer: Writer,
+        reader: Reader,
+        phrase: Passphrase | None,
+        publisher: Publisher | None,
+    ) -> None:
         """Let participants be registered here, and keep the node's list and certificate from running out."""
-        if self._writer is None or self._reader is None or self._server is None or self._entrance is None:
-            raise RuntimeError("the registry needs the store and the server")
         upkeep, config = self.upkeep, self._config
         loaded = await asyncio.to_thread(load_registry_keys, registry, upkeep.material, phrase)
         offering = Offering(
@@ -457,14 +464,14 @@ class Node:
             lambda: upkeep.material,
             upkeep.apply,
             offering.offer,
-            self._writer,
-            self._reader,
+            writer,
+            reader,
             self._clock,
             watch=self._watch,
         )
         # Whom it put out yesterday is out today, though nothing was published since.
         await upkeep.apply()
-        enrolment_pb2_grpc.add_RegistryServicer_to_server(RegistryDoor(self._entrance, office), careful(self._server))
+        enrolment_pb2_grpc.add_RegistryServicer_to_server(RegistryDoor(entrance, office), server)
         if registry.listen is not None:
             self._enrolment, _ = await enrolment.serve(office, registry.listen, lambda: self._door, self._clock)
         self._parts.start(offering.run())

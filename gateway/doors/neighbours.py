@@ -5,7 +5,7 @@ In: the directory as it changes. Out: what runs for each of them. Witnesses that
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -17,7 +17,7 @@ from gateway import mirror, transport
 from gateway.clock import Clock
 from gateway.config import NodeConfig
 from gateway.deliver import Chance
-from gateway.directory import Directory, Status
+from gateway.directory import NodeEntry, Status
 from gateway.doors.cosigning import Asker, Cosigning, HttpAsker, NodeAsker
 from gateway.doors.courier import Courier, Line
 from gateway.doors.freight import Freighter
@@ -85,8 +85,11 @@ class Neighbours:
     def tend(self) -> None:
         """Serve those that are in, and no others."""
         held = self._upkeep.material
-        self._tend_couriers(held.directory)
-        self._tend_witnesses(held)
+        others = [
+            node for node in held.directory.nodes if node.status is Status.ACTIVE and node.code != self._config.node
+        ]
+        self._tend_couriers({node.code for node in others})
+        self._tend_witnesses(held, others)
 
     def changed(self, before: NodeMaterial, now: NodeMaterial) -> None:
         """Serve those that are in now; let what has changed tell on what is open, too."""
@@ -124,8 +127,7 @@ class Neighbours:
         if self._couriers:
             await asyncio.wait([task for _, task in self._couriers.values()], timeout=seconds)
 
-    def _tend_couriers(self, directory: Directory) -> None:
-        wanted = {node.code for node in directory.nodes if node.status is Status.ACTIVE} - {self._config.node}
+    def _tend_couriers(self, wanted: set[str]) -> None:
         for code in self._couriers.keys() - wanted:
             for task in (self._couriers.pop(code)[1], self._freighters.pop(code)):
                 self._parts.end(task)
@@ -135,19 +137,16 @@ class Neighbours:
             self._couriers[code] = courier, self._parts.start(courier.run())
             self._freighters[code] = self._parts.start(self._make.freighter(code, line).run())
 
-    def _tend_witnesses(self, held: NodeMaterial) -> None:
-        """Have every other node that is in, and the federation's witnesses, cosign the log; anew where one changed."""
-        directory, config = held.directory, self._config
+    def _tend_witnesses(self, held: NodeMaterial, others: Iterable[NodeEntry]) -> None:
+        """Have other nodes, and the federation's witnesses, cosign the log; anew where one changed."""
+        directory, patience = held.directory, self._config.delivery.attempt_timeout_seconds
         wanted: dict[Hashable, tuple[str, Callable[[], Asker]]] = {
             each: (each.name, partial(HttpAsker, each)) for each in directory.witnesses
         }
-        for node in directory.nodes:
-            if node.status is Status.ACTIVE and node.code != config.node:
-                way = partial(NodeAsker, self.line(node.code), config.delivery.attempt_timeout_seconds)
-                wanted[node.code, node.endpoint, node.ca, held.identity] = (
-                    trust_domain(node.code, directory.federation),
-                    way,
-                )
+        for node in others:
+            way = partial(NodeAsker, self.line(node.code), patience)
+            name = trust_domain(node.code, directory.federation)
+            wanted[node.code, node.endpoint, node.ca, held.identity] = name, way
         for each in self._cosigning.keys() - wanted.keys():
             self._parts.end(self._cosigning.pop(each))
         for each in wanted.keys() - self._cosigning.keys():
