@@ -199,7 +199,7 @@ def _destinations(
             told.waiting, told.in_doubt, told.oldest_at_us = waits.count, waits.in_doubt, waits.oldest_at_us
             told.last_error, told.next_attempt_at_us = waits.last_error, waits.next_attempt_at_us
             address = Address.parse(name, allow_node=True)
-            if not address.is_node or name not in nodes:
+            if name not in nodes:
                 told.next_attempt_at_us = 0  # nobody tries: its owner collects, or it has left the federation
             if address.is_node and name not in nodes:
                 # What was never tried has no error, and would wait for ever with nobody warned of it.

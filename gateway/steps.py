@@ -800,11 +800,11 @@ _BEFORE_THE_COURT: Final = (
     ),
     *(
         step
-        for asker, law in (
-            (_M, "2018/1805 Art. 33(1): a remedy before the courts of the executing State"),
-            (_F, "2024/1260 Art. 24(1), (3): what is frozen can be contested before a court"),
-            (_P, "2024/1260 Art. 24(1), (3): what is frozen can be contested before a court"),
+        for askers, law in (
+            ((_M,), "2018/1805 Art. 33(1): a remedy before the courts of the executing State"),
+            ((_F, _P), "2024/1260 Art. 24(1), (3): what is frozen can be contested before a court"),
         )
+        for asker in askers
         for step in (
             Step(
                 rule=Rule(ids.KIND_CLAIM, _C, asker, _HOME),

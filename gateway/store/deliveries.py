@@ -115,7 +115,7 @@ class DeliveryRecord:
     """
 
     def __init__(self, rows: Rows, connection: Connection, foreseen: Foreseen, wake: set[str], now_us: int) -> None:
-        self._sql = self._rows = rows
+        self._rows = rows
         self._connection = connection
         self._foreseen = foreseen
         self._wake = wake
@@ -249,14 +249,14 @@ class DeliveryRecord:
     def _due(self, destination: str, holder: str, limit: int, chance: float) -> list[Any]:
         """Return what may be leased, at most `limit`, lane by lane in turn."""
         values = destination, self._now_us, self._now_us, self._now_us, holder
-        rows = self._sql.execute(_LEASE, (*values, destination, limit)).fetchall()
+        rows = self._rows.execute(_LEASE, (*values, destination, limit)).fetchall()
         due: dict[Lane, list[Any]] = {lane: [row for row in rows if row[-1] == lane] for lane in Lane}
         if len(rows) == limit and rows[0][-1] != Lane.ORDINARY:
             # The lanes above fill it by themselves; those below have places of their own all the same.
             for lane in list(Lane)[rows[-1][-1] :]:
                 wanted = max(1, lanes.own_places(lane, limit))
                 if len(due[lane]) < wanted:
-                    due[lane] = self._sql.execute(_LEASE_OF_LANE, (*values, lane.value, wanted)).fetchall()
+                    due[lane] = self._rows.execute(_LEASE_OF_LANE, (*values, lane.value, wanted)).fetchall()
         return list(islice(lanes.in_turn(due, chance), limit))
 
     def find(self, seq: int) -> DeliveryRow | None:
@@ -278,20 +278,20 @@ class DeliveryRecord:
 
     def lapsed(self, limit: int) -> list[int]:
         """Return the numbers of deliveries whose lease has run out."""
-        return [row[0] for row in self._sql.execute(_LAPSED, (self._now_us, limit))]
+        return [row[0] for row in self._rows.execute(_LAPSED, (self._now_us, limit))]
 
     def stranded(self, latest_us: int) -> list[int]:
         """Return the numbers of deliveries that are leased for longer than until `latest_us`."""
-        return [row[0] for row in self._sql.execute(_STRANDED, (latest_us,))]
+        return [row[0] for row in self._rows.execute(_STRANDED, (latest_us,))]
 
     def bring_back(self, latest_us: int) -> int:
         """Make due now what is to be tried only after `latest_us`; return how many."""
-        changed: int = self._sql.execute(_BRING_BACK, (self._now_us, latest_us)).rowcount
+        changed: int = self._rows.execute(_BRING_BACK, (self._now_us, latest_us)).rowcount
         return changed
 
     def expired(self, limit: int) -> list[int]:
         """Return the numbers of deliveries that expired before they ever left."""
-        return [row[0] for row in self._sql.execute(_EXPIRED, (self._now_us, limit))]
+        return [row[0] for row in self._rows.execute(_EXPIRED, (self._now_us, limit))]
 
 
 def _envelope(header: bytes, proof: bytes, payload: bytes | None) -> pb.SignedEnvelope:
