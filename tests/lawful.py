@@ -73,12 +73,12 @@ def execute(law: Countries, request: ids.EnvelopeRef, decision: ids.EnvelopeRef,
     return order
 
 
-def frozen(law: Countries) -> tuple[ids.EnvelopeRef, ids.EnvelopeRef]:
+def frozen(law: Countries, **scope: Any) -> tuple[ids.EnvelopeRef, ids.EnvelopeRef]:
     """Return a request whose assets are frozen, and the order that froze them."""
-    request = ask(law)
-    _, decision = decide(law, request)
-    notify(law, request)
-    return request, execute(law, request, decision)
+    request = ask(law, **scope)
+    _, decision = decide(law, request, **scope)
+    notify(law, request, **scope)
+    return request, execute(law, request, decision, **scope)
 
 
 def running(law: Countries, ref: ids.EnvelopeRef) -> dict[measures.ClockRule.ValueType, datetime]:

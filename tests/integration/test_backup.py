@@ -151,13 +151,18 @@ def spoil_digest(folder: Path) -> None:
         file.write(b"?")
 
 
-def spoil_promise(folder: Path) -> None:
+def forge(folder: Path, statement: str) -> None:
+    """Change what was backed up, and the manifest with it."""
     with closing(sqlite.connect(str(folder / backup.STORE))) as opened:
-        opened.execute("DELETE FROM log_entries WHERE position = 1")
+        opened.execute(statement)
         opened.commit()
     manifest = json.loads((folder / backup.MANIFEST).read_text())
     manifest["files"][0] = backup._entry(folder, backup.STORE).model_dump()
     (folder / backup.MANIFEST).write_text(json.dumps(manifest))
+
+
+def spoil_promise(folder: Path) -> None:
+    forge(folder, "DELETE FROM log_entries WHERE position = 1")
 
 
 def spoil_manifest(**changes: Any) -> Callable[[Path], None]:
@@ -218,12 +223,7 @@ def test_what_was_signed_with_a_key_that_was_found_stolen_since_is_put_back_and_
     stopped.sign_anew(before.model_copy(update={"participants": tuple(people), "nodes": tuple(nodes)}))
     folder = tmp_path / "backup"
     if forged:
-        with closing(sqlite.connect(str(folder / backup.STORE))) as opened:
-            opened.execute("UPDATE receipts SET signature = statement")
-            opened.commit()
-        manifest = json.loads((folder / backup.MANIFEST).read_text())
-        manifest["files"][0] = backup._entry(folder, backup.STORE).model_dump()
-        (folder / backup.MANIFEST).write_text(json.dumps(manifest))
+        forge(folder, "UPDATE receipts SET signature = statement")
     lose(stopped, "ee")
     if forged:
         with pytest.raises(Refusal) as caught:

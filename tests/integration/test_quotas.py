@@ -307,35 +307,40 @@ async def test_long_case_is_traced_whole_though_the_other_node_answers_only_so_m
         assert len(time.paused) in {7, 8}
 
 
+class Hold:
+    """Holds a node's writer, in its own thread, at the first frame after it is armed: all that comes queues up."""
+
+    def __init__(self) -> None:
+        self.armed, self.held, self.go = threading.Event(), threading.Event(), threading.Event()
+
+    def watch(self, stage: str) -> None:
+        if stage == "lawful" and self.armed.is_set() and not self.held.is_set():
+            self.held.set()
+            self.go.wait(60)
+
+
 async def test_greedy_client_that_floods_streams_does_not_come_before_a_modest_one(tmp_path: Path) -> None:
     """Of all that the greedy one has sent, only what is in work comes before: a number that does not grow with it."""
     at_once, streams, frames, size, modest_ones = 64, 8, 8, 16, 8
-    armed, held, go = threading.Event(), threading.Event(), threading.Event()
-
-    def watch(stage: str) -> None:
-        # In the writer's own thread: until it goes on, all that comes to it queues up.
-        if stage == "lawful" and armed.is_set() and not held.is_set():
-            held.set()
-            go.wait(60)
-
+    hold = Hold()
     quota = f"[quota.participant]\nenvelopes_at_once = {at_once}"
-    async with limited(tmp_path, quota, watch=watch) as (fed, _):
+    async with limited(tmp_path, quota, watch=hold.watch) as (fed, _):
         greedy, modest = fed.actor("ee/prosecutor"), fed.actor("ee/central-authority")
         cited = [draft(greedy) for _ in range(modest_ones)]
         assert all_accepted(await greedy.submit_frame(cited))
         answers = [[[consent(modest, each)]] for each in cited]
         flood = [[[draft(greedy) for _ in range(size)] for _ in range(frames)] for _ in range(streams)]
         turns = fed.nodes["ee"].quotas.turns
-        armed.set()
+        hold.armed.set()
         tasks = [asyncio.create_task(stream_of(greedy, some)) for some in flood]
         try:
             # Every stream has as many frames in work or in line as it may have: the node reads no more of them.
             most = streams * 4 - at_once // size
-            await until(lambda: held.is_set() and turns.waiting(Address("ee", "prosecutor")) == most)
+            await until(lambda: hold.held.is_set() and turns.waiting(Address("ee", "prosecutor")) == most)
             tasks += [asyncio.create_task(stream_of(modest, some)) for some in answers]
             await until(lambda: turns.working(Address("ee", "central-authority")) == modest_ones)
         finally:
-            go.set()
+            hold.go.set()
         assert all(map(all_accepted, await asyncio.gather(*tasks)))
         order = senders(fed.store("ee"))[modest_ones:]
     assert order.count(greedy.address) == streams * frames * size
@@ -366,15 +371,9 @@ async def fetch(actor: Actor, _: object) -> grpc.aio.Call:
 async def test_greedy_client_that_hangs_up_and_comes_again_leaves_others_room_at_the_store(
     tmp_path: Path, ask: Callable[[Actor, Sequence[pb.SignedEnvelope]], Awaitable[grpc.aio.Call]]
 ) -> None:
-    most, armed, held, go = 16, threading.Event(), threading.Event(), threading.Event()
-
-    def watch(stage: str) -> None:
-        if stage == "lawful" and armed.is_set() and not held.is_set():
-            held.set()
-            go.wait(60)
-
+    most, hold = 16, Hold()
     quota = f"[limits]\nmax_waiting_jobs = {most}\n[quota.participant]\nenvelopes_at_once = 64"
-    async with limited(tmp_path, quota, watch=watch) as (fed, _):
+    async with limited(tmp_path, quota, watch=hold.watch) as (fed, _):
         greedy, modest = fed.actor("ee/prosecutor"), fed.actor("ee/central-authority")
         asked = draft(greedy)
         assert all_accepted(await greedy.submit_frame([asked]))
@@ -386,10 +385,10 @@ async def test_greedy_client_that_hangs_up_and_comes_again_leaves_others_room_at
             """Whether one more waits at the store, unless all places there are taken; or in line; or is sent away."""
             return turns.waiting(address) == 1 or writer.waiting >= min(more, most) or call.done()
 
-        armed.set()
+        hold.armed.set()
         try:
             first = await hand_in(greedy, flood)
-            await until(held.is_set)
+            await until(hold.held.is_set)
             first.cancel()
             for _ in range(2 * most):
                 more = writer.waiting + 1
@@ -400,7 +399,7 @@ async def test_greedy_client_that_hangs_up_and_comes_again_leaves_others_room_at
             answering = asyncio.create_task(stream_of(modest, [[consent(modest, asked)]]))
             await until(lambda: answering.done() or turns.working(Address("ee", "central-authority")) == 1)
         finally:
-            go.set()
+            hold.go.set()
         assert all_accepted(await answering)
         assert all_accepted(await stream_of(greedy, [flood]))
 

@@ -89,6 +89,13 @@ def decide_claim(law: Countries, filed: Ref, outcome: ids.Outcome.ValueType) -> 
     return law.send(ids.KIND_CLAIM_DECISION, THEIR_COURT, THEIR_CENTRAL, cites=filed, case_id="DE-1", outcome=outcome)
 
 
+def grant_restitution(law: Countries, freeze: Ref) -> Ref:
+    """Ask to hand over what is frozen, and have a court grant it."""
+    restitution = ask(law, ids.KIND_RESTITUTION_DECISION, cites=freeze, data_classes=(), measures=TRANSFER)
+    _, decision = decide(law, restitution, measures=TRANSFER)
+    return decision
+
+
 # A ministry that hides or invents what its court said.
 
 
@@ -232,14 +239,9 @@ def test_what_is_confiscated_need_not_be_released_because_the_issuer_was_silent_
 def test_what_is_claimed_by_another_is_not_restituted_though_the_restitution_is_granted(
     law: Countries, outcome: ids.Outcome.ValueType, is_told: bool
 ) -> None:
-    scope: dict[str, Any] = {"measures": BLOCK + TRANSFER}
-    freeze = ask(law, **scope)
-    _, frozen_by = decide(law, freeze, **scope)
-    notify(law, freeze, **scope)
-    execute(law, freeze, frozen_by, **scope)
-    moved: dict[str, Any] = {"measures": TRANSFER}
-    restitution = ask(law, ids.KIND_RESTITUTION_DECISION, cites=freeze, data_classes=(), **moved)
-    _, decision = decide(law, restitution, **moved)
+    freeze, _ = frozen(law, measures=BLOCK + TRANSFER)
+    frozen_by = decision_on(law)
+    decision = grant_restitution(law, freeze)
     suspends: dict[str, Any] = {"outcome": POSTPONED, "ground": ids.GROUND_REMEDY_INVOKED}
     filed = law.send(ids.KIND_CLAIM, THEIR_COURT, THEIR_CENTRAL, cites=frozen_by, case_id="DE-1", **suspends)
     if is_told:
@@ -247,25 +249,19 @@ def test_what_is_claimed_by_another_is_not_restituted_though_the_restitution_is_
         law.arrive()
     if outcome:
         decide_claim(law, filed, outcome)
-    order: dict[str, Any] = {"cites": decision, "case_id": "ORDER-2", **moved}
+    order: dict[str, Any] = {"cites": decision, "case_id": "ORDER-2", "measures": TRANSFER}
     assert refused(law, ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, **order) is ErrorCode.OUT_OF_ORDER
 
 
 def test_what_nobody_claims_is_restituted_though_the_issuer_was_silent_on_the_freeze(law: Countries) -> None:
-    scope: dict[str, Any] = {"measures": BLOCK + TRANSFER}
-    freeze = ask(law, **scope)
-    _, frozen_by = decide(law, freeze, **scope)
-    notify(law, freeze, **scope)
-    execute(law, freeze, frozen_by, **scope)
+    freeze, _ = frozen(law, measures=BLOCK + TRANSFER)
     law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=freeze)
     law.arrive()
     law.wait(days=43)
     law.arrive()
     assert law.state("de", freeze) is State.UNBOUND
-    moved: dict[str, Any] = {"measures": TRANSFER}
-    restitution = ask(law, ids.KIND_RESTITUTION_DECISION, cites=freeze, data_classes=(), **moved)
-    _, decision = decide(law, restitution, **moved)
-    law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-2", **moved)
+    decision = grant_restitution(law, freeze)
+    law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-2", measures=TRANSFER)
 
 
 @pytest.mark.parametrize("outcome", [ids.OUTCOME_UNSPECIFIED, GRANTED])
@@ -319,17 +315,11 @@ def test_remedy_is_decided_though_the_request_was_taken_back_from_the_court_and_
 
 
 def test_what_is_frozen_no_more_is_not_restituted_though_that_was_granted(law: Countries) -> None:
-    scope: dict[str, Any] = {"measures": BLOCK + TRANSFER}
-    freeze = ask(law, **scope)
-    _, frozen_by = decide(law, freeze, **scope)
-    notify(law, freeze, **scope)
-    execute(law, freeze, frozen_by, **scope)
-    moved: dict[str, Any] = {"measures": TRANSFER}
-    restitution = ask(law, ids.KIND_RESTITUTION_DECISION, cites=freeze, data_classes=(), **moved)
-    _, decision = decide(law, restitution, **moved)
+    freeze, _ = frozen(law, measures=BLOCK + TRANSFER)
+    decision = grant_restitution(law, freeze)
     law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=freeze)
     law.arrive()
-    order: dict[str, Any] = {"cites": decision, "case_id": "ORDER-2", **moved}
+    order: dict[str, Any] = {"cites": decision, "case_id": "ORDER-2", "measures": TRANSFER}
     assert refused(law, ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, **order) is ErrorCode.OUT_OF_ORDER
 
 
