@@ -33,6 +33,7 @@ RATES: Final = {
     "as2_rate": "AS2, no disk, no network, one core",
 }
 """What is shown beside the targets."""
+_SUMMARY: Final = "<details><summary>What stands in the way of each that is not met, from the same run</summary>"
 
 
 @click.command(epilog="\b\nExample:\n  rogatory bench readme")
@@ -133,9 +134,7 @@ def _targets(figures: Mapping[str, Any]) -> str:
         if not target["met"]:
             reasons.append(f"- {target['name']}: {target.get('reason') or target['not_measured']}")
     table = _table(("target", "wanted", "measured", "outcome"), rows)
-    return "\n\n".join(
-        [table, "What stands in the way, from the same run:", "\n".join(reasons)] if reasons else [table]
-    )
+    return "\n\n".join([table, _SUMMARY, "\n".join(reasons), "</details>"] if reasons else [table])
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
