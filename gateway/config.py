@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic import ValidationError as PydanticError
 
-from gateway.directory import KeyNameField
+from gateway.directory import MAX_PORT, EndpointField, KeyNameField
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
 from gateway.note import Algorithm, Verifier
@@ -39,9 +39,6 @@ MAX_RELAYED_ITEMS: Final = 128
 
 DATABASES: Final = ("postgresql://", "postgres://")
 """How the address of a database begins."""
-
-
-MAX_PORT: Final = 65_535
 
 
 class _Settings(BaseModel):
@@ -519,6 +516,8 @@ class NodeConfig(_Settings):
     node: str = Field(pattern=r"^[a-z]{2}$")
     # Where participants and other nodes call: HOST:PORT.
     listen: Listen
+    # Where others reach that, if it is no longer what the founders were told: the node's own list says so from then on.
+    endpoint: EndpointField = ""
     # Where whoever starts this process asks whether it takes calls (grpc.health.v1), without TLS: an address that only
     # this machine, or the probes of its cluster, can reach. Absent: nobody can ask.
     health: Listen | None = None
@@ -562,6 +561,12 @@ class NodeConfig(_Settings):
             detail = "this is for a store in a file; of a database server's, see docs/postgresql.md"
             raise Refusal(ErrorCode.BAD_CONFIG, detail, "store")
         return self.store
+
+    @model_validator(mode="after")
+    def _who_has_the_list_says_where_the_node_is(self) -> Self:
+        if self.endpoint and self.registry is None:
+            raise ValueError("endpoint: the process with [registry] lists it")
+        return self
 
     @model_validator(mode="after")
     def _one_process_has_an_office(self) -> Self:

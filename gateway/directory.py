@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Final, Self, TypeAlias, TypeVar
 
 from pydantic import (
@@ -46,6 +47,11 @@ MAX_PARTICIPANTS: Final = 16_384
 times as many would, and take a hundred MiB of everybody who reads it."""
 
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_ENDPOINT: Final = re.compile(r"(?P<host>[^\[\]]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?P<port>[0-9]{1,5})")
+# A name that others can resolve has a dot, and its last label begins with a letter (RFC 1123 section 2.1).
+_HOST_NAME: Final = re.compile(r"([A-Za-z0-9_-]{1,63}\.)+[A-Za-z][A-Za-z0-9-]{0,62}")
+_LOCALHOST: Final = "localhost"
+MAX_PORT: Final = 65_535
 DOMAIN: Final = r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$"
 
 
@@ -82,7 +88,49 @@ def _key_name(value: str) -> str:
     return value
 
 
+def _endpoint(value: str) -> str:
+    """Check where a node says that it is reached: what gRPC takes for an address may be a file of this machine, too."""
+    if not value:
+        return value
+    found = _ENDPOINT.fullmatch(value)
+    if found is None or not 0 < int(found["port"]) <= MAX_PORT:
+        raise ValueError("HOST:PORT is wanted, an IPv6 address in brackets")
+    address, name = _ip(found["host"]), found["host"].lower()
+    if address is None and name != _LOCALHOST and not _HOST_NAME.fullmatch(name):
+        raise ValueError("neither an IP address nor a name that others can resolve")
+    if address is None or address.is_loopback:
+        return value
+    if address.is_unspecified or address.is_multicast or address.is_link_local or address.is_reserved:
+        raise ValueError(f"nobody can call {address}")
+    return value
+
+
+def _ip(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+    return address if host.startswith("[") == (address.version == 6) else None  # noqa: PLR2004  as it is written
+
+
+def may_move(founders: str, own: str) -> bool:
+    """Whether others go to what a node says of itself, instead of what founders said.
+
+    What is only the caller's own machine counts where that is what founders said, too: in a federation for development.
+    """
+    return not _is_loopback(own) or _is_loopback(founders)
+
+
+def _is_loopback(endpoint: str) -> bool:
+    host = endpoint.rpartition(":")[0]
+    address = _ip(host)
+    return host.lower() == _LOCALHOST if address is None else address.is_loopback
+
+
 AddressField = Annotated[Address, BeforeValidator(_address), PlainSerializer(str)]
+EndpointField = Annotated[str, AfterValidator(_endpoint)]
+"""HOST:PORT where others reach a node, as it says itself; empty if it does not."""
+
 Fingerprints = frozenset[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
 """Of certificates, hexadecimal; see `identity.certificate_fingerprint`."""
 
@@ -294,7 +342,7 @@ class ParticipantList(_Entry):
     participants: Annotated[tuple[ParticipantEntry, ...], Field(max_length=MAX_PARTICIPANTS)]
     signing_keys: tuple[KeyEntry, ...] = ()
     # Instead of the one that the founders know; empty: that one.
-    endpoint: str = ""
+    endpoint: EndpointField = ""
     revoked_certificates: Fingerprints = frozenset()
 
     @model_validator(mode="after")
@@ -332,11 +380,12 @@ class ParticipantList(_Entry):
         """Return the node's entry as founders and node say it together: a key that both name has the narrower times."""
         founders = {key.public: key for key in entry.signing_keys}
         own = {key.public: key for key in self.signing_keys}
+        moves = self.endpoint and may_move(entry.endpoint, self.endpoint)
         both = tuple(_narrower(key, own.get(key.public)) for key in founders.values())
         return entry.model_copy(
             update={
                 "signing_keys": (*both, *(key for key in self.signing_keys if key.public not in founders)),
-                "endpoint": self.endpoint or entry.endpoint,
+                "endpoint": self.endpoint if moves else entry.endpoint,
                 "revoked_certificates": entry.revoked_certificates | self.revoked_certificates,
             }
         )

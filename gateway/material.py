@@ -21,7 +21,7 @@ from gateway import hsm, keys, mirror, passphrase, target_keys
 from gateway.certificate import NODE_PURPOSES, PARTICIPANT_PURPOSES, Certificate, read_cas
 from gateway.clock import Clock, system_clock
 from gateway.config import DirectorySource, NodeConfig, ParticipantConfig, WitnessConfig
-from gateway.directory import Directory, KeyEntry, NodeEntry, Status
+from gateway.directory import MAX_PORT, Directory, KeyEntry, NodeEntry, Status, may_move
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.hidden import Passphrase
 from gateway.identity import (
@@ -149,8 +149,8 @@ def check_node(
         Refusal: BAD_CONFIG, with the setting that does not fit; BAD_DIRECTORY; KEY_FILE, with the path; REVOKED.
         Failure: UNAVAILABLE, no directory can be had.
     """
-    if not 0 < int(config.listen.rpartition(":")[2]) <= configuration.MAX_PORT:
-        raise _bad("listen", f"a port is 1 to {configuration.MAX_PORT}")
+    if not 0 < int(config.listen.rpartition(":")[2]) <= MAX_PORT:
+        raise _bad("listen", f"a port is 1 to {MAX_PORT}")
     if isinstance(config.store, Path) and config.store.is_dir():
         raise _bad("store", f"{config.store} is a folder, not a file")
     now = clock()
@@ -197,6 +197,9 @@ def fit_node(
     for each in directory.nodes:
         read_cas(each)  # all of them: the door trusts the CA of every node
     entry = _node_entry(directory, config.node, "node")
+    founders = next(node for node in trusted.federation.nodes if node.code == config.node)
+    if config.endpoint and not may_move(founders.endpoint, config.endpoint):
+        raise _bad("endpoint", f"{config.endpoint} is every caller's own machine")
     signer = _newest(holdings.signers, directory, published or directory, address, now)
     listed = _listed(entry.signing_keys, signer.public_key, address, "signing_keys")
     moment = min(now, certificate.leaf.not_valid_after_utc) if ended_too else now

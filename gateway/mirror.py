@@ -7,7 +7,7 @@ itself refuses is passed on whole. Failure UNAVAILABLE: it does not answer, or n
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from datetime import datetime
 from typing import Final
@@ -19,8 +19,8 @@ from tuf.api.exceptions import RepositoryError
 
 from gateway import codec, transport
 from gateway.config import DirectorySource
-from gateway.directory import FederationList, NodeEntry
-from gateway.errors import ErrorCode, GatewayError, Refusal
+from gateway.directory import FederationList, NodeEntry, ParticipantList
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import UNREADABLE_CERTIFICATE, Address, parse_spiffe, uri_names
 from gateway.transport import ChannelOptions, TlsIdentity
 from gateway.trust import client
@@ -101,12 +101,36 @@ def find(source: DirectorySource, identity: TlsIdentity, now: datetime) -> Trust
     node, federation = _own_node(source, identity)
     node = node.model_copy(update={"ca": node.ca + _listed_ca(node.code, copy)})
     try:
-        files = fetch(node, federation, identity, _held(copy))
+        files = _fetch_from(_places(node, copy), federation, identity, _held(copy))
     except GatewayError as error:
         return client.load_from(SilentFetcher(str(error)), source, now)
     if files is None and copy is not None:
         files = copy.served()  # there is nothing newer: what is here is checked anew, at the time that it is now
     return client.load_from(MemoryFetcher(files or {}), source, now)
+
+
+def _places(node: NodeEntry, copy: GoodCopy | None) -> Iterator[NodeEntry]:
+    """Yield where a node may be: where the settings say, and where its own list said last that it has moved."""
+    yield node
+    kept = copy.lists.get(node.code) if copy is not None else None
+    if kept is not None:
+        with suppress(Refusal):  # somebody was at it
+            moved = ParticipantList.parse(kept.content, node.code).endpoint
+            if moved not in {"", node.endpoint}:
+                yield node.model_copy(update={"endpoint": moved})
+
+
+def _fetch_from(
+    places: Iterable[NodeEntry], federation: str, identity: TlsIdentity, held: Held
+) -> dict[str, bytes] | None:
+    """Return what the first place says that answers; raises what the last one says, as `fetch`."""
+    error: Failure = Failure(ErrorCode.UNAVAILABLE, "nowhere to ask")
+    for place in places:
+        try:
+            return fetch(place, federation, identity, held)
+        except Failure as failure:
+            error = failure
+    raise error
 
 
 def _held(copy: GoodCopy | None) -> Held:

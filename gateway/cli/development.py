@@ -38,8 +38,8 @@ from gateway.cli.folders import (
     write_node,
     write_participant,
 )
-from gateway.config import MAX_PORT, Delivery, Limits
-from gateway.directory import Directory, Instrument, KeyEntry, NodeEntry, ParticipantEntry
+from gateway.config import Delivery, Limits
+from gateway.directory import MAX_PORT, Directory, Instrument, KeyEntry, NodeEntry, ParticipantEntry
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address, Role
 from gateway.rules import Where, word

@@ -13,7 +13,7 @@ from gateway.cli import ceremony, joining, output, recovery
 from gateway.cli.development import DEFAULT_FEDERATION, Summary, free_ports, init_federation
 from gateway.cli.folders import AtRest
 from gateway.clock import system_clock
-from gateway.config import MAX_PORT
+from gateway.directory import MAX_PORT
 from gateway.identity import Address
 from gateway.trust import development
 

@@ -20,7 +20,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from gateway.config import MAX_PORT
+from gateway.directory import MAX_PORT
 from gateway.errors import ErrorCode, Refusal
 
 CONNECTIONS: Final = 64

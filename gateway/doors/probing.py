@@ -25,8 +25,7 @@ from rogatory.v1.relay_pb2_grpc import RelayStub
 
 from gateway import codec, transport
 from gateway.clock import MICROS, Clock, from_micros, to_micros
-from gateway.config import MAX_PORT
-from gateway.directory import FOREVER, Directory, NodeEntry, Status
+from gateway.directory import FOREVER, MAX_PORT, Directory, NodeEntry, Status
 from gateway.errors import ErrorCode, GatewayError, Refusal
 from gateway.identity import UNREADABLE_CERTIFICATE, certificate_fingerprint, has_issued, host_name
 from gateway.material import NodeMaterial

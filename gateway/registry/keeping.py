@@ -1,4 +1,4 @@
-"""Keeps a node's own entries from running out: its list, its keys in that, and its certificate."""
+"""Keeps a node's own entries as it is, and from running out: its list, its keys and place in that, its certificate."""
 
 import asyncio
 import logging
@@ -19,8 +19,15 @@ diagnostics = logging.getLogger("gateway.registry")
 
 async def keep(office: Office, settings: Registry, authority: Authority, upkeep: Upkeep, clock: Clock) -> None:
     """List what this node holds and nobody knows yet, keep list and certificate from ending; again and again."""
+    said = ""
     while True:
         held = upkeep.material
+        with survived("the endpoint"):
+            # Once, and not whenever the list says something else: the old machine of a node that moves must not say
+            # the opposite of the new one for as long as both run.
+            if held.config.endpoint not in {"", said}:
+                await office.move_node(held.config.endpoint)
+                said = held.config.endpoint
         with survived("the registry"):
             for signer in held.holdings.signers:
                 if all(signer.public_key != key.public for key in held.entry.signing_keys):

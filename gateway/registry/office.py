@@ -210,6 +210,10 @@ class Office:
 
         return await self._change(work)
 
+    async def move_node(self, endpoint: str) -> None:
+        """List where the node is reached from now on, unless that is said already."""
+        await self._change(lambda desk: desk.change(roll.moved(desk.listed, desk.founders, endpoint)))
+
     async def keep_list(self) -> None:
         """Sign the list anew if half of its life is over or its news got lost, and offer what is not published yet.
 

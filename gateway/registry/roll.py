@@ -197,6 +197,13 @@ def distrust_node_certificate(listed: ParticipantList, fingerprint: bytes) -> Pa
     return listed.model_copy(update={"revoked_certificates": listed.revoked_certificates | {fingerprint.hex()}})
 
 
+def moved(listed: ParticipantList, founders: NodeEntry, endpoint: str) -> ParticipantList:
+    """List where the node is reached from now on."""
+    if listed.applied_to(founders).endpoint == endpoint:
+        return listed
+    return listed.model_copy(update={"endpoint": endpoint})
+
+
 # Two lists
 
 
@@ -213,6 +220,7 @@ def brought_together(published: ParticipantList, own: ParticipantList) -> Partic
         update={
             "participants": (*merged, *other.values()),
             "signing_keys": _both_keys(published.signing_keys, own.signing_keys),
+            "endpoint": published.endpoint or own.endpoint,
             "revoked_certificates": published.revoked_certificates | own.revoked_certificates,
         }
     )

@@ -38,11 +38,15 @@ from gateway.identity import Address
 from gateway.publisher import Publisher
 from gateway.registry import keeping
 from gateway.signature import key_id
+from gateway.store.log import LogView
 from gateway.transport import TlsIdentity
 from gateway.trust.lists import SignedList
 from tests import paperwork
 from tests.enrolling import REGISTRARS, entered, registering
-from tests.federation import Federation, authority_of, code_of, until
+from tests.federation import Federation, authority_of, code_of, ports, until
+from tests.files import cast_of, random_file, receive
+from tests.integration.test_attachments import files_of
+from tests.integration.test_witnesses import asked, cosigned_by
 from tests.processes import finished
 
 pytestmark = pytest.mark.integration
@@ -187,6 +191,53 @@ async def test_a_node_gets_a_new_certificate_and_signing_key_under_load_and_noth
             lambda: node.upkeep.material.signing_key.public_key != old and node.upkeep.material.identity != identity
         )
         await flowing.more()
+
+
+async def test_a_node_moves_and_the_others_follow_it_without_a_restart_also_if_the_new_place_was_mistyped(
+    fed: Federation, tmp_path: Path
+) -> None:
+    """Couriers, witnesses and freight."""
+    settings, old = fed.summary.config("de/node"), fed.directory.node("de").endpoint
+    new, mistyped = (f"127.0.0.1:{port}" for port in ports(2))
+    async with traffic(fed) as flowing:
+        await fed.stop("de")
+        text = settings.read_text().replace(f'listen = "{old}"', f'listen = "{new}"\nendpoint = "{mistyped}"')
+        settings.write_text(text)
+        await fed.start("de")
+        ee = fed.nodes["ee"]
+        await until(lambda: ee.upkeep.directory().node("de").endpoint == mistyped)
+        settings.write_text(text.replace(mistyped, new))
+        await until(lambda: ee.upkeep.directory().node("de").endpoint == new)
+        await flowing.more()
+        newest = await asked(ee, LogView.newest)
+        await flowing.more()
+        assert (await cosigned_by(fed, 1, newest.checkpoint.size + 1))[1].by == ("de.rogatory.test",)
+    async with cast_of(fed) as cast:
+        file = cast.prosecutor.attach(random_file(tmp_path, 100_000))
+        await cast.prosecutor.submit(await cast.request([file]))
+        await cast.abroad.fetch(files_of(await receive(cast.abroad))[0], tmp_path / "arrived")
+
+
+async def test_the_old_machine_of_a_node_that_moves_does_not_contradict_the_new_one(
+    fed: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, ee = fed.summary.config("ee/node"), fed.nodes["ee"]
+    old, new = (f"127.0.0.1:{port}" for port in ports(2))
+    settings.write_text(f'endpoint = "{old}"\n' + settings.read_text())
+    await until(lambda: ee.upkeep.directory().node("ee").endpoint == old)
+    office = ee._office
+    assert office is not None
+    await office.move_node(new)
+    keep_list, rounds = office.keep_list, 0
+
+    async def counted() -> None:
+        nonlocal rounds
+        rounds += 1
+        await keep_list()
+
+    monkeypatch.setattr(office, "keep_list", counted)
+    await until(lambda: rounds >= 3)
+    assert ee.upkeep.directory().node("ee").endpoint == new
 
 
 async def test_an_envelope_sealed_to_a_retired_key_is_still_opened_by_its_owner(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_a_changed_directory_is_signed_anew_without_losing_what_nodes_say_of_the
     fed = init_federation(tmp_path / "fed", ["ee", "de"], [7440, 7441], NOW, publisher=True).folder
     repository = Repository(fed / development.REPOSITORY)
     own = KeyEntry(public=bytes(SigningKey.generate().verify_key), not_before=NOW)
-    entries = repository.list_of("de").model_copy(update={"signing_keys": (own,), "endpoint": "elsewhere:1"})
+    entries = repository.list_of("de").model_copy(update={"signing_keys": (own,), "endpoint": "elsewhere.example:1"})
     repository.put_list("de", keys.load_signing_key(development.node_key(fed, "de")), entries, NOW)
     repository.publish(keys.load_signing_key(development.publisher_key(fed)), NOW)
     before = directory_of(fed, NOW)

@@ -217,6 +217,16 @@ def test_registry_whose_invitations_would_name_what_nobody_can_call_is_refused(t
     assert (registry.listen, registry.endpoint) == (listen, "node.ee.example:7540")
 
 
+def test_node_that_has_moved_is_said_by_whoever_signs_its_list(tmp_path: Path) -> None:
+    moved = NODE | {"endpoint": '"node.ee.example:7440"'}
+    path = written(tmp_path, toml(moved, *REGISTRY))
+    assert load(NodeConfig, path).endpoint == "node.ee.example:7440"
+    path.write_text(toml(moved))
+    assert refused(NodeConfig, path) == ""
+    path.write_text(toml(NODE | {"endpoint": '"0.0.0.0:7440"'}, *REGISTRY))
+    assert refused(NodeConfig, path) == "endpoint"
+
+
 @pytest.mark.parametrize("lines", [(), ('listen = "127.0.0.1:7540"',), ('listen = "node.ee.example:7540"',)])
 def test_registry_needs_no_endpoint_where_what_it_listens_on_can_be_called(
     tmp_path: Path, lines: tuple[str, ...]

@@ -308,17 +308,70 @@ def test_key_that_founders_and_node_name_is_valid_when_both_say_so(
 
 def test_node_may_move_and_put_its_own_certificates_out() -> None:
     node = world.node_entry("ee").model_copy(update={"revoked_certificates": frozenset({"a" * 64})})
-    moved = own_list(endpoint="elsewhere:7440", revoked_certificates=frozenset({"b" * 64})).applied_to(node)
-    assert moved.endpoint == "elsewhere:7440"
+    moved = own_list(endpoint="elsewhere.example:7440", revoked_certificates=frozenset({"b" * 64})).applied_to(node)
+    assert moved.endpoint == "elsewhere.example:7440"
     assert moved.revoked_certificates == {"a" * 64, "b" * 64}
     assert own_list().applied_to(node).endpoint == node.endpoint
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        *("node.ee.example:7440", "NODE.ee.example:1", "192.0.2.1:65535", "10.1.2.3:7440", "[2001:db8::1]:7440"),
+        *("127.0.0.1:7440", "localhost:7440", "[::1]:7440", ""),
+    ],
+)
+def test_node_says_where_it_is_reached(endpoint: str) -> None:
+    listed = own_list(endpoint=endpoint)
+    assert ParticipantList.parse(listed.to_json(), "list").endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        *(
+            "unix:/run/postgresql/.s.PGSQL.5432",
+            "unix:7440",
+            "unix-abstract:7440",
+            "dns:7440",
+            "ipv4:7440",
+            "vsock:1:2",
+        ),
+        *("dns://192.0.2.1/node.ee.example:7440", "ipv4:192.0.2.1:1,192.0.2.2:1", "https://node.ee.example:7440"),
+        *("node.ee.example", "node.ee.example:", ":7440", "node.ee.example:0", "node.ee.example:65536"),
+        *("node.ee.example:\uff17440", "node.ee.example:7440 ", " node.ee.example:7440", "node.ee.example:7440\n"),
+        *("node ee.example:7440", "node.ee.example/x:7440", "user@node.ee.example:7440", "node..example:7440"),
+        *("2001:db8::1:7440", "[192.0.2.1]:7440", "[node.ee.example]:7440", "[2001:db8::1%eth0]:7440", "[]:7440"),
+        *("127.1:7440", "0x7f.1:7440", "0.0.0.0:7440", "[::]:7440", "224.0.0.1:7440", "255.255.255.255:7440"),
+        *(
+            "169.254.169.254:80",
+            "[fe80::1]:7440",
+            "[::ffff:127.0.0.1]:7440",
+            f"{'a.' * 127}example:7440",
+            "x" * 400_000,
+        ),
+    ],
+)
+def test_list_whose_node_is_reached_nowhere_is_refused(endpoint: str) -> None:
+    """What gRPC would take for a file of the reader's machine, or for somebody else's name server, among it."""
+    content = own_list().to_json().replace(b'"endpoint": ""', b'"endpoint": ' + json.dumps(endpoint).encode())
+    with pytest.raises(Refusal) as caught:
+        ParticipantList.parse(content, "list")
+    assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_DIRECTORY, "endpoint")
+
+
+@pytest.mark.parametrize("own", ["127.0.0.1:5432", "localhost:5432", "LOCALHOST:5432", "[::1]:5432"])
+def test_node_sends_others_to_their_own_machine_only_if_founders_did(own: str) -> None:
+    at = {each: world.node_entry("ee").model_copy(update={"endpoint": each}) for each in ("node.ee:1", "127.0.0.1:1")}
+    listed = own_list(endpoint=own)
+    assert [listed.applied_to(node).endpoint for node in at.values()] == ["node.ee:1", own]
+
+
 def test_node_s_word_of_itself_changes_no_other_node() -> None:
     federation, lists = DIRECTORY.split()
-    mine = lists[0].model_copy(update={"endpoint": "elsewhere:7440", "signing_keys": (OWN,)})
+    mine = lists[0].model_copy(update={"endpoint": "elsewhere.example:7440", "signing_keys": (OWN,)})
     merged = Directory.merge(federation, (mine, *lists[1:]), 2)
-    assert merged.node("ee").endpoint == "elsewhere:7440"
+    assert merged.node("ee").endpoint == "elsewhere.example:7440"
     assert merged.node("de") == DIRECTORY.node("de")
     assert merged.signing_key("ee/node", key_id(OWN.public), NOW) == OWN.public
 

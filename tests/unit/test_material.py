@@ -490,6 +490,15 @@ def test_a_port_that_does_not_exist_is_refused(fed: Path, port: str) -> None:
     assert refused(fed, NODE) == (ErrorCode.BAD_CONFIG, "listen")
 
 
+def test_a_node_does_not_say_that_it_is_on_everybodys_own_machine_unless_founders_did(fed: Path) -> None:
+    path = fed / "ee/node.toml"
+    registry = ('ca_certificate = "ca.pem"', 'ca_key = "ca.key"', 'directory_key = "directory.key"')
+    path.write_text("\n".join(['endpoint = "localhost:7441"', path.read_text(), "[registry]", *registry]))
+    assert load(fed, NODE).config.endpoint == "localhost:7441"
+    edit_directory(fed, lambda content: entry_of(content, NODE).update(endpoint="node.ee.example:7440"))
+    assert refused(fed, NODE) == (ErrorCode.BAD_CONFIG, "endpoint")
+
+
 @pytest.mark.parametrize(("address", "name"), [(NODE, "store"), (PROSECUTOR, "home")])
 def test_a_folder_that_is_missing_or_a_file_is_refused(fed: Path, address: Address, name: str) -> None:
     folder = home_of(fed, address) / name

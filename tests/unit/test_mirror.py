@@ -192,6 +192,29 @@ def test_node_that_does_not_answer_leaves_the_last_good_copy(
     assert after.directory.participants == before.directory.participants
 
 
+def test_node_that_has_moved_is_asked_where_its_own_list_says_if_nobody_answers_at_the_old_place(
+    made: Registry, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = made.list_of("ee").model_copy(update={"endpoint": "localhost:7441"})
+    made.repository.put_list("ee", key("ee"), there, NOW)
+    made.publish()
+    mirror.find(source(made), OWN, LATER)
+
+    def fetch(asked: NodeEntry, *rest: Any) -> dict[str, bytes] | None:
+        found = node.fetch(asked, *rest)
+        if asked.endpoint == "localhost:7440":
+            raise Failure(ErrorCode.UNAVAILABLE, "moved")
+        return found
+
+    monkeypatch.setattr(mirror, "fetch", fetch)
+    made.newer()
+    after = mirror.find(source(made), OWN, LATER)
+    assert (after.problem, after.version("targets")) == (None, 2)
+    assert [asked.endpoint for asked, _, _ in node.asked] == ["localhost:7440", "localhost:7440", "localhost:7441"]
+    node.error = Failure(ErrorCode.UNAVAILABLE, "away")
+    assert mirror.find(source(made), OWN, LATER).problem is not None
+
+
 def test_without_node_and_copy_there_is_nothing_yet(made: Registry, node: Node) -> None:
     node.error = Failure(ErrorCode.UNAVAILABLE, "away")
     with pytest.raises(Failure) as caught:

@@ -100,6 +100,18 @@ def test_both_lists_keep_what_either_adds() -> None:
     both.check_continues(by_hand)
 
 
+def test_both_lists_keep_where_the_node_has_moved_and_what_is_published_is_the_later_word() -> None:
+    own, by_hand = (roll.moved(EE, FOUNDERS, f"{name}.example:7440") for name in ("own", "by-hand"))
+    assert roll.brought_together(EE, own).endpoint == "own.example:7440"
+    assert roll.brought_together(by_hand, own).endpoint == "by-hand.example:7440"
+
+
+def test_node_that_never_moved_or_came_back_is_where_founders_said_or_says_so() -> None:
+    assert roll.moved(EE, FOUNDERS, FOUNDERS.endpoint) == EE
+    away = roll.moved(EE, FOUNDERS, "away.example:7440")
+    assert roll.moved(away, FOUNDERS, FOUNDERS.endpoint).applied_to(FOUNDERS).endpoint == FOUNDERS.endpoint
+
+
 def test_both_lists_keep_the_earlier_end_and_the_earlier_distrust() -> None:
     used = roll.entry_of(EE, COURT).signing_keys[0]
     own = roll.distrust_key(EE, COURT, key_id(used.public), NOW)

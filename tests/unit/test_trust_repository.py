@@ -427,7 +427,7 @@ def test_snapshot_is_signed_anew_when_it_is_half_over_or_something_is_new(made: 
 def test_repository_does_not_grow_for_ever(made: Registry) -> None:
     for hours in range(1, 3 * KEPT):
         now = NOW + timedelta(hours=hours)
-        endpoint = f"elsewhere:{min(hours, 2 * KEPT)}"
+        endpoint = f"elsewhere.example:{min(hours, 2 * KEPT)}"
         entries = made.list_of("ee").model_copy(update={"endpoint": endpoint})
         made.repository.put_list("ee", key("ee"), entries, now)
         made.repository.publish(PUBLISHER, now, timedelta(hours=24))
