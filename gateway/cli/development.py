@@ -35,6 +35,7 @@ from gateway.cli.folders import (
     Extras,
     Keys,
     Member,
+    made_whole,
     write_node,
     write_participant,
 )
@@ -147,7 +148,7 @@ def init_federation(
     """Make a federation.
 
     Args:
-        folder: where; made if missing, and its parents too.
+        folder: where; made if missing, and its parents too. It is there whole, or not at all.
         nodes: codes, e.g. `["ee", "de"]`.
         ports: one for each node, on the loopback address.
         now: when certificates and keys begin, less five minutes.
@@ -196,21 +197,17 @@ def init_federation(
     tables = {name: each.model_dump(exclude_unset=True) for name, each in chosen.items() if each is not None}
     refresh = {} if refresh_seconds is None else {"refresh_seconds": refresh_seconds}
     publishing = _publisher_table(timestamp_hours) if publishes else {}
-    summary = summary_of(folder, federation, endpoints, enrolment)
-    _make_root(folder)
-    try:
-        _write_pki(folder / "pki", pki, nodes, at_rest)
-        for node in summary.nodes:
-            own = tables | registry_table(node, registry or {}) | (publishing if node is summary.nodes[0] else {})
+    made_by = development.Makers(founders, threshold, nodes[0] if publishes else "")
+    with made_whole(folder) as draft:
+        made = summary_of(draft, federation, endpoints, enrolment)
+        _write_pki(draft / "pki", pki, nodes, at_rest)
+        for node in made.nodes:
+            own = tables | registry_table(node, registry or {}) | (publishing if node is made.nodes[0] else {})
             write_node(node, pki, signing[node.address.node], Extras(refresh, own), at_rest)
-        for participant in summary.participants:
+        for participant in made.participants:
             write_participant(participant, pki, owned.get(participant.address), Extras(refresh), at_rest)
-        # Last, so that an unfinished federation is seen to be one.
-        made_by = development.Makers(founders, threshold, nodes[0] if publishes else "")
-        development.found(folder, directory, now, made_by, at_rest.save_signing_key)
-    except OSError as error:
-        raise Refusal(ErrorCode.BAD_INPUT, f"cannot write {folder}: {error.strerror}", "folder") from error
-    return summary
+        development.found(draft, directory, now, made_by, at_rest.save_signing_key)
+    return summary_of(folder, federation, endpoints, enrolment)
 
 
 def registry_table(node: Member, more: Mapping[str, object]) -> dict[str, dict[str, object]]:
@@ -363,16 +360,6 @@ def summary_of(
 
 
 # Writing
-
-
-def _make_root(folder: Path) -> None:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if any(folder.iterdir()):
-            raise _bad("folder", f"{folder} has something in it; keys are never overwritten")
-    except OSError as error:
-        raise _bad("folder", f"cannot make {folder}: {error.strerror}") from error
 
 
 def _write_pki(folder: Path, pki: DevelopmentPki, nodes: Sequence[str], at_rest: AtRest) -> None:

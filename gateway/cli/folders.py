@@ -132,21 +132,23 @@ def made_whole(folder: Path) -> Iterator[Path]:
     """Give the draft of a new folder. It gets its name once all is in it, on disk; what fails leaves nothing behind.
 
     Half a node under its name would keep the same command from being given again, and nobody could tell its keys from
-    those of a whole one.
+    those of a whole one. An empty folder of that name gives way to it, but for the one that the command is given in.
 
     Raises:
-        Refusal: BAD_INPUT, there is such a folder already, or it cannot be made.
+        Refusal: BAD_INPUT, there is such a folder already, with something in it, or it cannot be made.
     """
-    if folder.exists() or not folder.name:
-        raise Refusal(ErrorCode.BAD_INPUT, f"{folder} is there already", "folder")
-    draft = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
+    place = folder.resolve()
+    draft = place.with_name(f".{place.name}.{secrets.token_hex(8)}")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        if place == Path.cwd() or (place.exists() and (not place.is_dir() or any(place.iterdir()))):
+            raise Refusal(ErrorCode.BAD_INPUT, f"{folder} is there already, and not empty", "folder")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft.mkdir(mode=0o700)
         yield draft
         for each in (draft, *draft.rglob("*")):
             private_files.sync_folder(each) if each.is_dir() else private_files.sync_file(each)
-        draft.rename(folder)
-        private_files.sync_folder(folder.parent)
+        draft.rename(place)
+        private_files.sync_folder(place.parent)
     except OSError as error:
         raise Refusal(ErrorCode.BAD_INPUT, f"cannot make {folder}: {error.strerror}", "folder") from error
     finally:
@@ -156,10 +158,10 @@ def made_whole(folder: Path) -> Iterator[Path]:
 def write_node(
     node: Member, pki: DevelopmentPki, signing_key: SigningKey, extras: Extras, at_rest: AtRest = PLAIN
 ) -> None:
-    """Write a node's new folder: settings, keys, certificate."""
+    """Write a node's folder, which may be there already: settings, keys, certificate."""
     folder = node.config.parent
-    for each in (folder, folder / "store"):
-        each.mkdir(mode=0o700)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / "store").mkdir(mode=0o700)
     at_rest.save_holder(pki.leaf(node.address), folder, "tls")
     at_rest.save_signing_key(folder / "signing.key", signing_key)
     node.config.write_text(toml(node_settings(node, extras, at_rest), extras.tables), encoding="utf-8")

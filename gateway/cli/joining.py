@@ -40,7 +40,6 @@ from gateway.cli.development import (
     key_entries,
     new_keys,
     participant_entry,
-    registry_table,
     summary_of,
 )
 from gateway.cli.folders import (
@@ -73,6 +72,7 @@ LIST_FILE: Final = "participants.json"
 PROPOSAL_FILE: Final = "node.json"
 SIGNED_LIST_FILE: Final = "list.json"
 NODE_CA_FILE: Final = "node-ca.pem"
+DIRECTORY_KEY: Final = "directory.key"
 
 _REGISTRARS: Final = tuple(part for part in CAST if part.role is Role.REGISTRAR)
 
@@ -99,31 +99,35 @@ def join(
     repository = repository_in(folder)
     federation = repository.pending_federation() or repository.federation()
     address = _address_of(code)
-    if (folder / code).exists() or any(node.code == code for node in federation.nodes):
+    # What is proposed alone may be of a node that was not made to its end: then it is proposed anew.
+    if (folder / code).exists() or any(node.code == code for node in repository.federation().nodes):
         raise Refusal(ErrorCode.BAD_INPUT, f"{code} is there already", "code")
     pki, signing = _pki(folder / "pki", federation.federation, now, at_rest), SigningKey.generate()
     people = cast_of([code])
     owned = new_keys(people, _target_key(folder, at_rest))
-    enrolment = {} if enrolment_port is None else {code: f"{HOST}:{enrolment_port}"}
-    summary = summary_of(folder, federation.federation, {code: f"{HOST}:{port}"}, enrolment)
-    node = summary.nodes[0]
-    at_rest.save_holder(pki.node_ca(code), folder / "pki" / code, "ca")
-    write_node(node, pki, signing, Extras(tables=registry_table(node, {})), at_rest)
-    for participant in summary.participants:
-        write_participant(participant, pki, owned.get(participant.address), Extras(), at_rest)
+    enrolment = "" if enrolment_port is None else f"{HOST}:{enrolment_port}"
+    summary = summary_of(folder, federation.federation, {code: f"{HOST}:{port}"}, {code: enrolment})
+    (node,) = summary.nodes
     entries = ParticipantList(
         node=address.node, participants=tuple(participant_entry(a, part.role, owned.get(a), now) for a, part in people)
     )
-    (folder / code / LIST_FILE).write_bytes(entries.to_json())
     entry = NodeEntry(
         code=code,
-        endpoint=f"{HOST}:{port}",
+        endpoint=node.endpoint,
         ca=pki.node_ca(code).pem.decode(),
         signing_keys=key_entries(bytes(signing.verify_key), now),
     )
     delegated = SigningKey.generate()
-    at_rest.save_signing_key(development.node_key(folder, code), delegated)
-    repository.propose_federation(_with(federation, entry), {code: signer_of(delegated).public_key}, now)
+    with made_whole(folder / code) as draft:
+        at_rest.save_holder(pki.node_ca(code), draft, "ca")
+        extras = Extras(tables=_registry(node) if enrolment else {})
+        write_node(replace(node, config=draft / NODE_SETTINGS), pki, signing, extras, at_rest)
+        for each in summary.participants:
+            config = draft / each.address.name / PARTICIPANT_SETTINGS
+            write_participant(replace(each, config=config), pki, owned.get(each.address), Extras(), at_rest)
+        (draft / LIST_FILE).write_bytes(entries.to_json())
+        at_rest.save_signing_key(draft / DIRECTORY_KEY, delegated)
+        repository.propose_federation(_with(federation, entry), {code: signer_of(delegated).public_key}, now)
     return summary
 
 
@@ -161,7 +165,7 @@ def make(
     with made_whole(folder) as draft:
         write_node(replace(node, config=draft / NODE_SETTINGS), pki, signing, extras, at_rest)
         at_rest.save_holder(ca, draft, "ca")
-        at_rest.save_signing_key(draft / "directory.key", delegated)
+        at_rest.save_signing_key(draft / DIRECTORY_KEY, delegated)
         (draft / development.ROOT_FILE).write_bytes(root)
         for address, part in people:
             config = draft / part.name / PARTICIPANT_SETTINGS
@@ -210,7 +214,7 @@ def _target_key(folder: Path, at_rest: AtRest) -> TargetKey | None:
 
 
 def _registry(node: Member) -> dict[str, dict[str, object]]:
-    table: dict[str, object] = {"ca_certificate": "ca.pem", "ca_key": "ca.key", "directory_key": "directory.key"}
+    table: dict[str, object] = {"ca_certificate": "ca.pem", "ca_key": "ca.key", "directory_key": DIRECTORY_KEY}
     if node.enrolment:
         port = node.enrolment.rpartition(":")[2]
         table |= {"listen": node.enrolment, "endpoint": f"{node.endpoint.rpartition(':')[0]}:{port}"}
@@ -239,7 +243,7 @@ def _read_root(path: Path) -> bytes:
 
 
 def _with(federation: FederationList, entry: NodeEntry) -> FederationList:
-    nodes = (*federation.nodes, entry)
+    nodes = (*(node for node in federation.nodes if node.code != entry.code), entry)
     bound = instrument([node.code for node in nodes])
     instruments = (*(each for each in federation.instruments if each.id != INSTRUMENT), bound)
     return federation.model_copy(update={"nodes": nodes, "instruments": instruments})

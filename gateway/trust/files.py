@@ -205,5 +205,6 @@ def write(path: Path, content: bytes, field: str = "folder") -> None:
         # What was pending is removed after this, and a node is told that its list is published.
         private_files.sync_folder(path.parent)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise Refusal(ErrorCode.BAD_INPUT, f"cannot write {path}: {error.strerror}", field) from error
+    finally:
+        draft.unlink(missing_ok=True)

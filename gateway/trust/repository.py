@@ -322,7 +322,7 @@ class Repository:
         info = proposed.signed.targets.get(FEDERATION_PATH)
         if info is None:
             raise Refusal(ErrorCode.BAD_DIRECTORY, f"the proposal lists no {FEDERATION_PATH}", "folder")
-        return FederationList.parse(read_listed(self._files.pending / FEDERATION_PATH, info), FEDERATION_PATH)
+        return FederationList.parse(self._proposed(info), FEDERATION_PATH)
 
     def delegated_keys(self, *, pending: bool) -> dict[str, tuple[str, ...]]:
         """Return key ids by role: of the founders and the publisher, and of each node's list."""
@@ -442,7 +442,7 @@ class Repository:
     def _take_over(self, metadata: Founded) -> None:
         signed = metadata.signed
         if isinstance(signed, Targets):
-            content = read_listed(self._files.pending / FEDERATION_PATH, signed.targets[FEDERATION_PATH])
+            content = self._proposed(signed.targets[FEDERATION_PATH])
             self._files.write_target(FEDERATION_PATH, signed.targets[FEDERATION_PATH], content)
         write(self._files.metadata / f"{signed.version}.{signed.type}.json", metadata.to_bytes(READABLE))
         (self._files.pending / f"{signed.type}.json").unlink()
@@ -462,8 +462,24 @@ class Repository:
                 delegations.keys.pop(keyid, None)
             delegations.keys[key.keyid] = key
             delegations.roles[role] = delegation(code, key.keyid)
+        write(self._next, content)
         self._propose(Metadata(targets))
         write(self._files.pending / FEDERATION_PATH, content)
+        self._next.unlink()
+
+    @property
+    def _next(self) -> Path:
+        """What a proposal says, while it takes the place of another: they are two files."""
+        return self._files.pending / f"next.{FEDERATION_PATH}"
+
+    def _proposed(self, info: TargetFile) -> bytes:
+        """Return what proposed metadata names, also if the proposing was broken off in between; as `read_listed`."""
+        try:
+            return read_listed(self._files.pending / FEDERATION_PATH, info)
+        except Refusal:
+            if not self._next.exists():
+                raise
+        return read_listed(self._next, info)
 
     def _propose(self, metadata: Founded) -> None:
         metadata.signatures.clear()

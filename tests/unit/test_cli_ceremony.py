@@ -118,15 +118,20 @@ def test_whoever_does_not_say_yes_is_told_so_in_json(fed: Path, typed: str) -> N
     assert roles(run("status", fed, "--json"))["targets", True]["missing"] == 2
 
 
+def taken_in(fed: Path, *codes: str) -> list[str]:
+    """Sign and publish what is proposed; return who is in then."""
+    for number in (1, 2):
+        run("sign", fed, "--key", founder(fed, number), "--yes")
+    for code in codes:
+        run("publish", fed, "--node", code, "--participants", fed / code / "participants.json")
+    assert all(material.load_node(fed / code / "node.toml").warnings == () for code in codes)
+    return [node.code for node in material.load_node(fed / "ee/node.toml").directory.nodes]
+
+
 def test_second_proposal_keeps_the_first(fed: Path) -> None:
     for code in ("fi", "se"):
         assert run("add-node", fed, code).exit_code == 0
-    for number in (1, 2):
-        run("sign", fed, "--key", founder(fed, number), "--yes")
-    for code in ("fi", "se"):
-        run("publish", fed, "--node", code, "--participants", fed / code / "participants.json")
-    assert [n.code for n in material.load_node(fed / "se/node.toml").directory.nodes] == ["ee", "de", "fi", "se"]
-    assert material.load_node(fed / "fi/node.toml").warnings == ()
+    assert taken_in(fed, "fi", "se") == ["ee", "de", "fi", "se"]
 
 
 def test_status_shows_every_role_to_people_and_machines(fed: Path) -> None:
@@ -744,17 +749,23 @@ def test_node_that_could_not_run_is_not_made(table: Path, changes: dict[str, str
     assert not (table / "new").exists()
 
 
-@pytest.mark.parametrize(
-    "full", ["pathlib.Path.write_text", "pathlib.Path.write_bytes", "os.link", "os.replace", "os.fsync"]
-)
+def refuse(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def kill(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+MAKING = ("pathlib.Path.write_text", "pathlib.Path.write_bytes", "os.link", "os.replace", "os.fsync")
+"""What writes a node's folder, one after the other."""
+
+
+@pytest.mark.parametrize("full", [*MAKING, "pathlib.Path.rename"])
 def test_disk_that_is_full_leaves_no_half_of_a_node(table: Path, full: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (table / "root.json").write_bytes(b"{}")
     words = ["--federation", "x.test", "--endpoint", "h:1", "--root", "root.json", "--repository", "dir", "--plain"]
     there = sorted(table.iterdir())
-
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     with monkeypatch.context() as patched:
         patched.setattr(full, refuse)
         assert run("make-node", "new", "ee", *words).exit_code == 2
@@ -763,13 +774,86 @@ def test_disk_that_is_full_leaves_no_half_of_a_node(table: Path, full: str, monk
     assert stat.S_IMODE((table / "new").stat().st_mode) == 0o700
 
 
-def test_node_is_made_in_no_folder_that_is_there(table: Path) -> None:
+def test_node_is_made_in_no_folder_that_is_not_empty_nor_the_one_at_hand(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (table / "root.json").write_bytes(b"{}")
+    root = str(table / "root.json")
+    words = ["--federation", "x.test", "--endpoint", "h:1", "--root", root, "--repository", "dir", "--plain"]
     (table / "new").mkdir()
-    words = ["--federation", "x.test", "--endpoint", "h:1", "--root", "root.json", "--repository", "dir", "--plain"]
-    for folder in ("new", "."):
+    (table / "new/.kept").touch()
+    for folder in ("new", "root.json", "."):
         assert error_of(run("make-node", folder, "ee", *words, "--json")) == "BAD_INPUT"
-    assert not [*(table / "new").iterdir()]
+    assert [each.name for each in (table / "new").iterdir()] == [".kept"]
+    (table / "empty").mkdir()
+    monkeypatch.chdir(table / "empty")
+    assert error_of(run("make-node", ".", "ee", *words, "--json")) == "BAD_INPUT"
+    assert run("make-node", table / "empty", "ee", *words).exit_code == 2
+    monkeypatch.chdir(table)
+    assert run("make-node", "empty", "ee", *words).exit_code == 0
+
+
+@pytest.mark.parametrize("full", [*MAKING, "pathlib.Path.mkdir", "pathlib.Path.replace", "pathlib.Path.rename"])
+@pytest.mark.parametrize("ends", [refuse, kill])
+def test_federation_that_was_not_made_to_its_end_is_not_there(
+    tmp_path: Path, full: str, ends: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words: list[str | Path] = ["init", tmp_path / "fed", "--nodes", "ee", "--free-ports"]
+    with monkeypatch.context() as patched:
+        patched.setattr(full, ends)
+        assert run(*words).exit_code in {1, 2}
+    assert [*tmp_path.iterdir()] == []
+    assert run(*words).exit_code == 0
+    assert run("status", tmp_path / "fed").exit_code == 0
+
+
+@pytest.mark.parametrize("full", [*MAKING, "pathlib.Path.mkdir", "pathlib.Path.replace", "pathlib.Path.rename"])
+@pytest.mark.parametrize("ends", [refuse, kill])
+def test_further_node_that_was_not_made_to_its_end_can_be_made_again(
+    fed: Path, full: str, ends: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    besides = {fed / "repository/pending/targets.json", *fed.rglob(".lock")}
+    there = {*fed.rglob("*")} - besides
+    with monkeypatch.context() as patched:
+        patched.setattr(full, ends)
+        assert run("add-node", fed, "fi").exit_code in {1, 2}
+    assert {*fed.rglob("*")} - besides == there
+    steps = json.loads(run("add-node", fed, "fi", "--json").stdout)["next"]
+    for step in steps[:-1]:
+        assert run(*step[1:], *(["--yes"] if step[1] == "sign" else [])).exit_code == 0
+    assert [n.code for n in material.load_node(fed / "fi/node.toml").directory.nodes] == ["ee", "de", "fi"]
+    assert error_of(run("add-node", fed, "fi", "--json")) == "BAD_INPUT"
+
+
+@pytest.mark.parametrize("written", range(4))
+@pytest.mark.parametrize("ends", [refuse, kill])
+def test_proposal_that_was_broken_off_between_its_files_stands_in_the_way_of_none(
+    fed: Path, written: int, ends: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("add-node", fed, "se").exit_code == 0
+    replace, left = Path.replace, [None] * written
+
+    def broken(self: Path, target: Path) -> Path:
+        if self.parent == fed / "repository/pending":
+            left.pop() if left else ends()
+        return replace(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.replace", broken)
+        assert run("add-node", fed, "fi").exit_code == (0 if written > 2 else 1 if ends is kill else 2)
+    shutil.rmtree(fed / "fi", ignore_errors=True)
+    assert run("add-node", fed, "fi").exit_code == 0
+    assert taken_in(fed, "fi", "se") == ["ee", "de", "se", "fi"]
+
+
+def test_further_node_whose_making_was_killed_can_be_made_again(fed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody cleans up, and it is proposed to the founders already."""
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", lambda *_, **__: None)
+        patched.setattr("pathlib.Path.rename", kill)
+        run("add-node", fed, "fi")
+    assert roles(run("status", fed, "--json"))["targets", True]["missing"] == 2
+    test_two_founders_of_three_and_the_publisher_take_in_a_node(fed)
 
 
 def test_node_tells_machines_what_it_tells_people(table: Path) -> None:
