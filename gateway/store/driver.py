@@ -20,7 +20,7 @@ from gateway.errors import ErrorCode, Failure
 T = TypeVar("T")
 
 # A migration that older programs cannot live with writes its own number into `programs.oldest`; all others leave it.
-HEAD: Final = "0015"
+HEAD: Final = "0016"
 TROUBLE: Final = (sqlite.Error, psycopg.Error)
 """What a database raises."""
 NOT_TAKEN: Final = (sqlite.IntegrityError, psycopg.IntegrityError, psycopg.DataError)

@@ -7,6 +7,7 @@ In: a connection: the writer's inside a transaction, or a reader's. Out: rows. I
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 from typing import Any, Final
 
 from gateway.errors import ErrorCode, Failure
@@ -16,6 +17,18 @@ _CERTIFICATES: Final = (
     "SELECT fingerprint, address, key_digest, issued_at_us, not_after_us, certificate FROM certificates"
 )
 _REVOCATIONS: Final = "SELECT digest, address, revocation, signature, list_version FROM revocations"
+
+
+# Those that are whole are the newest: found from the end, however many there are below.
+_WHOLE: Final = """
+    SELECT version, content FROM node_lists WHERE version > coalesce(
+      (SELECT version FROM node_lists WHERE same_before IS NOT NULL ORDER BY version DESC LIMIT 1), 0
+    ) ORDER BY version LIMIT ?
+"""
+_CUT: Final = "UPDATE node_lists SET content = ?, same_before = ?, same_after = ? WHERE version = ?"
+
+WHOLE_AT_ONCE: Final = 4
+"""Versions that are read to be kept by what changed, up to 4 MiB each."""
 
 
 class ApplicationState(Enum):
@@ -103,7 +116,7 @@ class StoredRevocation:
 
 @dataclass(frozen=True, slots=True)
 class StoredList:
-    """A version of the node's own signed list."""
+    """A version of the node's own signed list, all of it."""
 
     version: int
     metadata: bytes
@@ -229,11 +242,15 @@ class RegistryRecord(RegistryView):
         self.now_us = now_us
 
     def add_list(self, made: StoredList) -> None:
-        """Keep a new version of the node's list."""
+        """Keep a new version of the node's list; of those before, what it and they have changed."""
         self._sql.execute(
             "INSERT INTO node_lists (version, metadata, content, made_at_us) VALUES (?, ?, ?, ?)",
             (made.version, made.metadata, made.content, made.made_at_us),
         )
+        # More than one are whole if a program of before has written them.
+        whole = self._sql.execute(_WHOLE, (WHOLE_AT_ONCE,)).fetchall()
+        for (version, content), (_, following) in pairwise(whole):
+            self._change(_CUT, *_cut(bytes(content), bytes(following)), version)
 
     def add_invitation(self, made: StoredInvitation) -> None:
         """Keep the digest of a code."""
@@ -317,6 +334,25 @@ class RegistryRecord(RegistryView):
     def _change(self, sql: str, *values: object) -> None:
         if self._sql.execute(sql, values).rowcount != 1:
             raise Failure(ErrorCode.STORE, "a row of the registry is no longer as it was")
+
+
+def _cut(content: bytes, following: bytes) -> tuple[bytes, int, int]:
+    """Return what of a list the next version does not say, and how many bytes both have before and after that."""
+    before = _alike(content, following)
+    after = _alike(content[before:][::-1], following[before:][::-1])
+    return content[before : len(content) - after], before, after
+
+
+def _alike(one: bytes, other: bytes) -> int:
+    """Return with how many bytes both begin."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _application(row: Sequence[Any]) -> StoredApplication:

@@ -516,8 +516,12 @@ node_lists = Table(
     # The node's own signed list, every version of it that was made here.
     Column("version", BigInteger, primary_key=True, autoincrement=False),
     Column("metadata", LargeBinary, nullable=False),
+    # Of the newest, all of it; of an older one, what stood in the place of what the next version says.
     Column("content", LargeBinary, nullable=False),
     Column("made_at_us", BigInteger, nullable=False),
+    # Bytes of the next version, from its beginning and to its end, that this one has too. NULL: the content is whole.
+    Column("same_before", BigInteger),
+    Column("same_after", BigInteger),
 )
 
 certificates = Table(

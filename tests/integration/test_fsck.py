@@ -356,10 +356,14 @@ async def registered(tmp_path: Path) -> AsyncIterator[tuple[Path, Directory]]:
 
 REGISTRY = [
     (Check.LISTS, "UPDATE node_lists SET content = X'7b7d' WHERE version = (SELECT max(version) FROM node_lists)"),
+    (Check.LISTS, "UPDATE node_lists SET content = X'' WHERE version = (SELECT min(version) FROM node_lists)"),
+    (Check.LISTS, "UPDATE node_lists SET same_before = same_before - 1 WHERE same_before IS NOT NULL"),
+    (Check.LISTS, "UPDATE node_lists SET same_after = NULL WHERE same_after IS NOT NULL"),
+    (Check.LISTS, "UPDATE node_lists SET same_after = 9999999 WHERE same_after IS NOT NULL"),
     (Check.LISTS, "UPDATE node_lists SET version = version + 100"),
     (
         Check.LISTS,
-        "INSERT INTO node_lists SELECT 999999, metadata, content, 1 FROM node_lists ORDER BY version LIMIT 1",
+        "INSERT INTO node_lists SELECT 9999, metadata, content, 1, NULL, NULL FROM node_lists WHERE same_after IS NULL",
     ),
     (Check.REGISTRY, "DELETE FROM decisions"),
     (Check.REGISTRY, "UPDATE certificates SET address = 'ee/other'"),

@@ -155,7 +155,7 @@ async def test_operators_are_warned_of_what_waits_for_a_node_that_has_left_the_f
 async def test_operators_are_warned_of_a_list_of_participants_that_is_half_full(tmp_path: Path) -> None:
     async with federation(tmp_path / "fed", start=["ee"]) as fed:
         half = bytes(MOST_GROWN_BYTES // 2)
-        stores.rows(fed.store("ee"), "INSERT INTO node_lists VALUES (1, ?, ?, 1)", b"", half)
+        stores.rows(fed.store("ee"), "INSERT INTO node_lists VALUES (1, ?, ?, 1, NULL, NULL)", b"", half)
         found = await seen(fed, lambda found: any(each.name == "list.filling" for each in found.warnings))
         assert [each.subject for each in found.warnings if each.name == "list.filling"] == ["list of node ee"]
 

@@ -125,5 +125,7 @@ def test_own_list_is_measured_as_it_was_signed_last(engine: str, tmp_path: Path)
     with stores.using(engine), stores.opened(stores.place(tmp_path / "store.db")) as sql:
         assert OverviewView(sql).own_list() == (0, 0)
         for version, content in ((9, b"x" * 7), (10, b"x" * 5)):
-            sql.execute("INSERT INTO node_lists VALUES (?, ?, ?, ?)", (version, b"", content, version * MICROS))
+            sql.execute(
+                "INSERT INTO node_lists VALUES (?, ?, ?, ?, NULL, NULL)", (version, b"", content, version * MICROS)
+            )
         assert OverviewView(sql).own_list() == (5, 10 * MICROS)

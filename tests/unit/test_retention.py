@@ -1,18 +1,21 @@
 """What may go and when; and that what goes is gone, while all that proves stays."""
 
 import asyncio
+import re
 import tomllib
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nacl.signing import SigningKey
 from pydantic import ValidationError
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
@@ -20,10 +23,12 @@ from rogatory.v1 import identifiers_pb2 as ids
 from gateway import retention, statement
 from gateway.clock import to_micros
 from gateway.config import Retention
+from gateway.directory import ParticipantList
 from gateway.errors import ErrorCode, Failure
-from gateway.identity import Address
+from gateway.identity import Address, Role
 from gateway.lifecycle import Event
 from gateway.record import recorded_before
+from gateway.registry import roll
 from gateway.retention import DAY_US, Keeper, history_goes_at, payload_goes_at
 from gateway.rules import State
 from gateway.signer import KeySigner
@@ -31,11 +36,14 @@ from gateway.store import Reader, Transaction, Writer, fsck, open_store
 from gateway.store.fsck import Check, Result
 from gateway.store.letting_go import KEPT_FREE_PAGES, Cosigned, Standing
 from gateway.store.log import LogView
+from gateway.store.registry import RegistryRecord, RegistryView, StoredList, _cut
 from gateway.store.sqlite import compact
+from gateway.trust.lists import SignedList
 from tests import stores, world
 from tests.errors import raises
 from tests.world import FOREIGN_CENTRAL, NOW, Sent
 
+PAGE = Path(__file__).parents[2] / "docs" / "retention.md"
 T = to_micros(NOW)
 DAY = timedelta(days=1)
 DISCLOSURE = ids.KIND_DISCLOSURE
@@ -121,7 +129,7 @@ def test_policy_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
 
 
 def test_the_policy_in_the_documentation_says_what_it_says() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "retention.md").read_text()
+    text = PAGE.read_text()
     policy = settings(**tomllib.loads(text.split("```toml\n")[1].split("```")[0])["retention"])
     assert policy.is_on
     assert [each.after for each in policy.payloads] == ["opened", "closed"]
@@ -597,3 +605,64 @@ def test_whatever_goes_was_said_again_of_a_larger_tree_by_the_same_keys_and_soon
 def test_cosignatures_of_the_log_before_a_restoration_are_not_said_again_of_the_log_after_it() -> None:
     rows = [Cosigned(size, f"log/{size}", "a.example", b"1", T) for size in (1, 2)]
     assert retention.said_again(rows) == []
+
+
+# The node's own list
+
+
+def versions(count: int) -> list[SignedList]:
+    """Return versions of a list of a hundred participants; each changes one, or puts one out, or adds one."""
+    signer, found = SigningKey.generate(), list[SignedList]()
+    listed = ParticipantList(node="ee", participants=())
+    for number in range(100 + count):
+        now, public = NOW + number * DAY, sha256(bytes([number])).digest()
+        who = Address("ee", f"exchange-{number % 70}")
+        if roll.find(listed, who) is None:
+            name = f"Õ{number}"
+            listed = roll.admit(
+                listed, roll.Newcomer(who, frozenset({Role.EXCHANGE}), name, "", public, public), now, frozenset()
+            )
+        elif number % 3:
+            listed = roll.renew(listed, who, roll.NewKeys(public, public, now, DAY))
+        else:
+            listed = roll.put_out(listed, who, now)
+        if number >= 100:
+            found.append(SignedList.sign(signer, listed, 7 + len(found), now))
+    return found
+
+
+@pytest.mark.parametrize("engine", stores.ENGINES)
+def test_every_version_of_the_list_can_be_had_and_takes_what_it_changed(engine: str, tmp_path: Path) -> None:
+    (query,) = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    signed = versions(40)
+    with stores.using(engine):
+        place = stores.place(tmp_path / "store.db")
+        query = query.replace("BLOB", "BYTEA") if stores.is_postgres() else query
+        with stores.opened(place) as sql:
+            for each in signed[:10]:  # as a program of before wrote them
+                sql.execute(
+                    "INSERT INTO node_lists (version, metadata, content, made_at_us) VALUES (?, ?, ?, 0)",
+                    (each.version, each.metadata, each.content),
+                )
+            for each in signed[10:]:
+                RegistryRecord(sql, T).add_list(StoredList(each.version, each.metadata, each.content, T))
+            assert query.count("17") == 1
+            for each in signed:
+                (content,) = sql.execute(query.replace("17", str(each.version))).fetchone()
+                assert SignedList.read("ee", each.metadata, bytes(content)) == each
+            newest = RegistryView(sql).newest_list()
+            assert newest is not None
+            assert bytes(newest.content) == signed[-1].content
+            sizes = [size for (size,) in sql.execute("SELECT length(content) FROM node_lists ORDER BY version")]
+        (found,) = (each for each in fsck.check(place) if each.check is Check.LISTS)
+        assert found.result is Result.PASSED
+    assert sizes[-1] == len(signed[-1].content) > 30_000
+    assert max(sizes[:-1]) < 1_500
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40), st.binary(max_size=40), st.binary(max_size=40))
+def test_what_a_version_changed_and_the_next_give_it_back(start: bytes, old: bytes, new: bytes, end: bytes) -> None:
+    content, following = start + old + end, start + new + end
+    kept, before, after = _cut(content, following)
+    assert following[:before] + kept + following[len(following) - after :] == content
+    assert len(kept) <= len(old)

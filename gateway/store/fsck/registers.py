@@ -35,6 +35,10 @@ _NO_LIST: Final = """
     SELECT r.address FROM revocations r LEFT JOIN node_lists l ON l.version = r.list_version
     WHERE l.version IS NULL ORDER BY r.address
 """
+_LIST_BEFORE: Final = """
+    SELECT version, metadata, content, same_before, same_after FROM node_lists WHERE version < ?
+    ORDER BY version DESC LIMIT 1
+"""
 _ACTIONS: Final = """
     SELECT a.seq, a.action, a.asked_by, a.lapses_at_us IS NOT NULL, e.state, e.decided_by
     FROM actions a LEFT JOIN action_ends e ON e.action_seq = a.seq WHERE a.seq > ? ORDER BY a.seq LIMIT ?
@@ -84,18 +88,23 @@ def check_registry(books: Books, notes: Notes) -> None:
 
 
 def _check_lists(books: Books, notes: Notes) -> None:
-    before: ParticipantList | None = None
-    rows = books.pages("SELECT version, metadata, content FROM node_lists WHERE version > ? ORDER BY version LIMIT ?")
-    for version, metadata, content in rows:
+    """Check each version, from the newest back: an older one is kept by what the next has changed."""
+    content, after = b"", None
+    version = books.rows("SELECT coalesce(max(version), 0) + 1 FROM node_lists")[0][0]
+    while row := books.rows(_LIST_BEFORE, version):
+        version, metadata, kept, before, same = row[0]
         where = f"list {version}"
+        content = (
+            blob(kept) if before is None else content[:before] + blob(kept) + content[len(content) - (same or 0) :]
+        )
         try:
-            now = ParticipantList.parse(blob(content), "list")
-            signed = SignedList.read(now.node, blob(metadata), blob(content))
+            now = ParticipantList.parse(content, "list")
+            signed = SignedList.read(now.node, blob(metadata), content)
             if signed.version != version:
                 notes.fail(Check.LISTS, where, f"its metadata says {signed.version}")
-            if before is not None:
-                now.check_continues(before)
-            before = now
+            if after is not None:
+                after.check_continues(now)
+            after = now
         except Refusal as error:
             notes.fail(Check.LISTS, where, str(error))
 
