@@ -217,6 +217,10 @@ class NodeEntry(_Entry):
         """The certificate of the CA that vouches for this node's participants, PEM."""
         return self.ca.encode()
 
+    def lost_keys(self, now: datetime) -> tuple[bytes, ...]:
+        """Return the signing keys that nothing is believed of any more: somebody else may have them."""
+        return tuple(key.public for key in self.signing_keys if (key.not_trusted_after or FOREVER) <= now)
+
 
 class ParticipantEntry(_Entry):
     """One system registered at a node."""

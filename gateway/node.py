@@ -313,7 +313,15 @@ class Node:
         """Sign the log, compare what is seen of others' logs, and let go what policy lets go."""
         upkeep, config = self.upkeep, self._config
         first = f"{trust_domain(config.node, upkeep.directory().federation)}/log"
-        self._parts.start(rounds.integrate(writer, reader, first, lambda: upkeep.material.signing_key))
+        self._parts.start(
+            rounds.integrate(
+                writer,
+                reader,
+                first,
+                lambda: upkeep.material.signing_key,
+                lambda: upkeep.directory().node(config.node).lost_keys(self._clock()),
+            )
+        )
         self._parts.start(self._alert(writer).run())
         self.comparing = Comparing(
             config.node,

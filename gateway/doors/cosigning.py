@@ -264,7 +264,7 @@ class Cosigning:
 
         def job(txn: Transaction) -> None:
             for line in own:
-                txn.witness.cosigned(row.checkpoint, line)
+                txn.witness.cosigned(row.checkpoint, line, row.at_us)
 
         await self._writer.write(job, weight=0)
 

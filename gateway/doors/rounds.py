@@ -6,7 +6,7 @@ checkpoint over what is logged. Files are `housekeeping`'s, and other nodes `nei
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from gateway import deliver, timekeeper
@@ -57,17 +57,26 @@ async def sweep(
         await asyncio.sleep(settings.sweep_seconds)
 
 
-async def integrate(writer: Writer, reader: Reader, first: str, key: Callable[[], Signer]) -> None:
-    """Sign a checkpoint over what is logged, within a second of it.
+async def integrate(
+    writer: Writer, reader: Reader, first: str, key: Callable[[], Signer], lost: Callable[[], Collection[bytes]]
+) -> None:
+    """Sign a checkpoint over what is logged, within a second of it; and anew, if it was with a key that is lost.
 
     Args:
         writer: of the store.
         reader: of the store.
         first: the origin of the log, unless it has one already.
         key: signs.
+        lost: gives the node's keys that are not trusted any more.
     """
     while True:
         with survived("the log"):
-            if await reader.log(lambda view: view.lacks(view.origin(first))):
-                await writer.write(lambda txn: txn.checkpoint(first, key()), weight=0)
+            signer, gone = key(), lost()
+            # With nothing else to sign with, a checkpoint would be signed anew without end.
+            await _sign(writer, reader, first, signer, () if signer.public_key in gone else gone)
         await asyncio.sleep(INTEGRATE_SECONDS)
+
+
+async def _sign(writer: Writer, reader: Reader, first: str, signer: Signer, lost: Collection[bytes]) -> None:
+    if await reader.log(lambda view: view.lacks(view.origin(first), lost)):
+        await writer.write(lambda txn: txn.checkpoint(first, signer, lost), weight=0)

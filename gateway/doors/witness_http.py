@@ -172,7 +172,8 @@ def app_of(memory: Memory, keys_of: Callable[[], KeysOf], name: str, signer: Sig
             return Response(f"{size}\n", _CONFLICT, {"Content-Type": _SIZE})
         if last is None:
             diagnostics.info("log.witnessed", extra={"origin": brought.checkpoint.origin})
-        if last is None or found.checkpoint != last.checkpoint:
+        # The same checkpoint, signed anew, takes the place of what the log may have signed with a key that is lost.
+        if found != last:
             memory.remember(found)
         return PlainTextResponse(str(found.checkpoint.cosign(name, signer, int(clock().timestamp()))))
 

@@ -16,11 +16,11 @@ from typing import Any, Final
 
 from rogatory.v1 import identifiers_pb2 as ids
 
-from gateway import tiles
+from gateway import note, tiles
 from gateway.checkpoint import Checkpoint
 from gateway.errors import ErrorCode, Failure
 from gateway.merkle import HASH_BYTES, Frontier
-from gateway.note import MAX_SIGNATURES
+from gateway.note import MAX_SIGNATURES, Verifier
 from gateway.signer import Signer
 from gateway.store import witnessing
 from gateway.store.driver import TROUBLE
@@ -57,6 +57,7 @@ _ADD_NODE: Final = "INSERT INTO log_nodes (level, number, hash) VALUES (?, ?, ?)
 _ADD_CHECKPOINT: Final = """
     INSERT INTO checkpoints (size, origin, root, at_us, note) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
+_SIGN_ANEW: Final = "UPDATE checkpoints SET at_us = ?, note = ? WHERE size = ? AND origin = ?"
 _CHECKPOINTS: Final = "SELECT origin, size, root, at_us, note FROM checkpoints"
 _LINES: Final = "SELECT line FROM cosignatures WHERE size = ? AND origin = ? ORDER BY at_us, name, key_id LIMIT ?"
 # Bounded, for there may be none that has so many.
@@ -81,6 +82,12 @@ class CheckpointRow:
     checkpoint: Checkpoint
     at_us: int
     note: bytes
+
+    def is_signed_by(self, keys: Collection[bytes]) -> bool:
+        """Whether its line names one of these keys of the log."""
+        origin = self.checkpoint.origin
+        ids = {Verifier(origin, key).key_id for key in keys}
+        return any(line.name == origin and line.key_id in ids for line in note.parse(self.note).signatures)
 
 
 class LogView:
@@ -131,9 +138,9 @@ class LogView:
         return row.note + "".join(line for (line,) in self._sql.execute(_LINES, values)).encode()
 
     def is_cosigned_by(self, row: CheckpointRow, name: str) -> bool:
-        """Whether a witness has cosigned a checkpoint."""
-        query = "SELECT 1 FROM cosignatures WHERE size = ? AND origin = ? AND name = ? LIMIT 1"
-        values = row.checkpoint.size, row.checkpoint.origin, name
+        """Whether a witness has cosigned a checkpoint since it was signed, as it is signed now."""
+        query = "SELECT 1 FROM cosignatures WHERE size = ? AND origin = ? AND name = ? AND at_us >= ? LIMIT 1"
+        values = row.checkpoint.size, row.checkpoint.origin, name, row.at_us
         return self._sql.execute(query, values).fetchone() is not None
 
     def cosigned_last(self, name: str) -> tuple[int, int, int]:
@@ -216,10 +223,17 @@ class LogView:
         """Return the proof that the log of one size begins with that of an older one."""
         return tiles.consistency(self.hashes, old_size, size)
 
-    def lacks(self, origin: str) -> bool:
-        """Whether something is logged that no checkpoint of that log covers."""
+    def lacks(self, origin: str, lost: Collection[bytes] = ()) -> bool:
+        """Whether something is logged that no checkpoint of that log covers, or the newest is signed with a lost key.
+
+        Args:
+            origin: of the log.
+            lost: keys of the node that are not trusted any more.
+        """
         newest, size = self.newest(), self.size()
-        return size > 0 and (newest is None or (newest.checkpoint.origin, newest.checkpoint.size) != (origin, size))
+        if newest is None or (newest.checkpoint.origin, newest.checkpoint.size) != (origin, size):
+            return size > 0
+        return bool(lost) and newest.is_signed_by(lost)
 
     def hashes(self, level: int, start: int, stop: int) -> list[bytes]:
         """Return some hashes of one tile (`tiles.Hashes`), which is read once.
@@ -301,8 +315,12 @@ def signed(
     origin: str,
     signer: Signer,
     now_us: int,
+    lost: Collection[bytes] = (),
 ) -> Checkpoint | None:
     """Sign a checkpoint over all that is logged, unless the newest covers it; return it.
+
+    One that covers it is signed anew if it was with one of the lost keys: of a log that rests, whoever comes new would
+    be shown nothing else.
 
     Nothing is signed that does not continue what was signed before: whoever holds an older checkpoint could prove that
     the log was rewritten, and would be right.
@@ -317,7 +335,10 @@ def signed(
         if old.size > tree.size or view.root(old.size) != old.root:
             raise _broken(f"the log of {tree.size} entries does not begin with the {old.size} that were signed")
         if (old.origin, old.size) == (origin, tree.size):
-            return None
+            if not before.is_signed_by(lost):
+                return None
+            connection.execute(_SIGN_ANEW, (now_us, bytes(old.sign(signer)), old.size, old.origin))
+            return old
     elif tree.size == 0:
         return None
     made = Checkpoint(origin, tree.size, tree.root)

@@ -353,19 +353,20 @@ class Transaction:
         said = storable(detail)
         self._rows.add("events", self.now_us, ref.sender, ref.id, name, actor, destination, code, said, stages)
 
-    def checkpoint(self, origin: str, signer: Signer) -> Checkpoint | None:
+    def checkpoint(self, origin: str, signer: Signer, lost: Collection[bytes] = ()) -> Checkpoint | None:
         """Sign a checkpoint over all that was logged before this transaction; None if there is one.
 
         Args:
             origin: of the node's first log; it is another log after each restoration.
             signer: the node's.
+            lost: keys of the node that are not trusted any more: what they signed is no such checkpoint.
 
         Raises:
             Failure: STORE, the log does not continue what was signed; UNAVAILABLE, the key cannot be used now.
         """
         view = LogView(self._sql)
         self.tree = log.following(self._sql, self.tree, view.size())
-        made = log.signed(self._sql, self.tree, view.origin(origin), signer, self.now_us)
+        made = log.signed(self._sql, self.tree, view.origin(origin), signer, self.now_us, lost)
         if made is not None:
             self.wake.add(NEW_CHECKPOINT)
         return made

@@ -31,7 +31,9 @@ _ALARM: Final = """
 """
 _KEPT: Final = "SELECT code, held, brought, proof FROM alarms WHERE origin = ?"
 _COSIGNED: Final = """
-    INSERT INTO cosignatures (size, origin, name, key_id, line, at_us) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+    INSERT INTO cosignatures (size, origin, name, key_id, line, at_us) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (size, origin, name, key_id) DO UPDATE SET line = excluded.line, at_us = excluded.at_us
+    WHERE cosignatures.at_us < ?
 """
 
 
@@ -73,7 +75,7 @@ class WitnessRecord:
         Raises:
             Failure: STORE, it is another one by now.
         """
-        if before is not None and found.checkpoint == before.checkpoint:
+        if found == before:
             return
         new = found.checkpoint
         if before is None:
@@ -95,9 +97,16 @@ class WitnessRecord:
         values = self._now_us, evidence.origin, evidence.code.value, evidence.detail, held, brought, proof
         return bool(self._sql.execute(_ALARM, (*values, evidence.digest)).rowcount == 1)
 
-    def cosigned(self, checkpoint: Checkpoint, line: NoteSignature) -> None:
-        """Keep what a witness has said of this node's own checkpoint."""
-        values = checkpoint.size, checkpoint.origin, line.name, line.key_id, str(line), self._now_us
+    def cosigned(self, checkpoint: Checkpoint, line: NoteSignature, signed_at_us: int = 0) -> None:
+        """Keep what a witness has said of this node's own checkpoint; anew, if that was signed anew since.
+
+        Args:
+            checkpoint: which.
+            line: what it said.
+            signed_at_us: when the checkpoint was signed. The clock may have been put back since.
+        """
+        at_us = max(self._now_us, signed_at_us)
+        values = checkpoint.size, checkpoint.origin, line.name, line.key_id, str(line), at_us, signed_at_us
         self._sql.execute(_COSIGNED, values)
 
 

@@ -8,7 +8,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,13 +25,14 @@ from rogatory.v1 import identifiers_pb2 as ids
 
 from certs import profiles
 from certs.profiles import Profile
+from clients.auditing.signed import ALWAYS, Trust
 from clients.central_authority import CentralAuthority
 from clients.intake import Faulty, Received
 from clients.investigator import Investigator
 from clients.participant import Participant
 from clients.registrar import Registrar
 from clients.upkeep import is_due
-from gateway import keys, material
+from gateway import keys, material, witness
 from gateway.clock import system_clock
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
@@ -46,8 +47,9 @@ from tests.enrolling import REGISTRARS, entered, registering
 from tests.federation import Federation, authority_of, code_of, ports, until
 from tests.files import cast_of, random_file, receive
 from tests.integration.test_attachments import files_of
-from tests.integration.test_witnesses import asked, cosigned_by
+from tests.integration.test_witnesses import asked, cosigned_by, told
 from tests.processes import finished
+from tests.witnessed import ORIGIN
 
 pytestmark = pytest.mark.integration
 
@@ -238,6 +240,49 @@ async def test_the_old_machine_of_a_node_that_moves_does_not_contradict_the_new_
     monkeypatch.setattr(office, "keep_list", counted)
     await until(lambda: rounds >= 3)
     assert ee.upkeep.directory().node("ee").endpoint == new
+
+
+async def test_log_that_rests_is_signed_anew_once_the_key_of_its_last_checkpoint_is_found_stolen(
+    tmp_path: Path,
+) -> None:
+    async with registering(tmp_path / "fed", registry={"notice_seconds": 0.5}) as fed:
+        ee, de, node = fed.nodes["ee"], fed.nodes["de"], Address.of_node("ee")
+        async with entered(fed, PROSECUTOR) as prosecutor:
+            await prosecutor.submit(draft(prosecutor, "EE-1"))
+        size = await asked(ee, LogView.size)
+        await cosigned_by(fed, 1, size)
+        stolen = ee.upkeep.material.signing_key.public_key
+        await rotate(fed, "ee/node", "--signing")
+        await until(lambda: ee.upkeep.material.signing_key.public_key != stolen)
+        async with entered(fed, REGISTRARS[0]) as registrar:
+            await Registrar(registrar).revoke_key(node, key_id(stolen), "stolen")
+        await until(lambda: any(key.not_trusted_after for key in de.upkeep.directory().node("ee").signing_keys))
+
+        trust = Trust(ORIGIN, de.upkeep.directory().node("ee").signing_keys)
+
+        def counting(raw: bytes) -> bytes | None:
+            """Return a checkpoint of which somebody who comes new believes that the log has signed it."""
+            with suppress(Refusal):
+                trust.check_still_counts(trust.read(raw), ALWAYS, system_clock())
+                return raw
+            return None
+
+        def newest(view: LogView) -> bytes:
+            row = view.newest()
+            assert row is not None
+            return view.cosigned(row)
+
+        def held(view: LogView) -> bytes:
+            last = view.last_witnessed(ORIGIN)
+            assert last is not None
+            return last.note
+
+        raw = await told(ee, lambda view: counting(newest(view)))
+        read, cosigned = witness.read_checkpoint(de.upkeep.directory(), "ee", raw, system_clock())
+        assert (read.size, cosigned.by) == (size, ("de.rogatory.test",))
+        # And its witness can show it to others.
+        await told(de, lambda view: counting(held(view)))
+        assert await asked(ee, LogView.size) == size, "the log did not rest"
 
 
 async def test_an_envelope_sealed_to_a_retired_key_is_still_opened_by_its_owner(tmp_path: Path) -> None:

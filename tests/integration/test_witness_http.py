@@ -91,6 +91,23 @@ async def test_log_that_grows_is_cosigned_also_after_the_witness_has_started_ane
         assert (await post(port, bytes(LOG.request(9, 12))))[0] == 200
 
 
+async def test_checkpoint_that_is_signed_anew_takes_the_place_of_itself(tmp_path: Path) -> None:
+    """What is shown to others is signed with a key that counts."""
+    new = SigningKey(bytes(range(32)))
+    anew = bytes(LOG.checkpoint(7).sign(KeySigner(new)))
+
+    def renewed(origin: str) -> list[bytes]:
+        return [bytes(new.verify_key)] if origin == LOG.origin else []
+
+    async with serving(tmp_path) as port:
+        await post(port, bytes(LOG.request(0, 7)))
+    assert note_in(tmp_path).read_bytes() == LOG.note(7)
+    async with serving(tmp_path, lambda: renewed) as port:
+        status, _, lines = await post(port, bytes(witness.Request(7, (), anew)))
+        assert (status, checked(lines, 7)[0].by) == (200, VERIFIER)
+    assert note_in(tmp_path).read_bytes() == anew
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

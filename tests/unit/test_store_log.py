@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,20 @@ from sqlalchemy import Engine
 
 from gateway import checkpoint, merkle, statement
 from gateway.clock import to_micros
-from gateway.errors import ErrorCode, Failure
+from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
 from gateway.merkle import Frontier, leaf_hash
 from gateway.signer import KeySigner
 from gateway.store import Reader, Transaction, log, open_store, restored
 from gateway.store.log import LogView
+from gateway.store.transaction import NEW_CHECKPOINT
 from gateway.tiles import WIDTH
 from tests import stores, world
 from tests.world import NOW
 
 ORIGIN = "ee.rogatory.test/log"
 KEY = KeySigner(SigningKey(bytes(range(32))))
+MINUTE = timedelta(minutes=1)
 MANY = WIDTH * WIDTH + 3 * WIDTH + 7
 """Entries that make hashes of two levels above their own."""
 
@@ -167,6 +170,27 @@ def test_part_that_is_undone_leaves_the_tree_as_it_was(sql: Any) -> None:
     assert checkpoints(sql) == []
     assert levels(sql) == {1: 1}
     assert LogView(sql).root(WIDTH + 2) == merkle.root(leaves(sql))
+
+
+def test_checkpoint_that_was_signed_with_a_stolen_key_is_signed_anew_once_and_stays_the_same(sql: Any) -> None:
+    stolen, new = KEY.public_key, KeySigner(SigningKey(bytes(31) + b"\1"))
+    work(sql, 3)
+    made = signed(sql)
+    before = LogView(sql).newest()
+    assert before is not None
+    assert not LogView(sql).lacks(ORIGIN, [new.public_key])
+    assert LogView(sql).lacks(ORIGIN, [stolen])
+    with world.transaction(sql, NOW + MINUTE) as txn:
+        assert txn.checkpoint(ORIGIN, new, [stolen]) == made
+        assert NEW_CHECKPOINT in txn.wake
+        assert txn.checkpoint(ORIGIN, new, [stolen]) is None
+    assert not LogView(sql).lacks(ORIGIN, [stolen])
+    after = LogView(sql).newest()
+    assert after is not None
+    assert (after.checkpoint, after.at_us) == (before.checkpoint, to_micros(NOW + MINUTE))
+    assert checkpoint.read(after.note, ORIGIN, [new.public_key])[0] == made
+    with pytest.raises(Refusal):
+        checkpoint.read(after.note, ORIGIN, [stolen])
 
 
 def test_checkpoint_is_signed_over_all_that_is_logged_once(sql: Any) -> None:

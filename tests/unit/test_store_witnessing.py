@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,13 @@ def test_what_was_cosigned_last_is_remembered_of_each_log_alone(sql: Any) -> Non
     remember(sql, seen(3, restored), None)
     assert last(sql) == seen(9)
     assert last(sql, restored.origin) == seen(3, restored)
+
+
+def test_checkpoint_that_is_signed_anew_takes_the_place_of_itself(sql: Any) -> None:
+    anew = Witnessed(LOG.checkpoint(5), bytes(LOG.checkpoint(5).sign(KeySigner(world.signing_key("ee/node, new")))))
+    remember(sql, seen(5), None)
+    remember(sql, anew, seen(5))
+    assert last(sql) == anew
 
 
 @pytest.mark.parametrize("before", [None, seen(4), seen(5, replace(LOG, name="other"))])
@@ -172,6 +180,27 @@ def test_note_is_handed_out_with_every_cosignature_of_it(sql: Any) -> None:
     assert newest.checkpoint.size == second
     assert view.is_cosigned_by(row, "de.rogatory.test")
     assert not view.is_cosigned_by(newest, "de.rogatory.test")
+
+
+def test_checkpoint_that_was_signed_anew_is_cosigned_anew_whatever_the_clock_did(sql: Any) -> None:
+    (size,) = signed(sql, 1)
+    cosign(sql, size, "de.rogatory.test", "fi.rogatory.test")
+    new = KeySigner(world.signing_key("ee/node, new"))
+    with world.transaction(sql, NOW + timedelta(hours=1)) as txn:
+        txn.checkpoint(ORIGIN, new, [KeySigner(LOG.key).public_key])
+    row = LogView(sql).newest()
+    assert row is not None
+    before = LogView(sql).cosigned(row)
+    assert [each.name for each in note.parse(before).signatures] == [ORIGIN, "de.rogatory.test", "fi.rogatory.test"]
+    assert not LogView(sql).is_cosigned_by(row, "de.rogatory.test")
+    said = row.checkpoint.cosign("de.rogatory.test", KeySigner(world.signing_key("de.rogatory.test")), AT + 3600)
+    with world.transaction(sql, NOW) as txn:
+        txn.witness.cosigned(row.checkpoint, said, row.at_us)
+    assert LogView(sql).is_cosigned_by(row, "de.rogatory.test")
+    assert not LogView(sql).is_cosigned_by(row, "fi.rogatory.test")
+    after = LogView(sql).cosigned(row)
+    assert str(said) in after.decode()
+    assert len(note.parse(after).signatures) == 3
 
 
 def test_note_holds_no_more_signatures_than_are_read(sql: Any) -> None:
