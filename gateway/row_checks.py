@@ -449,8 +449,10 @@ def check_within(placed: Placed, allowing: Sequence[pb.Header], what: str) -> No
         for above in placed.above:
             if above.HasField("amount") and above.kind != ids.KIND_EXECUTION_REPORT:
                 check_sum(placed, header.amount, above.amount)
-            if above.kind in REQUESTS:
-                break  # what a request cites is another State's part of the same order
+            # What a request cites is another State's part of the same order; and a refusal of what an exchange reports
+            # must not tell it the sum that is asked above its order: its court is held to that.
+            if above.kind in REQUESTS | ORDERS:
+                break
 
 
 def check_sum(placed: Placed, amount: evidence.Money, most: evidence.Money) -> None:

@@ -17,7 +17,8 @@ from gateway.clock import from_micros, to_micros
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
 from gateway.identity import Address
-from gateway.rules import State
+from gateway.rules import State, word
+from gateway.steps import ASKED_ABROAD
 from gateway.store import fsck
 from tests import world
 from tests.law import NOON, Countries, countries, directory
@@ -1452,3 +1453,35 @@ def test_emergency_is_no_way_round_the_ministry_for_what_people_did(law: Countri
     fields: dict[str, Any] = {"urgency": EMERGENCY, "data_classes": (ids.DATA_CLASS_CONTENT,)}
     code = refused(law, ids.KIND_EVIDENCE_REQUEST, INVESTIGATOR, THEIR_CENTRAL, **fields)
     assert code is ErrorCode.EXCEEDS_GRANT
+
+
+# An exchange that would know what lies above its order.
+
+
+def test_exchange_is_not_told_by_a_refusal_what_sum_another_state_asks(law: Countries) -> None:
+    scope: dict[str, Any] = {"measures": (ids.MEASURE_CONFISCATE,)}
+    request = ask(law, ids.KIND_CONFISCATION_REQUEST, amount=euros("9"))
+    _, decision = decide(law, request, **scope)
+    order = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-1", **scope)
+    found: dict[str, Any] = {"outcome": GRANTED, "amount": euros("10"), **scope}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **found)
+    # Whoever knows of the request is held to it.
+    passed_on: dict[str, Any] = {"cites": decision, "case_id": "DE-1", **found}
+    assert refused(law, ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, **passed_on) is ErrorCode.EXCEEDS_GRANT
+
+
+def test_exchange_is_not_told_by_a_refusal_what_another_state_asked(law: Countries) -> None:
+    scope: dict[str, Any] = {"data_classes": WHO}
+    request = law.send(ids.KIND_PRESERVATION_REQUEST, "ee/contact-point", "de/contact-point", **scope)
+    law.arrive()
+    fields: dict[str, Any] = {"cites": request, "case_id": "DE-1", **scope}
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/contact-point", THEIR_COURT, **fields)
+    fields |= {"cites": referral, "outcome": GRANTED, "dual_criminality": VERIFIED}
+    decision = law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/contact-point", **fields)
+    order = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-1", **scope)
+    disclosure = law.write(ids.KIND_DISCLOSURE, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **scope)
+    told = law.would(disclosure)
+    assert told is not None
+    assert told.code is ErrorCode.OUT_OF_ORDER
+    asked_abroad = {word(kind) for kind in ASKED_ABROAD}
+    assert not {name for name in asked_abroad if name in told.detail}
