@@ -403,9 +403,10 @@ def _checked(
     """Return what a receipt says, and why it does not hold; empty: it does."""
     try:
         said = statement.verify(receipt, directory.signing_key)
-        # A refusal is about the bytes that were refused, which need not be those that were recorded.
-        if header is not None and said.milestone != pb.MILESTONE_REFUSED:
-            statement.check_subject(said, header, fingerprint)
+        if header is not None:
+            # A refusal is about the bytes that were refused, under that name; others may have been recorded.
+            refused = said.milestone == pb.MILESTONE_REFUSED
+            statement.check_subject(said, header, said.fingerprint if refused else fingerprint)
     except Refusal as refusal:
         return _claimed(receipt.statement), refusal.detail
     return said, ""

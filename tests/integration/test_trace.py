@@ -712,3 +712,16 @@ async def test_false_signature_takes_nothing_from_a_true_one(fed: Federation, li
     (story,) = await told(fed, id_of(made))
     assert {proof.error for proof in story.proofs} == {""}
     assert story.situation.startswith("delivered")
+
+
+async def test_true_refusal_of_something_else_proves_nothing_here(
+    fed: Federation, lied_to: Callable[[Lie], None]
+) -> None:
+    made, other = fed.request(), fed.request(instrument="a-treaty-of-dreams")
+    refused = (await fed.actor("ee/prosecutor").answer(other)).receipt
+    await crossed(fed, made)
+    lied_to(lambda told: told.receipts.append(refused))
+    (story,) = await told(fed, id_of(made))
+    (shown,) = [proof for proof in story.proofs if proof.name == "refused"]
+    assert shown.said.issuer == "ee/node"
+    assert shown.error
