@@ -11,6 +11,7 @@ say who, whom and what. Refuses with NOT_PERMITTED and, whether it exists or not
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from hashlib import sha256
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -31,6 +32,7 @@ from gateway.lifecycle import ACTS_NEXT, FINAL, State
 from gateway.overview import Overview, open_clock
 from gateway.quota import Cost
 from gateway.rules import Turn
+from gateway.signature import frame
 from gateway.statement import event_name
 from gateway.store.attachments import HELD_US
 from gateway.store.finding import WAITING, CopyRow, FoundRow, Wanted
@@ -138,7 +140,7 @@ class TraceDoor(TraceServicer):
             if not rows:
                 # In the same words for what is not there, is no grievance, or is a grievance to somebody else.
                 raise Refusal(ErrorCode.NOT_FOUND, "no such grievance to you is recorded here", "grievance")
-            told = [happenings(row, self._here) for row in rows]
+            told = [happenings(row, self._here, str(peer.address)) for row in rows]
             # By time, as whoever knows the times could sort them: what cites what is not told.
             told.sort(key=lambda each: (min((one.at_us for one in each.happenings), default=0), each.handle))
             return trace.GetHappeningsResponse(envelopes=told)
@@ -344,11 +346,17 @@ def _is_by_a_party(event: EventRow, sender: str) -> bool:
     return event.name != _REFUSED or event.actor == sender or event.actor.endswith(f"/{NODE_NAME}")
 
 
-def happenings(row: SeenRow, here: str) -> trace.Happenings:
+def happenings(row: SeenRow, here: str, to: str) -> trace.Happenings:
     """Return that something happened to an envelope, and when.
 
     Of the statements about these very bytes it keeps milestone, time and code. That another node accepted it too is
-    left out, as it would tell that it went abroad.
+    left out, as it would tell that it went abroad. So would the fingerprint, by the entry that it makes in that node's
+    log, which everybody reads: the handle is made of it, and for this reader alone.
+
+    Args:
+        row: what was stated.
+        here: code of this node.
+        to: address of the ombudsperson.
     """
     seen = set[tuple[int, pb.Milestone.ValueType, errors_pb2.ErrorCode.ValueType]]()
     node = str(Address.of_node(here))
@@ -359,7 +367,7 @@ def happenings(row: SeenRow, here: str) -> trace.Happenings:
             # A time limit is told of to two parties, in two statements.
             seen.add((said.at_us, said.milestone, said.code))
     return trace.Happenings(
-        handle=row.fingerprint,
+        handle=sha256(frame(b"rogatory/v1/happenings", to.encode(), row.fingerprint)).digest(),
         cited=row.cited,
         happenings=[
             trace.Happening(at_us=at_us, milestone=milestone, code=code) for at_us, milestone, code in sorted(seen)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.trace_pb2_grpc import TraceStub
 
-from gateway import envelope, transport
+from gateway import envelope, merkle, transport
 from gateway.clock import system_clock, to_micros
 from gateway.doors.trace import happenings
 from gateway.errors import ErrorCode, GatewayError
 from gateway.formats import documents
 from gateway.identity import Role
+from gateway.signature import frame
 from gateway.store.reader import SeenRow
+from tests import stores
 from tests.federation import UNTIL_SECONDS, Federation, code_of, federation, ref
 from tests.processes import finished
 from tests.samples import notices
@@ -27,6 +30,7 @@ from tests.samples import notices
 pytestmark = pytest.mark.integration
 
 BLOCK = (ids.MEASURE_BLOCK_WITHDRAWAL,)
+LEAVES = "SELECT leaf_hash FROM log_entries"
 NOBODY = ids.EnvelopeRef(sender="de/exchange", id="019a3f5c-1d2e-7000-8000-000000000000")
 
 
@@ -101,8 +105,8 @@ async def refusal(fed: Federation, about: ids.EnvelopeRef, who: str = "de/ombuds
     return transport.error_of(caught.value)
 
 
-def handle(made: pb.SignedEnvelope) -> bytes:
-    return envelope.fingerprint(made)
+def handle(made: pb.SignedEnvelope, to: str = "de/ombudsperson") -> bytes:
+    return sha256(frame(b"rogatory/v1/happenings", to.encode(), envelope.fingerprint(made))).digest()
 
 
 def milestones(seen: trace.Happenings) -> list[pb.Milestone.ValueType]:
@@ -179,6 +183,19 @@ async def test_answers_on_different_kinds_are_of_one_shape_and_size(fed: Federat
         answers.append(trace.Happenings(handle=seen.handle, cited=seen.cited, happenings=seen.happenings[:1]))
     assert milestones(answers[0]) == milestones(answers[1]) == [pb.MILESTONE_ACCEPTED]
     assert answers[0].ByteSize() == answers[1].ByteSize()
+
+
+async def test_nothing_in_the_answer_finds_an_envelope_in_a_log(fed: Federation) -> None:
+    """The logs are public: an entry at another node would tell that it went abroad, and where."""
+    case = await Case(fed).run()
+    response = await told(fed, await complained(fed, "de/central-authority", case.request))
+    handles = [each.handle for each in response.envelopes]
+    leaves = {bytes(leaf) for node in fed.nodes for (leaf,) in stores.rows(fed.store(node), LEAVES)}
+    assert merkle.leaf_hash(envelope.fingerprint(case.request)) in leaves
+    assert not leaves & {*handles, *map(merkle.leaf_hash, handles)}
+    about = await complained(fed, "ee/prosecutor", case.request, to="ee/ombudsperson")
+    elsewhere = await told(fed, about, "ee/ombudsperson")
+    assert not {*handles} & {each.handle for each in elsewhere.envelopes}
 
 
 async def test_of_an_order_it_hears_nothing_of_the_case_above(fed: Federation) -> None:
@@ -342,7 +359,9 @@ def test_what_is_for_the_recipient_alone_of_other_bytes_or_garbage_is_not_told()
         statement(pb.MILESTONE_ACCEPTED, at_us=4),
     )
     row = SeenRow(b"f" * 32, (*map(receipt, said), pb.Receipt(statement=b"\xff\xff")), cited=False)
-    assert [(one.at_us, one.milestone) for one in happenings(row, "de").happenings] == [(4, pb.MILESTONE_ACCEPTED)]
+    assert [(one.at_us, one.milestone) for one in happenings(row, "de", "de/ombudsperson").happenings] == [
+        (4, pb.MILESTONE_ACCEPTED)
+    ]
 
 
 def test_limit_that_ran_out_is_told_once_without_saying_which_and_a_refusal_with_its_code() -> None:
@@ -352,8 +371,10 @@ def test_limit_that_ran_out_is_told_once_without_saying_which_and_a_refusal_with
         statement(pb.MILESTONE_OVERDUE, clock_rule=1, due_us=77, recipient="de/court"),
         statement(pb.MILESTONE_DUE_SOON, at_us=3, clock_rule=1, due_us=77),
     )
-    assert happenings(SeenRow(b"f" * 32, tuple(map(receipt, said)), cited=True), "de") == trace.Happenings(
-        handle=b"f" * 32,
+    assert happenings(
+        SeenRow(b"f" * 32, tuple(map(receipt, said)), cited=True), "de", "de/ombudsperson"
+    ) == trace.Happenings(
+        handle=sha256(frame(b"rogatory/v1/happenings", b"de/ombudsperson", b"f" * 32)).digest(),
         cited=True,
         happenings=[
             trace.Happening(at_us=3, milestone=pb.MILESTONE_DUE_SOON),

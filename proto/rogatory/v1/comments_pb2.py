@@ -864,7 +864,7 @@ COMMENTS: Final = MappingProxyType(
         'Happening.milestone': 'That it did. Never a COMPETING, which is for the recipient alone.',
         'Happenings': 'What happened to one envelope.',
         'Happenings.cited': 'Whether it is what the grievance cites.',
-        'Happenings.handle': 'Tells it from others: SHA-256 over the envelope as a whole, which cannot be undone.',
+        'Happenings.handle': 'Tells it from others, to this ombudsperson alone: a digest of its address and the envelope as a whole, which is found in no log.',
         'Happenings.happenings': 'In the order of time.',
         'HashAlgorithm': 'By which function a digest was made.',
         'HashAlgorithm.HASH_ALGORITHM_BLAKE3': 'BLAKE3.',

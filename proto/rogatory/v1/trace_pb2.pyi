@@ -938,7 +938,9 @@ class Happenings(_message.Message):
     CITED_FIELD_NUMBER: _builtins.int
     HAPPENINGS_FIELD_NUMBER: _builtins.int
     handle: _builtins.bytes
-    """Tells it from others: SHA-256 over the envelope as a whole, which cannot be undone."""
+    """Tells it from others, to this ombudsperson alone: a digest of its address and the envelope as a whole, which is found
+    in no log.
+    """
     cited: _builtins.bool
     """Whether it is what the grievance cites."""
     @_builtins.property
