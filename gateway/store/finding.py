@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 
 from gateway.errors import ErrorCode, Refusal
+from gateway.identity import NODE_NAME
 from gateway.lifecycle import FINAL, State
 from gateway.store.connection import asked
 from gateway.store.schema import PENDING_SQL, deliveries, envelopes, events, receipts
@@ -53,6 +54,10 @@ WAITING: Final = tuple(state for state in State if state not in FINAL)
 
 # As text: bound as parameters, these would not lead to the index.
 _FAILED = text("events.code <> 0")
+# What a stranger brought under somebody's name says nothing of what is recorded under it.
+_BY_A_PARTY: Final = or_(
+    events.c.name != "envelope.refused", events.c.actor == events.c.sender, events.c.actor.endswith(f"/{NODE_NAME}")
+)
 _PLACE: Final = re.compile(r"[cder][0-9]{1,18}")
 _FURTHEST: Final = (*WAITING, State.EXPIRED, State.REFUSED, State.DELIVERED)
 
@@ -436,7 +441,8 @@ def _complete(search: _Search, rows: Sequence[FoundRow]) -> Iterator[FoundRow]:
     recorded = [row for row in rows if row.kind]
     numbers = search.numbers
     copies = _copies(search, [numbers[row.sender, row.id] for row in recorded])
-    codes = {} if search.wanted.code else _last_failed(search.connection, {row.id for row in recorded}, 0)
+    known = {row.id for row in recorded}
+    codes = {} if search.wanted.code else _last_failed(search.connection, known, 0, _BY_A_PARTY)
     for row in rows:
         if not row.kind:
             yield row
@@ -473,10 +479,12 @@ def _numbers_of(connection: Connection, known: Iterable[str]) -> dict[Name, int]
     return {(row.sender, row.id): row.seq for row in rows}
 
 
-def _last_failed(connection: Connection, known: Iterable[str], code: int) -> dict[Name, Any]:
+def _last_failed(
+    connection: Connection, known: Iterable[str], code: int, *which: ColumnElement[bool]
+) -> dict[Name, Any]:
     """Return the last event of each envelope that has a code, or that very one."""
     of = events.c
-    which = (of.code == code,) if code else ()
+    which = (of.code == code, *which) if code else which
     last = (
         select(func.max(of.seq))
         .where(of.envelope_id.in_([*known]), _FAILED, *which)

@@ -116,7 +116,7 @@ def _fill(connection: Any) -> Iterator[Made]:
         # Of a receipt: no envelope's.
         copies.append((None, 1, "de/node", "", State.QUEUED.value, 1, 0, "", 0, "", 1))
         # Twice: an envelope whose attempts go on failing is found once.
-        events += [(at_us, sender, one.id, "envelope.refused", "", "", code, "", "") for code in codes * 2]
+        events += [(at_us, sender, one.id, "envelope.refused", sender, "", code, "", "") for code in codes * 2]
         events.append((at_us, sender, one.id, "envelope.accepted", "", "", 0, "", ""))
     # What had no name that could be believed cannot be followed.
     events.append((SECOND_US, "ee/a", "", "envelope.refused", "", "", ErrorCode.STALE, "", ""))
@@ -215,6 +215,24 @@ def test_one_that_was_refused_without_end_does_not_slow_the_search_for_its_error
         again.rollback()
     assert found[0].id == "id-again"
     assert asked.count("id-again") == 1
+
+
+@pytest.mark.parametrize(("actor", "is_told"), [("fr/stranger", False), ("ee/a", True), ("de/node", True)])
+def test_what_a_stranger_brings_under_a_name_is_no_error_of_what_is_recorded_under_it(
+    world: World, actor: str, is_told: bool
+) -> None:
+    code = int(ErrorCode.NOT_PERMITTED)
+    waits = next(
+        each
+        for each in world.made
+        if each.sender == "ee/a" and each.kind and not each.codes and State.DELIVERED not in each.states
+    )
+    with world.engine.connect() as connection, connection.begin() as again:
+        row = {"at_us": 1, "sender": "ee/a", "envelope_id": waits.id, "name": "envelope.refused", "code": code}
+        connection.execute(insert(events), [row | {"actor": actor, "destination": "", "detail": "", "stages": ""}])
+        (found,) = find(connection, Wanted(id=waits.id), 1, "").found
+        again.rollback()
+    assert found.code == (code if is_told else 0)
 
 
 def test_case_of_more_than_is_looked_through_at_once_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
