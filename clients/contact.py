@@ -75,6 +75,13 @@ class Contact(Referrer, Author):
         """Ask for thirty days more, once (2023/1543 Art. 11(1))."""
         return self._compose(ids.KIND_EXTENSION, extension, request)
 
+    def announce_request(self, request: Cited, notice: notices.Notice) -> Composed:
+        """Confirm that a request for the data has been issued: they are kept on until we withdraw (2023/1543 Art. 11).
+
+        Again, if they still are to be kept: after some time both sides are reminded of it.
+        """
+        return self._compose(ids.KIND_PRODUCTION_NOTICE, notice, request)
+
     def withdraw(self, request: Cited, withdrawal: followups.Withdrawal) -> Composed:
         """Withdraw what we asked."""
         return self._compose(ids.KIND_WITHDRAWAL, withdrawal, request)
@@ -123,6 +130,10 @@ class Contact(Referrer, Author):
     def extend_order(self, order: Cited, extension: followups.Extension) -> Composed:
         """Tell an exchange until when an order of ours stands, as the request was extended."""
         return self._compose(ids.KIND_EXTENSION, extension, order)
+
+    def keep_on(self, order: Cited, notice: notices.Notice) -> Composed:
+        """Tell an exchange that what it keeps is kept on, for a request that follows (2023/1543 Art. 11(2))."""
+        return self._compose(ids.KIND_PRODUCTION_NOTICE, notice, order)
 
     def release(self, order: Cited, release: followups.Release) -> Composed:
         """Release what an order of ours holds."""

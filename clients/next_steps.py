@@ -47,7 +47,7 @@ from gateway.steps import (
     CLAIMED_BELOW,
     DECIDED_BELOW,
     FREEZES,
-    LAPSING,
+    INHERITED,
     ORDERS,
     STEPS,
 )
@@ -68,7 +68,7 @@ class Proviso(Enum):
 
     ABOVE = "nothing that it comes from has ended or is ending"
     KEPT = "it does not come from what was only to be kept"
-    BELOW = "no order below it holds assets any more"
+    BELOW = "no order below it holds anything any more"
     IN_TIME = "its time limit still runs"
     WAITED = "no time limit runs any more that it would cut short"
     GROUND = "a ground, where it needs one, is one for what was asked"
@@ -185,7 +185,7 @@ class _Search:
             return False
         # What it opens ends with the matter above, and so does what it cites.
         over = matters[0 if step.opens is not None else 1 :]
-        if step.inherits and over and LAPSING.isdisjoint(over[0].running):
+        if step.inherits and over and INHERITED.isdisjoint(over[0].running):
             return False
         return step.needs_open is None or not matters or step.needs_open in matters[0].running
 
@@ -388,10 +388,10 @@ class _Search:
         return support
 
     def _holds_below(self, key: Key) -> bool:
-        """Whether an order of ours that rests on an envelope still holds assets."""
+        """Whether an order of ours that rests on an envelope still holds something."""
         for paper in self.case.citing(key):
             order = self.case.matter(paper.key) if paper.header.kind in ORDERS else None
-            if order is not None and order.holds and order.is_open:
+            if order is not None and order.is_open and row_checks.holds(paper.header):
                 return True
             if paper.header.kind in _LEADS_TO_ORDERS and self._holds_below(paper.key):
                 return True

@@ -207,6 +207,16 @@ _ROWS: Final = (
         Acts.SENDER,
         continues=True,
     ),
+    # "As long as necessary to produce the data" gives no number: 90 days are a house rule, and end nothing.
+    TimeLimit(
+        measures.CLOCK_RULE_SUBSEQUENT_REQUEST,
+        _days(90),
+        "2023/1543 Art. 11(2)-(3)",
+        _EXPIRY,
+        Ends.OVERDUE,
+        Acts.SENDER,
+        may_be_shorter=True,
+    ),
     TimeLimit(
         measures.CLOCK_RULE_EXPEDITED_PRESERVATION,
         _days(90),

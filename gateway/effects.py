@@ -18,7 +18,7 @@ from gateway.deadlines import Acts
 from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.rules import FINAL, NO_EFFECT, OWED_NOTHING, ClockRule, Effect, Named, Start, State, Step
-from gateway.steps import LAPSING
+from gateway.steps import INHERITED, LAPSING
 
 
 class OpenClock(Protocol):
@@ -250,12 +250,12 @@ class _Clocks:
         return changes + starts
 
     def inherited(self, matter: pb.Header, above: pb.Header) -> Iterator[Started | Changed]:
-        """Yield the lapse of the matter above as this one's: it does not outlive that."""
+        """Yield the limit of the matter above as this one's: it does not outlive that."""
         if not keeps_clocks(matter, self.here):
             return
-        yield Changed(matter, LAPSING, Change.MET)
+        yield Changed(matter, INHERITED, Change.MET)
         for clock in self.register.matters.clocks(above):
-            if clock.rule in LAPSING:
+            if clock.rule in INHERITED:
                 due_us = clock.due_at_us
                 if self.header.HasField("in_force_until_us"):
                     due_us = min(due_us, self.header.in_force_until_us)

@@ -152,6 +152,7 @@ _Role = Annotated[Role, BeforeValidator(_role)]
 _Address = Annotated[Address, BeforeValidator(_address)]
 _LapseHours = Annotated[int, _no_longer(clocks.CLOCK_RULE_PROVISIONAL, Unit.HOURS)]
 _DecisionDays = Annotated[int, _no_longer(clocks.CLOCK_RULE_ORDINARY_DECISION, Unit.DAYS)]
+_RequestDays = Annotated[int, _no_longer(clocks.CLOCK_RULE_SUBSEQUENT_REQUEST, Unit.DAYS)]
 
 
 class Refuse(_Table):
@@ -249,6 +250,13 @@ class OrdinaryDecision(_Table):
     law: _Law
 
 
+class SubsequentRequest(_Table):
+    """After how long both sides are reminded that data are kept for a request that follows."""
+
+    days: _RequestDays
+    law: _Law
+
+
 class Exchange(_Table):
     """Which courts may order something of an exchange."""
 
@@ -272,6 +280,7 @@ class Policy(_Table):
     countersign: Annotated[tuple[Countersign, ...], Field(strict=False)] = ()
     provisional: Provisional | None = None
     ordinary_decision: OrdinaryDecision | None = None
+    subsequent_request: SubsequentRequest | None = None
     exchange: Annotated[tuple[Exchange, ...], Field(strict=False)] = ()
     dual_criminality: DualCriminality | None = None
 
@@ -343,9 +352,15 @@ class Policy(_Table):
         """Return a shorter length of a time limit; None: the table's."""
         if rule == clocks.CLOCK_RULE_PROVISIONAL and self.provisional is not None and self.provisional.lapse_hours:
             return Length(self.provisional.lapse_hours, Unit.HOURS)
-        if rule == clocks.CLOCK_RULE_ORDINARY_DECISION and self.ordinary_decision is not None:
-            return Length(self.ordinary_decision.days, Unit.DAYS)
-        return None
+        return self._in_days.get(rule)
+
+    @cached_property
+    def _in_days(self) -> Mapping[ClockRule, Length]:
+        shorter = {
+            clocks.CLOCK_RULE_ORDINARY_DECISION: self.ordinary_decision,
+            clocks.CLOCK_RULE_SUBSEQUENT_REQUEST: self.subsequent_request,
+        }
+        return {rule: Length(each.days, Unit.DAYS) for rule, each in shorter.items() if each is not None}
 
     # Nearly all that comes is nothing that a country restricts.
 

@@ -53,7 +53,7 @@ from gateway.steps import (
     CONTESTED_BELOW,
     DECIDED_BELOW,
     FREEZES,
-    LAPSING,
+    INHERITED,
     ORDERS,
     REQUESTS,
     RUNS_OUT,
@@ -334,7 +334,7 @@ def _check_never_below(case: _Case) -> None:
 
 def _check_inherits(case: _Case) -> None:
     over, _ = case.matters[0 if case.step.opens is not None else 1]
-    if not any(clock.rule in LAPSING for clock in case.register.matters.clocks(over)):
+    if not any(clock.rule in INHERITED for clock in case.register.matters.clocks(over)):
         raise case.out_of_order(f"the {word(over.kind)} above it has no limit to end with", "cites[0]")
 
 
@@ -603,15 +603,15 @@ def _decision(header: pb.Header) -> tuple[int, int, int]:
 
 
 def _check_all_ended(case: _Case) -> None:
-    """Nobody says that measures have ended while an order still holds something."""
+    """Nobody says that measures have ended while an order still holds assets, or provisionally keeps data."""
     header, step = case.header, case.step
     ends = header.outcome == ids.OUTCOME_REFUSED and header.ground in step.all_ended_for
     if header.outcome not in step.all_ended_on and not ends:
         return
     for order in _orders_below(header.cites[0], case.register):
         state = case.register.matters.state(order)
-        if state not in FINAL and row_checks.holds_assets(order):
-            raise case.out_of_order("an order that it rests on still holds assets: release them first", "cites[0]")
+        if state not in FINAL and row_checks.holds(order):
+            raise case.out_of_order("an order that it rests on still holds something: release that first", "cites[0]")
 
 
 def _orders_below(ref: Named, register: Register) -> Iterator[pb.Header]:

@@ -482,3 +482,8 @@ def reported(reports: Sequence[pb.Header], otherwise: State) -> State:
 def holds_assets(matter: pb.Header) -> bool:
     """Whether a matter asks that assets be held or taken."""
     return not HOLDING.isdisjoint(matter.measures[:])
+
+
+def holds(order: pb.Header) -> bool:
+    """Whether there is something to release of an order: assets, or data that are only to be kept."""
+    return holds_assets(order) or order.kind == ids.KIND_PROVISIONAL_ORDER

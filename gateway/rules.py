@@ -276,7 +276,7 @@ class Step:
     may_end: bool = False  # may say until when it stands
     clocks: Effect = NO_EFFECT
     above: Effect = NO_EFFECT  # the same, for the matter above
-    inherits: bool = False  # its matter ends when the matter above does
+    inherits: bool = False  # its matter has the limit of the matter above, and lapses when that does
     revives: ClockRule | None = None  # of the matter above, if it ends its own, and with it the grant that had met that
     # Down from the cited envelope, kind by kind, to what must be recorded before; seen by the sender's node only.
     rests_on: Way = ()

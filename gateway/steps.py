@@ -114,6 +114,9 @@ INTELLIGENCE: Final[frozenset[Kind]] = frozenset({ids.KIND_SPONTANEOUS_INFORMATI
 LAPSING: Final[frozenset[ClockRule]] = frozenset(
     {clocks.CLOCK_RULE_PROVISIONAL, clocks.CLOCK_RULE_PRESERVATION, clocks.CLOCK_RULE_PRESERVATION_EXTENSION}
 )
+_KEEPING: Final[frozenset[ClockRule]] = LAPSING - {clocks.CLOCK_RULE_PROVISIONAL}
+INHERITED: Final[frozenset[ClockRule]] = LAPSING | {clocks.CLOCK_RULE_SUBSEQUENT_REQUEST}
+"""What an order has from the request that it serves: when it lapses, or when to ask whether it is still needed."""
 _DECIDING: Final[frozenset[ClockRule]] = frozenset(
     {
         clocks.CLOCK_RULE_URGENT_DECISION,
@@ -146,6 +149,9 @@ _BY_FREEZE = (
 )
 _DECIDED_IN_48_HOURS: Final[frozenset[Kind]] = frozenset({ids.KIND_FREEZE_REQUEST, ids.KIND_TAKEDOWN_NOTICE})
 _UNTIL = Start(clocks.CLOCK_RULE_SET_BY_ORDER)  # only if the header says until when
+_STILL_NEEDED = Start(
+    clocks.CLOCK_RULE_SUBSEQUENT_REQUEST, of=frozenset({ids.KIND_PRESERVATION_REQUEST}), first=True
+)  # what a judge has data kept for is a later request, too
 # Answers of the executing side that may have crossed with a withdrawal, a closure or the end of a limit.
 _ANSWERS_CROSS = frozenset({State.WITHDRAWN, State.TO_DELETE, State.CLOSED, State.UNDELIVERED, State.LAPSED})
 # Messages of the issuing side that may have crossed with an end set by the executing one.
@@ -1160,8 +1166,20 @@ _AT_THE_EXCHANGE: Final = (
                 data_classes=_CLASSES,
                 grants=True,
                 clocks=Effect(stops=LAPSING),
-                above=Effect(stops=LAPSING | {clocks.CLOCK_RULE_CLARIFICATION}),
+                above=Effect(stops=LAPSING | {clocks.CLOCK_RULE_CLARIFICATION}, starts=(_STILL_NEEDED,)),
                 rests_on=DECIDED_BELOW,
+                rests_above=True,
+            ),
+            Step(
+                rule=Rule(ids.KIND_PRODUCTION_NOTICE, giver, _X, _HOME),
+                law="2023/1543 Art. 11(2), Annex V: kept on, as the request was",
+                cites=frozenset({ids.KIND_PROVISIONAL_ORDER}),
+                link=Link.REPORTS_ON,
+                case=CaseRule.SAME,
+                moves=(Move(UNANSWERED | DONE | {State.UNAVAILABLE}),),
+                needs_live=True,
+                inherits=True,
+                rests_on=(frozenset({ids.KIND_PRODUCTION_NOTICE}),),
                 rests_above=True,
             ),
             Step(
@@ -1258,7 +1276,7 @@ _AT_ONCE: Final = (
             ),
             Step(
                 rule=Rule(ids.KIND_CONFIRMATION, role, role, _ABROAD),
-                law="2024/1260; 2023/1543 Art. 11(2)",
+                law="2024/1260; house: what a judge has granted stands",
                 cites=PROVISIONAL,
                 case=CaseRule.SAME,
                 moves=(Move(UNANSWERED | DONE | {State.CLARIFYING, State.UNAVAILABLE}, State.CONFIRMED),),
@@ -1267,8 +1285,19 @@ _AT_ONCE: Final = (
                 measures=FREEZING,
                 data_classes=_CLASSES,
                 grants=True,
-                clocks=Effect(stops=LAPSING | {clocks.CLOCK_RULE_CLARIFICATION}),
+                clocks=Effect(stops=LAPSING | {clocks.CLOCK_RULE_CLARIFICATION}, starts=(_STILL_NEEDED,)),
                 rests_on=DECIDED_BELOW,
+            ),
+            Step(
+                rule=Rule(ids.KIND_PRODUCTION_NOTICE, role, role, _ABROAD),
+                law="2023/1543 Art. 11(1)-(2), Annex V; Budapest Convention Art. 29(7): for a request that follows",
+                cites=frozenset({ids.KIND_PRESERVATION_REQUEST}),
+                link=Link.REPORTS_ON,
+                case=CaseRule.SAME,
+                # Also while a question is open; and again, for it is still needed.
+                moves=(Move(UNANSWERED | DONE | {State.CLARIFYING, State.UNAVAILABLE, State.CONFIRMED}),),
+                crosses=_ISSUER_CROSSES,
+                clocks=Effect(stops=_KEEPING, starts=(Start(clocks.CLOCK_RULE_SUBSEQUENT_REQUEST),)),
             ),
             Step(
                 rule=Rule(ids.KIND_EXTENSION, role, role, _ABROAD),

@@ -8,6 +8,7 @@ from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
+from rogatory.v1 import measures_pb2 as clocks
 
 from gateway.deadlines import LIMITS, Ends
 from gateway.effects import next_word_us
@@ -60,8 +61,14 @@ def _run_out(clock: ClockRow, header: pb.Header, state: State, scribe: Scribe, t
 
 
 def _end_below(clock: ClockRow, txn: Transaction) -> None:
-    """Let what ends with a matter ring next: silence ends a preservation (2023/1543 Art. 11(5)) before its 60 days."""
+    """Let what ends with a matter ring next: silence ends a preservation (2023/1543 Art. 11(5)) before its 60 days.
+
+    Also if it was kept on for a request that follows, and so had no such end any more.
+    """
     for order in txn.citing(clock.ref, ids.KIND_PROVISIONAL_ORDER):
         for own in txn.matters.clocks(ref_of(order)):
-            if own.rule in LAPSING and own.due_at_us > txn.now_us:
+            if own.rule == clocks.CLOCK_RULE_SUBSEQUENT_REQUEST:
+                rule, now_us = clocks.CLOCK_RULE_PRESERVATION, txn.now_us
+                txn.matters.start_clock(own.ref, rule, own.started_at_us, now_us, now_us, order)
+            elif own.rule in LAPSING and own.due_at_us > txn.now_us:
                 txn.matters.start_clock(own.ref, own.rule, own.started_at_us, txn.now_us, txn.now_us, order)

@@ -42,7 +42,7 @@ from gateway.rules import (
     Where,
     word,
 )
-from gateway.steps import HOLDING, LAPSING, REQUESTS, RUNS_OUT, STEPS
+from gateway.steps import HOLDING, INHERITED, REQUESTS, RUNS_OUT, STEPS
 
 HOPS: Final = (
     "Before it leaves",
@@ -204,7 +204,7 @@ def may_hold(opened: Step) -> tuple[bool, ...]:
 def begun(opened: Step) -> frozenset[ClockRule]:
     """Return the time limits that may run for a matter itself."""
     rows = (opened, *(step for step in about(opened) if step.opens is None))
-    inherited = LAPSING if opened.inherits else frozenset()
+    inherited = INHERITED if opened.inherits else frozenset()
     return inherited | {start.rule for row in rows for start in row.clocks.starts if not start.again}
 
 
@@ -454,7 +454,7 @@ def consequences(step: Step, state: State | None = None) -> Iterator[str]:
     yield from _limits(step.clocks, of)
     yield from _limits(step.above, "the matter above")
     if step.inherits:
-        yield f"{of} lapses when the matter above does"
+        yield f"{of} has the limit of the matter above, and lapses when that does"
     if step.revives is not None:
         again = f"the limit {limit(step.revives)} of the matter above runs again, to the end that it had"
         yield f"{again}, if this ends what a judge granted on it, and no other grant stands"

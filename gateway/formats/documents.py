@@ -108,6 +108,7 @@ BODIES: Final[MappingProxyType[ids.Kind.ValueType, type[Document]]] = MappingPro
         ids.KIND_FORWARDING: notices.Notice,
         ids.KIND_PROVISIONAL_ORDER: orders.DomesticOrder,
         ids.KIND_CONFIRMATION: notices.Notice,
+        ids.KIND_PRODUCTION_NOTICE: notices.Notice,
         ids.KIND_CLOSURE: notices.Notice,
         ids.KIND_CLAIM_DECISION: followups.Claim,
         ids.KIND_PRIORITY_DECISION: notices.PriorityDecision,

@@ -78,7 +78,12 @@ _STEPS: Final = (
             Code.CLOCK_MISPLACED,
             "clocks[0].rule",
         )
-        for kind in (ids.KIND_CLARIFICATION, ids.KIND_OBJECTION_DECISION, ids.KIND_CONFIRMATION)
+        for kind in (
+            ids.KIND_CLARIFICATION,
+            ids.KIND_OBJECTION_DECISION,
+            ids.KIND_CONFIRMATION,
+            ids.KIND_PRODUCTION_NOTICE,
+        )
     ),
     Case("late, and until when?", ids.KIND_DELAY_NOTICE, {"clocks": None}, Code.DELAY_WITHOUT_TIME, "clocks"),
     Case(

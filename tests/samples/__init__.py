@@ -48,6 +48,7 @@ _MAKERS: Final[MappingProxyType[ids.Kind.ValueType, Callable[[], Message]]] = Ma
         ids.KIND_PROVISIONAL_FREEZE: assistance.provisional_freeze,
         ids.KIND_PROVISIONAL_ORDER: orders.provisional_order,
         ids.KIND_CONFIRMATION: notices.confirmation,
+        ids.KIND_PRODUCTION_NOTICE: notices.production_notice,
         ids.KIND_VALIDATION: notices.validation,
         ids.KIND_CLOSURE: notices.closure,
         ids.KIND_CLAIM_DECISION: followups.claim_decision,

@@ -98,6 +98,11 @@ def confirmation() -> notices.Notice:
     )
 
 
+def production_notice() -> notices.Notice:
+    """Return that a request for what is kept has been issued."""
+    return _notice("A request to produce the records was issued on 20 April 2026, file 26-1-204/9, and is on its way.")
+
+
 def validation() -> notices.Notice:
     """Return that a court validates what was asked in an emergency."""
     return _notice(

@@ -113,6 +113,7 @@ def test_every_document_that_a_court_may_send_to_an_exchange_is_among_them() -> 
         ids.KIND_CLARIFICATION,
         ids.KIND_OBJECTION_DECISION,
         ids.KIND_CONFIRMATION,
+        ids.KIND_PRODUCTION_NOTICE,
         ids.KIND_RELEASE,
         ids.KIND_EXTENSION,
         ids.KIND_LIMITATION,

@@ -97,6 +97,13 @@ LAPSES_BY: Final = {
     ids.KIND_PROVISIONAL_FREEZE: clocks.CLOCK_RULE_PROVISIONAL,
     ids.KIND_PRESERVATION_REQUEST: clocks.CLOCK_RULE_PRESERVATION,
 }
+KEEPING: Final = frozenset(
+    {
+        clocks.CLOCK_RULE_PRESERVATION,
+        clocks.CLOCK_RULE_PRESERVATION_EXTENSION,
+        clocks.CLOCK_RULE_SUBSEQUENT_REQUEST,
+    }
+)
 ASKING: Final[dict[int, int]] = {
     clocks.CLOCK_RULE_LIMITATION_ANSWER: ids.KIND_LIMITATION_REQUEST,
     clocks.CLOCK_RULE_CLARIFICATION: ids.KIND_CLARIFICATION_REQUEST,
@@ -291,6 +298,8 @@ class Judge:
                 self._check_limited(paper, limits)
             if paper.kind == ids.KIND_PROVISIONAL_ORDER:
                 self._check_provisional(paper, now_us)
+            if paper.kind in (ids.KIND_PRESERVATION_REQUEST, ids.KIND_PROVISIONAL_ORDER):
+                self._check_kept(paper, limits)
             if paper.kind == ids.KIND_CONFISCATION_REQUEST and paper.header.sender[:2] == self.here:
                 self._check_total(paper)
             if paper.kind in DUE_FORM | AT_ONCE and abroad(paper.header) and paper.header.sender[:2] != self.here:
@@ -309,6 +318,18 @@ class Judge:
         limited = (freeze.key, clocks.CLOCK_RULE_PROVISIONAL) in limits
         stands = freeze.state is State.CONFIRMED or any(referral.is_open for referral in granted)
         assert limited or stands or not freeze.is_open, f"{freeze.told()} is {freeze.state} and has no limit"
+
+    def _check_kept(self, keeping: Paper, limits: set[tuple[object, int]]) -> None:
+        """2023/1543 Art. 11: data that are kept lapse, or somebody is reminded that they still are."""
+        if keeping.header.recipients[0][:2] != self.here or not keeping.is_open or keeping.state is State.RELEASING:
+            return
+        request = keeping if keeping.above is None else keeping.above
+        if request.kind != ids.KIND_PRESERVATION_REQUEST or keeping.key in self.unread:
+            return
+        ending = any((keeping.key, rule) in limits for rule in KEEPING)
+        # What a judge has confirmed to the exchange stands as long as the request, of which somebody is reminded.
+        watched = keeping.state is State.CONFIRMED and any((request.key, rule) in limits for rule in KEEPING)
+        assert ending or watched, f"{keeping.told()} is {keeping.state}, and nothing ends it or reminds of it"
 
     def _check_clocks(self, now_us: int) -> set[tuple[object, int]]:
         """Return what runs, and for what."""
@@ -336,7 +357,14 @@ class Judge:
         if any(each.kind == ids.KIND_EXTENSION for each in request.below):
             limit = deadlines.due(clocks.CLOCK_RULE_PRESERVATION_EXTENSION, limit, country)
         confirmed = [each for each in order.below if each.kind == ids.KIND_CONFIRMATION]
-        in_time = any(
+        kept_on = any(
+            passed_on.key not in self.not_taken and said.at_us < to_micros(limit)
+            for passed_on in (order, *order.below)
+            if passed_on is order or passed_on.kind in (ids.KIND_PRODUCTION_NOTICE, ids.KIND_EXTENSION)
+            for said in request.below
+            if said.kind == ids.KIND_PRODUCTION_NOTICE and said.number < passed_on.number
+        )
+        in_time = kept_on or any(
             each.at_us < to_micros(limit)
             and each.key not in self.not_taken
             and any(
@@ -377,15 +405,16 @@ class Judge:
         ended = (State.REFUSED, State.RELEASED, State.FORWARDED, State.IMPOSSIBLE, State.LAPSED)
         if request.state not in ended:
             return
-        left = [each for each in request.serves() if each.kind in ORDERS and each.is_open and holds(each)]
+        left = [each for each in request.serves() if each.kind in ORDERS and each.is_open and is_kept(each)]
         assert not left, f"{request.told()} is {request.state}, and {left[0].told()} is {left[0].state}"
 
     def taken(self, papers: Iterable[Paper]) -> list[Paper]:
         return [each for each in papers if each.key not in self.not_taken]
 
 
-def holds(paper: Paper) -> bool:
-    return not HOLDING.isdisjoint(paper.header.measures)
+def is_kept(order: Paper) -> bool:
+    """Whether an order holds assets, or has data kept and not handed over."""
+    return not HOLDING.isdisjoint(order.header.measures) or order.kind == ids.KIND_PROVISIONAL_ORDER
 
 
 def asks_no_more(paper: Paper, *allowing: Paper) -> None:
@@ -569,7 +598,7 @@ def measures_have_ended_when_their_end_is_confirmed(judge: Judge, paper: Paper) 
     assert paper.above is not None
     if header.sender[:2] != judge.here:
         return
-    left = [each for each in paper.above.serves() if each.kind in ORDERS and each.is_open and holds(each)]
+    left = [each for each in paper.above.serves() if each.kind in ORDERS and each.is_open and is_kept(each)]
     assert not left, f"{paper.told()}, and {left[0].told()} is {left[0].state}"
 
 

@@ -497,6 +497,8 @@ def kept(play: Play, unit: type[Contact], name: str) -> None:
     stays = play.send(asked.order(request, wanted, exchange="de/exchange", case_id=f"PO-{name}2"))
     play.send(asking.extend(request.header, paper(ids.KIND_EXTENSION)))
     play.send(asked.extend_order(stays.header, paper(ids.KIND_EXTENSION)))
+    play.send(asking.announce_request(request.header, paper(ids.KIND_PRODUCTION_NOTICE)))
+    play.send(asked.keep_on(stays.header, paper(ids.KIND_PRODUCTION_NOTICE)))
     play.send(asking.withdraw(request.header, paper(ids.KIND_WITHDRAWAL, wallets=())))
     other = play.send(asking.ask_preservation(document, **there))
     no: dict[str, Any] = {"outcome": REFUSED, "ground": ids.GROUND_POLITICAL_OFFENCE}

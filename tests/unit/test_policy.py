@@ -48,6 +48,7 @@ TABLES = {
     "countersign": "[[countersign]]",
     "provisional": "[provisional]",
     "ordinary_decision": "[ordinary_decision]",
+    "subsequent_request": "[subsequent_request]",
     "exchange": "[[exchange]]",
     "dual_criminality": "[dual_criminality]",
 }
@@ -103,7 +104,7 @@ def page() -> bytes:
 def test_the_example_of_the_page_loads_and_has_everything_that_a_policy_can_say() -> None:
     policy = Policy.load(page(), "docs/policy.md")
     alone = (policy, policy.provisional, policy.ordinary_decision, policy.dual_criminality)
-    tables = [*alone, policy.refuse[0], *policy.countersign, *policy.exchange]
+    tables = [*alone, policy.subsequent_request, policy.refuse[0], *policy.countersign, *policy.exchange]
     assert {type(each) for each in tables} == {Policy, *_Table.__subclasses__()}
     for each in tables:
         assert each is not None
@@ -117,6 +118,8 @@ def test_the_numbers_that_the_page_gives_for_the_table_are_the_tables() -> None:
     assert "# the table: seven days, 168 hours" in text
     assert LIMITS[clocks.CLOCK_RULE_ORDINARY_DECISION].length == Length(10, Unit.DAYS)
     assert "# the table: ten" in text
+    assert LIMITS[clocks.CLOCK_RULE_SUBSEQUENT_REQUEST].length == Length(90, Unit.DAYS)
+    assert "# the table: ninety" in text
     assert {rule.sender for rule in RULES if rule.kind == ids.KIND_PROVISIONAL_ORDER} == {F, P}
     assert "# the table: fiu and contact-point" in text
     assert f"{MAX_LAW_CHARACTERS} characters" in (Path(__file__).parents[2] / "docs" / "policy.md").read_text()
@@ -219,10 +222,14 @@ def test_time_limits_are_shortened_and_the_others_are_the_laws() -> None:
         "[ordinary_decision]",
         "days = 5",
         f'law = "{LAW}"',
+        "[subsequent_request]",
+        "days = 30",
+        f'law = "{LAW}"',
     )
     expected = {
         clocks.CLOCK_RULE_PROVISIONAL: Length(72, Unit.HOURS),
         clocks.CLOCK_RULE_ORDINARY_DECISION: Length(5, Unit.DAYS),
+        clocks.CLOCK_RULE_SUBSEQUENT_REQUEST: Length(30, Unit.DAYS),
     }
     assert {rule: policy.length(rule) for rule in LIMITS if policy.length(rule) is not None} == expected
     assert all(LIMITS[rule].may_be_shorter for rule in expected)
@@ -243,6 +250,7 @@ LAWFUL = {
     "countersign": {"kind": '"domestic-order"', "by": '"central-authority"', "law": '"s 1"'},
     "provisional": {"orders_by": '["fiu"]', "lapse_hours": "72", "law": '"s 1"'},
     "ordinary_decision": {"days": "5", "law": '"s 1"'},
+    "subsequent_request": {"days": "30", "law": '"s 1"'},
     "exchange": {"address": '"de/exchange"', "courts": '["de/court"]', "law": '"s 1"'},
     "dual_criminality": {"waiver": "false", "law": '"s 1"'},
 }
@@ -331,6 +339,12 @@ def test_each_restriction_loads_with_its_law_and_is_refused_without(table: str) 
             "ordinary_decision.days",
             "CLOCK_RULE_ORDINARY_DECISION",
             id="eleven days",
+        ),
+        pytest.param(
+            but("subsequent_request", days="91"),
+            "subsequent_request.days",
+            "CLOCK_RULE_SUBSEQUENT_REQUEST",
+            id="later than the table reminds",
         ),
         pytest.param(but("ordinary_decision", days="-1"), "ordinary_decision.days", "", id="less than no day"),
         pytest.param(
@@ -515,6 +529,7 @@ ONE_TABLE = st.one_of(
     table("countersign", kind=quoted(WORDS), by=quoted(ROLES)),
     table("provisional", orders_by=listed(ROLES), lapse_hours=COUNTS.map(str)),
     table("ordinary_decision", days=COUNTS.map(str)),
+    table("subsequent_request", days=COUNTS.map(str)),
     table("exchange", address=quoted(ADDRESSES), courts=listed(ADDRESSES)),
     table("dual_criminality", waiver=st.sampled_from(["true", "false"])),
 )

@@ -368,6 +368,7 @@ MINISTRY_TELLS, MINISTRY_IS_ASKED = (
     (Role.CENTRAL_AUTHORITY, Role.INVESTIGATOR),
     (Role.INVESTIGATOR, Role.CENTRAL_AUTHORITY),
 )
+NOTICE, POINT_TELLS = ids.KIND_PRODUCTION_NOTICE, (Role.CONTACT_POINT, Role.EXCHANGE)
 EXCHANGE_TELLS, CONTACTS = (Role.EXCHANGE, Role.COURT), (Role.CONTACT_POINT, Role.CONTACT_POINT)
 
 
@@ -382,6 +383,9 @@ EXCHANGE_TELLS, CONTACTS = (Role.EXCHANGE, Role.COURT), (Role.CONTACT_POINT, Rol
         (ids.KIND_DISCLOSURE, EXCHANGE_TELLS, Where.HOME, ids.KIND_DOMESTIC_ORDER, "2023/1543 Art. 10(2)-(4)"),
         # "The issuing authority shall inform the addressee [...] and the obligation to preserve [...] shall cease."
         (ids.KIND_WITHDRAWAL, CONTACTS, Where.ABROAD, ids.KIND_PRESERVATION_REQUEST, "2023/1543 Art. 11(3)"),
+        # "The issuing authority confirms that a subsequent request for production has been issued".
+        (NOTICE, CONTACTS, Where.ABROAD, ids.KIND_PRESERVATION_REQUEST, "2023/1543 Art. 11(1)-(2), Annex V"),
+        (NOTICE, POINT_TELLS, Where.HOME, ids.KIND_PROVISIONAL_ORDER, "2023/1543 Art. 11(2), Annex V"),
         # "That authority shall immediately transmit the confiscation certificate to the competent executing authority".
         (ids.KIND_FORWARDING, MINISTRY_TELLS, Where.ABROAD, ids.KIND_CONFISCATION_REQUEST, "14(8)"),
         # "The confiscation certificate may be transmitted to more than one executing State at the same time where".

@@ -543,6 +543,133 @@ def test_preservation_lasts_as_long_as_needed_once_it_is_confirmed(law: Countrie
     assert {law.state("ee", request), law.state("de", request), law.state("de", order)} == {State.CONFIRMED}
 
 
+NOTICE, POINTS = ids.KIND_PRODUCTION_NOTICE, ("ee/contact-point", "de/contact-point")
+
+
+def kept_on(law: Countries) -> tuple[ids.EnvelopeRef, ids.EnvelopeRef]:
+    """Return a request to preserve data and the order, of both of which it was said that a request follows."""
+    request, order = preserve(law)
+    law.wait(days=50)
+    law.send(NOTICE, *POINTS, cites=request)
+    law.arrive()
+    law.send(NOTICE, "de/contact-point", THEIR_EXCHANGE, cites=order, case_id="KEEP-1")
+    return request, order
+
+
+def test_data_are_kept_on_as_long_as_necessary_for_a_request_that_follows(law: Countries) -> None:  # Art. 11(2)
+    request, order = kept_on(law)
+    # 21 April and 90 days: 20 July, a Monday, in Estonia, whose request must follow.
+    assert running(law, request) == {measures.CLOCK_RULE_SUBSEQUENT_REQUEST: datetime(2026, 7, 20, 21, 0, tzinfo=UTC)}
+    assert measures.CLOCK_RULE_PRESERVATION not in running(law, order)
+    law.wait(days=89)
+    law.arrive()
+    assert told(law, DUE_SOON, request) >= {"ee/node", "de/contact-point"}
+    assert told(law, DUE_SOON, order) >= {"de/contact-point", THEIR_EXCHANGE}
+    law.wait(days=1000)
+    law.arrive()
+    assert {law.state("ee", request), law.state("de", request), law.state("de", order)} == {State.ASKED}
+    assert told(law, OVERDUE, request) == {"ee/node", "de/contact-point"}
+    assert told(law, OVERDUE, order) == {"de/contact-point", THEIR_EXCHANGE}
+    assert not law.said(LAPSED, request)
+    law.send(NOTICE, *POINTS, cites=request)  # still
+    law.arrive()
+    assert min(running(law, request).values()) > law.now + timedelta(days=89)
+
+
+@pytest.mark.parametrize("ends", ["withdrawn", "released"])
+def test_what_is_kept_on_ends_when_whoever_asked_or_was_asked_says_so(law: Countries, ends: str) -> None:  # Art. 11(3)
+    request, order = kept_on(law)
+    if ends == "withdrawn":
+        law.send(ids.KIND_WITHDRAWAL, *POINTS, cites=request)
+        law.arrive()
+    confirmed: dict[str, Any] = {"cites": request, "outcome": GRANTED}
+    with raises(ErrorCode.OUT_OF_ORDER):
+        law.send(ids.KIND_RELEASE, *reversed(POINTS), **confirmed)  # it is kept there still
+    here = {"case_id": "KEEP-1", "outcome": GRANTED}
+    release = law.send(ids.KIND_RELEASE, "de/contact-point", THEIR_EXCHANGE, cites=order, **here)
+    with raises(ErrorCode.OUT_OF_ORDER):
+        law.send(ids.KIND_RELEASE, *reversed(POINTS), **confirmed)  # and it has not said that it is not
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, "de/contact-point", cites=release, **here)
+    law.send(ids.KIND_RELEASE, *reversed(POINTS), **confirmed)
+    law.arrive()
+    assert {law.state("ee", request), law.state("de", request), law.state("de", order)} == {State.RELEASED}
+    assert running(law, request) == running(law, order) == {}
+
+
+def test_an_exchange_keeps_nothing_on_for_which_nobody_has_announced_a_request(law: Countries) -> None:
+    request, order = preserve(law)
+    with raises(ErrorCode.OUT_OF_ORDER):
+        law.send(NOTICE, "de/contact-point", THEIR_EXCHANGE, cites=order, case_id="KEEP-1")
+    law.wait(days=64)
+    law.arrive()
+    with raises(ErrorCode.OUT_OF_ORDER):
+        law.send(NOTICE, *POINTS, cites=request)
+    assert law.state("ee", request) is law.state("de", order) is State.LAPSED
+
+
+def test_a_request_that_is_announced_too_late_revives_nothing(
+    law: Countries,
+) -> None:  # Art. 11(2): "during the period"
+    request, order = preserve(law)
+    law.wait(days=59)
+    law.send(NOTICE, *POINTS, cites=request)
+    law.wait(days=20)  # on its way
+    law.arrive()
+    assert not law.refused
+    assert {law.state("ee", request), law.state("de", request), law.state("de", order)} == {State.LAPSED}
+    assert running(law, request) == running(law, order) == {}
+
+
+def test_an_exchange_that_is_not_told_keeps_nothing_on(law: Countries) -> None:
+    request, order = preserve(law)
+    law.send(NOTICE, *POINTS, cites=request)
+    law.arrive()
+    law.wait(days=64)
+    assert law.state("de", order) is State.LAPSED
+    assert law.state("de", request) is State.ASKED
+    again = law.send(
+        ids.KIND_PROVISIONAL_ORDER,
+        "de/contact-point",
+        THEIR_EXCHANGE,
+        cites=request,
+        case_id="KEEP-2",
+        data_classes=WHO,
+    )
+    assert measures.CLOCK_RULE_SUBSEQUENT_REQUEST in running(law, again)
+
+
+def test_what_is_kept_on_lapses_by_silence_at_the_exchange_too(law: Countries) -> None:  # Art. 11(5)
+    request, order = kept_on(law)
+    law.send(ids.KIND_CLARIFICATION_REQUEST, *reversed(POINTS), cites=request)
+    law.arrive()
+    law.wait(days=20)
+    law.arrive()
+    assert {law.state("ee", request), law.state("de", request), law.state("de", order)} == {State.LAPSED}
+    assert told(law, LAPSED, order) == {"de/contact-point", THEIR_EXCHANGE}
+
+
+def test_both_sides_are_reminded_of_what_a_judge_has_data_kept_for(law: Countries) -> None:  # Art. 11(2)-(3)
+    request, order = preserve(law)
+    scope: dict[str, Any] = {"case_id": "DE-1", "data_classes": WHO}
+    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/contact-point", THEIR_COURT, cites=request, **scope)
+    granted: dict[str, Any] = {"outcome": GRANTED, "data_classes": WHO}
+    fields = scope | granted | {"dual_criminality": VERIFIED}
+    law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/contact-point", cites=referral, **fields)
+    law.send(ids.KIND_CONFIRMATION, "de/contact-point", THEIR_EXCHANGE, cites=order, case_id="KEEP-1", **granted)
+    law.send(ids.KIND_CONFIRMATION, *reversed(POINTS), cites=request, **granted)
+    law.arrive()
+    first = running(law, request)
+    assert first.keys() == {measures.CLOCK_RULE_SUBSEQUENT_REQUEST}
+    law.wait(days=60)
+    law.send(NOTICE, *POINTS, cites=request)
+    law.arrive()
+    assert min(running(law, request).values()) > max(first.values())
+    law.wait(days=100)
+    law.arrive()
+    assert told(law, OVERDUE, request) == {"ee/node", "de/contact-point"}
+    assert law.state("ee", request) is law.state("de", order) is State.CONFIRMED
+
+
 def test_what_is_not_validated_in_48_hours_is_withdrawn_and_deleted(law: Countries) -> None:  # Art. 4(5)
     request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY, countersigned_by=())
     assert running(law, request)[measures.CLOCK_RULE_EX_POST_VALIDATION] == HOUR_AFTER + timedelta(hours=48)

@@ -57,6 +57,7 @@ NOTICES: Final[Mapping[Kind, NoticeRule]] = MappingProxyType(
         ids.KIND_CONFIRMATION: NoticeRule(
             _GRANTED | {ids.OUTCOME_PARTLY_GRANTED}, measures=True, limits=clocks.DOMESTIC
         ),
+        ids.KIND_PRODUCTION_NOTICE: NoticeRule(limits=clocks.DOMESTIC),
         ids.KIND_VALIDATION: NoticeRule(measures=True),
         ids.KIND_CLOSURE: NoticeRule(),
         ids.KIND_PRIORITY_DISPUTE: NoticeRule(),

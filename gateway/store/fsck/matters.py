@@ -16,7 +16,7 @@ from rogatory.v1 import measures_pb2 as clocks
 
 from gateway import row_checks
 from gateway.rules import ACTS_NEXT, DONE, FINAL, State, Step, Turn, Where
-from gateway.steps import BY_CITATION, LAPSING, RUNS_OUT, runs_out
+from gateway.steps import BY_CITATION, INHERITED, RUNS_OUT, runs_out
 from gateway.store.fsck.books import Books, File
 from gateway.store.fsck.findings import Check, Notes
 from gateway.store.matters import MAX_CHAIN, OPEN_STAGES, Stage
@@ -228,7 +228,7 @@ def _may_start(limit: _Limit, books: Books) -> bool:
     rows = _rows(found[0].header, _above(found[0].header, books))
     return any(
         limit.rule in {start.rule for effect in (row.clocks, row.above) for start in effect.starts}
-        or (row.inherits and limit.rule in LAPSING)
+        or (row.inherits and limit.rule in INHERITED)
         or limit.rule == row.revives
         for row in rows
     )

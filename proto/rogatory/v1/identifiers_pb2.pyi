@@ -117,6 +117,8 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     """The executing State asks the issuing one to limit how long or how far assets stay frozen (2018/1805 Art. 12(2))."""
     KIND_LIMITATION_ANSWER: _Kind.ValueType  # 46
     """The issuing State's answer: granted or refused."""
+    KIND_PRODUCTION_NOTICE: _Kind.ValueType  # 47
+    """Whoever had data preserved confirms that a request to produce them has been issued ((EU) 2023/1543 Art. 11(2), Annex V): they are kept on."""
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
     """What an envelope does in a procedure. Who may send which kind to whom, and when, is the
@@ -217,6 +219,8 @@ KIND_LIMITATION_REQUEST: Kind.ValueType  # 45
 """The executing State asks the issuing one to limit how long or how far assets stay frozen (2018/1805 Art. 12(2))."""
 KIND_LIMITATION_ANSWER: Kind.ValueType  # 46
 """The issuing State's answer: granted or refused."""
+KIND_PRODUCTION_NOTICE: Kind.ValueType  # 47
+"""Whoever had data preserved confirms that a request to produce them has been issued ((EU) 2023/1543 Art. 11(2), Annex V): they are kept on."""
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 class _Outcome:

@@ -183,6 +183,8 @@ class _ClockRuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClockRule.V
     """5 working days to give the information that the enforcing authority asks for (2023/1543 Art. 16(7))."""
     CLOCK_RULE_PROVIDER_OBJECTION: _ClockRule.ValueType  # 19
     """10 days for a provider to object (2023/1543 Art. 17(2))."""
+    CLOCK_RULE_SUBSEQUENT_REQUEST: _ClockRule.ValueType  # 20
+    """Data are kept for a later request, as long as necessary (2023/1543 Art. 11(2)): after 90 days, or fewer if the node's country sets so, both sides are asked whether they still are."""
 
 class ClockRule(_ClockRule, metaclass=_ClockRuleEnumTypeWrapper):
     """Which rule sets a time limit. The length is the rule's, not the writer's."""
@@ -227,6 +229,8 @@ CLOCK_RULE_ENFORCEMENT_INFORMATION: ClockRule.ValueType  # 18
 """5 working days to give the information that the enforcing authority asks for (2023/1543 Art. 16(7))."""
 CLOCK_RULE_PROVIDER_OBJECTION: ClockRule.ValueType  # 19
 """10 days for a provider to object (2023/1543 Art. 17(2))."""
+CLOCK_RULE_SUBSEQUENT_REQUEST: ClockRule.ValueType  # 20
+"""Data are kept for a later request, as long as necessary (2023/1543 Art. 11(2)): after 90 days, or fewer if the node's country sets so, both sides are asked whether they still are."""
 Global___ClockRule: _TypeAlias = ClockRule  # noqa: Y015
 
 class _ConfidentialityLevel:
