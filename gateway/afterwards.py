@@ -17,9 +17,10 @@ from gateway.deadlines import LIMITS
 from gateway.envelope import ref_of
 from gateway.formats.checks.clocks import LENGTHS
 from gateway.identity import Address
+from gateway.policy import Policy
 from gateway.rules import FINAL, ClockRule, Kind, State
 from gateway.standing import COUNTS, Happened, Left
-from gateway.steps import LAPSING, STEPS, runs_out
+from gateway.steps import LAPSING, STEPS, WATCHES, runs_out
 from gateway.store import Transaction
 from gateway.store.matters import ClockRow, MoveRow, Stage
 
@@ -29,6 +30,7 @@ _ASKING: Final[frozenset[Kind]] = frozenset(
 """What asks for an answer in a time that counts from its receipt."""
 _LEAST: Final = MappingProxyType({rule: bounds.least for rule, bounds in LENGTHS.items()})
 """How long a limit is at least, whatever calendar and policy another node counts by."""
+_WATCHING: Final = frozenset(WATCHES.values())
 
 
 def arrived(header: pb.Header, txn: Transaction) -> None:
@@ -93,6 +95,20 @@ def _leave_out(lost: pb.Header, txn: Transaction) -> None:
     if stood not in (left.state, State.UNDELIVERED):
         matters.add_move(ref, left.state, None)
         txn.add_event(ref, "matter.moved-back", detail=f"{lost.sender} {lost.id} was not taken")
+    if stood is not State.UNDELIVERED and effects.keeps_clocks(matter, here):
+        _watch(matter, left.state, txn)
+
+
+def _watch(matter: pb.Header, state: State, txn: Transaction) -> None:
+    """Let that limit alone watch a matter which belongs to where it stands now; the law's own, as `arrived`."""
+    ref, rule = ref_of(matter), WATCHES.get(state)
+    running = {limit.rule for limit in txn.matters.clocks(ref)}
+    over = running & _WATCHING - {rule}
+    if over:
+        txn.matters.end_clocks(ref, over, Stage.STOPPED)
+    if rule is not None and rule not in running:
+        begun = effects.watch(matter, rule, txn.now_us, Policy.none())
+        txn.matters.start_clock(ref, rule, begun.start_us, begun.due_us, begun.next_us, matter)
 
 
 def _happened(

@@ -264,6 +264,25 @@ _ROWS: Final = (
         Acts.RECIPIENT,
         may_be_shorter=True,
     ),
+    # "As soon as it has been notified", "without undue delay", "immediately": five days are a house rule.
+    TimeLimit(
+        measures.CLOCK_RULE_RELEASE,
+        _days(5),
+        "2018/1805 Art. 12(2), 27(3)",
+        _SOON,
+        Ends.OVERDUE,
+        Acts.RECIPIENT,
+        may_be_shorter=True,
+    ),
+    TimeLimit(
+        measures.CLOCK_RULE_DELETION,
+        _days(5),
+        "2023/1543 Art. 4(5), 10(4)",
+        _SOON,
+        Ends.OVERDUE,
+        Acts.SENDER,
+        may_be_shorter=True,
+    ),
     TimeLimit(
         measures.CLOCK_RULE_PROVISIONAL,
         _days(7),

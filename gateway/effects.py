@@ -18,7 +18,7 @@ from gateway.deadlines import Acts
 from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.rules import FINAL, NO_EFFECT, OWED_NOTHING, ClockRule, Effect, Named, Start, State, Step
-from gateway.steps import INHERITED, LAPSING
+from gateway.steps import INHERITED, LAPSING, WATCHES
 
 
 class OpenClock(Protocol):
@@ -167,8 +167,7 @@ def follow(
         matter, before = matters[0]
         if state is not before:
             moves.append(Moved(matter, state))
-        if state in FINAL and state is not before and keeps_clocks(matter, here):
-            clocks.append(Changed(matter, frozenset(), Change.ENDED))
+            clocks += watched(matter, before, state, register.now_us, policy) if keeps_clocks(matter, here) else ()
         # Of a row that opens a matter of its own, the time limits are that one's.
         if step.opens is None and state not in FINAL and not then.late:
             about = [matter]
@@ -191,12 +190,36 @@ def started(matter: Named, rule: ClockRule, due_us: int, now_us: int, *, rests: 
     return Started(matter, rule, now_us, due_us, next_word_us(rule, now_us, due_us, now_us), rests)
 
 
+def watched(matter: pb.Header, before: State, state: State, now_us: int, policy: Policy) -> Iterator[Started | Changed]:
+    """Yield what follows of where a matter stands for its time limits, at the node that keeps them."""
+    was, rule = WATCHES.get(before), WATCHES.get(state)
+    if state in FINAL:
+        yield Changed(matter, frozenset(), Change.ENDED)
+    elif was != rule:
+        if was is not None:
+            yield Changed(matter, frozenset({was}), Change.MET)
+        if rule is not None:
+            yield watch(matter, rule, now_us, policy)
+
+
+def watch(matter: pb.Header, rule: ClockRule, now_us: int, policy: Policy) -> Started:
+    """Return that a limit begins to run now which watches where a matter stands."""
+    due_us = deadlines.due_us(rule, now_us, _acting(rule, matter), length=policy.length(rule))
+    return started(matter, rule, due_us, now_us)
+
+
 def arrived(matter: pb.Header, rule: ClockRule, now_us: int) -> Started:
     """Return that a limit begins to run which rested until what asks for it had arrived.
 
     Its length is the law's own: no policy shortens the time of another country.
     """
     return started(matter, rule, deadlines.due_us(rule, now_us, Address.parse(matter.sender).node), now_us)
+
+
+def _acting(rule: ClockRule, matter: pb.Header) -> str:
+    """Return where the action is to be taken, whose calendar counts (Reg. 1182/71 Art. 2(1))."""
+    acts = deadlines.LIMITS[rule].acts
+    return Address.parse(matter.sender if acts is Acts.SENDER else matter.recipients[0]).node
 
 
 def is_over(clock: OpenClock, now_us: int) -> bool:
@@ -274,8 +297,6 @@ class _Clocks:
 
     def _start(self, matter: pb.Header, rule: ClockRule, *, rests: bool) -> Started:
         limit = deadlines.LIMITS[rule]
-        # Where the action is to be taken, whose calendar counts (Reg. 1182/71 Art. 2(1)): who was asked is of here.
-        country = Address.parse(matter.sender).node if limit.acts is Acts.SENDER else self.here
         start_us, length, until_us = self.register.now_us, None, None
         before = self._lapsing(matter) if limit.continues else None
         if before is not None:
@@ -284,7 +305,7 @@ class _Clocks:
             until_us = self.header.in_force_until_us
         else:
             length = self.policy.length(rule)
-        due_us = deadlines.due_us(rule, start_us, country, length=length, until_us=until_us)
+        due_us = deadlines.due_us(rule, start_us, _acting(rule, matter), length=length, until_us=until_us)
         rests = rests or (limit.from_receipt and self._leaves())
         return started(matter, rule, due_us, self.register.now_us, rests=rests)
 

@@ -211,7 +211,10 @@ class Node:
         upkeep.listen(self._changed)
         self._parts.start(upkeep.run())
         self._parts.start(neighbours.hear_news())
-        self._parts.start(rounds.sweep(writer, scribe, self._bell, config.delivery, self._steady, self._watch))
+        rings = rounds.sweep(
+            writer, scribe, self._bell, config.delivery, lambda: upkeep.material.policy, self._steady, self._watch
+        )
+        self._parts.start(rings)
         self._tend_records(writer, reader)
         self._parts.start(store.listen(self._bell.ring_of_others))
         await self._open_figures(writer)

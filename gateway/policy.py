@@ -152,6 +152,7 @@ _Role = Annotated[Role, BeforeValidator(_role)]
 _Address = Annotated[Address, BeforeValidator(_address)]
 _LapseHours = Annotated[int, _no_longer(clocks.CLOCK_RULE_PROVISIONAL, Unit.HOURS)]
 _DecisionDays = Annotated[int, _no_longer(clocks.CLOCK_RULE_ORDINARY_DECISION, Unit.DAYS)]
+_ReleaseDays = Annotated[int, _no_longer(clocks.CLOCK_RULE_RELEASE, Unit.DAYS)]
 _RequestDays = Annotated[int, _no_longer(clocks.CLOCK_RULE_SUBSEQUENT_REQUEST, Unit.DAYS)]
 
 
@@ -250,6 +251,13 @@ class OrdinaryDecision(_Table):
     law: _Law
 
 
+class Release(_Table):
+    """How long it may take to let go what nobody may hold any more, or to delete what nobody may keep."""
+
+    days: _ReleaseDays
+    law: _Law
+
+
 class SubsequentRequest(_Table):
     """After how long both sides are reminded that data are kept for a request that follows."""
 
@@ -280,6 +288,7 @@ class Policy(_Table):
     countersign: Annotated[tuple[Countersign, ...], Field(strict=False)] = ()
     provisional: Provisional | None = None
     ordinary_decision: OrdinaryDecision | None = None
+    release: Release | None = None
     subsequent_request: SubsequentRequest | None = None
     exchange: Annotated[tuple[Exchange, ...], Field(strict=False)] = ()
     dual_criminality: DualCriminality | None = None
@@ -358,6 +367,8 @@ class Policy(_Table):
     def _in_days(self) -> Mapping[ClockRule, Length]:
         shorter = {
             clocks.CLOCK_RULE_ORDINARY_DECISION: self.ordinary_decision,
+            clocks.CLOCK_RULE_RELEASE: self.release,
+            clocks.CLOCK_RULE_DELETION: self.release,
             clocks.CLOCK_RULE_SUBSEQUENT_REQUEST: self.subsequent_request,
         }
         return {rule: Length(each.days, Unit.DAYS) for rule, each in shorter.items() if each is not None}

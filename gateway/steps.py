@@ -117,6 +117,13 @@ LAPSING: Final[frozenset[ClockRule]] = frozenset(
 _KEEPING: Final[frozenset[ClockRule]] = LAPSING - {clocks.CLOCK_RULE_PROVISIONAL}
 INHERITED: Final[frozenset[ClockRule]] = LAPSING | {clocks.CLOCK_RULE_SUBSEQUENT_REQUEST}
 """What an order has from the request that it serves: when it lapses, or when to ask whether it is still needed."""
+WATCHES: Final[Mapping[State, ClockRule]] = MappingProxyType(
+    {
+        **dict.fromkeys((State.WITHDRAWN, State.RELEASING, State.UNBOUND), clocks.CLOCK_RULE_RELEASE),
+        State.TO_DELETE: clocks.CLOCK_RULE_DELETION,
+    }
+)
+"""Which limit runs while a matter stands so, however it came there: it is to be ended, and nobody else would notice."""
 _DECIDING: Final[frozenset[ClockRule]] = frozenset(
     {
         clocks.CLOCK_RULE_URGENT_DECISION,

@@ -10,9 +10,11 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as clocks
 
+from gateway import effects, record
 from gateway.deadlines import LIMITS, Ends
 from gateway.effects import next_word_us
 from gateway.envelope import ref_of
+from gateway.policy import Policy
 from gateway.receipt import Scribe
 from gateway.rules import FINAL, State
 from gateway.steps import LAPSING, runs_out
@@ -23,8 +25,14 @@ MOST_AT_ONCE: Final = 256
 """In one transaction: years of limits may ring at once when a node was down."""
 
 
-def ring(scribe: Scribe, txn: Transaction) -> int:
-    """Let the limits ring that have something to say; return how many: as many as fit, so there may be more."""
+def ring(scribe: Scribe, txn: Transaction, policy: Policy) -> int:
+    """Let the limits ring that have something to say; return how many: as many as fit, so there may be more.
+
+    Args:
+        scribe: says it.
+        txn: the writer's transaction.
+        policy: shorter limits of the node's country.
+    """
     # A rule that is not known is of a later version, whose process on this store lets it ring.
     rung = txn.matters.due_clocks(LIMITS, MOST_AT_ONCE)
     for clock in rung:
@@ -36,19 +44,22 @@ def ring(scribe: Scribe, txn: Transaction) -> int:
             next_us = next_word_us(clock.rule, clock.started_at_us, clock.due_at_us, txn.now_us)
             txn.matters.set_clock(clock.seq, clock.stage, next_us)
         else:
-            _run_out(clock, header, state, scribe, txn)
+            _run_out(clock, header, state, scribe, txn, policy)
     return len(rung)
 
 
-def _run_out(clock: ClockRow, header: pb.Header, state: State, scribe: Scribe, txn: Transaction) -> None:
+def _run_out(
+    clock: ClockRow, header: pb.Header, state: State, scribe: Scribe, txn: Transaction, policy: Policy
+) -> None:
     row = runs_out(clock.rule, header.kind, state)
     if row is not None:
         txn.matters.set_clock(clock.seq, Stage.RAN_OUT, None)
         txn.matters.add_move(clock.ref, row.to, None, clock.rule)
         if row.stops:
             txn.matters.end_clocks(clock.ref, row.stops, Stage.STOPPED)
+        after = tuple(effects.watched(header, state, row.to, txn.now_us, policy))
+        record.apply(effects.Effects(clocks=after), header, txn)
         if row.to in FINAL:
-            txn.matters.end_clocks(clock.ref, None, Stage.STOPPED)
             _end_below(clock, txn)
         scribe.timed(clock, pb.MILESTONE_LAPSED, header, txn)
     elif LIMITS[clock.rule].ends is Ends.ENDS_RIGHT:

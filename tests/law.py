@@ -354,7 +354,7 @@ class Countries:
 
     def _ring(self, node: Node) -> int:
         with self._transaction(node) as txn:
-            return timekeeper.ring(node.scribe, txn)
+            return timekeeper.ring(node.scribe, txn, node.policy)
 
     def _next_ring(self, node: Node) -> datetime | None:
         row = node.connection.execute("SELECT min(next_at_us) FROM clocks WHERE stage = 'running'").fetchone()

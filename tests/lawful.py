@@ -85,5 +85,10 @@ def running(law: Countries, ref: ids.EnvelopeRef) -> dict[measures.ClockRule.Val
     return {clock.rule: from_micros(clock.due_at_us) for clock in law.clocks("de", ref)}
 
 
+def overdue(law: Countries, ref: ids.EnvelopeRef) -> set[measures.ClockRule.ValueType]:
+    """Return the time limits that were said to be overdue."""
+    return {said.clock_rule for _, said in law.said(OVERDUE, ref)}
+
+
 def told(law: Countries, milestone: pb.Milestone.ValueType, ref: ids.EnvelopeRef) -> set[str]:
     return {to for to, _ in law.said(milestone, ref)}

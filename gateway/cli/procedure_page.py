@@ -15,7 +15,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from gateway.cli import procedure_words as words
 from gateway.deadlines import LIMITS, Acts, Ends, TimeLimit
 from gateway.rules import ACTS_NEXT, ALLOWED, DONE, FINAL, ClockRule, Effect, Kind, RunsOut, State, Step, Where, word
-from gateway.steps import ORDERS, PROVISIONAL, REQUESTS, RUNS_OUT, STEPS
+from gateway.steps import ORDERS, PROVISIONAL, REQUESTS, RUNS_OUT, STEPS, WATCHES
 
 _HEAD: Final = """# The procedure
 
@@ -209,13 +209,14 @@ def _limit(limit: TimeLimit) -> tuple[str, ...]:
         length = f"{limit.length.count} {unit if limit.length.count > 1 else unit.removesuffix('s')}"
         length += " at most" if limit.at_most else ""
     paused = [each for each in (_by(limit.rule, "pauses"), _by(limit.rule, "resumes")) if each]
+    watched = words.listed(state for state, rule in WATCHES.items() if rule == limit.rule)
+    begins = f"whatever makes it {watched}" if watched else _by(limit.rule, "starts") or "set in documents alone"
     return (
         words.limit(limit.rule),
         length,
         _ACTS[limit.acts],
-        (_by(limit.rule, "starts") or "set in documents alone")
-        + (", once it has arrived" if limit.from_receipt else ""),
-        _by(limit.rule, "stops"),
+        begins + (", once it has arrived" if limit.from_receipt else ""),
+        "whatever leads on from there" if watched else _by(limit.rule, "stops"),
         " until ".join(paused),
         _runs_out(limit),
         limit.law,

@@ -42,7 +42,7 @@ from gateway.rules import (
     Where,
     word,
 )
-from gateway.steps import HOLDING, INHERITED, REQUESTS, RUNS_OUT, STEPS
+from gateway.steps import HOLDING, INHERITED, REQUESTS, RUNS_OUT, STEPS, WATCHES
 
 HOPS: Final = (
     "Before it leaves",
@@ -468,6 +468,8 @@ def _moved(move: Move, state: State | None) -> str:
     because = f" because of {_grounds(move.grounds)}" if move.grounds else ""
     holds = {True: ", if assets are held", False: ", if no assets are held", None: ""}[move.holds]
     after = f"the matter is {move.to.value}" if move.to is not None else "the matter stays as it is"
+    if move.to is not None and move.to in WATCHES:
+        after += f", and the limit {limit(WATCHES[move.to])} runs"
     return f"{before}{on}{because}{holds}: {after}"
 
 

@@ -14,6 +14,7 @@ from gateway.clock import SteadyClock
 from gateway.config import Delivery
 from gateway.doors.entrance import Bell
 from gateway.errors import GatewayError
+from gateway.policy import Policy
 from gateway.receipt import Scribe
 from gateway.signer import Signer
 from gateway.store import Reader, Transaction, Writer
@@ -23,7 +24,13 @@ INTEGRATE_SECONDS: Final = 0.5  # half of what docs/log.md promises
 
 
 async def sweep(
-    writer: Writer, scribe: Scribe, bell: Bell, settings: Delivery, clock: SteadyClock, watch: Callable[[str], None]
+    writer: Writer,
+    scribe: Scribe,
+    bell: Bell,
+    settings: Delivery,
+    policy: Callable[[], Policy],
+    clock: SteadyClock,
+    watch: Callable[[str], None],
 ) -> None:
     """Expire, take back and let time limits ring, again and again, while the clock can be believed."""
 
@@ -37,7 +44,7 @@ async def sweep(
 
     def ring(txn: Transaction) -> None:
         clock()
-        if timekeeper.ring(scribe, txn):
+        if timekeeper.ring(scribe, txn, policy()):
             watch("rung")
 
     steps = -1

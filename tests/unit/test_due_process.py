@@ -97,6 +97,12 @@ LAPSES_BY: Final = {
     ids.KIND_PROVISIONAL_FREEZE: clocks.CLOCK_RULE_PROVISIONAL,
     ids.KIND_PRESERVATION_REQUEST: clocks.CLOCK_RULE_PRESERVATION,
 }
+WATCHES: Final[dict[State | None, int]] = {
+    State.WITHDRAWN: clocks.CLOCK_RULE_RELEASE,
+    State.RELEASING: clocks.CLOCK_RULE_RELEASE,
+    State.UNBOUND: clocks.CLOCK_RULE_RELEASE,
+    State.TO_DELETE: clocks.CLOCK_RULE_DELETION,
+}
 KEEPING: Final = frozenset(
     {
         clocks.CLOCK_RULE_PRESERVATION,
@@ -294,6 +300,8 @@ class Judge:
         now_us = to_micros(self.federation.now)
         limits = self._check_clocks(now_us)
         for paper in self.papers.values():
+            if paper.header.recipients[0][:2] == self.here:
+                self._check_watched(paper, limits)
             if paper.kind == ids.KIND_PROVISIONAL_FREEZE and paper.header.recipients[0][:2] == self.here:
                 self._check_limited(paper, limits)
             if paper.kind == ids.KIND_PROVISIONAL_ORDER:
@@ -318,6 +326,12 @@ class Judge:
         limited = (freeze.key, clocks.CLOCK_RULE_PROVISIONAL) in limits
         stands = freeze.state is State.CONFIRMED or any(referral.is_open for referral in granted)
         assert limited or stands or not freeze.is_open, f"{freeze.told()} is {freeze.state} and has no limit"
+
+    def _check_watched(self, paper: Paper, limits: set[tuple[object, int]]) -> None:
+        """2018/1805 Art. 27(3), 2023/1543 Art. 4(5): what must be let go, or deleted, is not left unseen; nor late."""
+        running = {rule for key, rule in limits if key == paper.key} & {*WATCHES.values()}
+        expected = {WATCHES[paper.state]} if paper.state in WATCHES else set()
+        assert running == expected, f"{paper.told()} is {paper.state}, and watched by {running}"
 
     def _check_kept(self, keeping: Paper, limits: set[tuple[object, int]]) -> None:
         """2023/1543 Art. 11: data that are kept lapse, or somebody is reminded that they still are."""

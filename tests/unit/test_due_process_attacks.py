@@ -41,6 +41,7 @@ from tests.lawful import (
     execute,
     frozen,
     notify,
+    overdue,
     running,
     told,
 )
@@ -782,7 +783,7 @@ def test_nobody_owes_anything_on_what_a_claim_was_upheld_against(law: Countries,
     law.arrive()
     law.wait(days=43)
     assert law.state("de", request) is State.UNBOUND
-    assert not told(law, OVERDUE, request)
+    assert overdue(law, request) == {measures.CLOCK_RULE_RELEASE}
 
 
 def test_duty_to_execute_rests_while_a_remedy_forbids_it(law: Countries) -> None:
@@ -863,7 +864,7 @@ def test_nobody_has_48_hours_to_execute_what_binds_nobody_any_more(law: Countrie
     assert measures.CLOCK_RULE_URGENT_EXECUTION in running(law, request)
     law.wait(days=9)
     assert law.state("de", request) is State.UNBOUND  # 2018/1805 Art. 12(2): "no longer be obliged to execute"
-    assert not law.said(OVERDUE, request)
+    assert overdue(law, request) == {measures.CLOCK_RULE_RELEASE}
 
 
 def test_48_hours_to_execute_are_no_longer_because_another_court_decides_too(law: Countries) -> None:

@@ -48,6 +48,7 @@ TABLES = {
     "countersign": "[[countersign]]",
     "provisional": "[provisional]",
     "ordinary_decision": "[ordinary_decision]",
+    "release": "[release]",
     "subsequent_request": "[subsequent_request]",
     "exchange": "[[exchange]]",
     "dual_criminality": "[dual_criminality]",
@@ -104,7 +105,14 @@ def page() -> bytes:
 def test_the_example_of_the_page_loads_and_has_everything_that_a_policy_can_say() -> None:
     policy = Policy.load(page(), "docs/policy.md")
     alone = (policy, policy.provisional, policy.ordinary_decision, policy.dual_criminality)
-    tables = [*alone, policy.subsequent_request, policy.refuse[0], *policy.countersign, *policy.exchange]
+    tables = [
+        *alone,
+        policy.release,
+        policy.subsequent_request,
+        policy.refuse[0],
+        *policy.countersign,
+        *policy.exchange,
+    ]
     assert {type(each) for each in tables} == {Policy, *_Table.__subclasses__()}
     for each in tables:
         assert each is not None
@@ -118,6 +126,8 @@ def test_the_numbers_that_the_page_gives_for_the_table_are_the_tables() -> None:
     assert "# the table: seven days, 168 hours" in text
     assert LIMITS[clocks.CLOCK_RULE_ORDINARY_DECISION].length == Length(10, Unit.DAYS)
     assert "# the table: ten" in text
+    assert LIMITS[clocks.CLOCK_RULE_RELEASE].length == LIMITS[clocks.CLOCK_RULE_DELETION].length == Length(5, Unit.DAYS)
+    assert "# the table: five" in text
     assert LIMITS[clocks.CLOCK_RULE_SUBSEQUENT_REQUEST].length == Length(90, Unit.DAYS)
     assert "# the table: ninety" in text
     assert {rule.sender for rule in RULES if rule.kind == ids.KIND_PROVISIONAL_ORDER} == {F, P}
@@ -222,6 +232,9 @@ def test_time_limits_are_shortened_and_the_others_are_the_laws() -> None:
         "[ordinary_decision]",
         "days = 5",
         f'law = "{LAW}"',
+        "[release]",
+        "days = 2",
+        f'law = "{LAW}"',
         "[subsequent_request]",
         "days = 30",
         f'law = "{LAW}"',
@@ -229,6 +242,8 @@ def test_time_limits_are_shortened_and_the_others_are_the_laws() -> None:
     expected = {
         clocks.CLOCK_RULE_PROVISIONAL: Length(72, Unit.HOURS),
         clocks.CLOCK_RULE_ORDINARY_DECISION: Length(5, Unit.DAYS),
+        clocks.CLOCK_RULE_RELEASE: Length(2, Unit.DAYS),
+        clocks.CLOCK_RULE_DELETION: Length(2, Unit.DAYS),
         clocks.CLOCK_RULE_SUBSEQUENT_REQUEST: Length(30, Unit.DAYS),
     }
     assert {rule: policy.length(rule) for rule in LIMITS if policy.length(rule) is not None} == expected
@@ -250,6 +265,7 @@ LAWFUL = {
     "countersign": {"kind": '"domestic-order"', "by": '"central-authority"', "law": '"s 1"'},
     "provisional": {"orders_by": '["fiu"]', "lapse_hours": "72", "law": '"s 1"'},
     "ordinary_decision": {"days": "5", "law": '"s 1"'},
+    "release": {"days": "2", "law": '"s 1"'},
     "subsequent_request": {"days": "30", "law": '"s 1"'},
     "exchange": {"address": '"de/exchange"', "courts": '["de/court"]', "law": '"s 1"'},
     "dual_criminality": {"waiver": "false", "law": '"s 1"'},
@@ -340,6 +356,7 @@ def test_each_restriction_loads_with_its_law_and_is_refused_without(table: str) 
             "CLOCK_RULE_ORDINARY_DECISION",
             id="eleven days",
         ),
+        pytest.param(but("release", days="6"), "release.days", "CLOCK_RULE_RELEASE", id="let go later than the table"),
         pytest.param(
             but("subsequent_request", days="91"),
             "subsequent_request.days",
@@ -529,6 +546,7 @@ ONE_TABLE = st.one_of(
     table("countersign", kind=quoted(WORDS), by=quoted(ROLES)),
     table("provisional", orders_by=listed(ROLES), lapse_hours=COUNTS.map(str)),
     table("ordinary_decision", days=COUNTS.map(str)),
+    table("release", days=COUNTS.map(str)),
     table("subsequent_request", days=COUNTS.map(str)),
     table("exchange", address=quoted(ADDRESSES), courts=listed(ADDRESSES)),
     table("dual_criminality", waiver=st.sampled_from(["true", "false"])),

@@ -11,9 +11,9 @@ from rogatory.v1 import measures_pb2 as clocks
 
 from gateway import targets
 from gateway.cli.procedure_words import Way, about, begun, citable, matters, may_hold, ways
-from gateway.deadlines import LIMITS
+from gateway.deadlines import LIMITS, Acts, Ends
 from gateway.identity import Role
-from gateway.rules import ACTS_NEXT, FINAL, OPEN, ClockRule, Kind, Link, Rule, State, Step, Turn, Where, word
+from gateway.rules import ACTS_NEXT, ENDING, FINAL, OPEN, ClockRule, Kind, Link, Rule, State, Step, Turn, Where, word
 from gateway.steps import (
     BY_CITATION,
     FREEZING,
@@ -25,6 +25,7 @@ from gateway.steps import (
     RUNS_OUT,
     STEPS,
     TAKING,
+    WATCHES,
     runs_out,
 )
 
@@ -400,8 +401,18 @@ def test_row_names_the_article_that_says_what_it_does(
 
 def test_every_time_limit_is_begun_by_some_row_or_set_in_documents_alone() -> None:
     started = {start.rule for step in STEPS for effect in (step.clocks, step.above) for start in effect.starts}
-    assert started | SET_IN_DOCUMENTS_ALONE == LIMITS.keys()
-    assert not started & SET_IN_DOCUMENTS_ALONE
+    assert started | set(WATCHES.values()) | SET_IN_DOCUMENTS_ALONE == LIMITS.keys()
+    assert not (started | set(WATCHES.values())) & SET_IN_DOCUMENTS_ALONE
+
+
+@every_matter
+def test_whoever_is_to_end_something_is_watched_and_can_end_it(opened: Step, *, holds: bool) -> None:
+    """A limit runs while a matter stands so, it is said to be overdue, and whoever it counts for acts next."""
+    for state in reached(ways(opened, holds=holds), opened) & (ENDING | {State.UNBOUND}):
+        limit = LIMITS[WATCHES[state]]
+        turn = Turn.SENDER if limit.acts is Acts.SENDER else Turn.RECIPIENT
+        assert ACTS_NEXT[state] is turn, state
+        assert limit.ends is Ends.OVERDUE, state
 
 
 def test_a_time_limit_is_only_met_rested_or_awaited_where_it_may_run() -> None:

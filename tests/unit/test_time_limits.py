@@ -43,6 +43,7 @@ from tests.lawful import (
     execute,
     frozen,
     notify,
+    overdue,
     running,
     told,
 )
@@ -269,8 +270,124 @@ def test_nobody_owes_a_decision_on_what_was_withdrawn(law: Countries) -> None:  
     law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=request)
     law.arrive()
     law.wait(days=30)
-    assert not law.said(OVERDUE, request)
-    assert not running(law, request)
+    assert overdue(law, request) == running(law, request).keys() == {measures.CLOCK_RULE_RELEASE}
+
+
+def let_go(law: Countries, step: ids.EnvelopeRef, referral: ids.EnvelopeRef, request: ids.EnvelopeRef) -> None:
+    """Let the exchange, the court and the central authority each confirm that nothing is held any more."""
+    granted: dict[str, Any] = {"outcome": GRANTED}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=step, case_id="ORDER-1", **granted)
+    law.send(ids.KIND_RELEASE, THEIR_COURT, THEIR_CENTRAL, cites=referral, case_id="DE-1", **granted)
+    law.send(ids.KIND_RELEASE, THEIR_CENTRAL, INVESTIGATOR, cites=request, **granted)
+    law.arrive()
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_what_is_withdrawn_is_let_go_in_time_or_everybody_is_told(law: Countries, late: bool) -> None:  # Art. 27(3)
+    request = ask(law)
+    referral, decision = decide(law, request)
+    notify(law, request)
+    order = execute(law, request, decision)
+    law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=request)
+    law.arrive()
+    law.send(ids.KIND_WITHDRAWAL, THEIR_CENTRAL, THEIR_COURT, cites=referral, case_id="DE-1")
+    release = law.send(ids.KIND_RELEASE, THEIR_COURT, THEIR_EXCHANGE, cites=order, case_id="ORDER-1", outcome=GRANTED)
+    # From Monday, 2 March: five days are over with the Saturday, which gives way to Monday (Reg. 1182/71 Art. 3(4)).
+    let_go_by = {measures.CLOCK_RULE_RELEASE: datetime(2026, 3, 9, 23, 0, tzinfo=UTC)}
+    assert running(law, request) == running(law, referral) == let_go_by
+    assert running(law, order)[measures.CLOCK_RULE_RELEASE] == let_go_by[measures.CLOCK_RULE_RELEASE]
+    law.wait(days=8 if late else 4)
+    law.arrive()
+    let_go(law, release, decision, request)
+    parties = ((request, BOTH), (referral, {THEIR_CENTRAL, THEIR_COURT}), (order, {THEIR_COURT, THEIR_EXCHANGE}))
+    for matter, both in parties:
+        assert told(law, OVERDUE, matter) == (both if late else set())
+        assert told(law, DUE_SOON, matter) == (both if late else set())
+        assert running(law, matter) == {}
+    assert law.state("ee", request) is law.state("de", request) is State.RELEASED
+
+
+def test_what_binds_nobody_any_more_is_let_go_in_time_or_everybody_is_told(law: Countries) -> None:  # Art. 12(2)
+    request, _ = frozen(law)
+    law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    law.wait(days=43)
+    assert law.state("de", request) is State.UNBOUND
+    assert running(law, request).keys() == {measures.CLOCK_RULE_RELEASE}
+    first = running(law, request)
+    law.wait(days=1)
+    law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=request)
+    law.arrive()
+    assert law.state("de", request) is State.WITHDRAWN
+    assert running(law, request) == first, "it was to be let go by then already"
+    law.wait(days=10)
+    law.arrive()
+    assert told(law, OVERDUE, request) == BOTH
+
+
+def test_what_must_be_deleted_is_deleted_in_time_or_everybody_is_told(law: Countries) -> None:  # Art. 4(5), 10(4)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST, urgency=EMERGENCY, countersigned_by=())
+    produced(law, request, EMERGENCY)
+    law.wait(hours=49)
+    law.arrive()
+    assert law.state("de", request) is State.TO_DELETE
+    assert measures.CLOCK_RULE_DELETION in running(law, request)
+    law.wait(days=9)
+    law.arrive()
+    assert overdue(law, request) == {measures.CLOCK_RULE_DELETION}
+    assert told(law, OVERDUE, request) == BOTH
+    law.send(ids.KIND_CLOSURE, INVESTIGATOR, THEIR_CENTRAL, cites=request)
+    law.arrive()
+    assert running(law, request) == {}
+
+
+def test_a_confirmation_that_never_arrives_leaves_who_lets_go_watched(law: Countries) -> None:
+    request = ask(law)
+    law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=request)
+    law.arrive()
+    by = running(law, request)
+    soon = to_micros(law.now + timedelta(hours=1))
+    law.send(ids.KIND_RELEASE, THEIR_CENTRAL, INVESTIGATOR, cites=request, outcome=GRANTED, expires_at_us=soon)
+    assert running(law, request) == {}
+    law.wait(hours=2)
+    law.sweep()
+    assert law.state("de", request) is State.WITHDRAWN
+    assert running(law, request) == by
+
+
+@pytest.mark.parametrize("crosses", [True, False])
+def test_a_claim_decision_that_never_arrives_leaves_what_is_withdrawn_watched(law: Countries, crosses: bool) -> None:
+    request, _ = frozen(law)
+    (decision,) = [
+        each for each in law.headers("de") if each.kind == ids.KIND_REVIEW_DECISION and each.case_id == "DE-1"
+    ]
+    here: dict[str, Any] = {"cites": ref_of(decision), "case_id": "DE-1"}
+    filed = law.send(ids.KIND_CLAIM, THEIR_COURT, THEIR_CENTRAL, **here)
+    abroad = law.send(ids.KIND_CLAIM, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_COURT, THEIR_CENTRAL, cites=filed, case_id="DE-1", outcome=GRANTED)
+    soon = to_micros(law.now + timedelta(hours=1))
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=abroad, outcome=GRANTED, expires_at_us=soon)
+    assert running(law, request).keys() == {measures.CLOCK_RULE_RELEASE}
+    if crosses:
+        law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=request)
+        law.arrive_at("de")
+        assert law.state("de", request) is State.WITHDRAWN
+    law.wait(hours=2)
+    law.sweep()
+    assert law.state("de", request) is (State.WITHDRAWN if crosses else State.EXECUTED)
+    assert running(law, request).keys() == ({measures.CLOCK_RULE_RELEASE} if crosses else set())
+
+
+def test_a_policy_has_what_is_ended_let_go_sooner(tmp_path: Path) -> None:
+    law = countries(tmp_path, de=Policy.load(b'country = "de"\n[release]\ndays = 2\nlaw = "at once"', "policy.toml"))
+    withdrawn, limited = ask(law), frozen(law)[0]
+    law.send(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, cites=withdrawn)
+    law.send(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=limited)
+    law.arrive()
+    assert running(law, withdrawn) == {measures.CLOCK_RULE_RELEASE: datetime(2026, 3, 4, 23, 0, tzinfo=UTC)}
+    law.wait(days=43)
+    assert running(law, limited)[measures.CLOCK_RULE_RELEASE] <= law.now + timedelta(days=3)
 
 
 def test_nothing_runs_for_what_has_ended(law: Countries) -> None:
@@ -690,9 +807,10 @@ def test_nobody_owes_anything_on_what_is_to_be_deleted(law: Countries, objects: 
     law.wait(hours=50)
     law.arrive()
     assert law.state("ee", request) is law.state("de", request) is State.TO_DELETE
-    assert set(running(law, request)) <= {measures.CLOCK_RULE_ENFORCING_OBJECTION}
+    asked_of_others = {measures.CLOCK_RULE_ENFORCING_OBJECTION, measures.CLOCK_RULE_DELETION}
+    assert set(running(law, request)) <= asked_of_others
     law.wait(days=9)
-    assert not law.said(OVERDUE, request)
+    assert overdue(law, request) == {measures.CLOCK_RULE_DELETION}
 
 
 def test_what_is_asked_is_validated_as_a_whole(law: Countries) -> None:  # Art. 4(5)

@@ -16,7 +16,7 @@ from rogatory.v1 import measures_pb2 as clocks
 
 from gateway import row_checks
 from gateway.rules import ACTS_NEXT, DONE, FINAL, State, Step, Turn, Where
-from gateway.steps import BY_CITATION, INHERITED, RUNS_OUT, runs_out
+from gateway.steps import BY_CITATION, INHERITED, RUNS_OUT, WATCHES, runs_out
 from gateway.store.fsck.books import Books, File
 from gateway.store.fsck.findings import Check, Notes
 from gateway.store.matters import MAX_CHAIN, OPEN_STAGES, Stage
@@ -212,13 +212,18 @@ def _check_limits(file: File, limits: Sequence[_Limit], moved: Sequence[_Moved],
             notes.fail(Check.CLOCKS, where, f"{file} is no matter whose clock this node keeps")
         elif limit.stage in _OPEN and state in FINAL:
             notes.fail(Check.CLOCKS, where, f"it is {limit.stage}, and {file} has ended")
-        if limit.change == "started" and not _may_start(limit, books):
+        if limit.change == "started" and not (_watches(limit, moved) or _may_start(limit, books)):
             notes.fail(Check.CLOCKS, where, "by the table, its cause does not make it run")
         if limit.stage in _RINGS and not limit.rings:
             notes.fail(Check.CLOCKS, where, f"it is {limit.stage}, and will never ring")
         said = _SAID_LATE.get(limit.stage)
         if said is not None and not any(word.said.clock_rule == limit.rule for word in file.of(said)):
             notes.fail(Check.CLOCKS, where, "it is overdue, and nobody was told")
+
+
+def _watches(limit: _Limit, moved: Sequence[_Moved]) -> bool:
+    """Whether a limit belongs to a state in which the matter has been, whatever led there."""
+    return any(WATCHES.get(state) == limit.rule for move in moved if (state := _STATES.get(move.state)) is not None)
 
 
 def _may_start(limit: _Limit, books: Books) -> bool:

@@ -185,6 +185,10 @@ class _ClockRuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClockRule.V
     """10 days for a provider to object (2023/1543 Art. 17(2))."""
     CLOCK_RULE_SUBSEQUENT_REQUEST: _ClockRule.ValueType  # 20
     """Data are kept for a later request, as long as necessary (2023/1543 Art. 11(2)): after 90 days, or fewer if the node's country sets so, both sides are asked whether they still are."""
+    CLOCK_RULE_RELEASE: _ClockRule.ValueType  # 21
+    """What is withdrawn, released or binding no longer is let go, and that is confirmed, without undue delay (2018/1805 Art. 27(3)): five days, or fewer if the node's country sets so."""
+    CLOCK_RULE_DELETION: _ClockRule.ValueType  # 22
+    """What is to be deleted is deleted at once (2023/1543 Art. 4(5), 10(4)): five days until somebody asks, or fewer if the node's country sets so."""
 
 class ClockRule(_ClockRule, metaclass=_ClockRuleEnumTypeWrapper):
     """Which rule sets a time limit. The length is the rule's, not the writer's."""
@@ -231,6 +235,10 @@ CLOCK_RULE_PROVIDER_OBJECTION: ClockRule.ValueType  # 19
 """10 days for a provider to object (2023/1543 Art. 17(2))."""
 CLOCK_RULE_SUBSEQUENT_REQUEST: ClockRule.ValueType  # 20
 """Data are kept for a later request, as long as necessary (2023/1543 Art. 11(2)): after 90 days, or fewer if the node's country sets so, both sides are asked whether they still are."""
+CLOCK_RULE_RELEASE: ClockRule.ValueType  # 21
+"""What is withdrawn, released or binding no longer is let go, and that is confirmed, without undue delay (2018/1805 Art. 27(3)): five days, or fewer if the node's country sets so."""
+CLOCK_RULE_DELETION: ClockRule.ValueType  # 22
+"""What is to be deleted is deleted at once (2023/1543 Art. 4(5), 10(4)): five days until somebody asks, or fewer if the node's country sets so."""
 Global___ClockRule: _TypeAlias = ClockRule  # noqa: Y015
 
 class _ConfidentialityLevel:
