@@ -1,7 +1,8 @@
 """A financial intelligence unit or 24/7 contact point: asks its colleagues abroad for what cannot wait.
 
 In: documents, and what came. Out: composed envelopes; see `clients.actor` for what is refused. What is provisional
-lapses unless a judge confirms it (Directive (EU) 2024/1260; Budapest Convention Art. 29, 35; (EU) 2023/1543 Art. 11).
+lapses unless a judge confirms it (Directive (EU) 2024/1260 Art. 11; Budapest Convention Art. 29, 35), or, of data, a
+request for them follows ((EU) 2023/1543 Art. 11).
 """
 
 from typing import ClassVar

@@ -286,7 +286,7 @@ _ROWS: Final = (
     TimeLimit(
         measures.CLOCK_RULE_PROVISIONAL,
         _days(7),
-        "Directive (EU) 2024/1260",
+        "2024/1260 Art. 11",
         (24 * _HOUR, 6 * _HOUR),
         Ends.LAPSES,
         Acts.SENDER,

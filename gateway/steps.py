@@ -719,8 +719,8 @@ _BEFORE_THE_COURT: Final = (
         )
         for asker, cites, at, law in (
             (_M, REQUESTS, UNDECIDED | ALLOWED, "2018/1805 Art. 7(1); UNCAC Art. 46(17): executed under domestic law"),
-            (_F, PROVISIONAL, UNDECIDED | DONE, "2024/1260: what is provisional is put before a judge"),
-            (_P, PROVISIONAL, UNDECIDED | DONE, "2024/1260: what is provisional is put before a judge"),
+            (_F, PROVISIONAL, UNDECIDED | DONE, "2024/1260 Art. 11: what is provisional is put before a judge"),
+            (_P, PROVISIONAL, UNDECIDED | DONE, "2024/1260 Art. 11: what is provisional is put before a judge"),
         )
     ),
     *(
@@ -743,7 +743,7 @@ _BEFORE_THE_COURT: Final = (
             ),
             Step(
                 rule=Rule(ids.KIND_REVIEW_DECISION, _C, asker, _HOME),
-                law="2018/1805 Art. 3, 7, 8, 10, 18-21; 2024/1260",
+                law="2018/1805 Art. 3, 7, 8, 10, 18-21; 2024/1260 Art. 11",
                 cites=frozenset({ids.KIND_REVIEW_REFERRAL}),
                 case=CaseRule.SAME,
                 moves=_DECIDED,
@@ -958,7 +958,7 @@ _AT_THE_EXCHANGE: Final = (
     *(
         Step(
             rule=Rule(ids.KIND_PROVISIONAL_ORDER, giver, _X, _HOME),
-            law="2024/1260; Budapest Convention Art. 16, 29: by whom the country's law names",
+            law="2024/1260 Art. 11; Budapest Convention Art. 16, 29: by whom the country's law names",
             cites=PROVISIONAL,
             link=Link.PASSES_ON,
             case=CaseRule.OWN,
@@ -1162,7 +1162,7 @@ _AT_THE_EXCHANGE: Final = (
         for step in (
             Step(
                 rule=Rule(ids.KIND_CONFIRMATION, giver, _X, _HOME),
-                law="2024/1260: only what a judge has confirmed stands",
+                law="2024/1260 Art. 11: only what a judge has confirmed stands",
                 cites=frozenset({ids.KIND_PROVISIONAL_ORDER}),
                 link=Link.REPORTS_ON,
                 case=CaseRule.SAME,
@@ -1213,7 +1213,7 @@ _AT_ONCE: Final = (
         for step in (
             Step(
                 rule=Rule(ids.KIND_PROVISIONAL_FREEZE, role, role, _ABROAD),
-                law="2024/1260; FATF Recommendation 4: quick, and only for so long",
+                law="2024/1260 Art. 11; FATF Recommendation 4: quick, and only for so long",
                 opens=State.ASKED,
                 measures=FREEZING,
                 needs_measure=True,
@@ -1283,7 +1283,7 @@ _AT_ONCE: Final = (
             ),
             Step(
                 rule=Rule(ids.KIND_CONFIRMATION, role, role, _ABROAD),
-                law="2024/1260; house: what a judge has granted stands",
+                law="2024/1260 Art. 11; house: what a judge has granted stands",
                 cites=PROVISIONAL,
                 case=CaseRule.SAME,
                 moves=(Move(UNANSWERED | DONE | {State.CLARIFYING, State.UNAVAILABLE}, State.CONFIRMED),),
@@ -1475,7 +1475,7 @@ RUNS_OUT: Final = (
             (
                 clocks.CLOCK_RULE_PROVISIONAL,
                 frozenset[Kind]({ids.KIND_PROVISIONAL_FREEZE, ids.KIND_PROVISIONAL_ORDER}),
-                "2024/1260: it lapses unless a judge confirms it",
+                "2024/1260 Art. 11: it lapses unless a judge confirms it",
             ),
             *(
                 (

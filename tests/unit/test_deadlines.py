@@ -91,9 +91,7 @@ MONDAY = "2026-03-02 14:30"
             "2026-04-17 00:00",
             id="1.5 confiscation decision, 45 days",
         ),
-        pytest.param(
-            PROVISIONAL, "Directive (EU) 2024/1260", "2026-03-10 00:00", id="1.5 provisional, seven days at most"
-        ),
+        pytest.param(PROVISIONAL, "2024/1260 Art. 11", "2026-03-10 00:00", id="1.5 provisional, seven days at most"),
         pytest.param(PRODUCTION, "2023/1543 Art. 10(2)-(3)", "2026-03-13 00:00", id="2.1 produce, 10 days"),
         pytest.param(
             measures.CLOCK_RULE_EMERGENCY_PRODUCTION,

@@ -369,6 +369,7 @@ MINISTRY_TELLS, MINISTRY_IS_ASKED = (
     (Role.CENTRAL_AUTHORITY, Role.INVESTIGATOR),
     (Role.INVESTIGATOR, Role.CENTRAL_AUTHORITY),
 )
+FREEZE_AT_ONCE = ids.KIND_PROVISIONAL_FREEZE
 NOTICE, POINT_TELLS = ids.KIND_PRODUCTION_NOTICE, (Role.CONTACT_POINT, Role.EXCHANGE)
 EXCHANGE_TELLS, CONTACTS = (Role.EXCHANGE, Role.COURT), (Role.CONTACT_POINT, Role.CONTACT_POINT)
 
@@ -387,6 +388,9 @@ EXCHANGE_TELLS, CONTACTS = (Role.EXCHANGE, Role.COURT), (Role.CONTACT_POINT, Rol
         # "The issuing authority confirms that a subsequent request for production has been issued".
         (NOTICE, CONTACTS, Where.ABROAD, ids.KIND_PRESERVATION_REQUEST, "2023/1543 Art. 11(1)-(2), Annex V"),
         (NOTICE, POINT_TELLS, Where.HOME, ids.KIND_PROVISIONAL_ORDER, "2023/1543 Art. 11(2), Annex V"),
+        # "Freezing": what is done at once holds until a freezing order is made, and for seven days at most.
+        (FREEZE_AT_ONCE, CONTACTS, Where.ABROAD, ids.KIND_UNSPECIFIED, "2024/1260 Art. 11"),
+        (ids.KIND_CONFIRMATION, POINT_TELLS, Where.HOME, ids.KIND_PROVISIONAL_ORDER, "2024/1260 Art. 11"),
         # "That authority shall immediately transmit the confiscation certificate to the competent executing authority".
         (ids.KIND_FORWARDING, MINISTRY_TELLS, Where.ABROAD, ids.KIND_CONFISCATION_REQUEST, "14(8)"),
         # "The confiscation certificate may be transmitted to more than one executing State at the same time where".

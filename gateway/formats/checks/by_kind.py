@@ -103,7 +103,7 @@ def check(sheet: Sheet, kind: Kind, document: Message) -> None:
                 Code.PROVISIONAL_WITHOUT_LAPSE,
                 "lapses_by_itself",
                 document.lapses_by_itself,
-                "what is provisional lapses unless it is confirmed (2024/1260)",
+                "what is provisional lapses unless it is confirmed (2024/1260 Art. 11)",
             )
         case assistance.SpontaneousInformation() if kind == ids.KIND_WATCHLIST_NOTICE:
             _check_watchlist(sheet, document)

@@ -220,7 +220,7 @@ COMMENTS: Final = MappingProxyType(
         'ClockRule.CLOCK_RULE_PRESERVATION_EXTENSION': '30 days more (2023/1543 Art. 11(1)).',
         'ClockRule.CLOCK_RULE_PRODUCTION': '10 days to produce data (2023/1543 Art. 10(2)).',
         'ClockRule.CLOCK_RULE_PROVIDER_OBJECTION': '10 days for a provider to object (2023/1543 Art. 17(2)).',
-        'ClockRule.CLOCK_RULE_PROVISIONAL': "What is provisional lapses unless it is confirmed: as the country's law sets, seven days at most (2024/1260).",
+        'ClockRule.CLOCK_RULE_PROVISIONAL': "What is provisional lapses unless it is confirmed: as the country's law sets, seven days at most (2024/1260 Art. 11).",
         'ClockRule.CLOCK_RULE_RELEASE': "What is withdrawn, released or binding no longer is let go, and that is confirmed, without undue delay (2018/1805 Art. 27(3)): five days, or fewer if the node's country sets so.",
         'ClockRule.CLOCK_RULE_SET_BY_ORDER': 'A limit that the order itself sets.',
         'ClockRule.CLOCK_RULE_SUBSEQUENT_REQUEST': "Data are kept for a later request, as long as necessary (2023/1543 Art. 11(2)): after 90 days, or fewer if the node's country sets so, both sides are asked whether they still are.",

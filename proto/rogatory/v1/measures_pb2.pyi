@@ -174,7 +174,7 @@ class _ClockRuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClockRule.V
     CLOCK_RULE_ORDINARY_DECISION: _ClockRule.ValueType  # 14
     """Without delay, as in a domestic case (2018/1805 Art. 9(1)): ten days, or fewer if the node's country sets so."""
     CLOCK_RULE_PROVISIONAL: _ClockRule.ValueType  # 15
-    """What is provisional lapses unless it is confirmed: as the country's law sets, seven days at most (2024/1260)."""
+    """What is provisional lapses unless it is confirmed: as the country's law sets, seven days at most (2024/1260 Art. 11)."""
     CLOCK_RULE_ENFORCING_OBJECTION: _ClockRule.ValueType  # 16
     """96 hours for the enforcing authority to object to an emergency production (2023/1543 Art. 12(1), 10(4))."""
     CLOCK_RULE_ENFORCEMENT_RECOGNITION: _ClockRule.ValueType  # 17
@@ -224,7 +224,7 @@ CLOCK_RULE_SET_BY_ORDER: ClockRule.ValueType  # 13
 CLOCK_RULE_ORDINARY_DECISION: ClockRule.ValueType  # 14
 """Without delay, as in a domestic case (2018/1805 Art. 9(1)): ten days, or fewer if the node's country sets so."""
 CLOCK_RULE_PROVISIONAL: ClockRule.ValueType  # 15
-"""What is provisional lapses unless it is confirmed: as the country's law sets, seven days at most (2024/1260)."""
+"""What is provisional lapses unless it is confirmed: as the country's law sets, seven days at most (2024/1260 Art. 11)."""
 CLOCK_RULE_ENFORCING_OBJECTION: ClockRule.ValueType  # 16
 """96 hours for the enforcing authority to object to an emergency production (2023/1543 Art. 12(1), 10(4))."""
 CLOCK_RULE_ENFORCEMENT_RECOGNITION: ClockRule.ValueType  # 17
