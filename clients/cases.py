@@ -27,7 +27,7 @@ from gateway.envelope import ref_of
 from gateway.identity import Address, Role
 from gateway.rules import ACTS_NEXT, DONE, FINAL, ClockRule, Effect, Kind, Move, State, Step, Turn, Where
 from gateway.standing import COUNTS, Happened, Left
-from gateway.steps import CLAIMABLE, RUNS_OUT, STEPS, runs_out
+from gateway.steps import CLAIMABLE, INHERITED, RUNS_OUT, STEPS, WATCHES, runs_out
 
 Key: TypeAlias = tuple[str, str]
 """Sender and id of an envelope."""
@@ -157,9 +157,24 @@ class Matter:
     def move(self, state: State, cause: Key | None) -> None:
         """Let it stand there; a limit does not outlive its matter."""
         self._moves.append((state, cause))
-        if state in FINAL:
+        self._watch()
+
+    def _watch(self) -> None:
+        """Let that limit alone watch it which belongs to where it stands."""
+        if self.state in FINAL:
             self.limits.clear()
             self.running.clear()
+        for state, rule in WATCHES.items():
+            if state is self.state:
+                self.running.add(rule)
+            elif self.state is None or WATCHES.get(self.state) != rule:
+                self.limits.pop(rule, None)
+                self.running.discard(rule)
+
+    def inherit(self) -> None:
+        """Let it have the limit of the matter above; until when, its node says."""
+        for rule in INHERITED:
+            self.limits.pop(rule, None)
 
     def change(self, effect: Effect, header: pb.Header) -> None:
         """Note which time limits end and begin. One that rests will be due later than we were told."""
@@ -168,6 +183,8 @@ class Matter:
             self.limits.pop(rule, None)
         for start in effect.starts:
             if (start.again and start.rule not in self.running) or (start.of and self.kind not in start.of):
+                continue
+            if start.first and start.rule in self.running:
                 continue
             if (not start.urgency or header.urgency in start.urgency) and (not start.on or header.outcome in start.on):
                 self.running.add(start.rule)
@@ -208,6 +225,7 @@ class Matter:
         self.restore(cause)
         for effect, header in since:
             self._meet(effect, header)
+        self._watch()
         return self.state is not stood
 
     def _before(self, cause: Key) -> State | None:
@@ -352,6 +370,8 @@ class Case:
             self._matters[paper.key] = about = matter
         if len(rows) == 1 and about is not None and about.is_open and not late:
             about.change(rows[0].clocks, header)
+            if rows[0].inherits:
+                about.inherit()
         if len(rows) == 1 and not late and (higher := above if opens is not None else above[1:]):
             higher[0].change(rows[0].above, header)
             if about is not None and not about.is_open:

@@ -523,6 +523,47 @@ def test_overdue_duty_is_shown_until_it_is_met(story: Story) -> None:
     assert story.matter(THEIR_CENTRAL, request).due is None
 
 
+def test_who_is_to_let_go_is_shown_by_when_until_it_is_let_go(story: Story) -> None:
+    request = story.requested()
+    _, order = story.executed(request)
+    story.go(ids.KIND_LIMITATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, request)
+    story.federation.wait(days=43)
+    story.settle()
+    story.federation.wait(days=5)
+    story.settle()
+    for me in (INVESTIGATOR, THEIR_CENTRAL):
+        matter = story.matter(me, request)
+        assert matter.state is State.UNBOUND
+        assert {limit.rule for limit in matter.limits.values()} == {clocks.CLOCK_RULE_RELEASE} <= matter.running
+    release = story.go(ids.KIND_RELEASE, THEIR_COURT, THEIR_EXCHANGE, order, outcome=GRANTED)
+    story.go(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, release, outcome=GRANTED)
+    story.go(ids.KIND_FINAL_REPORT, THEIR_CENTRAL, INVESTIGATOR, request)
+    for me in (INVESTIGATOR, THEIR_CENTRAL):
+        matter = story.matter(me, request)
+        assert (matter.state, matter.limits) == (State.DISPOSED, {})
+
+
+def test_reminder_that_data_are_kept_is_shown_until_they_are_asked_for_anew_or_released(story: Story) -> None:
+    asked = story.go(ids.KIND_PRESERVATION_REQUEST, FIU, THEIR_FIU, data_classes=[WHO], case_id="EE-9")
+    order = story.go(ids.KIND_PROVISIONAL_ORDER, THEIR_FIU, THEIR_EXCHANGE, asked, data_classes=[WHO], case_id="AG-9")
+    story.go(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_FIU, order, outcome=GRANTED)
+    assert ids.KIND_PRODUCTION_NOTICE not in story.kinds(THEIR_FIU, order)
+    story.go(ids.KIND_PRODUCTION_NOTICE, FIU, THEIR_FIU, asked)
+    story.go(ids.KIND_PRODUCTION_NOTICE, THEIR_FIU, THEIR_EXCHANGE, order)
+    story.federation.wait(days=100)
+    story.settle()
+    for me, ref in ((FIU, asked), (THEIR_FIU, asked), (THEIR_FIU, order), (THEIR_EXCHANGE, order)):
+        due = story.matter(me, ref).due
+        assert due is not None
+        assert (due.rule, due.milestone) == (clocks.CLOCK_RULE_SUBSEQUENT_REQUEST, pb.MILESTONE_OVERDUE)
+    story.go(ids.KIND_PRODUCTION_NOTICE, FIU, THEIR_FIU, asked)
+    story.go(ids.KIND_PRODUCTION_NOTICE, THEIR_FIU, THEIR_EXCHANGE, order)
+    for me, ref in ((FIU, asked), (THEIR_FIU, asked), (THEIR_FIU, order), (THEIR_EXCHANGE, order)):
+        assert story.matter(me, ref).due is None
+    assert ids.KIND_RELEASE not in story.kinds(THEIR_FIU, asked), "the exchange still keeps them"
+    assert ids.KIND_RELEASE in story.kinds(THEIR_FIU, order)
+
+
 def test_step_that_its_recipient_cannot_read_stands_and_what_it_asks_for_is_asked_no_more(story: Story) -> None:
     request = story.requested()
     story.federation.reject(story.go(ids.KIND_WITHDRAWAL, INVESTIGATOR, THEIR_CENTRAL, request))
