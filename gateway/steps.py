@@ -1122,14 +1122,16 @@ _AT_THE_EXCHANGE: Final = (
             ),
             outcomes=_GRANTED | _PARTLY,
             # Not the end that the order sets: that what is released is still held then, somebody should know.
-            clocks=Effect(stops=frozenset({clocks.CLOCK_RULE_TERRORIST_CONTENT}), stops_on=_GRANTED)
-            if giver is _C
-            else NO_EFFECT,
+            clocks=Effect(stops=frozenset({awaited}), stops_on=_GRANTED),
         )
-        for giver, orders in (
-            (_C, frozenset[Kind]({ids.KIND_DOMESTIC_ORDER, ids.KIND_TAKEDOWN_NOTICE, ids.KIND_TRANSFER_ORDER})),
-            (_F, frozenset[Kind]({ids.KIND_PROVISIONAL_ORDER})),
-            (_P, frozenset[Kind]({ids.KIND_PROVISIONAL_ORDER})),
+        for giver, orders, awaited in (
+            (
+                _C,
+                frozenset[Kind]({ids.KIND_DOMESTIC_ORDER, ids.KIND_TAKEDOWN_NOTICE, ids.KIND_TRANSFER_ORDER}),
+                clocks.CLOCK_RULE_TERRORIST_CONTENT,
+            ),
+            (_F, frozenset[Kind]({ids.KIND_PROVISIONAL_ORDER}), clocks.CLOCK_RULE_SUBSEQUENT_REQUEST),
+            (_P, frozenset[Kind]({ids.KIND_PROVISIONAL_ORDER}), clocks.CLOCK_RULE_SUBSEQUENT_REQUEST),
         )
     ),
     *(
@@ -1334,7 +1336,10 @@ _AT_ONCE: Final = (
                 ),
                 crosses=FINAL,
                 outcomes=_NONE | _PARTLY,
-                clocks=Effect(stops=frozenset({clocks.CLOCK_RULE_CLARIFICATION}), stops_on=_NONE),
+                clocks=Effect(
+                    stops=frozenset({clocks.CLOCK_RULE_CLARIFICATION, clocks.CLOCK_RULE_SUBSEQUENT_REQUEST}),
+                    stops_on=_NONE,
+                ),
             ),
             Step(
                 rule=Rule(ids.KIND_RELEASE, role, role, _ABROAD),

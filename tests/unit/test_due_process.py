@@ -302,6 +302,7 @@ class Judge:
         for paper in self.papers.values():
             if paper.header.recipients[0][:2] == self.here:
                 self._check_watched(paper, limits)
+                self._check_awaited(paper, limits)
             if paper.kind == ids.KIND_PROVISIONAL_FREEZE and paper.header.recipients[0][:2] == self.here:
                 self._check_limited(paper, limits)
             if paper.kind == ids.KIND_PROVISIONAL_ORDER:
@@ -333,10 +334,19 @@ class Judge:
         expected = {WATCHES[paper.state]} if paper.state in WATCHES else set()
         assert running == expected, f"{paper.told()} is {paper.state}, and watched by {running}"
 
+    def _check_awaited(self, request: Paper, limits: set[tuple[object, int]]) -> None:
+        """Whoever was asked decides by some day, or says no, or it lapses; unless a court of theirs has decided."""
+        waiting = (State.ASKED, State.ACKNOWLEDGED, State.CLARIFYING, State.POSTPONED)
+        if request.state not in waiting or not (abroad(request.header) and request.kind in DUE_FORM | AT_ONCE):
+            return
+        court = [each for each in request.down() if role(each.header.sender) == "court"]
+        decided = any(each.kind == ids.KIND_REVIEW_DECISION for each in court)
+        assert decided or any(key == request.key for key, _ in limits), f"{request.told()}, and nothing watches it"
+
     def _check_kept(self, keeping: Paper, limits: set[tuple[object, int]]) -> None:
         """2023/1543 Art. 11: data that are kept lapse, or somebody is reminded that they still are."""
-        if keeping.header.recipients[0][:2] != self.here or not keeping.is_open or keeping.state is State.RELEASING:
-            return
+        if keeping.header.recipients[0][:2] != self.here or not keeping.is_open or keeping.state in WATCHES:
+            return  # what is to be let go is not to be asked for any more
         request = keeping if keeping.above is None else keeping.above
         if request.kind != ids.KIND_PRESERVATION_REQUEST or keeping.key in self.unread:
             return

@@ -699,11 +699,13 @@ def test_what_is_kept_on_ends_when_whoever_asked_or_was_asked_says_so(law: Count
     if ends == "withdrawn":
         law.send(ids.KIND_WITHDRAWAL, *POINTS, cites=request)
         law.arrive()
+        assert running(law, request).keys() == {measures.CLOCK_RULE_RELEASE}, "nobody is asked whether it is needed"
     confirmed: dict[str, Any] = {"cites": request, "outcome": GRANTED}
     with raises(ErrorCode.OUT_OF_ORDER):
         law.send(ids.KIND_RELEASE, *reversed(POINTS), **confirmed)  # it is kept there still
     here = {"case_id": "KEEP-1", "outcome": GRANTED}
     release = law.send(ids.KIND_RELEASE, "de/contact-point", THEIR_EXCHANGE, cites=order, **here)
+    assert measures.CLOCK_RULE_SUBSEQUENT_REQUEST not in running(law, order)
     with raises(ErrorCode.OUT_OF_ORDER):
         law.send(ids.KIND_RELEASE, *reversed(POINTS), **confirmed)  # and it has not said that it is not
     law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, "de/contact-point", cites=release, **here)
