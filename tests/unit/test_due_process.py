@@ -1332,30 +1332,30 @@ def test_no_sequence_that_hypothesis_finds_breaks_the_law() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "name"),
+    ("module", "name", "seed"),  # from which on it is found out soon; which that is changes with the table
     [
-        (row_checks, "check_countersigned"),
-        (row_checks, "check_within"),
-        (procedure, "_check_never_below"),
-        (procedure, "_check_all_ended"),
-        (procedure, "_check_rests_on"),
-        (procedure, "_check_agreed"),
-        (procedure, "_check_lengthens"),
-        (procedure, "_check_undisputed"),
-        (procedure, "_is_suspended"),
-        (procedure, "_check_total"),
-        (afterwards, "not_taken"),
-        (afterwards, "lapsed_elsewhere"),
+        (row_checks, "check_countersigned", 0),
+        (row_checks, "check_within", 11),
+        (procedure, "_check_never_below", 35),
+        (procedure, "_check_all_ended", 0),
+        (procedure, "_check_rests_on", 0),
+        (procedure, "_check_agreed", 7),
+        (procedure, "_check_lengthens", 73),
+        (procedure, "_check_undisputed", 149),
+        (procedure, "_is_suspended", 149),
+        (procedure, "_check_total", 9),
+        (afterwards, "not_taken", 0),
+        (afterwards, "lapsed_elsewhere", 0),
     ],
-    ids=lambda value: value if isinstance(value, str) else value.__name__.rpartition(".")[2],
+    ids=lambda value: value.__name__.rpartition(".")[2] if hasattr(value, "__name__") else str(value),
 )
 def test_a_node_that_leaves_a_rule_out_is_found_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, seed: int
 ) -> None:
     monkeypatch.setattr(module, name, lambda *_, **__: None)
     monkeypatch.setattr(procedure, "_asked", procedure._asked.__wrapped__)  # it remembers the rules of a row
     with pytest.raises(AssertionError):
-        walks(tmp_path, range(150), 400)
+        walks(tmp_path, range(seed, seed + 150), 400)
 
 
 def test_who_has_answered_cannot_say_any_more_that_it_could_not_be_read(tmp_path: Path) -> None:
