@@ -78,6 +78,8 @@ from gateway.retention import Keeper
 from gateway.statement import sign
 from gateway.store import Reader, Writer, log, open_store, restored
 from gateway.store.driver import Store
+from gateway.store.registry import NEW_LIST, RegistryView
+from gateway.trust.client import Trusted
 from gateway.trust.lists import SignedList
 from gateway.upkeep import Upkeep, survived
 
@@ -202,6 +204,8 @@ class Node:
         self._door = _door_of(upkeep.material)
         if config.registry is not None:
             await self._open_registry(config.registry, doors, entrance, writer, reader, phrase, publisher)
+        # Whom the registry put out yesterday is out today, though nothing was published since.
+        await upkeep.apply()
         try:
             port = server.add_secure_port(config.listen, transport.server_credentials(lambda: self._door))
         except RuntimeError as error:
@@ -210,6 +214,7 @@ class Node:
         neighbours.tend()
         upkeep.listen(self._changed)
         self._parts.start(upkeep.run())
+        self._parts.start(self._hear_lists())
         self._parts.start(neighbours.hear_news())
         rings = rounds.sweep(
             writer, scribe, self._bell, config.delivery, lambda: upkeep.material.policy, self._steady, self._watch
@@ -480,16 +485,32 @@ class Node:
             self._clock,
             watch=self._watch,
         )
-        # Whom it put out yesterday is out today, though nothing was published since.
-        await upkeep.apply()
         enrolment_pb2_grpc.add_RegistryServicer_to_server(RegistryDoor(entrance, office), server)
         if registry.listen is not None:
             self._enrolment, _ = await enrolment.serve(office, registry.listen, lambda: self._door, self._clock)
         self._parts.start(offering.run())
         self._parts.start(keeping.keep(office, registry, loaded.authority, upkeep, self._clock))
 
-    def _own_list(self) -> SignedList | None:
-        return None if self._office is None else self._office.newest_list()
+    def _own_list(self, published: Trusted) -> SignedList | None:
+        """Return the list that this node signed last, in whichever of its processes."""
+        if self._office is not None:
+            return self._office.newest_list()
+        stored = None if self._reader is None else self._reader.registry_now(RegistryView.newest_list)
+        if stored is None:
+            return None
+        own = SignedList.read(self._config.node, stored.metadata, stored.content)
+        # The store is in more hands than the key of the list.
+        return own if published.proves(own, self._clock()) else None
+
+    async def _hear_lists(self) -> None:
+        """Look as soon as a process of this node has signed a list: whom that puts out is out here, too."""
+        rung = asyncio.Event()
+        with self._bell.listen(NEW_LIST, rung):
+            while True:
+                await rung.wait()
+                rung.clear()
+                with survived("the registry"):
+                    await self.upkeep.apply()
 
     async def drained(self) -> None:
         """Return when operators want this process to end."""

@@ -29,8 +29,8 @@ from gateway.trust.client import Trusted
 from gateway.trust.fetch import MemoryFetcher, SilentFetcher
 from gateway.trust.lists import SignedList
 
-OwnList: TypeAlias = Callable[[], SignedList | None]
-"""Gives the node's own newest list, published or not; called in a thread."""
+OwnList: TypeAlias = Callable[[Trusted], SignedList | None]
+"""Gives the node's own newest list, published or not, beside what is published; called in a thread."""
 
 PATIENCE_SECONDS: Final = 3.0
 """For news of a key; then it is put off."""
@@ -51,7 +51,7 @@ diagnostics = logging.getLogger("gateway.upkeep")
 class Upkeep:
     """Looks, again and again, whether there is something newer, and takes it if it fits."""
 
-    def __init__(self, started: NodeMaterial, clock: Clock, own_list: OwnList = lambda: None) -> None:
+    def __init__(self, started: NodeMaterial, clock: Clock, own_list: OwnList = lambda _: None) -> None:
         """Prepare it.
 
         Args:
@@ -66,6 +66,7 @@ class Upkeep:
         self._stamps = _look_at(started.path), _stamps(started.config)
         self._clock = clock
         self._own_list = own_list
+        self._own: SignedList | None = None
         # Reading may wait for a server; what is known here already must not wait for that.
         self._reading, self._applying = asyncio.Lock(), asyncio.Lock()
         self._fetching: tuple[datetime, asyncio.Task[FetcherInterface]] | None = None
@@ -155,8 +156,13 @@ class Upkeep:
 
     def _newest(self, before: NodeMaterial) -> NodeMaterial:
         self._read_holdings(before.path)
-        own = self._own_list()
-        trusted = self._published if own is None else self._published.with_own(own)
+        try:
+            self._own = self._own_list(self._published)
+        except Exception as error:  # noqa: BLE001  told; while the store is away, what is published counts all the same
+            self._tell("own list", error)
+        else:
+            self._well("own list")
+        trusted = self._published if self._own is None else self._published.with_own(self._own)
         try:
             published = self._published.directory
             fitting = material.fit_node(self._config, self._holdings, trusted, self._clock(), before.path, published)

@@ -7,6 +7,7 @@ library would never send, it can. Whatever it is answered, a node answered.
 import asyncio
 import itertools
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from gateway import envelope, keys, material, statement, transport
 from gateway.cli.development import QUIET_PORTS, Summary, init_federation, is_free
 from gateway.clock import Clock, Elapsed, system_clock
 from gateway.config import Delivery, DirectorySource, Limits
-from gateway.directory import Directory
+from gateway.directory import Directory, NodeEntry
 from gateway.doors.quotas import Pause
 from gateway.envelope import Letter
 from gateway.errors import ErrorCode
@@ -350,6 +351,27 @@ async def running(made: Federation, start: Iterable[str]) -> AsyncIterator[Feder
             await actor.channel.close()
         for code in list(made.nodes):
             await made.stop(code)
+
+
+@asynccontextmanager
+async def beside(fed: Federation) -> AsyncIterator[tuple[Node, NodeEntry]]:
+    """Run another process of Estonia's node, on the same store; it is known by an entry of its own.
+
+    It has no office, and learns nothing of what is published.
+    """
+    settings = fed.summary.config("ee/node")
+    other = settings.with_name("beside.toml")
+    (port,) = ports(1)
+    content = re.sub(r"^\[(registry|publisher)\]\n([^\[\n].*\n|\n)*", "", settings.read_text(), flags=re.MULTILINE)
+    content = re.sub(r"refresh_seconds = [0-9.]+", "refresh_seconds = 3600.0", content)
+    other.write_text(re.sub(r'^listen = ".*"$', f'listen = "127.0.0.1:{port}"', content, flags=re.MULTILINE))
+    loaded = material.load_node(other, fed.clock)
+    second = Node(loaded.config, loaded, clock=fed.clock)
+    try:
+        await second.start()
+        yield second, fed.directory.node("ee").model_copy(update={"endpoint": f"127.0.0.1:{port}"})
+    finally:
+        await second.stop()
 
 
 async def until(done: Callable[[], bool]) -> None:

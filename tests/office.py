@@ -15,6 +15,7 @@ from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 from rogatory.v1 import enrolment_pb2 as pb
 from rogatory.v1 import envelope_pb2 as envelopes
+from tuf.api.metadata import Targets
 
 from certs.pki import DevelopmentPki
 from gateway import signature, statement
@@ -334,6 +335,7 @@ def _trusted(lists: Any, version: int = PUBLISHED_VERSION) -> Trusted:
         list_problems={},
         federation=federation,
         lists=lists,
+        delegating=Targets(),
     )
 
 

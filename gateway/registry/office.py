@@ -29,7 +29,7 @@ from gateway.registry.deciding import Standing
 from gateway.registry.desk import Base, Desk, base_of, check_registrar
 from gateway.registry.keys import RegistryKeys
 from gateway.store import Reader, Transaction, Writer
-from gateway.store.registry import ApplicationState, RegistryView, StoredApplication, StoredList
+from gateway.store.registry import NEW_LIST, ApplicationState, RegistryView, StoredApplication, StoredList
 from gateway.trust.client import Trusted
 from gateway.trust.lists import SignedList
 from gateway.trust.roles import lifetime, node_role
@@ -250,6 +250,8 @@ class Office:
             base = self._base(record, material.trusted)
             desk = Desk(record, self._registry, material, self._keys, self._random, base)
             result = rule(desk)
+            if desk.signed is not None:
+                txn.wake.add(NEW_LIST)
             self._watch("changed")
             return result, desk.signed
 

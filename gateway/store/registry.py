@@ -12,6 +12,9 @@ from typing import Any, Final
 
 from gateway.errors import ErrorCode, Failure
 
+NEW_LIST: Final = "list"
+"""What rings when the node has signed another one of its participants."""
+
 _APPLICATIONS: Final = "SELECT id, address, application, proof, state, received_at_us, certificate FROM applications"
 _CERTIFICATES: Final = (
     "SELECT fingerprint, address, key_digest, issued_at_us, not_after_us, certificate FROM certificates"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from tuf.api.exceptions import DownloadError, RepositoryError
+from tuf.api.metadata import Metadata, Targets
 from tuf.ngclient import FetcherInterface
 
 from gateway.config import DirectorySource
@@ -50,6 +51,7 @@ class Trusted:
         list_problems: the same for the list of a node, by node.
         federation: what the founders say.
         lists: what the nodes say.
+        delegating: what says whose key signs the list of which node.
     """
 
     directory: Directory
@@ -60,6 +62,7 @@ class Trusted:
     list_problems: dict[str, Problem]
     federation: FederationList
     lists: tuple[ParticipantList, ...]
+    delegating: Targets
 
     def version(self, role: str) -> int:
         """Return the version of a role's metadata; 0 if there is none."""
@@ -69,6 +72,15 @@ class Trusted:
     def held(self) -> Held:
         """Which directory it is."""
         return Held(self.version(ROOT), self.version(TIMESTAMP))
+
+    def proves(self, own: SignedList, now: datetime) -> bool:
+        """Whether a list is signed with the key that the founders gave to that of its node, and has not expired."""
+        try:
+            metadata = Metadata[Targets].from_bytes(own.metadata)
+            self.delegating.verify_delegate(node_role(own.code), metadata.signed_bytes, metadata.signatures)
+        except (RepositoryError, ValueError):
+            return False
+        return not metadata.signed.is_expired(now)
 
     def with_own(self, own: SignedList) -> Self:
         """Return it with a node's own list in the place of the published one, if that is older.
@@ -250,6 +262,7 @@ def _trusted(found: Collected, checked: datetime, problem: Problem | None) -> Tr
         list_problems={code: each.problem for code, each in found.lists.items() if each.problem is not None},
         federation=found.federation,
         lists=lists,
+        delegating=found.delegating,
     )
 
 

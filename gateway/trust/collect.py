@@ -105,6 +105,7 @@ class Collected:
         federation: what the founders say.
         lists: by node.
         ages: of the four top-level roles.
+        delegating: what says whose key signs the list of which node.
         files: the top level as a repository serves it.
         refused: the same of the newest lists of which `lists` has an older one, or none.
     """
@@ -112,6 +113,7 @@ class Collected:
     federation: FederationList
     lists: Mapping[str, NodeList]
     ages: tuple[RoleAge, ...]
+    delegating: Targets
     files: Mapping[str, bytes]
     refused: Mapping[str, bytes]
 
@@ -161,6 +163,7 @@ def collect(
         federation=federation,
         lists=lists,
         ages=tuple(RoleAge.of(role, _local(metadata, role).signed) for role in TOP_LEVEL),
+        delegating=Metadata[Targets].from_bytes(_path(metadata, TARGETS).read_bytes()).signed,
         files=_served(metadata) | _served_target(metadata, content),
         refused={
             name: data for code in wrong for name, data in _refused(code, metadata, targets, recorder.seen).items()

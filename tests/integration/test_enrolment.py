@@ -11,16 +11,22 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from nacl.signing import SigningKey
 from rogatory.v1 import enrolment_pb2 as pb
 
 from clients.enrolment import Applicant
 from clients.invitation import Invitation
 from clients.participant import Participant
 from clients.registrar import Registrar
-from gateway import material
+from gateway import keys, material
+from gateway.clock import system_clock
 from gateway.directory import Status
 from gateway.errors import ErrorCode, GatewayError
 from gateway.identity import Address, Role
+from gateway.store.registry import StoredList
+from gateway.trust import development
+from gateway.trust.lists import SignedList
+from tests import world
 from tests.enrolling import (
     LEI,
     REGISTRARS,
@@ -33,7 +39,7 @@ from tests.enrolling import (
     listed,
     registering,
 )
-from tests.federation import UNTIL_SECONDS, Federation
+from tests.federation import UNTIL_SECONDS, Federation, beside, until
 from tests.processes import finished
 
 pytestmark = pytest.mark.integration
@@ -168,6 +174,38 @@ async def test_a_participant_that_was_put_out_comes_in_again_with_new_keys(fed: 
     assert entry is not None
     assert len(entry.signing_keys) == 2  # what the first one signed stays verifiable
     assert [key.not_after < entry.signing_keys[1].not_after for key in entry.signing_keys[:1]] == [True]
+
+
+async def test_who_is_put_out_is_out_at_the_other_processes_of_the_node_before_anything_is_published(
+    fed: Federation,
+) -> None:
+    fiu = Address.parse("ee/fiu")
+    async with beside(fed) as (second, _), entered(fed, REGISTRARS[0]) as participant:
+        assert second.upkeep.directory().roles(str(fiu))
+        await Registrar(participant).revoke_participant(fiu, "key stolen")
+        await until(lambda: not second.upkeep.directory().roles(str(fiu)))
+
+
+async def test_a_list_in_the_store_that_the_key_of_the_list_did_not_sign_lets_nobody_in(fed: Federation) -> None:
+    trusted = fed.nodes["ee"].upkeep.material.trusted
+    listed = next(each for each in trusted.lists if each.node == "ee")
+    thief = world.participant("ee/thief", Role.COURT)
+    forged = listed.model_copy(update={"participants": (*listed.participants, thief)})
+    right = keys.load_signing_key(development.node_key(fed.summary.folder, "ee"), None)
+    # Its own process is not asked: what it has signed it goes on from.
+    await fed.stop("ee")
+    for version, key in ((1000, SigningKey.generate()), (1001, right)):
+        made = SignedList.sign(key, forged, version, system_clock())
+        await stored(fed, StoredList(version, made.metadata, made.content, 0))
+        async with beside(fed) as (other, _):
+            assert bool(other.upkeep.directory().roles("ee/thief")) is (key is right)
+
+
+async def stored(fed: Federation, made: StoredList) -> None:
+    """Write a list into the store as whoever can write there."""
+    async with beside(fed) as (node, _):
+        assert node._writer is not None
+        await node._writer.write(lambda txn: txn.registry.add_list(made))
 
 
 async def test_a_participant_can_have_the_directory_from_its_own_node(fed: Federation, tmp_path: Path) -> None:

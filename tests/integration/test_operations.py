@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,12 +20,11 @@ from gateway.clock import Clock, system_clock, to_micros
 from gateway.config import Delivery
 from gateway.directory import NodeEntry
 from gateway.errors import ErrorCode, GatewayError, Refusal
-from gateway.node import Node
 from gateway.operations import name_of
 from gateway.store import fsck
 from gateway.story import tell
 from tests import stores
-from tests.federation import UNTIL_SECONDS, Actor, Federation, code_of, federation, ports, ref, until
+from tests.federation import UNTIL_SECONDS, Actor, Federation, beside, code_of, federation, ref, until
 from tests.processes import finished, processes
 
 pytestmark = pytest.mark.integration
@@ -404,23 +401,6 @@ async def test_one_operator_is_enough_where_the_settings_say_so(tmp_path: Path) 
         done = await act(fed, **expire(made))
         assert (done.state, done.decided_by, done.touched) == (DONE, "", 1)
         assert offences(fed) == []
-
-
-@asynccontextmanager
-async def beside(fed: Federation) -> AsyncIterator[tuple[Node, NodeEntry]]:
-    """Run another process of Estonia's node, on the same store; it is known by an entry of its own."""
-    settings = fed.summary.config("ee/node")
-    other = settings.with_name("beside.toml")
-    (port,) = ports(1)
-    listen = f'listen = "127.0.0.1:{port}"'
-    other.write_text(re.sub(r'^listen = ".*"$', listen, settings.read_text(), flags=re.MULTILINE))
-    loaded = material.load_node(other, fed.clock)
-    second = Node(loaded.config, loaded, clock=fed.clock)
-    try:
-        await second.start()
-        yield second, fed.directory.node("ee").model_copy(update={"endpoint": f"127.0.0.1:{port}"})
-    finally:
-        await second.stop()
 
 
 async def test_other_processes_on_the_same_store_honour_a_hold_and_a_release(fed: Federation) -> None:

@@ -9,9 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from nacl.signing import SigningKey
 
 from gateway import material
 from gateway.cli.development import init_federation
+from gateway.directory import ParticipantList
+from gateway.errors import ErrorCode, Failure
+from gateway.identity import Address, Role
+from gateway.registry import roll
+from gateway.trust import development
+from gateway.trust.client import Trusted
+from gateway.trust.lists import SignedList
 from gateway.upkeep import Upkeep
 
 SECONDS = 30.0
@@ -36,7 +44,7 @@ async def test_who_stops_waits_for_the_thread_that_asks_the_store(
 ) -> None:
     asked, answer = threading.Event(), threading.Event()
 
-    def own_list() -> None:
+    def own_list(_: Trusted) -> None:
         asked.set()
         assert answer.wait(SECONDS)
 
@@ -52,6 +60,38 @@ async def test_who_stops_waits_for_the_thread_that_asks_the_store(
         answer.set()
     with suppress(asyncio.CancelledError):
         await asyncio.wait_for(task, SECONDS)
+
+
+async def test_what_is_published_counts_though_the_own_list_cannot_be_read_and_that_stays_as_it_was(
+    tmp_path: Path,
+) -> None:
+    now = datetime.now(UTC)
+    started = material.load_node(init_federation(tmp_path / "fed", ["ee"], [7440], now).config("ee/node"))
+    listed = next(each for each in started.trusted.lists if each.node == "ee")
+    own = SignedList.sign(SigningKey.generate(), _without(listed, "ee/court"), 1000, now)
+    answers: list[SignedList | Failure] = [own, Failure(ErrorCode.STORE, "away"), Failure(ErrorCode.STORE, "away")]
+
+    def own_list(_: Trusted) -> SignedList:
+        answer = answers.pop(0)
+        if isinstance(answer, Failure):
+            raise answer
+        return answer
+
+    upkeep = Upkeep(started, lambda: now, own_list)
+    await upkeep.apply()
+    await upkeep.apply()
+    assert (upkeep.directory().roles("ee/court"), upkeep.directory().roles("ee/fiu")) == (
+        frozenset(),
+        frozenset({Role.FIU}),
+    )
+    development.sign_anew(tmp_path / "fed", started.directory.model_copy(update={"instruments": ()}), now)
+    await upkeep.look()
+    assert upkeep.directory().instruments == ()
+    assert answers == []
+
+
+def _without(listed: ParticipantList, address: str) -> ParticipantList:
+    return roll.put_out(listed, Address.parse(address), datetime.now(UTC))
 
 
 async def test_warning_that_comes_again_is_told_again_and_one_that_lasts_is_told_once(
