@@ -131,12 +131,20 @@ async def _fetch(at: Home, received: Received, folder: Path, within: float) -> l
     if not named:
         raise Refusal(ErrorCode.NOT_FOUND, "no files travel with this envelope", "fetch")
     fetched: list[dict[str, object]] = []
+    refused: Refusal | None = None
     async with at.participant as participant:
         with output.progress() as participant.files.watch:
             for number, attachment in enumerate(named, 1):
                 target = folder / file_name(number, attachment.title)
-                await participant.fetch(attachment, target, within)
-                fetched.append({"file": str(target), "title": attachment.title, "size": attachment.size})
+                try:
+                    await participant.fetch(attachment, target, within)
+                except Refusal as error:
+                    # Whatever a sender has made of one file keeps none of the others from its reader.
+                    refused = refused or Refusal(error.code, f"{target.name}: {error.detail}", error.field)
+                else:
+                    fetched.append({"file": str(target), "title": attachment.title, "size": attachment.size})
+    if refused is not None:
+        raise refused
     return fetched
 
 

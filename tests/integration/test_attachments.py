@@ -394,6 +394,20 @@ async def test_command_line_attaches_shows_and_fetches(tmp_path: Path) -> None:
         assert failed["error"]["code"] == "BAD_INPUT"
 
 
+async def test_file_that_does_not_open_keeps_no_other_from_its_reader(tmp_path: Path) -> None:
+    async with federation(tmp_path / "fed") as fed:
+        async with cast_of(fed) as cast:
+            named = [cast.prosecutor.attach(random_file(tmp_path, 100, name)) for name in ("one", "two")]
+            named[0].sealed.key = bytes(32)
+            await cast.prosecutor.submit(await cast.request(named))
+            received = await receive(cast.abroad)
+        out, config = tmp_path / "out", str(fed.summary.config("de/central-authority"))
+        out.mkdir()
+        failed = await rogatory("inbox", "--config", config, "--fetch", received.ref.id, "--to", str(out))
+        assert failed["error"]["code"] == "CANNOT_OPEN"
+        assert [each.read_bytes() for each in out.iterdir()] == [(tmp_path / "two").read_bytes()]
+
+
 async def rogatory(*words: str) -> dict[str, Any]:
     _, said, _ = await finished(*words, "--json")
     answer: dict[str, Any] = json.loads(said)
