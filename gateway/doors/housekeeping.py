@@ -7,6 +7,8 @@ more behind than is deleted.
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from gateway.clock import Clock
@@ -59,6 +61,22 @@ async def collect(writer: Writer, depot: Depot, settings: Attachments, clock: Cl
                 gone.append(place)
         if gone:
             await writer.write(lambda txn: txn.attachments.deleted(gone))
+            # A call that was writing a part meanwhile has said that this must go too, while that was noted still.
+            late = [place for place in gone if await asyncio.to_thread(_may_hold, depot, place)]
+            if late:
+                await writer.write(partial(_discard_again, late))
     if len(places) == SWEEP_ROWS:
         return places[-1]
     return "" if more else None
+
+
+def _discard_again(places: Sequence[str], txn: Transaction) -> None:
+    for place in places:
+        txn.attachments.discard(place)
+
+
+def _may_hold(depot: Depot, place: str) -> bool:
+    try:
+        return depot.holds(place)
+    except Failure:
+        return True

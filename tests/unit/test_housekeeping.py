@@ -86,6 +86,33 @@ async def test_what_is_forgotten_faster_than_round_by_round_does_not_pile_up(wri
     await house_is_kept(writer, folder, [lying(folder, number) for number in range(2 * SWEEP_ROWS + 10)], [])
 
 
+class Late(Depot):
+    """Where a part comes just after its place was emptied, by a call that then hears that its file is forgotten."""
+
+    def __init__(self, folder: Path, writer: Writer) -> None:
+        super().__init__(LocalStore(folder), folder)
+        self._writer = writer
+        self._is_late = True
+
+    async def discard(self, place: str) -> None:
+        await super().discard(place)
+        if self._is_late:
+            self._is_late = False
+            await self.put(place, 0, b"late")
+            await self._writer.write(lambda txn: txn.attachments.discard(place))
+
+
+async def test_part_that_comes_while_its_place_is_emptied_goes_too(writer: Writer, tmp_path: Path) -> None:
+    folder, place = tmp_path / "files", f"{0:064x}.0"
+    folder.mkdir()
+    await writer.write(lambda txn: txn.attachments.discard(place))
+    depot = Late(folder, writer)
+    for _ in range(2):
+        await collect(writer, depot, Attachments(), lambda: world.NOW)
+    assert [*folder.iterdir()] == []
+    assert await writer.write(lambda txn: txn.attachments.to_delete()) == []
+
+
 async def test_place_that_cannot_be_emptied_keeps_no_other_from_it(writer: Writer, tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
