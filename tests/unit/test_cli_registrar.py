@@ -48,7 +48,8 @@ class FakeChannel:
     def unary_unary(self, path: str, *_: object, **__: object) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, timeout: float) -> Any:  # noqa: ASYNC109  as gRPC has it
             self.asked.append(request)
-            return self.answers[path.rpartition("/")[2]]
+            answer = self.answers[path.rpartition("/")[2]]
+            return answer(request) if callable(answer) else answer
 
         return call
 
@@ -229,6 +230,17 @@ async def test_the_beginning_of_an_id_must_name_one_application(registrar: Regis
     listing(line, [entry(), entry()])
     assert await refused(registrar.find("")) is ErrorCode.NOT_FOUND
     assert await refused(registrar.find("nothing")) is ErrorCode.NOT_FOUND
+
+
+async def test_what_has_waited_longer_than_all_that_a_node_shows_of_the_decided_is_found(
+    registrar: Registrar, line: FakeChannel
+) -> None:
+    waiting, decided = entry(), entry(state=pb.APPLICATION_STATE_APPROVED)
+    line.answers["ListApplications"] = lambda request: pb.ListApplicationsResponse(
+        applications=[decided] if request.all else [waiting]
+    )
+    for each in (waiting, decided):
+        assert (await registrar.find(each.application_id.hex()[:8])).application_id == each.application_id
 
 
 async def test_a_node_that_lists_without_end_is_read_no_further(registrar: Registrar, line: FakeChannel) -> None:
