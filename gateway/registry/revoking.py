@@ -70,7 +70,7 @@ def revoke(desk: Desk, peer: Peer, request: pb.RevokeRequest) -> Revoked:
     address = _address(desk, revocation)
     if revocation.WhichOneof("what") == _CERTIFICATE and not address.is_node:
         revocation.certificate = _fingerprint(desk, address, revocation.certificate)
-    _check_not_itself(peer, request, revocation)
+    _check_not_itself(desk, peer, request, revocation)
     change = _of_the_node if address.is_node else _of_a_participant
     desk.change(change(desk, address, revocation))
     made = StoredRevocation(
@@ -107,14 +107,14 @@ def _address(desk: Desk, revocation: pb.Revocation) -> Address:
     return address
 
 
-def _check_not_itself(peer: Peer, request: pb.RevokeRequest, revocation: pb.Revocation) -> None:
+def _check_not_itself(desk: Desk, peer: Peer, request: pb.RevokeRequest, revocation: pb.Revocation) -> None:
     """Refuse to let a registrar put out what it acts with: the last one would leave nobody to undo it."""
     if revocation.address != str(peer.address):
         return
     acting = {
         _PARTICIPANT: True,
         _KEY: revocation.key_id == request.signature.key_id,
-        _CERTIFICATE: revocation.certificate == peer.certificate_fingerprint,
+        _CERTIFICATE: peer.certificate_fingerprint in _of_its_key(desk, peer.address, revocation.certificate),
     }
     if acting[revocation.WhichOneof("what") or _PARTICIPANT]:
         raise _not_permitted("address", "a registrar does not revoke what it acts with; another one has to")
@@ -138,6 +138,14 @@ def _fingerprint(desk: Desk, address: Address, given: bytes) -> bytes:
     if known is not None and known.address != str(address):
         raise _malformed("certificate", f"it is a certificate of {known.address}")
     return given if known is None else known.fingerprint
+
+
+def _of_its_key(desk: Desk, address: Address, fingerprint: bytes) -> frozenset[bytes]:
+    """Return a certificate and all others of its key that count still: whoever has the key can show any of them."""
+    known = desk.record.certificate(fingerprint)
+    live = desk.record.certificates_of(str(address), desk.record.now_us) if known is not None else []
+    same = (each.fingerprint for each in live if known is not None and each.key_digest == known.key_digest)
+    return frozenset({fingerprint, *same})
 
 
 def _moment(desk: Desk, revocation: pb.Revocation) -> datetime:
@@ -184,7 +192,7 @@ def _of_a_participant(desk: Desk, address: Address, revocation: pb.Revocation) -
         case "key_id":
             return roll.distrust_key(desk.listed, address, revocation.key_id, _moment(desk, revocation))
         case "certificate":
-            return roll.distrust_certificate(desk.listed, address, revocation.certificate)
+            return roll.distrust_certificates(desk.listed, address, _of_its_key(desk, address, revocation.certificate))
         case _:
             return roll.put_out(desk.listed, address, desk.now)
 

@@ -159,10 +159,10 @@ def distrust_key(listed: ParticipantList, address: Address, wanted: bytes, momen
     return _with(listed, entry.model_copy(update=update))
 
 
-def distrust_certificate(listed: ParticipantList, address: Address, fingerprint: bytes) -> ParticipantList:
-    """Let nobody in who shows that certificate of a participant."""
+def distrust_certificates(listed: ParticipantList, address: Address, fingerprints: Iterable[bytes]) -> ParticipantList:
+    """Let nobody in who shows one of these certificates of a participant."""
     entry = entry_of(listed, address)
-    update = {"revoked_certificates": entry.revoked_certificates | {fingerprint.hex()}}
+    update = {"revoked_certificates": entry.revoked_certificates | {each.hex() for each in fingerprints}}
     return _with(listed, entry.model_copy(update=update))
 
 

@@ -1038,6 +1038,18 @@ async def test_registrar_revokes_what_it_acts_with(bench: Bench) -> None:
         await refused(bench, bench.revoke(address=REGISTRAR, **what), ErrorCode.NOT_PERMITTED, "address")
 
 
+async def test_registrar_revokes_another_certificate_of_the_key_that_it_acts_with(bench: Bench) -> None:
+    """The one that it acts with would go, too."""
+    third = Applicant("ee/registrar-3", ("registrar",), "third", lei="")
+    older = await bench.enrolled(third)
+    request = third.renew(Applicant(name="next"), certificate_request=third.csr())
+    renewed = await bench.office.renew(bench.peer(third.address), request)
+    acting = bench.peer(third.address, office.leaf(renewed.certificate_chain))
+    what = {"address": third.address, "certificate": certificate_fingerprint(older)}
+    signed = office.revocation(third.address, bench.now, key=third.signing, **what)
+    await refused(bench, bench.office.revoke(acting, signed), ErrorCode.NOT_PERMITTED, "address")
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "field"),
     [

@@ -432,6 +432,19 @@ async def test_revoked_certificate_is_named_in_the_list_and_cannot_be_replaced_b
     await refused(bench.office.renew(bench.peer(NEWCOMER), same), ErrorCode.BAD_PROOF, "certificate_request")
 
 
+async def test_every_certificate_of_a_stolen_key_is_out_with_the_one_that_is_named(bench: Bench) -> None:
+    """Who renews with the key that it has, as programs of others do, has two certificates of it for some time."""
+    certificates = [await bench.enrolled(Applicant())]
+    for number, csr in enumerate((Applicant().csr(), NEW.csr()), 1):
+        request = Applicant().renew(Applicant(name=f"key-{number}"), certificate_request=csr)
+        renewed = await bench.office.renew(bench.peer(NEWCOMER), request)
+        certificates.append(x509.load_pem_x509_certificate(renewed.certificate_chain))
+    first, second, other = map(certificate_fingerprint, certificates)
+    await bench.revoke(address=NEWCOMER, certificate=second)
+    assert bench.entry(NEWCOMER).revoked_certificates == {first.hex(), second.hex()}
+    assert other.hex() not in bench.entry(NEWCOMER).revoked_certificates
+
+
 async def test_certificate_is_revoked_by_the_digest_that_other_programs_show_too(bench: Bench) -> None:
     """`openssl x509 -fingerprint -sha256` digests the whole certificate."""
     certificate = await bench.enrolled(Applicant())

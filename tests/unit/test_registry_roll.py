@@ -62,7 +62,7 @@ def test_whatever_happens_nothing_is_unsaid(steps: list[tuple[str, bool]]) -> No
         elif entry is not None and step == "key":
             listed = roll.distrust_key(listed, who, key_id(entry.signing_keys[0].public), now)
         elif entry is not None and step == "certificate":
-            listed = roll.distrust_certificate(listed, who, number.to_bytes(32, "big"))
+            listed = roll.distrust_certificates(listed, who, [number.to_bytes(32, "big")])
         listed.check_continues(before)
         assert ParticipantList.parse(listed.to_json(), "list") == listed
         assert roll.brought_together(listed, before) == listed  # what came before adds nothing
@@ -89,7 +89,7 @@ def test_public_keys_of_all_are_known_the_nodes_too() -> None:
 
 def test_both_lists_keep_what_either_adds() -> None:
     own = roll.admit(EE, newcomer("own", 1), NOW, frozenset())
-    own = roll.distrust_certificate(own, COURT, bytes(32))
+    own = roll.distrust_certificates(own, COURT, [bytes(32)])
     own = roll.distrust_node_certificate(own, bytes(32))
     by_hand = roll.admit(EE, newcomer("by-hand", 3), NOW, frozenset())
     both = roll.brought_together(by_hand, own)
