@@ -282,7 +282,12 @@ class Files:
         begin = f".{attachment.sealed.sha256.hex()[:16]}."
         with _disk_errors(), part.open("rb") as ciphertext:
             with _draft(target.parent, begin) as (draft, out):
-                self._open(ciphertext, attachment, out)
+                try:
+                    self._open(ciphertext, attachment, out)
+                except Refusal:
+                    # It will never open, and whoever sends such must not fill our disk; our node has it for a while.
+                    part.unlink()
+                    raise
                 try:
                     _name(draft, target)
                 except FileExistsError as error:

@@ -107,6 +107,33 @@ def test_who_was_killed_while_a_file_was_opened_leaves_no_copy_of_it_behind(tmp_
     assert target.read_bytes() == content
 
 
+@pytest.mark.parametrize("wrong", ["key", "digest"])
+def test_what_does_not_open_as_its_document_says_leaves_nothing_behind(
+    tmp_path: Path, files: Files, wrong: str
+) -> None:
+    named, _ = fetched(tmp_path, files)
+    if wrong == "key":
+        named.sealed.key = bytes(32)
+    else:
+        named.sha256 = bytes(32)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Refusal) as caught:
+        files.open(named, tmp_path / "out" / "arrived")
+    assert caught.value.code is {"key": ErrorCode.CANNOT_OPEN, "digest": ErrorCode.CONTENT_MISMATCH}[wrong]
+    assert [*(tmp_path / "out").iterdir()] == []
+    assert not ciphertext(tmp_path, named, ".part").exists()
+
+
+def test_file_whose_name_is_taken_stays_to_be_opened_under_another(tmp_path: Path, files: Files) -> None:
+    named, content = fetched(tmp_path, files)
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(Refusal) as caught:
+        files.open(named, tmp_path / "taken")
+    assert caught.value.code is ErrorCode.BAD_INPUT
+    files.open(named, tmp_path / "free")
+    assert (tmp_path / "free").read_bytes() == content
+
+
 def test_file_that_was_fetched_before_is_known_again_and_another_is_not_taken_for_it(
     tmp_path: Path, files: Files
 ) -> None:
