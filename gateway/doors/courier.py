@@ -348,6 +348,7 @@ class Courier:
             )
             if told.code is ErrorCode.ATTACHMENT_MISSING:
                 txn.attachments.carry_again(item.seq)
+                txn.wake.add(deliver.freight_for(self._destination))
             # Not clean: it had the copy, and only its next answer tells whether it kept it.
             self._again(holder, item, failure, txn)
             return failure if told.code in OF_THE_NODE else None

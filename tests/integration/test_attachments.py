@@ -23,7 +23,9 @@ from clients.participant import Participant
 from gateway import material
 from gateway.clock import system_clock
 from gateway.depot import PART_BYTES
+from gateway.doors import freight
 from gateway.errors import ErrorCode, Refusal
+from gateway.store import Transaction
 from tests import paperwork, stores
 from tests.bucket import bucket
 from tests.federation import Federation, federation, until
@@ -213,6 +215,25 @@ async def test_envelope_waits_for_its_file_while_the_other_node_is_down_and_says
         await told(cast.prosecutor, pb.MILESTONE_DELIVERED, raw)
         names = {row[0] for row in rows(fed, "ee", "SELECT name FROM events")}
         assert names >= {"attachment.stopped", "attachment.carried", "envelope.delivered"}
+
+
+async def test_file_that_the_other_node_has_lost_is_brought_again_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(freight, "rung", lambda wake: wake.wait())  # nothing but a bell
+    async with federation(tmp_path / "fed", start=("ee",)) as fed, cast_of(fed) as cast:
+        named = cast.prosecutor.attach(random_file(tmp_path, 100))
+        await cast.prosecutor.submit(await cast.request([named]))
+        writer = fed.nodes["ee"]._writer
+        assert writer is not None
+
+        def carried(txn: Transaction) -> None:
+            txn.attachments.carried("de/node", named.sealed.sha256)
+            txn.wake.add("de/node")
+
+        await writer.write(carried)
+        await fed.start("de")
+        assert files_of(await receive(cast.abroad)) == [named]
 
 
 async def test_what_expires_while_its_file_waits_is_never_delivered_and_the_sender_is_told(tmp_path: Path) -> None:
