@@ -26,6 +26,7 @@ PRELOADED = (
     "happenings",
     "inbox",
     "keys",
+    "move",
     "registrar",
     "restore",
     "self_test",

@@ -49,6 +49,7 @@ COMMANDS: Final = {
     "check-config": "Check configuration files as a start would.",
     "backup": "Copy a node's store while it serves.",
     "restore": "Put a node's store back from a backup.",
+    "move": "Move a node's store from a file to a database, or back.",
     "compact": "Rewrite a store so that what was purged gives its space back.",
     "fsck": "Check every promise of a node against its store.",
     "bench": "Measure speed, latency and cost, as ratios; or soak two nodes.",

@@ -31,7 +31,7 @@ from gateway.directory import Directory
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.store import fsck, restored
 from gateway.store.attachments import BROUGHT, UPLOADS
-from gateway.store.connection import open_store
+from gateway.store.connection import open_store, take_back
 from gateway.store.fsck import Check, Finding, Result
 
 MANIFEST: Final = "manifest.json"
@@ -45,6 +45,7 @@ PIECE_BYTES: Final = 1 << 20
 MAX_MANIFEST_BYTES: Final = 1 << 30
 """A line of some 250 bytes for each file: millions of attachments."""
 _FORMAT: Final = 1
+_BACKED_UP: Final = "what was backed up"
 _FILES_AT_ONCE: Final = 256
 
 Progress = Callable[[int, int], None]
@@ -236,6 +237,7 @@ def restore(
             raise _bad(f"{entry.name} is not the one that was backed up")
     with _draft(settings.store_file) as draft:
         _write(draft, _pieces(folder / STORE))
+        take_back(draft)
         connect, engine = open_store(draft)
         engine.dispose()
         with closing(connect()) as connection:
@@ -243,11 +245,12 @@ def restore(
             # One file again, without a log beside it that the new name would lose.
             connection.execute("PRAGMA journal_mode = DELETE")
         if lies_in is None:
-            findings = _checked(draft, directory, manifest, None, progress)
+            findings = check_kept(draft, directory, manifest.node, _BACKED_UP, progress)
             _publish(draft, settings.store_file)
         else:
             with _put_back(folder, lies_in, manifest, progress):
-                findings = _checked(draft, directory, manifest, Depot.of_folder(lies_in), progress)
+                files = Depot.of_folder(lies_in)
+                findings = check_kept(draft, directory, manifest.node, _BACKED_UP, progress, files)
                 _publish(draft, settings.store_file)
     private_files.sync_folder(settings.store_file.parent)
     return manifest, findings
@@ -279,8 +282,7 @@ def mark_database(
         raise _bad(f"nothing is of {made_at.isoformat()} yet")
     connect, engine = open_store(settings.store)
     engine.dispose()
-    findings = fsck.check(settings.store, _as_recorded(directory), node=settings.node, progress=progress)
-    _check_kept(findings, "the database")
+    findings = check_kept(settings.store, directory, settings.node, "the database", progress)
     with closing(connect()) as connection:
         connection.begin()
         restored.mark(connection, to_micros(made_at), to_micros(now))
@@ -288,32 +290,47 @@ def mark_database(
     return findings
 
 
-def files_beside(store: Path) -> Depot | None:
-    """Return the sealed files of a backup, by its store; None: it is in none."""
-    return Depot.of_folder(store.parent / FILES) if store.with_name(MANIFEST).is_file() else None
-
-
-def _checked(
-    draft: Path, directory: Directory | None, manifest: Manifest, files: Depot | None, progress: Progress
+def check_kept(
+    store: Path | str,
+    directory: Directory | None,
+    node: str,
+    what: str,
+    progress: Progress,
+    files: Depot | None = None,
 ) -> list[Finding]:
-    findings = fsck.check(draft, _as_recorded(directory), node=manifest.node, depot=files, progress=progress)
-    _check_kept(findings, "what was backed up")
-    return findings
+    """Check a store that is to be the node's, as it was made elsewhere.
 
+    Args:
+        store: a file, or the address of a database.
+        directory: public keys; None: signatures are not verified.
+        node: whose it is.
+        what: it is, for people.
+        progress: told rows, as they are checked.
+        files: where its sealed files lie; None: nobody looks at them.
 
-def _as_recorded(directory: Directory | None) -> Directory | None:
+    Returns:
+        What each check came to; none has failed, but that a file may have been lost before.
+
+    Raises:
+        Refusal: BAD_INPUT, it breaks a promise.
+        Failure: STORE, it cannot be read now.
+    """
     # A key of anybody's that was stolen is distrusted from an earlier moment on. What came in between stays recorded,
     # and must not keep a node from being put back, today or in ten years.
-    return None if directory is None else directory.without_ends()
-
-
-def _check_kept(findings: list[Finding], what: str) -> None:
+    as_recorded = None if directory is None else directory.without_ends()
+    findings = fsck.check(store, as_recorded, node=node, depot=files, progress=progress)
     # A file that was lost before, whether the node knew of it or the backup found out, is no fault of what is put
     # back, and no reason to lose the rest.
     broken = [each for each in findings if each.result is Result.FAILED and each.check is not Check.FILES_NAMED]
     if broken:
         told = "; ".join(f"check {each.check.number}, {each.first[0]}" for each in broken)
         raise _bad(f"{what} breaks {len(broken)} promises: {told}")
+    return findings
+
+
+def files_beside(store: Path) -> Depot | None:
+    """Return the sealed files of a backup, by its store; None: it is in none."""
+    return Depot.of_folder(store.parent / FILES) if store.with_name(MANIFEST).is_file() else None
 
 
 def _publish(draft: Path, store: Path) -> None:

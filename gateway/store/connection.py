@@ -2,12 +2,15 @@
 
 A node makes its store and brings it up to date; whoever merely looks into it does neither. Refuses with BAD_CONFIG,
 fails with STORE. Programs of different versions share a store as long as the migrations let them: the store itself says
-which is the oldest that may work on it, and one that is older says so to whoever calls it, until it is replaced.
+which is the oldest that may work on it, and one that is older says so to whoever calls it, until it is replaced. A
+store that bears a mark (`moved`) is no node's to work on, nor to look into for how things stand.
 """
 
+import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from alembic import command
@@ -16,10 +19,17 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.errors import ErrorCode, Failure, Refusal
+from gateway import private_files
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.store.driver import HEAD, TROUBLE, Store, words
+from gateway.store.moved import Mark, Word
 from gateway.store.postgres import PostgresConnection, PostgresStore
+from gateway.store.schema import metadata
 from gateway.store.sqlite import SqliteStore
+
+Prepare = Callable[[Store, Engine], None]
+MOST_NAMED: Final = 3
+"""Tables that are named where none should be."""
 
 
 def open_store(where: Path | str) -> tuple[Store, Engine]:
@@ -32,10 +42,10 @@ def open_store(where: Path | str) -> tuple[Store, Engine]:
         A factory of connections for the writer, and an engine for readers.
 
     Raises:
-        Refusal: BAD_CONFIG, it is not safe there, or there can be no store.
+        Refusal: BAD_CONFIG, it is not safe there, or there can be no store; or the node's store lies elsewhere.
         Failure: STORE, it cannot be opened now.
     """
-    return _opened(where, migrate)
+    return _opened(where, _check_safe, _check_here, migrate)
 
 
 def open_there(where: Path | str) -> tuple[Store, Engine]:
@@ -46,20 +56,96 @@ def open_there(where: Path | str) -> tuple[Store, Engine]:
     """
     if isinstance(where, Path) and not where.is_file():
         raise Refusal(ErrorCode.BAD_CONFIG, f"no store {where}", "store")
-    return _opened(where, _check_migrated)
+    return _opened(where, _check_safe, _check_here, _check_migrated)
 
 
-def _opened(where: Path | str, prepare: Callable[[Store, Engine], None]) -> tuple[Store, Engine]:
-    store: Store
-    if isinstance(where, Path):
-        store = SqliteStore(where)
-    else:
-        store = PostgresStore(where)
+def store_at(where: Path | str) -> Store:
+    """Return the store at a place, whatever it says of itself; nothing is looked at.
+
+    Raises:
+        Refusal: BAD_CONFIG, there can be none.
+    """
+    if isinstance(where, Path) and not where.is_file():
+        raise Refusal(ErrorCode.BAD_CONFIG, f"no store {where}", "store")
+    store = _at(where)
+    store.made()
+    return store
+
+
+def fill(where: Path | str, write: Callable[[Any], None]) -> None:
+    """Make a store where nothing is, with what `write` writes into it, or nothing: all is one transaction.
+
+    Args:
+        where: a file that is not there, or the address of an empty database.
+        write: is given a connection; the tables are there, with what migrations put into them.
+
+    Raises:
+        Refusal: as `open_store`; BAD_CONFIG, something is there; and what `write` raises.
+        Failure: likewise.
+    """
+    begun: list[bool] = []
+    new = isinstance(where, Path) and _made(where)
+    try:
+        _, engine = _opened(where, _check_safe, partial(_fill, write, begun))
+    except BaseException:
+        # But for one that somebody else has used for his own meanwhile.
+        if new and begun:
+            _unlink(where)
+        raise
+    engine.dispose()
+
+
+def empty(where: Path | str, said: str) -> None:
+    """Undo `fill`, if the row of `programs` says still what it said then; refuses and fails as `open_store`."""
+    _, engine = _opened(where, partial(_empty, said))
+    engine.dispose()
+    _unlink(where)
+
+
+def take_back(where: Path | str) -> None:
+    """Let a store be the node's again that was moved, once it is put back from a backup of after that.
+
+    Raises:
+        Refusal: as `open_store`.
+        Failure: as `open_store`.
+    """
+    _, engine = _opened(where, _take_back)
+    engine.dispose()
+
+
+def said_by(where: Path | str) -> str | None:
+    """Return the row of `programs` of the store at a place, empty if what is there has none; None: nothing is there.
+
+    Raises:
+        Refusal: as `open_store`.
+        Failure: as `open_store`.
+    """
+    found: list[str | None] = []
+    if isinstance(where, Path) and not where.exists():
+        SqliteStore(where)  # can be one there?
+        return None
+    _, engine = _opened(where, lambda _, engine: found.append(_said(engine)))
+    engine.dispose()
+    return found[0]
+
+
+def _at(where: Path | str) -> Store:
+    return SqliteStore(where) if isinstance(where, Path) else PostgresStore(where)
+
+
+def _check_safe(store: Store, _: Engine) -> None:
+    """Check that what a server calls committed is safe there."""
+    if isinstance(store, PostgresStore):
         store.check()
+
+
+def _opened(where: Path | str, *preparing: Prepare) -> tuple[Store, Engine]:
+    store = _at(where)
     engine = store.engine()
     try:
-        prepare(store, engine)
-    except Refusal:
+        for prepare in preparing:
+            prepare(store, engine)
+    except GatewayError:
         engine.dispose()
         raise
     except (*TROUBLE, SQLAlchemyError) as error:
@@ -85,8 +171,6 @@ def asked(engine_connection: Any) -> Any:  # noqa: ANN401  what the drivers give
 
 def migrate(store: Store, engine: Engine) -> None:
     """Bring the schema up to date."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.connect() as connection:
         # Reading which revision a store has is much cheaper than alembic's own start.
         if _is_migrated(connection):
@@ -94,8 +178,78 @@ def migrate(store: Store, engine: Engine) -> None:
         connection.rollback()
         # Of processes that start together, one migrates while the others wait.
         with store.migrating(connection):
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            _upgrade(connection)
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _made(path: Path) -> bool:
+    """Make a file, its owner's alone; return whether none was there."""
+    SqliteStore(path)  # can be one there?
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, private_files.MODE))
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise Failure(ErrorCode.STORE, f"{path} cannot be made: {error.strerror}") from error
+    return True
+
+
+def _fill(write: Callable[[Any], None], begun: list[bool], store: Store, engine: Engine) -> None:
+    with engine.connect() as connection, store.migrating(connection):
+        if found := inspect(connection).get_table_names():
+            detail = f"{store} must be empty, and holds {', '.join(sorted(found)[:MOST_NAMED])}"
+            raise Refusal(ErrorCode.BAD_CONFIG, detail, "to")
+        begun.append(True)
+        _upgrade(connection)
+        write(asked(connection))
+
+
+def _empty(said: str, store: Store, engine: Engine) -> None:
+    with engine.connect() as connection, store.migrating(connection):
+        if connection.exec_driver_sql("SELECT oldest FROM programs").scalar() != said:
+            raise Refusal(ErrorCode.BAD_CONFIG, f"{store} is another store by now", "to")
+        metadata.drop_all(connection)
+        connection.exec_driver_sql("DROP TABLE alembic_version")
+
+
+def _take_back(_: Store, engine: Engine) -> None:
+    mark = Mark.read(_said(engine))
+    if mark is not None and mark.word is Word.MOVED:
+        with engine.begin() as connection:
+            asked(connection).execute("UPDATE programs SET oldest = ?", (mark.oldest,))
+
+
+def _said(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        found = set(inspect(connection).get_table_names())
+        if not found:
+            return None
+        said = None
+        if "programs" in found:
+            said = connection.exec_driver_sql("SELECT oldest FROM programs").scalar()
+        return "" if said is None else str(said)
+
+
+def _unlink(where: Path | str) -> None:
+    if isinstance(where, Path):
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            where.with_name(where.name + suffix).unlink(missing_ok=True)
+
+
+def _check_here(store: Store, engine: Engine) -> None:
+    """Check that a store bears no mark; before it is migrated, for that is the node's to do."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("programs"):
+            return
+        mark = Mark.read(connection.exec_driver_sql("SELECT oldest FROM programs").scalar())
+        if mark is not None:
+            raise Refusal(ErrorCode.BAD_CONFIG, f"{store}: {mark.says}", "store")
 
 
 def _check_migrated(store: Store, engine: Engine) -> None:

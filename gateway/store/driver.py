@@ -4,7 +4,7 @@ Both are spoken to in one SQL: `?` for a value, ON CONFLICT, RETURNING, and noth
 they raise differs; TROUBLE and NOT_TAKEN name it, `may_pass` and `words` tell what it means.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from itertools import chain
@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from gateway.errors import ErrorCode, Failure
+from gateway.store.moved import Mark
 
 T = TypeVar("T")
 
@@ -140,6 +141,10 @@ class Connection(Protocol):
         """Add rows to a table, in that order."""
         ...
 
+    def pour(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
+        """Add rows to a table, in that order, as they come: there may be more than memory holds."""
+        ...
+
     def close(self) -> None:
         """Close it."""
         ...
@@ -154,6 +159,14 @@ class Store(Protocol):
 
     def engine(self) -> Engine:
         """Return an engine for readers."""
+        ...
+
+    def alone(self) -> Any:  # noqa: ANN401  as above
+        """Return a connection that has begun to write, and beside which nobody reads or writes as a node does.
+
+        Raises:
+            Failure: STORE, somebody does.
+        """
         ...
 
     def made(self) -> None:
@@ -178,5 +191,6 @@ def check_program(connection: Connection) -> None:
     row = connection.execute("SELECT oldest FROM programs").fetchone()
     if row is None or row[0] > HEAD:
         wanted = "none" if row is None else row[0]
+        mark = Mark.read(wanted)
         detail = f"the store wants programs of version {wanted} or newer, this is {HEAD}: replace this process"
-        raise Failure(ErrorCode.STORE, detail)
+        raise Failure(ErrorCode.STORE, detail if mark is None else mark.says)

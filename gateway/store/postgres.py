@@ -11,7 +11,7 @@ the order of commits, and nothing needs to be tried again because two were at it
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any, Final, cast
@@ -66,6 +66,9 @@ _COMMITTING: Final = (
     " AND current_setting('synchronous_standby_names') <> ''; COMMIT"
 )
 _MIGRATING: Final = f"SELECT pg_advisory_xact_lock({LOCK}, hashtext('migration of ' || current_schema()))"
+# Held by each process that serves, for as long as it is connected. Only courtesy rests on it.
+_SERVING: Final = f"SELECT pg_advisory_lock_shared({LOCK}, hashtext('serving ' || current_schema()))"
+_ALONE: Final = f"SELECT pg_advisory_xact_lock({LOCK}, hashtext('serving ' || current_schema()))"
 _MAX_PAYLOAD: Final = 7900
 """PostgreSQL takes less than 8000 bytes."""
 _EVERYBODY: Final = "*"
@@ -138,6 +141,10 @@ class PostgresConnection:
             for row in rows:
                 self.execute(insertion(table, tuple(columns)), row)
             return
+        self.pour(table, columns, rows)
+
+    def pour(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """See `driver.Connection`."""
         copied, types = _copy(table, tuple(columns))
         with self._raw.cursor() as cursor, cursor.copy(copied) as copy:
             copy.set_types(types)
@@ -183,6 +190,21 @@ class PostgresStore:
         """Return a connection for whoever looks through all of it: by which way, the server knows best."""
         return self._open()
 
+    def alone(self) -> PostgresConnection:
+        """See `driver.Store`."""
+        # It stands still while others are at work elsewhere. Who has just ended may be there still for the server.
+        connection = self._open("SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '5s'")
+        try:
+            connection.begin()
+            connection.execute(_MIGRATING)
+            connection.execute(_ALONE)
+        except BaseException as error:
+            connection.close()
+            if not isinstance(error, psycopg.errors.LockNotAvailable):
+                raise
+            raise Failure(ErrorCode.STORE, f"processes of a node serve from {self}: stop all of them") from error
+        return connection
+
     def made(self) -> None:
         """See `driver.Store`: a database is never made by us."""
 
@@ -212,6 +234,7 @@ class PostgresStore:
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(**self._parameters, autocommit=True) as connection:
+                    await connection.execute(_SERVING)
                     await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
                     # What was committed while nobody listened.
                     ring(None)

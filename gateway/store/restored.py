@@ -71,6 +71,7 @@ def take_up(connect: Callable[[], Any], now_us: int, *, told: bool) -> int | Non
         with closing(connect()) as connection:
             connection.begin()
             try:
+                connection.check()
                 doubted = _take_up(connection, now_us, told=told)
             except BaseException:
                 with suppress(*TROUBLE):

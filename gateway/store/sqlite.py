@@ -4,9 +4,9 @@ In: a file. Out: connections for the writer, an engine for readers, and news of 
 Refuses with BAD_CONFIG: an SQLite that can corrupt what it keeps, a missing folder.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -118,6 +118,12 @@ class SqliteConnection(sqlite.Connection):  # type: ignore[misc]  # pysqlite3 ha
             self.execute(insertion(table, tuple(columns), size), list(chain.from_iterable(some)))
             start += size
 
+    def pour(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """See `driver.Connection`."""
+        coming = iter(rows)
+        while some := list(islice(coming, _AT_ONCE[0])):
+            self.insert(table, columns, some)
+
     def check(self) -> None:
         """See `driver.Connection`."""
         if self.of is None or self.file.stamp() != self.of:
@@ -183,6 +189,30 @@ class SqliteStore:
         except sqlite.Error:
             connection.close()
             raise
+        return connection
+
+    def alone(self) -> SqliteConnection:
+        """See `driver.Store`."""
+        connection: SqliteConnection = sqlite.connect(
+            f"{self._path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=0,
+            isolation_level=None,
+            factory=SqliteConnection,
+        )
+        try:
+            connection.file, connection.of = self, self.stamp()
+            # Before the first look: then nobody has the file open beside it, not even to read (sqlite.org/wal.html,
+            # "Use of WAL Without Shared-Memory").
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite.Error as error:
+            connection.close()
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite.SQLITE_BUSY:
+                raise
+            detail = f"somebody has the store {self} open: stop the node, with all that reads its store"
+            raise Failure(ErrorCode.STORE, detail) from error
         return connection
 
     def engine(self) -> Engine:
