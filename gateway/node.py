@@ -80,6 +80,7 @@ from gateway.store import Reader, Writer, log, open_store, restored
 from gateway.store.driver import Store
 from gateway.store.registry import NEW_LIST, RegistryView
 from gateway.trust.client import Trusted
+from gateway.threads import left_behind
 from gateway.trust.lists import SignedList
 from gateway.upkeep import Upkeep, survived
 
@@ -175,12 +176,14 @@ class Node:
     async def start(self) -> int:
         """Open the store, the doors and the couriers; return the port that is listened on.
 
+        Whoever is told to end meanwhile cancels it, and waits for nobody: not for a lock, a standby or a migration.
+
         Raises:
             Refusal: BAD_CONFIG, the store or the address cannot be used.
         """
         config, upkeep = self._config, self.upkeep
         store, writer, reader = await self._open_store()
-        depot = await asyncio.to_thread(open_depot, config)
+        depot = await left_behind(open_depot, config)
         scribe = Scribe(config.node, upkeep.directory)
         entrance = self._entrance = Entrance(upkeep.directory, upkeep.know, self.quotas, self._steady, self.meters)
         neighbours = self.neighbours = Neighbours(
@@ -194,10 +197,10 @@ class Node:
         self._serve_files(doors, entrance, writer, depot)
         await self._serve_operators(doors, entrance, writer, reader, scribe)
         self._serve_log(doors, entrance, writer, reader)
-        phrase = await asyncio.to_thread(passphrase_of, config, None)
+        phrase = await left_behind(passphrase_of, config, None)
         publisher = None
         if config.publisher is not None:
-            publisher = await asyncio.to_thread(Publisher, config.publisher, phrase, self._clock)
+            publisher = await left_behind(Publisher, config.publisher, phrase, self._clock)
             self._parts.start(publisher.run())
         directory_door = DirectoryDoor(entrance, config.directory, publisher, upkeep.look, self._clock)
         directory_pb2_grpc.add_DirectoryServicer_to_server(directory_door, doors)
@@ -231,12 +234,12 @@ class Node:
         """Open it, and whoever reads and writes it; `stop` closes them, whatever else fails."""
         config, upkeep = self._config, self.upkeep
         me = Address.of_node(config.node)
-        store, engine = await asyncio.to_thread(open_store, config.store)
+        store, engine = await left_behind(open_store, config.store)
         reader = self._reader = Reader(engine)
         now_us = to_micros(self._clock())
-        doubted = await asyncio.to_thread(restored.take_up, store, now_us, told=self._after_restore)
+        doubted = await left_behind(restored.take_up, store, now_us, told=self._after_restore)
         # Before anybody waits for the writer: of a store of before it may be long.
-        await asyncio.to_thread(log.catch_up, store)
+        await left_behind(log.catch_up, store)
         if doubted is not None:
             diagnostics.warning("store.restored", extra={"copies_in_doubt": doubted})
         writer = self._writer = Writer(
@@ -466,7 +469,7 @@ class Node:
     ) -> None:
         """Let participants be registered here, and keep the node's list and certificate from running out."""
         upkeep, config = self.upkeep, self._config
-        loaded = await asyncio.to_thread(load_registry_keys, registry, upkeep.material, phrase)
+        loaded = await left_behind(load_registry_keys, registry, upkeep.material, phrase)
         offering = Offering(
             config.node,
             lambda: upkeep.material.trusted,

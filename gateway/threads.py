@@ -1,7 +1,9 @@
-"""Work in a thread, this one's own or the writer's, that is always waited for."""
+"""Work in a thread, this one's own or the writer's: waited for always, or left behind by whoever is told to end."""
 
 import asyncio
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
@@ -16,6 +18,28 @@ async def to_its_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
     connection, and SQLite's log is then not written back into the database.
     """
     return await ended(asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs)))
+
+
+async def left_behind(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run `work` in a thread and return its result; whoever is cancelled meanwhile goes on at once, and so may exit.
+
+    The thread then ends with the process, wherever it stands: for what may wait without end for others, and leaves
+    nothing half done when it is killed.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        outcome.set_running_or_notify_cancel()
+        try:
+            result = work(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001  it is the caller's to see
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(result)
+
+    # Those of a pool are waited for by whoever closes the event loop, and once more by the interpreter.
+    threading.Thread(target=run, name="left behind", daemon=True).start()
+    return await asyncio.wrap_future(outcome)
 
 
 async def ended(working: asyncio.Future[T]) -> T:

@@ -2,8 +2,8 @@
 
 In: a block of work, or the words of a process. Out: what the process said. SIGTERM, and the SIGHUP of a terminal that
 is closed, end a command as an exception does, and what runs on an event loop by cancelling it, so that all that cleans
-up is run; processes that were started here are killed when the block that wanted them ends. Refuses with UNAVAILABLE
-what does not end in time.
+up is run, or, with SIGINT, what serves; processes that were started here are killed when the block that wanted them
+ends. Refuses with UNAVAILABLE what does not end in time.
 """
 
 import asyncio
@@ -128,6 +128,24 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(heard())
     finally:
         _word.end()  # whatever came of what was broken off
+
+
+async def until_told(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
+    """Return what comes of some work; None, if SIGTERM, SIGINT or `stop` came first: then it is cancelled, and over.
+
+    From then on the two signals do no more than set `stop`: what has been begun is to be ended in order.
+    """
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    working, told = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for task in (working, told):
+            task.cancel()
+        await asyncio.gather(working, told, return_exceptions=True)
 
 
 @asynccontextmanager

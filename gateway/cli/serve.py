@@ -6,14 +6,13 @@ SIGTERM, SIGINT and operators drain: no new calls, what is in work is finished, 
 
 import asyncio
 import logging
-import signal
 import sys
 from pathlib import Path
 
 import click
 
 from gateway import config, material
-from gateway.cli import garbage, workers
+from gateway.cli import children, garbage, workers
 from gateway.cli.diagnostics import write_diagnostics
 from gateway.clock import Clock, Elapsed, since_boot, system_clock
 from gateway.config import NodeConfig
@@ -61,26 +60,27 @@ async def serve(
     after_restore: bool = False,
     worker: int | None = None,
 ) -> None:
-    """Run a node until SIGTERM, SIGINT or operators end it, or its parent is gone; say when it takes calls."""
+    """Run a node until SIGTERM, SIGINT or operators end it, or its parent is gone, be it while it starts."""
     node = Node(loaded.config, loaded, clock=clock, elapsed=elapsed, after_restore=after_restore, number=worker or 0)
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     if worker is not None:
-        _end_with_parent(loop, stop)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        _end_with_parent(asyncio.get_running_loop(), stop)
     try:
-        await node.start()
-        with garbage.spared():
-            click.echo(f"ready {loaded.config.node} {loaded.config.listen}")
-            sys.stdout.flush()
-            failed = asyncio.create_task(node.failed())
-            ends = {failed, asyncio.create_task(stop.wait()), asyncio.create_task(node.drained())}
-            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if failed in done:
-                failed.result()
+        await children.until_told(_run(node, f"ready {loaded.config.node} {loaded.config.listen}"), stop)
     finally:
         await node.stop()
+
+
+async def _run(node: Node, ready: str) -> None:
+    """Run it until operators drain it; say when it takes calls."""
+    await node.start()
+    with garbage.spared():
+        click.echo(ready)
+        sys.stdout.flush()
+        failed = asyncio.create_task(node.failed())
+        done, _ = await asyncio.wait({failed, asyncio.create_task(node.drained())}, return_when=asyncio.FIRST_COMPLETED)
+        if failed in done:
+            failed.result()
 
 
 def _end_with_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

@@ -17,6 +17,7 @@ from typing import Final
 
 import click
 
+from gateway.cli import children
 from gateway.config import NodeConfig
 from gateway.errors import ErrorCode, Refusal
 
@@ -83,28 +84,26 @@ async def run(path: Path, config: NodeConfig, *, after_restore: bool = False) ->
         Refusal: BAD_CONFIG, somebody else listens there.
     """
     _check_free(config.listen)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     # The first alone: it brings the store up to date, and what is wrong is said once.
     options = ["--after-restore"] if after_restore else []
     workers = [_Worker(number, path, options) for number in range(config.workers)]
     try:
-        for worker in workers:
-            status = await worker.start()
-            if status is not None:
-                return status or 1
-        click.echo(f"ready {config.node} {config.listen}")
-        sys.stdout.flush()
-        keeping = [asyncio.create_task(worker.keep()) for worker in workers]
-        await stop.wait()
-        for task in keeping:
-            task.cancel()
-        await asyncio.gather(*keeping, return_exceptions=True)
+        ended = await children.until_told(_run(workers, f"ready {config.node} {config.listen}"), asyncio.Event())
     finally:
         statuses = await asyncio.gather(*(worker.stop() for worker in workers))
-    return max(statuses, key=abs)
+    return ended or max(statuses, key=abs)
+
+
+async def _run(workers: Sequence[_Worker], ready: str) -> int:
+    """Start one after the other, say when all take calls, and keep them running; return the status of who cannot."""
+    for worker in workers:
+        status = await worker.start()
+        if status is not None:
+            return status or 1
+    click.echo(ready)
+    sys.stdout.flush()
+    await asyncio.gather(*(worker.keep() for worker in workers))
+    return 1
 
 
 def _check_free(listen: str) -> None:

@@ -11,7 +11,7 @@ import re
 import signal
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +26,7 @@ from gateway.errors import ErrorCode, Failure
 from tests import postgres, stores
 from tests.federation import DELIVERY, Actor, Federation, ports, until
 from tests.judge import judge
-from tests.processes import Processes, Serving, finished, processes
+from tests.processes import STOP_SECONDS, Processes, Serving, finished, processes, rogatory, started_by, still_there
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 
@@ -186,15 +186,19 @@ async def test_both_processes_take_part(tmp_path: Path) -> None:
         assert (await here.answer(made)).receipt == (await there.answer(made)).receipt
 
 
+def lie_in(settings: Path, database: str) -> None:
+    """Let a node keep its records in a database."""
+    store = re.sub(r'^store = ".*"$', f'store = "{database}"', settings.read_text(), flags=re.MULTILINE)
+    settings.write_text(store + stores.DEPOT)
+
+
 async def test_primary_dies_under_load_and_the_standby_is_promoted(tmp_path: Path, pair: postgres.Pair) -> None:
     delivery = DELIVERY.model_copy(update={"lease_seconds": 3.0})
     async with processes(tmp_path / "fed", start=(), delivery=delivery) as nodes:
         # Both nodes' databases are on the pair.
         for code in ("ee", "de"):
             pair.primary.sql(f"CREATE DATABASE {code}")
-            settings = nodes.fed.summary.config(f"{code}/node")
-            store = re.sub(r'^store = ".*"$', f'store = "{pair.dsn(code)}"', settings.read_text(), flags=re.MULTILINE)
-            settings.write_text(store + stores.DEPOT)
+            lie_in(nodes.fed.summary.config(f"{code}/node"), pair.dsn(code))
         async with two_of_ee(nodes) as doors:
             load, held = Load(nodes.fed, doors), Held(nodes.fed.actor("de/central-authority"))
             async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
@@ -256,10 +260,55 @@ async def test_workers_share_a_port_are_replaced_when_they_die_and_end_with_thei
         assert judge(nodes.fed.store("ee"), "ee", nodes.fed.directory, all_final=False).envelopes == load.count
 
 
+def with_workers(settings: Path, workers: int) -> None:
+    settings.write_text(f"workers = {workers}\n{settings.read_text()}")
+
+
+async def told_to_end(settings: Path, number: int, waits: Callable[[], bool]) -> None:
+    """Start a node that waits; tell it to end. It does, with all its processes, as if it had served."""
+    process = await rogatory("serve", "--config", str(settings))
+    try:
+        await until(waits)
+        started = started_by(process.pid)
+        process.send_signal(number)
+        out, err = await asyncio.wait_for(process.communicate(), STOP_SECONDS)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert (process.returncode, out) == (0, b"")
+    assert b"Traceback" not in err
+    assert not still_there(started)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_start_that_waits_for_a_standby_ends_when_it_is_told_to_and_the_next_goes_on(
+    tmp_path: Path, workers: int, number: int
+) -> None:
+    alone = postgres.Server()
+    waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    try:
+        alone.start()
+        alone.sql("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (a, b)'")
+        alone.sql("SELECT pg_reload_conf()")
+        async with processes(tmp_path / "fed", start=()) as nodes:
+            settings = nodes.fed.summary.config("ee/node")
+            lie_in(settings, alone.dsn())
+            with_workers(settings, workers)
+            await told_to_end(settings, number, lambda: bool(alone.sql(waits)))
+            alone.sql("ALTER SYSTEM RESET synchronous_standby_names")
+            alone.sql("SELECT pg_reload_conf()")
+            await nodes.start("ee")
+            assert (await nodes.end("ee"))[0] == 0
+    finally:
+        alone.remove()
+
+
 async def test_workers_do_not_take_a_port_that_another_node_has(tmp_path: Path) -> None:
     async with processes(tmp_path / "fed", start=("ee",)) as nodes:
         settings = nodes.fed.summary.config("ee/node")
-        settings.write_text(f"workers = 2\n{settings.read_text()}")
+        with_workers(settings, 2)
         status, out, err = await finished("serve", "--config", str(settings))
         assert (status, out) == (2, "")
         assert ErrorCode.BAD_CONFIG.name in err
