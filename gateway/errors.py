@@ -112,6 +112,10 @@ class Refusal(GatewayError):
             raise ValueError(f"{self.code.name} is a failure")
 
 
+class Unread(Refusal):
+    """Of a whole message, before it was looked at what is in it: it has cost its reader, and is nothing to be paid."""
+
+
 class WrongSecret(Refusal):
     """A passphrase or a PIN does not fit: a service that tries it again and again changes nothing, or locks a token."""
 

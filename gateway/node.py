@@ -79,8 +79,8 @@ from gateway.statement import sign
 from gateway.store import Reader, Writer, log, open_store, restored
 from gateway.store.driver import Store
 from gateway.store.registry import NEW_LIST, RegistryView
-from gateway.trust.client import Trusted
 from gateway.threads import left_behind
+from gateway.trust.client import Trusted
 from gateway.trust.lists import SignedList
 from gateway.upkeep import Upkeep, survived
 
@@ -192,7 +192,7 @@ class Node:
         # Every call costs more for it: not where nobody looks at the figures.
         naming = [] if self._measuring is None else [Named()]
         server = self._server = grpc.aio.server(interceptors=naming, options=server_options(config))
-        doors = careful(server)
+        doors = careful(server, entrance.reading)
         self._serve_envelopes(doors, entrance, writer, reader, scribe)
         self._serve_files(doors, entrance, writer, depot)
         await self._serve_operators(doors, entrance, writer, reader, scribe)

@@ -21,6 +21,13 @@ MICROS_A_MILLI: Final = 1_000
 RETRY_STREAM_SECONDS: Final = 1.0
 """When a call that was one too many may come again: nobody can know when one of the others ends."""
 
+UNREAD_A_SECOND: Final = 1
+"""Messages of one participant that a node refuses before it looks at what is in them. No program of ours sends one, and
+one takes up to forty milliseconds of the event loop: as much as two hundred envelopes that are taken in."""
+
+BURST_UNREAD: Final = 16
+"""As many may come at once after a pause: one in each call of `max_streams_per_peer`."""
+
 FORGET_ABOVE: Final = 1_024
 """Accounts kept before those that are as good as new are dropped."""
 
@@ -118,6 +125,7 @@ class _Account:
 
     allowance: Allowance
     meters: tuple[_Meter, ...]
+    unread: _Meter
     streams: int = 0
 
 
@@ -155,6 +163,20 @@ class Ledger:
         """Count one call less."""
         self._accounts[peer].streams -= 1
 
+    def welcome(self, peer: Address, now_us: int) -> None:
+        """Check whether anything of a participant may be read.
+
+        Raises:
+            Failure: OVERLOADED, too much of it was refused unread; with the time from which it may.
+        """
+        unread = self._account(peer, now_us).unread
+        if wait_us := unread.bucket.wait_us(1, now_us):
+            raise _failure(unread, wait_us)
+
+    def refused_unread(self, peer: Address, now_us: int) -> None:
+        """Note that a message of a participant was refused before it was looked at what is in it."""
+        self._account(peer, now_us).unread.bucket.take(1)
+
     def reserve(self, peer: Address, cost: Cost, now_us: int, longest_us: int | None = 0) -> Grant:
         """Take what a request costs out of a participant's quota.
 
@@ -191,7 +213,7 @@ class Ledger:
         if account is None:
             self._forget(now_us)
             allowance = self._quota.of(peer)
-            account = self._accounts[peer] = _Account(allowance, tuple(_meters(allowance, now_us)))
+            account = self._accounts[peer] = _Account(allowance, tuple(_meters(allowance, now_us)), _unread(now_us))
         return account
 
     def _forget(self, now_us: int) -> None:
@@ -201,7 +223,7 @@ class Ledger:
         self._accounts = {
             peer: account
             for peer, account in self._accounts.items()
-            if account.streams or not all(meter.bucket.is_full(now_us) for meter in account.meters)
+            if account.streams or not all(meter.bucket.is_full(now_us) for meter in (*account.meters, account.unread))
         }
         self._forget_above = max(FORGET_ABOVE, 2 * len(self._accounts))
 
@@ -216,6 +238,11 @@ def _meters(allowed: Allowance, now_us: int) -> Iterator[_Meter]:
     for name, per_second, burst_name, burst in limits:
         told = f"{name} = {per_second} with {burst_name} = {burst}"
         yield _Meter(Bucket(per_second, burst, now_us), name, told)
+
+
+def _unread(now_us: int) -> _Meter:
+    told = f"{UNREAD_A_SECOND=} with {BURST_UNREAD=}".replace("=", " = ")
+    return _Meter(Bucket(UNREAD_A_SECOND, BURST_UNREAD, now_us), "UNREAD_A_SECOND", told)
 
 
 def _failure(meter: _Meter, wait_us: int) -> Failure:

@@ -170,6 +170,19 @@ class Entrance:
         for call in self._open:
             call.reconsider()
 
+    @contextmanager
+    def reading(self, context: Context) -> Iterator[None]:
+        """Let the message be read that is all of a call, before that is served.
+
+        Raises:
+            Refusal: UNKNOWN_PEER or REVOKED.
+            Failure: OVERLOADED, too much of the caller's was refused unread.
+        """
+        certificate = peer_certificate(context.auth_context())
+        peer = authenticate(certificate.leaf_pem, self._lookup(), self._clock())
+        with self.quotas.reading(peer.address):
+            yield
+
     @asynccontextmanager
     async def call(self, context: Context, *, expired_too: bool = False) -> AsyncIterator[Call]:
         """Serve one call: authenticate first, count its stream, and end it with our error if one is raised.
@@ -191,7 +204,8 @@ class Entrance:
             counted.callback(self._open.discard, call)
             if self._closing:
                 call.over.set()
-            yield call
+            with self.quotas.reading(call.peer.address):
+                yield call
         except GatewayError as error:
             status, code = _status(error.code), error.code
             await abort(context, error)

@@ -25,7 +25,7 @@ from gateway.config import Delivery, Limits
 from gateway.directory import KeyName, not_known_yet
 from gateway.doors import patience
 from gateway.doors.entrance import Bell, Call, Context, Entrance, in_flight
-from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal, Unread
 from gateway.gathering import MAX_FRAME_ENVELOPES, Gathering, Place, Stay
 from gateway.lifecycle import Event
 from gateway.metrics import Meters
@@ -381,17 +381,15 @@ def check_frame(envelopes: Sequence[pb.SignedEnvelope], limits: Limits) -> None:
     """Check the size of a frame before anything in it is looked at, in bytes and in parts.
 
     Raises:
-        Refusal: TOO_LARGE, naming the limit.
+        Unread: TOO_LARGE, naming the limit.
     """
     if len(envelopes) > MAX_FRAME_ENVELOPES:
-        raise Refusal(
+        raise Unread(
             ErrorCode.TOO_LARGE, f"{len(envelopes)} envelopes are over MAX_FRAME_ENVELOPES = {MAX_FRAME_ENVELOPES}"
         )
     if any(len(each.signatures) > MOST_PARTS or len(each.slots) > MOST_PARTS for each in envelopes):
-        raise Refusal(ErrorCode.TOO_LARGE, f"signatures or slots of an envelope are over MOST_PARTS = {MOST_PARTS}")
+        raise Unread(ErrorCode.TOO_LARGE, f"signatures or slots of an envelope are over MOST_PARTS = {MOST_PARTS}")
     size = sum(envelope.ByteSize() for envelope in envelopes)
     # One alone is judged by max_payload_bytes, and answered under its own name.
     if len(envelopes) > 1 and size > limits.max_frame_bytes:
-        raise Refusal(
-            ErrorCode.TOO_LARGE, f"a frame of {size} bytes is over max_frame_bytes = {limits.max_frame_bytes}"
-        )
+        raise Unread(ErrorCode.TOO_LARGE, f"a frame of {size} bytes is over max_frame_bytes = {limits.max_frame_bytes}")

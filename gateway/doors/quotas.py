@@ -2,7 +2,8 @@
 
 In: a peer and what it asks for. Out: leave to go on. A single call that is over a rate is answered OVERLOADED with the
 time to wait. A stream is not read on until there is room: its sender waits in its own send buffer, and needs to know
-nothing of quotas. What is counted, and how, is `gateway.quota`; who comes next is `gateway.doors.turns`.
+nothing of quotas. Nothing is read of who brings, again and again, what is refused unread. What is counted, and how, is
+`gateway.quota`; who comes next is `gateway.doors.turns`.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from gateway.clock import MICROS, Clock, to_micros
 from gateway.config import Quota
 from gateway.doors.turns import Turns
-from gateway.errors import Failure
+from gateway.errors import Failure, Unread
 from gateway.identity import Address
 from gateway.quota import FORGET_ABOVE, Cost, Ledger
 
@@ -59,15 +60,36 @@ class Quotas:
         Raises:
             Failure: OVERLOADED, too many are.
         """
-        try:
+        with self._noting(peer):
             self._ledger.open(peer, self._now_us())
-        except Failure as failure:
-            self._note(peer, failure.field)
-            raise
         try:
             yield
         finally:
             self._ledger.close(peer)
+
+    @contextmanager
+    def reading(self, peer: Address) -> Iterator[None]:
+        """Read what a participant brings, and count what is refused unread.
+
+        Raises:
+            Failure: OVERLOADED, too much of the participant's was refused unread.
+        """
+        with self._noting(peer):
+            self._ledger.welcome(peer, self._now_us())
+        try:
+            yield
+        except Unread:
+            self._ledger.refused_unread(peer, self._now_us())
+            raise
+
+    @contextmanager
+    def _noting(self, peer: Address) -> Iterator[None]:
+        """Have a limit that was reached told."""
+        try:
+            yield
+        except Failure as failure:
+            self._note(peer, failure.field)
+            raise
 
     def charge(self, peer: Address, cost: Cost) -> None:
         """Take what a call costs.
@@ -75,11 +97,8 @@ class Quotas:
         Raises:
             Failure: OVERLOADED, with the time at which there is room.
         """
-        try:
+        with self._noting(peer):
             self._ledger.reserve(peer, cost, self._now_us())
-        except Failure as failure:
-            self._note(peer, failure.field)
-            raise
 
     async def pace(self, peer: Address, cost: Cost, longest_seconds: float | None = None) -> None:
         """Wait until there is room for a part of a stream.
@@ -93,11 +112,8 @@ class Quotas:
             Failure: OVERLOADED, it would take longer; with the time at which there is room.
         """
         longest_us = None if longest_seconds is None else round(longest_seconds * MICROS)
-        try:
+        with self._noting(peer):
             grant = self._ledger.reserve(peer, cost, self._now_us(), longest_us)
-        except Failure as failure:
-            self._note(peer, failure.field)
-            raise
         if not grant.wait_us:
             return
         self._note(peer, grant.limit)

@@ -20,7 +20,7 @@ from gateway.doors.entrance import Context, Entrance, in_flight
 from gateway.doors.mailbox import check_frame, signatures_of
 from gateway.doors.probing import Prober
 from gateway.doors.trace import between, shared_trace
-from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal, Unread
 from gateway.path import Path, Turn
 from gateway.quota import Cost
 from gateway.receipt import Scribe
@@ -125,7 +125,7 @@ class RelayDoor(RelayServicer):
         check_frame(request.envelopes, self._limits)
         if len(request.receipts) > MAX_FRAME_RECEIPTS:
             detail = f"{len(request.receipts)} receipts are over MAX_FRAME_RECEIPTS = {MAX_FRAME_RECEIPTS}"
-            raise Refusal(ErrorCode.TOO_LARGE, detail)
+            raise Unread(ErrorCode.TOO_LARGE, detail)
 
     async def _hear(
         self, receipts: Sequence[pb.Receipt], peer: Peer, too_new: frozenset[KeyName]

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -30,6 +31,7 @@ from gateway.clock import system_clock
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.identity import Address
 from gateway.node import unwatched
+from gateway.quota import BURST_UNREAD
 from tests import stores
 from tests.federation import UNTIL_SECONDS, Actor, Federation, federation, ref, relay_one, until
 
@@ -148,6 +150,53 @@ async def test_flood_of_empty_frames_is_slowed_down_like_one_of_envelopes(tmp_pa
     async with limited(tmp_path, f"[quota.participant]\n{SLOW}") as (fed, time):
         assert await stream_of(fed.actor("ee/prosecutor"), [[]] * 100) == []
         assert sum(time.paused) == pytest.approx((100 - 64) / 10)
+
+
+async def bring_countless(actor: Actor, method: str, signatures: int) -> None:
+    """Bring an envelope of so many empty signatures: two bytes each."""
+    made = pb.SignedEnvelope(signatures=[pb.Signature()] * signatures)
+    if method == "Submit":
+        await MailboxStub(actor.channel).Submit(mailbox.SubmitRequest(envelope=made), timeout=UNTIL_SECONDS)
+    else:
+        await stream_of(actor, [[made]])
+
+
+@pytest.mark.parametrize("signatures", [30_000, 140_000])
+@pytest.mark.parametrize("method", ["Submit", "SubmitFrames"])
+async def test_flood_of_messages_that_are_refused_unread_is_soon_not_read_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, signatures: int
+) -> None:
+    """To find out what is wrong with one takes as long as two hundred envelopes, and it was free."""
+    read, heard = codec.heard, 0
+
+    def reading(*args: Any) -> Any:
+        nonlocal heard
+        heard += len(args[1]) > signatures
+        return read(*args)
+
+    monkeypatch.setattr(codec, "heard", reading)
+    async with limited(tmp_path, "") as (fed, time):
+        court = fed.actor("ee/court")
+
+        async def code() -> ErrorCode:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await bring_countless(court, method, signatures)
+            error = transport.error_of(caught.value)
+            assert error.retry_after == (1.0 if error.code is ErrorCode.OVERLOADED else None)
+            return error.code
+
+        assert {await code() for _ in range(BURST_UNREAD)} == {ErrorCode.TOO_LARGE}
+        assert await code() is ErrorCode.OVERLOADED
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await court.waiting()
+        assert transport.error_of(caught.value).code is ErrorCode.OVERLOADED
+        assert heard == BURST_UNREAD
+        time.passes(1.0)
+        assert await code() is ErrorCode.TOO_LARGE
+        assert await code() is ErrorCode.OVERLOADED
+        assert all_accepted([await fed.actor("ee/prosecutor").answer(draft(fed.actor("ee/prosecutor")))])
+        time.passes(1.0)
+        assert await court.waiting() == []
 
 
 async def test_flood_of_collect_requests_is_slowed_down(tmp_path: Path) -> None:

@@ -1,14 +1,15 @@
 from collections.abc import Callable
 
 import pytest
+from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 from rogatory.v1 import envelope_pb2 as pb
-from rogatory.v1 import errors_pb2
+from rogatory.v1 import errors_pb2, mailbox_pb2, relay_pb2
 from rogatory.v1 import identifiers_pb2 as ids
 
 from gateway import codec
-from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
+from gateway.errors import ErrorCode, Failure, GatewayError, Refusal, Unread
 
 HEADER = pb.Header(
     version=1,
@@ -176,3 +177,54 @@ def test_error_of_a_code_that_nobody_knows_decides_nothing(code: int) -> None:
     arrived = codec.error_from(message)
     assert isinstance(arrived, Failure)
     assert arrived.code is ErrorCode.INTERNAL
+
+
+# Of a batch as large as there is one.
+SIGNED = pb.Signature(
+    signer="ee/prosecutor",
+    key_id=bytes(16),
+    signature=bytes(64),
+    batch=pb.BatchPath(index=1, size=1 << 16, path=[bytes(32)] * 16),
+)
+LARGEST = pb.SignedEnvelope(
+    header=bytes(1 << 10),
+    signatures=[SIGNED] * 8,
+    sealed_payload=bytes(1 << 10),
+    slots=[pb.Slot(key_id=bytes(16), sealed=bytes(80))] * 32,
+    attachments=bytes(1 << 10),
+)
+WORD = pb.Receipt(statement=bytes(200), signature=SIGNED)
+
+
+@pytest.mark.parametrize(
+    ("message", "most"),
+    [
+        pytest.param(
+            relay_pb2.RelayRequest(frame=1, envelopes=[LARGEST] * 64, receipts=[WORD] * 64),
+            codec.MOST_FIELDS,
+            id="relay",
+        ),
+        pytest.param(
+            mailbox_pb2.CollectRequest(
+                credit=1024,
+                acknowledgements=[mailbox_pb2.Acknowledgement(delivery_id=7, held=True, statement=WORD)] * 256,
+            ),
+            codec.MOST_FIELDS,
+            id="collect",
+        ),
+        pytest.param(mailbox_pb2.SubmitRequest(envelope=LARGEST), codec.MOST_FIELDS_ALONE, id="submit"),
+    ],
+)
+def test_largest_message_that_keeps_its_contract_has_no_more_fields_than_are_read(
+    monkeypatch: pytest.MonkeyPatch, message: Message, most: int
+) -> None:
+    monkeypatch.setattr(codec, "COUNTED_ABOVE", 0)
+    codec.check(message)
+    assert codec.heard(type(message), message.SerializeToString(), most) == message
+
+
+def test_what_is_refused_unread_is_told_from_what_is_refused_for_what_is_in_it() -> None:
+    with pytest.raises(Unread):
+        codec.heard(mailbox_pb2.SubmitRequest, b"\xff")
+    with pytest.raises(Unread):
+        codec.heard(mailbox_pb2.CollectRequest, b"\x12\x00" * (1 << 18))

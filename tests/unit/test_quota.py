@@ -11,7 +11,7 @@ from gateway.clock import MICROS
 from gateway.config import Allowance, Quota
 from gateway.errors import ErrorCode, Failure
 from gateway.identity import Address
-from gateway.quota import FORGET_ABOVE, Bucket, Cost, Grant, Ledger
+from gateway.quota import BURST_UNREAD, FORGET_ABOVE, Bucket, Cost, Grant, Ledger
 from tests.errors import raises
 
 PEER, OTHER, NODE = Address("ee", "prosecutor"), Address("ee", "court"), Address("de", "node")
@@ -179,10 +179,14 @@ def test_accounts_that_are_as_good_as_new_are_forgotten_and_others_are_not() -> 
     made = ledger()
     made.reserve(PEER, Cost(envelopes=64), 0)
     made.open(OTHER, 0)
+    for _ in range(BURST_UNREAD):
+        made.refused_unread(NODE, 0)
     for number in range(3 * FORGET_ABOVE):
         made.reserve(Address("ee", f"p{number}"), Cost(), 0)
         assert len(made._accounts) <= FORGET_ABOVE
     with raises(ErrorCode.OVERLOADED):
         made.reserve(PEER, Cost(envelopes=1), 0)
+    with raises(ErrorCode.OVERLOADED):
+        made.welcome(NODE, 0)
     made.close(OTHER)
     made.give_back(Address("ee", "forgotten"), Cost(envelopes=1))
