@@ -300,10 +300,14 @@ def test_only_one_writes_at_a_time(address: str) -> None:
         other.abandon()
 
 
-def cancel_when_it_waits(other: psycopg.Connection[Any], pid: int) -> None:
+def waits_for_a_standby(other: psycopg.Connection[Any], pid: int) -> None:
     waits = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'SyncRep'"
     while other.execute(waits, (pid,)).fetchone() is None:
         time.sleep(0.01)
+
+
+def cancel_when_it_waits(other: psycopg.Connection[Any], pid: int) -> None:
+    waits_for_a_standby(other, pid)
     other.execute("SELECT pg_cancel_backend(%s)", (pid,))
 
 
@@ -324,6 +328,36 @@ def test_commit_whose_wait_for_the_standby_somebody_has_ended_is_no_commit_nor_t
                 with pytest.raises(psycopg.OperationalError):
                     connection.end(())
                 canceller.join()
+    finally:
+        pair.remove()
+
+
+def test_who_merely_looks_waits_for_no_standby_and_is_shown_no_commit_that_still_waits_for_one() -> None:
+    pair = servers.Pair()
+    try:
+        store, engine = open_store(pair.primary.dsn())
+        with closing(store()) as connection, pair.primary.connect() as other:
+            pid = connection.execute("SELECT pg_backend_pid()").fetchone()[0]
+            pair.standby.kill()
+            connection.begin()
+            connection.execute("CREATE TABLE more (n integer)")
+
+            def shown() -> bool:
+                with engine.connect() as looking:
+                    return bool(looking.exec_driver_sql("SELECT to_regclass('more') IS NOT NULL").scalar())
+
+            def commits() -> None:
+                with pytest.raises(psycopg.OperationalError):
+                    connection.end(())
+
+            committing = threading.Thread(target=commits)
+            committing.start()
+            waits_for_a_standby(other, pid)
+            assert not shown()
+            other.execute("SELECT pg_cancel_backend(%s)", (pid,))
+            committing.join()
+            assert shown()
+        engine.dispose()
     finally:
         pair.remove()
 
