@@ -12,7 +12,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as clocks
 
-from gateway import effects, procedure
+from gateway import effects, procedure, row_checks
 from gateway.deadlines import LIMITS
 from gateway.envelope import ref_of
 from gateway.formats.checks.clocks import LENGTHS
@@ -28,6 +28,14 @@ _ASKING: Final[frozenset[Kind]] = frozenset(
     step.rule.kind for step in STEPS for start in step.clocks.starts if LIMITS[start.rule].from_receipt
 )
 """What asks for an answer in a time that counts from its receipt."""
+_PAUSING: Final = MappingProxyType(
+    {(rule, step.rule.kind, step.rule.where): step.clocks.pauses_on for step in STEPS for rule in step.clocks.pauses}
+)
+"""By a limit, a kind and where it goes: with which outcomes the limit rests."""
+_ANSWERING: Final[frozenset[tuple[ClockRule, Kind]]] = frozenset(
+    (rule, step.rule.kind) for step in STEPS for rule in step.clocks.resumes
+)
+"""What lets a limit run on, if it cites what made it rest."""
 _LEAST: Final = MappingProxyType({rule: bounds.least for rule, bounds in LENGTHS.items()})
 """How long a limit is at least, whatever calendar and policy another node counts by."""
 _WATCHING: Final = frozenset(WATCHES.values())
@@ -65,6 +73,7 @@ def not_taken(header: pb.Header, txn: Transaction, *, arrived: bool = False) -> 
         matters.end_clocks(ref, None, Stage.STOPPED)
     if arrived:
         return
+    _pass_on(header, txn)
     matters.undo_clocks(ref)
     if header.kind in COUNTS:
         _leave_out(header, txn)
@@ -72,6 +81,34 @@ def not_taken(header: pb.Header, txn: Transaction, *, arrived: bool = False) -> 
     for above, standing in matters.chain(ref):
         if standing in FINAL:
             matters.end_clocks(ref_of(above), None, Stage.STOPPED)
+
+
+def _pass_on(lost: pb.Header, txn: Transaction) -> None:
+    """Let what rests because of an envelope rest on, if another has asked for that since and waits for its answer.
+
+    From then on: what had run out by that time was not to rest any more.
+    """
+    for matter, _ in txn.matters.chain(lost)[1:]:
+        for limit in txn.matters.paused(matter, lost):
+            after = next(_asking_since(lost, matter, limit.rule, txn), None)
+            if after is not None and after[1] < limit.due_at_us:
+                txn.matters.pass_on(limit.seq, *after)
+
+
+def _asking_since(
+    lost: pb.Header, matter: pb.Header, rule: ClockRule, txn: Transaction
+) -> Iterator[tuple[pb.Header, int]]:
+    """Yield what was recorded after an envelope, lets a limit rest, and was neither lost nor answered; and when."""
+    here = Address.parse(lost.sender).node
+    kinds = {kind for of, kind, _ in _PAUSING if of == rule} | {kind for of, kind in _ANSWERING if of == rule}
+    about = txn.matters.about(ref_of(matter), kinds)
+    txn.expect_words(ref_of(each) for each, _ in about)
+    about = [each for each in about if each[0] == lost or not procedure.was_lost(txn, here, each[0])]
+    answered = [each.cites[0] for each, _ in about if (rule, each.kind) in _ANSWERING]
+    for each, at_us in about[1 + [header for header, _ in about].index(lost) :]:
+        where = row_checks.where_of(each.sender, each.recipients[0])
+        if each.outcome in _PAUSING.get((rule, each.kind, where), ()) and ref_of(each) not in answered:
+            yield each, at_us
 
 
 def _leave_out(lost: pb.Header, txn: Transaction) -> None:

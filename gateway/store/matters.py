@@ -65,6 +65,7 @@ _OPEN_OF_SOME: Final = f"""
     SELECT c.envelope_seq, {_CLOCK} FROM clocks c WHERE c.envelope_seq IN ({{}}) AND {OPEN_SQL} ORDER BY c.seq
 """  # noqa: S608  ours
 _RESTING_BY: Final = f"{_CLOCKS_OF} AND c.stage = 'paused' AND c.change = 'started' AND c.by_seq = ? ORDER BY c.seq"
+_PAUSED_BY: Final = _RESTING_BY.replace("'started'", "'paused'")
 _NAMED: Final = f"SELECT {_CLOCK}, e.sender, e.id FROM clocks c JOIN envelopes e ON e.seq = c.envelope_seq"  # noqa: S608
 _DUE: Final = f"""
     {_NAMED} WHERE c.stage = 'running' AND c.next_at_us <= ? AND c.rule IN ({{}}) ORDER BY c.next_at_us, c.seq LIMIT ?
@@ -498,6 +499,18 @@ class MatterRecord(MatterView):
     def resting(self, ref: Named, cause: Named) -> list[ClockRow]:
         """Return the time limits of a matter that begin when an envelope has arrived at another node."""
         return _clocks(ref, self._about(_RESTING_BY, self.number(ref), self.number(cause)))
+
+    def paused(self, ref: Named, cause: Named) -> list[ClockRow]:
+        """Return the time limits of a matter that rest because of an envelope."""
+        return _clocks(ref, self._about(_PAUSED_BY, self.number(ref), self.number(cause)))
+
+    def pass_on(self, seq: int, cause: Named, at_us: int) -> None:
+        """Let a time limit rest because of another envelope, from when that was recorded on."""
+        self._forget_clocks()
+        self._sql.execute(
+            "UPDATE clocks SET paused_at_us = ?, by_seq = ? WHERE seq = ? AND stage = 'paused'",
+            (at_us, self._number_of(cause), seq),
+        )
 
     def begin_clock(self, seq: int, started_at_us: int, due_at_us: int, next_at_us: int) -> None:
         """Let a time limit begin that rested until then."""

@@ -879,6 +879,99 @@ def test_issuer_has_5_days_to_clarify_and_the_duty_to_produce_rests(law: Countri
     assert running(law, request) == {measures.CLOCK_RULE_PRODUCTION: due + timedelta(days=20)}
 
 
+def asked_twice(law: Countries) -> ids.EnvelopeRef:
+    """Return a request for evidence, granted, of which several questions may be open."""
+    request, scope = ask(law, ids.KIND_EVIDENCE_REQUEST), {"measures": (), "data_classes": WHO}
+    decide(law, request, **scope)
+    notify(law, request, **scope)
+    return request
+
+
+def ask_in_vain(law: Countries, request: ids.EnvelopeRef) -> None:
+    """Ask the issuer something; that expires in an hour."""
+    soon = to_micros(law.now + timedelta(hours=1))
+    law.send(ids.KIND_CLARIFICATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request, expires_at_us=soon)
+
+
+def resting(law: Countries, ref: ids.EnvelopeRef) -> set[measures.ClockRule.ValueType]:
+    return {clock.rule for clock in law.clocks("de", ref) if clock.paused_at_us is not None}
+
+
+@pytest.mark.parametrize("in_vain", [1, 2])
+def test_duty_to_produce_rests_though_the_first_of_several_questions_never_arrives(
+    law: Countries, in_vain: int
+) -> None:  # Art. 10(6)
+    request = asked_twice(law)
+    due = running(law, request)[measures.CLOCK_RULE_PRODUCTION]
+    law.wait(days=4)
+    for _ in range(in_vain):
+        ask_in_vain(law, request)
+    law.wait(minutes=30)
+    asked = law.send(ids.KIND_CLARIFICATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.wait(minutes=40)
+    law.sweep()
+    law.arrive()
+    assert resting(law, request) == {measures.CLOCK_RULE_PRODUCTION}
+    law.wait(days=20, minutes=-40)
+    assert measures.CLOCK_RULE_PRODUCTION not in {word.clock_rule for _, word in law.said(OVERDUE, request)}
+    law.send(ids.KIND_CLARIFICATION, INVESTIGATOR, THEIR_CENTRAL, cites=asked)
+    law.arrive()
+    # From the first that arrived on.
+    assert running(law, request) == {measures.CLOCK_RULE_PRODUCTION: due + timedelta(days=20)}
+
+
+def test_duty_to_produce_that_had_run_out_when_the_question_was_asked_that_arrived_rests_no_more(
+    law: Countries,
+) -> None:
+    request = asked_twice(law)
+    due = from_micros(law.clocks("de", request)[0].due_at_us)
+    law.wait(seconds=(due - law.now).total_seconds() - 1800)
+    ask_in_vain(law, request)
+    law.wait(minutes=50)
+    law.send(ids.KIND_CLARIFICATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.wait(minutes=20)
+    assert resting(law, request) >= {measures.CLOCK_RULE_PRODUCTION}
+    law.sweep()
+    law.arrive()
+    assert not resting(law, request)
+    law.wait(minutes=1)
+    assert measures.CLOCK_RULE_PRODUCTION in {word.clock_rule for _, word in law.said(OVERDUE, request)}
+
+
+def test_question_that_never_arrives_lets_the_duty_to_produce_run_on_if_it_was_the_last(law: Countries) -> None:
+    request = asked_twice(law)
+    law.wait(days=2)
+    ask_in_vain(law, request)
+    ask_in_vain(law, request)
+    law.wait(minutes=70)
+    assert measures.CLOCK_RULE_PRODUCTION in resting(law, request)
+    law.sweep()
+    law.arrive()
+    assert not resting(law, request)
+
+
+@pytest.mark.parametrize("decided", [True, False])
+def test_execution_rests_though_the_first_of_two_claims_never_arrives_and_no_longer_than_for_the_other(
+    law: Countries, decided: bool
+) -> None:  # Art. 33(3)
+    request = ask(law, urgency=URGENT)
+    _, decision = decide(law, request, urgency=URGENT)
+    notify(law, request, urgency=URGENT)
+    suspends: dict[str, Any] = {"outcome": ids.OUTCOME_POSTPONED, "ground": ids.GROUND_REMEDY_INVOKED}
+    for expiry in ({"expires_at_us": to_micros(law.now + timedelta(hours=1))}, {}):
+        filed = law.send(ids.KIND_CLAIM, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **suspends)
+        sent = law.send(ids.KIND_CLAIM, THEIR_CENTRAL, INVESTIGATOR, cites=request, **suspends, **expiry)
+    if decided:
+        law.send(ids.KIND_CLAIM_DECISION, THEIR_COURT, THEIR_CENTRAL, cites=filed, case_id="DE-1", outcome=REFUSED)
+        law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=sent, outcome=REFUSED)
+    rests = {measures.CLOCK_RULE_URGENT_EXECUTION}
+    assert resting(law, request) == rests
+    law.wait(minutes=70)
+    law.sweep()
+    law.arrive()
+    assert resting(law, request) == (set() if decided else rests)
+
+
 def test_preservation_falls_away_if_the_issuer_stays_silent_for_5_days(law: Countries) -> None:  # Art. 11(5)
     request, order = preserve(law)
     law.send(ids.KIND_CLARIFICATION_REQUEST, "de/contact-point", "ee/contact-point", cites=request)
