@@ -80,14 +80,28 @@ class Actor:
     def __init__(self, participant: Participant) -> None:
         self._participant = participant
 
-    def _compose(self, kind: Kind, document: Document, cites: Cited | None = None, **terms: Unpack[Terms]) -> Composed:
+    def _compose(
+        self,
+        kind: Kind,
+        document: Document,
+        cites: Cited | None = None,
+        above: Sequence[Cited] = (),
+        **terms: Unpack[Terms],
+    ) -> Composed:
         """Compose the step of that kind which this role may take now.
+
+        Args:
+            kind: of the step.
+            document: what it says.
+            cites: what it cites.
+            above: what that cites, and so on, as far as it is to be checked against.
+            terms: what neither tells.
 
         Raises:
             Refusal: NOT_PERMITTED, OUT_OF_ORDER, NOT_COUNTERSIGNED, NO_LEGAL_BASIS, EXCEEDS_GRANT or CONTENT_MISMATCH.
         """
         header = self._header(kind, document, cites, terms)
-        self._check(self._place(header, cites))
+        self._check(self._place(header, cites, above))
         return self._seal(header, document)
 
     def _header(self, kind: Kind, document: Document, cites: Cited | None, terms: Terms) -> pb.Header:
@@ -122,14 +136,14 @@ class Actor:
             header.expires_at_us = to_micros(expires_at)
         return header
 
-    def _place(self, header: pb.Header, cites: Cited | None) -> Placed:
+    def _place(self, header: pb.Header, cites: Cited | None, above: Sequence[Cited] = ()) -> Placed:
         """Find the row by which this role may send it."""
         directory = self._participant.directory
         rules = [rule for rule in row_checks.permitted(header, directory) if rule.sender is self.role]
         if not rules:
             detail = f"a {self.role.value} sends no {word(header.kind)} to {header.recipients[0]}"
             raise Refusal(ErrorCode.NOT_PERMITTED, detail, "kind")
-        return row_checks.place(header, rules, () if cites is None else (header_of(cites),))
+        return row_checks.place(header, rules, () if cites is None else tuple(map(header_of, (cites, *above))))
 
     def _check(self, placed: Placed, *, drafted: bool = False) -> None:
         """Check it by its row; what is drafted gets its countersignature later."""

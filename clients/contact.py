@@ -13,10 +13,11 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import notices_pb2 as notices
 from rogatory.v1 import orders_pb2 as orders
 
-from clients.actor import Cited, Referrer, Urgency
+from clients.actor import Cited, Referrer, Urgency, header_of
 from clients.drafting import Author, Drafted
 from clients.intake import Received
 from gateway.envelope import Composed
+from gateway.errors import ErrorCode, Refusal
 from gateway.formats import documents
 from gateway.identity import Role
 
@@ -105,20 +106,27 @@ class Contact(Referrer, Author):
 
     # To exchanges.
 
-    def order(self, request: Received, order: orders.DomesticOrder, *, exchange: str, case_id: str) -> Composed:
+    def order(
+        self, request: Received, acknowledged: Cited, order: orders.DomesticOrder, *, exchange: str, case_id: str
+    ) -> Composed:
         """Order an exchange of our own country, provisionally, to do what is asked.
 
         Args:
             request: what a colleague asks.
+            acknowledged: our acknowledgement of it, which the order cites; to cite the request would tell who asks.
             order: what to do, and nothing of the foreign case.
             exchange: address of the exchange.
             case_id: of its own, so that it tells nothing of the case behind it.
 
         Raises:
-            Refusal: EXCEEDS_GRANT, of another measure, class or time than is asked.
+            Refusal: OUT_OF_ORDER, that is no acknowledgement of this request; EXCEEDS_GRANT, of another measure, class
+                or time than is asked.
         """
+        if list(header_of(acknowledged).cites) != [request.ref]:
+            raise Refusal(ErrorCode.OUT_OF_ORDER, "it does not acknowledge that request", "cites[0]")
         documents.check_ordered_times(getattr(request.document, "windows", ()), order)
-        return self._compose(ids.KIND_PROVISIONAL_ORDER, order, request, to=exchange, case_id=case_id)
+        to, above = exchange, (request,)
+        return self._compose(ids.KIND_PROVISIONAL_ORDER, order, acknowledged, above, to=to, case_id=case_id)
 
     def decide_objection(self, objection: Received, decision: notices.Notice) -> Composed:
         """Decide on what an exchange objected (2023/1543 Art. 17(4)-(6))."""

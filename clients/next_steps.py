@@ -48,6 +48,7 @@ from gateway.steps import (
     DECIDED_BELOW,
     FREEZES,
     INHERITED,
+    LEADING_TO_ORDERS,
     ORDERS,
     STEPS,
 )
@@ -288,8 +289,9 @@ class _Search:
         """Whether it was answered already, or a claim, a judge's refusal or the issuer's stands in the way."""
         if step.once and self.case.arrived(paper.key, step.rule.kind):
             return True
-        if step.not_after_refusal:
-            decisions = self._down(paper.key, DECIDED_BELOW)
+        about = self._about(paper)
+        if step.not_after_refusal and about is not None:
+            decisions = self._down(key_of(about.ref), DECIDED_BELOW)
             if any(each.outcome == ids.OUTCOME_REFUSED or self._is_upheld(key_of(each)) for each in decisions):
                 return True
         if step.agreed and not self._may_be_limited(paper):
@@ -366,10 +368,13 @@ class _Search:
                 yield reasons, support
 
     def _support(self, step: Step, paper: Paper, outcome: Outcome) -> list[pb.Header]:
-        """Return what is recorded that the step may rest on: below what it cites, or below what that cites."""
+        """Return what is recorded that the step may rest on: below what it cites, or below the request above."""
         base = paper.key
         if step.rests_above:
-            base = key_of(paper.header.cites[0]) if paper.header.cites else base
+            above = row_checks.meant([each.header for each in self.case.above(paper)])
+            if above is None:
+                return []
+            base = key_of(above)
         ways = [way for way in (step.rests_on, step.or_rests_on) if way]
         found = [each for way in ways for each in self._down(base, way)]
         taken_back = step.taken_back(outcome)
@@ -393,7 +398,7 @@ class _Search:
             order = self.case.matter(paper.key) if paper.header.kind in ORDERS else None
             if order is not None and order.is_open and row_checks.holds(paper.header):
                 return True
-            if paper.header.kind in _LEADS_TO_ORDERS and self._holds_below(paper.key):
+            if paper.header.kind in LEADING_TO_ORDERS and self._holds_below(paper.key):
                 return True
         return False
 
@@ -432,9 +437,6 @@ def _to_the_request(kinds: Sequence[Kind]) -> int:
     return next((number for number, kind in enumerate(kinds, 1) if kind in ASKED_ABROAD), len(kinds))
 
 
-_LEADS_TO_ORDERS: Final = ORDERS | {ids.KIND_REVIEW_REFERRAL, ids.KIND_REVIEW_DECISION}
-
-
 def _with_nothing(header: pb.Header) -> pb.Header:
     """Empty a header of what it asks or grants, for an outcome that grants nothing."""
     del header.measures[:], header.data_classes[:]
@@ -446,8 +448,9 @@ def _at_most(
 ) -> list[T]:
     """Return what may be named at most: of the row, what is cited, and what it rests on together."""
     found = of
-    if step.within and above:
-        found &= frozenset(getattr(above[0], name))
+    bound = row_checks.meant(above) if step.within else None
+    if bound is not None:
+        found &= frozenset(getattr(bound, name))
     if step.rests_on:
         found &= frozenset(each for header in support for each in getattr(header, name))
     return sorted(found)

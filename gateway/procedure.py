@@ -54,6 +54,7 @@ from gateway.steps import (
     DECIDED_BELOW,
     FREEZES,
     INHERITED,
+    LEADING_TO_ORDERS,
     ORDERS,
     REQUESTS,
     RUNS_OUT,
@@ -167,7 +168,8 @@ def check(
     """Decide whether this envelope is the lawful next step, by its row in steps.py.
 
     1. It cites one envelope of the right kind, known here, to which its sender was a party; or none.
-    2. It is countersigned, where the row or the country's own law asks for it, and that law does not shut it out.
+    2. It is countersigned, where the row or the country's own law asks for it, and that law does not shut it out; to an
+       exchange it names nobody abroad.
     3. Abroad: an instrument binds both States for this kind. At home: no instrument is named.
     4. Parties and case fit the cited envelope.
     5. Its own outcome, ground, measures, classes and sums fit the row and each other; a test has none of them.
@@ -190,6 +192,7 @@ def check(
     also = policy.countersigners(case.rule) if case.from_here else {}
     if also or step.countersigned_by is not None:
         row_checks.check_countersigned(case, islice(verified.envelope.signatures, 1, None), directory, also)  # (2)
+    row_checks.check_names_nobody_abroad(header, verified.envelope.signatures, directory)
     _check_policy(case, policy)
     row_checks.check(case, directory)  # (3) to (5)
     _check_size(verified.envelope, step)
@@ -406,7 +409,7 @@ def _check_once(case: _Case) -> None:
 
 
 def _check_not_refused(case: _Case) -> None:
-    for decision in case.register.below(case.header.cites[0], DECIDED_BELOW):
+    for decision in case.register.below(row_checks.meant(case.above) or case.header.cites[0], DECIDED_BELOW):
         if decision.outcome == ids.OUTCOME_REFUSED:
             raise case.out_of_order("a court has refused what it rests on", "cites[0]")
         if _is_upheld(case.register, case.here, decision):
@@ -579,9 +582,7 @@ def was_lost(register: Register, here: str, sent: pb.Header) -> bool:
 
 def _check_rests_on(case: _Case) -> None:
     header, step = case.header, case.step
-    base = header.cites[0]
-    if step.rests_above and case.cited is not None:
-        base = case.cited.cites[0]
+    base: Named = (row_checks.meant(case.above[1:]) if step.rests_above else None) or header.cites[0]
     unless = step.taken_back(header.outcome)
     ways = [way for way in (step.rests_on, step.or_rests_on) if way]
     support = [each for way in ways for each in case.register.below(base, way, unless)]
@@ -615,7 +616,7 @@ def _check_all_ended(case: _Case) -> None:
 
 
 def _orders_below(ref: Named, register: Register) -> Iterator[pb.Header]:
-    for child in register.citing(ref, ids.KIND_REVIEW_REFERRAL, ids.KIND_REVIEW_DECISION, *ORDERS):
+    for child in register.citing(ref, *LEADING_TO_ORDERS):
         if child.kind in ORDERS:
             yield child
         yield from _orders_below(child, register)

@@ -224,6 +224,24 @@ def _roles(placed: Placed, signatures: Iterable[pb.Signature], directory: Direct
     }
 
 
+def check_names_nobody_abroad(header: pb.Header, signatures: Sequence[pb.Signature], directory: Directory) -> None:
+    """Check that an exchange sees domestic orders alone, whatever the table says: no foreign sender, and no signer.
+
+    Raises:
+        Refusal: OUT_OF_ORDER.
+    """
+    recipient = header.recipients[0]
+    if Role.EXCHANGE not in directory.roles(recipient):
+        return
+    home = Address.parse(recipient).node
+    named = {f"cites[{at}].sender": ref.sender for at, ref in enumerate(header.cites)}
+    named |= {f"signatures[{at}].signer": signed.signer for at, signed in enumerate(signatures)}
+    for where, who in named.items():
+        if Address.parse(who, allow_node=True).node != home:
+            detail = "it would tell an exchange of an authority abroad (house: it sees domestic orders alone)"
+            raise Refusal(ErrorCode.OUT_OF_ORDER, detail, where)
+
+
 def check(placed: Placed, directory: Directory) -> None:
     """Check a header by its row and by what it cites.
 
@@ -421,8 +439,19 @@ def check_within_cited(placed: Placed) -> None:
     reports = placed.rule.kind == ids.KIND_EXECUTION_REPORT and header.outcome in GRANTS
     if reports and caps_recovery(cited) and not header.HasField("amount"):
         raise placed.out_of_order("it does not say how much was recovered, which others deduct (Art. 18(4))", "amount")
-    if cited is not None and placed.step.within:
-        check_within(placed, (cited,), "what it cites")
+    bound = meant(placed.above) if placed.step.within else None
+    if bound is not None:
+        check_within(placed, (bound,), "what it cites" if bound is cited else "what that acknowledges")
+
+
+def meant(above: Sequence[pb.Header]) -> pb.Header | None:
+    """Return what a step goes on from: what it cites, or what that acknowledges; None if that is not known here.
+
+    Args:
+        above: what it cites, what that cites, and so on.
+    """
+    # An acknowledgement asks and grants nothing itself.
+    return next((each for each in above[:2] if each.kind != ids.KIND_ACKNOWLEDGEMENT), None)
 
 
 def caps_recovery(cited: pb.Header | None) -> bool:

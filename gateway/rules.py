@@ -267,7 +267,7 @@ class Step:
     emergency_classes: frozenset[DataClass] = frozenset()  # at most these, where it is not countersigned so
     asks: bool = False  # for something: a measure or a class at least
     needs_measure: bool = False  # a measure at least
-    within: bool = True  # no more than what it cites
+    within: bool = True  # no more than what it cites, or what that acknowledges
     whole: bool = False  # no fewer classes of data than what it cites, if it names any
     grants: bool = False  # something, if what it cites asked for something, unless it refuses
     targets: bool = False  # may carry target tokens
@@ -281,7 +281,7 @@ class Step:
     # Down from the cited envelope, kind by kind, to what must be recorded before; seen by the sender's node only.
     rests_on: Way = ()
     or_rests_on: Way = ()  # or down this way, where a country goes that one
-    rests_above: bool = False  # down from what the matter cites, instead
+    rests_above: bool = False  # down from the request above that, instead
     same_outcome: bool = False  # as what it rests on
     all_ended_on: frozenset[Outcome] = frozenset()  # on these, only if no order below holds anything any more
     all_ended_for: frozenset[Ground] = frozenset()  # the same of a refusal on these

@@ -60,6 +60,8 @@ CLAIMED_BELOW: Final[Way] = (frozenset({ids.KIND_CLAIM}),)
 """Down from what can be claimed to who claims it."""
 CONTESTED_BELOW: Final[Way] = (*DECIDED_BELOW, *CLAIMED_BELOW)
 """Down from a matter to who claims what a court has decided on it."""
+ORDERED_BELOW: Final[Way] = (frozenset({ids.KIND_ACKNOWLEDGEMENT}), frozenset({ids.KIND_PROVISIONAL_ORDER}))
+"""Down from what is asked at once to what is ordered on it provisionally."""
 
 # Short names, for the table only.
 _I, _M, _C = Role.INVESTIGATOR, Role.CENTRAL_AUTHORITY, Role.COURT
@@ -106,6 +108,12 @@ ORDERS: Final[frozenset[Kind]] = frozenset(
     {ids.KIND_DOMESTIC_ORDER, ids.KIND_PROVISIONAL_ORDER, ids.KIND_TAKEDOWN_NOTICE, ids.KIND_TRANSFER_ORDER}
 )
 """What reaches an exchange and asks for something."""
+LEADING_TO_ORDERS: Final[frozenset[Kind]] = ORDERS | {
+    ids.KIND_REVIEW_REFERRAL,
+    ids.KIND_REVIEW_DECISION,
+    ids.KIND_ACKNOWLEDGEMENT,
+}
+"""What lies on a way down from a request to an order."""
 CLAIMABLE: Final[frozenset[Kind]] = FREEZES | {ids.KIND_REVIEW_DECISION}
 """What a claim cites: the decision, or abroad the request."""
 INTELLIGENCE: Final[frozenset[Kind]] = frozenset({ids.KIND_SPONTANEOUS_INFORMATION, ids.KIND_WATCHLIST_NOTICE})
@@ -959,8 +967,9 @@ _AT_THE_EXCHANGE: Final = (
         Step(
             rule=Rule(ids.KIND_PROVISIONAL_ORDER, giver, _X, _HOME),
             law="2024/1260 Art. 11; Budapest Convention Art. 16, 29: by whom the country's law names",
-            cites=PROVISIONAL,
-            link=Link.PASSES_ON,
+            # Of the request itself it would tell an exchange who asked abroad.
+            cites=frozenset({ids.KIND_ACKNOWLEDGEMENT}),
+            link=Link.FOLLOWS_UP,
             case=CaseRule.OWN,
             moves=(Move(UNANSWERED | DONE | {State.UNAVAILABLE}),),
             opens=State.ASKED,
@@ -1236,7 +1245,11 @@ _AT_ONCE: Final = (
                 law="Budapest Convention Art. 35",
                 cites=PROVISIONAL,
                 case=CaseRule.SAME,
-                moves=(Move(frozenset({State.ASKED}), State.ACKNOWLEDGED),),
+                # Also again, or late: what is ordered provisionally cites it.
+                moves=(
+                    Move(frozenset({State.ASKED}), State.ACKNOWLEDGED),
+                    Move(DONE | {State.ACKNOWLEDGED, State.UNAVAILABLE}),
+                ),
                 crosses=_ANSWERS_CROSS,
             ),
             Step(
@@ -1277,7 +1290,7 @@ _AT_ONCE: Final = (
                 crosses=_ANSWERS_CROSS,
                 outcomes=_RESULTS,
                 measures=FREEZING,
-                rests_on=(frozenset({ids.KIND_PROVISIONAL_ORDER}), frozenset({ids.KIND_EXECUTION_REPORT})),
+                rests_on=(*ORDERED_BELOW, frozenset({ids.KIND_EXECUTION_REPORT})),
                 # Where a judge orders it at once, and nobody else may.
                 or_rests_on=(*DECIDED_BELOW, frozenset({ids.KIND_EXECUTION_REPORT})),
                 all_ended_for=grounds.FOR_GOOD,
@@ -1436,9 +1449,11 @@ BY_CITATION: Final = _by_citation()
 def _ways_down() -> Mapping[tuple[Kind, Kind], tuple[tuple[int, Way], ...]]:
     found: dict[tuple[Kind, Kind], set[tuple[int, Way]]] = {}
     for step in STEPS:
-        ways = {(int(step.rests_above), way) for way in (step.rests_on, step.or_rests_on) if way}
-        ways |= {(0, DECIDED_BELOW)} if step.not_after_refusal else set()
         for cited in step.cites:
+            # Between a provisional order and what was asked at once is the acknowledgement of that.
+            above = int(step.rests_above) + (step.rests_above and cited == ids.KIND_PROVISIONAL_ORDER)
+            ways = {(above, way) for way in (step.rests_on, step.or_rests_on) if way}
+            ways |= {(int(cited == ids.KIND_ACKNOWLEDGEMENT), DECIDED_BELOW)} if step.not_after_refusal else set()
             # What can be claimed is cited, or is above that; from a decision up to the request it is two more.
             claimed = 0 if cited in CLAIMABLE else 1
             ups = {claimed, claimed + 2} if step.undisputed else {claimed} if step.resumes else set()

@@ -7,7 +7,6 @@ writer's clock, also after a restart: what is due is read from the store.
 from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
-from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as clocks
 
 from gateway import effects, record
@@ -17,7 +16,7 @@ from gateway.envelope import ref_of
 from gateway.policy import Policy
 from gateway.receipt import Scribe
 from gateway.rules import FINAL, State
-from gateway.steps import LAPSING, runs_out
+from gateway.steps import LAPSING, ORDERED_BELOW, runs_out
 from gateway.store import Transaction
 from gateway.store.matters import ClockRow, Stage
 
@@ -76,7 +75,7 @@ def _end_below(clock: ClockRow, txn: Transaction) -> None:
 
     Also if it was kept on for a request that follows, and so had no such end any more.
     """
-    for order in txn.citing(clock.ref, ids.KIND_PROVISIONAL_ORDER):
+    for order in txn.below(clock.ref, ORDERED_BELOW):
         for own in txn.matters.clocks(ref_of(order)):
             if own.rule == clocks.CLOCK_RULE_SUBSEQUENT_REQUEST:
                 rule, now_us = clocks.CLOCK_RULE_PRESERVATION, txn.now_us

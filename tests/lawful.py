@@ -61,6 +61,20 @@ def notify(law: Countries, request: ids.EnvelopeRef, **fields: Any) -> ids.Envel
     return ref
 
 
+def order_at_once(law: Countries, request: ids.EnvelopeRef, **fields: Any) -> ids.EnvelopeRef:
+    """Have whoever was asked at once acknowledge that, and order an exchange provisionally; return the order."""
+    known = acknowledge(law, request)
+    return law.send(ids.KIND_PROVISIONAL_ORDER, known.sender, THEIR_EXCHANGE, cites=known, **fields)
+
+
+def acknowledge(law: Countries, request: ids.EnvelopeRef) -> ids.EnvelopeRef:
+    """Have the colleague in Germany acknowledge what was asked at once; return the acknowledgement."""
+    colleague = request.sender.replace("ee/", "de/")
+    known = law.send(ids.KIND_ACKNOWLEDGEMENT, colleague, request.sender, cites=request)
+    law.arrive()
+    return known
+
+
 def execute(law: Countries, request: ids.EnvelopeRef, decision: ids.EnvelopeRef, **fields: Any) -> ids.EnvelopeRef:
     """Order the exchange, and let all three reports travel back; return the order."""
     scope = {"measures": BLOCK, **fields}

@@ -397,7 +397,8 @@ def _scope(step: Step) -> Iterator[str]:
     if step.whole:
         yield "it names all classes of data that what it cites named, or none"
     if step.cites and step.within:
-        yield "its measures, classes and sums are no more than those of what it cites"
+        meant = "that acknowledges" if step.cites == {ids.KIND_ACKNOWLEDGEMENT} else "it cites"
+        yield f"its measures, classes and sums are no more than those of what {meant}"
 
 
 def _support(step: Step) -> Iterator[str]:
@@ -405,7 +406,7 @@ def _support(step: Step) -> Iterator[str]:
     if step.rests_on:
         ways = [", then ".join(kinds(each) for each in way) for way in (step.rests_on, step.or_rests_on) if way]
         chain = "; or ".join(ways)
-        down = "what the matter cites" if step.rests_above else "what it cites"
+        down = "the request above" if step.rests_above else "what it cites"
         same = " of the same outcome and ground" if step.same_outcome else ""
         yield f"at the sender's node there is recorded, down from {down}: {chain}{same}"
     if step.all_ended_on:
@@ -424,7 +425,7 @@ def _support(step: Step) -> Iterator[str]:
             "no claim suspends what it rests on (nor the freeze, if that is a restitution), or was upheld, told or not",
         ),
         (step.needs_grant, "what it cites grants something, wholly or in part"),
-        (step.not_after_refusal, "no court has refused what it cites"),
+        (step.not_after_refusal, "no court has refused what it rests on"),
         (step.agreed, "whoever asked for the freeze above agrees to that limit, or is not obeyed any more"),
         (step.lengthens, "its end is later than that of the order so far"),
         (step.lengthens is False, "its end is no later than that of the order so far"),

@@ -399,11 +399,14 @@ def test_freeze_from_its_draft_to_its_release_is_listed_step_by_step(story: Stor
 def test_after_a_judges_refusal_nothing_provisional_is_listed(story: Story) -> None:
     fields: dict[str, Any] = {"measures": SCOPE["measures"]}
     request = story.go(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", case_id="EE-1", **fields)
-    assert ids.KIND_PROVISIONAL_ORDER in story.kinds("de/fiu", request)
+    assert ids.KIND_PROVISIONAL_ORDER not in story.kinds("de/fiu", request), "it cites that it was acknowledged"
+    assert ids.KIND_ACKNOWLEDGEMENT in story.kinds("de/fiu", request)
+    known = story.go(ids.KIND_ACKNOWLEDGEMENT, "de/fiu", "ee/fiu", request)
+    assert ids.KIND_PROVISIONAL_ORDER in story.kinds("de/fiu", known)
     referral = story.go(ids.KIND_REVIEW_REFERRAL, "de/fiu", THEIR_COURT, request, case_id="DE-1", **fields)
     fields = {"outcome": REFUSED, "ground": ids.GROUND_POLITICAL_OFFENCE, "dual_criminality": VERIFIED}
     story.go(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/fiu", referral, **fields)
-    assert ids.KIND_PROVISIONAL_ORDER not in story.kinds("de/fiu", request)
+    assert ids.KIND_PROVISIONAL_ORDER not in story.kinds("de/fiu", known)
 
 
 def test_what_was_taken_back_from_the_court_is_not_listed_as_granted(story: Story) -> None:
@@ -496,7 +499,8 @@ def test_what_only_the_node_can_tell_is_said_as_a_proviso(story: Story) -> None:
 
 def test_provisional_freeze_that_no_judge_confirms_has_lapsed_for_both_sides(story: Story) -> None:
     asked = story.go(ids.KIND_PROVISIONAL_FREEZE, FIU, THEIR_FIU, measures=[BLOCK], case_id="EE-9")
-    order = story.go(ids.KIND_PROVISIONAL_ORDER, THEIR_FIU, THEIR_EXCHANGE, asked, measures=[BLOCK], case_id="AG-9")
+    known = story.go(ids.KIND_ACKNOWLEDGEMENT, THEIR_FIU, FIU, asked)
+    order = story.go(ids.KIND_PROVISIONAL_ORDER, THEIR_FIU, THEIR_EXCHANGE, known, measures=[BLOCK], case_id="AG-9")
     story.federation.wait(days=6, hours=13)
     story.settle()
     for me in (FIU, THEIR_FIU):
@@ -545,7 +549,8 @@ def test_who_is_to_let_go_is_shown_by_when_until_it_is_let_go(story: Story) -> N
 
 def test_reminder_that_data_are_kept_is_shown_until_they_are_asked_for_anew_or_released(story: Story) -> None:
     asked = story.go(ids.KIND_PRESERVATION_REQUEST, FIU, THEIR_FIU, data_classes=[WHO], case_id="EE-9")
-    order = story.go(ids.KIND_PROVISIONAL_ORDER, THEIR_FIU, THEIR_EXCHANGE, asked, data_classes=[WHO], case_id="AG-9")
+    known = story.go(ids.KIND_ACKNOWLEDGEMENT, THEIR_FIU, FIU, asked)
+    order = story.go(ids.KIND_PROVISIONAL_ORDER, THEIR_FIU, THEIR_EXCHANGE, known, data_classes=[WHO], case_id="AG-9")
     story.go(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_FIU, order, outcome=GRANTED)
     assert ids.KIND_PRODUCTION_NOTICE not in story.kinds(THEIR_FIU, order)
     story.go(ids.KIND_PRODUCTION_NOTICE, FIU, THEIR_FIU, asked)

@@ -631,7 +631,7 @@ def test_wallets_are_told_as_ratios_of_medians() -> None:
 
 
 def test_procedure_leaves_its_open_cases_as_they_were(tmp_path: Path) -> None:
-    cases = 400
+    cases = 440
     measured = procedure.Bench(tmp_path, cases, silent)
     connect, engine = open_store(tmp_path / "bench.db")
     engine.dispose()
@@ -669,7 +669,7 @@ def test_no_step_of_two_whole_cases_asks_the_store_for_itself_what_is_asked_for_
             return does(self, text, *rest)
 
         monkeypatch.setattr(SqliteConnection, name, note)
-    with closing(procedure.Bench(tmp_path, 400, silent)) as measured:
+    with closing(procedure.Bench(tmp_path, 440, silent)) as measured:
         monkeypatch.setattr(procedure, "check", watched)
         measured.measure(1, lambda: None)
     assert not asked

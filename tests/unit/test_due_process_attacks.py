@@ -1,6 +1,7 @@
 """Attacks on due process by those who have a part in it: each held, and named after who tries what."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,16 @@ from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
 
-from gateway import statement
+from gateway import row_checks, statement
 from gateway.clock import from_micros, to_micros
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
-from gateway.identity import Address
-from gateway.rules import State, word
-from gateway.steps import ASKED_ABROAD
+from gateway.identity import Address, Role
+from gateway.rules import Link, Rule, State, Where, word
+from gateway.steps import ASKED_ABROAD, BY_CITATION
 from gateway.store import fsck
 from tests import world
-from tests.law import NOON, Countries, countries, directory
+from tests.law import DIRECTORY, NOON, Countries, countries, directory
 from tests.lawful import (
     BLOCK,
     CENTRAL,
@@ -36,11 +37,13 @@ from tests.lawful import (
     URGENT,
     VERIFIED,
     WHO,
+    acknowledge,
     ask,
     decide,
     execute,
     frozen,
     notify,
+    order_at_once,
     overdue,
     running,
     told,
@@ -892,7 +895,106 @@ def held(law: Countries) -> tuple[Ref, Ref]:
     request = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
     law.arrive()
     fields: dict[str, Any] = {"case_id": "HOLD-1", "measures": BLOCK}
-    return request, law.send(ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, cites=request, **fields)
+    return request, order_at_once(law, request, **fields)
+
+
+def test_exchange_is_not_told_which_authority_abroad_asks(law: Countries) -> None:
+    request, order = held(law)
+    fields: dict[str, Any] = {"case_id": "HOLD-2", "measures": BLOCK}
+    direct = refused(law, ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, cites=request, **fields)
+    assert direct is ErrorCode.OUT_OF_ORDER
+    known = acknowledge(law, request)
+    signed = {"countersigned_by": ("ee/fiu",)}
+    by_name = refused(law, ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, cites=known, **signed, **fields)
+    assert by_name is ErrorCode.OUT_OF_ORDER
+    told = [each for each in law.headers("de") if THEIR_EXCHANGE in each.recipients]
+    assert [each.id for each in told] == [order.id]
+    assert b"ee/" not in told[0].SerializeToString()
+    assert request.id.encode() not in told[0].SerializeToString()
+
+
+@pytest.mark.parametrize("who", ["ee/fiu", "ee/node"])
+def test_exchange_is_told_of_nobody_abroad_whatever_the_table_says(who: str) -> None:
+    order = pb.Header(
+        recipients=[THEIR_EXCHANGE], cites=[ids.EnvelopeRef(sender="de/fiu"), ids.EnvelopeRef(sender=who)]
+    )
+    with pytest.raises(Refusal) as caught:
+        row_checks.check_names_nobody_abroad(order, (), DIRECTORY)
+    assert (caught.value.code, caught.value.field) == (ErrorCode.OUT_OF_ORDER, "cites[1].sender")
+    del order.cites[1]
+    row_checks.check_names_nobody_abroad(order, [pb.Signature(signer="de/fiu")], DIRECTORY)
+    with pytest.raises(Refusal) as caught:
+        row_checks.check_names_nobody_abroad(order, [pb.Signature(signer=who)], DIRECTORY)
+    assert (caught.value.code, caught.value.field) == (ErrorCode.OUT_OF_ORDER, "signatures[0].signer")
+
+
+def test_order_of_a_program_before_that_named_who_asked_is_no_damage_of_the_store(
+    law: Countries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
+    law.arrive()
+    rule = Rule(ids.KIND_PROVISIONAL_ORDER, Role.FIU, Role.EXCHANGE, Where.HOME)
+    now = BY_CITATION[rule, ids.KIND_ACKNOWLEDGEMENT]
+    before = replace(now, cites=frozenset({ids.KIND_PROVISIONAL_FREEZE}), link=Link.PASSES_ON)
+    with monkeypatch.context() as then:
+        then.setattr(row_checks, "BY_CITATION", {(rule, ids.KIND_PROVISIONAL_FREEZE): before})
+        then.setattr(row_checks, "check_names_nobody_abroad", lambda *_: None)
+        fields: dict[str, Any] = {"case_id": "HOLD-1", "measures": BLOCK}
+        order = law.send(ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, cites=request, **fields)
+    wrong = {each.check for each in fsck.check(law.nodes["de"].connection, node="de") if each.first}
+    assert wrong.isdisjoint({fsck.Check.CITATIONS, fsck.Check.MOVES, fsck.Check.TURNS, fsck.Check.CLOCKS})
+    # Such an order still ends: by its giver's word, or with what was asked.
+    law.send(ids.KIND_RELEASE, "de/fiu", THEIR_EXCHANGE, cites=order, case_id="HOLD-1", outcome=GRANTED)
+    assert law.state("de", order) is State.RELEASING
+
+
+def test_nothing_is_ordered_on_what_another_acknowledged(law: Countries) -> None:
+    request = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
+    law.arrive()
+    known = acknowledge(law, request)
+    fields: dict[str, Any] = {"cites": known, "case_id": "HOLD-1", "measures": BLOCK}
+    by_another = refused(law, ids.KIND_PROVISIONAL_ORDER, "de/contact-point", THEIR_EXCHANGE, **fields)
+    assert by_another is ErrorCode.UNKNOWN_CITATION
+    more = fields | {"measures": (*BLOCK, ids.MEASURE_BLOCK_CONVERSION)}
+    assert refused(law, ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, **more) is ErrorCode.EXCEEDS_GRANT
+    # An exchange's word that it was served is none on what is asked abroad.
+    order = law.send(ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, **fields)
+    served = law.send(ids.KIND_ACKNOWLEDGEMENT, THEIR_EXCHANGE, "de/fiu", cites=order, case_id="HOLD-1")
+    again = fields | {"cites": served, "case_id": "HOLD-2"}
+    assert refused(law, ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, **again) is ErrorCode.OUT_OF_ORDER
+
+
+def test_what_was_acknowledged_is_ordered_and_stands_though_the_acknowledgement_never_arrives(law: Countries) -> None:
+    request = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
+    law.arrive()
+    soon = to_micros(law.now + timedelta(hours=1))
+    known = law.send(ids.KIND_ACKNOWLEDGEMENT, "de/fiu", "ee/fiu", cites=request, expires_at_us=soon)
+    fields: dict[str, Any] = {"cites": known, "measures": BLOCK}
+    order = law.send(ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, case_id="HOLD-1", **fields)
+    law.on_the_way.clear()
+    law.wait(hours=2)
+    law.sweep()
+    assert law.state("ee", request) is law.state("de", request) is State.ASKED
+    another = law.send(ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, case_id="HOLD-2", **fields)
+    assert law.state("de", order) is law.state("de", another) is State.ASKED
+    done: dict[str, Any] = {"outcome": GRANTED, "measures": BLOCK}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, "de/fiu", cites=order, case_id="HOLD-1", **done)
+    law.send(ids.KIND_EXECUTION_REPORT, "de/fiu", "ee/fiu", cites=request, **done)
+    law.arrive()
+    assert not law.refused
+    assert law.state("ee", request) is law.state("de", request) is State.EXECUTED
+    law.wait(days=9)
+    assert law.state("de", order) is law.state("de", another) is State.LAPSED
+
+
+def test_what_is_done_is_acknowledged_again_for_another_order_and_moves_nothing(law: Countries) -> None:
+    request, order = held(law)
+    done: dict[str, Any] = {"outcome": GRANTED, "measures": BLOCK}
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, "de/fiu", cites=order, case_id="HOLD-1", **done)
+    law.send(ids.KIND_EXECUTION_REPORT, "de/fiu", "ee/fiu", cites=request, **done)
+    order_at_once(law, request, case_id="HOLD-2", measures=BLOCK)
+    assert not law.refused
+    assert law.state("ee", request) is law.state("de", request) is State.EXECUTED
 
 
 def judged(law: Countries, request: Ref, outcome: ids.Outcome.ValueType) -> Ref:
@@ -923,7 +1025,7 @@ def test_what_crosses_with_a_lapse_that_was_not_said_yet_is_taken_and_changes_no
     law.now = from_micros(clock.due_at_us)  # nobody rang
     law.arrive()
     assert not law.refused
-    assert law.state("de", request) is State.ASKED
+    assert law.state("de", request) is State.ACKNOWLEDGED
     law.wait(seconds=1)
     law.arrive()
     assert law.state("ee", request) is law.state("de", request) is State.LAPSED
@@ -972,7 +1074,8 @@ def test_what_a_judge_has_granted_in_time_does_not_lapse_because_the_fiu_forgets
     law.arrive()
     # What the FIU had ordered by itself ends; what the court ordered goes on, and so does what it goes on for.
     assert law.state("de", order) is State.LAPSED
-    assert {law.state("ee", request), law.state("de", request), law.state("de", domestic)} == {State.ASKED}
+    assert law.state("ee", request) is law.state("de", request) is State.ACKNOWLEDGED
+    assert law.state("de", domestic) is State.ASKED
     law.send(ids.KIND_CONFIRMATION, "de/fiu", "ee/fiu", cites=request, **CONFIRM | {"case_id": "EE-1"})
     law.arrive()
     assert law.state("ee", request) is law.state("de", request) is State.CONFIRMED
@@ -1006,7 +1109,7 @@ def test_freeze_for_which_a_court_still_holds_something_does_not_lapse_under_it(
     done: dict[str, Any] = {"case_id": "ORDER-1", "outcome": GRANTED}
     release = law.send(ids.KIND_RELEASE, THEIR_COURT, THEIR_EXCHANGE, cites=order, **done)
     law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=release, **done)
-    assert law.state("de", request) is State.ASKED
+    assert law.state("de", request) is State.ACKNOWLEDGED
     law.send(ids.KIND_CLOSURE, THEIR_COURT, "de/fiu", **closure)
     law.wait(seconds=1)
     law.arrive()
@@ -1029,7 +1132,7 @@ def test_freeze_that_another_grant_carries_does_not_lapse(law: Countries) -> Non
         law.send(ids.KIND_WITHDRAWAL, "de/fiu", THEIR_COURT, cites=referral, case_id=f"DE-{n}")
         law.send(ids.KIND_CLOSURE, THEIR_COURT, "de/fiu", cites=decision, case_id=f"DE-{n}")
     assert len(law.clocks("de", request)) == 1
-    assert stand(law, request) is State.ASKED
+    assert stand(law, request) is State.ACKNOWLEDGED
 
 
 def test_judge_who_grants_a_second_too_late_revives_nothing(law: Countries) -> None:
@@ -1115,16 +1218,16 @@ def test_nothing_provisional_is_ordered_where_no_limit_would_end_it(law: Countri
     request, order = held(law)
     judged(law, request, GRANTED)
     law.send(ids.KIND_CONFIRMATION, "de/fiu", THEIR_EXCHANGE, cites=order, **CONFIRM)
-    fields: dict[str, Any] = {"case_id": "HOLD-2", "measures": BLOCK}
-    code = refused(law, ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, cites=request, **fields)
-    assert code is ErrorCode.OUT_OF_ORDER
+    (known,) = (each for each in law.headers("de") if each.kind == ids.KIND_ACKNOWLEDGEMENT)
+    fields: dict[str, Any] = {"cites": ref_of(known), "case_id": "HOLD-2", "measures": BLOCK}
+    assert refused(law, ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, **fields) is ErrorCode.OUT_OF_ORDER
 
 
 def granted_to_the_fiu(law: Countries) -> tuple[Ref, Ref, Ref]:
     """Return a provisional freeze, the order that holds it, and the judge's decision."""
     freeze = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
     law.arrive()
-    order = law.send(ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, cites=freeze, case_id="A", measures=BLOCK)
+    order = order_at_once(law, freeze, case_id="A", measures=BLOCK)
     fields: dict[str, Any] = {"case_id": "DE-1", "measures": BLOCK}
     referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/fiu", THEIR_COURT, cites=freeze, **fields)
     fields |= {"outcome": GRANTED, "dual_criminality": VERIFIED}
@@ -1140,7 +1243,7 @@ def test_what_an_fiu_had_frozen_is_contested_before_the_court_and_stands_no_more
     assert refused(law, ids.KIND_CONFIRMATION, "de/fiu", "ee/fiu", **abroad) is ErrorCode.OUT_OF_ORDER
     here: dict[str, Any] = {"cites": order, "case_id": "A", **granted}
     assert refused(law, ids.KIND_CONFIRMATION, "de/fiu", THEIR_EXCHANGE, **here) is ErrorCode.OUT_OF_ORDER
-    anew: dict[str, Any] = {"cites": freeze, "case_id": "B", "measures": BLOCK}
+    anew: dict[str, Any] = {"cites": acknowledge(law, freeze), "case_id": "B", "measures": BLOCK}
     assert refused(law, ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, **anew) is ErrorCode.OUT_OF_ORDER
     law.send(ids.KIND_CLOSURE, THEIR_COURT, "de/fiu", cites=decision, case_id="DE-1")
     assert measures.CLOCK_RULE_PROVISIONAL in running(law, freeze), "nothing carries it any more"
@@ -1198,7 +1301,7 @@ def test_one_provisional_freeze_does_not_follow_another_on_the_same_target(law: 
 def test_after_a_judges_refusal_nothing_is_held_anew(law: Countries) -> None:
     request, _ = held(law)
     judged(law, request, REFUSED)
-    fields: dict[str, Any] = {"cites": request, "case_id": "HOLD-2", "measures": BLOCK}
+    fields: dict[str, Any] = {"cites": acknowledge(law, request), "case_id": "HOLD-2", "measures": BLOCK}
     assert refused(law, ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, **fields) is ErrorCode.OUT_OF_ORDER
 
 

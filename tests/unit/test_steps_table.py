@@ -296,10 +296,25 @@ def test_tokens_of_targets_are_carried_by_the_kinds_that_the_library_fills_and_c
 def test_what_is_ordered_provisionally_only_freezes_or_keeps_and_rests_on_a_request_from_abroad() -> None:
     for step in STEPS:
         if step.rule.kind == ids.KIND_PROVISIONAL_ORDER:
-            assert step.cites == PROVISIONAL
+            assert step.cites == {ids.KIND_ACKNOWLEDGEMENT}
+            # It cites an envelope of its own sender's; an exchange's word on an order goes to that, and not from it.
+            assert step.link is Link.FOLLOWS_UP
+            known = [each for each in citable(step) if each.rule.sender is step.rule.sender]
+            assert {kind for each in known for kind in each.cites} == PROVISIONAL
             assert step.measures <= FREEZING
             assert step.inherits
-            assert {each.rule.where for each in citable(step)} == {Where.ABROAD}
+            assert {each.rule.where for each in known} == {Where.ABROAD}
+
+
+def test_no_row_lets_an_exchange_see_who_sent_what_another_country_sent() -> None:
+    told = [step for step in STEPS if step.rule.recipient is Role.EXCHANGE]
+    assert len(told) > 20
+    for step in told:
+        # What is cited was sent by the sender or by the exchange itself, both of one country.
+        assert step.rule.where is Where.HOME, named(step)
+        assert not step.cites or step.link in (Link.ANSWERS, Link.FOLLOWS_UP, Link.REPORTS_ON), named(step)
+        assert not step.cites_elsewhere, named(step)
+        assert not step.targets, named(step)
 
 
 def test_what_is_provisional_is_confirmed_by_a_court_alone() -> None:

@@ -43,6 +43,7 @@ from tests.lawful import (
     execute,
     frozen,
     notify,
+    order_at_once,
     overdue,
     running,
     told,
@@ -532,15 +533,7 @@ def test_issuer_cannot_close_while_the_enforcing_authority_may_object(law: Count
 def preserve(law: Countries) -> tuple[ids.EnvelopeRef, ids.EnvelopeRef]:
     request = law.send(ids.KIND_PRESERVATION_REQUEST, "ee/contact-point", "de/contact-point", data_classes=WHO)
     law.arrive()
-    order = law.send(
-        ids.KIND_PROVISIONAL_ORDER,
-        "de/contact-point",
-        THEIR_EXCHANGE,
-        cites=request,
-        case_id="KEEP-1",
-        data_classes=WHO,
-    )
-    return request, order
+    return request, order_at_once(law, request, case_id="KEEP-1", data_classes=WHO)
 
 
 def test_preservation_lapses_after_60_days_with_the_order_that_rests_on_it(law: Countries) -> None:  # Art. 11(1)
@@ -684,7 +677,8 @@ def test_data_are_kept_on_as_long_as_necessary_for_a_request_that_follows(law: C
     assert told(law, DUE_SOON, order) >= {"de/contact-point", THEIR_EXCHANGE}
     law.wait(days=1000)
     law.arrive()
-    assert {law.state("ee", request), law.state("de", request), law.state("de", order)} == {State.ASKED}
+    assert law.state("ee", request) is law.state("de", request) is State.ACKNOWLEDGED
+    assert law.state("de", order) is State.ASKED
     assert told(law, OVERDUE, request) == {"ee/node", "de/contact-point"}
     assert told(law, OVERDUE, order) == {"de/contact-point", THEIR_EXCHANGE}
     assert not law.said(LAPSED, request)
@@ -745,15 +739,8 @@ def test_an_exchange_that_is_not_told_keeps_nothing_on(law: Countries) -> None:
     law.arrive()
     law.wait(days=64)
     assert law.state("de", order) is State.LAPSED
-    assert law.state("de", request) is State.ASKED
-    again = law.send(
-        ids.KIND_PROVISIONAL_ORDER,
-        "de/contact-point",
-        THEIR_EXCHANGE,
-        cites=request,
-        case_id="KEEP-2",
-        data_classes=WHO,
-    )
+    assert law.state("de", request) is State.ACKNOWLEDGED
+    again = order_at_once(law, request, case_id="KEEP-2", data_classes=WHO)
     assert measures.CLOCK_RULE_SUBSEQUENT_REQUEST in running(law, again)
 
 
@@ -1150,10 +1137,7 @@ def test_provider_that_objects_after_10_days_is_too_late(law: Countries) -> None
 def provisional(law: Countries) -> tuple[ids.EnvelopeRef, ids.EnvelopeRef]:
     request = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
     law.arrive()
-    order = law.send(
-        ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, cites=request, case_id="HOLD-1", measures=BLOCK
-    )
-    return request, order
+    return request, order_at_once(law, request, case_id="HOLD-1", measures=BLOCK)
 
 
 def test_provisional_freeze_that_nobody_confirms_lapses_with_warnings_before(law: Countries) -> None:  # 2024/1260
@@ -1170,8 +1154,7 @@ def test_provisional_freeze_that_nobody_confirms_lapses_with_warnings_before(law
 def test_what_was_held_and_confirmed_in_time_is_never_overdue(law: Countries) -> None:  # 2018/1805 Art. 9(3)
     request = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK, urgency=URGENT)
     law.arrive()
-    fields: dict[str, Any] = {"case_id": "HOLD-1", "measures": BLOCK}
-    order = law.send(ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, cites=request, **fields)
+    order = order_at_once(law, request, case_id="HOLD-1", measures=BLOCK)
     held: dict[str, Any] = {"outcome": GRANTED, "measures": BLOCK}
     law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, "de/fiu", cites=order, case_id="HOLD-1", **held)
     law.send(ids.KIND_EXECUTION_REPORT, "de/fiu", "ee/fiu", cites=request, **held)

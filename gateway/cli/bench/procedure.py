@@ -120,7 +120,8 @@ _FREEZING: Final = (
 )
 _PROVISIONAL: Final = (
     _Said("provisional freeze", ids.KIND_PROVISIONAL_FREEZE, _THEIR_FIU, _FIU, "EE", fields=_FREEZE | _TARGETS),
-    _Said("provisional order", ids.KIND_PROVISIONAL_ORDER, _FIU, _EXCHANGE, "ORDER", "provisional freeze", _FREEZE),
+    _Said("its acknowledgement", ids.KIND_ACKNOWLEDGEMENT, _FIU, _THEIR_FIU, "EE", "provisional freeze"),
+    _Said("provisional order", ids.KIND_PROVISIONAL_ORDER, _FIU, _EXCHANGE, "ORDER", "its acknowledgement", _FREEZE),
     _Said("report on that", ids.KIND_EXECUTION_REPORT, _EXCHANGE, _FIU, "ORDER", "provisional order", _FREEZE | _DONE),
     _Said(
         "its report abroad", ids.KIND_EXECUTION_REPORT, _FIU, _THEIR_FIU, "EE", "provisional freeze", _FREEZE | _DONE

@@ -16,7 +16,7 @@ from rogatory.v1 import measures_pb2 as clocks
 
 from gateway import row_checks
 from gateway.rules import ACTS_NEXT, DONE, FINAL, State, Step, Turn, Where
-from gateway.steps import BY_CITATION, INHERITED, RUNS_OUT, WATCHES, runs_out
+from gateway.steps import BY_CITATION, INHERITED, PROVISIONAL, RUNS_OUT, WATCHES, runs_out
 from gateway.store.fsck.books import Books, File
 from gateway.store.fsck.findings import Check, Notes
 from gateway.store.matters import MAX_CHAIN, OPEN_STAGES, Stage
@@ -245,6 +245,8 @@ def _rows(header: pb.Header, above: Iterable[tuple[int, pb.Header]]) -> list[Ste
         return []
     where = Where.HOME if header.sender[:2] == header.recipients[0][:2] else Where.ABROAD
     cited = next((each.kind for _, each in above), None)
+    if header.kind == ids.KIND_PROVISIONAL_ORDER and cited in PROVISIONAL:
+        cited = ids.KIND_ACKNOWLEDGEMENT  # programs before let it cite the request itself
     found = {
         id(row): row
         for (rule, kind), row in BY_CITATION.items()
