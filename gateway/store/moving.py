@@ -17,7 +17,7 @@ after it has moved: the next try does the third. All the while the old store is 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from itertools import islice
@@ -46,7 +46,7 @@ AT_ONCE: Final = 32
 """Rows that are read at once. With a payload of the largest that settings allow each, that is half a gigabyte."""
 TOLD_EVERY: Final = 1024
 TOLD: Final = ("filled", "checked", "marked", "moved")
-"""What `watch` is told, in this order."""
+"""What `passed` is told, in this order."""
 MARKED_SINCE: Final = "0007"
 """The version of the store from which on it says which programs may work on it."""
 _MODULUS: Final = 1 << 256
@@ -79,7 +79,7 @@ class Moved:
     findings: list[Finding] = field(default_factory=list)
 
 
-def unwatched(point: str) -> None:
+def untold(point: str) -> None:
     """Watch nothing."""
 
 
@@ -89,7 +89,7 @@ def move(
     directory: Directory | None,
     now: datetime,
     progress: Progress,
-    watch: Callable[[str], None] = unwatched,
+    passed: Callable[[str], None] = untold,
 ) -> Moved:
     """Move a node's store; or finish what an earlier try has begun.
 
@@ -99,7 +99,7 @@ def move(
         directory: public keys; None: signatures are not verified.
         now: the time.
         progress: told rows, as they are copied, compared and checked.
-        watch: told each point of TOLD as it is passed; a crash test kills the process there.
+        passed: told each point of TOLD as it is passed; a crash test kills the process there.
 
     Raises:
         Refusal: BAD_CONFIG, there is no store, or one of another version; it was moved elsewhere; something is at the
@@ -119,14 +119,14 @@ def move(
             _check_version(version)
             _empty_draft(leaving, at)
             mark = Mark(Word.MOVED, secrets.token_hex(8), _said(leaving), to_micros(now), str(at))
-            done = _bring(leaving, mark, source, directory, settings.node, progress, watch)
+            done = _bring(leaving, mark, source, directory, settings.node, progress, passed)
             _let_go(leaving)
-            watch("marked")
+            passed("marked")
         else:
             done = Moved()
             _check_brought(leaving, mark, at)
     _arrive(at, mark)
-    watch("moved")
+    passed("moved")
     return done
 
 
@@ -157,24 +157,24 @@ def _bring(
     directory: Directory | None,
     node: str,
     progress: Progress,
-    watch: Callable[[str], None],
+    passed: Callable[[str], None],
 ) -> Moved:
     """Have all rows at the other place, marked as arriving, compared and judged, and the old store ready to be left.
 
     Or nothing there, and the old store as it was.
     """
-    at, said = _place(mark.where), str(replace(mark, word=Word.ARRIVING, where=str(source)))
+    at, said = _place(mark.where), str(Mark(Word.ARRIVING, mark.move, mark.oldest, mark.at_us, str(source)))
     sums: dict[str, Sum] = {}
     tell = _Teller(progress, 2 * sum(_count(leaving, table) for table in metadata.tables))
     connection.fill(at, lambda arriving: _pour(leaving, arriving, said, sums, tell))
-    watch("filled")
+    passed("filled")
     try:
         _compare(at, sums, tell)
         # As when a backup is put back: what was signed with a key that ended since has to move, too.
         findings = backup.check_kept(at, directory, node, "the store", progress)
         _check_still(at, said)
         leaving.execute("UPDATE programs SET oldest = ?", (str(mark),))
-        watch("checked")
+        passed("checked")
     except BaseException:
         connection.empty(at, said)
         raise

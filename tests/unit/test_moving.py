@@ -44,7 +44,7 @@ def settings(store: Place) -> Any:
     return SimpleNamespace(store=store, node="ee")
 
 
-def move(store: Place, to: Place, watch: Callable[[str], None] = moving.unwatched) -> moving.Moved:
+def move(store: Place, to: Place, watch: Callable[[str], None] = moving.untold) -> moving.Moved:
     return moving.move(settings(store), to, None, NOW, untold, watch)
 
 
