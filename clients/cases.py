@@ -27,7 +27,7 @@ from gateway.envelope import ref_of
 from gateway.identity import Address, Role
 from gateway.rules import ACTS_NEXT, DONE, FINAL, ClockRule, Effect, Kind, Move, State, Step, Turn, Where
 from gateway.standing import COUNTS, Happened, Left
-from gateway.steps import CLAIMABLE, INHERITED, RUNS_OUT, STEPS, WATCHES, runs_out
+from gateway.steps import CLAIMABLE, INHERITED, RUNS_OUT, STEPS, WATCHES, WATCHING, runs_out
 
 Key: TypeAlias = tuple[str, str]
 """Sender and id of an envelope."""
@@ -164,12 +164,12 @@ class Matter:
         if self.state in FINAL:
             self.limits.clear()
             self.running.clear()
-        for state, rule in WATCHES.items():
-            if state is self.state:
-                self.running.add(rule)
-            elif self.state is None or WATCHES.get(self.state) != rule:
-                self.limits.pop(rule, None)
-                self.running.discard(rule)
+        own = None if self.state is None else WATCHES.get(self.state)
+        for rule in WATCHING - {own}:
+            self.limits.pop(rule, None)
+            self.running.discard(rule)
+        if own is not None:
+            self.running.add(own)
 
     def inherit(self) -> None:
         """Let it have the limit of the matter above; until when, its node says."""

@@ -20,7 +20,7 @@ from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.rules import FINAL, ClockRule, Kind, State
 from gateway.standing import COUNTS, Happened, Left
-from gateway.steps import LAPSING, STEPS, WATCHES, runs_out
+from gateway.steps import LAPSING, STEPS, WATCHES, WATCHING, runs_out
 from gateway.store import Transaction
 from gateway.store.matters import ClockRow, MoveRow, Stage
 
@@ -38,7 +38,6 @@ _ANSWERING: Final[frozenset[tuple[ClockRule, Kind]]] = frozenset(
 """What lets a limit run on, if it cites what made it rest."""
 _LEAST: Final = MappingProxyType({rule: bounds.least for rule, bounds in LENGTHS.items()})
 """How long a limit is at least, whatever calendar and policy another node counts by."""
-_WATCHING: Final = frozenset(WATCHES.values())
 
 
 def arrived(header: pb.Header, txn: Transaction) -> None:
@@ -140,7 +139,7 @@ def _watch(matter: pb.Header, state: State, txn: Transaction) -> None:
     """Let that limit alone watch a matter which belongs to where it stands now; the law's own, as `arrived`."""
     ref, rule = ref_of(matter), WATCHES.get(state)
     running = {limit.rule for limit in txn.matters.clocks(ref)}
-    over = running & _WATCHING - {rule}
+    over = running & WATCHING - {rule}
     if over:
         txn.matters.end_clocks(ref, over, Stage.STOPPED)
     if rule is not None and rule not in running:

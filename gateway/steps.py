@@ -132,6 +132,7 @@ WATCHES: Final[Mapping[State, ClockRule]] = MappingProxyType(
     }
 )
 """Which limit runs while a matter stands so, however it came there: it is to be ended, and nobody else would notice."""
+WATCHING: Final[frozenset[ClockRule]] = frozenset(WATCHES.values())
 _DECIDING: Final[frozenset[ClockRule]] = frozenset(
     {
         clocks.CLOCK_RULE_URGENT_DECISION,
