@@ -244,12 +244,9 @@ def _unlink(where: Path | str) -> None:
 
 def _check_here(store: Store, engine: Engine) -> None:
     """Check that a store bears no mark; before it is migrated, for that is the node's to do."""
-    with engine.connect() as connection:
-        if not inspect(connection).has_table("programs"):
-            return
-        mark = Mark.read(connection.exec_driver_sql("SELECT oldest FROM programs").scalar())
-        if mark is not None:
-            raise Refusal(ErrorCode.BAD_CONFIG, f"{store}: {mark.says}", "store")
+    mark = Mark.read(_said(engine))
+    if mark is not None:
+        raise Refusal(ErrorCode.BAD_CONFIG, f"{store}: {mark.says}", "store")
 
 
 def _check_migrated(store: Store, engine: Engine) -> None:
