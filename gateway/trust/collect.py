@@ -163,7 +163,7 @@ def collect(
         federation=federation,
         lists=lists,
         ages=tuple(RoleAge.of(role, _local(metadata, role).signed) for role in TOP_LEVEL),
-        delegating=Metadata[Targets].from_bytes(_path(metadata, TARGETS).read_bytes()).signed,
+        delegating=_local(metadata, TARGETS).signed,
         files=_served(metadata) | _served_target(metadata, content),
         refused={
             name: data for code in wrong for name, data in _refused(code, metadata, targets, recorder.seen).items()
