@@ -19,7 +19,7 @@ from clients import sync
 from clients.casefile.logged import Subject
 from clients.connection import Pauses
 from clients.participant import Participant
-from gateway import merkle, witness
+from gateway import witness
 from gateway.checkpoint import Checkpoint
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
@@ -101,12 +101,8 @@ def check(answer: Answer, subjects: Sequence[Subject], directory: Directory, nod
         raise Refusal(ErrorCode.NOT_FOUND, f"the log of {node}/node has no checkpoint yet", "checkpoint")
     checkpoint, cosigned = witness.read_checkpoint(directory, node, note, at)
     for subject, proof in zip(subjects, found, strict=True):
-        if not proof.leaf_hash:
-            continue
-        try:
-            merkle.check_inclusion(subject.leaf, proof.index, checkpoint.size, [*proof.path], checkpoint.root)
-        except Refusal as error:
-            raise Refusal(error.code, f"{subject.name}: {error.detail}", "proofs") from error
+        if proof.leaf_hash:
+            proof.leaf_hash = subject.proven(proof.index, [*proof.path], checkpoint)
     return Covered(note, checkpoint, cosigned, tuple(proof if proof.leaf_hash else None for proof in found))
 
 

@@ -30,7 +30,7 @@ from clients.casefile.reading import CaseFile
 from clients.casefile.timestamp import Stamp
 from clients.maildir import Arrival, Folder
 from clients.participant import Participant
-from gateway import cli, envelope, keys, material, merkle, note, signature, statement, tiles
+from gateway import cli, envelope, keys, log_entry, material, merkle, note, signature, statement, tiles
 from gateway import config as configuration
 from gateway.checkpoint import Checkpoint
 from gateway.cli.development import Summary, free_ports, init_federation
@@ -146,12 +146,18 @@ class Made:
         assert copy is not None
         return export(me, case_id, terms or Terms(), copy.served(), self.prove, ask_node, stamp)
 
-    def log_of(self, code: str, keep: Callable[[int], bool] = lambda _: True) -> AskNode:
+    def log_of(
+        self,
+        code: str,
+        keep: Callable[[int], bool] = lambda _: True,
+        hashed: Callable[[str, bytes], bytes] = log_entry.leaf_hash,
+    ) -> AskNode:
         """Return what a node would answer of which log every entry that is asked for is in, and some more.
 
         Args:
             code: the node.
             keep: whether it is asked for by its number; the log lacks the others.
+            hashed: what its entries are, by the node and what they are about.
         """
 
         def ask(entries: Sequence[log.LogEntry]) -> tuple[bytes, list[log.InclusionProof]]:
@@ -160,26 +166,26 @@ class Made:
             for number, entry in enumerate(entries):
                 places.append(len(leaves) if keep(number) else None)
                 if keep(number):
-                    leaves.append(self._leaf(entry))
+                    leaves.append(hashed(f"{code}/node", self._about(entry)))
             made = Checkpoint(f"{code}.{self.fed.federation}/log", len(leaves), merkle.root(leaves))
             note = bytes(made.sign(self.nodes[code]))
             return note, [log.InclusionProof() if at is None else _proof(leaves, at) for at in places]
 
         return ask
 
-    def _leaf(self, entry: log.LogEntry) -> bytes:
+    def _about(self, entry: log.LogEntry) -> bytes:
         if entry.HasField("envelope"):
             (raw,) = (
                 each for each in self.sent.values() if ref_of(pb.Header.FromString(each.header)) == entry.envelope
             )
-            return merkle.leaf_hash(envelope.fingerprint(raw))
+            return envelope.fingerprint(raw)
         said = (
             receipt.statement
             for who in self._people.values()
             for raw in self.sent.values()
             for receipt in who.maildir.receipts(ref_of(pb.Header.FromString(raw.header)))
         )
-        return merkle.leaf_hash(next(each for each in said if sha256(each).digest() == entry.receipt.digest))
+        return next(each for each in said if sha256(each).digest() == entry.receipt.digest)
 
     def id_of(self, called: str) -> str:
         return pb.Header.FromString(self.sent[called].header).id

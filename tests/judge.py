@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rogatory.v1 import envelope_pb2 as pb
 
-from gateway import merkle, statement
+from gateway import log_entry, statement
 from gateway.directory import Directory
 from tests import stores
 
@@ -63,8 +63,8 @@ def judge(store: stores.Place, node: str, directory: Directory, *, all_final: bo
     assert accepted == Counter((sender, id_) for _, sender, id_, _, _ in envelopes), (
         "accepted is not recorded, or twice"
     )
-    leaves = {("e", seq): merkle.leaf_hash(fingerprint) for seq, _, _, fingerprint, _ in envelopes}
-    leaves |= {("r", seq): merkle.leaf_hash(raw) for seq, _, _, raw, _ in receipts}
+    leaves = {("e", seq): log_entry.leaf_hash(me, fingerprint) for seq, _, _, fingerprint, _ in envelopes}
+    leaves |= {("r", seq): log_entry.leaf_hash(me, raw) for seq, _, _, raw, _ in receipts}
     logged = {("e", e) if e is not None else ("r", r): leaf for leaf, e, r in log}
     assert logged == leaves, "the log and the records differ"
     assert len(log) == len(leaves), "something is logged twice"

@@ -19,7 +19,8 @@ from rogatory.v1.envelope_pb2 import Statement
 
 from clients.casefile.contents import LOG, NO_LOG, Absent, Digest, Manifest
 from clients.cases import Key
-from gateway import merkle, witness
+from gateway import log_entry, merkle, witness
+from gateway.checkpoint import Checkpoint
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import json_form
@@ -91,18 +92,20 @@ class Subject:
     Args:
         name: of the member, or for people.
         entry: as a node is asked for it.
-        leaf: its leaf hash.
+        node: address of the node whose log it should be in.
+        about: what the entry is made of: a fingerprint, or a statement.
         refused: whether no log has it, for the node refused it.
     """
 
     name: str
     entry: pb.LogEntry
-    leaf: bytes
+    node: str
+    about: bytes
     refused: bool = False
 
     @classmethod
     def of_envelope(
-        cls, name: str, ref: ids.EnvelopeRef, fingerprint: bytes, stated: Iterable[Statement] = (), node: str = ""
+        cls, name: str, ref: ids.EnvelopeRef, fingerprint: bytes, node: str, stated: Iterable[Statement] = ()
     ) -> "Subject":
         """Return an envelope.
 
@@ -112,18 +115,34 @@ class Subject:
             name: of the member, or for people.
             ref: its name.
             fingerprint: over all of it.
-            stated: all that is known to be stated of it.
             node: address of the node whose log it should be in.
+            stated: all that is known to be stated of it.
         """
         said = {(each.issuer, each.milestone) for each in stated}
         refused = said == {(node, envelope_pb2.MILESTONE_REFUSED)}
-        return cls(name, pb.LogEntry(envelope=ref), merkle.leaf_hash(fingerprint), refused)
+        return cls(name, pb.LogEntry(envelope=ref), node, fingerprint, refused)
 
     @classmethod
-    def of_receipt(cls, name: str, ref: ids.EnvelopeRef, statement: bytes) -> "Subject":
+    def of_receipt(cls, name: str, ref: ids.EnvelopeRef, statement: bytes, node: str) -> "Subject":
         """Return a receipt of an envelope."""
         named = pb.ReceiptRef(envelope=ref, digest=sha256(statement).digest())
-        return cls(name, pb.LogEntry(receipt=named), merkle.leaf_hash(statement))
+        return cls(name, pb.LogEntry(receipt=named), node, statement)
+
+    @property
+    def leaf(self) -> bytes:
+        """The leaf hash that the log has of it, unless it was logged by a program of before (`log_entry`)."""
+        return log_entry.leaf_hash(self.node, self.about)
+
+    def proven(self, index: int, path: Sequence[bytes], point: Checkpoint) -> bytes:
+        """Return its leaf hash, if it is proven to be in the log.
+
+        Raises:
+            Refusal: BAD_LOG_PROOF.
+        """
+        try:
+            return log_entry.proven(self.node, self.about, index, path, point)
+        except Refusal as error:
+            raise Refusal(error.code, error.detail, self.name) from error
 
 
 def subjects(
@@ -143,10 +162,10 @@ def subjects(
     for each in said.envelopes:
         ref = ids.EnvelopeRef(sender=each.ref.sender, id=each.ref.id)
         about = stated.get(each.ref.key, ())
-        found.append(Subject.of_envelope(each.name, ref, bytes.fromhex(each.fingerprint), about, node))
+        found.append(Subject.of_envelope(each.name, ref, bytes.fromhex(each.fingerprint), node, about))
     for listed, receipt in zip(said.receipts, receipts, strict=True):
         ref = ids.EnvelopeRef(sender=listed.envelope.sender, id=listed.envelope.id)
-        found.append(Subject.of_receipt(listed.name, ref, receipt.statement))
+        found.append(Subject.of_receipt(listed.name, ref, receipt.statement, node))
     return found
 
 
@@ -206,20 +225,15 @@ def check(here: Mapping[str, bytes], said: Manifest, wanted: Sequence[Subject], 
     """
     node = Address.parse(said.exporter).node
     found, cosigned = witness.read_checkpoint(directory, node, here[CHECKPOINT], said.exported_at)
-    leaves = {each.name: each.leaf for each in wanted}
-    if len(here[PROOFS]) > MAX_PROOF_BYTES * (1 + len(leaves)):
+    left = {each.name: each for each in wanted}
+    if len(here[PROOFS]) > MAX_PROOF_BYTES * (1 + len(left)):
         detail = f"the proofs are over max_proof_bytes = {MAX_PROOF_BYTES} for each thing that there is"
         raise Refusal(ErrorCode.TOO_LARGE, detail, PROOFS)
     for proof in Proofs.read(here[PROOFS]).proofs:
-        leaf = leaves.pop(proof.subject, None)
-        if leaf is None:
+        subject = left.pop(proof.subject, None)
+        if subject is None:
             raise Refusal(ErrorCode.NOT_FOUND, f"a proof of {proof.subject}, which is not here", PROOFS)
-        try:
-            merkle.check_inclusion(
-                leaf, proof.index, found.size, [bytes.fromhex(each) for each in proof.path], found.root
-            )
-        except Refusal as error:
-            raise Refusal(error.code, f"{proof.subject}: {error.detail}", PROOFS) from error
-    refused = [each.name for each in wanted if each.refused and each.name in leaves]
-    unproven = [name for name in leaves if name not in refused]
+        subject.proven(proof.index, [bytes.fromhex(each) for each in proof.path], found)
+    refused = [each.name for each in wanted if each.refused and each.name in left]
+    unproven = [name for name in left if name not in refused]
     return Logged(f"{found.origin} of {found.size} entries", unproven, refused, cosigned)

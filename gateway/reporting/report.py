@@ -12,12 +12,13 @@ from typing import Any, Final, TypeAlias
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
 
-from gateway import envelope, merkle, statement
+from gateway import envelope, statement
 from gateway.checkpoint import Checkpoint
 from gateway.deadlines import LIMITS
 from gateway.directory import Directory
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
 from gateway.formats.grounds import GROUNDS
+from gateway.log_entry import leaf_hashes
 from gateway.reporting.periods import Period, Quarter
 from gateway.reporting.released import BASE, Released, add_up, raised, release
 from gateway.reporting.tally import COUNTED, OF_TIME, Cell, Figure, Tally, Way, tally
@@ -61,7 +62,7 @@ def make(view: FigureView, here: str, directory: Directory, period: Period) -> R
     Raises:
         Failure: UNAVAILABLE, no checkpoint covers it yet.
     """
-    watched = _Watched(view, directory, period)
+    watched = _Watched(view, here, directory, period)
     counted = count(view, here, watched)
     released = release(counted)
     figures = add_up(released.get(quarter, Released()) for quarter in period.quarters)
@@ -162,8 +163,9 @@ class _Watched:
     What is not proven is counted all the same, for the node has recorded it; the report says how many there are.
     """
 
-    def __init__(self, view: FigureView, directory: Directory, period: Period) -> None:
+    def __init__(self, view: FigureView, here: str, directory: Directory, period: Period) -> None:
         self._view = view
+        self._me = f"{here}/node"
         self._directory = directory
         self._quarters = frozenset(period.quarters)
         self.not_proven = Counter[Quarter]()
@@ -186,7 +188,7 @@ class _Watched:
 
     def _is_proven(self, row: Kept) -> bool:
         """Whether the header is signed by those it names, and the envelope is in the log."""
-        if row.envelope is None or merkle.leaf_hash(row.fingerprint) != self._view.leaf(row.seq):
+        if row.envelope is None or self._view.leaf(row.seq) not in leaf_hashes(self._me, row.fingerprint):
             return False
         try:
             envelope.verify_signatures(row.envelope, row.header, self._directory.signing_key)

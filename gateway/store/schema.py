@@ -112,7 +112,7 @@ log_entries = Table(
     "log_entries",
     metadata,
     Column("position", Serial, primary_key=True),
-    # RFC 6962 leaf hash over the envelope's fingerprint or the receipt's statement.
+    # Of the envelope's fingerprint or the receipt's statement: `gateway.log_entry`.
     Column("leaf_hash", LargeBinary, nullable=False),
     Column("envelope_seq", BigInteger, ForeignKey("envelopes.seq")),
     Column("receipt_seq", BigInteger, ForeignKey("receipts.seq")),

@@ -15,7 +15,7 @@ from typing import Any, Final
 from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 
-from gateway import codec, merkle, rules
+from gateway import codec, log_entry, rules
 from gateway.checkpoint import Checkpoint
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.merkle import Frontier
@@ -298,7 +298,7 @@ class Transaction:
         )
         self._names[header.sender, header.id] = Known(seq, fingerprint, signed.header)
         self.matters.add_targets(seq, header)
-        self._log(merkle.leaf_hash(fingerprint), envelope_seq=seq)
+        self._log(fingerprint, envelope_seq=seq)
         return seq
 
     def state(self, statement: pb.Statement, notify: str = "", *, checked: bool = False) -> Pending:
@@ -430,7 +430,7 @@ class Transaction:
         """Have a new receipt written and logged; return its number."""
         seq = self._next("receipts")
         self._rows.add("receipts", *_receipt_row(seq, digest, receipt, statement))
-        self._log(merkle.leaf_hash(receipt.statement), receipt_seq=seq)
+        self._log(receipt.statement, receipt_seq=seq)
         return seq
 
     def _next(self, table: str) -> int:
@@ -441,8 +441,8 @@ class Transaction:
         self._numbers[table] = last + 1
         return last + 1
 
-    def _log(self, leaf: bytes, *, envelope_seq: int | None = None, receipt_seq: int | None = None) -> None:
-        self._leaves.append((leaf, envelope_seq, receipt_seq))
+    def _log(self, about: bytes, *, envelope_seq: int | None = None, receipt_seq: int | None = None) -> None:
+        self._leaves.append((log_entry.leaf_hash(self._issuer, about), envelope_seq, receipt_seq))
 
     def _write_log(self) -> None:
         """Append to the log: without a gap, whatever was undone, and in the order of commits."""

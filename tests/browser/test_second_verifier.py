@@ -31,7 +31,7 @@ from clients.casefile.checks import STEPS
 from clients.casefile.contents import BODY, MANIFEST, SALT, SIGNATURE, TIMESTAMP, Manifest, Ref
 from clients.casefile.export import Terms
 from clients.casefile.logged import Proofs
-from gateway import codec, ed25519, envelope, signature, statement
+from gateway import codec, ed25519, envelope, log_entry, merkle, signature, statement
 from gateway.checkpoint import Checkpoint
 from gateway.clock import system_clock, to_micros
 from gateway.directory import FOREVER, MAX_PARTICIPANTS, ParticipantEntry, Status, WitnessEntry
@@ -487,6 +487,22 @@ def test_both_say_the_same_of_forged_checkpoints_and_proofs(made: Made, raw: byt
         "after a restoration",
         "cosigned by a stranger",
         "fewer",
+    }
+
+
+def test_both_say_the_same_of_what_an_entry_may_be_the_hash_of(made: Made, tmp_path: Path) -> None:
+    made_of: dict[str, Callable[[str, bytes], bytes]] = {
+        "the node and the thing": log_entry.leaf_hash,
+        "the thing alone, as at first": lambda _, about: merkle.leaf_hash(about),
+        "another node": lambda _, about: log_entry.leaf_hash("de/node", about),
+        "the node alone": lambda node, _: log_entry.leaf_hash(node, b""),
+        "the node and the thing without lengths": lambda node, about: merkle.leaf_hash(node.encode() + about),
+    }
+    files = {what: made.export(ask_node=made.log_of("ee", hashed=hashed)) for what, hashed in made_of.items()}
+    found = compare(files, made, tmp_path)
+    assert {what for what, answer in found.items() if answer.holds} == {
+        "the node and the thing",
+        "the thing alone, as at first",
     }
 
 

@@ -13,7 +13,7 @@ from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import log_pb2
 from rogatory.v1.log_pb2_grpc import LogStub
 
-from gateway import checkpoint, envelope, merkle, transport
+from gateway import checkpoint, envelope, log_entry, merkle, transport
 from gateway.checkpoint import Checkpoint
 from gateway.errors import ErrorCode
 from tests import stores
@@ -86,9 +86,33 @@ async def test_envelopes_and_receipts_are_proven_to_be_in_the_log(fed: Federatio
     )
     assert proven(fed, found.checkpoint) == covered
     assert found.size == covered.size
-    for proof, leaf in zip(found.proofs, (envelope.fingerprint(made), statement), strict=True):
-        assert proof.leaf_hash == merkle.leaf_hash(leaf)
+    for proof, about in zip(found.proofs, (envelope.fingerprint(made), statement), strict=True):
+        assert proof.leaf_hash == log_entry.leaf_hash("ee/node", about)
         merkle.check_inclusion(proof.leaf_hash, proof.index, found.size, proof.path, covered.root)
+
+
+async def test_nobody_finds_the_entries_of_one_nodes_log_in_anothers(fed: Federation) -> None:
+    """Logs are public: the same entry in two would tell how much goes between two countries."""
+    await fed.start("de")
+    await submitted(fed)
+    await fed.actor("de/central-authority").collect(1)
+    await fed.actor("ee/prosecutor").collect(2)
+    leaves = [
+        {bytes(leaf) for (leaf,) in stores.rows(fed.store(node), "SELECT leaf_hash FROM log_entries")}
+        for node in ("ee", "de")
+    ]
+    about = [
+        {
+            bytes(said)
+            for (said,) in stores.rows(
+                fed.store(node), "SELECT fingerprint FROM envelopes UNION SELECT statement FROM receipts"
+            )
+        }
+        for node in ("ee", "de")
+    ]
+    assert set.intersection(*about), "they have nothing in common that could be compared"
+    assert all(leaves)
+    assert not set.intersection(*leaves)
 
 
 async def test_log_that_has_grown_is_proven_to_begin_with_what_it_was(fed: Federation) -> None:

@@ -14,12 +14,13 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import trace_pb2 as trace
 from rogatory.v1.trace_pb2_grpc import TraceStub
 
-from gateway import envelope, merkle, transport
+from gateway import envelope, transport
 from gateway.clock import system_clock, to_micros
 from gateway.doors.trace import happenings
 from gateway.errors import ErrorCode, GatewayError
 from gateway.formats import documents
 from gateway.identity import Role
+from gateway.log_entry import leaf_hash, leaf_hashes
 from gateway.signature import frame
 from gateway.store.reader import SeenRow
 from tests import stores
@@ -191,8 +192,9 @@ async def test_nothing_in_the_answer_finds_an_envelope_in_a_log(fed: Federation)
     response = await told(fed, await complained(fed, "de/central-authority", case.request))
     handles = [each.handle for each in response.envelopes]
     leaves = {bytes(leaf) for node in fed.nodes for (leaf,) in stores.rows(fed.store(node), LEAVES)}
-    assert merkle.leaf_hash(envelope.fingerprint(case.request)) in leaves
-    assert not leaves & {*handles, *map(merkle.leaf_hash, handles)}
+    assert all(leaf_hash(f"{node}/node", envelope.fingerprint(case.request)) in leaves for node in ("ee", "de"))
+    found = {each for handle in handles for node in fed.nodes for each in leaf_hashes(f"{node}/node", handle)}
+    assert not leaves & {*handles, *found}
     about = await complained(fed, "ee/prosecutor", case.request, to="ee/ombudsperson")
     elsewhere = await told(fed, about, "ee/ombudsperson")
     assert not {*handles} & {each.handle for each in elsewhere.envelopes}

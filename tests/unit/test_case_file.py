@@ -26,7 +26,7 @@ from clients.casefile.export import Terms
 from clients.casefile.found import named
 from clients.casefile.reading import MAX_TEXT_BYTES, CaseFile
 from clients.known_cases import Held
-from gateway import cli, envelope, signature
+from gateway import cli, envelope, log_entry, merkle, signature
 from gateway.checkpoint import Checkpoint
 from gateway.clock import from_micros, system_clock
 from gateway.directory import Directory, KeyEntry
@@ -105,6 +105,20 @@ def test_what_the_log_lacks_is_told_and_what_it_has_is_proven(made: Made) -> Non
     assert found.status is Status.NOT_THERE
     assert found.detail.startswith("1 of ")
     assert b"of 1 of" in archive.unpack(raw)[REPORT]
+
+
+def made_at_first(_: str, about: bytes) -> bytes:
+    return merkle.leaf_hash(about)
+
+
+def test_entries_that_were_made_without_their_node_are_proven_as_before(made: Made) -> None:
+    raw = made.export(ask_node=made.log_of("ee", hashed=made_at_first))
+    assert result(raw, made)["log"] is Status.PASSED
+
+
+def test_entries_of_another_nodes_log_prove_nothing_of_this_one(made: Made) -> None:
+    raw = made.export(ask_node=made.log_of("ee", hashed=lambda _, about: log_entry.leaf_hash("de/node", about)))
+    assert failed(raw, made) == ["log"]
 
 
 def test_what_the_node_refused_is_in_no_log_and_its_refusal_is(tmp_path: Path) -> None:

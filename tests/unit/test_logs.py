@@ -24,7 +24,9 @@ from tests.world import NOW
 LOG = Log(world.signing_key("ee/node"))
 DIRECTORY = world.make_directory().model_copy(update={"cosignatures": 1})
 SUBJECTS = [
-    Subject.of_envelope(f"{index}", ids.EnvelopeRef(sender="ee/prosecutor", id=f"{index}"), f"entry {index}".encode())
+    Subject.of_envelope(
+        f"{index}", ids.EnvelopeRef(sender="ee/prosecutor", id=f"{index}"), f"entry {index}".encode(), "ee/node"
+    )
     for index in range(4)
 ]
 
@@ -144,4 +146,4 @@ async def test_node_that_lies_proves_nothing() -> None:
     assert refused((note + str(line).encode(), proofs)) is ErrorCode.BAD_SIGNATURE
     # Its own word for the leaf counts for nothing.
     forged = pb.InclusionProof(index=0, leaf_hash=merkle.leaf_hash(b"other"), path=proofs[0].path)
-    assert logs.check((note, [forged, *proofs[1:]]), SUBJECTS, DIRECTORY, "ee", NOW).proofs[0] == forged
+    assert logs.check((note, [forged, *proofs[1:]]), SUBJECTS, DIRECTORY, "ee", NOW).proofs[0] == proofs[0]

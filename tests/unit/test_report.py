@@ -23,7 +23,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as measures
 
-from gateway import cli
+from gateway import cli, log_entry, merkle
 from gateway.clock import to_micros
 from gateway.config import NodeConfig, load
 from gateway.errors import ErrorCode, Failure, Refusal
@@ -396,9 +396,14 @@ def test_what_cannot_be_proven_is_counted_and_said(engine: str, tmp_path: Path) 
     assert good["records"] == {"not_proven": 0}
     assert good["log"]["checkpoint"] == {"origin": "rogatory.test/ee", "size": 2, "root": "00" * 32}
     assert strange["records"] == {"not_proven": BASE}
-    stores.rows(where, "UPDATE log_entries SET leaf_hash = ? WHERE position = 1", bytes(32))
-    with figures.look(where) as view:
-        assert report.make(view, "ee", world.DIRECTORY, period)["records"] == {"not_proven": BASE}
+    for leaf, not_proven in (
+        (bytes(32), BASE),
+        (log_entry.leaf_hash("de/node", sent.fingerprint), BASE),
+        (merkle.leaf_hash(sent.fingerprint), 0),  # as entries were made at first
+    ):
+        stores.rows(where, "UPDATE log_entries SET leaf_hash = ? WHERE position = 1", leaf)
+        with figures.look(where) as view:
+            assert report.make(view, "ee", world.DIRECTORY, period)["records"] == {"not_proven": not_proven}
     assert "could not be proven" in page.render(strange)
     assert "could not be proven" not in page.render(good)
 

@@ -26,7 +26,7 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import operations_pb2 as operations
 from sqlalchemy import Connection, Engine, create_engine, event
 
-from gateway import deliver, merkle, statement
+from gateway import deliver, log_entry, statement
 from gateway.clock import to_micros
 from gateway.codec import MAX_DETAIL_CHARS
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal
@@ -457,7 +457,7 @@ def test_log_has_one_entry_for_each_envelope_and_receipt(sql: Any) -> None:
         pending = record(txn, sent)
     assert pending.receipt is not None
     leaves = [row[0] for row in sql.execute("SELECT leaf_hash FROM log_entries ORDER BY position")]
-    assert leaves == [merkle.leaf_hash(sent.fingerprint), merkle.leaf_hash(pending.receipt.statement)]
+    assert leaves == [log_entry.leaf_hash("ee/node", each) for each in (sent.fingerprint, pending.receipt.statement)]
 
 
 def test_receipt_is_kept_once_however_often_it_comes(sql: Any) -> None:

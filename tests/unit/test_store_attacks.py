@@ -5,13 +5,14 @@ before. Whoever has the key, too, can make a store that is sound in itself: he i
 checkpoint, be it one witness.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from rogatory.v1 import envelope_pb2 as pb
 
-from gateway import merkle, witness
+from gateway import log_entry, merkle, witness
 from gateway.checkpoint import Checkpoint
 from gateway.clock import to_micros
 from gateway.errors import ErrorCode, Failure
@@ -76,6 +77,26 @@ def failed(sql: Any) -> dict[Check, int]:
     """Return what fsck finds, with how often."""
     found = fsck.check(sql, world.DIRECTORY)
     return {each.check: each.failures for each in found if each.result is Result.FAILED}
+
+
+def test_entries_that_were_made_without_their_node_are_sound_and_those_of_another_node_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leaf_hash = log_entry.leaf_hash
+
+    def wrong(hashed: Callable[[str, bytes], bytes]) -> int:
+        sql = world.memory_store()
+        with monkeypatch.context() as patched:
+            patched.setattr(log_entry, "leaf_hash", hashed)
+            work(sql, OLD)
+            assert signed(sql) is not None
+        work(sql, ENTRIES - OLD)
+        assert signed(sql) is not None
+        return failed(sql).get(Check.LOG_LEAVES, 0)
+
+    assert wrong(leaf_hash) == 0
+    assert wrong(lambda _, about: merkle.leaf_hash(about)) == 0
+    assert wrong(lambda _, about: leaf_hash("de/node", about)) == OLD
 
 
 def swapped(table: str, key: str, one: int, other: int) -> tuple[str, ...]:

@@ -79,10 +79,10 @@ def _things(me: Participant, case_id: str, beginning: str | None) -> Iterator[_T
     for each in lying if beginning is None else [named(lying, beginning, "envelope")]:
         found, ref = read(me, each), each.ref
         stated = [said for _, said in found.receipts]
-        subject = Subject.of_envelope(ref.id, ref, found.fingerprint, stated, node)
+        subject = Subject.of_envelope(ref.id, ref, found.fingerprint, node, stated)
         yield _Thing(found.header, None, subject)
         for receipt, said in found.receipts:
-            yield _Thing(found.header, said, Subject.of_receipt(ref.id, ref, receipt.statement))
+            yield _Thing(found.header, said, Subject.of_receipt(ref.id, ref, receipt.statement, node))
 
 
 def _show(proven: Sequence[_Proven], found: Covered) -> None:
@@ -111,7 +111,7 @@ def _as_object(proven: Sequence[_Proven], found: Covered) -> dict[str, object]:
             {
                 "envelope": {"sender": each.header.sender, "id": each.header.id},
                 "receipt": None if each.said is None else home.statement_facts(each.said),
-                "leaf_hash": each.subject.leaf.hex(),
+                "leaf_hash": (each.subject.leaf if proof is None else proof.leaf_hash).hex(),
                 "refused": each.subject.refused,
                 "index": None if proof is None else proof.index,
                 "path": [] if proof is None else [hash_.hex() for hash_ in proof.path],
