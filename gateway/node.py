@@ -431,7 +431,13 @@ class Node:
         self._parts.start(self._heed(reader, await reader.operating(lambda view: view.newest())))
 
     async def stop(self) -> None:
-        """Take no more calls, finish those in work, give back what is leased, close the store."""
+        """Take no more calls, finish those in work, give back what is leased, close the store.
+
+        What the store has not taken when the drain is long over is given up: it may wait without end for a standby.
+        """
+        patience = None
+        if self._writer is not None:
+            patience = asyncio.get_running_loop().call_later(2 * DRAIN_SECONDS, self._give_up, self._writer)
         self._health.drain()
         if self._server is not None and self._entrance is not None:
             self._entrance.close()
@@ -450,12 +456,18 @@ class Node:
             await self._scrape.close()
         if self._writer is not None:
             await self._writer.close()
+        if patience is not None:
+            patience.cancel()
         if self._reader is not None:
             await self._reader.drain()
             self._reader.close()
         # Side by side: each waits for a receiver that is down as long as an export may take.
         providers = [each for each in (self._provider, self._measuring) if each is not None]
         await asyncio.gather(*(asyncio.to_thread(each.shutdown) for each in providers))
+
+    def _give_up(self, writer: Writer) -> None:
+        diagnostics.warning("the store does not take what waits for it: given up")
+        writer.give_up()
 
     async def _open_registry(
         self,

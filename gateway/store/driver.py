@@ -145,6 +145,10 @@ class Connection(Protocol):
         """Add rows to a table, in that order, as they come: there may be more than memory holds."""
         ...
 
+    def interrupt(self) -> None:
+        """Let whatever another thread waits for here fail, if that can be done."""
+        ...
+
     def close(self) -> None:
         """Close it."""
         ...

@@ -12,8 +12,10 @@ the order of commits, and nothing needs to be tried again because two were at it
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
+from os import dup
+from socket import SHUT_RDWR, socket
 from typing import Any, Final, cast
 from uuid import uuid4
 
@@ -150,6 +152,12 @@ class PostgresConnection:
             copy.set_types(types)
             for row in rows:
                 copy.write_row(row)
+
+    def interrupt(self) -> None:
+        """See `driver.Connection`: what is committed now may be recorded, and who asked for it is not told."""
+        # Asked to cancel, the server would have to answer; and what it cancels is told as committed, with a warning.
+        with suppress(OSError), socket(fileno=dup(self._raw.fileno())) as line:
+            line.shutdown(SHUT_RDWR)
 
     def close(self) -> None:
         """Close it."""

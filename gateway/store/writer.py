@@ -86,13 +86,15 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._given_up = False
+        self._connection: Connection | None = None
 
     def start(self) -> None:
         """Open the connection and start the thread; call it on the event loop."""
         self._loop = asyncio.get_running_loop()
         # Here, so that a store that cannot be opened is the caller's error, not a thread's.
-        connection = self._connect()
-        self._thread = threading.Thread(target=self._run, args=[connection], name="writer", daemon=True)
+        self._connection = self._connect()
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
     def write(self, job: Callable[[Transaction], T], weight: int = 1) -> asyncio.Future[T]:
@@ -130,13 +132,25 @@ class Writer:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
-    def _run(self, connection: Connection | None) -> None:
+    def give_up(self) -> None:
+        """Let what is in work and what waits fail: a commit may wait without end, for a standby that is away.
+
+        What is being committed may be recorded all the same; nobody is told that it is.
+        """
+        self._closed = self._given_up = True
+        # Who connects at this moment keeps the connection first, and then looks whether it was given up.
+        connection = self._connection
+        if connection is not None:
+            with contextlib.suppress(*TROUBLE):
+                connection.interrupt()
+
+    def _run(self) -> None:
         try:
             while (batch := self._gather()) is not None:
-                connection = self._commit(connection, batch)
+                self._commit(batch)
         finally:
-            if connection is not None:
-                connection.close()
+            if self._connection is not None:
+                self._connection.close()
 
     def _gather(self) -> list[_Waiting] | None:
         first = self._jobs.get()
@@ -161,15 +175,13 @@ class Writer:
         self._company = weight
         return batch
 
-    def _commit(self, connection: Connection | None, batch: list[_Waiting]) -> Connection | None:
-        """Do a batch; return the connection for the next one, None if that has to be a new one."""
+    def _commit(self, batch: list[_Waiting]) -> None:
+        """Do a batch; where that fails, the next one has a new connection."""
         outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         wake: set[str] = set()
         begun = perf_counter()
         try:
-            if connection is None:
-                # Another one may lead to another store.
-                connection, self._tree = self._connect(), None
+            connection = self._connected()
             connection.begin()
             connection.check()
             issue = self._issuing()
@@ -182,20 +194,18 @@ class Writer:
             signed = perf_counter()
             connection.end(txn.wake)
         except NOT_TAKEN as error:
-            _give_up(connection)
-            connection = None
+            self._disconnect()
             if len(batch) > 1:
                 # Rows are written together, so nobody can say whose were not taken: let each job stand alone.
                 for each in batch:
-                    connection = self._commit(connection, [each])
-                return connection
+                    self._commit([each])
+                return
             outcomes = [(batch[0][1], None, _not_taken(error))]
         except Exception as error:  # noqa: BLE001  whatever it is, those who wait must hear of it and the thread go on
             detail = error.detail if isinstance(error, GatewayError) else str(error)
             failure = Failure(ErrorCode.STORE, f"the store could not be written: {detail}", retry_after=RETRY_SECONDS)
             outcomes = [(future, None, failure) for _, future, _ in batch]
-            _give_up(connection)
-            connection = None
+            self._disconnect()
             self._meters.transaction_failed()
         else:
             ended = perf_counter()
@@ -204,7 +214,26 @@ class Writer:
             self._watch("committed")
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._answer, outcomes, wake)
-        return connection
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            # Another one may lead to another store.
+            self._connection, self._tree = self._connect(), None
+        if self._given_up:
+            raise Failure(ErrorCode.UNAVAILABLE, "the node is stopping")
+        return self._connection
+
+    def _disconnect(self) -> None:
+        """Undo what the connection has begun, and close it: it may have a file open that is no longer the store.
+
+        SQLite sees that too, and then leaves the log beside the database alone: it may be another one's.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(*TROUBLE):
+                connection.abandon()
+            with contextlib.suppress(*TROUBLE):
+                connection.close()
 
     def _answer(self, outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]], wake: set[str]) -> None:
         for future, result, error in outcomes:
@@ -216,18 +245,6 @@ class Writer:
                 future.set_exception(error)
         if wake:
             self._on_commit(wake)
-
-
-def _give_up(connection: Connection | None) -> None:
-    """Undo what a connection has begun, and close it: it may have a file open that is no longer the store.
-
-    SQLite sees that too, and then leaves the log beside the database alone: it may be another one's.
-    """
-    if connection is not None:
-        with contextlib.suppress(*TROUBLE):
-            connection.abandon()
-        with contextlib.suppress(*TROUBLE):
-            connection.close()
 
 
 def _not_taken(error: Exception) -> Failure:

@@ -34,6 +34,7 @@ CASES = 8
 A_CASE = 12
 BEFORE_THE_KILL = CASES * A_CASE // 3
 PATIENCE_SECONDS = 150.0
+SYNCHRONISING = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 
 @pytest.fixture(params=stores.ENGINES)
@@ -287,7 +288,6 @@ async def test_start_that_waits_for_a_standby_ends_when_it_is_told_to_and_the_ne
     tmp_path: Path, workers: int, number: int
 ) -> None:
     alone = postgres.Server()
-    waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
     try:
         alone.start()
         alone.sql("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (a, b)'")
@@ -296,11 +296,46 @@ async def test_start_that_waits_for_a_standby_ends_when_it_is_told_to_and_the_ne
             settings = nodes.fed.summary.config("ee/node")
             lie_in(settings, alone.dsn())
             with_workers(settings, workers)
-            await told_to_end(settings, number, lambda: bool(alone.sql(waits)))
+            await told_to_end(settings, number, lambda: bool(alone.sql(SYNCHRONISING)))
             alone.sql("ALTER SYSTEM RESET synchronous_standby_names")
             alone.sql("SELECT pg_reload_conf()")
             await nodes.start("ee")
             assert (await nodes.end("ee"))[0] == 0
+    finally:
+        alone.remove()
+
+
+async def test_node_whose_commit_waits_for_a_standby_ends_when_it_is_told_to_and_nothing_is_lost_or_doubled(
+    tmp_path: Path,
+) -> None:
+    alone = postgres.Server()
+    try:
+        alone.start()
+        async with processes(tmp_path / "fed", start=()) as nodes:
+            settings = nodes.fed.summary.config("ee/node")
+            lie_in(settings, alone.dsn())
+            with_workers(settings, 2)
+            await nodes.start("ee")
+            await nodes.start("de")
+            alone.sql("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (a, b)'")
+            alone.sql("SELECT pg_reload_conf()")
+            made = nodes.fed.request()
+            waiting = asyncio.create_task(nodes.fed.actor("ee/prosecutor").answer(made))
+            await until(lambda: bool(alone.sql(SYNCHRONISING)))
+            started = started_by(nodes.running["ee"].process.pid)
+            assert (await nodes.end("ee"))[0] == 0
+            assert not still_there(started)
+            with pytest.raises(grpc.aio.AioRpcError):  # it was not told that it is safe
+                await waiting
+            alone.sql("ALTER SYSTEM RESET synchronous_standby_names")
+            alone.sql("SELECT pg_reload_conf()")
+            await nodes.start("ee")
+            await nodes.fed.actor("ee/prosecutor").submit(made)
+            (item,) = await nodes.fed.actor("de/central-authority").collect(1)
+            assert item.envelope == made
+            assert await nodes.fed.actor("de/central-authority").waiting() == []
+            for code in ("ee", "de"):
+                judge(nodes.fed.store(code), code, nodes.fed.directory, all_final=False)
     finally:
         alone.remove()
 

@@ -791,6 +791,35 @@ async def test_statement_that_cannot_be_signed_fails_the_batch_and_not_the_write
     assert receipt is not None
 
 
+ENDLESS = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+    "postgresql": "SELECT pg_sleep(600)",
+}
+
+
+async def test_writer_that_is_given_up_waits_for_nothing_and_whoever_waits_is_told(place: stores.Place) -> None:
+    """A commit may wait without end, for a standby that is away; a node that is told to end must end."""
+    begun, sent = threading.Event(), world.freeze_request()
+
+    def endless(txn: Transaction) -> None:
+        record(txn, sent)
+        begun.set()
+        txn._sql.execute(ENDLESS["sqlite" if isinstance(place, Path) else "postgresql"])
+
+    async with running(place) as made:
+        in_work = made.writer.write(endless)
+        assert await asyncio.to_thread(begun.wait, 60)
+        waiting = made.writer.write(answer(1))
+        made.writer.give_up()
+        told = await asyncio.wait_for(asyncio.gather(in_work, waiting, return_exceptions=True), 60)
+        with raises(ErrorCode.UNAVAILABLE):
+            made.writer.write(answer(2))
+    assert [each.code for each in told if isinstance(each, Failure)] == [ErrorCode.STORE] * 2
+    assert all(each.retry_after for each in told if isinstance(each, Failure))
+    with stores.opened(place) as opened:
+        assert count(opened, "envelopes") == 0
+
+
 async def test_more_jobs_than_may_wait_are_refused_with_the_limit(place: stores.Place) -> None:
     async with running(place, max_waiting=2) as made:
         results = await made.together(*[lambda txn: None] * 4)
