@@ -9,6 +9,9 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command "make lock"
 
+# Without, each of hundreds of processes would compile the program anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-trust test test-faults bench check baseline examples docs clean format lint types layers contract hygiene proto lock
 

@@ -102,6 +102,7 @@ def check(answer: Answer, subjects: Sequence[Subject], directory: Directory, nod
     checkpoint, cosigned = witness.read_checkpoint(directory, node, note, at)
     for subject, proof in zip(subjects, found, strict=True):
         if proof.leaf_hash:
+            # Which leaf it is, what is proven tells, and not the node.
             proof.leaf_hash = subject.proven(proof.index, [*proof.path], checkpoint)
     return Covered(note, checkpoint, cosigned, tuple(proof if proof.leaf_hash else None for proof in found))
 

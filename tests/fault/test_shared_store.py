@@ -282,8 +282,7 @@ async def told_to_end(settings: Path, number: int, waits: Callable[[], bool]) ->
     assert not still_there(started)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT)])
 async def test_start_that_waits_for_a_standby_ends_when_it_is_told_to_and_the_next_goes_on(
     tmp_path: Path, workers: int, number: int
 ) -> None:

@@ -1,7 +1,7 @@
 """Each stage's proof is made by that stage alone: whoever could make one elsewhere could leave the stage out."""
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,13 +21,11 @@ PROOFS = {
 BACK_DOORS = {"replace", "__new__", "__setattr__", "__replace__", "__reduce__", "__setstate__"}
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
-    for folder in ("gateway", "clients"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
-
-
-TREES = dict(sources())
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Return all modules; when a test asks, for to parse them takes seconds that every collection would take."""
+    paths = (path for folder in ("gateway", "clients") for path in sorted((ROOT / folder).rglob("*.py")))
+    return {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in paths}
 
 
 def constructed(tree: ast.Module, name: str) -> bool:
@@ -60,12 +58,12 @@ def opens_back_door(tree: ast.Module) -> bool:
 
 @pytest.mark.parametrize(("name", "home"), PROOFS.items())
 def test_proof_is_made_in_its_own_stage_and_nowhere_else(name: str, home: str) -> None:
-    assert [module for module, tree in TREES.items() if constructed(tree, name)] == [home]
+    assert [module for module, tree in trees().items() if constructed(tree, name)] == [home]
 
 
 @pytest.mark.parametrize(("name", "home"), PROOFS.items())
 def test_proof_is_frozen(name: str, home: str) -> None:
-    (found,) = [node for node in ast.walk(TREES[home]) if isinstance(node, ast.ClassDef) and node.name == name]
+    (found,) = [node for node in ast.walk(trees()[home]) if isinstance(node, ast.ClassDef) and node.name == name]
     assert "dataclass(frozen=True, slots=True)" in [ast.unparse(decorator) for decorator in found.decorator_list]
 
 
@@ -74,8 +72,8 @@ def test_no_module_of_the_gateway_copies_or_changes_anything_by_a_back_door() ->
     # can name no proof; nor can what a process starts from, by a contract of its own in pyproject.toml.
     below = ("gateway/formats", "gateway/conditions.py", "gateway/story.py")
     apart = ("gateway/cli", *below, "gateway/material.py", "gateway/trust", "gateway/upkeep.py")
-    stages = [name for name in TREES if name.startswith("gateway") and not name.startswith(apart)]
-    assert [name for name in stages if opens_back_door(TREES[name])] == []
+    stages = [name for name in trees() if name.startswith("gateway") and not name.startswith(apart)]
+    assert [name for name in stages if opens_back_door(trees()[name])] == []
 
 
 @pytest.mark.parametrize(
