@@ -931,7 +931,7 @@ COMMENTS: Final = MappingProxyType(
         'IdentityPayload.version': 'The edition of the standard that the source was written in.',
         'InclusionProof': 'An inclusion proof (RFC 9162 section 2.1.3). Without a leaf hash: there is no such entry in the log of that size, or the caller has nothing to do with it.',
         'InclusionProof.index': 'Which entry, from 0.',
-        'InclusionProof.leaf_hash': "RFC 6962 leaf hash: over the envelope's fingerprint, or over the receipt's statement.",
+        'InclusionProof.leaf_hash': "RFC 6962 leaf hash: over the node's address, and the envelope's fingerprint or the receipt's statement (docs/log.md).",
         'InclusionProof.path': 'Siblings, lowest first.',
         'InformationChannel': 'By which channel information comes.',
         'InformationChannel.INFORMATION_CHANNEL_ASSET_RECOVERY': 'Between asset recovery offices.',

@@ -209,7 +209,7 @@ class InclusionProof(_message.Message):
     index: _builtins.int
     """Which entry, from 0."""
     leaf_hash: _builtins.bytes
-    """RFC 6962 leaf hash: over the envelope's fingerprint, or over the receipt's statement."""
+    """RFC 6962 leaf hash: over the node's address, and the envelope's fingerprint or the receipt's statement (docs/log.md)."""
     @_builtins.property
     def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Siblings, lowest first."""
