@@ -508,8 +508,6 @@ class Node:
 
     def _own_list(self, published: Trusted) -> SignedList | None:
         """Return the list that this node signed last, in whichever of its processes."""
-        if self._office is not None:
-            return self._office.newest_list()
         stored = None if self._reader is None else self._reader.registry_now(RegistryView.newest_list)
         if stored is None:
             return None

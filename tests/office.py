@@ -15,7 +15,7 @@ from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 from rogatory.v1 import enrolment_pb2 as pb
 from rogatory.v1 import envelope_pb2 as envelopes
-from tuf.api.metadata import Targets
+from tuf.api.metadata import Delegations, Targets
 
 from certs.pki import DevelopmentPki
 from gateway import signature, statement
@@ -33,10 +33,13 @@ from gateway.registry.office import Office
 from gateway.signature import Domain
 from gateway.signer import KeySigner
 from gateway.store import Reader, Writer, open_store
+from gateway.store.registry import RegistryView
 from gateway.transport import TlsIdentity
 from gateway.trust.client import Trusted
+from gateway.trust.forms import delegation
 from gateway.trust.lists import SignedList
 from gateway.trust.roles import RoleAge
+from gateway.trust.signing import signer_of
 from tests import stores, world
 from tests.world import NOW
 
@@ -216,8 +219,12 @@ class Bench:
 
     async def look(self) -> None:
         self.looks += 1
-        own = self.office.newest_list()
+        own = self.newest_list()
         self._take(self.trusted.with_own(own) if own is not None else self.trusted)
+
+    def newest_list(self) -> SignedList | None:
+        stored = self.reader.registry_now(RegistryView.newest_list)
+        return None if stored is None else SignedList.read("ee", stored.metadata, stored.content)
 
     async def offer(self, signed: SignedList) -> None:
         self.offered.append(signed)
@@ -318,6 +325,13 @@ def node_material(settings: NodeConfig, trusted: Trusted) -> NodeMaterial:
     return NodeMaterial(**fields)
 
 
+def delegating(key: SigningKey) -> Targets:
+    """Return what gives the list of ee to a key, as founders do."""
+    public = signer_of(key).public_key
+    role = delegation("ee", public.keyid)
+    return Targets(delegations=Delegations({public.keyid: public}, {role.name: role}))
+
+
 def _trusted(lists: Any, version: int = PUBLISHED_VERSION) -> Trusted:
     federation, _ = world.DIRECTORY.split()
     nodes = tuple(
@@ -335,7 +349,7 @@ def _trusted(lists: Any, version: int = PUBLISHED_VERSION) -> Trusted:
         list_problems={},
         federation=federation,
         lists=lists,
-        delegating=Targets(),
+        delegating=delegating(PROOF_KEYS_OF),
     )
 
 

@@ -5,20 +5,23 @@ approval its certificate and its entry in the node's list. Refuses with NOT_PERM
 STALE, NOT_FOUND, FOUR_EYES, TOO_LARGE and ILLEGAL_TRANSITION; a last approval that cannot let in is not kept either.
 
 A decision names the application by the digest of all of it, so no key of it can be exchanged between one registrar's
-look and another's. Those count who are registrars when the last one approves: whoever was put out meanwhile does not,
-also if somebody, perhaps himself, has come in again at his address since; who decides anew.
+look and another's, nor afterwards in the store, which is in more hands than the keys: what it gives back is proven
+anew. Those count who are registrars when the last one approves: whoever was put out meanwhile does not, also if
+somebody, perhaps himself, has come in again at his address since; who decides anew.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 
 from rogatory.v1 import enrolment_pb2 as pb
+from rogatory.v1 import envelope_pb2
 
 from gateway import codec
 from gateway.authenticate import Peer
 from gateway.config import Registry
 from gateway.directory import ParticipantList
-from gateway.errors import ErrorCode, Refusal
+from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.identity import Address
 from gateway.printable import is_visible
 from gateway.registry import proofs, roll
@@ -54,7 +57,7 @@ def decide(desk: Desk, peer: Peer, signed: pb.SignedDecision) -> Standing:
     found = _application(desk, decision.application_id)
     own = [each for each in desk.record.decisions(found.id) if each.registrar == decision.registrar]
     if all(each.decision != signed.decision for each in own):
-        if any(_counts(desk.listed, each) for each in own):
+        if any(_counts(desk.listed, each, found.id) for each in own):
             raise Refusal(ErrorCode.FOUR_EYES, f"{decision.registrar} has decided on it already", "registrar")
         _check(desk, peer, signed, decision, found)
         _take(desk, signed, decision, found)
@@ -68,7 +71,7 @@ def standing(view: RegistryView, registry: Registry, listed: ParticipantList, fo
     needed = _needed(registry, pb.Application.FromString(found.application))
     if found.state is ApplicationState.APPROVED:
         return Standing(found.state, len({each.registrar for each in said if each.approved}), needed)
-    return Standing(found.state, _approvals(listed, view.decisions(found.id)), needed, reason)
+    return Standing(found.state, _approvals(listed, view.decisions(found.id), found.id), needed, reason)
 
 
 def _check(desk: Desk, peer: Peer, signed: pb.SignedDecision, decision: pb.Decision, found: StoredApplication) -> None:
@@ -96,7 +99,7 @@ def _take(desk: Desk, signed: pb.SignedDecision, decision: pb.Decision, found: S
         desk.record.settle(found.id, ApplicationState.REJECTED)
         return
     application = pb.Application.FromString(found.application)
-    if _approvals(desk.listed, desk.record.decisions(found.id)) >= _needed(desk.registry, application):
+    if _approvals(desk.listed, desk.record.decisions(found.id), found.id) >= _needed(desk.registry, application):
         _let_in(desk, found.id, application)
 
 
@@ -121,14 +124,17 @@ def _let_in(desk: Desk, application_id: bytes, application: pb.Application) -> N
     desk.grow(roll.admit(desk.listed, newcomer, desk.now, live))
 
 
-def _approvals(listed: ParticipantList, said: Iterable[StoredDecision]) -> int:
+def _approvals(listed: ParticipantList, said: Iterable[StoredDecision], about: bytes) -> int:
     """Count the registrars who said yes, are registrars still, and whose key is not found to have been another's."""
-    counting = (each for each in said if _counts(listed, each))
+    counting = (each for each in said if _counts(listed, each, about))
     return len({each.registrar for each in counting if pb.Decision.FromString(each.decision).approved})
 
 
-def _counts(listed: ParticipantList, said: StoredDecision) -> bool:
-    return counts(listed, said.registrar, said.key_id)
+def _counts(listed: ParticipantList, said: StoredDecision, about: bytes) -> bool:
+    decision = pb.Decision.FromString(said.decision)
+    signed = envelope_pb2.Signature.FromString(said.signature)
+    is_it = (decision.registrar, decision.application_id) == (said.registrar, about)
+    return is_it and counts(listed, said.registrar, Domain.DECISION, said.decision, signed)
 
 
 def _needed(registry: Registry, application: pb.Application) -> int:
@@ -139,4 +145,6 @@ def _application(desk: Desk, application_id: bytes) -> StoredApplication:
     found = desk.record.application(application_id)
     if found is None:
         raise Refusal(ErrorCode.NOT_FOUND, "there is no such application", "application_id")
+    if sha256(found.application).digest() != found.id:
+        raise Failure(ErrorCode.STORE, "the application in the store is not the one that its id names")
     return found

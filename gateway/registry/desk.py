@@ -65,17 +65,19 @@ def base_of(stored: StoredList | None, trusted: Trusted, code: str) -> Base:
         code: the node's.
 
     Raises:
-        Failure: UNAVAILABLE, what is published is newer and cannot be read as it was signed.
+        Failure: UNAVAILABLE, what is published is newer and cannot be read as it was signed, or what is stored is newer
+            and not signed: it is in more hands than the key, and must not become what the node says.
     """
     public = trusted.version(node_role(code))
-    own = SignedList.read(code, stored.metadata, stored.content).participants if stored else None
-    if own is not None and stored is not None and stored.version > public:
-        return Base(own, stored.version)
     published = next((each for each in trusted.lists if each.node == code), None)
+    signed = _proven(SignedList.read(code, stored.metadata, stored.content), trusted, published) if stored else None
+    if signed is not None and signed.version > public:
+        return Base(signed.participants, signed.version)
+    own = None if signed is None else signed.participants
     if code in trusted.list_problems or published is None:
         # An expired list is read as one of people who are out: that must not become what the node says.
-        if own is not None and stored is not None and stored.version == public:
-            return Base(own, public)
+        if signed is not None and signed.version == public:
+            return Base(signed.participants, public)
         if own is None and not public:
             return Base(ParticipantList(node=code, participants=()), 0)
         problem = trusted.list_problems.get(code, "not published")
@@ -84,6 +86,21 @@ def base_of(stored: StoredList | None, trusted: Trusted, code: str) -> Base:
         return Base(published, public)
     both = roll.brought_together(published, own)
     return Base(both, public, is_signed=both == published)
+
+
+def _proven(signed: SignedList, trusted: Trusted, published: ParticipantList | None) -> SignedList | None:
+    """Return a list of the store, if the node has signed it: the store is in more hands than the key.
+
+    Raises:
+        Failure: UNAVAILABLE, it is newer than what is published, and not signed.
+    """
+    if trusted.is_signed(signed):
+        return signed
+    if signed.version > trusted.version(node_role(signed.code)):
+        detail = f"list {signed.version} of node {signed.code} in the store is not signed with the key of its lists"
+        raise Failure(ErrorCode.UNAVAILABLE, detail, "directory")
+    # What was published was proven then, perhaps with a key that the founders have replaced since.
+    return signed if signed.participants == published else None
 
 
 @dataclass(slots=True)
@@ -308,20 +325,30 @@ def registrar(listed: ParticipantList, address: str) -> ParticipantEntry | None:
     return entry
 
 
-def counts(listed: ParticipantList, address: str, used: bytes) -> bool:
-    """Whether what a registrar signed here some time ago counts still.
+def counts(listed: ParticipantList, address: str, domain: Domain, message: bytes, signed: pb.Signature) -> bool:
+    """Whether a registrar has signed that, here and some time ago, and it counts still.
 
     It is one, and its key is not found to have been another's. That the key has ended, as by rotation, takes nothing
-    back. Who is taken in again has all keys of before distrusted: nothing of a predecessor's comes back.
+    back. Who is taken in again has all keys of before distrusted: nothing of a predecessor's comes back. The signature
+    is checked again: the store, where it was, is in more hands than the keys.
 
     Args:
         listed: the node's list.
         address: the registrar's.
-        used: id of the key that signed.
+        domain: what it is.
+        message: the bytes.
+        signed: his signature.
     """
     entry = registrar(listed, address)
-    keys = entry.signing_keys if entry is not None else ()
-    return any(key_id(key.public) == used and key.not_trusted_after is None for key in keys)
+    trusted = (key for key in entry.signing_keys if key.not_trusted_after is None) if entry is not None else ()
+    key = next((key for key in trusted if key_id(key.public) == signed.key_id), None)
+    if key is None:
+        return False
+    try:
+        signature.verify(domain, message, signed, key.public)
+    except Refusal:
+        return False
+    return True
 
 
 def not_a_registrar(code: str) -> Refusal:

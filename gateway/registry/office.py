@@ -186,11 +186,6 @@ class Office:
 
     # For the node itself
 
-    def newest_list(self) -> SignedList | None:
-        """Return the node's list as it was signed here last; in a thread that may wait."""
-        stored = self._reader.registry_now(RegistryView.newest_list)
-        return None if stored is None else self._signed(stored)
-
     async def add_node_key(self, public: bytes) -> datetime:
         """List a further signing key of the node itself; return from when it is valid. Listed again, it stays as it is.
 

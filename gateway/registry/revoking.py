@@ -159,9 +159,13 @@ def _is_seconded(desk: Desk, revocation: pb.Revocation) -> bool:
     """Whether another registrar, who counts still, has said the same a short time ago."""
     for stored in desk.record.revocations_of(revocation.address, to_micros(desk.now - LONE_REACH)):
         other = pb.Revocation.FromString(stored.revocation)
-        same = (other.key_id, other.not_trusted_after_us) == (revocation.key_id, revocation.not_trusted_after_us)
-        used = envelopes.Signature.FromString(stored.signature).key_id
-        if same and other.registrar != revocation.registrar and counts(desk.listed, other.registrar, used):
+        signed = envelopes.Signature.FromString(stored.signature)
+        if (
+            (other.address, other.key_id, other.not_trusted_after_us)
+            == (revocation.address, revocation.key_id, revocation.not_trusted_after_us)
+            and other.registrar != revocation.registrar
+            and counts(desk.listed, other.registrar, Domain.REVOCATION, stored.revocation, signed)
+        ):
             return True
     return False
 

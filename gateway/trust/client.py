@@ -73,14 +73,18 @@ class Trusted:
         """Which directory it is."""
         return Held(self.version(ROOT), self.version(TIMESTAMP))
 
-    def proves(self, own: SignedList, now: datetime) -> bool:
-        """Whether a list is signed with the key that the founders gave to that of its node, and has not expired."""
+    def is_signed(self, own: SignedList) -> bool:
+        """Whether a list is signed with the key that the founders gave to that of its node."""
         try:
             metadata = Metadata[Targets].from_bytes(own.metadata)
             self.delegating.verify_delegate(node_role(own.code), metadata.signed_bytes, metadata.signatures)
         except (RepositoryError, ValueError):
             return False
-        return not metadata.signed.is_expired(now)
+        return True
+
+    def proves(self, own: SignedList, now: datetime) -> bool:
+        """Whether a list is signed, and has not expired."""
+        return self.is_signed(own) and not Metadata[Targets].from_bytes(own.metadata).signed.is_expired(now)
 
     def with_own(self, own: SignedList) -> Self:
         """Return it with a node's own list in the place of the published one, if that is older.

@@ -4,6 +4,7 @@ The wire's own bounds are asked at the real doors: tests/integration/test_enrolm
 """
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from nacl.public import Box, PrivateKey, PublicKey
 from nacl.signing import SigningKey
 from rogatory.v1 import enrolment_pb2 as pb
 from tuf.api.exceptions import UnsignedMetadataError
-from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
+from tuf.api.metadata import Metadata, Targets
 
 from gateway import codec, signature
 from gateway.authenticate import authenticate
@@ -32,13 +33,15 @@ from gateway.registry.codes import code_digest
 from gateway.registry.keys import RegistryKeys
 from gateway.registry.office import Office
 from gateway.signature import Domain, key_id
-from gateway.store.registry import StoredInvitation
-from gateway.trust.signing import signer_of
-from tests import office, world
+from gateway.store.registry import StoredDecision, StoredInvitation, StoredList, StoredRevocation
+from gateway.trust.lists import MAX_VERSION, SignedList
+from gateway.trust.problem import Problem, Reason
+from tests import office, stores, world
 from tests.office import (
     FEDERATION,
     FOREIGN_REGISTRAR,
     NEWCOMER,
+    PUBLISHED_VERSION,
     REGISTRAR,
     SECOND,
     Applicant,
@@ -1215,6 +1218,106 @@ async def test_certificate_revoked_under_anothers_name(enrolled: Bench) -> None:
     await refused(enrolled, attack, ErrorCode.MALFORMED, "certificate")
 
 
+# Somebody with the node's database, and no key
+
+
+def _as_signed(raw: bytes, key: SigningKey, registrar: str, signer: SigningKey) -> bytes:
+    """Return a signature that names a registrar's key and is somebody else's."""
+    signed = signature.sign(Domain.DECISION, raw, registrar, signer)
+    signed.key_id = key_id(bytes(key.verify_key))
+    return signed.SerializeToString(deterministic=True)
+
+
+@pytest.mark.parametrize("forged", ["by a stranger's key", "of another application"])
+async def test_approval_that_somebody_wrote_into_the_store_lets_nobody_in(bench: Bench, forged: str) -> None:
+    about, key = await bench.applied(Applicant()), world.signing_key(SECOND)
+    if forged == "of another application":
+        said = decision(bytes(32), SECOND).decision
+        raw, proof = said.decision, said.signature.SerializeToString(deterministic=True)
+    else:
+        raw = decision(about, SECOND).decision.decision
+        proof = _as_signed(raw, key, SECOND, THIEF.signing)
+    made = StoredDecision(SECOND, key_id(bytes(key.verify_key)), raw, proof, to_micros(NOW))
+    await bench.writer.write(lambda txn: txn.registry.add_decision(about, made))
+    found = await bench.decide(about)
+    assert (found.state, found.approvals) == (pb.APPLICATION_STATE_PENDING, 1)
+
+
+async def test_application_that_somebody_exchanged_in_the_store_is_not_approved(bench: Bench) -> None:
+    """Registrars sign the digest of what they saw; what is let in is what the store has under it."""
+    about = await bench.applied(Applicant())
+    await bench.decide(about)
+    thiefs = Applicant(name="thief").application(await bench.code(Applicant()))
+    with closing(stores.connect(bench.material.config.store)) as opened:
+        opened.execute("UPDATE applications SET application = ?", (thiefs,))
+        opened.commit()
+    await refused(bench, bench.decide(about, SECOND), ErrorCode.STORE, "")
+
+
+async def test_second_registrars_word_that_somebody_wrote_into_the_store_seconds_nothing(bench: Bench) -> None:
+    key = world.signing_key(world.COURT)
+    request = revocation(
+        SECOND, address=world.COURT, key_id=key_id(bytes(key.verify_key)), not_trusted_after_us=to_micros(LONG_AGO)
+    )
+    proof = _as_signed(request.revocation, world.signing_key(SECOND), SECOND, THIEF.signing)
+    made = StoredRevocation(bytes(32), world.COURT, request.revocation, proof, PUBLISHED_VERSION)
+    await bench.writer.write(lambda txn: txn.registry.add_revocation(made))
+    assert await distrust(bench, LONG_AGO) is ErrorCode.FOUR_EYES
+    assert verifies(bench, world.COURT, NOW - REACH - MOMENT)
+
+
+def with_a_stranger(bench: Bench, version: int, key: SigningKey) -> SignedList:
+    """Return the node's list with one participant more, signed with a key."""
+    (own,) = (each for each in bench.trusted.lists if each.node == "ee")
+    stranger = bench.entry(world.COURT).model_copy(update={"address": Address.parse("ee/stranger")})
+    return SignedList.sign(key, own.model_copy(update={"participants": (*own.participants, stranger)}), version, NOW)
+
+
+async def written(bench: Bench, made: SignedList) -> None:
+    stored = StoredList(made.version, made.metadata, made.content, to_micros(NOW))
+    await bench.writer.write(lambda txn: txn.registry.add_list(stored))
+
+
+async def test_list_that_somebody_wrote_into_the_store_is_never_continued(bench: Bench) -> None:
+    """The next change, or the half of its life, would have it signed with the node's own key."""
+    await written(bench, with_a_stranger(bench, PUBLISHED_VERSION + 1, THIEF.signing))
+    attack = bench.revoke(address=world.COURT, participant=True)
+    assert "not signed" in (await refused(bench, attack, ErrorCode.UNAVAILABLE, "directory")).detail
+    await refused(bench, bench.office.keep_list(), ErrorCode.UNAVAILABLE, "directory")
+    assert bench.offered == []
+
+
+async def test_published_list_that_somebody_numbered_higher_in_the_store_is_never_continued(bench: Bench) -> None:
+    """Numbers are never given back: with the last of them the node could say nothing more."""
+    (own,) = (each for each in bench.trusted.lists if each.node == "ee")
+    await written(bench, SignedList.sign(THIEF.signing, own, MAX_VERSION - 1, NOW))
+    attack = bench.revoke(address=world.COURT, participant=True)
+    await refused(bench, attack, ErrorCode.UNAVAILABLE, "directory")
+
+
+async def test_list_that_somebody_wrote_into_the_store_in_the_place_of_the_published_one_says_nothing(
+    bench: Bench,
+) -> None:
+    await written(bench, with_a_stranger(bench, PUBLISHED_VERSION, THIEF.signing))
+    await bench.office.keep_list()
+    assert bench.offered == []
+    await bench.revoke(address=world.COURT, participant=True)
+    (signed,) = bench.offered
+    assert signed.version == PUBLISHED_VERSION + 1
+    assert "ee/stranger" not in {str(each.address) for each in signed.participants.participants}
+
+
+async def test_list_that_was_published_is_continued_though_the_founders_gave_another_key_since(bench: Bench) -> None:
+    await bench.revoke(address=world.COURT, participant=True)
+    (first,) = bench.offered
+    bench.publish(first)
+    problem = Problem(Reason.UNSIGNED, "signed with the key of before")
+    bench.trusted = replace(bench.trusted, delegating=office.delegating(THIEF.signing), list_problems={"ee": problem})
+    bench._take(bench.trusted)
+    await bench.revoke(address=world.INVESTIGATOR, participant=True)
+    assert [each.version for each in bench.offered] == [first.version, first.version + 1]
+
+
 # The list
 
 
@@ -1222,16 +1325,10 @@ async def test_list_signed_by_another_key_is_not_the_nodes(bench: Bench) -> None
     """A registry that holds a wrong key makes lists that nobody else takes: the others ask whom the founders named."""
     await bench.revoke(address=world.COURT, participant=True)
     (signed,) = bench.offered
-
-    def delegated_to(key: SigningKey) -> Targets:
-        public = signer_of(key).public_key
-        role = DelegatedRole("node-ee", [public.keyid], 1, terminating=True, paths=["participants/ee.json"])
-        return Targets(delegations=Delegations({public.keyid: public}, {"node-ee": role}))
-
     metadata = Metadata[Targets].from_bytes(signed.metadata)
-    delegated_to(office.PROOF_KEYS_OF).verify_delegate("node-ee", metadata.signed_bytes, metadata.signatures)
+    office.delegating(office.PROOF_KEYS_OF).verify_delegate("node-ee", metadata.signed_bytes, metadata.signatures)
     with pytest.raises(UnsignedMetadataError):
-        delegated_to(THIEF.signing).verify_delegate("node-ee", metadata.signed_bytes, metadata.signatures)
+        office.delegating(THIEF.signing).verify_delegate("node-ee", metadata.signed_bytes, metadata.signatures)
 
 
 async def test_change_that_would_lose_a_key_is_not_signed(bench: Bench) -> None:

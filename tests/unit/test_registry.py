@@ -491,7 +491,7 @@ async def test_every_version_of_the_list_continues_the_one_before(bench: Bench) 
 
 async def test_list_is_signed_with_the_directory_key(bench: Bench) -> None:
     await bench.revoke(address=world.COURT, participant=True)
-    kept = bench.office.newest_list()
+    kept = bench.newest_list()
     assert kept is not None
     assert kept == bench.offered[-1]
     assert SignedList.read("ee", kept.metadata, kept.content) == kept
@@ -500,7 +500,7 @@ async def test_list_is_signed_with_the_directory_key(bench: Bench) -> None:
 
 
 async def test_node_without_changes_has_no_list_of_its_own(bench: Bench) -> None:
-    assert bench.office.newest_list() is None
+    assert bench.newest_list() is None
     await bench.office.keep_list()
     assert bench.offered == []
 
