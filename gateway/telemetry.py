@@ -21,8 +21,6 @@ from uuid import uuid4
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
@@ -61,6 +59,9 @@ def tracer_provider(settings: Telemetry, service: str, sampler: Sampling | None 
     """
     if not settings.otlp_endpoint:
         return None
+    # Imported where they are wanted, here and below: clients and commands would wait for them at each start.
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
     sampler = sampler or ParentBased(TraceIdRatioBased(settings.sample))
     provider = TracerProvider(sampler=sampler, resource=_resource(service))
     # A receiver that is down must not hold up a stopping node; its spans are lost, the events are not.
@@ -81,6 +82,8 @@ def meter_provider(settings: Telemetry, service: str, *readers: MetricReader) ->
     """
     every = list(readers)
     if settings.otlp_endpoint:
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
+
         exporter = OTLPMetricExporter(
             endpoint=settings.otlp_endpoint, insecure=settings.otlp_insecure, timeout=EXPORT_SECONDS
         )
@@ -91,7 +94,6 @@ def meter_provider(settings: Telemetry, service: str, *readers: MetricReader) ->
 
 def scraped() -> tuple[MetricReader, Callable[[], bytes]]:
     """Return a reader of figures, and what writes them in the text format of Prometheus, version 0.0.4."""
-    # Imported here: it takes a tenth of a second, for which clients and commands do not wait.
     from opentelemetry.exporter.prometheus import PrometheusMetricReader  # noqa: PLC0415
     from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415
 

@@ -3,6 +3,7 @@
 # First, before anything can import grpc: it shuts TLS 1.2 out through the environment.
 from gateway import tls as _tls  # noqa: F401  # isort: skip
 
+import gc
 import os
 import shutil
 import tempfile
@@ -54,6 +55,12 @@ LONGEST = ("test_demo_trust", "test_bench", "test_demo")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what is longest, whatever the order of chance: at the end all others would wait for it."""
     items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage no more in what is there until the end: thousands of tests, and all that they import."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,7 +16,7 @@ from typing import ClassVar, Final, NoReturn
 import click
 
 from gateway import dumps
-from gateway.cli import output
+from gateway.cli import garbage, output
 from gateway.errors import ErrorCode, Failure, GatewayError, Refusal, WrongSecret
 
 COMMANDS: Final = {
@@ -80,7 +80,8 @@ class LazyGroup(click.Group):
             return None
         name = f"{self.package}.{cmd_name.replace('-', '_')}"
         try:
-            command = importlib.import_module(name).command
+            with garbage.put_off():
+                command = importlib.import_module(name).command
         except ModuleNotFoundError as error:
             # What a module of ours imports and lacks is a broken installation, not an unknown command.
             if error.name != name:

@@ -1,4 +1,4 @@
-"""How a process that serves has Python look for garbage: seldom, and never through what is there for good."""
+"""How a process has Python look for garbage: seldom, and never through what is there for good."""
 
 import gc
 from collections.abc import Iterator
@@ -24,3 +24,15 @@ def spared() -> Iterator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+@contextmanager
+def put_off() -> Iterator[None]:
+    """Look for none meanwhile: of what modules make, all stays, and looking through it took a sixth of a start."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()

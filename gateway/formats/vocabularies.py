@@ -5,7 +5,7 @@ position and the rule COUNTRY, CURRENCY, LANGUAGE or DATE.
 
 Sources: ISO 3166-1 and ISO 4217 as pycountry carries them (Debian's iso-codes, released every few months; a table of
 our own would be stale at the next coup or coin); BCP 47 (RFC 5646) as langcodes reads it; ISO 8601 for days. The lists
-are read once, at import.
+are read once, at import; that of languages when the first text names one.
 """
 
 import re
@@ -13,7 +13,6 @@ from datetime import date
 from types import MappingProxyType
 from typing import Final
 
-import langcodes
 import pycountry
 
 from gateway.formats.codes import Code, refuse
@@ -83,6 +82,8 @@ def language(text: str, where: str = "") -> str:
     Raises:
         Refusal: BAD_INPUT, rule LANGUAGE.
     """
+    import langcodes  # noqa: PLC0415  its lists take as long to read as all else here, and few texts name a language
+
     # langcodes also takes underscores, which are of POSIX and not of BCP 47.
     if len(text) <= MAX_LANGUAGE_CHARS and _LANGUAGE.fullmatch(text) and langcodes.tag_is_valid(text):
         return str(langcodes.standardize_tag(text))

@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -151,9 +148,6 @@ def _opened(where: Path | str, *preparing: Prepare) -> tuple[Store, Engine]:
     except (*TROUBLE, SQLAlchemyError) as error:
         engine.dispose()
         raise Failure(ErrorCode.STORE, f"cannot open the store {store}: {words(error)}") from error
-    except CommandError as error:
-        engine.dispose()
-        raise Refusal(ErrorCode.BAD_CONFIG, f"the store {store} is of a newer version: {error}", "store") from error
     store.made()
     return store, engine
 
@@ -178,14 +172,22 @@ def migrate(store: Store, engine: Engine) -> None:
         connection.rollback()
         # Of processes that start together, one migrates while the others wait.
         with store.migrating(connection):
-            _upgrade(connection)
+            _upgrade(store, connection)
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(store: Store, connection: Connection) -> None:
+    # A start that finds its store up to date would wait for a tenth of its time for this.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise Refusal(ErrorCode.BAD_CONFIG, f"the store {store} is of a newer version: {error}", "store") from error
 
 
 def _made(path: Path) -> bool:
@@ -206,7 +208,7 @@ def _fill(write: Callable[[Any], None], begun: list[bool], store: Store, engine:
             detail = f"{store} must be empty, and holds {', '.join(sorted(found)[:MOST_NAMED])}"
             raise Refusal(ErrorCode.BAD_CONFIG, detail, "to")
         begun.append(True)
-        _upgrade(connection)
+        _upgrade(store, connection)
         write(asked(connection))
 
 

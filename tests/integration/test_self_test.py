@@ -27,7 +27,7 @@ from clients.restrictions import KINDS, Trial, trials
 from clients.selftest import Verdict
 from clients.submission import SignedRefusal
 from clients.verdict import TEXT, body_of
-from gateway import envelope, material, row_checks
+from gateway import envelope, material, row_checks, upkeep
 from gateway.cli.self_test import allowed
 from gateway.clock import from_micros
 from gateway.config import Limits
@@ -86,6 +86,12 @@ class Sides:
         theirs = await selftest.answer(await self(EXCHANGE), order, allowed)
         report = await self.received(REGISTRAR, ids.KIND_TEST_REPORT)
         return theirs, selftest.verdict(await self(REGISTRAR), report, allowed)
+
+
+@pytest.fixture(autouse=True)
+def _looks_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most attempts are in another's name, and a node looks whether that is somebody new: once a second, elsewhere."""
+    monkeypatch.setattr(upkeep, "BETWEEN_LOOKS_SECONDS", 0.0)
 
 
 @pytest_asyncio.fixture
