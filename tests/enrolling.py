@@ -24,7 +24,7 @@ from tests.federation import DELIVERY, Federation, ports, running
 
 LEI = "529900T8BM49AURSDO55"
 REGISTRARS = ("ee/registrar", "ee/registrar-2")
-REFRESH_SECONDS = 0.1
+REFRESH_SECONDS = 0.4
 REGISTRY: dict[str, object] = {"notice_seconds": 1.0, "overlap_seconds": 86400.0}
 
 

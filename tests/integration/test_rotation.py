@@ -43,7 +43,7 @@ from gateway.store.log import LogView
 from gateway.transport import TlsIdentity
 from gateway.trust.lists import SignedList
 from tests import paperwork
-from tests.enrolling import REGISTRARS, entered, registering
+from tests.enrolling import REFRESH_SECONDS, REGISTRARS, entered, registering
 from tests.federation import Federation, authority_of, code_of, ports, until
 from tests.files import cast_of, random_file, receive
 from tests.integration.test_attachments import files_of
@@ -304,7 +304,7 @@ async def test_what_is_signed_with_a_key_that_is_newer_than_our_directory_is_not
 ) -> None:
     async with registering(tmp_path / "fed", start=["ee"], registry={"notice_seconds": 0}) as fed:
         path, node = fed.summary.config(PROSECUTOR), fed.nodes["ee"]
-        path.write_text(path.read_text().replace("refresh_seconds = 0.1", "refresh_seconds = 3600"))
+        path.write_text(path.read_text().replace(f"refresh_seconds = {REFRESH_SECONDS}", "refresh_seconds = 3600"))
         async with entered(fed, PROSECUTOR) as prosecutor:
             known, old = prosecutor.directory, node.upkeep.material.signing_key.public_key
             await rotate(fed, "ee/node", "--signing")

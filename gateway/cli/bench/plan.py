@@ -63,10 +63,10 @@ FULL: Final = Sizes(
 )
 QUICK: Final = Sizes(
     rounds=1,
-    seconds=1.2,
-    pool=12_000,
+    seconds=0.8,
+    pool=8_000,
     growth=(1_000, 10_000),
-    grown=4_000,
+    grown=2_000,
     wallet_rounds=5,
     procedure_rounds=3,
     cases=2_000,
