@@ -7,6 +7,7 @@ start that.
 # First of all: gRPC's C core reads its cipher list when grpc is imported, see gateway.tls.
 from gateway import tls  # isort: skip  # noqa: F401
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -37,6 +38,8 @@ PRELOADED = (
 """Commands that are imported for those who are forked off."""
 for name in PRELOADED:
     import_module(f"{cli.__name__}.{name}")
+# Who looks through all this for garbage has all of it copied.
+gc.freeze()
 
 
 def run(arguments: tuple[str, ...], streams: Path, folder: str, environment: dict[str, str]) -> None:
