@@ -172,9 +172,9 @@ def test_what_was_fetched_first_is_loaded_without_the_server_as_it_would_have_be
 def test_what_could_not_be_fetched_rightly_leaves_the_last_good_copy_when_it_is_loaded(
     made: Registry, url: str, ca: Path, tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "FILE_SECONDS", 0.1)
     right = made.source(repository=url, ca=ca, cache=str(tmp_path / "cache"))
     before = client.load(right, LATER)
+    monkeypatch.setattr(fetch, "FILE_SECONDS", 0.1)
     wrong = right.model_copy(update={"repository": url + path})
     after = client.load_from(client.fetch(wrong, LATER), wrong, LATER)
     assert after.problem is not None
