@@ -10,7 +10,7 @@ anew. Those count who are registrars when the last one approves: whoever was put
 somebody, perhaps himself, has come in again at his address since; who decides anew.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -57,7 +57,7 @@ def decide(desk: Desk, peer: Peer, signed: pb.SignedDecision) -> Standing:
     found = _application(desk, decision.application_id)
     own = [each for each in desk.record.decisions(found.id) if each.registrar == decision.registrar]
     if all(each.decision != signed.decision for each in own):
-        if any(_counts(desk.listed, each, found.id) for each in own):
+        if [*_counting(desk.listed, own, found.id)]:
             raise Refusal(ErrorCode.FOUR_EYES, f"{decision.registrar} has decided on it already", "registrar")
         _check(desk, peer, signed, decision, found)
         _take(desk, signed, decision, found)
@@ -66,12 +66,13 @@ def decide(desk: Desk, peer: Peer, signed: pb.SignedDecision) -> Standing:
 
 def standing(view: RegistryView, registry: Registry, listed: ParticipantList, found: StoredApplication) -> Standing:
     """Return how far an application has come."""
-    said = [pb.Decision.FromString(each.decision) for each in view.decisions(found.id)]
+    stored = view.decisions(found.id)
+    said = [pb.Decision.FromString(each.decision) for each in stored]
     reason = next((each.reason for each in said if not each.approved), "")
     needed = _needed(registry, pb.Application.FromString(found.application))
     if found.state is ApplicationState.APPROVED:
         return Standing(found.state, len({each.registrar for each in said if each.approved}), needed)
-    return Standing(found.state, _approvals(listed, view.decisions(found.id), found.id), needed, reason)
+    return Standing(found.state, _approvals(listed, stored, found.id), needed, reason)
 
 
 def _check(desk: Desk, peer: Peer, signed: pb.SignedDecision, decision: pb.Decision, found: StoredApplication) -> None:
@@ -126,15 +127,17 @@ def _let_in(desk: Desk, application_id: bytes, application: pb.Application) -> N
 
 def _approvals(listed: ParticipantList, said: Iterable[StoredDecision], about: bytes) -> int:
     """Count the registrars who said yes, are registrars still, and whose key is not found to have been another's."""
-    counting = (each for each in said if _counts(listed, each, about))
-    return len({each.registrar for each in counting if pb.Decision.FromString(each.decision).approved})
+    return len({decision.registrar for decision in _counting(listed, said, about) if decision.approved})
 
 
-def _counts(listed: ParticipantList, said: StoredDecision, about: bytes) -> bool:
-    decision = pb.Decision.FromString(said.decision)
-    signed = envelope_pb2.Signature.FromString(said.signature)
-    is_it = (decision.registrar, decision.application_id) == (said.registrar, about)
-    return is_it and counts(listed, said.registrar, Domain.DECISION, said.decision, signed)
+def _counting(listed: ParticipantList, said: Iterable[StoredDecision], about: bytes) -> Iterator[pb.Decision]:
+    """Yield the decisions on an application that count still."""
+    for each in said:
+        decision = pb.Decision.FromString(each.decision)
+        signed = envelope_pb2.Signature.FromString(each.signature)
+        is_it = (decision.registrar, decision.application_id) == (each.registrar, about)
+        if is_it and counts(listed, each.registrar, Domain.DECISION, each.decision, signed):
+            yield decision
 
 
 def _needed(registry: Registry, application: pb.Application) -> int:

@@ -24,7 +24,7 @@ from gateway.material import NodeMaterial
 from gateway.registry import roll
 from gateway.registry.certify import key_digest
 from gateway.registry.keys import RegistryKeys
-from gateway.signature import Domain, key_id
+from gateway.signature import Domain
 from gateway.store.registry import RegistryRecord, StoredCertificate, StoredList
 from gateway.trust.client import Trusted
 from gateway.trust.lists import SignedList
@@ -73,18 +73,17 @@ def base_of(stored: StoredList | None, trusted: Trusted, code: str) -> Base:
     signed = _proven(SignedList.read(code, stored.metadata, stored.content), trusted, published) if stored else None
     if signed is not None and signed.version > public:
         return Base(signed.participants, signed.version)
-    own = None if signed is None else signed.participants
     if code in trusted.list_problems or published is None:
         # An expired list is read as one of people who are out: that must not become what the node says.
         if signed is not None and signed.version == public:
             return Base(signed.participants, public)
-        if own is None and not public:
+        if signed is None and not public:
             return Base(ParticipantList(node=code, participants=()), 0)
         problem = trusted.list_problems.get(code, "not published")
         raise Failure(ErrorCode.UNAVAILABLE, f"the newest list of node {code} is not at hand ({problem})", "directory")
-    if own is None or own == published:
+    if signed is None or signed.participants == published:
         return Base(published, public)
-    both = roll.brought_together(published, own)
+    both = roll.brought_together(published, signed.participants)
     return Base(both, public, is_signed=both == published)
 
 
@@ -271,7 +270,7 @@ class Desk:
         entry = active(self.listed, signer)
         if signed.signer != str(signer) or signed.HasField("batch"):
             raise Refusal(ErrorCode.BAD_SIGNATURE, f"a direct signature of {signer} is wanted", "signature")
-        key = next((key for key in entry.signing_keys if key_id(key.public) == signed.key_id), None)
+        key = roll.find_key(entry.signing_keys, signed.key_id)
         if key is None:
             raise Refusal(ErrorCode.BAD_SIGNATURE, f"{signer} has no such signing key", "signature.key_id")
         if not key.valid_at(self.now):
@@ -340,9 +339,8 @@ def counts(listed: ParticipantList, address: str, domain: Domain, message: bytes
         signed: his signature.
     """
     entry = registrar(listed, address)
-    trusted = (key for key in entry.signing_keys if key.not_trusted_after is None) if entry is not None else ()
-    key = next((key for key in trusted if key_id(key.public) == signed.key_id), None)
-    if key is None:
+    key = None if entry is None else roll.find_key(entry.signing_keys, signed.key_id)
+    if key is None or key.not_trusted_after is not None:
         return False
     try:
         signature.verify(domain, message, signed, key.public)

@@ -29,7 +29,7 @@ from gateway.identity import Address, certificate_fingerprint
 from gateway.printable import is_visible
 from gateway.registry import roll
 from gateway.registry.desk import Desk, counts
-from gateway.signature import Domain, key_id
+from gateway.signature import Domain
 from gateway.store.registry import StoredRevocation
 
 _PARTICIPANT: Final = "participant"
@@ -180,7 +180,8 @@ def _short_of(desk: Desk, revocation: pb.Revocation) -> Refusal | None:
     else:
         entry = roll.entry_of(desk.listed, address)
         listed = (*entry.signing_keys, *entry.sealing_keys)
-    found = next((key.not_trusted_after for key in listed if key_id(key.public) == revocation.key_id), None)
+    key = roll.find_key(listed, revocation.key_id)
+    found = None if key is None else key.not_trusted_after
     if found is None or found <= from_micros(revocation.not_trusted_after_us):
         return None
     hours = LONE_REACH // timedelta(hours=1)

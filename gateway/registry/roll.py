@@ -61,6 +61,11 @@ def find(listed: ParticipantList, address: Address) -> ParticipantEntry | None:
     return next((entry for entry in listed.participants if entry.address == address), None)
 
 
+def find_key(keys: Iterable[KeyEntry], wanted: bytes) -> KeyEntry | None:
+    """Return the key of an id, if it is among them."""
+    return next((key for key in keys if key_id(key.public) == wanted), None)
+
+
 def entry_of(listed: ParticipantList, address: Address) -> ParticipantEntry:
     """Return the entry of a participant.
 

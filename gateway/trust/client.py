@@ -75,16 +75,20 @@ class Trusted:
 
     def is_signed(self, own: SignedList) -> bool:
         """Whether a list is signed with the key that the founders gave to that of its node."""
+        return self._signed(own) is not None
+
+    def proves(self, own: SignedList, now: datetime) -> bool:
+        """Whether a list is signed, and has not expired."""
+        signed = self._signed(own)
+        return signed is not None and not signed.is_expired(now)
+
+    def _signed(self, own: SignedList) -> Targets | None:
         try:
             metadata = Metadata[Targets].from_bytes(own.metadata)
             self.delegating.verify_delegate(node_role(own.code), metadata.signed_bytes, metadata.signatures)
         except (RepositoryError, ValueError):
-            return False
-        return True
-
-    def proves(self, own: SignedList, now: datetime) -> bool:
-        """Whether a list is signed, and has not expired."""
-        return self.is_signed(own) and not Metadata[Targets].from_bytes(own.metadata).signed.is_expired(now)
+            return None
+        return metadata.signed
 
     def with_own(self, own: SignedList) -> Self:
         """Return it with a node's own list in the place of the published one, if that is older.
