@@ -1,7 +1,7 @@
 """`rogatory …` from its arguments to its exit, in a process that was forked for it.
 
-What a person starts differs in the interpreter, which is fresh: tests of `serve`, of the demos and of the terminal
-start that.
+What a person starts differs in the interpreter, which is fresh: tests of the demos, of the deployment and of the
+terminal start that, and the demos start their nodes so.
 """
 
 # First of all: gRPC's C core reads its cipher list when grpc is imported, see gateway.tls.
@@ -11,7 +11,7 @@ import gc
 import os
 import sys
 from importlib import import_module
-from pathlib import Path
+from multiprocessing.connection import Connection
 from runpy import run_path
 
 from gateway import cli
@@ -22,6 +22,7 @@ PRELOADED = (
     "case",
     "check_config",
     "compact",
+    "console",
     "enrol",
     "fsck",
     "happenings",
@@ -33,7 +34,9 @@ PRELOADED = (
     "self_test",
     "send",
     "serve",
+    "serve_log",
     "trace",
+    "witness",
 )
 """Commands that are imported for those who are forked off."""
 for name in PRELOADED:
@@ -42,25 +45,26 @@ for name in PRELOADED:
 gc.freeze()
 
 
-def run(arguments: tuple[str, ...], streams: Path, folder: str, environment: dict[str, str]) -> None:
-    """Be the command; both its streams go into files."""
-    _begin(streams, folder, environment)
+def run(out: Connection, err: Connection, arguments: tuple[str, ...], folder: str, environment: dict[str, str]) -> None:
+    """Be the command."""
+    _begin(out, err, folder, environment)
     sys.argv = ["rogatory", *arguments]
     cli.main()
 
 
-def run_script(name: str, streams: Path, folder: str, environment: dict[str, str]) -> None:
-    """Be `python NAME`, in the same way."""
-    _begin(streams, folder, environment)
+def run_script(out: Connection, err: Connection, name: str, folder: str, environment: dict[str, str]) -> None:
+    """Be `python NAME`."""
+    _begin(out, err, folder, environment)
     sys.argv = [name]
     sys.path.insert(0, folder)
     run_path(name, run_name="__main__")
 
 
-def _begin(streams: Path, folder: str, environment: dict[str, str]) -> None:
-    for number, name in ((1, "out"), (2, "err")):
-        with (streams / name).open("wb") as file:
-            os.dup2(file.fileno(), number)
+def _begin(out: Connection, err: Connection, folder: str, environment: dict[str, str]) -> None:
+    for number, pipe in ((1, out), (2, err)):
+        os.dup2(pipe.fileno(), number)
+        # Whoever reads to the end waits for all who can write.
+        pipe.close()
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

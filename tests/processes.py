@@ -3,19 +3,17 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from gateway.cli.development import Summary, init_federation
 from gateway.clock import system_clock
 from gateway.config import Delivery
 from tests import command, stores
 from tests.federation import DELIVERY, Federation, ports
-from tests.forks import FORKS, readable
+from tests.forks import Forked, forked
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 60.0
@@ -34,9 +32,8 @@ def started_by(pid: int) -> list[int]:
     return [int(each) for task in tasks.iterdir() for each in (task / "children").read_text().split()]
 
 
-async def said(stream: asyncio.StreamReader | None, word: bytes) -> None:
+async def said(stream: asyncio.StreamReader, word: bytes) -> None:
     """Read what a process says until a line has a word in it."""
-    assert stream is not None
     while word not in (line := await asyncio.wait_for(stream.readline(), 4 * START_SECONDS)):
         assert line, "it ended, and did not say it"
 
@@ -46,42 +43,35 @@ def still_there(pids: Sequence[int]) -> list[int]:
     return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
-async def rogatory(*arguments: str) -> asyncio.subprocess.Process:
+async def rogatory(*arguments: str) -> Forked:
     """Start the command line; both its streams are pipes."""
-    pipe = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway.cli", *arguments, stdout=pipe, stderr=pipe, env=environment()
-    )
+    return await forked(command.run, arguments, str(Path.cwd()), environment())
 
 
 async def finished(*arguments: str) -> tuple[int, str, str]:
-    """Run the command line to its end, forked off; return its status and what it printed."""
-    with TemporaryDirectory() as streams:
-        given = (arguments, Path(streams), str(Path.cwd()), environment())
-        process = FORKS.Process(target=command.run, args=given, daemon=True)
-        await asyncio.to_thread(process.start)
-        try:
-            await asyncio.wait_for(readable(process.sentinel), START_SECONDS)
-        finally:
-            if process.exitcode is None:
-                process.kill()
-            process.join()
-        out, err = ((Path(streams) / name).read_text() for name in ("out", "err"))
-        assert process.exitcode is not None
-        return process.exitcode, out, err
+    """Run the command line to its end; return its status and what it printed."""
+    return await ended(await rogatory(*arguments))
+
+
+async def ended(process: Forked) -> tuple[int, str, str]:
+    """Wait for the end of a process; return its status and what it printed."""
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), START_SECONDS)
+    finally:
+        process.kill()
+    return await process.wait(), out.decode(), err.decode()
 
 
 @dataclass
 class Serving:
     """One `serve` process that has said that it is ready."""
 
-    process: asyncio.subprocess.Process
+    process: Forked
     ready: str
     errors: bytearray = field(default_factory=bytearray)
     reading: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def read_errors(self) -> None:
-        assert self.process.stderr is not None
         while line := await self.process.stderr.readline():
             self.errors += line
 
@@ -107,7 +97,6 @@ class Processes:
     async def start_with(self, code: str, settings: Path) -> Serving:
         """Start a process with those settings, and know it by that name."""
         process = await rogatory("serve", "--config", str(settings))
-        assert process.stdout is not None
         serving = Serving(process, "")
         serving.reading.append(asyncio.create_task(serving.read_errors()))
         self.running[code] = serving

@@ -348,7 +348,6 @@ def core_size(pid: int) -> str:
 @pytest.mark.integration
 async def test_a_real_process_serves_with_its_key_in_the_token(made: Summary) -> None:
     process = await rogatory("serve", "--config", str(made.config("ee/node")))
-    assert process.stdout is not None
     line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
     if line.startswith(b"ready ee"):
         assert core_size(process.pid) in {"0", "unknown"}

@@ -114,10 +114,8 @@ async def test_what_cannot_be_used_is_refused(log: Path, arguments: tuple[str, .
 async def test_log_is_followed_until_somebody_says_stop(log: Path) -> None:
     arguments = ("--key", VKEY, "--state", str(log.parent / "state"), "--follow", "0.1", "--json")
     process = await rogatory("audit", str(log), *arguments)
-    assert process.stdout is not None
 
     async def line() -> Any:
-        assert process.stdout is not None
         return json.loads(await process.stdout.readline())
 
     async with asyncio.timeout(60):
@@ -135,15 +133,12 @@ async def test_log_is_followed_until_somebody_says_stop(log: Path) -> None:
 async def test_following_ends_when_the_log_is_caught(log: Path) -> None:
     arguments = ("--key", VKEY, "--state", str(log.parent / "state"), "--follow", "0.1")
     plain = await rogatory("audit", str(log), *arguments)
-    assert plain.stdout is not None
-    assert plain.stderr is not None
     async with asyncio.timeout(60):
         assert b"first look" in await plain.stdout.readline()
         publish(log, [*LEAVES[:599], OTHER])
         assert b"FORKED" in await plain.stderr.read()
         assert await plain.wait() == 2
         machine = await rogatory("audit", str(log), *arguments, "--json")
-        assert machine.stdout is not None
         (line,) = (await machine.stdout.read()).splitlines()
         assert json.loads(line)["error"]["rule"] == "FORKED"
         assert await machine.wait() == 2

@@ -283,7 +283,6 @@ async def test_link_leads_to_where_the_console_listens(summary: Summary, host: s
     settings = str(summary.config("ee/operator"))
     process = await rogatory("console", "--config", settings, "--listen", f"{host}:0")
     try:
-        assert process.stdout is not None
         ready, told = [(await process.stdout.readline()).decode() for _ in range(2)]
         assert ready.startswith(f"ready console {host}:")
         where = urlsplit(told.split()[-1])

@@ -28,7 +28,6 @@ ORIGIN = "ee.rogatory.test/log"
 async def served(settings: Path) -> AsyncIterator[str]:
     """Serve a node's log from a process; yield its address."""
     process = await rogatory("serve-log", "--config", str(settings), "--listen", "127.0.0.1:0")
-    assert process.stdout is not None
     try:
         async with asyncio.timeout(60):
             ready = (await process.stdout.readline()).decode().split()

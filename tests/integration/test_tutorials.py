@@ -12,14 +12,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import click
 import pytest
 
 from gateway.cli import commands
 from tests import command, processes
-from tests.forks import FORKS, readable
+from tests.forks import Forked, forked
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -35,7 +34,7 @@ class Reader:
     folder: Path
     stack: AsyncExitStack
     printed: list[str] = field(default_factory=list)
-    ending: list[asyncio.subprocess.Process] = field(default_factory=list)
+    ending: list[Forked] = field(default_factory=list)
 
     async def read(self, name: str) -> None:
         for kind, title, text in BLOCK.findall((TUTORIALS / f"{name}.md").read_text()):
@@ -62,7 +61,7 @@ class Reader:
             process = await self.stack.enter_async_context(going(words[1:-1]))
             if words[1] != "serve":
                 self.ending.append(process)
-            elif process.stdout is not None:
+            else:
                 assert (await asyncio.wait_for(process.stdout.readline(), SECONDS)).startswith(b"ready ")
             return
         if words[0] == "python":
@@ -75,18 +74,8 @@ class Reader:
         self.printed.append(out)
 
     async def script(self, name: str) -> tuple[int, str, str]:
-        with TemporaryDirectory() as streams:
-            given = (name, Path(streams), str(self.folder), processes.environment())
-            process = FORKS.Process(target=command.run_script, args=given, daemon=True)
-            await asyncio.to_thread(process.start)
-            try:
-                await asyncio.wait_for(readable(process.sentinel), SECONDS)
-            finally:
-                process.kill()
-                process.join()
-            out, err = ((Path(streams) / stream).read_text() for stream in ("out", "err"))
-            assert process.exitcode is not None
-            return process.exitcode, out, err
+        given = (name, str(self.folder), processes.environment())
+        return await processes.ended(await forked(command.run_script, *given))
 
     async def application(self) -> str:
         """Return the id of the one application that waits, once it is there."""
@@ -107,7 +96,7 @@ def like(line: str) -> re.Pattern[str]:
 
 
 @asynccontextmanager
-async def going(words: list[str]) -> AsyncIterator[asyncio.subprocess.Process]:
+async def going(words: list[str]) -> AsyncIterator[Forked]:
     process = await processes.rogatory(*words)
     try:
         yield process

@@ -335,7 +335,6 @@ async def test_command_makes_a_key_serves_and_ends_when_it_is_told_to(tmp_path: 
         f'passphrase_file = "passphrase"\nlogs = ["{log}"]\n'
     )
     process = await rogatory("witness", "serve", "--config", str(settings))
-    assert process.stdout is not None
     try:
         async with asyncio.timeout(60):
             said = (await process.stdout.readline()).decode().split()
