@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 from tuf.api.exceptions import (
@@ -149,29 +149,34 @@ def collect(
     updater = Updater(
         str(metadata), "metadata/", str(targets), "targets/", fetcher=recorder, config=_CONFIG, bootstrap=root
     )
-    # The library takes the machine's time where it is constructed and has no argument for it; ours is passed in.
+    # The library takes the machine's time where it is constructed and has no argument for it; ours is passed in. Nor
+    # does it give away what it has verified, and from the cache each file would be parsed again.
     # tests/unit/test_directory_attacks.py finds out should this attribute ever mean nothing.
-    updater._trusted_set.reference_time = now  # noqa: SLF001
+    trusted = updater._trusted_set  # noqa: SLF001
+    trusted.reference_time = now
     updater.refresh()
     content = _file(updater, FEDERATION_PATH)
     federation = FederationList.parse(content, FEDERATION_PATH)
-    reader = _ListReader(updater, metadata, kept, now, tolerated)
+    reader = _ListReader(updater, trusted, metadata, kept, now, tolerated)
     lists = {node.code: reader.read(node.code) for node in federation.nodes}
-    _complete_roots(recorder, metadata)
+    _complete_roots(recorder, metadata, trusted.root.version)
+    named = trusted.targets.targets[FEDERATION_PATH]
     wrong = [code for code, each in lists.items() if each.problem is not None]
     return Collected(
         federation=federation,
         lists=lists,
-        ages=tuple(RoleAge.of(role, _local(metadata, role).signed) for role in TOP_LEVEL),
-        delegating=_local(metadata, TARGETS).signed,
-        files=_served(metadata) | _served_target(metadata, content),
+        ages=tuple(RoleAge.of(role, trusted[role]) for role in TOP_LEVEL),
+        delegating=trusted.targets,
+        files=_served(metadata, trusted) | {f"targets/{named.hashes[HASH]}.{FEDERATION_PATH}": content},
         refused={
-            name: data for code in wrong for name, data in _refused(code, metadata, targets, recorder.seen).items()
+            name: data
+            for code in wrong
+            for name, data in _refused(code, metadata, targets, trusted.snapshot, recorder.seen).items()
         },
     )
 
 
-def _complete_roots(fetcher: FetcherInterface, metadata: Path) -> None:
+def _complete_roots(fetcher: FetcherInterface, metadata: Path, newest: int) -> None:
     """Fetch the roots that came before ours: whoever gets all this from us may have begun with an older one.
 
     Nobody needs the first. None is trusted here; what does not lead to ours is not kept, and what cannot be had now is
@@ -180,10 +185,10 @@ def _complete_roots(fetcher: FetcherInterface, metadata: Path) -> None:
     history = metadata / "root_history"
     known = {path.name for path in history.glob(f"*.{ROOT}.json")}
     with suppress(*UPDATE_ERRORS):
-        newer = root_in(_path(metadata, ROOT).read_bytes())
-        if len(known - {f"1.{ROOT}.json"}) >= newer.signed.version - 1:
+        if len(known - {f"1.{ROOT}.json"}) >= newest - 1:
             return
-        for version in range(newer.signed.version - 1, 1, -1):
+        newer = root_in(_path(metadata, ROOT).read_bytes())
+        for version in range(newest - 1, 1, -1):
             name = f"{version}.{ROOT}.json"
             if name in known:
                 content = (history / name).read_bytes()
@@ -259,6 +264,7 @@ _REASONS: Final = (
 @dataclass(frozen=True, slots=True)
 class _ListReader:
     updater: Updater
+    trusted: Mapping[str, Any]
     metadata: Path
     kept: Mapping[str, KeptList]
     now: datetime
@@ -276,8 +282,11 @@ class _ListReader:
             if isinstance(error, OSError) or problem.reason not in self.tolerated:
                 raise
             return self._last_good(code, problem)
-        kept = KeptList(metadata=_path(self.metadata, node_role(code)).read_bytes(), content=content)
-        return NodeList(parsed, kept, RoleAge.of(node_role(code), _local(self.metadata, node_role(code)).signed))
+        role = node_role(code)
+        if role not in self.trusted:
+            raise RepositoryError(f"another role than {role} names {list_path(code)}")
+        kept = KeptList(metadata=_path(self.metadata, role).read_bytes(), content=content)
+        return NodeList(parsed, kept, RoleAge.of(role, self.trusted[role]))
 
     def _check_continues(self, code: str, content: bytes, parsed: ParticipantList) -> None:
         """Refuse a list that unsays what its node said, whoever published it.
@@ -311,9 +320,8 @@ class _ListReader:
 
     def _verified(self, code: str, kept: KeptList) -> Targets:
         """Verify a kept list as client workflow 5.6.3 and 5.7.2 do, except for what the newest snapshot says."""
-        targets = Metadata[Targets].from_bytes(_path(self.metadata, TARGETS).read_bytes()).signed
         metadata = Metadata[Targets].from_bytes(kept.metadata)
-        targets.verify_delegate(node_role(code), metadata.signed_bytes, metadata.signatures)
+        self.trusted[TARGETS].verify_delegate(node_role(code), metadata.signed_bytes, metadata.signatures)
         info = metadata.signed.targets.get(list_path(code)) if metadata.signed.type == TARGETS else None
         if info is None:
             raise RepositoryError(f"the kept metadata of node {code} has no list")
@@ -359,21 +367,18 @@ def _path(metadata: Path, role: str) -> Path:
     return metadata / f"{role}.json"
 
 
-def _local(metadata: Path, role: str) -> Metadata[Targets]:
-    return Metadata.from_bytes(_path(metadata, role).read_bytes())
-
-
-def _served(metadata: Path) -> dict[str, bytes]:
+def _served(metadata: Path, trusted: Mapping[str, Any]) -> dict[str, bytes]:
     """Return the top level under the names of a repository with consistent snapshots (specification 6.2)."""
     files = {f"metadata/{path.name}": path.read_bytes() for path in (metadata / "root_history").glob("*.root.json")}
     files[TIMESTAMP_FILE] = _path(metadata, TIMESTAMP).read_bytes()
     for role in (SNAPSHOT, TARGETS):
-        content = _path(metadata, role).read_bytes()
-        files[f"metadata/{_local(metadata, role).signed.version}.{role}.json"] = content
+        files[f"metadata/{trusted[role].version}.{role}.json"] = _path(metadata, role).read_bytes()
     return files
 
 
-def _refused(code: str, metadata: Path, targets: Path, seen: Mapping[str, bytes]) -> dict[str, bytes]:
+def _refused(
+    code: str, metadata: Path, targets: Path, snapshot: Snapshot, seen: Mapping[str, bytes]
+) -> dict[str, bytes]:
     """Return a list that was not taken under the names of a repository, as far as it was had."""
     role, path = node_role(code), list_path(code)
     folder, _, name = path.rpartition("/")
@@ -383,7 +388,7 @@ def _refused(code: str, metadata: Path, targets: Path, seen: Mapping[str, bytes]
         for url, content in seen.items()
         if url.endswith(f".{role}.json") or (url.startswith(f"targets/{folder}/") and url.endswith(f".{name}"))
     }
-    named = Metadata[Snapshot].from_bytes(_path(metadata, SNAPSHOT).read_bytes()).signed.meta.get(f"{role}.json")
+    named = snapshot.meta.get(f"{role}.json")
     with suppress(OSError, RepositoryError, KeyError):
         content = _path(metadata, role).read_bytes()
         if named is not None:
@@ -394,8 +399,3 @@ def _refused(code: str, metadata: Path, targets: Path, seen: Mapping[str, bytes]
             info.verify_length_and_hashes(cached)
             found[f"targets/{folder}/{next(iter(info.hashes.values()))}.{name}"] = cached
     return found
-
-
-def _served_target(metadata: Path, content: bytes) -> dict[str, bytes]:
-    info = _local(metadata, TARGETS).signed.targets[FEDERATION_PATH]
-    return {f"targets/{next(iter(info.hashes.values()))}.{FEDERATION_PATH}": content}

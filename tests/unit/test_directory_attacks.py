@@ -252,6 +252,17 @@ def federation_list_signed_by_a_node(made: Registry) -> None:
     made.sign_list_of_anything("ee", "federation.json", content)
 
 
+def list_of_a_node_signed_by_the_founders(made: Registry) -> None:
+    """Only the node's own role may name it: no other key speaks for its participants."""
+    named = Metadata[Targets].from_bytes(made.newest("node-ee").read_bytes()).signed.targets
+
+    def change(signed: Targets) -> None:
+        signed.targets.update(named)
+
+    made.forge("targets", change, *FOUNDERS)
+    made.publish_unseen()
+
+
 def node_twice(made: Registry) -> None:
     """Properly signed nonsense: which of the two CAs would count?"""
     federation = made.repository.federation()
@@ -313,6 +324,9 @@ def key_of_a_node_twice(made: Registry) -> None:
         pytest.param(nested_without_end, Reason.MALFORMED, True, id="timestamp nested without end"),
         pytest.param(one_role_for_another, Reason.MALFORMED, True, id="snapshot as timestamp"),
         pytest.param(federation_list_signed_by_a_node, Reason.MALFORMED, True, id="federation.json signed by a node"),
+        pytest.param(
+            list_of_a_node_signed_by_the_founders, Reason.MALFORMED, True, id="list of a node signed by founders"
+        ),
         pytest.param(node_twice, Reason.BAD_CONTENT, True, id="node listed twice"),
         pytest.param(key_of_a_node_twice, Reason.BAD_CONTENT, True, id="key of a node listed twice"),
     ],
