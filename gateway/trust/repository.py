@@ -164,7 +164,7 @@ class Repository:
             publisher=root.keys[root.roles[TIMESTAMP].keyids[0]],
         )
 
-    def sign(self, key: SigningKey, seen: Collection[str] | None = None) -> tuple[Signatures, ...]:
+    def sign(self, key: SigningKey, seen: Collection[str] | None = None) -> None:
         """Add a founder's signature to all that is pending and that this key may sign.
 
         Args:
@@ -190,7 +190,6 @@ class Repository:
             for metadata in mine:
                 metadata.sign(signer, append=True)
                 write(self._files.pending / f"{metadata.signed.type}.json", metadata.to_bytes(READABLE))
-        return self.signatures()
 
     def signatures(self) -> tuple[Signatures, ...]:
         """Return how far the founders have come with what is pending, and who signed what is published."""
@@ -342,7 +341,7 @@ class Repository:
 
     # The publisher
 
-    def publish(self, key: SigningKey, now: datetime, life: timedelta | None = None) -> tuple[Signatures, ...]:
+    def publish(self, key: SigningKey, now: datetime, life: timedelta | None = None) -> None:
         """Take over what enough founders have signed, and sign which versions belong together.
 
         Args:
@@ -356,7 +355,6 @@ class Repository:
         """
         with self._files.alone():
             self._publish(key, now, life or lifetime(TIMESTAMP))
-        return self.signatures()
 
     def check_publisher(self, key: SigningKey) -> None:
         """Check that this key signs what is published, and that it can be written.
