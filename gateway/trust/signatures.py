@@ -61,7 +61,8 @@ def state_of(
         judges: whose thresholds must all be met.
         pending: it is not published yet.
     """
-    results = [judge.get_verification_result(role, metadata.signed_bytes, metadata.signatures) for judge in judges]
+    signed = metadata.signed_bytes
+    results = [judge.get_verification_result(role, signed, metadata.signatures) for judge in judges]
     return Signatures(
         role=role,
         version=metadata.signed.version,
@@ -71,5 +72,5 @@ def state_of(
         missing=max(max(0, result.threshold - len(result.signed)) for result in results),
         pending=pending,
         life=life_of(metadata.signed),
-        digest=sha256(metadata.signed_bytes).hexdigest(),
+        digest=sha256(signed).hexdigest(),
     )
