@@ -441,7 +441,6 @@ class Node:
         self._health.drain()
         if self._server is not None and self._entrance is not None:
             self._entrance.close()
-            self._bell.ring_all()
             await asyncio.gather(
                 *(server.stop(DRAIN_SECONDS) for server in (self._server, self._enrolment) if server is not None),
                 self.neighbours.drain(DRAIN_SECONDS),

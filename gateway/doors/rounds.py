@@ -54,8 +54,10 @@ async def sweep(
             clock()
             if steps != clock.steps:
                 # At the start too: nobody knows what the clock did meanwhile.
-                await writer.write(lambda txn: deliver.set_right(txn, settings))
-                bell.ring_all()
+                righted = await writer.write(lambda txn: deliver.set_right(txn, settings))
+                # Who waits does so by the time that it was.
+                if righted or clock.steps:
+                    bell.ring_all()
                 steps = clock.steps
             await writer.write(job)
             # By itself: what it cannot word must not keep anything from being delivered.
