@@ -46,7 +46,7 @@ LIFE_SECONDS: Final = 24.0
 
 # As in production, but everything in seconds: an audience waits.
 REGISTRY: Final = {"notice_seconds": 3.0, "overlap_seconds": 6.0}
-REFRESH_SECONDS: Final = 0.5
+REFRESH_SECONDS: Final = 1.0
 
 LEI: Final = "529900T8BM49AURSDO55"  # of a bank that is no exchange; the check digits are right
 NEWCOMER: Final = "de/exchange-new"
@@ -264,13 +264,10 @@ async def onboard(stage: Stage) -> None:
 
 
 async def rotate(stage: Stage, traffic: "Traffic") -> None:
-    """Act 4: every kind of key is changed while requests cross the border."""
-    stage.tell("\n4. Every kind of key is changed while requests cross the border without a pause.")
-    for address, kinds in ROTATED.items():
-        await traffic.next()
-        options = [f"--{kind}" for kind in kinds]
-        await stage.run("keys", "rotate", "--config", stage.config(address), *options, "--json")
-        stage.report.rotated += [f"{address} {kind}" for kind in kinds]
+    """Act 4: every kind of key is changed, all at a time, while requests cross the border."""
+    stage.tell("\n4. Every kind of key is changed, all at a time, while requests cross the border without a pause.")
+    await traffic.next()
+    await asyncio.gather(*(_renew(stage, address) for address in ROTATED))
     while any(len(traffic.keys[address]) < 2 for address in ROTATED):  # noqa: PLR2004  the old one and the new one
         await traffic.next()
     await traffic.next()
@@ -321,14 +318,14 @@ async def expire(stage: Stage) -> None:
     async with patience(PATIENCE_SECONDS, f"{wanted}, at de"):
         while code != wanted:
             code = await _knock(stage, "de/court")
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(REFRESH_SECONDS)
     stage.report.codes["a participant, by an expired directory"] = code
     stage.tell(f"    now de lets nobody in: {code}")
     await stage.nodes.start("ee")
     async with patience(PATIENCE_SECONDS, "de to let its participants in"):
         while code:
             code = await _knock(stage, "de/court")
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(REFRESH_SECONDS)
     stage.tell("    the publisher is back, and de lets its participants in again")
 
 
@@ -436,6 +433,13 @@ async def traffic_of(stage: Stage) -> AsyncIterator[Traffic]:
 async def _sign(stage: Stage, founder: int) -> None:
     key = str(development.founder_key(stage.folder, founder))
     await stage.run("federation", "sign", str(stage.folder), "--key", key, "--yes", "--json")
+
+
+async def _renew(stage: Stage, address: str) -> None:
+    kinds = ROTATED[address]
+    options = [f"--{kind}" for kind in kinds]
+    await stage.run("keys", "rotate", "--config", stage.config(address), *options, "--json")
+    stage.report.rotated += [f"{address} {kind}" for kind in kinds]
 
 
 async def _application(stage: Stage, registrar: str) -> str:
