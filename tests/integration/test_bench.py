@@ -23,10 +23,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 TINY = Sizes(
     rounds=1,
-    seconds=0.6,
+    seconds=0.3,
     pool=1_536,
     growth=(128, 256),
     grown=256,
+    staged=64,
     wallet_rounds=1,
     procedure_rounds=1,
     cases=460,

@@ -147,7 +147,7 @@ class Load:
         async def one_after_another() -> None:
             for number in numbers:
                 sent = perf_counter()
-                if sent >= until:
+                if sent >= until and number:  # one goes in any case, however long this process was held up
                     return
                 answer = await call(self._requests[number], timeout=LAST_SECONDS)
                 self._take(self._groups[number], sent, answer)
@@ -163,7 +163,7 @@ class Load:
             for number in self._numbers():
                 await window.acquire()
                 now = perf_counter()
-                if now >= until and number:  # one goes in any case, however long this process was held up
+                if now >= until and number:
                     return
                 sent.append((number, now))
                 yield self._requests[number]

@@ -30,6 +30,7 @@ class Sizes:
         pool: envelopes signed in advance, at least.
         growth: numbers of stored envelopes that a node is measured with.
         grown: envelopes for each measurement on a store that is kept from round to round.
+        staged: envelopes of a round in which each stage is measured alone.
         wallet_rounds: rounds of the checks of wallets, which take milliseconds.
         procedure_rounds: rounds of the procedure.
         cases: open cases of the procedure.
@@ -42,6 +43,7 @@ class Sizes:
     pool: int
     growth: tuple[int, ...]
     grown: int
+    staged: int
     wallet_rounds: int
     procedure_rounds: int
     cases: int
@@ -55,6 +57,7 @@ FULL: Final = Sizes(
     pool=40_000,
     growth=(1_000, 10_000, 100_000, 1_000_000),
     grown=16_000,
+    staged=640,
     wallet_rounds=21,
     procedure_rounds=7,
     cases=100_000,
@@ -67,6 +70,7 @@ QUICK: Final = Sizes(
     pool=8_000,
     growth=(1_000, 10_000),
     grown=2_000,
+    staged=640,
     wallet_rounds=5,
     procedure_rounds=3,
     cases=2_000,

@@ -56,8 +56,6 @@ KEYS: Final = (
 """Figures that every file has; null, with a reason under `not_measured`, where a run does not have them."""
 
 BESIDE: Final = "load generators run on the same cores as what they load; they check every receipt after the last"
-_STAGE_ENVELOPES: Final = 640
-"""Of a round, when the stages are measured alone."""
 
 
 def measure(out: Path, sizes: Sizes, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -145,7 +143,7 @@ def _stages(plan: Plan, size: int) -> dict[str, float]:
     folder = plan.folder / f"stages-{size}"
     folder.mkdir()
     node, sender = plan.nodes.config(f"{HOME}/node"), plan.nodes.config(SENDER)
-    frames = _STAGE_ENVELOPES // size
+    frames = plan.sizes.staged // size
     rounds = stages.measure(folder, node, sender, plan.direct, frames, plan.sizes.rounds, size)
     return {name: median(each[name] for each in rounds) for name in rounds[0]}
 
