@@ -196,11 +196,15 @@ def test_list_longer_than_one_request_of_which_nothing_can_be_frozen_goes_the_wh
 @pytest.mark.parametrize(
     "content", ["[]", "{}", '[{"chain": "bitcoin"}]', "no json", '[{"chain": "bitcoin", "address": "\\u0430"}]']
 )
-def test_unusable_list_is_refused_before_anything_starts(tmp_path: Path, content: str) -> None:
+def test_unusable_list_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
     (tmp_path / "list.json").write_text(content)
-    done = demo("--wallets", "list.json", "--json", cwd=tmp_path)
-    assert done.returncode == 2
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli.commands, ["demo", "--wallets", "list.json", "--json"])
+    assert done.exit_code == 2
     assert json.loads(done.stdout)["error"]["code"] == "BAD_INPUT"
+    assert [each.name for each in tmp_path.iterdir()] == ["list.json"]
 
 
 def check_what_is_kept(folder: Path, said: str) -> None:
