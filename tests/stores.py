@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
@@ -50,6 +51,12 @@ def using(engine: str) -> Iterator[None]:
 
 def is_postgres() -> bool:
     return _Engine.name == "postgres"
+
+
+def open_at_once(barrier: Barrier, store: Place) -> None:
+    """Open a store when all others who were given the barrier do so; a process of its own."""
+    barrier.wait(60)
+    open_store(store)[1].dispose()
 
 
 def place(file: Path) -> Place:

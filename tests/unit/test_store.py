@@ -1,8 +1,6 @@
 import asyncio
 import re
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, suppress
@@ -54,6 +52,7 @@ from gateway.store.registry import RegistryView, StoredDecision
 from gateway.store.sqlite import SAFE_SQLITE, SqliteConnection
 from tests import stores, world
 from tests.errors import raises
+from tests.forks import FORKS
 from tests.world import DIRECTORY, FOREIGN_CENTRAL, NOW, Sent
 
 BOX = FOREIGN_CENTRAL
@@ -382,18 +381,13 @@ def test_migrations_of_a_store_are_one_transaction_so_that_no_other_process_come
 
 @pytest.mark.integration
 def test_processes_that_start_together_make_one_store(fresh: stores.Place) -> None:
-    code = (
-        "import sys, pathlib, gateway.store as s; sys.stdin.read(); p = sys.argv[1];"
-        " s.open_store(p if p.startswith('postgres') else pathlib.Path(p))"
-    )
-    command = [sys.executable, "-c", code, str(fresh)]
-    started = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    barrier = FORKS.Barrier(4)
+    started = [FORKS.Process(target=stores.open_at_once, args=(barrier, fresh)) for _ in range(4)]
     for process in started:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.stdin = None
-    told = [process.communicate(timeout=60)[1] for process in started]
-    assert [process.returncode for process in started] == [0] * 4, told
+        process.start()
+    for process in started:
+        process.join(60)
+    assert [process.exitcode for process in started] == [0] * 4
     open_store(fresh)[1].dispose()
 
 
