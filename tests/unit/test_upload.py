@@ -16,7 +16,7 @@ from gateway.store.attachments import Standing
 from tests.federation import until
 from tests.files import ref_to
 
-PART = 256 << 10
+PART = 128 << 10
 
 
 class Node:
