@@ -57,6 +57,7 @@ async def test_story_of_trust_that_is_told_to_end_ends_its_nodes_and_whoever_wai
     demo = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", WITHOUT_FINLAND, "demo-trust"), stdout=asyncio.subprocess.PIPE, env=environment()
     )
+    assert demo.stdout is not None
     await said(demo.stdout, b"waits for the registrars")
     started = started_by(demo.pid)
     assert len(started) >= 3  # two nodes, and whoever waits
