@@ -12,8 +12,8 @@ production: one process has seen every private key.
 """
 
 import itertools
-import random
 import re
+import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -232,8 +232,8 @@ def free_ports(count: int) -> list[int]:
     Raises:
         Refusal: BAD_INPUT, there are not so many.
     """
-    candidates = [*QUIET_PORTS]
-    random.SystemRandom().shuffle(candidates)
+    first = secrets.randbelow(len(QUIET_PORTS))
+    candidates = itertools.chain(QUIET_PORTS[first:], QUIET_PORTS[:first])
     found = list(itertools.islice(filter(is_free, candidates), count))
     if len(found) < count:
         raise _bad("ports", f"no {count} ports are free")
