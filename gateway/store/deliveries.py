@@ -19,7 +19,7 @@ from gateway.store.attachments import HELD_US
 from gateway.store.driver import Connection, listed, storable
 from gateway.store.foreseen import DeliveryRow, Foreseen
 from gateway.store.rows import MOVED, Rows
-from gateway.store.schema import EXPIRING_SQL, HELD_SQL, LEASED_SQL, PENDING_SQL
+from gateway.store.schema import EXPIRING_SQL, HELD_SQL, LEASED_SQL, PENDING_SQL, WAITING_SQL
 
 _LEASE_OF_LANE: Final = f"""
     SELECT d.seq, d.state, d.expires_at_us, d.envelope_seq, d.receipt_seq, d.lane
@@ -61,7 +61,7 @@ _STRANDED: Final = f"""
 
 _BRING_BACK: Final = f"""
     UPDATE deliveries SET next_attempt_at_us = ?
-    WHERE state IN {PENDING_SQL} AND state IN ('queued', 'doubtful') AND next_attempt_at_us > ?
+    WHERE {WAITING_SQL} AND next_attempt_at_us > ?
       AND next_attempt_at_us < {HELD_US} -- what waits for its attachments waits for no time
 """  # noqa: S608  as above
 

@@ -15,7 +15,7 @@ from rogatory.v1 import operations_pb2 as operations
 from gateway.lifecycle import State
 from gateway.store.attachments import HELD_US
 from gateway.store.driver import listed
-from gateway.store.schema import PENDING_SQL
+from gateway.store.schema import PENDING_SQL, WAITING_SQL
 
 _ACTION: Final = """
     SELECT a.seq, a.action, a.asked_by, a.asked_at_us, a.lapses_at_us,
@@ -27,8 +27,7 @@ _HELD: Final = """
     SELECT d.address, a.seq, a.asked_by, a.asked_at_us, a.action
     FROM destinations d JOIN actions a ON a.seq = d.held_by
 """
-_WAITS: Final = f"state IN {PENDING_SQL} AND state IN ('queued', 'doubtful')"
-_PAUSES: Final = f"{_WAITS} AND next_attempt_at_us > ? AND next_attempt_at_us < {HELD_US}"
+_PAUSES: Final = f"{WAITING_SQL} AND next_attempt_at_us > ? AND next_attempt_at_us < {HELD_US}"
 _NO_NUMBER: Final = (1 << 63) - 1
 """The greatest that a column holds; no action has it."""
 _RESENDABLE: Final = f"""

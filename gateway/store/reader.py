@@ -24,7 +24,7 @@ from gateway.store.matters import ClockRow, MatterView, MoveRow
 from gateway.store.operating import OperatingView
 from gateway.store.overview import OverviewView
 from gateway.store.registry import RegistryView
-from gateway.store.schema import HELD_SQL, PENDING_SQL, deliveries, envelopes, events, receipts
+from gateway.store.schema import HELD_SQL, WAITING_SQL, deliveries, envelopes, events, receipts
 from gateway.threads import to_its_end
 
 T = TypeVar("T")
@@ -38,8 +38,7 @@ MAX_OF_A_CASE = 500
 _BY_ID = ((events, events.c.envelope_id), (receipts, receipts.c.id))
 _NEXT: Final = f"""
     SELECT min(next_attempt_at_us) FROM deliveries
-    WHERE destination = ? AND state IN {PENDING_SQL} AND state IN ('queued', 'doubtful') AND next_attempt_at_us > ?
-      AND NOT EXISTS ({HELD_SQL})
+    WHERE destination = ? AND {WAITING_SQL} AND next_attempt_at_us > ? AND NOT EXISTS ({HELD_SQL})
 """  # noqa: S608  built from the states of lifecycle.py, nothing from outside
 
 

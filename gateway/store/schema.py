@@ -41,6 +41,8 @@ _OPEN = [stage.value for stage in OPEN_STAGES]
 _PENDING = [state.value for state in State if state not in FINAL]
 # SQLite takes the index on pending deliveries only if a query says `state IN` this very list.
 PENDING_SQL: Final = "(" + ", ".join(f"'{state}'" for state in _PENDING) + ")"
+# Those of them that wait for an attempt.
+WAITING_SQL: Final = f"state IN {PENDING_SQL} AND state IN ('queued', 'doubtful')"
 _LEASED = sorted(state.value for state in LEASED)
 # Likewise those on what is leased, and on what expires.
 LEASED_SQL: Final = "state IN (" + ", ".join(f"'{state}'" for state in _LEASED) + ")"
