@@ -5,7 +5,6 @@ settings are relative, so that a folder may be moved; but for that of a passphra
 purpose. Refuses with KEY_FILE to overwrite a key.
 """
 
-import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -146,10 +145,8 @@ def made_whole(folder: Path) -> Iterator[Path]:
         place.parent.mkdir(parents=True, exist_ok=True)
         draft.mkdir(mode=0o700)
         yield draft
-        for each, _, names in os.walk(draft):
-            for name in names:
-                private_files.sync_file(Path(each, name))
-            private_files.sync_folder(Path(each))
+        for each in (draft, *draft.rglob("*")):
+            private_files.sync_folder(each) if each.is_dir() else private_files.sync_file(each)
         draft.rename(place)
         private_files.sync_folder(place.parent)
     except OSError as error:
