@@ -267,7 +267,11 @@ async def rotate(stage: Stage, traffic: "Traffic") -> None:
     """Act 4: every kind of key is changed, all at a time, while requests cross the border."""
     stage.tell("\n4. Every kind of key is changed, all at a time, while requests cross the border without a pause.")
     await traffic.next()
-    await asyncio.gather(*(_renew(stage, address) for address in ROTATED))
+    ended = await asyncio.gather(*(_renew(stage, address) for address in ROTATED), return_exceptions=True)
+    # All have ended by then: none must be left to change keys of nodes that stop.
+    for failed in filter(None, ended):
+        raise failed
+    stage.report.rotated += [f"{address} {kind}" for address, kinds in ROTATED.items() for kind in kinds]
     while any(len(traffic.keys[address]) < 2 for address in ROTATED):  # noqa: PLR2004  the old one and the new one
         await traffic.next()
     await traffic.next()
@@ -436,10 +440,8 @@ async def _sign(stage: Stage, founder: int) -> None:
 
 
 async def _renew(stage: Stage, address: str) -> None:
-    kinds = ROTATED[address]
-    options = [f"--{kind}" for kind in kinds]
+    options = [f"--{kind}" for kind in ROTATED[address]]
     await stage.run("keys", "rotate", "--config", stage.config(address), *options, "--json")
-    stage.report.rotated += [f"{address} {kind}" for kind in kinds]
 
 
 async def _application(stage: Stage, registrar: str) -> str:
