@@ -37,10 +37,7 @@ class Forked:
         return self._process.exitcode
 
     async def wait(self) -> int:
-        await readable(self._process.sentinel)
-        self._process.join()
-        assert self._process.exitcode is not None
-        return self._process.exitcode
+        return await end_of(self._process)
 
     async def communicate(self) -> tuple[bytes, bytes]:
         """Return all that it says until its end."""
@@ -72,10 +69,16 @@ async def forked(target: Callable[..., None], *arguments: Any) -> Forked:
 
 async def _reader(pipe: Connection) -> asyncio.StreamReader:
     reader = asyncio.StreamReader()
-    file = os.fdopen(os.dup(pipe.fileno()), "rb", buffering=0)
-    pipe.close()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
     return reader
+
+
+async def end_of(process: ForkServerProcess) -> int:
+    """Wait for the end of a process; return its status."""
+    await readable(process.sentinel)
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
 
 
 async def readable(handle: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from rogatory.v1 import envelope_pb2 as envelopes
 from tuf.api.metadata import Delegations, Targets
 
 from certs.pki import DevelopmentPki
-from gateway import signature, statement
+from gateway import signature
 from gateway.authenticate import Peer
 from gateway.clock import to_micros
 from gateway.config import NodeConfig
@@ -359,16 +359,7 @@ async def office(folder: Path, now: datetime = NOW, **registry: Any) -> AsyncIte
     settings, trusted = config(folder, **registry), _trusted(world.DIRECTORY.split()[1])
     connect, engine = open_store(settings.store)
     clock: Callable[[], datetime] = lambda: bench.now  # noqa: E731
-    writer = Writer(
-        connect,
-        lambda: partial(statement.issue, issuer=Address.of_node("ee"), key=world.signing_key("ee/node")),
-        issuer="ee/node",
-        clock=clock,
-        max_waiting=100,
-        on_commit=lambda wake: None,
-        watch=lambda stage: None,
-    )
-    writer.start()
+    writer = world.writer(connect, clock)
     reader = Reader(engine)
     bench = Bench(folder, node_material(settings, trusted), writer, reader, trusted, now)
     bench.office = Office(

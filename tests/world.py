@@ -4,11 +4,11 @@ What it makes goes through the real composing and the real stages; only `Peer` i
 tests of their own.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -25,12 +25,12 @@ from sqlalchemy.pool import StaticPool
 from gateway import envelope, statement
 from gateway.authenticate import Peer
 from gateway.authorise import Permit, authorise
-from gateway.clock import to_micros
+from gateway.clock import Clock, to_micros
 from gateway.config import Limits
 from gateway.directory import Directory, Instrument, KeyEntry, NodeEntry, ParticipantEntry, Status
 from gateway.identity import Address, Role
 from gateway.receive import receive
-from gateway.store import Transaction, schema
+from gateway.store import Transaction, Writer, schema
 from gateway.store.sqlite import SqliteConnection
 from gateway.verify import VerifiedEnvelope, verify
 
@@ -231,6 +231,21 @@ def transaction(connection: Any, now: datetime = NOW, node: str = "ee") -> Itera
         connection.abandon()
         raise
     connection.end(())
+
+
+def writer(connect: Any, clock: Clock, node: str = "ee", watch: Callable[[str], None] = lambda _: None) -> Writer:
+    """Start the writer of a node's store, on the running loop."""
+    made = Writer(
+        connect,
+        lambda: partial(statement.issue, issuer=Address.of_node(node), key=signing_key(f"{node}/node")),
+        issuer=f"{node}/node",
+        clock=clock,
+        max_waiting=100,
+        on_commit=lambda _: None,
+        watch=watch,
+    )
+    made.start()
+    return made
 
 
 @contextmanager

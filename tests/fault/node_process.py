@@ -28,7 +28,7 @@ from gateway.errors import GatewayError
 from gateway.material import check_node
 from gateway.node import Node
 from gateway.store.sqlite import SqliteConnection
-from tests.forks import FORKS, readable
+from tests.forks import FORKS, end_of, readable
 
 START_SECONDS = 60.0
 SETTLING_SECONDS = 0.5
@@ -239,10 +239,7 @@ class NodeProcess:
 
     async def died(self) -> int:
         """Wait for its end; return its status."""
-        await readable(self.process.sentinel)
-        self.process.join()
-        assert self.process.exitcode is not None
-        return self.process.exitcode
+        return await end_of(self.process)
 
     async def stop(self) -> int:
         """Let it drain."""

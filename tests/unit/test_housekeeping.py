@@ -5,7 +5,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ import pytest_asyncio
 from obstore.store import LocalStore
 from rogatory.v1 import envelope_pb2 as pb
 
-from gateway import statement
 from gateway.clock import SteadyClock
 from gateway.config import Attachments, Limits
 from gateway.depot import Depot, held
@@ -36,16 +34,7 @@ def now() -> list[datetime]:
 async def writer(path: Path, now: list[datetime]) -> AsyncIterator[Writer]:
     connect, engine = open_store(path)
     engine.dispose()
-    made = Writer(
-        connect,
-        lambda: partial(statement.issue, issuer=Address.of_node("ee"), key=world.signing_key("ee/node")),
-        issuer="ee/node",
-        clock=lambda: now[0],
-        max_waiting=100,
-        on_commit=lambda _: None,
-        watch=lambda _: None,
-    )
-    made.start()
+    made = world.writer(connect, lambda: now[0])
     yield made
     await made.close()
 

@@ -5,7 +5,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from functools import partial
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -20,13 +19,12 @@ from gateway.clock import SteadyClock
 from gateway.config import Limits
 from gateway.directory import Directory, KeyName, Status, not_known_yet
 from gateway.errors import ErrorCode, Failure, Refusal
-from gateway.identity import Address
 from gateway.metrics import NOBODY
 from gateway.path import Journey, Path, _keep_order
 from gateway.policy import Policy
 from gateway.receive import receive
 from gateway.signature import Domain
-from gateway.store import Transaction, Writer, open_store
+from gateway.store import Transaction, open_store
 from gateway.telemetry import Tracing
 from tests import stores, world
 from tests.world import CENTRAL, INVESTIGATOR, NOW, Sent
@@ -53,16 +51,7 @@ class OneNode:
         self.set_by = timedelta()
         self.set_when_verified = timedelta()
         self.checking = Checking(0)
-        self.writer = Writer(
-            self.connect,
-            lambda: partial(statement.issue, issuer=Address.of_node("ee"), key=world.signing_key("ee/node")),
-            issuer="ee/node",
-            clock=lambda: NOW,
-            max_waiting=100,
-            on_commit=lambda wake: None,
-            watch=self._watch,
-        )
-        self.writer.start()
+        self.writer = world.writer(self.connect, lambda: NOW, watch=self._watch)
         self._path = Path(
             "ee",
             lambda: DIRECTORY,

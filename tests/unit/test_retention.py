@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from gateway.registry import roll
 from gateway.retention import DAY_US, Keeper, history_goes_at, payload_goes_at
 from gateway.rules import State
 from gateway.signer import KeySigner
-from gateway.store import Reader, Transaction, Writer, fsck, open_store
+from gateway.store import Reader, Transaction, fsck, open_store
 from gateway.store.fsck import Check, Result
 from gateway.store.letting_go import KEPT_FREE_PAGES, Cosigned, Standing
 from gateway.store.log import LogView
@@ -303,16 +302,7 @@ async def no_pause(_: float) -> None:
 @asynccontextmanager
 async def keeping(path: Path, policy: Retention, now: timedelta = timedelta()) -> AsyncIterator[Keeper]:
     connect, engine = open_store(path)
-    writer = Writer(
-        connect,
-        lambda: partial(statement.issue, issuer=Address.of_node("de"), key=world.signing_key("de/node")),
-        issuer="de/node",
-        clock=lambda: NOW + now,
-        max_waiting=100,
-        on_commit=lambda _: None,
-        watch=lambda _: None,
-    )
-    writer.start()
+    writer = world.writer(connect, lambda: NOW + now, "de")
     reader = Reader(engine)
     try:
         yield Keeper(policy, "de/node", writer, reader, lambda: NOW + now, 0.0, no_pause)

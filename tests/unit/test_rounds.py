@@ -2,18 +2,15 @@
 
 import asyncio
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 
-from gateway import statement
 from gateway.clock import SteadyClock
 from gateway.config import Delivery
 from gateway.doors.entrance import Bell
 from gateway.doors.rounds import sweep
-from gateway.identity import Address
 from gateway.policy import Policy
 from gateway.receipt import Scribe
-from gateway.store import Writer, open_store
+from gateway.store import open_store
 from tests import world
 from tests.federation import UNTIL_SECONDS, until
 
@@ -32,16 +29,7 @@ async def test_who_waits_is_woken_when_the_clock_was_set_and_not_when_a_node_sta
     clock = SteadyClock(look, lambda: 0.0, tolerance_seconds=60.0)
     connect, engine = open_store(path)
     engine.dispose()
-    writer = Writer(
-        connect,
-        lambda: partial(statement.issue, issuer=Address.of_node("ee"), key=world.signing_key("ee/node")),
-        issuer="ee/node",
-        clock=clock,
-        max_waiting=100,
-        on_commit=lambda _: None,
-        watch=lambda _: None,
-    )
-    writer.start()
+    writer = world.writer(connect, clock)
     bell, woken = Bell(), asyncio.Event()
     scribe, settings = Scribe("ee", lambda: world.DIRECTORY), Delivery(sweep_seconds=0.05)
     with bell.listen("de/node", woken):
