@@ -159,9 +159,8 @@ class Actor:
         try:
             await call.write(mailbox.CollectRequest(credit=1024))
         except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.INTERNAL:
+            if not is_of_a_write(error):
                 raise
-            # The node has ended the call before we wrote, and gRPC tells of the write alone: the next call tells why.
             return await self.waiting()
         items: list[mailbox.Item] = []
         while True:
@@ -174,6 +173,11 @@ class Actor:
 
     def said(self, item: mailbox.Item) -> pb.Statement:
         return statement.verify(item.receipt, self.loaded.directory.signing_key)
+
+
+def is_of_a_write(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a node ended the call before we wrote: gRPC tells of the write alone; the next call tells why."""
+    return error.code() is grpc.StatusCode.INTERNAL and transport.error_of(error).code is ErrorCode.UNAVAILABLE
 
 
 def directory_of(folder: Path, now: datetime) -> Directory:
