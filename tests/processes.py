@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,8 +28,11 @@ def environment() -> dict[str, str]:
 
 def started_by(pid: int) -> list[int]:
     """Return the processes that another one has started (proc(5))."""
-    tasks = Path(f"/proc/{pid}/task")
-    return [int(each) for task in tasks.iterdir() for each in (task / "children").read_text().split()]
+    while True:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        # Should one end before it is looked at, what it had started is another's by now.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            return [int(each) for thread in threads for each in (thread / "children").read_text().split()]
 
 
 async def said(stream: asyncio.StreamReader, word: bytes) -> None:

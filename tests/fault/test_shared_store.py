@@ -213,12 +213,6 @@ async def test_primary_dies_under_load_and_the_standby_is_promoted(tmp_path: Pat
         check_whole(load, held, nodes.fed)
 
 
-def children(of: Serving) -> set[int]:
-    """The processes that a process has started."""
-    pid = of.process.pid
-    return {int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-
-
 def scraped(port: int) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10.0) as answer:
         text: bytes = answer.read()
@@ -236,7 +230,7 @@ async def test_workers_share_a_port_are_replaced_when_they_die_and_end_with_thei
         figures = f'\n[telemetry]\nprometheus = "127.0.0.1:{first}"\n'
         settings.write_text(f"workers = 2\n{settings.read_text()}{figures}")
         serving = await nodes.start("ee")
-        before = children(serving)
+        before = started_by(serving.process.pid)
         assert len(before) == 2
         # Each has figures, and so a port for them, of its own.
         told = [await asyncio.to_thread(scraped, first + number) for number in range(2)]
@@ -249,15 +243,15 @@ async def test_workers_share_a_port_are_replaced_when_they_die_and_end_with_thei
             await load.enough.wait()
             os.kill(min(before), signal.SIGKILL)
         assert load.count == CASES * A_CASE
-        await until(lambda: len(children(serving)) == 2)
-        after = children(serving)
+        await until(lambda: len(started_by(serving.process.pid)) == 2)
+        after = started_by(serving.process.pid)
         assert max(before) in after
         for door in doors:
             await door.channel.close()
         # Its streams end when the last worker has ended; one of them may be starting still.
         serving.process.send_signal(end)
         assert await asyncio.wait_for(serving.process.wait(), PATIENCE_SECONDS) == (0 if end is signal.SIGTERM else -9)
-        await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in after))
+        await until(lambda: not still_there(after))
         nodes.running.pop("ee")
         assert judge(nodes.fed.store("ee"), "ee", nodes.fed.directory, all_final=False).envelopes == load.count
 
