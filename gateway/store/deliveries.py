@@ -24,7 +24,7 @@ from gateway.store.schema import EXPIRING_SQL, HELD_SQL, LEASED_SQL, PENDING_SQL
 _LEASE_OF_LANE: Final = f"""
     SELECT d.seq, d.state, d.expires_at_us, d.envelope_seq, d.receipt_seq, d.lane
     FROM deliveries d
-    WHERE d.destination = ? AND d.state IN {PENDING_SQL} AND d.state IN ('queued', 'doubtful')
+    WHERE d.destination = ? AND {WAITING_SQL}
       AND d.next_attempt_at_us <= ?
       AND (d.state = 'doubtful' OR d.expires_at_us IS NULL OR d.expires_at_us > ?)
       -- An earlier copy of the same case goes first, unless it goes with us. ORDER and OFFSET change no answer: by them

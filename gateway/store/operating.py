@@ -15,7 +15,7 @@ from rogatory.v1 import operations_pb2 as operations
 from gateway.lifecycle import State
 from gateway.store.attachments import HELD_US
 from gateway.store.driver import listed
-from gateway.store.schema import PENDING_SQL, WAITING_SQL
+from gateway.store.schema import WAITING_SQL
 
 _ACTION: Final = """
     SELECT a.seq, a.action, a.asked_by, a.asked_at_us, a.lapses_at_us,
@@ -33,7 +33,7 @@ _NO_NUMBER: Final = (1 << 63) - 1
 _RESENDABLE: Final = f"""
     SELECT d.seq, e.sender, e.id FROM deliveries d
     LEFT JOIN envelopes e ON e.seq = d.envelope_seq LEFT JOIN receipts r ON r.seq = d.receipt_seq
-    WHERE d.destination = ? AND d.state IN {PENDING_SQL} AND d.state IN ('queued', 'doubtful')
+    WHERE d.destination = ? AND {WAITING_SQL}
       AND d.next_attempt_at_us > ? AND d.next_attempt_at_us < {HELD_US}
       AND coalesce(e.recorded_at_us, r.at_us) >= ? AND coalesce(e.recorded_at_us, r.at_us) < ?
     ORDER BY d.seq LIMIT ?
