@@ -41,7 +41,7 @@ class Exchange(Addressee):
 
         The outcome follows from the results: granted if every wallet is wholly frozen, refused as impossible (2018/1805
         Art. 13(3)) if nothing was frozen and nothing is supplied, else partly granted. The measures are those ordered,
-        unless nothing was frozen.
+        but for a transfer, unless nothing was frozen.
 
         Args:
             order: what was ordered, by a court or provisionally.
@@ -64,7 +64,8 @@ class Exchange(Addressee):
         report = orders.ExecutionReport(
             outcome=_outcome(statuses, supplied=bool(data_classes)),
             results=results,
-            measures=ordered.measures if froze else (),
+            # To move what is held is an order by itself (2018/1805 Art. 28).
+            measures=[each for each in ordered.measures if each != ids.MEASURE_TRANSFER] if froze else (),
             data_classes=data_classes,
             transactions=transactions,
             remarks=remarks,

@@ -376,7 +376,7 @@ class _Search:
                 return []
             base = key_of(above)
         ways = [way for way in (step.rests_on, step.or_rests_on) if way]
-        found = [each for way in ways for each in self._down(base, way)]
+        found = [each for way in ways for each in row_checks.uncorrected(self._down(base, way), way)]
         taken_back = step.taken_back(outcome)
         return [each for each in found if not taken_back or self._state_above(each) not in taken_back]
 
@@ -396,7 +396,7 @@ class _Search:
         """Whether an order of ours that rests on an envelope still holds something."""
         for paper in self.case.citing(key):
             order = self.case.matter(paper.key) if paper.header.kind in ORDERS else None
-            if order is not None and order.is_open and row_checks.holds(paper.header):
+            if order is not None and order.state is not None and row_checks.holds(paper.header, order.state):
                 return True
             if paper.header.kind in LEADING_TO_ORDERS and self._holds_below(paper.key):
                 return True

@@ -143,6 +143,7 @@ def follow(
     *,
     unsigned: bool = False,
     suspended: bool = False,
+    unanswered: bool = False,
 ) -> Effects:
     """Return what follows.
 
@@ -156,6 +157,7 @@ def follow(
         policy: shorter limits of its country.
         unsigned: whether it came without the countersignature that its row asks for.
         suspended: whether a suspensive claim is open beside it: then what rests does not run on.
+        unanswered: whether a question is open beside the one that it answers: then no time limit changes.
     """
     moves: list[Moved] = []
     clocks: list[Started | Changed] = []
@@ -172,7 +174,7 @@ def follow(
         if step.opens is None and state not in FINAL and not then.late:
             about = [matter]
     over = matters[0 if step.opens is not None else 1 :]
-    if step.clocks is not NO_EFFECT or step.above is not NO_EFFECT or step.inherits:
+    if not unanswered and (step.clocks is not NO_EFFECT or step.above is not NO_EFFECT or step.inherits):
         writer = _Clocks(header, register, here, policy, unsigned, suspended)
         for matter in about:
             clocks += writer.of(matter, step.clocks)

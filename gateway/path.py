@@ -38,6 +38,7 @@ from gateway.receive import Claimed, receive
 from gateway.record import record, recorded_before
 from gateway.store import Pending, Transaction, Writer
 from gateway.telemetry import NOTHING, Frame, Tracing
+from gateway.timekeeper import ring_above
 from gateway.verify import Examined, VerifiedEnvelope, conclude, examine
 
 _Outcome: TypeAlias = Pending | pb.Receipt | GatewayError
@@ -304,6 +305,7 @@ class Path:
                 if again is not None:
                     journey.fate = metrics.REPEATED
                     return again
+                ring_above(verified.header, self._scribe, txn, self._policy())
                 step = check(verified, txn, directory, self._here, self._policy())  # (5)
                 with txn.part():
                     return self._enter(journey, step, txn, directory, watch)

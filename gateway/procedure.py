@@ -11,11 +11,11 @@ run the table: the sender's node sees the whole chain, the recipient's node sees
 border, and each checks what it sees.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -56,12 +56,23 @@ from gateway.steps import (
     INHERITED,
     LEADING_TO_ORDERS,
     ORDERS,
+    RANKED_BELOW,
     REQUESTS,
     RUNS_OUT,
+    TOLD_BELOW,
     runs_out,
 )
 from gateway.store.matters import MAX_CHAIN
 from gateway.verify import VerifiedEnvelope
+
+
+class Move(Protocol):
+    """One move of a matter."""
+
+    @property
+    def at_us(self) -> int:
+        """When; microseconds."""
+        ...
 
 
 class Matters(effects.Matters, Protocol):
@@ -73,6 +84,10 @@ class Matters(effects.Matters, Protocol):
 
     def state(self, ref: Named) -> State | None:
         """Return the state of a matter; None if that envelope is none."""
+        ...
+
+    def moves(self, ref: ids.EnvelopeRef) -> Sequence[Move]:
+        """Return how a matter came to stand there, oldest first."""
         ...
 
     def all_clocks(self, ref: Named) -> Sequence[OpenClock]:
@@ -119,6 +134,8 @@ _LONGEST: Final = 8
 _DIGITS: Final = 60
 """Of sums: the longest amount of the contract has 48."""
 _ENDED: Final = FINAL | ENDING
+_SETTLED: Final = FINAL | {State.DISPOSED}
+_RECOVERED: Final = "2018/1805 Art. 16(2), 18(4)"
 _REMEDIES: Final = "2018/1805 Art. 33(1); Directive 2024/1260 Art. 24"
 _DURATION: Final = "2018/1805 Art. 12(2)"
 _KEPT: Final = "Budapest Convention Art. 16: kept, and not handed over"
@@ -204,7 +221,9 @@ def check(
         case, islice(verified.envelope.signatures, 1, None), directory
     )
     suspended = step.resumes and bool(step.clocks.resumes) and _is_still_suspended(case)
-    after = follow(header, step, case.matters, then, register, here, policy, unsigned=unsigned, suspended=suspended)
+    unanswered = step.answers_all and _is_asked_beside(case)
+    beside = {"suspended": suspended, "unanswered": unanswered}
+    after = follow(header, step, case.matters, then, register, here, policy, unsigned=unsigned, **beside)
     if step.revives is not None:
         after = _revived(case, step.revives, then, after)
     return LawfulStep(verified, _marks(case) if case.from_here else (), after)
@@ -236,9 +255,12 @@ def _asked(step: Step) -> _Asked:
             (step.not_after_refusal, _check_not_refused),
             (step.needs_open is not None, _check_open),
             (step.waits_for, _check_waited),
+            (step.as_told, _check_as_told),
         ),
         of_ours=_wanted(
             (step.undisputed, _check_undisputed),
+            (step.ranked, _check_ranked),
+            (step.settled, _check_settled),
             (step.agreed, _check_agreed),
             (step.lengthens is not None, _check_lengthens),
             (step.rests_on, _check_rests_on),
@@ -432,11 +454,41 @@ def _check_agreed_to(case: _Case, freeze: pb.Header) -> None:
     header, known = case.header, (case.register, case.here)
     asked = _arrived(*known, freeze, ids.KIND_LIMITATION_REQUEST)[-1:]
     answers = [answer for question in asked for answer in _arrived(*known, question, ids.KIND_LIMITATION_ANSWER)]
-    if not any(answer.outcome == ids.OUTCOME_GRANTED for answer in answers):
+    agreed = [answer.created_at_us for answer in answers if answer.outcome == ids.OUTCOME_GRANTED]
+    # Whoever extends it after that has agreed no more.
+    extended = [each.created_at_us for each in _arrived(*known, freeze, ids.KIND_EXTENSION)]
+    if not agreed or max(extended, default=0) > max(agreed):
         raise case.out_of_order("whoever asked for the freeze has not agreed that it is limited", "cites[0]", _DURATION)
     if header.HasField("in_force_until_us") and not 0 < asked[0].in_force_until_us <= header.in_force_until_us:
         detail = "whoever asked for the freeze has not agreed that it ends then"
         raise case.out_of_order(detail, "in_force_until_us", _DURATION)
+
+
+def _check_as_told(case: _Case) -> None:
+    """What crosses the border stays within the decisions that crossed it, as both nodes have them."""
+    told = case.register.below(case.header.cites[0], TOLD_BELOW)
+    granted = [each for each in told if each.outcome in GRANTS and not was_lost(case.register, case.here, each)]
+    row_checks.check_within(case, granted, "what was told to be granted")
+
+
+def _check_ranked(case: _Case) -> None:
+    """2018/1805 Art. 26: what another order goes before is not executed. Its court may decide anew."""
+    referral = case.above[1] if len(case.above) > 1 else None
+    ranks = case.register.below(referral, RANKED_BELOW) if referral is not None else ()
+    if ranks and ranks[-1].outcome == ids.OUTCOME_REFUSED:
+        raise case.out_of_order("another order goes first", "cites[0]", "2018/1805 Art. 26")
+
+
+def _check_settled(case: _Case) -> None:
+    """2018/1805 Art. 29-30, 33: nothing is disposed of while a victim's request or a claim on it is undecided."""
+    about = case.header.cites[0]
+    for request in _arrived(case.register, case.here, about, ids.KIND_RESTITUTION_DECISION):
+        state = case.register.matters.state(request)
+        if state not in _SETTLED:
+            raise case.out_of_order(f"the {word(request.kind)} on it is {state}", "cites[0]", "2018/1805 Art. 29(2)")
+    decisions = case.register.below(about, DECIDED_BELOW, FINAL)
+    if any(_is_suspended(case.register, case.here, each) for each in (case.above[0], *decisions)):
+        raise case.out_of_order("a claim on it is undecided", "cites[0]", _REMEDIES)
 
 
 def _check_lengthens(case: _Case) -> None:
@@ -469,7 +521,12 @@ def _check_open(case: _Case) -> None:
 
 def _check_waited(case: _Case) -> None:
     about, state = case.matters[0]
-    if state is State.TO_DELETE or not keeps_clocks(about, case.here):
+    if not keeps_clocks(about, case.here):
+        return
+    if state is State.TO_DELETE:
+        # It crossed with what led there: whoever wrote it knew of nothing that is to be deleted.
+        if case.header.created_at_us < case.register.matters.moves(ref_of(about))[-1].at_us:
+            raise case.out_of_order("what came is to be deleted since", "created_at_us")
         return
     now_us = case.register.now_us
     for clock in case.register.matters.clocks(about):
@@ -502,6 +559,21 @@ def _is_still_suspended(case: _Case) -> bool:
     """Whether a suspensive claim is open beside the one that this decides."""
     claimed = _claimed(case)
     return claimed is not None and _is_suspended(case.register, case.here, claimed, case.cited)
+
+
+def _is_asked_beside(case: _Case) -> bool:
+    """Whether a question beside the one that this answers is open, and was asked since something was decided."""
+    if case.cited is None or not keeps_clocks(case.matters[0][0], case.here):
+        return False
+    known = (case.register, case.here)
+    asked: list[pb.Header] = []
+    for each in case.register.citing(case.cited.cites[0], ids.KIND_CLARIFICATION_REQUEST, ids.KIND_REVIEW_DECISION):
+        if each.kind == ids.KIND_CLARIFICATION_REQUEST:
+            asked.append(each)
+        elif each.outcome != ids.OUTCOME_POSTPONED:
+            asked.clear()
+    others = [each for each in asked if each != case.cited and not was_lost(*known, each)]
+    return any(not _arrived(*known, each, ids.KIND_CLARIFICATION) for each in others)
 
 
 def _revived(case: _Case, rule: ClockRule, then: Then, after: Effects) -> Effects:
@@ -585,18 +657,55 @@ def _check_rests_on(case: _Case) -> None:
     base: Named = (row_checks.meant(case.above[1:]) if step.rests_above else None) or header.cites[0]
     unless = step.taken_back(header.outcome)
     ways = [way for way in (step.rests_on, step.or_rests_on) if way]
-    support = [each for way in ways for each in case.register.below(base, way, unless)]
+    found = [row_checks.uncorrected(case.register.below(base, way, unless), way) for way in ways]
+    support = [each for papers in found for each in papers]
     if step.same_outcome:
         decision = _decision(header)
         support = [s for s in support if _decision(s) == decision]
+    failed = header.outcome == ids.OUTCOME_REFUSED and any(
+        each.outcome == ids.OUTCOME_GRANTED for way in step.fails_on for each in case.register.below(base, way)
+    )
     if not support:
+        if failed:
+            return
         chain = "; or ".join(", ".join(" or ".join(sorted(map(word, kinds))) for kinds in way) for way in ways)
         raise case.out_of_order(f"what it rests on is not recorded: {chain}", "cites[0]")
     if header.outcome and header.outcome not in row_checks.outcomes_to_report({s.outcome for s in support}):
         raise case.out_of_order("what it rests on came to another outcome", "outcome")
-    if header.outcome == ids.OUTCOME_REFUSED and header.ground not in {s.ground for s in support}:
+    if header.outcome == ids.OUTCOME_REFUSED and not failed and header.ground not in {s.ground for s in support}:
         raise case.out_of_order("what it rests on came to that on another ground", "ground")
     row_checks.check_within(case, support, "what it rests on")
+    if header.kind == ids.KIND_EXECUTION_REPORT and header.outcome in GRANTS:
+        _check_recovered(case, found)
+
+
+def _check_recovered(case: _Case, found: Sequence[Sequence[pb.Header]]) -> None:
+    """2018/1805 Art. 18(4), 20(4): what was recovered is told as it was reported, for other States deduct it.
+
+    Args:
+        case: a report.
+        found: what it rests on, way by way: what was ordered, and what of that was moved; the same sums count once.
+    """
+    last = [*map(row_checks.last_on_each, found)]  # each says what was recovered until then
+    sums = [[each.amount for each in reports if each.HasField("amount")] for reports in last]
+    if not any(sums):
+        return
+    if not case.header.HasField("amount"):
+        raise case.out_of_order("it does not say the sum that was reported", "amount", _RECOVERED)
+    told = case.header.amount
+    for each in chain.from_iterable(sums):
+        if each.currency != told.currency:
+            raise case.refused(ErrorCode.EXCEEDS_GRANT, f"it is in another currency than {each.currency}", "amount")
+    with localcontext(prec=_DIGITS):
+        total = max(sum((Decimal(each.amount) for each in way), Decimal(0)) for way in sums)
+    # What is above the sum that was asked is nobody's to pass on.
+    asked = [Decimal(each.amount.amount) for each in case.above if each.HasField("amount")]
+    if Decimal(told.amount) < min([total, *asked]):
+        raise case.out_of_order(f"less than {total}, which was reported", "amount", _RECOVERED)
+    # Whoever reported no sum may have held the rest.
+    complete = all(each.HasField("amount") for reports in last for each in reports)
+    if complete and Decimal(told.amount) > total:
+        raise case.refused(ErrorCode.EXCEEDS_GRANT, f"more than {total}, which was reported", "amount", _RECOVERED)
 
 
 def _decision(header: pb.Header) -> tuple[int, int, int]:
@@ -611,7 +720,7 @@ def _check_all_ended(case: _Case) -> None:
         return
     for order in _orders_below(header.cites[0], case.register):
         state = case.register.matters.state(order)
-        if state not in FINAL and row_checks.holds(order):
+        if state is not None and row_checks.holds(order, state):
             raise case.out_of_order("an order that it rests on still holds something: release that first", "cites[0]")
 
 
@@ -628,6 +737,8 @@ def _check_total(case: _Case) -> None:
     first = case.cited if case.cited is not None and case.cited.kind == header.kind else None
     # Whoever adds to an order names its total, too.
     if not (header.HasField("order_total") or (first is not None and first.HasField("order_total"))):
+        if header.HasField("amount"):
+            raise case.out_of_order("it names a sum, and not the total of the order", "order_total", _RECOVERED)
         return
     if not header.HasField("amount"):
         raise case.out_of_order("it names a total, and not what may be recovered here", "amount")
@@ -637,16 +748,36 @@ def _check_total(case: _Case) -> None:
         or (len(case.above) > 1 and case.above[1].kind == ids.KIND_CONFISCATION_REQUEST)
     ):
         raise case.out_of_order("it cites the first request on the same order, with the same total", "cites[0]")
-    same = case.register.of_case(header.case_id, header.kind)
-    family = [each for each in same if each.sender == header.sender and each.order_total == header.order_total]
-    if first is not None:
-        cited = (first, *case.register.citing(first, header.kind))
-        family += [each for each in cited if each.case_id != header.case_id]
     with localcontext(prec=_DIGITS):
-        bound = sum((_bound(each, case.register) for each in family), Decimal(header.amount.amount))
+        bound = sum((_bound(each, case.register) for each in _on_the_order(case)), Decimal(header.amount.amount))
     if bound > Decimal(header.order_total.amount):
         detail = f"all States together could recover {bound}, and the order is {header.order_total.amount}"
-        raise case.refused(ErrorCode.EXCEEDS_GRANT, detail, "amount", "2018/1805 Art. 16(2), 18(4)")
+        raise case.refused(ErrorCode.EXCEEDS_GRANT, detail, "amount", _RECOVERED)
+
+
+def _on_the_order(case: _Case) -> Iterable[pb.Header]:
+    """Return all that this State asks on an order: what cites each other, and what has one case and one total."""
+    register, header = case.register, case.header
+    found: dict[tuple[str, str], pb.Header] = {}
+    cases: set[str] = set()
+    asked = [*case.above[:1]]
+
+    def look(case_id: str) -> None:
+        if case_id not in cases:
+            cases.add(case_id)
+            asked.extend(register.of_case(case_id, header.kind))
+
+    look(header.case_id)
+    while asked:
+        each = asked.pop()
+        ours = each.kind == header.kind and Address.parse(each.sender).node == case.here
+        if not ours or each.order_total != header.order_total or (each.sender, each.id) in found:
+            continue
+        found[each.sender, each.id] = each
+        asked += register.citing(each, header.kind)
+        asked += [above for above, _ in register.matters.chain(each)[1:2]]
+        look(each.case_id)
+    return found.values()
 
 
 def _bound(request: pb.Header, register: Register) -> Decimal:

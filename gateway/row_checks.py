@@ -25,7 +25,24 @@ from gateway.directory import Directory
 from gateway.errors import ErrorCode, Refusal
 from gateway.formats import grounds
 from gateway.identity import Address, Role
-from gateway.rules import GRANTS, CaseRule, DataClass, Kind, Link, Measure, Outcome, Rule, State, Step, Where, word
+from gateway.rules import (
+    FINAL,
+    GRANTS,
+    UNANSWERED,
+    CaseRule,
+    DataClass,
+    Kind,
+    Link,
+    Measure,
+    Outcome,
+    Rule,
+    State,
+    Step,
+    Way,
+    Where,
+    ends_in_decisions,
+    word,
+)
 from gateway.steps import BY_CITATION, HOLDING, ORDERS, PROVISIONAL, REQUESTS, RULES, STEPS
 
 NEVER_REQUIRED: Final = "*"
@@ -48,6 +65,8 @@ _REPORTED: Final = MappingProxyType(
         ids.OUTCOME_REFUSED: State.UNAVAILABLE,
     }
 )
+_CORRECTED_BY_NEXT: Final = frozenset({ids.KIND_REVIEW_DECISION, ids.KIND_PRIORITY_DECISION, ids.KIND_EXECUTION_REPORT})
+_STILL_TO_DO: Final = UNANSWERED | {State.CLARIFYING, State.OBJECTED}
 _CANNOT_SAY: Final = "this kind of envelope cannot say that"
 _DUAL: Final = "dual_criminality"
 _NEVER_TESTED: Final = frozenset({ids.KIND_PRESERVATION_REQUEST, ids.KIND_ENFORCEMENT_REQUEST})
@@ -303,7 +322,9 @@ def _check_link(placed: Placed, cited: pb.Header) -> None:
         raise placed.out_of_order("it goes on from a decision that grants nothing", "cites[0]")
     if step.case is CaseRule.SAME and header.case_id != cited.case_id:
         raise placed.out_of_order("it belongs to the same case as what it cites", "case_id")
-    if step.case is CaseRule.OWN and header.case_id in {above.case_id for above in placed.above}:
+    # Of an exchange only what it knows: it would learn by trying which cases are above its own.
+    others = placed.above[:1] if placed.rule.sender is Role.EXCHANGE else placed.above
+    if step.case is CaseRule.OWN and header.case_id in {above.case_id for above in others}:
         raise placed.out_of_order("it needs a case id of its own", "case_id")
 
 
@@ -513,6 +534,40 @@ def holds_assets(matter: pb.Header) -> bool:
     return not HOLDING.isdisjoint(matter.measures[:])
 
 
-def holds(order: pb.Header) -> bool:
-    """Whether there is something to release of an order: assets, or data that are only to be kept."""
-    return holds_assets(order) or order.kind == ids.KIND_PROVISIONAL_ORDER
+def holds(order: pb.Header, state: State) -> bool:
+    """Whether there is something to release of an order: assets, content, or data to keep or still to hand over."""
+    if state in FINAL:
+        return False
+    lasts = order.kind in (ids.KIND_PROVISIONAL_ORDER, ids.KIND_TAKEDOWN_NOTICE) or holds_assets(order)
+    return lasts or state in _STILL_TO_DO
+
+
+def uncorrected(papers: Sequence[pb.Header], way: Way) -> list[pb.Header]:
+    """Return these without what was corrected: of decisions, and of reports on an order, the last on each counts.
+
+    A court may tell of one order after the other; of its reports on a decision count all since the last failure.
+
+    Args:
+        papers: what lies at the end of a way down, oldest first.
+        way: that way.
+    """
+    if _CORRECTED_BY_NEXT.isdisjoint(way[-1]):
+        return [*papers]
+    last = last_on_each(papers)
+    if not ends_in_decisions(way[:-1]):
+        return last
+    # What failed in the end had no success before; and what succeeded in the end had no failure.
+    begins: dict[tuple[str, str], int] = {}
+    for number, paper in enumerate(papers):
+        if paper.outcome == ids.OUTCOME_REFUSED:
+            begins[_cited(paper)] = number if paper in last else number + 1
+    return [paper for number, paper in enumerate(papers) if number >= begins.get(_cited(paper), 0)]
+
+
+def last_on_each(papers: Iterable[pb.Header]) -> list[pb.Header]:
+    """Return the last of these on each envelope that they cite."""
+    return [*{_cited(paper): paper for paper in papers}.values()]
+
+
+def _cited(paper: pb.Header) -> tuple[str, str]:
+    return paper.cites[0].sender, paper.cites[0].id

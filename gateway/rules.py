@@ -252,6 +252,11 @@ class Step:
     undisputed: bool = False  # no claim on what it rests on suspends it, or was upheld
     once: bool = False  # only one such answer to what it cites
     resumes: bool = False  # what is done stands as last reported, or is suspended while a suspensive claim is open
+    answers_all: bool = (
+        False  # it starts and stops no time limits while a question beside the one that it answers is open
+    )
+    settled: bool = False  # no victim's request and no claim on it is undecided
+    ranked: bool = False  # its court has not let another order go first (2018/1805 Art. 26)
     not_after_refusal: bool = False  # no court has refused what it rests on
     agreed: bool = False  # whoever asked for the freeze above has agreed to limit it, or is silent, or has lost it
     lengthens: bool | None = None  # its end is later than that of the order so far; False: it is not
@@ -282,6 +287,8 @@ class Step:
     rests_on: Way = ()
     or_rests_on: Way = ()  # or down this way, where a country goes that one
     rests_above: bool = False  # down from the request above that, instead
+    fails_on: tuple[Way, ...] = ()  # a failure may rest on what was upheld at the end of one of these ways, instead
+    as_told: bool = False  # no more than whoever asked was told to be granted
     same_outcome: bool = False  # as what it rests on
     all_ended_on: frozenset[Outcome] = frozenset()  # on these, only if no order below holds anything any more
     all_ended_for: frozenset[Ground] = frozenset()  # the same of a refusal on these

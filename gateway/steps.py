@@ -62,6 +62,20 @@ CONTESTED_BELOW: Final[Way] = (*DECIDED_BELOW, *CLAIMED_BELOW)
 """Down from a matter to who claims what a court has decided on it."""
 ORDERED_BELOW: Final[Way] = (frozenset({ids.KIND_ACKNOWLEDGEMENT}), frozenset({ids.KIND_PROVISIONAL_ORDER}))
 """Down from what is asked at once to what is ordered on it provisionally."""
+TOLD_BELOW: Final[Way] = (frozenset({ids.KIND_REVIEW_DECISION}),)
+"""Down from a request to what its issuer was told of decisions on it."""
+
+RANKED_BELOW: Final[Way] = (frozenset({ids.KIND_PRIORITY_DECISION}),)
+"""Down from a referral to how its court ranks it among others."""
+UPHELD_BELOW: Final[tuple[Way, ...]] = (
+    (
+        frozenset({ids.KIND_DOMESTIC_ORDER, ids.KIND_TAKEDOWN_NOTICE}),
+        frozenset({ids.KIND_OBJECTION}),
+        frozenset({ids.KIND_OBJECTION_DECISION}),
+    ),
+    (*CLAIMED_BELOW, frozenset({ids.KIND_CLAIM_DECISION})),
+)
+"""Down from a decision to what, if it grants an objection or a claim, keeps it from being executed."""
 
 # Short names, for the table only.
 _I, _M, _C = Role.INVESTIGATOR, Role.CENTRAL_AUTHORITY, Role.COURT
@@ -418,6 +432,7 @@ _BETWEEN_STATES: Final = (
             Move(ALLOWED | STANDING | {State.POSTPONED, State.UNAVAILABLE}),
         ),
         crosses=_ISSUER_CROSSES,
+        answers_all=True,
         clocks=Effect(stops=_ANSWERING, resumes=_PRODUCING),
     ),
     Step(
@@ -442,7 +457,8 @@ _BETWEEN_STATES: Final = (
         law="2018/1805 Art. 7(1), 8, 10, 18-21; UNCAC Art. 46(21)-(25)",
         cites=REQUESTS,
         case=CaseRule.SAME,
-        moves=_DECIDED,
+        # What a court grants on another referral, beside what was granted before, is told, too.
+        moves=(*_DECIDED, Move(_FOUND, None, _GRANTED | _PARTLY)),
         crosses=_ANSWERS_CROSS,
         outcomes=_DECISIONS,
         reviews=True,
@@ -468,6 +484,7 @@ _BETWEEN_STATES: Final = (
         amounts=True,
         clocks=Effect(stops=_PRODUCING | {clocks.CLOCK_RULE_URGENT_EXECUTION}),
         rests_on=(*DECIDED_BELOW, frozenset({ids.KIND_EXECUTION_REPORT})),
+        as_told=True,
         all_ended_for=grounds.FOR_GOOD,  # what it ends leaves no order of another exchange behind
         resumes=True,
         marks=((1, pb.MILESTONE_EXECUTED),),
@@ -485,6 +502,7 @@ _BETWEEN_STATES: Final = (
         asks=True,
         clocks=Effect(stops=_PRODUCING),
         rests_on=(*DECIDED_BELOW, frozenset({ids.KIND_DISCLOSURE})),
+        as_told=True,
     ),
     # What comes later.
     Step(
@@ -634,6 +652,7 @@ _BETWEEN_STATES: Final = (
         moves=(Move(DONE | {State.UNBOUND}, State.DISPOSED),),
         crosses=_ANSWERS_CROSS,
         amounts=True,
+        settled=True,
         all_ended_on=_NONE,  # what was transferred is released, too: as confiscated
     ),
     *(
@@ -815,6 +834,12 @@ _BEFORE_THE_COURT: Final = (
                 data_classes=_CLASSES,
                 amounts=True,
                 rests_on=(ORDERS, frozenset({ids.KIND_EXECUTION_REPORT})),
+                or_rests_on=(
+                    frozenset({ids.KIND_DOMESTIC_ORDER}),
+                    frozenset({ids.KIND_TRANSFER_ORDER}),
+                    frozenset({ids.KIND_EXECUTION_REPORT}),
+                ),
+                fails_on=UPHELD_BELOW,
                 all_ended_for=grounds.FOR_GOOD,
                 resumes=True,
             ),
@@ -924,6 +949,7 @@ _AT_THE_EXCHANGE: Final = (
         opens=State.ASKED,
         needs_live=True,
         undisputed=True,
+        ranked=True,
         measures=HOLDING,
         data_classes=_CLASSES,
         asks=True,
@@ -1052,7 +1078,8 @@ _AT_THE_EXCHANGE: Final = (
         case=CaseRule.SAME,
         moves=_executed(UNANSWERED),
         outcomes=_RESULTS,
-        measures=_ALL_MEASURES,
+        # What is moved to a wallet of the State is ordered by itself, and signed by two (Art. 28).
+        measures=_ALL_MEASURES - {ids.MEASURE_TRANSFER},
         data_classes=_CLASSES,
         amounts=True,
         clocks=Effect(stops=frozenset({clocks.CLOCK_RULE_PROVIDER_OBJECTION, clocks.CLOCK_RULE_TERRORIST_CONTENT})),
@@ -1454,6 +1481,8 @@ def _ways_down() -> Mapping[tuple[Kind, Kind], tuple[tuple[int, Way], ...]]:
             # Between a provisional order and what was asked at once is the acknowledgement of that.
             above = int(step.rests_above) + (step.rests_above and cited == ids.KIND_PROVISIONAL_ORDER)
             ways = {(above, way) for way in (step.rests_on, step.or_rests_on) if way}
+            ways |= {(0, TOLD_BELOW)} if step.as_told else set()
+            ways |= {(1, RANKED_BELOW)} if step.ranked else set()
             ways |= {(int(cited == ids.KIND_ACKNOWLEDGEMENT), DECIDED_BELOW)} if step.not_after_refusal else set()
             # What can be claimed is cited, or is above that; from a decision up to the request it is two more.
             claimed = 0 if cited in CLAIMABLE else 1

@@ -7,16 +7,17 @@ writer's clock, also after a restart: what is due is read from the store.
 from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import measures_pb2 as clocks
 
 from gateway import effects, record
 from gateway.deadlines import LIMITS, Ends
-from gateway.effects import next_word_us
+from gateway.effects import is_over, keeps_clocks, next_word_us
 from gateway.envelope import ref_of
 from gateway.policy import Policy
 from gateway.receipt import Scribe
 from gateway.rules import FINAL, State
-from gateway.steps import LAPSING, ORDERED_BELOW, runs_out
+from gateway.steps import DECIDED_BELOW, LAPSING, ORDERED_BELOW, runs_out
 from gateway.store import Transaction
 from gateway.store.matters import ClockRow, Stage
 
@@ -47,6 +48,30 @@ def ring(scribe: Scribe, txn: Transaction, policy: Policy) -> int:
     return len(rung)
 
 
+def ring_above(header: pb.Header, scribe: Scribe, txn: Transaction, policy: Policy) -> None:
+    """Let what has run out ring before a step is looked at which is about it: the node was down, or has much to say.
+
+    Else it would be judged by where its matter stood before.
+
+    Args:
+        header: of the step.
+        scribe: says it.
+        txn: the writer's transaction.
+        policy: as for `ring`.
+    """
+    # Nearly always none has, of no matter here; and that is known from one look for many envelopes.
+    if not header.cites or not txn.matters.some_are_over():
+        return
+    for matter, state in txn.matters.chain(header.cites[0]):
+        if state is None or state in FINAL or not keeps_clocks(matter, scribe.here):
+            continue
+        for clock in txn.matters.clocks(matter):
+            over = clock.stage is Stage.RUNNING and is_over(clock, txn.now_us)
+            if over and runs_out(clock.rule, matter.kind, state) is not None:
+                _run_out(clock, matter, state, scribe, txn, policy)
+                break
+
+
 def _run_out(
     clock: ClockRow, header: pb.Header, state: State, scribe: Scribe, txn: Transaction, policy: Policy
 ) -> None:
@@ -60,6 +85,7 @@ def _run_out(
         record.apply(effects.Effects(clocks=after), header, txn)
         if row.to in FINAL:
             _end_below(clock, txn)
+            _end_above(clock, header, txn)
         scribe.timed(clock, pb.MILESTONE_LAPSED, header, txn)
     elif LIMITS[clock.rule].ends is Ends.ENDS_RIGHT:
         # Who might have acted may do so no more: nobody owes anything.
@@ -82,3 +108,19 @@ def _end_below(clock: ClockRow, txn: Transaction) -> None:
                 txn.matters.start_clock(own.ref, rule, own.started_at_us, now_us, now_us, order)
             elif own.rule in LAPSING and own.due_at_us > txn.now_us:
                 txn.matters.start_clock(own.ref, own.rule, own.started_at_us, txn.now_us, txn.now_us, order)
+
+
+def _end_above(clock: ClockRow, order: pb.Header, txn: Transaction) -> None:
+    """Let what was asked at once ring next, when the last has lapsed that was ordered on it: nothing is held any more.
+
+    A judge may have granted it in time, and nobody have confirmed the order.
+    """
+    if order.kind != ids.KIND_PROVISIONAL_ORDER:
+        return
+    about, state = next((each, state) for each, state in txn.matters.chain(order)[1:] if state is not None)
+    ways = (ORDERED_BELOW, (*DECIDED_BELOW, frozenset({ids.KIND_DOMESTIC_ORDER})))
+    stands = any(txn.matters.state(each) not in FINAL for way in ways for each in txn.below(about, way))
+    rings = any(own.rule in LAPSING for own in txn.matters.clocks(about))
+    if not stands and not rings and runs_out(clock.rule, about.kind, state) is not None:
+        now_us = txn.now_us
+        txn.matters.start_clock(about, clock.rule, clock.started_at_us, now_us, now_us, order)

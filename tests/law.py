@@ -296,6 +296,8 @@ class Countries:
     def _take(self, node: Node, signed: pb.SignedEnvelope, header: pb.Header) -> LawfulStep:
         if header.HasField("expires_at_us") and from_micros(header.expires_at_us) <= self.now:
             raise Refusal(ErrorCode.EXPIRED, "it had expired before it came", "expires_at_us")
+        with self._transaction(node) as txn:  # of its own: it has rung, also if the envelope is refused
+            timekeeper.ring_above(header, node.scribe, txn, node.policy)
         with self._transaction(node) as txn:
             step = self._check(node, signed, header, txn)
             recorded = record(step, txn)

@@ -79,7 +79,8 @@ def execute(law: Countries, request: ids.EnvelopeRef, decision: ids.EnvelopeRef,
     """Order the exchange, and let all three reports travel back; return the order."""
     scope = {"measures": BLOCK, **fields}
     order = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-1", **scope)
-    report: dict[str, Any] = {"outcome": GRANTED, **scope}
+    done = [each for each in scope["measures"] if each != ids.MEASURE_TRANSFER]  # that is an order by itself
+    report: dict[str, Any] = {"outcome": GRANTED, **scope, "measures": done}
     law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **report)
     law.send(ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **report)
     law.send(ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, INVESTIGATOR, cites=request, **report)

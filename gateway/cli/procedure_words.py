@@ -344,7 +344,7 @@ def _time(step: Step) -> Iterator[str]:
         yield f"the limit {limit(step.needs_open)} still runs"
     if step.waits_for:
         named = " or ".join(map(limit, sorted(step.waits_for)))
-        yield f"unless the matter is {State.TO_DELETE.value}, no limit {named} of it runs"
+        yield f"no limit {named} of the matter runs, unless it was {State.TO_DELETE.value} when this was written"
 
 
 def _content(step: Step) -> Iterator[str]:
@@ -399,6 +399,8 @@ def _scope(step: Step) -> Iterator[str]:
     if step.cites and step.within:
         meant = "that acknowledges" if step.cites == {ids.KIND_ACKNOWLEDGEMENT} else "it cites"
         yield f"its measures, classes and sums are no more than those of what {meant}"
+    if step.as_told:
+        yield "its measures and classes are no more than its recipient was told to be granted"
 
 
 def _support(step: Step) -> Iterator[str]:
@@ -409,6 +411,9 @@ def _support(step: Step) -> Iterator[str]:
         down = "the request above" if step.rests_above else "what it cites"
         same = " of the same outcome and ground" if step.same_outcome else ""
         yield f"at the sender's node there is recorded, down from {down}: {chain}{same}"
+    if step.fails_on:
+        upheld = "; or ".join(", then ".join(kinds(each) for each in way) for way in step.fails_on)
+        yield f"or, if it is {outcomes(frozenset({ids.OUTCOME_REFUSED}))}, what was upheld: {upheld}"
     if step.all_ended_on:
         on = "" if step.all_ended_on == step.outcomes else f" if it is {outcomes(step.all_ended_on)}:"
         yield f"{on} no order below it holds anything any more".lstrip()
@@ -424,6 +429,8 @@ def _support(step: Step) -> Iterator[str]:
             step.undisputed,
             "no claim suspends what it rests on (nor the freeze, if that is a restitution), or was upheld, told or not",
         ),
+        (step.ranked, "its court has let no other order go before it (2018/1805 Art. 26)"),
+        (step.settled, "no request to restitute what is held on it, and no suspensive claim, is undecided"),
         (step.needs_grant, "what it cites grants something, wholly or in part"),
         (step.not_after_refusal, "no court has refused what it rests on"),
         (step.agreed, "whoever asked for the freeze above agrees to that limit, or is not obeyed any more"),
@@ -453,6 +460,8 @@ def consequences(step: Step, state: State | None = None) -> Iterator[str]:
             yield _moved(move, state)
     of = "it" if step.opens is not None else "the matter"
     yield from _limits(step.clocks, of)
+    if step.answers_all:
+        yield "no limit changes while another question on the matter is open that was asked since the last decision"
     yield from _limits(step.above, "the matter above")
     if step.inherits:
         yield f"{of} has the limit of the matter above, and lapses when that does"

@@ -130,6 +130,7 @@ def test_whatever_a_row_demands_is_told(field: str) -> None:
         "above": effect,
         "rests_on": (frozenset({ids.KIND_CLAIM}),),
         "or_rests_on": (frozenset({ids.KIND_CLAIM}),),
+        "fails_on": ((frozenset({ids.KIND_CLAIM}),),),
         "all_ended_on": frozenset({ids.OUTCOME_REFUSED}),
         "all_ended_for": frozenset({ids.GROUND_DESTROYED}),
         "never_below": frozenset({ids.KIND_PRESERVATION_REQUEST}),

@@ -326,6 +326,9 @@ class Judge:
         ]
         limited = (freeze.key, clocks.CLOCK_RULE_PROVISIONAL) in limits
         stands = freeze.state is State.CONFIRMED or any(referral.is_open for referral in granted)
+        orders = [each for each in freeze.serves() if each.kind in ORDERS]
+        if freeze.state is not State.CONFIRMED and any(each.state is State.LAPSED for each in orders):
+            stands = stands and any(each.is_open for each in orders)  # else nothing is held any more
         assert limited or stands or not freeze.is_open, f"{freeze.told()} is {freeze.state} and has no limit"
 
     def _check_watched(self, paper: Paper, limits: set[tuple[object, int]]) -> None:
@@ -405,8 +408,15 @@ class Judge:
         first = request.above if request.above and request.above.kind == ids.KIND_CONFISCATION_REQUEST else request
         if not first.header.HasField("order_total"):
             return
-        family = [first, *(each for each in first.below if each.kind == ids.KIND_CONFISCATION_REQUEST)]
-        bound = sum((self._bound(each) for each in family), Decimal(0))
+        same = first.header.case_id, first.header.order_total.SerializeToString()
+        family = {first.key: first}
+        for each in (*first.below, *self.papers.values()):
+            if each.kind != ids.KIND_CONFISCATION_REQUEST or each.header.sender[:2] != self.here:
+                continue
+            named = each.header.case_id, each.header.order_total.SerializeToString()
+            if named == same or each.above is first:
+                family[each.key] = each
+        bound = sum((self._bound(each) for each in family.values()), Decimal(0))
         total = Decimal(first.header.order_total.amount)
         assert bound <= total, f"{bound} of {total} may be recovered on {first.told()}"
 
@@ -437,7 +447,12 @@ class Judge:
 
 def is_kept(order: Paper) -> bool:
     """Whether an order holds assets, or has data kept and not handed over."""
-    return not HOLDING.isdisjoint(order.header.measures) or order.kind == ids.KIND_PROVISIONAL_ORDER
+    lasting = (ids.KIND_PROVISIONAL_ORDER, ids.KIND_TAKEDOWN_NOTICE)
+    return not HOLDING.isdisjoint(order.header.measures) or order.kind in lasting
+
+
+def is_still_to_be_done(order: Paper) -> bool:
+    return order.state in (State.ASKED, State.ACKNOWLEDGED, State.CLARIFYING, State.OBJECTED)
 
 
 def asks_no_more(paper: Paper, *allowing: Paper) -> None:
@@ -516,9 +531,27 @@ def no_more_is_told_than_was_asked(judge: Judge, paper: Paper) -> None:
         base = paper.above
         assert base is not None
         sources = [each for each in base.down() if each.kind == paper.kind and role(each.header.sender) == "exchange"]
-        assert sources, f"{paper.told()} tells what no exchange told"
         if paper.kind == ids.KIND_DISCLOSURE:
+            assert sources, f"{paper.told()} tells what no exchange told"
             asks_no_more(paper, *sources)
+        elif paper.header.outcome in GRANTS:
+            last = {each.above.key: each.header.outcome for each in sources if each.above is not None}
+            assert GRANTS & {*last.values()}, f"{paper.told()} tells of a success, and every exchange told of a failure"
+        else:
+            upheld = [
+                each for each in base.down() if each.kind in (ids.KIND_OBJECTION_DECISION, ids.KIND_CLAIM_DECISION)
+            ]
+            assert sources or upheld, f"{paper.told()} tells what no exchange told, and nothing was upheld"
+
+
+def no_more_is_told_abroad_than_was_told_to_be_granted(judge: Judge, paper: Paper) -> None:
+    if paper.kind not in (ids.KIND_DISCLOSURE, ids.KIND_EXECUTION_REPORT) or not abroad(paper.header):
+        return
+    assert paper.above is not None
+    if paper.above.kind in DUE_FORM and paper.header.sender[:2] == judge.here:
+        told = [each for each in paper.above.below if each.kind == ids.KIND_REVIEW_DECISION and abroad(each.header)]
+        granted = [each for each in judge.taken(told) if each.header.outcome in GRANTS and each.number < paper.number]
+        asks_no_more(paper, *granted)
 
 
 def a_court_has_decided_what_is_said_abroad(judge: Judge, paper: Paper) -> None:
@@ -635,7 +668,8 @@ def measures_have_ended_when_their_end_is_confirmed(judge: Judge, paper: Paper) 
     assert paper.above is not None
     if header.sender[:2] != judge.here:
         return
-    left = [each for each in paper.above.serves() if each.kind in ORDERS and each.is_open and is_kept(each)]
+    orders = [each for each in paper.above.serves() if each.kind in ORDERS and each.is_open]
+    left = [each for each in orders if is_kept(each) or is_still_to_be_done(each)]
     assert not left, f"{paper.told()}, and {left[0].told()} is {left[0].state}"
 
 
@@ -720,6 +754,10 @@ def an_extension_ends_later(judge: Judge, paper: Paper) -> None:
 
 
 def a_transfer_has_two_signers(_: Judge, paper: Paper) -> None:
+    report = paper.kind == ids.KIND_EXECUTION_REPORT and role(paper.header.sender) == "exchange"
+    if report and ids.MEASURE_TRANSFER in paper.header.measures:
+        assert paper.above is not None
+        assert paper.above.kind == ids.KIND_TRANSFER_ORDER, f"{paper.told()} moved what one person ordered"
     if paper.kind == ids.KIND_TRANSFER_ORDER:
         country = paper.header.sender[:2]
         assert len(set(paper.signers)) >= 2, f"{paper.told()} was signed by one"
@@ -731,6 +769,7 @@ PROMISES: Final = (
     a_request_is_countersigned,
     an_order_rests_on_a_court,
     no_more_is_told_than_was_asked,
+    no_more_is_told_abroad_than_was_told_to_be_granted,
     a_court_has_decided_what_is_said_abroad,
     an_exchange_only_answers,
     an_exchange_cannot_tell_which_case_it_serves,

@@ -1018,14 +1018,14 @@ def test_what_has_run_out_is_not_confirmed_though_its_node_was_down_and_has_not_
     assert law.state("de", order) is State.LAPSED
 
 
-def test_what_crosses_with_a_lapse_that_was_not_said_yet_is_taken_and_changes_nothing_of_it(law: Countries) -> None:
+def test_what_crosses_with_a_lapse_that_has_not_rung_lets_it_ring_first_and_changes_nothing(law: Countries) -> None:
     request, _ = held(law)
     law.send(ids.KIND_WITHDRAWAL, "ee/fiu", "de/fiu", cites=request)
     (clock,) = law.clocks("de", request)
     law.now = from_micros(clock.due_at_us)  # nobody rang
     law.arrive()
     assert not law.refused
-    assert law.state("de", request) is State.ACKNOWLEDGED
+    assert law.state("de", request) is State.LAPSED
     law.wait(seconds=1)
     law.arrive()
     assert law.state("ee", request) is law.state("de", request) is State.LAPSED
@@ -1353,7 +1353,7 @@ def test_request_that_cites_the_first_on_one_order_shares_its_total(
 
 def test_court_is_not_asked_for_more_than_the_request_says(law: Countries) -> None:
     scope: dict[str, Any] = {"measures": (ids.MEASURE_CONFISCATE,)}
-    request = ask(law, ids.KIND_CONFISCATION_REQUEST, amount=euros("9"))
+    request = ask(law, ids.KIND_CONFISCATION_REQUEST, amount=euros("9"), order_total=euros("9"))
     fields: dict[str, Any] = {"cites": request, "case_id": "DE-1", **scope}
     for sum_, code in (
         (euros("10"), ErrorCode.EXCEEDS_GRANT),
@@ -1564,7 +1564,7 @@ def test_emergency_is_no_way_round_the_ministry_for_what_people_did(law: Countri
 
 def test_exchange_is_not_told_by_a_refusal_what_sum_another_state_asks(law: Countries) -> None:
     scope: dict[str, Any] = {"measures": (ids.MEASURE_CONFISCATE,)}
-    request = ask(law, ids.KIND_CONFISCATION_REQUEST, amount=euros("9"))
+    request = ask(law, ids.KIND_CONFISCATION_REQUEST, amount=euros("9"), order_total=euros("9"))
     _, decision = decide(law, request, **scope)
     order = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-1", **scope)
     found: dict[str, Any] = {"outcome": GRANTED, "amount": euros("10"), **scope}
