@@ -42,10 +42,13 @@ from tests.lawful import (
     decide,
     execute,
     frozen,
+    granted_to_the_fiu,
     notify,
     order_at_once,
     overdue,
+    refusal,
     running,
+    stand,
     told,
 )
 
@@ -60,9 +63,7 @@ def law(tmp_path: Path) -> Countries:
 
 
 def refused(law: Countries, kind: ids.Kind.ValueType, sender: str, recipient: str, **fields: Any) -> ErrorCode:
-    with pytest.raises(Refusal) as caught:
-        law.send(kind, sender, recipient, **fields)
-    return caught.value.code
+    return refusal(law, kind=kind, sender=sender, recipient=recipient, **fields)[0]
 
 
 def decision_on(law: Countries) -> Ref:
@@ -599,16 +600,6 @@ def expire(law: Countries) -> None:
     law.wait(days=2)
     law.sweep()
     law.arrive()
-
-
-def stand(law: Countries, request: Ref) -> State | None:
-    """Return where a request stands at both nodes, and see that their disks tell so."""
-    states = {code: law.state(code, request) for code in law.nodes}
-    assert states["ee"] is states["de"]
-    for code, node in law.nodes.items():
-        found = fsck.check(node.connection, node=code)
-        assert not [each for each in found if each.check in (fsck.Check.MOVES, fsck.Check.CLOCKS) and each.first]
-    return states["ee"]
 
 
 def soon(law: Countries) -> dict[str, int]:
@@ -1223,17 +1214,6 @@ def test_nothing_provisional_is_ordered_where_no_limit_would_end_it(law: Countri
     assert refused(law, ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, **fields) is ErrorCode.OUT_OF_ORDER
 
 
-def granted_to_the_fiu(law: Countries) -> tuple[Ref, Ref, Ref]:
-    """Return a provisional freeze, the order that holds it, and the judge's decision."""
-    freeze = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
-    law.arrive()
-    order = order_at_once(law, freeze, case_id="A", measures=BLOCK)
-    fields: dict[str, Any] = {"case_id": "DE-1", "measures": BLOCK}
-    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/fiu", THEIR_COURT, cites=freeze, **fields)
-    fields |= {"outcome": GRANTED, "dual_criminality": VERIFIED}
-    return freeze, order, law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/fiu", cites=referral, **fields)
-
-
 def test_what_an_fiu_had_frozen_is_contested_before_the_court_and_stands_no_more_if_upheld(law: Countries) -> None:
     freeze, order, decision = granted_to_the_fiu(law)  # Directive 2024/1260 Art. 24(1), (3)
     filed = law.send(ids.KIND_CLAIM, THEIR_COURT, "de/fiu", cites=decision, case_id="DE-1")
@@ -1353,7 +1333,7 @@ def test_request_that_cites_the_first_on_one_order_shares_its_total(
 
 def test_court_is_not_asked_for_more_than_the_request_says(law: Countries) -> None:
     scope: dict[str, Any] = {"measures": (ids.MEASURE_CONFISCATE,)}
-    request = ask(law, ids.KIND_CONFISCATION_REQUEST, amount=euros("9"))
+    request = ask(law, ids.KIND_CONFISCATION_REQUEST, amount=euros("9"), order_total=euros("9"))
     fields: dict[str, Any] = {"cites": request, "case_id": "DE-1", **scope}
     for sum_, code in (
         (euros("10"), ErrorCode.EXCEEDS_GRANT),
@@ -1564,7 +1544,7 @@ def test_emergency_is_no_way_round_the_ministry_for_what_people_did(law: Countri
 
 def test_exchange_is_not_told_by_a_refusal_what_sum_another_state_asks(law: Countries) -> None:
     scope: dict[str, Any] = {"measures": (ids.MEASURE_CONFISCATE,)}
-    request = ask(law, ids.KIND_CONFISCATION_REQUEST, amount=euros("9"))
+    request = ask(law, ids.KIND_CONFISCATION_REQUEST, amount=euros("9"), order_total=euros("9"))
     _, decision = decide(law, request, **scope)
     order = law.send(ids.KIND_DOMESTIC_ORDER, THEIR_COURT, THEIR_EXCHANGE, cites=decision, case_id="ORDER-1", **scope)
     found: dict[str, Any] = {"outcome": GRANTED, "amount": euros("10"), **scope}
