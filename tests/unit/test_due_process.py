@@ -545,7 +545,8 @@ def no_more_is_told_than_was_asked(judge: Judge, paper: Paper) -> None:
 
 
 def no_more_is_told_abroad_than_was_told_to_be_granted(judge: Judge, paper: Paper) -> None:
-    if paper.kind not in (ids.KIND_DISCLOSURE, ids.KIND_EXECUTION_REPORT) or not abroad(paper.header):
+    kinds = (ids.KIND_DISCLOSURE, ids.KIND_EXECUTION_REPORT)
+    if paper.kind not in kinds or not abroad(paper.header) or paper.header.outcome == ids.OUTCOME_REFUSED:
         return
     assert paper.above is not None
     if paper.above.kind in DUE_FORM and paper.header.sender[:2] == judge.here:

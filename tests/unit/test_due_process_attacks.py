@@ -42,10 +42,13 @@ from tests.lawful import (
     decide,
     execute,
     frozen,
+    granted_to_the_fiu,
     notify,
     order_at_once,
     overdue,
+    refusal,
     running,
+    stand,
     told,
 )
 
@@ -60,9 +63,7 @@ def law(tmp_path: Path) -> Countries:
 
 
 def refused(law: Countries, kind: ids.Kind.ValueType, sender: str, recipient: str, **fields: Any) -> ErrorCode:
-    with pytest.raises(Refusal) as caught:
-        law.send(kind, sender, recipient, **fields)
-    return caught.value.code
+    return refusal(law, kind=kind, sender=sender, recipient=recipient, **fields)[0]
 
 
 def decision_on(law: Countries) -> Ref:
@@ -599,16 +600,6 @@ def expire(law: Countries) -> None:
     law.wait(days=2)
     law.sweep()
     law.arrive()
-
-
-def stand(law: Countries, request: Ref) -> State | None:
-    """Return where a request stands at both nodes, and see that their disks tell so."""
-    states = {code: law.state(code, request) for code in law.nodes}
-    assert states["ee"] is states["de"]
-    for code, node in law.nodes.items():
-        found = fsck.check(node.connection, node=code)
-        assert not [each for each in found if each.check in (fsck.Check.MOVES, fsck.Check.CLOCKS) and each.first]
-    return states["ee"]
 
 
 def soon(law: Countries) -> dict[str, int]:
@@ -1221,17 +1212,6 @@ def test_nothing_provisional_is_ordered_where_no_limit_would_end_it(law: Countri
     (known,) = (each for each in law.headers("de") if each.kind == ids.KIND_ACKNOWLEDGEMENT)
     fields: dict[str, Any] = {"cites": ref_of(known), "case_id": "HOLD-2", "measures": BLOCK}
     assert refused(law, ids.KIND_PROVISIONAL_ORDER, "de/fiu", THEIR_EXCHANGE, **fields) is ErrorCode.OUT_OF_ORDER
-
-
-def granted_to_the_fiu(law: Countries) -> tuple[Ref, Ref, Ref]:
-    """Return a provisional freeze, the order that holds it, and the judge's decision."""
-    freeze = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
-    law.arrive()
-    order = order_at_once(law, freeze, case_id="A", measures=BLOCK)
-    fields: dict[str, Any] = {"case_id": "DE-1", "measures": BLOCK}
-    referral = law.send(ids.KIND_REVIEW_REFERRAL, "de/fiu", THEIR_COURT, cites=freeze, **fields)
-    fields |= {"outcome": GRANTED, "dual_criminality": VERIFIED}
-    return freeze, order, law.send(ids.KIND_REVIEW_DECISION, THEIR_COURT, "de/fiu", cites=referral, **fields)
 
 
 def test_what_an_fiu_had_frozen_is_contested_before_the_court_and_stands_no_more_if_upheld(law: Countries) -> None:
