@@ -187,6 +187,9 @@ def lapsed_elsewhere(said: pb.Statement, header: pb.Header, txn: Transaction) ->
     row = None if state is None else runs_out(said.clock_rule, header.kind, state, elsewhere=True)
     if row is not None:
         matters.add_move(said.envelope, row.to, None, said.clock_rule)
+    elif state is State.CLOSED:
+        # It stays closed, unless what closed it is not taken there, for it had lapsed: then this is what counts.
+        matters.add_move(said.envelope, state, None, said.clock_rule)
 
 
 def lapses_not_before_us(rule: ClockRule, header: pb.Header, txn: Transaction) -> int | None:

@@ -656,15 +656,15 @@ def _check_rests_on(case: _Case) -> None:
     header, step = case.header, case.step
     base: Named = (row_checks.meant(case.above[1:]) if step.rests_above else None) or header.cites[0]
     unless = step.taken_back(header.outcome)
+    if header.kind == ids.KIND_EXECUTION_REPORT and row_checks.holds_assets(case.matters[0][0]):
+        unless |= {State.RELEASED}  # what is held no more is not told to be held
     ways = [way for way in (step.rests_on, step.or_rests_on) if way]
     found = [row_checks.uncorrected(case.register.below(base, way, unless), way) for way in ways]
     support = [each for papers in found for each in papers]
     if step.same_outcome:
         decision = _decision(header)
         support = [s for s in support if _decision(s) == decision]
-    failed = header.outcome == ids.OUTCOME_REFUSED and any(
-        each.outcome == ids.OUTCOME_GRANTED for way in step.fails_on for each in case.register.below(base, way)
-    )
+    failed = header.outcome == ids.OUTCOME_REFUSED and _is_prevented(case)
     if not support:
         if failed:
             return
@@ -677,6 +677,16 @@ def _check_rests_on(case: _Case) -> None:
     row_checks.check_within(case, support, "what it rests on")
     if header.kind == ids.KIND_EXECUTION_REPORT and header.outcome in GRANTS:
         _check_recovered(case, found)
+
+
+def _is_prevented(case: _Case) -> bool:
+    """Whether an objection or a claim was upheld against what is reported on, and nothing is left of that."""
+    cited, register = case.header.cites[0], case.register
+    ends = [each for way in case.step.fails_on for each in register.below(cited, way)]
+    if all(each.outcome != ids.OUTCOME_GRANTED for each in ends):
+        return False
+    states = [(order, register.matters.state(order)) for order in _orders_below(cited, register)]
+    return not any(state is not None and row_checks.holds(order, state) for order, state in states)
 
 
 def _check_recovered(case: _Case, found: Sequence[Sequence[pb.Header]]) -> None:

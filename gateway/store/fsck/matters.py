@@ -117,7 +117,8 @@ def _follows(file: File, was: State, now: State, move: _Moved, history: Sequence
     if move.rule:
         said = any(word.said.clock_rule == move.rule for word in file.of(pb.MILESTONE_LAPSED))
         rows = (runs_out(move.rule, file.header.kind, was, elsewhere=there) for there in (False, True))
-        return said and any(row is not None and row.to is now for row in rows)
+        # Of what is closed it is noted, for the closure may not be taken.
+        return said and (any(row is not None and row.to is now for row in rows) or now is was is State.CLOSED)
     if now is State.UNDELIVERED:
         return any(word.said.milestone in _NOT_TAKEN for word in file.words)
     return _is_as_arrived(file, now, history, books)
@@ -132,6 +133,10 @@ def _is_as_arrived(file: File, now: State, history: Sequence[_Moved], books: Boo
     if len(taken) == len(about):
         return False
     stood = {state for move in history if (state := _STATES.get(move.state)) is not None}
+    limits = {move.rule for move in history if move.rule}
+    rows = (runs_out(limit, file.header.kind, state, elsewhere=True) for limit in limits for state in stood)
+    if now in {row.to for row in rows if row is not None}:
+        return True
     return now in stood or any(now in _leads(each, file, was, books) for each in taken for was in stood)
 
 
