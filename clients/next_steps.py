@@ -50,6 +50,7 @@ from gateway.steps import (
     INHERITED,
     LEADING_TO_ORDERS,
     ORDERS,
+    RANKED_BELOW,
     STEPS,
 )
 
@@ -232,6 +233,7 @@ class _Search:
         self, step: Step, paper: Paper | None, recipient: str, instruments: Sequence[str]
     ) -> Iterator[Allowed]:
         above = () if paper is None else (paper.header, *(each.header for each in self.case.above(paper)))
+        told = self._told(step, paper)
         for outcome in sorted(step.outcomes):
             if outcome in step.all_ended_on and paper is not None and self._holds_below(paper.key):
                 continue
@@ -246,8 +248,8 @@ class _Search:
                     outcome=outcome,
                     ground=reasons[0],
                     dual_criminality=reasons[1],
-                    measures=_at_most(step.measures, "measures", step, above, support),
-                    data_classes=_at_most(step.data_classes, "data_classes", step, above, support),
+                    measures=_at_most(step.measures, "measures", step, above, support, told),
+                    data_classes=_at_most(step.data_classes, "data_classes", step, above, support, told),
                     urgency=ids.URGENCY_ORDINARY,
                     created_at_us=to_micros(self.now),
                 )
@@ -258,6 +260,13 @@ class _Search:
                     yield Allowed(outcome, tuple(header.measures), tuple(header.data_classes), rests_on)
                     if not step.same_outcome:
                         break  # on other grounds it may say the same
+
+    def _told(self, step: Step, paper: Paper | None) -> list[pb.Header]:
+        """Return what its recipient was told to be granted, if the step may say no more than that."""
+        if paper is None or not step.as_told:
+            return []
+        decisions = self.case.arrived(paper.key, ids.KIND_REVIEW_DECISION)
+        return [each for each in decisions if each.outcome in GRANTS]
 
     def _passes(
         self,
@@ -296,7 +305,24 @@ class _Search:
                 return True
         if step.agreed and not self._may_be_limited(paper):
             return True
+        if step.ranked and self._is_outranked(paper):
+            return True
+        if step.settled and self._is_pending(paper.key):
+            return True
         return step.undisputed and self._is_disputed(paper)
+
+    def _is_outranked(self, decision: Paper) -> bool:
+        """Whether the court has let another order go first."""
+        ranks = self._down(key_of(decision.header.cites[0]), RANKED_BELOW)
+        return bool(ranks) and ranks[-1].outcome == ids.OUTCOME_REFUSED
+
+    def _is_pending(self, freeze: Key) -> bool:
+        """Whether a victim's request for what is held is undecided, or a suspensive claim, as far as is known here."""
+        requests = map(self.case.matter, map(key_of, self.case.arrived(freeze, ids.KIND_RESTITUTION_DECISION)))
+        if any(each is not None and each.state not in FINAL | {State.DISPOSED} for each in requests):
+            return True
+        decisions = [each for each in self._down(freeze, DECIDED_BELOW) if self._state_above(each) not in FINAL]
+        return any(map(self.case.is_suspended, [freeze, *map(key_of, decisions)]))
 
     def _is_disputed(self, paper: Paper) -> bool:
         """Whether a claim stands in the way, or what the request above carries on has ended, as far as is known."""
@@ -339,7 +365,10 @@ class _Search:
                 answers = [
                     each for last in asked for each in self.case.arrived(key_of(last), ids.KIND_LIMITATION_ANSWER)
                 ]
-                return matter.kind not in FREEZES or any(each.outcome == ids.OUTCOME_GRANTED for each in answers)
+                agreed = [each.created_at_us for each in answers if each.outcome == ids.OUTCOME_GRANTED]
+                extended = self.case.arrived(key_of(matter.ref), ids.KIND_EXTENSION)
+                stands = bool(agreed) and all(each.created_at_us <= max(agreed) for each in extended)
+                return matter.kind not in FREEZES or stands
         return True
 
     @staticmethod
@@ -359,7 +388,10 @@ class _Search:
                 yield reasons, ()
             return
         support = self._support(step, paper, outcome)
-        if step.same_outcome:
+        if not support and outcome == ids.OUTCOME_REFUSED and self._is_prevented(step, paper.key):
+            for reasons in product(grounds, duals):
+                yield reasons, ()
+        elif step.same_outcome:
             same = [each for each in support if each.outcome == outcome]
             for reasons in dict.fromkeys((each.ground, each.dual_criminality) for each in same):
                 yield reasons, [each for each in same if (each.ground, each.dual_criminality) == reasons]
@@ -378,7 +410,15 @@ class _Search:
         ways = [way for way in (step.rests_on, step.or_rests_on) if way]
         found = [each for way in ways for each in row_checks.uncorrected(self._down(base, way), way)]
         taken_back = step.taken_back(outcome)
+        about = self._about(paper)
+        if step.rule.kind == ids.KIND_EXECUTION_REPORT and about is not None and about.holds:
+            taken_back |= {State.RELEASED}
         return [each for each in found if not taken_back or self._state_above(each) not in taken_back]
+
+    def _is_prevented(self, step: Step, key: Key) -> bool:
+        """Whether an objection or a claim was upheld against what is reported on, and nothing is left of that."""
+        ends = [each for way in step.fails_on for each in self._down(key, way)]
+        return any(each.outcome == ids.OUTCOME_GRANTED for each in ends) and not self._holds_below(key)
 
     def _state_above(self, header: pb.Header) -> State | None:
         matter = self.case.matter(key_of(header.cites[0]))
@@ -444,13 +484,20 @@ def _with_nothing(header: pb.Header) -> pb.Header:
 
 
 def _at_most(
-    of: frozenset[T], name: str, step: Step, above: Sequence[pb.Header], support: Sequence[pb.Header]
+    of: frozenset[T],
+    name: str,
+    step: Step,
+    above: Sequence[pb.Header],
+    support: Sequence[pb.Header],
+    told: Sequence[pb.Header],
 ) -> list[T]:
-    """Return what may be named at most: of the row, what is cited, and what it rests on together."""
+    """Return what may be named at most: of the row, what is cited, what it rests on together, and what was told."""
     found = of
     bound = row_checks.meant(above) if step.within else None
     if bound is not None:
         found &= frozenset(getattr(bound, name))
     if step.rests_on:
         found &= frozenset(each for header in support for each in getattr(header, name))
+    if step.as_told:
+        found &= frozenset(each for header in told for each in getattr(header, name))
     return sorted(found)
