@@ -501,6 +501,8 @@ class Case:
     def _lapse(self, matter: Matter, rule: ClockRule) -> None:
         """Take the word of the node that keeps the clock."""
         state = matter.state
+        if state is State.CLOSED:
+            matter.happened.append(Happened(state, rule=rule))  # it counts if what closed it is not taken
         if matter.header is None or state is None or state in FINAL:
             return
         elsewhere = Address.parse(matter.recipient).node != self._node

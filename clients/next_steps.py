@@ -411,7 +411,8 @@ class _Search:
         found = [each for way in ways for each in row_checks.uncorrected(self._down(base, way), way)]
         taken_back = step.taken_back(outcome)
         about = self._about(paper)
-        if step.rule.kind == ids.KIND_EXECUTION_REPORT and about is not None and about.holds:
+        succeeded = step.rule.kind == ids.KIND_EXECUTION_REPORT and outcome in GRANTS
+        if succeeded and about is not None and about.holds:
             taken_back |= {State.RELEASED}
         return [each for each in found if not taken_back or self._state_above(each) not in taken_back]
 

@@ -58,7 +58,7 @@ from gateway.steps import (
     ORDERS,
     RANKED_BELOW,
     REQUESTS,
-    RUNS_OUT,
+    RUNNING_OUT,
     TOLD_BELOW,
     runs_out,
 )
@@ -143,7 +143,6 @@ _DISPUTED: Final = MappingProxyType({State.SUSPENDED: _REMEDIES, State.UNBOUND: 
 """Where nothing new is done, and by which law."""
 _COUNTS_NOT: Final = frozenset({State.REFUSED, State.UNDELIVERED})
 _LOST: Final = frozenset({pb.MILESTONE_REFUSED, pb.MILESTONE_EXPIRED})
-_RUNNING_OUT: Final = frozenset((kind, state) for row in RUNS_OUT for kind in row.kinds for state in row.at)
 
 
 class Mark(NamedTuple):
@@ -413,7 +412,7 @@ def _check_live(case: _Case) -> None:
 
 def _has_run_out(case: _Case, matter: pb.Header, state: State) -> bool:
     """Whether a limit has ended a matter, though it has not rung yet: the node was down, or has much to say."""
-    if (matter.kind, state) not in _RUNNING_OUT:
+    if (matter.kind, state) not in RUNNING_OUT:
         return False
     # Nearly always none has, of no matter here; and that is known from one look for many envelopes.
     if not case.register.matters.some_are_over() or not keeps_clocks(matter, case.here):
@@ -473,8 +472,7 @@ def _check_as_told(case: _Case) -> None:
 
 def _check_ranked(case: _Case) -> None:
     """2018/1805 Art. 26: what another order goes before is not executed. Its court may decide anew."""
-    referral = case.above[1] if len(case.above) > 1 else None
-    ranks = case.register.below(referral, RANKED_BELOW) if referral is not None else ()
+    ranks = case.register.below(case.above[0].cites[0], RANKED_BELOW)
     if ranks and ranks[-1].outcome == ids.OUTCOME_REFUSED:
         raise case.out_of_order("another order goes first", "cites[0]", "2018/1805 Art. 26")
 
@@ -484,8 +482,9 @@ def _check_settled(case: _Case) -> None:
     about = case.header.cites[0]
     for request in _arrived(case.register, case.here, about, ids.KIND_RESTITUTION_DECISION):
         state = case.register.matters.state(request)
-        if state not in _SETTLED:
-            raise case.out_of_order(f"the {word(request.kind)} on it is {state}", "cites[0]", "2018/1805 Art. 29(2)")
+        if state is not None and state not in _SETTLED:
+            detail = f"the {word(request.kind)} on it is {state.value}"
+            raise case.out_of_order(detail, "cites[0]", "2018/1805 Art. 29(2)")
     decisions = case.register.below(about, DECIDED_BELOW, FINAL)
     if any(_is_suspended(case.register, case.here, each) for each in (case.above[0], *decisions)):
         raise case.out_of_order("a claim on it is undecided", "cites[0]", _REMEDIES)
@@ -656,7 +655,8 @@ def _check_rests_on(case: _Case) -> None:
     header, step = case.header, case.step
     base: Named = (row_checks.meant(case.above[1:]) if step.rests_above else None) or header.cites[0]
     unless = step.taken_back(header.outcome)
-    if header.kind == ids.KIND_EXECUTION_REPORT and row_checks.holds_assets(case.matters[0][0]):
+    succeeded = header.kind == ids.KIND_EXECUTION_REPORT and header.outcome in GRANTS
+    if succeeded and row_checks.holds_assets(case.matters[0][0]):
         unless |= {State.RELEASED}  # what is held no more is not told to be held
     ways = [way for way in (step.rests_on, step.or_rests_on) if way]
     found = [row_checks.uncorrected(case.register.below(base, way, unless), way) for way in ways]
@@ -675,7 +675,7 @@ def _check_rests_on(case: _Case) -> None:
     if header.outcome == ids.OUTCOME_REFUSED and not failed and header.ground not in {s.ground for s in support}:
         raise case.out_of_order("what it rests on came to that on another ground", "ground")
     row_checks.check_within(case, support, "what it rests on")
-    if header.kind == ids.KIND_EXECUTION_REPORT and header.outcome in GRANTS:
+    if succeeded:
         _check_recovered(case, found)
 
 
@@ -703,14 +703,12 @@ def _check_recovered(case: _Case, found: Sequence[Sequence[pb.Header]]) -> None:
     if not case.header.HasField("amount"):
         raise case.out_of_order("it does not say the sum that was reported", "amount", _RECOVERED)
     told = case.header.amount
-    for each in chain.from_iterable(sums):
-        if each.currency != told.currency:
-            raise case.refused(ErrorCode.EXCEEDS_GRANT, f"it is in another currency than {each.currency}", "amount")
+    if {told.currency} != {each.currency for each in chain.from_iterable(sums)}:
+        return  # an exchange may count in another currency than the order does
     with localcontext(prec=_DIGITS):
         total = max(sum((Decimal(each.amount) for each in way), Decimal(0)) for way in sums)
     # What is above the sum that was asked is nobody's to pass on.
-    asked = [Decimal(each.amount.amount) for each in case.above if each.HasField("amount")]
-    if Decimal(told.amount) < min([total, *asked]):
+    if Decimal(told.amount) < min([total, *(Decimal(each.amount) for each in row_checks.sums_above(case))]):
         raise case.out_of_order(f"less than {total}, which was reported", "amount", _RECOVERED)
     # Whoever reported no sum may have held the rest.
     complete = all(each.HasField("amount") for reports in last for each in reports)

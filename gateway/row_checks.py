@@ -8,11 +8,12 @@ with what it remembers of that. So what is refused early is refused with the nod
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
+from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
@@ -496,13 +497,21 @@ def check_within(placed: Placed, allowing: Sequence[pb.Header], what: str) -> No
         detail = f"goes beyond {what}"
         raise _beyond(placed, placed.measures - measures, placed.data_classes - data_classes, detail)
     if header.HasField("amount"):
-        for above in placed.above:
-            if above.HasField("amount") and above.kind != ids.KIND_EXECUTION_REPORT:
-                check_sum(placed, header.amount, above.amount)
-            # What a request cites is another State's part of the same order; and a refusal of what an exchange reports
-            # must not tell it the sum that is asked above its order: its court is held to that.
-            if above.kind in REQUESTS | ORDERS:
-                break
+        for most in sums_above(placed):
+            check_sum(placed, header.amount, most)
+
+
+def sums_above(placed: Placed) -> Iterator[evidence.Money]:
+    """Yield the sums that what it rests on allows.
+
+    What a request cites is another State's part of the same order; and a refusal of what an exchange reports must not
+    tell it the sum that is asked above its order: its court is held to that.
+    """
+    for above in placed.above:
+        if above.HasField("amount") and above.kind != ids.KIND_EXECUTION_REPORT:
+            yield above.amount
+        if above.kind in REQUESTS | ORDERS:
+            return
 
 
 def check_sum(placed: Placed, amount: evidence.Money, most: evidence.Money) -> None:
@@ -553,15 +562,15 @@ def uncorrected(papers: Sequence[pb.Header], way: Way) -> list[pb.Header]:
     """
     if _CORRECTED_BY_NEXT.isdisjoint(way[-1]):
         return [*papers]
-    last = last_on_each(papers)
     if not ends_in_decisions(way[:-1]):
-        return last
-    # What failed in the end had no success before; and what succeeded in the end had no failure.
-    begins: dict[tuple[str, str], int] = {}
-    for number, paper in enumerate(papers):
-        if paper.outcome == ids.OUTCOME_REFUSED:
-            begins[_cited(paper)] = number if paper in last else number + 1
-    return [paper for number, paper in enumerate(papers) if number >= begins.get(_cited(paper), 0)]
+        return last_on_each(papers)
+    kept: dict[tuple[str, str], list[pb.Header]] = {}
+    for paper in papers:
+        # What failed in the end had no success before; and what succeeded in the end had no failure.
+        before = kept.get(_cited(paper), [])
+        begins = paper.outcome == ids.OUTCOME_REFUSED or (before[-1:] and before[-1].outcome == ids.OUTCOME_REFUSED)
+        kept[_cited(paper)] = [paper] if begins else [*before, paper]
+    return [*chain.from_iterable(kept.values())]
 
 
 def last_on_each(papers: Iterable[pb.Header]) -> list[pb.Header]:

@@ -252,9 +252,7 @@ class Step:
     undisputed: bool = False  # no claim on what it rests on suspends it, or was upheld
     once: bool = False  # only one such answer to what it cites
     resumes: bool = False  # what is done stands as last reported, or is suspended while a suspensive claim is open
-    answers_all: bool = (
-        False  # it starts and stops no time limits while a question beside the one that it answers is open
-    )
+    answers_all: bool = False  # while another question is open no time limit changes
     settled: bool = False  # no victim's request and no claim on it is undecided
     ranked: bool = False  # its court has not let another order go first (2018/1805 Art. 26)
     not_after_refusal: bool = False  # no court has refused what it rests on

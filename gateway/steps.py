@@ -1565,6 +1565,9 @@ RUNS_OUT: Final = (
     ),
 )
 
+RUNNING_OUT: Final = frozenset((kind, state) for row in RUNS_OUT for kind in row.kinds for state in row.at)
+"""What can end so at all: nearly nothing."""
+
 
 def runs_out(rule: ClockRule, kind: Kind, state: State, *, elsewhere: bool = False) -> RunsOut | None:
     """Return what follows when a limit on a matter of that kind runs out in that state; None: it is overdue."""

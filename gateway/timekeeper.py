@@ -17,7 +17,7 @@ from gateway.envelope import ref_of
 from gateway.policy import Policy
 from gateway.receipt import Scribe
 from gateway.rules import FINAL, State
-from gateway.steps import DECIDED_BELOW, LAPSING, ORDERED_BELOW, runs_out
+from gateway.steps import DECIDED_BELOW, INHERITED, LAPSING, ORDERED_BELOW, RUNNING_OUT, runs_out
 from gateway.store import Transaction
 from gateway.store.matters import ClockRow, Stage
 
@@ -63,7 +63,7 @@ def ring_above(header: pb.Header, scribe: Scribe, txn: Transaction, policy: Poli
     if not header.cites or not txn.matters.some_are_over():
         return
     for matter, state in txn.matters.chain(header.cites[0]):
-        if state is None or state in FINAL or not keeps_clocks(matter, scribe.here):
+        if state is None or (matter.kind, state) not in RUNNING_OUT or not keeps_clocks(matter, scribe.here):
             continue
         for clock in txn.matters.clocks(matter):
             over = clock.stage is Stage.RUNNING and is_over(clock, txn.now_us)
@@ -120,7 +120,7 @@ def _end_above(clock: ClockRow, order: pb.Header, txn: Transaction) -> None:
     about, state = next((each, state) for each, state in txn.matters.chain(order)[1:] if state is not None)
     ways = (ORDERED_BELOW, (*DECIDED_BELOW, frozenset({ids.KIND_DOMESTIC_ORDER})))
     stands = any(txn.matters.state(each) not in FINAL for way in ways for each in txn.below(about, way))
-    rings = any(own.rule in LAPSING for own in txn.matters.clocks(about))
+    rings = any(own.rule in INHERITED for own in txn.matters.clocks(about))  # of data too: whether they are needed
     if not stands and not rings and runs_out(clock.rule, about.kind, state) is not None:
         now_us = txn.now_us
         txn.matters.start_clock(about, clock.rule, clock.started_at_us, now_us, now_us, order)

@@ -72,6 +72,7 @@ def _quarter(federation: law.Countries, busy: int) -> None:
             ids.KIND_CONFISCATION_REQUEST,
             case_id=f"C{busy}-{number}",
             amount=euros(9000),
+            order_total=euros(9000),
         )
         frozen(federation, request, 5000 + number, measures=CONFISCATE)
     for number in range(6 * busy):
@@ -118,10 +119,7 @@ def frozen(federation: law.Countries, request: ids.EnvelopeRef, sum_: int, measu
     )
     for so_far in (sum_ // 2, sum_):
         told: dict[str, Any] = {"outcome": GRANTED, "measures": measures, "amount": euros(so_far)}
-        if so_far != sum_:
-            federation.send(
-                ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id=f"O{case}", **told
-            )
+        federation.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id=f"O{case}", **told)
         federation.send(
             ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id=f"D{case}", **told
         )

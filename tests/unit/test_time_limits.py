@@ -228,11 +228,10 @@ def test_what_is_destroyed_is_told_at_once_though_the_issuer_has_six_weeks_to_an
     decision = next(ref_of(each) for each in law.headers("de") if each.kind == ids.KIND_REVIEW_DECISION)
     gone: dict[str, Any] = {"outcome": REFUSED, "ground": ids.GROUND_DESTROYED}
     law.send(ids.KIND_EXECUTION_REPORT, THEIR_EXCHANGE, THEIR_COURT, cites=order, case_id="ORDER-1", **gone)
-    partly: dict[str, Any] = {"outcome": ids.OUTCOME_PARTLY_GRANTED}  # of what was frozen before, nothing is left
-    law.send(ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **partly)
-    law.send(ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, INVESTIGATOR, cites=request, **partly)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **gone)
+    law.send(ids.KIND_EXECUTION_REPORT, THEIR_CENTRAL, INVESTIGATOR, cites=request, **gone)
     law.arrive()
-    assert law.state("ee", request) is law.state("de", request) is State.LIMITING
+    assert law.state("ee", request) is law.state("de", request) is State.IMPOSSIBLE
 
 
 def test_confiscation_is_decided_in_45_days(law: Countries) -> None:  # Art. 20(1)
