@@ -43,9 +43,11 @@ from gateway.rules import (
     Step,
     Way,
     Where,
+    ends_below_matters,
     word,
 )
 from gateway.steps import (
+    ANSWERS_BELOW,
     ASKED_ABROAD,
     CARRYING_ON,
     CLAIMABLE,
@@ -56,6 +58,7 @@ from gateway.steps import (
     INHERITED,
     LEADING_TO_ORDERS,
     ORDERS,
+    QUESTIONS_BELOW,
     RANKED_BELOW,
     REQUESTS,
     RUNNING_OUT,
@@ -466,7 +469,9 @@ def _check_agreed_to(case: _Case, freeze: pb.Header) -> None:
 def _check_as_told(case: _Case) -> None:
     """What crosses the border stays within the decisions that crossed it, as both nodes have them."""
     told = case.register.below(case.header.cites[0], TOLD_BELOW)
-    granted = [each for each in told if each.outcome in GRANTS and not was_lost(case.register, case.here, each)]
+    granted = [each for each in told if each.outcome in GRANTS]
+    if len(granted) > 1:  # without the only one, the matter would not stand where this is lawful
+        granted = [each for each in granted if not was_lost(case.register, case.here, each)]
     row_checks.check_within(case, granted, "what was told to be granted")
 
 
@@ -564,15 +569,15 @@ def _is_asked_beside(case: _Case) -> bool:
     """Whether a question beside the one that this answers is open, and was asked since something was decided."""
     if case.cited is None or not keeps_clocks(case.matters[0][0], case.here):
         return False
-    known = (case.register, case.here)
-    asked: list[pb.Header] = []
-    for each in case.register.citing(case.cited.cites[0], ids.KIND_CLARIFICATION_REQUEST, ids.KIND_REVIEW_DECISION):
+    matter, asked = case.cited.cites[0], list[pb.Header]()
+    for each in case.register.below(matter, QUESTIONS_BELOW):
         if each.kind == ids.KIND_CLARIFICATION_REQUEST:
             asked.append(each)
         elif each.outcome != ids.OUTCOME_POSTPONED:
             asked.clear()
-    others = [each for each in asked if each != case.cited and not was_lost(*known, each)]
-    return any(not _arrived(*known, each, ids.KIND_CLARIFICATION) for each in others)
+    others = [each for each in asked if each != case.cited]
+    answered = [answer.cites[0] for answer in case.register.below(matter, ANSWERS_BELOW)] if others else []
+    return any(ref_of(each) not in answered and not was_lost(case.register, case.here, each) for each in others)
 
 
 def _revived(case: _Case, rule: ClockRule, then: Then, after: Effects) -> Effects:
@@ -656,9 +661,9 @@ def _check_rests_on(case: _Case) -> None:
     base: Named = (row_checks.meant(case.above[1:]) if step.rests_above else None) or header.cites[0]
     unless = step.taken_back(header.outcome)
     succeeded = header.kind == ids.KIND_EXECUTION_REPORT and header.outcome in GRANTS
-    if succeeded and row_checks.holds_assets(case.matters[0][0]):
-        unless |= {State.RELEASED}  # what is held no more is not told to be held
     ways = [way for way in (step.rests_on, step.or_rests_on) if way]
+    if succeeded and ends_below_matters(ways[0]) and row_checks.holds_assets(case.matters[0][0]):
+        unless |= {State.RELEASED}  # what is held no more is not told to be held
     found = [row_checks.uncorrected(case.register.below(base, way, unless), way) for way in ways]
     support = [each for papers in found for each in papers]
     if step.same_outcome:

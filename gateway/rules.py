@@ -363,6 +363,11 @@ def ends_in_decisions(way: Way) -> bool:
     return bool(way) and ids.KIND_REVIEW_DECISION in way[-1]
 
 
+def ends_below_matters(way: Way) -> bool:
+    """Whether what is at the end of a way cites matters: decisions a referral, and reports an order."""
+    return ends_in_decisions(way) or (ids.KIND_EXECUTION_REPORT in way[-1] and not ends_in_decisions(way[:-1]))
+
+
 @cache
 def word(kind: Kind) -> str:
     """Return the name of a kind as people write it, e.g. freeze-request."""

@@ -65,6 +65,10 @@ ORDERED_BELOW: Final[Way] = (frozenset({ids.KIND_ACKNOWLEDGEMENT}), frozenset({i
 TOLD_BELOW: Final[Way] = (frozenset({ids.KIND_REVIEW_DECISION}),)
 """Down from a request to what its issuer was told of decisions on it."""
 
+QUESTIONS_BELOW: Final[Way] = (frozenset({ids.KIND_CLARIFICATION_REQUEST, ids.KIND_REVIEW_DECISION}),)
+"""Down from a request to what its issuer was asked, and to decisions, after which nobody waits for an answer."""
+ANSWERS_BELOW: Final[Way] = (frozenset({ids.KIND_CLARIFICATION_REQUEST}), frozenset({ids.KIND_CLARIFICATION}))
+"""Down from a request to what its issuer answered."""
 RANKED_BELOW: Final[Way] = (frozenset({ids.KIND_PRIORITY_DECISION}),)
 """Down from a referral to how its court ranks it among others."""
 UPHELD_BELOW: Final[tuple[Way, ...]] = (
@@ -1483,6 +1487,7 @@ def _ways_down() -> Mapping[tuple[Kind, Kind], tuple[tuple[int, Way], ...]]:
             ways = {(above, way) for way in (step.rests_on, step.or_rests_on) if way}
             ways |= {(0, TOLD_BELOW)} if step.as_told else set()
             ways |= {(1, RANKED_BELOW)} if step.ranked else set()
+            ways |= {(1, QUESTIONS_BELOW), (1, ANSWERS_BELOW)} if step.answers_all else set()
             ways |= {(int(cited == ids.KIND_ACKNOWLEDGEMENT), DECIDED_BELOW)} if step.not_after_refusal else set()
             # What can be claimed is cited, or is above that; from a decision up to the request it is two more.
             claimed = 0 if cited in CLAIMABLE else 1
@@ -1515,6 +1520,8 @@ def _looks(effect: Effect) -> bool:
 
 WAYS_DOWN: Final = _ways_down()
 """What may have to be recorded below, by the kind of an envelope and of what it cites: from how far up, which way."""
+LOOKED_AT_BY_BOTH: Final[frozenset[Way]] = frozenset({CLAIMED_BELOW, TOLD_BELOW, QUESTIONS_BELOW, ANSWERS_BELOW})
+"""Of these ways, those that the recipient's node goes, too."""
 LIMITS_ASKED: Final = _limits_asked()
 """Whose open time limits are looked at, by the same: of the matters from the cited envelope up, which."""
 

@@ -19,9 +19,9 @@ from gateway import codec, log_entry, rules
 from gateway.checkpoint import Checkpoint
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.merkle import Frontier
-from gateway.rules import Named, Way, ends_in_decisions
+from gateway.rules import Named, Way, ends_below_matters
 from gateway.signer import Signer
-from gateway.steps import CLAIMED_BELOW, LIMITS_ASKED, WAYS_DOWN
+from gateway.steps import LIMITS_ASKED, LOOKED_AT_BY_BOTH, WAYS_DOWN
 from gateway.store import log
 from gateway.store.alerts import AlertRecord
 from gateway.store.attachments import AttachmentRecord
@@ -155,7 +155,7 @@ class Transaction:
             about = header.kind, links[0][0].kind if links else ids.KIND_UNSPECIFIED
             ours = header.sender.startswith(self._home)
             for up, way in WAYS_DOWN.get(about, ()):
-                if up < len(line) and (ours or way == CLAIMED_BELOW):
+                if up < len(line) and (ours or way in LOOKED_AT_BY_BOTH):
                     wanted.setdefault(way, []).append(line[up])
             if about in LIMITS_ASKED:
                 matters = [number for number, (_, state) in zip(line, links, strict=True) if state is not None]
@@ -166,7 +166,7 @@ class Transaction:
 
     def expect_below(self, numbers: Collection[int], way: Way) -> None:
         """Look up what is recorded down a way from envelopes of these numbers."""
-        query, kinds = _below(way, states=ends_in_decisions(way))
+        query, kinds = _below(way, states=ends_below_matters(way))
         asked = [number for number in dict.fromkeys(numbers) if (number, way) not in self._ends]
         self._ends.update(((number, way), []) for number in asked)
         for text, values in listed(query, asked, 0):
@@ -214,7 +214,7 @@ class Transaction:
         kept = self._ends.get((number, way))
         if kept is None or self._rows.concerns((number,)):
             return None
-        if states and (not ends_in_decisions(way) or self._rows.concerns([cited for _, _, cited, _ in kept])):
+        if states and (not ends_below_matters(way) or self._rows.concerns([cited for _, _, cited, _ in kept])):
             return None
         return kept
 
