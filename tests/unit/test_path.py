@@ -13,7 +13,7 @@ from rogatory.v1 import envelope_pb2 as pb
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import mailbox_pb2 as mailbox
 
-from gateway import envelope, merkle, signature, statement
+from gateway import codec, envelope, merkle, signature, statement
 from gateway.checking import Checking
 from gateway.clock import SteadyClock
 from gateway.config import Limits
@@ -328,6 +328,69 @@ async def test_frame_of_nothing_but_what_has_no_route_is_refused_whole(node: One
     assert outcomes(await node.accept(*lost)) == ["NO_ROUTE"] * 3
     assert node.rows("SELECT count(*) FROM envelopes") == [(0,)]
     assert node.rows("SELECT count(*) FROM events WHERE name = 'envelope.refused'") == [(3,)]
+
+
+@pytest.fixture
+def older(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From when it is called, the program is one of before: it knows a field less than headers have."""
+    parse = codec.parse
+
+    def knows_less(kind: type[Any], raw: bytes, code: ErrorCode = ErrorCode.MALFORMED) -> Any:
+        if kind is pb.Header:
+            raise Refusal(code, "Header has unknown or repeated fields")
+        return parse(kind, raw, code)
+
+    return lambda: monkeypatch.setattr(codec, "parse", knows_less)
+
+
+@pytest.mark.parametrize("by", [INVESTIGATOR, "ee/node"])
+async def test_retry_gets_its_receipt_of_a_program_that_cannot_read_what_a_newer_one_accepted(
+    node: OneNode, older: Callable[[], None], by: str
+) -> None:
+    made = request().envelope
+    first = await node.accept(made)
+    assert outcomes(first) == ["ACCEPTED"]
+    older()
+    assert await node.accept(made, by=by) == first
+
+
+def _in_nobodys_name(header: pb.Header) -> None:
+    header.sender = "nobody"
+
+
+def _called_nothing(header: pb.Header) -> None:
+    header.id = "\0"
+
+
+def _of_another_case(header: pb.Header) -> None:
+    header.case_id = "EE-2"
+
+
+@pytest.mark.parametrize("change", [_in_nobodys_name, _called_nothing, _of_another_case])
+async def test_other_bytes_that_cannot_be_read_get_no_receipt(
+    node: OneNode, older: Callable[[], None], change: Callable[[pb.Header], None]
+) -> None:
+    sent = request()
+    await node.accept(sent.envelope)
+    older()
+    other, header = pb.SignedEnvelope.FromString(sent.envelope.SerializeToString()), pb.Header()
+    header.CopyFrom(sent.header)
+    change(header)
+    other.header = header.SerializeToString(deterministic=True)
+    broken = pb.SignedEnvelope.FromString(sent.envelope.SerializeToString())
+    broken.header = b"\xff"
+    for answer in await node.accept(other, broken):
+        assert ErrorCode(answer.error.code) is ErrorCode.MALFORMED
+
+
+async def test_stranger_gets_no_receipt_for_what_it_cannot_have_written_and_the_node_cannot_read(
+    node: OneNode, older: Callable[[], None]
+) -> None:
+    made = request().envelope
+    await node.accept(made)
+    older()
+    (answer,) = await node.accept(made, by="de/node")
+    assert ErrorCode(answer.error.code) is ErrorCode.MALFORMED
 
 
 async def test_stages_that_were_passed_are_told_with_what_became_of_it(node: OneNode) -> None:
