@@ -2,9 +2,9 @@
 
 One courier a destination, with a circuit of its own: a dead country costs one copy an attempt and slows nobody else.
 It leases frames, sends them over one stream, several in flight, and settles each copy by the other node's signed
-answer. A case is in one frame at a time, so its order stays whatever happens to a frame. Before a connection stands, a
-failure is clean: the other side certainly has nothing. After a frame was sent, only an answer tells; until one comes,
-the same bytes are sent again.
+answer; an unsigned no ends no copy that may have arrived (`doubt`). A case is in one frame at a time, so its order
+stays whatever happens to a frame. Before a connection stands, a failure is clean: the other side certainly has nothing.
+After a frame was sent, only an answer tells; until one comes, the same bytes are sent again.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from gateway.codec import error_message
 from gateway.config import Delivery
 from gateway.deliver import Chance, Circuit
 from gateway.directory import KeyName, Know, not_known_yet
-from gateway.doors import patience
+from gateway.doors import doubt, patience
 from gateway.doors.entrance import Bell
 from gateway.doors.passage import Frame, Passage, connected, failure_of
 from gateway.doors.patience import Patience
@@ -167,6 +167,7 @@ class Courier:
                     task.result()
         except GatewayError as error:
             end = error
+            sending.cancel()  # nobody would read what it sends meanwhile, and nobody could tell that of it
             if not await self._is_too_large(passage, error):
                 raise
         finally:
@@ -299,7 +300,8 @@ class Courier:
             raise group.exceptions[0] from group
 
     async def _settle_frame(self, passage: Passage, frame: Frame, answers: Sequence[mailbox.Answer]) -> None:
-        put_off = await self._settle(frame, answers)
+        sure = await doubt.made_sure(frame.leased, answers, self._destination, self.ask_trace)
+        put_off = await self._settle(frame, sure)
         if put_off is None:
             self.circuit.close()
         else:
@@ -314,7 +316,10 @@ class Courier:
         if len(out) != 1 or len(out[0].leased) != 1:
             self.circuit.shrink()
             return False
-        await self._settle(out[0], [mailbox.Answer(error=error_message(error))])
+        # That a message was too large, to be read or to be answered, tells of no copy: it may be there since before.
+        no = mailbox.Answer(error=error_message(error))
+        sure = await doubt.by_name(out[0].leased[0], no, self._destination, self.ask_trace)
+        await self._settle(out[0], [sure])
         passage.settled(out[0])
         return True
 

@@ -208,6 +208,7 @@ LIES: list[Lie] = [
     garbage,
     silence,
     hanging_up,
+    huge,
 ]
 
 

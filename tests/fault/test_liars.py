@@ -16,7 +16,7 @@ from gateway.clock import to_micros
 from gateway.doors.relay import MAX_FRAME_RECEIPTS
 from gateway.errors import ErrorCode
 from gateway.store import fsck
-from tests.fault.liar import LIES, WRONG, Liar, Lie, hanging_up, huge, lying, truth, wrong_receipts
+from tests.fault.liar import LIES, WRONG, Liar, Lie, hanging_up, lying, truth, wrong_receipts
 from tests.fault.nodes import nodes_of
 from tests.fault.tally import Tally
 from tests.fault.test_crashes import reckoned
@@ -72,25 +72,6 @@ async def test_node_that_accepts_and_forgets_leaves_its_own_signed_word_with_the
         tally.acknowledged += len(traffic.acknowledged & {*forgotten, *late})
         for code in nodes.running:
             nodes.judged(code)
-
-
-async def test_answer_that_is_larger_than_anybody_reads_ends_no_node(tmp_path: Path, tally: Tally) -> None:
-    async with nodes_of(tmp_path / "fed", start=["ee"]) as nodes, traffic_in(nodes.fed) as traffic:
-        async with lying(nodes.fed, huge) as liar:
-            await traffic.accepted_all(await traffic.request("ee", "de", "EE-1", 8, reader=False))
-            await until(lambda: liar.told > 0)
-            tally.faults["lie"] += 1
-            # Alone in its frame, it is refused by ee in ee's own name: who answers so would refuse it in any case.
-            await traffic.known()
-            said = {
-                (word.milestone, word.issuer, ErrorCode(word.code))
-                for words in traffic.words.values()
-                for word in words
-            }
-            assert said == {(pb.MILESTONE_REFUSED, "ee/node", ErrorCode.TOO_LARGE)}
-        await nodes.start("de")
-        await traffic.person("de/central-authority")
-        await reckoned(nodes, traffic, tally)
 
 
 async def test_node_that_states_ends_twice_too_early_and_of_what_it_never_had_is_believed_once(

@@ -1,6 +1,7 @@
 """Delivery in all weathers: what is accepted arrives once, or ends with a reason, and its sender knows which."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from rogatory.v1 import mailbox_pb2 as mailbox
 from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 
+from gateway.config import Limits
 from gateway.errors import ErrorCode
 from gateway.identity import Role
 from tests.federation import UNTIL_SECONDS, Federation, code_of, federation, ref, relay_one
@@ -261,6 +263,78 @@ async def test_one_envelope_too_large_for_the_other_node_is_refused_and_blocks_n
         told = [prosecutor.said(each) for each in await prosecutor.collect(3)]
         (refused,) = [said for said in told if said.milestone == pb.MILESTONE_REFUSED]
         assert (refused.envelope, code_of(refused)) == (ref(too_large), ErrorCode.TOO_LARGE)
+
+
+LARGE = Limits(max_payload_bytes=8 << 20, max_frame_bytes=16 << 20)
+
+
+def large(fed: Federation) -> pb.SignedEnvelope:
+    """Return a request that is larger than the messages which gRPC reads for a node of other limits."""
+    return fed.countersigned(
+        fed.actor("ee/prosecutor").compose(
+            ids.KIND_FREEZE_REQUEST,
+            "de/central-authority",
+            bytes(7_500_000),
+            instrument="eu-2018-1805",
+            measures=BLOCK,
+            case_id="EE-LARGE",
+        )
+    )
+
+
+def read_less(fed: Federation) -> None:
+    """Have de read small messages alone, from its next start on."""
+    settings = fed.summary.config("de/node")
+    text, found = settings.read_text(), 0
+    for name, most in (("max_payload_bytes", 64 << 10), ("max_frame_bytes", 256 << 10)):
+        text, changed = re.subn(rf"^{name} = .*$", f"{name} = {most}", text, flags=re.MULTILINE)
+        found += changed
+    assert found == 2
+    settings.write_text(text)
+
+
+async def test_message_that_the_other_node_never_reads_is_refused_once_it_is_known_not_to_be_there(
+    tmp_path: Path,
+) -> None:
+    async with federation(tmp_path / "fed", start=["ee"], limits=LARGE) as fed:
+        prosecutor, too_large, other = fed.actor("ee/prosecutor"), large(fed), fed.request(case_id="EE-SMALL")
+        for made in (too_large, other):
+            assert (await prosecutor.submit(made)).milestone == pb.MILESTONE_ACCEPTED
+        read_less(fed)
+        await fed.start("de")
+        (item,) = await fed.actor("de/central-authority").collect(1)
+        assert item.envelope == other
+        told = [prosecutor.said(each) for each in await prosecutor.collect(3)]
+        (refused,) = [said for said in told if said.milestone == pb.MILESTONE_REFUSED]
+        assert (refused.envelope, refused.issuer, code_of(refused)) == (ref(too_large), "ee/node", ErrorCode.TOO_LARGE)
+
+
+async def test_copy_that_arrived_is_not_called_refused_when_it_is_asked_about_and_too_large_by_then(
+    tmp_path: Path,
+) -> None:
+    losing = True
+
+    def watch(point: str) -> None:
+        if losing and point == "answered":
+            raise OSError("the answer is lost")
+
+    async with federation(tmp_path / "fed", watch=watch, limits=LARGE) as fed:
+        prosecutor, made = fed.actor("ee/prosecutor"), large(fed)
+        assert (await prosecutor.submit(made)).milestone == pb.MILESTONE_ACCEPTED
+        (item,) = await fed.actor("de/central-authority").collect(1)
+        assert item.envelope == made
+        await fed.stop("de")
+        read_less(fed)
+        losing = False
+        await fed.start("de")
+        told = [prosecutor.said(each) for each in await prosecutor.collect(2)]
+        assert {(said.milestone, said.issuer) for said in told} == {
+            (pb.MILESTONE_ACCEPTED, "de/node"),
+            (pb.MILESTONE_DELIVERED, "de/node"),
+        }
+        await fed.stop("ee")
+        ends = judge(fed.store("ee"), "ee", fed.directory).ends
+        assert (ends["MILESTONE_DELIVERED"], ends["MILESTONE_REFUSED"]) == (1, 0)
 
 
 async def test_retry_of_what_was_accepted_gets_its_receipt_though_the_limit_is_lower_now(tmp_path: Path) -> None:
