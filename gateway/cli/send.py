@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Final
 
 import click
 from rogatory.v1 import envelope_pb2 as pb
+from rogatory.v1 import evidence_pb2 as evidence
 from rogatory.v1 import identifiers_pb2 as ids
 from rogatory.v1 import orders_pb2 as orders
 from rogatory.v1.certificates_pb2 import FreezeRequest
@@ -37,6 +39,7 @@ from gateway.clock import system_clock
 from gateway.envelope import Composed
 from gateway.errors import ErrorCode, Failure, Refusal
 from gateway.formats import documents, wallets
+from gateway.formats.amounts import MAX_DIGITS
 from gateway.identity import Role
 
 MAX_HOURS: Final = 10 * 366 * 24
@@ -399,6 +402,10 @@ def merge(rests_on: Sequence[Received]) -> tuple[orders.ExecutionReport, ids.Gro
             record.SerializeToString(deterministic=True): record for report in reports for record in report.transactions
         }.values(),
     )
+    worth = _together(reports)
+    if worth is not None:
+        merged.property = "; ".join(dict.fromkeys(report.property for report in reports))
+        merged.estimated_value.CopyFrom(worth)
     statuses = {result.status for result in merged.results}
     if statuses <= documents.WHOLLY_FROZEN:
         merged.outcome = ids.OUTCOME_GRANTED
@@ -408,6 +415,20 @@ def merge(rests_on: Sequence[Received]) -> tuple[orders.ExecutionReport, ids.Gro
         merged.outcome = ids.OUTCOME_REFUSED
     refused = merged.outcome == ids.OUTCOME_REFUSED
     return merged, ids.GROUND_IMPOSSIBLE if refused else ids.GROUND_UNSPECIFIED
+
+
+def _together(reports: Sequence[orders.ExecutionReport]) -> evidence.Money | None:
+    """Return what they say was recovered, together; None if that cannot be told.
+
+    Each says it, in one currency, and no two are about one wallet: then the sums could be of the same thing.
+    """
+    sums = [report.estimated_value for report in reports if report.HasField("estimated_value")]
+    named = [wallets.key(result.wallet) for report in reports for result in report.results]
+    if len(sums) < len(reports) or len({each.currency for each in sums}) > 1 or len({*named}) < len(named):
+        return None
+    with localcontext(prec=MAX_DIGITS):
+        total = sum((Decimal(each.amount) for each in sums), Decimal(0))
+    return evidence.Money(currency=sums[0].currency, amount=f"{total:f}")
 
 
 def _results(reports: Sequence[orders.ExecutionReport]) -> list[orders.FreezeResult]:

@@ -362,6 +362,19 @@ def test_reports_on_several_wallets_come_to_a_part() -> None:
     assert (report.outcome, ground) == (ids.OUTCOME_REFUSED, ids.GROUND_IMPOSSIBLE)
 
 
+def test_what_several_exchanges_recovered_is_told_together_unless_it_may_be_the_same() -> None:
+    here, other = paperwork.wallet(), paperwork.wallet("12HQDsicffSBaYdJ6BhnE22sfjTESmmzKx")
+    ten = {"property": "ether", "estimated_value": evidence.Money(currency="EUR", amount="10.10")}
+    one = {"property": "bitcoin", "estimated_value": evidence.Money(currency="EUR", amount="9" * 29 + "." + "0" * 17 + "1")}
+    report, _ = send.merge([received(nothing(here, **ten)), received(nothing(other, **one))])
+    assert report.estimated_value == evidence.Money(currency="EUR", amount="1" + "0" * 27 + "09.1" + "0" * 16 + "1")
+    assert report.property == "ether; bitcoin"
+    francs = {"property": "bitcoin", "estimated_value": evidence.Money(currency="CHF", amount="1")}
+    for second in (nothing(here, **ten), nothing(other, **francs)):
+        report, _ = send.merge([received(nothing(here, **ten)), received(second)])
+        assert not report.HasField("estimated_value")
+
+
 def test_reports_that_contradict_each_other_are_not_merged() -> None:
     other = paperwork.report(results=[paperwork.result(frozen=[paperwork.bitcoin("6")])])
     with pytest.raises(Refusal) as caught:
