@@ -12,7 +12,7 @@ from typing import Final
 
 from rogatory.v1 import envelope_pb2 as pb
 
-from gateway.clock import from_micros, to_micros
+from gateway.clock import MICROS, from_micros, to_micros
 from gateway.config import Delivery
 from gateway.dispatch import Route, destination_of
 from gateway.envelope import ref_of
@@ -53,15 +53,29 @@ def expect(headers: Sequence[pb.Header], txn: Transaction, here: str) -> None:
     )
 
 
-def enqueue(route: Route, txn: Transaction) -> None:
-    """Queue a recorded envelope for its destination; for another node, behind the files that it names."""
-    header = route.recorded.header
+def enqueue(route: Route, txn: Transaction, max_skew_seconds: float = 0.0) -> None:
+    """Queue a recorded envelope for its destination; for another node, behind the files that it names.
+
+    What was written before the store was put back from a backup may have been recorded here before, and forgotten: its
+    copy may have gone out, so it is in doubt from the beginning, as those which the backup has.
+
+    Args:
+        route: the way.
+        txn: the writer's transaction.
+        max_skew_seconds: how far ahead of ours the clock may be by which it was written.
+    """
+    header, restored_at_us = route.recorded.header, txn.restored_at_us
+    doubted = restored_at_us is not None and header.created_at_us <= restored_at_us + max_skew_seconds * MICROS
+    if doubted:
+        why = "it was written before the store was restored from a backup, and may have gone out before"
+        txn.add_event(header, "delivery.doubted", destination=route.destination, detail=why)
     txn.deliveries.add(
         route.destination,
         envelope_seq=route.recorded.seq,
         case_id=header.case_id,
         lane=lane_of(header.urgency),
         expires_at_us=header.expires_at_us if header.HasField("expires_at_us") else None,
+        doubted=doubted,
     )
     if header.attachments_digest and Address.parse(route.destination, allow_node=True).is_node:
         txn.attachments.hold(route.recorded.seq, route.destination)

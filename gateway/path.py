@@ -323,7 +323,8 @@ class Path:
         stages += watch.passed("envelope.recorded")
         self._watch("recorded")
         for route in dispatch(recorded, directory, self._here):  # (7)
-            deliver.enqueue(route, txn)  # (8), which goes on when a courier or the recipient calls
+            # (8), which goes on when a courier or the recipient calls
+            deliver.enqueue(route, txn, self._limits.max_skew_seconds)
         stages += watch.passed("delivery.queued")
         self._watch("queued")
         receipt = self._scribe.accepted(recorded, txn)  # (9)

@@ -87,6 +87,9 @@ _TAKE: Final = """
 """
 
 
+DOUBTED: Final = lifecycle.advance(lifecycle.advance(State.QUEUED, Event.LEASE), Event.FAIL_UNKNOWN)
+"""In which state a copy is that may have arrived, for all that is known here."""
+
 Ahead: TypeAlias = tuple[str, str, int]
 """A copy that may go before others of its case: destination, case and the number of its lane."""
 
@@ -146,8 +149,9 @@ class DeliveryRecord:
         case_id: str = "",
         expires_at_us: int | None = None,
         lane: Lane = Lane.ORDINARY,
+        doubted: bool = False,
     ) -> None:
-        """Queue one copy of an envelope for one destination and wake whoever serves that.
+        """Queue one copy of an envelope for one destination and wake whoever serves that; doubted: it may be there.
 
         What waits of its case goes before it, so it goes into the same lane, if that is a faster one.
         """
@@ -156,7 +160,9 @@ class DeliveryRecord:
             self._connection.execute(_HURRY, (lane.value, destination, case_id, lane.value))
         self._queued.add((destination, case_id))
         self._foreseen.forget_lanes()
-        self.queue(destination, lane, envelope_seq=envelope_seq, case_id=case_id, expires_at_us=expires_at_us)
+        self.queue(
+            destination, lane, envelope_seq=envelope_seq, case_id=case_id, expires_at_us=expires_at_us, doubted=doubted
+        )
 
     def _is_ahead(self, copy: Ahead) -> bool:
         """Whether anything of its case waits in a slower lane."""
@@ -177,6 +183,7 @@ class DeliveryRecord:
         receipt_seq: int | None = None,
         case_id: str = "",
         expires_at_us: int | None = None,
+        doubted: bool = False,
     ) -> None:
         """Queue one copy as it is, of an envelope or of a receipt, and wake whoever serves its destination."""
         self._rows.add(
@@ -185,8 +192,8 @@ class DeliveryRecord:
             receipt_seq,
             destination,
             case_id,
-            State.QUEUED.value,
-            0,
+            DOUBTED.value if doubted else State.QUEUED.value,
+            int(doubted),  # the attempt of which nobody here knows
             self._now_us,
             expires_at_us,
             "",

@@ -7,7 +7,7 @@ written in the same transaction, so no receipt leaves before it and what it is a
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from itertools import chain
 from typing import Any, Final
@@ -268,6 +268,12 @@ class Transaction:
         if issuer == self._issuer:
             said += [each.statement.milestone for each in self._pending if each.statement.envelope == ref]
         return said
+
+    @cached_property
+    def restored_at_us(self) -> int | None:
+        """When this store was put back from a backup last; None: never."""
+        at_us: int | None = self._connection.ask("SELECT max(restored_at_us) FROM restorations", ())[0][0]
+        return at_us
 
     # What is added.
 

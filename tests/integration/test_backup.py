@@ -318,6 +318,41 @@ async def test_copy_that_was_collected_since_the_backup_is_not_called_expired(tm
         assert failed(fed, "de") == []
 
 
+async def test_what_was_forgotten_and_is_handed_in_again_is_not_called_expired_though_it_was_delivered(
+    tmp_path: Path,
+) -> None:
+    offset = timedelta()
+
+    def clock() -> datetime:
+        return system_clock() + offset
+
+    async with federation(tmp_path / "fed", clock=clock) as fed:
+        prosecutor, central = fed.actor("ee/prosecutor"), fed.actor(CENTRAL)
+        make(fed, "ee", tmp_path / "backup")
+        sent = await send(fed, "EE-1", expires_at=clock() + timedelta(hours=1))
+        assert [item.envelope for item in await central.collect(1)] == [sent]
+        await until(lambda: bool(rows(fed.file("ee"), "SELECT 1 FROM receipts WHERE milestone = 2")))
+        await fed.stop("ee")
+        await fed.stop("de")
+        lose(fed, "ee")
+        restore(fed, "ee", tmp_path / "backup")
+        await start_after_restore(fed, "ee")
+        assert (await prosecutor.submit(sent)).milestone == pb.MILESTONE_ACCEPTED
+        await fed.stop("ee")
+        # Its time runs out before the other node can be asked.
+        offset = timedelta(hours=2)
+        await fed.start("ee")
+        tried = "SELECT 1 FROM events WHERE name = 'delivery.failed' OR name = 'receipt.expired'"
+        await until(lambda: bool(rows(fed.file("ee"), tried)))
+        await fed.start("de")
+        arrived = "SELECT state FROM deliveries WHERE envelope_seq AND state IN ('delivered', 'expired')"
+        await until(lambda: bool(rows(fed.file("ee"), arrived)))
+        assert rows(fed.file("ee"), arrived) == [("delivered",)]
+        assert rows(fed.file("ee"), "SELECT 1 FROM receipts WHERE milestone = 4") == []
+        assert failed(fed, "ee") == []
+        assert failed(fed, "de") == []
+
+
 async def again(actor: Actor) -> list[Any]:
     """Collect over a new connection: the old one was to the process that is gone."""
     await actor.channel.channel_ready()

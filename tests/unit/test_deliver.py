@@ -25,13 +25,13 @@ LATER = timedelta(days=365)
 DOWN = Failure(ErrorCode.UNAVAILABLE, "the node is down")
 
 
-def enqueue(sql: Any, *, expires_in: timedelta | None = None, **changes: Any) -> int:
+def enqueue(sql: Any, *, expires_in: timedelta | None = None, skew_seconds: float = 0.0, **changes: Any) -> int:
     """Record and queue a request; return the number of its delivery."""
     expires_at = None if expires_in is None else NOW + expires_in
     sent = world.freeze_request(expires_at=expires_at, **changes)
     with world.transaction(sql) as txn:
         seq = txn.add_envelope(sent.envelope, sent.header, sent.fingerprint)
-        deliver.enqueue(Route(Recorded(seq, sent.header, sent.fingerprint), "de/node"), txn)
+        deliver.enqueue(Route(Recorded(seq, sent.header, sent.fingerprint), "de/node"), txn, skew_seconds)
         assert txn.wake == {"de/node"}
     return int(sql.execute("SELECT max(seq) FROM deliveries").fetchone()[0])
 
@@ -170,6 +170,35 @@ def test_copy_in_doubt_never_expires_by_itself_however_long_nobody_answers(sql: 
     lease(sql, after=LATER)
     with world.transaction(sql) as txn:
         assert deliver.settle(txn, seq, Event.EXPIRE).state is State.EXPIRED
+
+
+def _restored(sql: Any, at: timedelta) -> None:
+    sql.execute(
+        "INSERT INTO restorations (restored_at_us, backup_made_at_us, log_size, log_root) VALUES (?, 0, 0, ?)",
+        (to_micros(NOW + at), bytes(32)),
+    )
+
+
+def test_what_was_written_before_a_restoration_is_in_doubt_and_never_called_expired_unasked(sql: Any) -> None:
+    _restored(sql, timedelta(days=-2))
+    _restored(sql, timedelta())
+    seq = enqueue(sql, expires_in=timedelta(hours=1))
+    assert state(sql, seq) is State.DOUBTFUL
+    assert sweep(sql, timedelta(hours=2)) == []
+    events = "SELECT destination FROM events WHERE name = 'delivery.doubted'"
+    assert sql.execute(events).fetchall() == [("de/node",)]
+    (copy,) = lease(sql, after=timedelta(hours=2))
+    assert (copy.seq, copy.state, copy.expired) == (seq, State.ASKING, True)
+
+
+@pytest.mark.parametrize(
+    ("skew_seconds", "after"), [pytest.param(0, State.QUEUED, id="since"), pytest.param(60, State.DOUBTFUL, id="ahead")]
+)
+def test_what_was_written_after_a_restoration_never_left_but_for_clocks_that_are_ahead(
+    sql: Any, skew_seconds: int, after: State
+) -> None:
+    _restored(sql, timedelta(seconds=-60))
+    assert state(sql, enqueue(sql, skew_seconds=skew_seconds)) is after
 
 
 def test_leased_copy_does_not_expire_under_its_holder(sql: Any) -> None:
