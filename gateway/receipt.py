@@ -6,6 +6,7 @@ Each milestone is stated by whoever saw it happen, once: a success is never repo
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -181,14 +182,7 @@ class Scribe:
             return
         ref = ref_of(row.header)
         if answer.WhichOneof("result") == "error":
-            # It would not even sign a refusal, so we say it ourselves.
-            deliver.settle(txn, leased.seq, Event.REFUSE)
-            made = self._statement(row.header, row.fingerprint, pb.MILESTONE_REFUSED, txn)
-            made.code = answer.error.code
-            made.detail = f"{row.destination} refused it: {answer.error.detail}"[:MAX_DETAIL_CHARS]
-            txn.state(made, way_to_sender(row.header, self.here))
-            txn.add_event(ref, "delivery.refused", destination=row.destination, code=made.code, detail=made.detail)
-            afterwards.not_taken(row.header, txn)
+            self._refused_unsigned(row, row.header, answer, txn)
             return
         said = statement.verify(answer.receipt, self.directory.signing_key)
         statement.check_subject(said, row.header, row.fingerprint)
@@ -211,6 +205,23 @@ class Scribe:
             else:
                 afterwards.arrived(row.header, txn)
         txn.add_event(ref, f"delivery.{state.value}", destination=row.destination, code=said.code, detail=said.detail)
+
+    def _refused_unsigned(self, row: DeliveryRow, header: pb.Header, answer: mailbox.Answer, txn: Transaction) -> None:
+        """Say of a copy ourselves that the other node refuses it, since it would not even sign that.
+
+        Raises:
+            Refusal: BAD_RECEIPT, it has signed that it delivered it, or that it expired there.
+        """
+        ref = ref_of(header)
+        if not statement.OF_ONE_COPY.isdisjoint(txn.words(ref, row.destination)):
+            raise Refusal(ErrorCode.BAD_RECEIPT, "it has signed how it ended, and does not sign that it refuses it")
+        deliver.settle(txn, row.seq, Event.REFUSE)
+        made = self._statement(header, row.fingerprint, pb.MILESTONE_REFUSED, txn)
+        made.code = answer.error.code
+        made.detail = f"{row.destination} refused it: {answer.error.detail}"[:MAX_DETAIL_CHARS]
+        txn.state(made, way_to_sender(header, self.here))
+        txn.add_event(ref, "delivery.refused", destination=row.destination, code=made.code, detail=made.detail)
+        afterwards.not_taken(header, txn)
 
     def heard(self, receipt: pb.Receipt, said: pb.Statement, peer_node: str, txn: Transaction) -> None:
         """Take a receipt that another node relays about an envelope of ours; the same one again changes nothing.
@@ -294,8 +305,9 @@ def _check_credible(said: pb.Statement, header: pb.Header, me: str, txn: Transac
     Raises:
         Refusal: BAD_RECEIPT: refused after it was accepted; expired before its time; unread, by who has answered;
             lapsed before it was due or can have been, or in time to come; what is for the recipient alone; or an end,
-            or an opening, of what we have stated to have expired. We state that only of what never left, or of what
-            that node has signed that it does not hold: so its word is untrue, and the sender has heard the true one.
+            or an opening, of what we have stated to have expired, or been refused after we had accepted it. We state
+            that only of what never left, or of what that node has said, when it was asked, that it does not hold: so
+            one word of it is untrue, and the sender has heard the first.
     """
     match said.milestone:
         case pb.MILESTONE_REFUSED:
@@ -310,10 +322,16 @@ def _check_credible(said: pb.Statement, header: pb.Header, me: str, txn: Transac
             contradicted = soonest_us is None or not in_time or said.due_us + MAX_SKEW_US < soonest_us
         case milestone:
             contradicted = milestone == pb.MILESTONE_COMPETING
-    if said.milestone in statement.OF_ONE_COPY and pb.MILESTONE_EXPIRED in txn.words(said.envelope, me):
+    if said.milestone in statement.OF_ONE_COPY and _is_ended(txn.words(said.envelope, me)):
         contradicted = True
     if contradicted:
         raise Refusal(ErrorCode.BAD_RECEIPT, "what is recorded here contradicts it", "milestone")
+
+
+def _is_ended(words: Sequence[pb.Milestone.ValueType]) -> bool:
+    """Whether a node has stated that a copy did not arrive; a refusal before it was accepted was of another attempt."""
+    accepted = words.index(pb.MILESTONE_ACCEPTED) if pb.MILESTONE_ACCEPTED in words else 0
+    return pb.MILESTONE_EXPIRED in words or pb.MILESTONE_REFUSED in words[accepted:]
 
 
 def _expired_by(header: pb.Header, at_us: int) -> bool:

@@ -734,6 +734,55 @@ def test_node_that_repeats_itself_fills_nobodys_store(sql: Any) -> None:
         assert txn.words(sent.ref, "de/node") == [pb.MILESTONE_DECIDED] * MAX_REPEATS
 
 
+def _carried(sql: Any, *before: pb.Milestone.ValueType) -> tuple[Sent, Leased]:
+    """Return a request that this node states to have accepted, and before what it states; a copy is out to de."""
+    sent = world.freeze_request()
+    with world.transaction(sql) as txn:
+        seq = txn.add_envelope(sent.envelope, sent.header, sent.fingerprint)
+        for milestone in (*before, pb.MILESTONE_ACCEPTED):
+            code = ErrorCode.OUT_OF_ORDER if milestone == pb.MILESTONE_REFUSED else 0
+            txn.state(world.say(milestone, sent, "ee/node", code=code))
+        txn.deliveries.add("de/node", envelope_seq=seq)
+    with world.transaction(sql) as txn:
+        (leased,) = txn.deliveries.lease("de/node", "one", txn.now_us + 1, 1, 1 << 20)
+    return sent, leased
+
+
+def _hear_delivered(sql: Any, sent: Sent) -> None:
+    said = world.say(pb.MILESTONE_DELIVERED, sent, "de/node", recipient=FOREIGN_CENTRAL)
+    (receipt,) = statement.issue([said], Address.of_node("de"), world.signing_key("de/node"))
+    with world.transaction(sql) as txn:
+        Scribe("ee", lambda: DIRECTORY).heard(receipt, said, "de", txn)
+
+
+UNSIGNED = mailbox.Answer(error=errors_pb2.Error(code=errors_pb2.ERROR_CODE_MALFORMED))
+
+
+def test_node_that_says_it_delivered_what_it_has_refused_is_not_believed(sql: Any) -> None:
+    sent, leased = _carried(sql)
+    with world.transaction(sql) as txn:
+        Scribe("ee", lambda: DIRECTORY).answered(leased, UNSIGNED, txn)
+    with raises(ErrorCode.BAD_RECEIPT):
+        _hear_delivered(sql, sent)
+    with world.transaction(sql) as txn:
+        assert txn.words(sent.ref, "de/node") == []
+
+
+def test_refusal_before_an_envelope_was_accepted_speaks_against_no_later_end(sql: Any) -> None:
+    sent, _ = _carried(sql, pb.MILESTONE_REFUSED)
+    _hear_delivered(sql, sent)
+    with world.transaction(sql) as txn:
+        assert txn.words(sent.ref, "de/node") == [pb.MILESTONE_DELIVERED]
+
+
+def test_node_that_has_signed_that_it_delivered_refuses_nothing_without_a_signature(sql: Any) -> None:
+    sent, leased = _carried(sql)
+    _hear_delivered(sql, sent)
+    with raises(ErrorCode.BAD_RECEIPT), world.transaction(sql) as txn:
+        Scribe("ee", lambda: DIRECTORY).answered(leased, UNSIGNED, txn)
+    assert sql.execute("SELECT state FROM deliveries WHERE destination = 'de/node'").fetchall() == [("delivering",)]
+
+
 def test_part_that_is_undone_leaves_what_waited_before_it(sql: Any) -> None:
     """Whether its rows waited, or were written because somebody looked; in parts of parts too."""
     names = ["before", "inner", "kept", "outer", "after"]
