@@ -365,7 +365,8 @@ def test_reports_on_several_wallets_come_to_a_part() -> None:
 def test_what_several_exchanges_recovered_is_told_together_unless_it_may_be_the_same() -> None:
     here, other = paperwork.wallet(), paperwork.wallet("12HQDsicffSBaYdJ6BhnE22sfjTESmmzKx")
     ten = {"property": "ether", "estimated_value": evidence.Money(currency="EUR", amount="10.10")}
-    one = {"property": "bitcoin", "estimated_value": evidence.Money(currency="EUR", amount="9" * 29 + "." + "0" * 17 + "1")}
+    many = "9" * 29 + "." + "0" * 17 + "1"
+    one = {"property": "bitcoin", "estimated_value": evidence.Money(currency="EUR", amount=many)}
     report, _ = send.merge([received(nothing(here, **ten)), received(nothing(other, **one))])
     assert report.estimated_value == evidence.Money(currency="EUR", amount="1" + "0" * 27 + "09.1" + "0" * 16 + "1")
     assert report.property == "ether; bitcoin"
