@@ -586,3 +586,35 @@ def test_end_is_not_told_abroad_while_an_order_to_an_exchange_stands(law: Countr
     law.send(**ended)
     law.arrive()
     assert stand(law, request) is State.RELEASED
+
+
+# What is held goes where it belongs.
+
+
+def test_nothing_is_disposed_of_while_a_victims_request_is_undecided(law: Countries) -> None:  # 2018/1805 Art. 29(2)
+    freeze, order = frozen(law, measures=BLOCK + TRANSFER)
+    victims = ask(law, ids.KIND_RESTITUTION_DECISION, cites=freeze, data_classes=(), measures=TRANSFER)
+    release(law, order)
+    final = by_ministry(freeze, ids.KIND_FINAL_REPORT)
+    assert refusal(law, **final) == (OUT_OF_ORDER, "cites[0]")
+    law.send(**by_issuer(victims, ids.KIND_WITHDRAWAL))
+    law.arrive()
+    law.send(**by_ministry(victims, ids.KIND_RELEASE, outcome=GRANTED))
+    law.send(**final)
+    law.arrive()
+    assert stand(law, victims) is State.RELEASED
+    assert stand(law, freeze) is State.DISPOSED
+
+
+def test_nothing_is_disposed_of_while_a_claim_on_it_suspends_told_or_not(law: Countries) -> None:  # Art. 33
+    freeze, _, decision = granted(law)
+    order = execute(law, freeze, decision)
+    suspended: dict[str, Any] = {"outcome": ids.OUTCOME_POSTPONED, "ground": ids.GROUND_REMEDY_INVOKED}
+    claim = law.send(**by_court(decision, ids.KIND_CLAIM, **suspended))
+    release(law, order)
+    final = by_ministry(freeze, ids.KIND_FINAL_REPORT)
+    assert refusal(law, **final) == (OUT_OF_ORDER, "cites[0]")
+    law.send(**by_court(claim, ids.KIND_CLAIM_DECISION, outcome=REFUSED))
+    law.send(**final)
+    law.arrive()
+    assert stand(law, freeze) is State.DISPOSED
