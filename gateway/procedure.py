@@ -662,9 +662,10 @@ def _check_rests_on(case: _Case) -> None:
     unless = step.taken_back(header.outcome)
     succeeded = header.kind == ids.KIND_EXECUTION_REPORT and header.outcome in GRANTS
     ways = [way for way in (step.rests_on, step.or_rests_on) if way]
-    if succeeded and ends_below_matters(ways[0]) and row_checks.holds_assets(case.matters[0][0]):
+    if succeeded and row_checks.holds_assets(case.matters[0][0]):
         unless |= {State.RELEASED}  # what is held no more is not told to be held
-    found = [row_checks.uncorrected(case.register.below(base, way, unless), way) for way in ways]
+    ends = [case.register.below(base, way, unless if ends_below_matters(way) else ()) for way in ways]
+    found = [row_checks.uncorrected(papers, way) for papers, way in zip(ends, ways, strict=True)]
     support = [each for papers in found for each in papers]
     if step.same_outcome:
         decision = _decision(header)

@@ -56,6 +56,10 @@ UNTIL_SECONDS = 60.0
 MOST_ACKS = 256  # in one message, as the contract has it
 
 
+class StreamEndedError(AssertionError):
+    """The node has ended a stream of which more was wanted; nothing that came over it was wrong."""
+
+
 class Actor:
     """One participant's keys and connection, with no good manners."""
 
@@ -130,8 +134,7 @@ class Actor:
         async with asyncio.timeout(UNTIL_SECONDS):
             await call.write(mailbox.CollectRequest(credit=wanted))
             while len(taken) < wanted:
-                response = await call.read()
-                assert isinstance(response, mailbox.CollectResponse), "the node ended the stream"
+                response = of_stream(await call.read())
                 before = len(taken)
                 taken |= {item.delivery_id: item for item in response.items}
                 if again := before + len(response.items) - len(taken):
@@ -146,8 +149,7 @@ class Actor:
                     await call.write(mailbox.CollectRequest(acknowledgements=acks[start : start + MOST_ACKS]))
                 settled: list[mailbox.Settled] = []
                 while len(settled) < len(acks):
-                    response = await call.read()
-                    assert isinstance(response, mailbox.CollectResponse), "the node ended the stream"
+                    response = of_stream(await call.read())
                     settled.extend(response.settled)
                 assert not any(one.HasField("error") for one in settled), settled
         call.cancel()
@@ -164,8 +166,7 @@ class Actor:
             return await self.waiting()
         items: list[mailbox.Item] = []
         while True:
-            response = await call.read()
-            assert isinstance(response, mailbox.CollectResponse), "the node ended the stream"
+            response = of_stream(await call.read())
             items.extend(response.items)
             if response.drained:
                 call.cancel()
@@ -173,6 +174,17 @@ class Actor:
 
     def said(self, item: mailbox.Item) -> pb.Statement:
         return statement.verify(item.receipt, self.loaded.directory.signing_key)
+
+
+def of_stream(read: object) -> mailbox.CollectResponse:
+    """Return what was read of a collect stream.
+
+    Raises:
+        StreamEndedError: nothing comes any more.
+    """
+    if not isinstance(read, mailbox.CollectResponse):
+        raise StreamEndedError
+    return read
 
 
 def is_of_a_write(error: grpc.aio.AioRpcError) -> bool:

@@ -138,13 +138,18 @@ class Nodes:
             connection.close()
 
     def judged(self, code: str, *, all_final: bool = True) -> Verdict:
-        """Have the judges look at a node's store: every test of faults ends here."""
-        store, directory = self.fed.store(code), self.fed.directory
-        settings = config.load(NodeConfig, self.fed.summary.config(f"{code}/node"))
-        findings = fsck.check(store, directory, node=code, depot=look_into(settings), digests=True)
-        broken = [found for found in findings if found.result is not fsck.Result.PASSED]
-        assert not broken, broken
-        return judge(store, code, directory, all_final=all_final)
+        """Have the judges look at a node's store."""
+        return judged(self.fed, code, all_final=all_final)
+
+
+def judged(fed: Federation, code: str, *, all_final: bool = True) -> Verdict:
+    """Have the judges look at a node's store: every test of faults ends here."""
+    store, directory = fed.store(code), fed.directory
+    settings = config.load(NodeConfig, fed.summary.config(f"{code}/node"))
+    findings = fsck.check(store, directory, node=code, depot=look_into(settings), digests=True)
+    broken = [found for found in findings if found.result is not fsck.Result.PASSED]
+    assert not broken, broken
+    return judge(store, code, directory, all_final=all_final)
 
 
 @asynccontextmanager
