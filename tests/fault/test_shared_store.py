@@ -141,11 +141,12 @@ async def two_of_ee(nodes: Processes) -> AsyncIterator[list[Actor]]:
         await there.channel.close()
 
 
-def check_whole(load: Load, held: Held, fed: Federation) -> None:
+async def check_whole(load: Load, held: Held, fed: Federation) -> None:
     """Nothing acknowledged is lost, and each case came in its order; what came twice, `Held` has told by now."""
     wanted = {header for headers in load.accepted.values() for header in headers}
     assert len(wanted) == CASES * A_CASE
     assert held.acknowledged == wanted
+    assert await held.actor.waiting() == []
     for code in ("ee", "de"):
         assert judged(fed, code, all_final=False).envelopes == len(wanted)
     arrived = [bytes(header) for (header,) in stores.rows(fed.store("de"), "SELECT header FROM envelopes ORDER BY seq")]
@@ -163,7 +164,7 @@ async def test_one_of_two_processes_dies_under_load_and_the_other_carries_on(tmp
             await load.enough.wait()
             victim = nodes.running.pop("ee")
             assert await victim.end(9) == -9
-        check_whole(load, held, nodes.fed)
+        await check_whole(load, held, nodes.fed)
 
 
 @pytest.mark.usefixtures("engine")
@@ -205,7 +206,7 @@ async def test_primary_dies_under_load_and_the_standby_is_promoted(tmp_path: Pat
                 pair.primary.kill()
                 await asyncio.to_thread(pair.standby.promote)
             assert load.count == CASES * A_CASE
-        check_whole(load, held, nodes.fed)
+        await check_whole(load, held, nodes.fed)
 
 
 def scraped(port: int) -> str:
