@@ -8,6 +8,8 @@ will be handed out again, in another stream, byte for byte.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
+from time import monotonic
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 from weakref import WeakValueDictionary
@@ -37,6 +39,8 @@ from gateway.telemetry import Tracing
 
 MAX_ITEMS_A_RESPONSE: Final = 64
 MAX_CREDIT: Final = 1024
+MAX_OUT: Final = 4 * MAX_CREDIT
+"""Items that a stream has handed out and nobody has acknowledged; then it waits, whatever credit it has."""
 BUSY_SECONDS: Final = 0.2
 MOST_PARTS: Final = 64
 """Signatures, and slots, of one envelope: more than its contract allows, whose answer is to each envelope alone."""
@@ -204,6 +208,11 @@ class MailboxDoor(MailboxServicer):
                     }
                 )
 
+    @property
+    def lease_seconds(self) -> float:
+        """How long an item is somebody's before it may be another's."""
+        return self._delivery.lease_seconds
+
     def now_us(self) -> int:
         """Return the time."""
         return to_micros(self._clock())
@@ -244,15 +253,17 @@ class MailboxDoor(MailboxServicer):
         return mailbox.Settled(delivery_id=ack.delivery_id)
 
     async def give_back(self, seqs: Sequence[int], holder: str) -> None:
-        """Put items that were handed out and not acknowledged in doubt."""
+        """Put items that were handed out and not acknowledged in doubt; some at a time, for others write, too."""
         gone = Failure(ErrorCode.UNAVAILABLE, "the recipient left without acknowledging")
 
-        def job(txn: Transaction) -> None:
-            txn.deliveries.expect(seqs)
-            for seq in seqs:
+        def job(part: Sequence[int], txn: Transaction) -> None:
+            txn.deliveries.expect(part)
+            for seq in part:
                 deliver.fail(txn, seq, holder, Event.FAIL_UNKNOWN, gone, 0.0)
 
-        await self._writer.write(job)
+        for start in range(0, len(seqs), MAX_ITEMS_A_RESPONSE):
+            part = seqs[start : start + MAX_ITEMS_A_RESPONSE]
+            await self._writer.write(partial(job, part), len(part))
 
 
 class _Collection:
@@ -271,7 +282,8 @@ class _Collection:
         self._requests: asyncio.Queue[mailbox.CollectRequest] = asyncio.Queue(maxsize=8)
         self._over = False
         self._credit = 0
-        self._out: set[int] = set()
+        # Until when each is leased, by the clock of this process; oldest first.
+        self._out: dict[int, float] = {}
 
     async def read(self, requests: AsyncIterator[mailbox.CollectRequest]) -> None:
         """Take in credit and acknowledgements until the client has said all."""
@@ -299,14 +311,15 @@ class _Collection:
                 )
                 async with self._quotas.turn(self._address, len(acks)):
                     settled = await self._door.settle(acks, self.recipient, too_new)
-                self._out.difference_update(ack.delivery_id for ack in acks)
+                for each in settled:
+                    if not each.HasField("error"):  # else its copy stays leased
+                        self._out.pop(each.delivery_id, None)
                 yield mailbox.CollectResponse(settled=settled)
             if over or self._call.over.is_set():
                 # All is said: what it was given and did not acknowledge goes back.
                 return
             asked_us = self._door.now_us()
-            while self._credit:
-                limit = min(self._credit, MAX_ITEMS_A_RESPONSE)
+            while limit := min(self._credit, MAX_ITEMS_A_RESPONSE, self._room()):
                 leased = await self._lease(limit)
                 self._credit -= len(leased)
                 # A lease may be short because its bytes were enough; only an empty one says that nothing more is due.
@@ -316,10 +329,25 @@ class _Collection:
                 said_drained = drained
                 if drained:
                     break
-            if self._credit:
-                await self._door.for_more(self.recipient, asked_us, self.wake)
-            else:
-                await self.wake.wait()
+            await self._more(limit, asked_us)
+
+    async def _more(self, limit: int, asked_us: int) -> None:
+        """Wait until there may be more to do: items, or if none may be taken credit, acknowledgements or a lapse."""
+        if limit:
+            await self._door.for_more(self.recipient, asked_us, self.wake)
+        elif self._credit:
+            await patience.rung(self.wake, self._door.lease_seconds)
+        else:
+            await self.wake.wait()
+
+    def _room(self) -> int:
+        """Return how many items more may be out; those whose lease has run out are others' to have by now."""
+        now = monotonic()
+        for seq, until in [*self._out.items()]:
+            if until > now:
+                break
+            del self._out[seq]
+        return MAX_OUT - len(self._out)
 
     async def _lease(self, limit: int) -> list[Leased]:
         async with self._quotas.turn(self._address, 1):
@@ -332,10 +360,14 @@ class _Collection:
         except asyncio.CancelledError:
             # The client has gone, and the store goes on with it: note what it leased, so that it is given back.
             with suppress(GatewayError):
-                self._out.update(item.seq for item in await leasing)
+                self._note(await leasing)
             raise
-        self._out.update(item.seq for item in leased)
+        self._note(leased)
         return leased
+
+    def _note(self, leased: Sequence[Leased]) -> None:
+        until = monotonic() + self._door.lease_seconds
+        self._out |= {item.seq: until for item in leased}
 
     def _heard(self) -> list[mailbox.Acknowledgement]:
         """Take up new credit and return the acknowledgements that have come in."""

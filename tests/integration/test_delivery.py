@@ -13,9 +13,10 @@ from rogatory.v1 import relay_pb2 as relay
 from rogatory.v1.mailbox_pb2_grpc import MailboxStub
 
 from gateway.config import Limits
+from gateway.doors import mailbox as mailbox_door
 from gateway.errors import ErrorCode
 from gateway.identity import Role
-from tests.federation import UNTIL_SECONDS, Federation, code_of, federation, ref, relay_one
+from tests.federation import UNTIL_SECONDS, Federation, code_of, federation, of_stream, ref, relay_one
 from tests.judge import judge
 
 BLOCK = (ids.MEASURE_BLOCK_WITHDRAWAL,)
@@ -170,6 +171,29 @@ async def test_envelope_that_is_not_acknowledged_is_handed_out_again_byte_for_by
         (second,) = await authority.collect(1)
         assert first.envelope == second.envelope == made
         assert await authority.waiting() == []
+
+
+async def test_who_acknowledges_nothing_holds_no_more_than_so_much_whatever_credit_it_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox_door, "MAX_OUT", 3)
+    async with federation(tmp_path / "fed") as fed:
+        for n in range(5):
+            await fed.actor("ee/prosecutor").submit(fed.request(case_id=f"EE-{n}"))
+        await asyncio.wait_for(milestones(fed, 5), UNTIL_SECONDS)
+        call = MailboxStub(fed.actor("de/central-authority").channel).Collect(timeout=UNTIL_SECONDS)
+        await call.write(mailbox.CollectRequest(credit=64))
+        taken: list[mailbox.Item] = []
+        for settled in range(3):
+            while len(taken) < 3 + settled:
+                taken += of_stream(await call.read()).items
+            assert len(taken) == min(3 + settled, 5)
+            acks = [mailbox.Acknowledgement(delivery_id=taken[settled].delivery_id, held=True)]
+            await call.write(mailbox.CollectRequest(acknowledgements=acks))
+            while not (response := of_stream(await call.read())).settled:
+                taken += response.items
+            assert len(taken) == 3 + settled, "more than three were out"
+        call.cancel()
 
 
 async def test_two_systems_of_one_participant_never_hold_the_same_item_at_once(tmp_path: Path) -> None:
