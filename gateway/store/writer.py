@@ -40,7 +40,6 @@ LINGER_BELOW: Final = 32
 LINGER_SECONDS: Final = 0.002
 """A batch of fewer envelopes waits so long for company, if the one before had more: to sync costs about as much."""
 
-_AGAIN_SECONDS: Final = 0.2
 RETRY_SECONDS: Final = 1.0
 diagnostics = logging.getLogger("gateway.store")
 
@@ -139,17 +138,11 @@ class Writer:
         What is being committed may be recorded all the same; nobody is told that it is.
         """
         self._closed = self._given_up = True
-        threading.Thread(target=self._interrupt, args=(self._thread,), name="giving-up", daemon=True).start()
-
-    def _interrupt(self, writing: threading.Thread | None) -> None:
-        """Interrupt what is in work until nothing is: between two statements there is nothing to interrupt."""
-        while writing is not None and writing.is_alive():
-            # Who connects at this moment keeps the connection first, and then looks whether it was given up.
-            connection = self._connection
-            if connection is not None:
-                with contextlib.suppress(*TROUBLE):
-                    connection.interrupt()
-            writing.join(_AGAIN_SECONDS)
+        # Who connects at this moment keeps the connection first, and then looks whether it was given up.
+        connection = self._connection
+        if connection is not None:
+            with contextlib.suppress(*TROUBLE):
+                connection.interrupt()
 
     def _run(self) -> None:
         try:
