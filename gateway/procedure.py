@@ -691,8 +691,7 @@ def _is_prevented(case: _Case) -> bool:
     ends = [each for way in case.step.fails_on for each in register.below(cited, way)]
     if all(each.outcome != ids.OUTCOME_GRANTED for each in ends):
         return False
-    states = [(order, register.matters.state(order)) for order in _orders_below(cited, register)]
-    return not any(state is not None and row_checks.holds(order, state) for order, state in states)
+    return not _holds_below(cited, register)
 
 
 def _check_recovered(case: _Case, found: Sequence[Sequence[pb.Header]]) -> None:
@@ -732,10 +731,14 @@ def _check_all_ended(case: _Case) -> None:
     ends = header.outcome == ids.OUTCOME_REFUSED and header.ground in step.all_ended_for
     if header.outcome not in step.all_ended_on and not ends:
         return
-    for order in _orders_below(header.cites[0], case.register):
-        state = case.register.matters.state(order)
-        if state is not None and row_checks.holds(order, state):
-            raise case.out_of_order("an order that it rests on still holds something: release that first", "cites[0]")
+    if _holds_below(header.cites[0], case.register):
+        raise case.out_of_order("an order that it rests on still holds something: release that first", "cites[0]")
+
+
+def _holds_below(ref: Named, register: Register) -> bool:
+    """Whether an order that rests on an envelope still holds something."""
+    states = ((order, register.matters.state(order)) for order in _orders_below(ref, register))
+    return any(state is not None and row_checks.holds(order, state) for order, state in states)
 
 
 def _orders_below(ref: Named, register: Register) -> Iterator[pb.Header]:
