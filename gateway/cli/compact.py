@@ -1,7 +1,7 @@
-"""`rogatory compact`: a store rewritten without its holes, and set up to give space back by itself from then on.
+"""`rogatory compact`: a store rewritten without its holes, so that the disk has back what was purged.
 
-Stores made by this program give space back while the node serves; one of an older version needs this once. It takes as
-much space again on the disk, and nobody can write meanwhile: stop the node first.
+A store in a file gives space back while the node serves; one that an older version made needs this once. PostgreSQL
+uses space again, and gives it back by this alone. It takes as much space again meanwhile: stop the node first.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ import click
 
 from gateway.cli import output
 from gateway.config import NodeConfig, load
-from gateway.store.sqlite import compact
+from gateway.store.connection import store_at
 
 
 @click.command(epilog="\b\nExample:\n  rogatory compact --config fed/ee/node.toml")
@@ -18,8 +18,8 @@ from gateway.store.sqlite import compact
 @output.json_option
 def command(config: Path, as_json: bool) -> None:
     """Rewrite the store of a node that is stopped."""
-    store = load(NodeConfig, config).store_file
-    before, after = compact(store)
+    store = store_at(load(NodeConfig, config).store)
+    before, after = store.compact()
     if as_json:
         output.emit_json({"store": str(store), "before": before, "after": after})
     else:

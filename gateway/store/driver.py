@@ -173,6 +173,14 @@ class Store(Protocol):
         """
         ...
 
+    def compact(self) -> tuple[int, int]:
+        """Rewrite what a node that is stopped has there, without holes; return its bytes before and after.
+
+        Raises:
+            Failure: STORE, somebody is at work there, or there is no room. Nothing is lost.
+        """
+        ...
+
     def made(self) -> None:
         """Take note that it is there: from now on, one that is missing is missing, and no reason to make another."""
         ...

@@ -215,6 +215,20 @@ class SqliteStore:
             raise Failure(ErrorCode.STORE, detail) from error
         return connection
 
+    def compact(self) -> tuple[int, int]:
+        """See `driver.Store`. From then on, it gives space back while the node serves."""
+        before = self._path.stat().st_size
+        try:
+            with closing(sqlite.connect(str(self._path), isolation_level=None)) as connection:
+                connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite.Error as error:
+            raise Failure(ErrorCode.STORE, f"the store {self} cannot be rewritten now: {error}") from error
+        return before, self._path.stat().st_size
+
     def engine(self) -> Engine:
         """Return an engine for readers, which never block the writer (WAL)."""
         engine = create_engine("sqlite://", creator=self, module=sqlite, poolclass=QueuePool, pool_size=4)
@@ -252,25 +266,3 @@ def _check_out(opened: Any, _record: object, _proxy: object) -> None:  # noqa: A
     """Have readers connect anew if the path leads elsewhere by now."""
     if opened.file.stamp() != opened.of:
         raise DisconnectionError
-
-
-def compact(path: Path) -> tuple[int, int]:
-    """Rewrite a store without its holes, so that from then on it gives space back; return its bytes before and after.
-
-    Raises:
-        Refusal: BAD_CONFIG, there is none.
-        Failure: STORE, somebody writes to it, or the disk is full. It is as it was.
-    """
-    if not path.is_file():
-        raise Refusal(ErrorCode.BAD_CONFIG, f"no store {path}", "store")
-    before = path.stat().st_size
-    try:
-        with closing(sqlite.connect(str(path), isolation_level=None)) as connection:
-            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite.Error as error:
-        raise Failure(ErrorCode.STORE, f"the store {path} cannot be rewritten now: {error}") from error
-    return before, path.stat().st_size

@@ -135,7 +135,8 @@ class Writer:
     def give_up(self) -> None:
         """Let what is in work and what waits fail: a commit may wait without end, for a standby that is away.
 
-        What is being committed may be recorded all the same; nobody is told that it is.
+        What is being committed may be recorded all the same; nobody is told that it is. Once is enough: a connection to
+        a server is cut for good, and on a file no statement of a node is without end.
         """
         self._closed = self._given_up = True
         # Who connects at this moment keeps the connection first, and then looks whether it was given up.
