@@ -111,13 +111,18 @@ class Investigator(Author, Informant):
         via: str,
         case_id: str,
         instrument: str,
+        cites: Cited | None = None,
         expires_at: datetime | None = None,
     ) -> Drafted:
-        """Draft a request for evidence (UNCAC Art. 46(15)); it is urgent if it says why."""
+        """Draft a request for evidence (UNCAC Art. 46(15)); it is urgent if it says why.
+
+        `cites`: as in `draft_freeze`.
+        """
         return self._draft(
             ids.KIND_EVIDENCE_REQUEST,
             request,
             via,
+            cites,
             to=to,
             case_id=case_id,
             instrument=instrument,
@@ -131,16 +136,25 @@ class Investigator(Author, Informant):
         to: str,
         case_id: str,
         instrument: str,
+        cites: Cited | None = None,
         expires_at: datetime | None = None,
     ) -> Composed:
         """Ask for identities without a countersignature; validated within 48 hours (2023/1543 Art. 4(5)).
+
+        `cites`: as in `draft_freeze`.
 
         Raises:
             Refusal: NOT_COUNTERSIGNED, its document names no threat; EXCEEDS_GRANT, it asks for more than who somebody
                 is.
         """
         return self._compose(
-            ids.KIND_EVIDENCE_REQUEST, request, to=to, case_id=case_id, instrument=instrument, expires_at=expires_at
+            ids.KIND_EVIDENCE_REQUEST,
+            request,
+            cites,
+            to=to,
+            case_id=case_id,
+            instrument=instrument,
+            expires_at=expires_at,
         )
 
     def draft_takedown(
@@ -152,13 +166,18 @@ class Investigator(Author, Informant):
         case_id: str,
         instrument: str,
         urgency: Urgency = ids.URGENCY_ORDINARY,
+        cites: Cited | None = None,
         expires_at: datetime | None = None,
     ) -> Drafted:
-        """Draft a request to take content down (2022/2065 Art. 9)."""
+        """Draft a request to take content down (2022/2065 Art. 9).
+
+        `cites`: as in `draft_freeze`.
+        """
         return self._draft(
             ids.KIND_TAKEDOWN_NOTICE,
             notice,
             via,
+            cites,
             to=to,
             case_id=case_id,
             instrument=instrument,

@@ -121,6 +121,8 @@ ASKED_ABROAD: Final[frozenset[Kind]] = REQUESTS | PROVISIONAL
 CARRYING_ON: Final[frozenset[Kind]] = frozenset({ids.KIND_RESTITUTION_DECISION, ids.KIND_ENFORCEMENT_REQUEST})
 """Requests about what another one asked, of no use without it: what is restituted is frozen (2018/1805 Art. 29(2)), and
 what was withdrawn is not enforced (2023/1543 Art. 4(5), 12(2), 16(1))."""
+FORWARDABLE: Final[frozenset[Kind]] = REQUESTS - CARRYING_ON
+"""To whoever is competent, if it came to somebody else. Who executes what is carried on is competent for that, too."""
 FREEZES: Final[frozenset[Kind]] = frozenset({ids.KIND_FREEZE_REQUEST, ids.KIND_CONFISCATION_REQUEST})
 ORDERS: Final[frozenset[Kind]] = frozenset(
     {ids.KIND_DOMESTIC_ORDER, ids.KIND_PROVISIONAL_ORDER, ids.KIND_TAKEDOWN_NOTICE, ids.KIND_TRANSFER_ORDER}
@@ -190,6 +192,14 @@ _STILL_NEEDED = Start(
 _ANSWERS_CROSS = frozenset({State.WITHDRAWN, State.TO_DELETE, State.CLOSED, State.UNDELIVERED, State.LAPSED})
 # Messages of the issuing side that may have crossed with an end set by the executing one.
 _ISSUER_CROSSES = FINAL | {State.TO_DELETE, State.UNBOUND, State.DISPOSED}
+
+
+def _asked_anew(kind: Kind) -> tuple[tuple[frozenset[Kind], tuple[Move, ...]], ...]:
+    """Return what a request cites, and the moves of that: nothing, or what came to an authority that was not competent.
+
+    It was forwarded, and is made anew to the authority that is (2018/1805 Art. 4(9), 14(8)).
+    """
+    return (frozenset[Kind](), ()), (frozenset({kind}), (Move(frozenset({State.FORWARDED})),))
 
 
 def _executed(before: frozenset[State]) -> tuple[Move, ...]:
@@ -287,9 +297,8 @@ _BETWEEN_STATES: Final = (
             rule=Rule(ids.KIND_FREEZE_REQUEST, _I, _M, _ABROAD),
             law="2018/1805 Art. 4(1), 2(8)(a)(ii)",
             cites=cites,
-            # It came to an authority that was not competent, and is made anew to the one that is.
             link=Link.FOLLOWS_UP,
-            moves=(Move(frozenset({State.FORWARDED})),) if cites else (),
+            moves=moves,
             opens=State.ASKED,
             countersigned_by=_M,
             measures=FREEZING | {ids.MEASURE_TRANSFER},
@@ -300,7 +309,7 @@ _BETWEEN_STATES: Final = (
             may_end=True,
             clocks=Effect(starts=(*_BY_FREEZE, _UNTIL)),
         )
-        for cites in (frozenset[Kind](), frozenset[Kind]({ids.KIND_FREEZE_REQUEST}))
+        for cites, moves in _asked_anew(ids.KIND_FREEZE_REQUEST)
     ),
     *(
         Step(
@@ -328,32 +337,49 @@ _BETWEEN_STATES: Final = (
             (frozenset[Kind]({ids.KIND_CONFISCATION_REQUEST}), Link.FOLLOWS_UP, (Move(frozenset(State)),)),
         )
     ),
-    Step(
-        rule=Rule(ids.KIND_EVIDENCE_REQUEST, _I, _M, _ABROAD),
-        law="UNCAC Art. 46(13), 46(15); 2023/1543 Art. 4(1)-(5): in an emergency, who somebody is validated afterwards",
-        opens=State.ASKED,
-        countersigned_by=_M,
-        countersigned_unless=ids.URGENCY_EMERGENCY,
-        data_classes=_CLASSES,
-        emergency_classes=_IDENTITY,
-        asks=True,
-        clocks=Effect(
-            starts=(
-                Start(clocks.CLOCK_RULE_PRODUCTION, urgency=_NOT_EMERGENCY),
-                Start(clocks.CLOCK_RULE_EMERGENCY_PRODUCTION, urgency=_EMERGENCY),
-                Start(clocks.CLOCK_RULE_EX_POST_VALIDATION, urgency=_EMERGENCY, unsigned=True),
-                Start(clocks.CLOCK_RULE_ENFORCING_OBJECTION, urgency=_EMERGENCY),
-            )
-        ),
+    *(
+        Step(
+            rule=Rule(ids.KIND_EVIDENCE_REQUEST, _I, _M, _ABROAD),
+            law=(
+                "UNCAC Art. 46(13), 46(15); 2023/1543 Art. 4(1)-(5): in an emergency, who somebody is validated"
+                " afterwards"
+            ),
+            cites=cites,
+            link=Link.FOLLOWS_UP,
+            moves=moves,
+            opens=State.ASKED,
+            countersigned_by=_M,
+            countersigned_unless=ids.URGENCY_EMERGENCY,
+            data_classes=_CLASSES,
+            emergency_classes=_IDENTITY,
+            asks=True,
+            within=False,
+            clocks=Effect(
+                starts=(
+                    Start(clocks.CLOCK_RULE_PRODUCTION, urgency=_NOT_EMERGENCY),
+                    Start(clocks.CLOCK_RULE_EMERGENCY_PRODUCTION, urgency=_EMERGENCY),
+                    Start(clocks.CLOCK_RULE_EX_POST_VALIDATION, urgency=_EMERGENCY, unsigned=True),
+                    Start(clocks.CLOCK_RULE_ENFORCING_OBJECTION, urgency=_EMERGENCY),
+                )
+            ),
+        )
+        for cites, moves in _asked_anew(ids.KIND_EVIDENCE_REQUEST)
     ),
-    Step(
-        rule=Rule(ids.KIND_TAKEDOWN_NOTICE, _I, _M, _ABROAD),
-        law="2022/2065 Art. 9; 2021/784 Art. 3-4",
-        opens=State.ASKED,
-        countersigned_by=_M,
-        measures=_TAKE_DOWN,
-        asks=True,
-        clocks=Effect(starts=_BY_FREEZE),
+    *(
+        Step(
+            rule=Rule(ids.KIND_TAKEDOWN_NOTICE, _I, _M, _ABROAD),
+            law="2022/2065 Art. 9; 2021/784 Art. 3-4",
+            cites=cites,
+            link=Link.FOLLOWS_UP,
+            moves=moves,
+            opens=State.ASKED,
+            countersigned_by=_M,
+            measures=_TAKE_DOWN,
+            asks=True,
+            within=False,
+            clocks=Effect(starts=_BY_FREEZE),
+        )
+        for cites, moves in _asked_anew(ids.KIND_TAKEDOWN_NOTICE)
     ),
     Step(
         rule=Rule(ids.KIND_RESTITUTION_DECISION, _I, _M, _ABROAD),
@@ -450,7 +476,7 @@ _BETWEEN_STATES: Final = (
     Step(
         rule=Rule(ids.KIND_FORWARDING, _M, _I, _ABROAD),
         law="2018/1805 Art. 4(9), 14(8): the issuer is told",
-        cites=REQUESTS,
+        cites=FORWARDABLE,
         case=CaseRule.SAME,
         moves=(Move(UNANSWERED, State.FORWARDED),),
         crosses=_ANSWERS_CROSS | {State.CLARIFYING},
@@ -731,7 +757,7 @@ _BEFORE_THE_COURT: Final = (
     Step(
         rule=Rule(ids.KIND_FORWARDING, _M, _M, _HOME),
         law="2018/1805 Art. 4(9), 14(8)",
-        cites=REQUESTS,
+        cites=FORWARDABLE,
         link=Link.PASSES_ON,
         moves=(Move(UNANSWERED | {State.FORWARDED}),),
     ),

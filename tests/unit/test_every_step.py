@@ -57,6 +57,7 @@ WHO, RECORDS = ids.DATA_CLASS_SUBSCRIBER, ids.DATA_CLASS_TRANSACTIONAL
 GRANTED, REFUSED = ids.OUTCOME_GRANTED, ids.OUTCOME_REFUSED
 ASKED: dict[str, Any] = {"case_id": "EE-1", "instrument": law.TREATY}
 ABROAD: dict[str, Any] = {"to": "de/central-authority", "via": "ee/central-authority", **ASKED}
+ELSEWHERE: dict[str, Any] = ABROAD | {"to": "de/central-authority-2"}
 
 
 @dataclass
@@ -382,9 +383,12 @@ def confiscation_elsewhere(play: Play) -> None:
 
 
 def evidence_in_due_form(play: Play) -> None:
-    """Evidence, handed over and then enforced."""
+    """Evidence, handed over and then enforced; it was asked of the wrong authority."""
     document = paper(ids.KIND_EVIDENCE_REQUEST, emergency=None)
-    request = play.countersigned(play.prosecutor, play.prosecutor.draft_evidence(document, **ABROAD))
+    wrong = play.countersigned(play.prosecutor, play.prosecutor.draft_evidence(document, **ELSEWHERE))
+    play.send(play.next_ministry.notify_forwarding(wrong, paper(ids.KIND_FORWARDING)))
+    anew = ABROAD | {"cites": wrong.header}
+    request = play.countersigned(play.prosecutor, play.prosecutor.draft_evidence(document, **anew))
     question = play.send(play.ministry.ask_clarification(request, paper(ids.KIND_CLARIFICATION_REQUEST)))
     play.send(play.prosecutor.clarify(question, paper(ids.KIND_CLARIFICATION)))
     referral = play.send(play.ministry.refer(request, court="de/court", case_id="DE-3"))
@@ -415,7 +419,9 @@ def evidence_in_an_emergency(play: Play) -> None:
     """Identities without a countersignature: validated afterwards, or objected to."""
     document = paper(ids.KIND_EVIDENCE_REQUEST, data_classes=[WHO], windows=())
     asked = {"to": "de/central-authority", **ASKED}
-    request = play.send(play.prosecutor.ask_in_emergency(document, **asked))
+    wrong = play.send(play.prosecutor.ask_in_emergency(document, **asked | {"to": ELSEWHERE["to"]}))
+    play.send(play.next_ministry.notify_forwarding(wrong, paper(ids.KIND_FORWARDING)))
+    request = play.send(play.prosecutor.ask_in_emergency(document, **asked, cites=wrong.header))
     validation = paper(ids.KIND_VALIDATION)
     play.countersigned(
         play.prosecutor, play.prosecutor.draft_validation(request.header, validation, via="ee/central-authority")
@@ -426,9 +432,12 @@ def evidence_in_an_emergency(play: Play) -> None:
 
 
 def takedown(play: Play) -> None:
-    """Content is taken down."""
+    """Content is taken down; that was asked of the wrong authority."""
     notice = paper(ids.KIND_TAKEDOWN_NOTICE)
-    request = play.countersigned(play.prosecutor, play.prosecutor.draft_takedown(notice, **ABROAD))
+    wrong = play.countersigned(play.prosecutor, play.prosecutor.draft_takedown(notice, **ELSEWHERE))
+    play.send(play.next_ministry.notify_forwarding(wrong, paper(ids.KIND_FORWARDING)))
+    anew = ABROAD | {"cites": wrong.header}
+    request = play.countersigned(play.prosecutor, play.prosecutor.draft_takedown(notice, **anew))
     referral = play.send(play.ministry.refer(request, court="de/court", case_id="DE-4"))
     decided = play.send(play.court.decide(referral, decision([ids.MEASURE_TAKE_DOWN])))
     own = paper(ids.KIND_TAKEDOWN_NOTICE)

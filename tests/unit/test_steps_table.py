@@ -16,6 +16,7 @@ from gateway.identity import Role
 from gateway.rules import ACTS_NEXT, ENDING, FINAL, OPEN, ClockRule, Kind, Link, Rule, State, Step, Turn, Where, word
 from gateway.steps import (
     BY_CITATION,
+    CARRYING_ON,
     FREEZING,
     INTELLIGENCE,
     ORDERS,
@@ -355,12 +356,22 @@ def test_every_request_that_a_state_makes_of_another_is_refused_forwarded_withdr
             ids.KIND_ACKNOWLEDGEMENT,
             ids.KIND_CLARIFICATION_REQUEST,
             ids.KIND_DELAY_NOTICE,
-            ids.KIND_FORWARDING,
             ids.KIND_REVIEW_DECISION,
             ids.KIND_EXECUTION_REPORT,
             ids.KIND_WITHDRAWAL,
             ids.KIND_CLOSURE,
         }
+        # What carries on another request goes to whoever executes that.
+        assert (ids.KIND_FORWARDING in answers) is (kind not in CARRYING_ON), word(kind)
+
+
+def test_whatever_is_forwarded_is_made_anew_to_another_authority_and_cites_what_was() -> None:
+    forwarded = {kind for step in STEPS if step.rule.kind == ids.KIND_FORWARDING for kind in step.cites}
+    assert forwarded
+    for kind in forwarded:
+        anew = BY_CITATION[Rule(kind, *MINISTRY_IS_ASKED, Where.ABROAD), kind]
+        assert State.FORWARDED in anew.at, word(kind)
+        assert (anew.link, anew.opens, anew.within) == (Link.FOLLOWS_UP, State.ASKED, False), word(kind)
 
 
 def test_every_decision_is_complained_of_by_whoever_was_a_party_to_it() -> None:

@@ -45,7 +45,9 @@ from tests.lawful import (
     notify,
     order_at_once,
     overdue,
+    refusal,
     running,
+    stand,
     told,
 )
 
@@ -414,6 +416,54 @@ def test_who_is_not_competent_forwards_at_once_and_tells_the_issuer(law: Countri
     )
     law.arrive()
     assert law.state("de", anew) is State.ASKED
+
+
+@pytest.mark.parametrize(
+    ("kind", "scope"),
+    [
+        (ids.KIND_EVIDENCE_REQUEST, {"data_classes": WHO}),
+        (ids.KIND_TAKEDOWN_NOTICE, {"data_classes": (), "measures": (ids.MEASURE_TAKE_DOWN,)}),
+    ],
+)
+def test_whatever_was_forwarded_is_made_anew_and_cites_what_was(
+    law: Countries, kind: ids.Kind.ValueType, scope: dict[str, Any]
+) -> None:  # Art. 4(9), 14(8)
+    request = ask(law, kind, **scope)
+    fields: dict[str, Any] = {"cites": request, "countersigned_by": (CENTRAL,), **scope}
+    with raises(ErrorCode.OUT_OF_ORDER):
+        law.send(kind, INVESTIGATOR, "de/central-authority-2", **fields)
+    law.send(ids.KIND_FORWARDING, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    anew = law.send(kind, INVESTIGATOR, "de/central-authority-2", **fields)
+    law.arrive()
+    assert (stand(law, request), stand(law, anew)) == (State.FORWARDED, State.ASKED)
+
+
+def test_what_is_made_anew_may_ask_for_more_than_what_was_forwarded(law: Countries) -> None:
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST)
+    law.send(ids.KIND_FORWARDING, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    more: dict[str, Any] = {"data_classes": (*WHO, ids.DATA_CLASS_TRANSACTIONAL), "countersigned_by": (CENTRAL,)}
+    anew = law.send(ids.KIND_EVIDENCE_REQUEST, INVESTIGATOR, "de/central-authority-2", cites=request, **more)
+    law.arrive()
+    assert stand(law, anew) is State.ASKED
+
+
+def test_what_carries_on_another_request_is_not_forwarded_by_whoever_executes_that(law: Countries) -> None:
+    freeze, _ = frozen(law, measures=(*BLOCK, ids.MEASURE_TRANSFER))  # Art. 29(1)
+    evidence, data = ask(law, ids.KIND_EVIDENCE_REQUEST), {"measures": (), "data_classes": WHO}
+    decide(law, evidence, **data)
+    notify(law, evidence, **data)
+    for kind, cites, scope in (
+        (ids.KIND_RESTITUTION_DECISION, freeze, {"measures": (ids.MEASURE_TRANSFER,)}),
+        (ids.KIND_ENFORCEMENT_REQUEST, evidence, {"data_classes": WHO}),  # 2023/1543 Art. 16(1)
+    ):
+        carrying_on = law.send(kind, INVESTIGATOR, THEIR_CENTRAL, cites=cites, countersigned_by=(CENTRAL,), **scope)
+        law.arrive()
+        for recipient in (INVESTIGATOR, "de/central-authority-2"):
+            step: dict[str, Any] = {"kind": ids.KIND_FORWARDING, "sender": THEIR_CENTRAL, "recipient": recipient}
+            assert refusal(law, **step, cites=carrying_on) == (ErrorCode.OUT_OF_ORDER, "cites[0]")
+        assert stand(law, carrying_on) is State.ASKED
 
 
 # Regulation (EU) 2023/1543.
