@@ -74,7 +74,7 @@ class Contact(Referrer, Author):
         return self._draft(ids.KIND_PRESERVATION_REQUEST, request, via, to=to, case_id=case_id, instrument=instrument)
 
     def extend(self, request: Cited, extension: followups.Extension) -> Composed:
-        """Ask for thirty days more, once (2023/1543 Art. 11(1))."""
+        """Ask to have it kept until then, once, and for thirty days more at most (2023/1543 Art. 11(1))."""
         return self._compose(ids.KIND_EXTENSION, extension, request)
 
     def announce_request(self, request: Cited, notice: notices.Notice) -> Composed:

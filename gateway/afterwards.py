@@ -211,9 +211,10 @@ def lapses_not_before_us(rule: ClockRule, header: pb.Header, txn: Transaction) -
         case clocks.CLOCK_RULE_CLARIFICATION:
             began = txn.citing(header, ids.KIND_CLARIFICATION_REQUEST)
         case clocks.CLOCK_RULE_PRESERVATION_EXTENSION:
-            extended = bool(txn.citing(header, ids.KIND_EXTENSION))
+            extended = txn.citing(header, ids.KIND_EXTENSION)
             before_us = lapses_not_before_us(clocks.CLOCK_RULE_PRESERVATION, header, txn) if extended else None
-            return None if before_us is None else before_us + _LEAST[rule]
+            ends_us = [each.in_force_until_us for each in extended if each.HasField("in_force_until_us")]
+            return None if before_us is None else min([before_us + _LEAST[rule], *ends_us])
         case _:
             began = [header]
     return began[0].created_at_us + _LEAST.get(rule, 0) if began else None

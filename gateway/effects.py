@@ -281,10 +281,7 @@ class _Clocks:
         yield Changed(matter, INHERITED, Change.MET)
         for clock in self.register.matters.clocks(above):
             if clock.rule in INHERITED:
-                due_us = clock.due_at_us
-                if self.header.HasField("in_force_until_us"):
-                    due_us = min(due_us, self.header.in_force_until_us)
-                yield started(matter, clock.rule, due_us, self.register.now_us)
+                yield started(matter, clock.rule, self._named(clock.due_at_us), self.register.now_us)
 
     def _applies(self, start: Start, matter: pb.Header) -> bool:
         return (
@@ -308,8 +305,14 @@ class _Clocks:
         else:
             length = self.policy.length(rule)
         due_us = deadlines.due_us(rule, start_us, _acting(rule, matter), length=length, until_us=until_us)
+        if rule in LAPSING:
+            due_us = self._named(due_us)
         rests = rests or (limit.from_receipt and self._leaves())
         return started(matter, rule, due_us, self.register.now_us, rests=rests)
+
+    def _named(self, due_us: int) -> int:
+        """Return when what lapses by then lapses if the envelope names an earlier end."""
+        return min(due_us, self.header.in_force_until_us) if self.header.HasField("in_force_until_us") else due_us
 
     def _leaves(self) -> bool:
         """Whether it has yet to arrive at another node."""

@@ -517,10 +517,14 @@ def _check_open(case: _Case) -> None:
     if not keeps_clocks(about, case.here):
         return
     now_us = case.register.now_us
-    running = case.register.matters.clocks(about)
-    if not any(clock.rule == case.step.needs_open and not is_over(clock, now_us) for clock in running):
+    clocks = case.register.matters.clocks(about)
+    running = [clock for clock in clocks if clock.rule == case.step.needs_open and not is_over(clock, now_us)]
+    if not running:
         law = LIMITS[case.step.needs_open].law if case.step.needs_open else ""
         raise case.out_of_order("its time limit has run out, or never ran", "created_at_us", law)
+    header = case.header
+    if header.HasField("in_force_until_us") and header.in_force_until_us <= running[0].due_at_us:
+        raise case.out_of_order("it does not end before that: withdraw it", "in_force_until_us")
 
 
 def _check_waited(case: _Case) -> None:

@@ -380,8 +380,11 @@ class Judge:
             return
         country = request.header.sender[:2]  # whose papers must follow in time (Reg. 1182/71 Art. 2(1))
         limit = deadlines.due(LAPSES_BY[request.kind], from_micros(request.at_us), country)
-        if any(each.kind == ids.KIND_EXTENSION for each in request.below):
+        extended = next((each.header for each in request.below if each.kind == ids.KIND_EXTENSION), None)
+        if extended is not None:
             limit = deadlines.due(clocks.CLOCK_RULE_PRESERVATION_EXTENSION, limit, country)
+            if extended.HasField("in_force_until_us"):
+                limit = min(limit, from_micros(extended.in_force_until_us))
         confirmed = [each for each in order.below if each.kind == ids.KIND_CONFIRMATION]
         kept_on = any(
             passed_on.key not in self.not_taken and said.at_us < to_micros(limit)

@@ -618,6 +618,53 @@ def test_preservation_is_extended_once_by_30_days(law: Countries) -> None:  # Ar
     assert law.state("ee", request) is law.state("de", request) is State.LAPSED
 
 
+def extended_until(law: Countries, request: ids.EnvelopeRef, until: datetime) -> ids.EnvelopeRef:
+    """Have a preservation extended, with an end; return what says so."""
+    end = {"in_force_until_us": to_micros(until)}
+    said = law.send(ids.KIND_EXTENSION, "ee/contact-point", "de/contact-point", cites=request, **end)
+    law.arrive()
+    return said
+
+
+def test_extended_preservation_lapses_when_whoever_extends_it_says(law: Countries) -> None:  # Art. 11(1)
+    request, order = preserve(law)
+    law.wait(days=50)
+    until = datetime(2026, 5, 20, 12, 0, tzinfo=UTC)
+    extended_until(law, request, until)
+    law.send(ids.KIND_EXTENSION, "de/contact-point", THEIR_EXCHANGE, cites=order, case_id="KEEP-1")
+    rule = measures.CLOCK_RULE_PRESERVATION_EXTENSION
+    assert running(law, request)[rule] == running(law, order)[rule] == until
+    law.wait(seconds=(until - law.now).total_seconds() - 1)
+    assert stand(law, request) is State.ACKNOWLEDGED
+    law.wait(seconds=2)
+    law.arrive()
+    assert law.unheard == []
+    assert (stand(law, request), law.state("de", order)) == (State.LAPSED, State.LAPSED)
+
+
+def test_preservation_is_extended_by_30_days_at_most_whatever_end_is_named(law: Countries) -> None:  # Art. 11(1)
+    request, _ = preserve(law)
+    law.wait(days=50)
+    extended_until(law, request, NOON + timedelta(days=400))
+    end = {measures.CLOCK_RULE_PRESERVATION_EXTENSION: datetime(2026, 6, 3, 21, 0, tzinfo=UTC)}
+    assert running(law, request) == end
+
+
+@pytest.mark.parametrize("earlier", [timedelta(), timedelta(days=1)])
+def test_preservation_is_not_shortened_by_the_name_of_an_extension(law: Countries, earlier: timedelta) -> None:
+    request, _ = preserve(law)
+    due = running(law, request)
+    law.wait(days=50)
+    said = extended_until(law, request, due[measures.CLOCK_RULE_PRESERVATION] - earlier)
+    ((header, said_no),) = law.refused
+    assert (ref_of(header), said_no.code, said_no.field) == (said, ErrorCode.OUT_OF_ORDER, "in_force_until_us")
+    assert running(law, request) == due
+    extended_until(law, request, due[measures.CLOCK_RULE_PRESERVATION] + timedelta(hours=1))
+    law.wait(days=20)
+    law.arrive()
+    assert stand(law, request) is State.LAPSED
+
+
 def test_preservation_is_extended_though_a_question_crosses_with_that(law: Countries) -> None:  # Art. 11(1), 11(5)
     request, _ = preserve(law)
     law.wait(days=58)
