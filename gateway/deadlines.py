@@ -11,6 +11,7 @@ Counting, Regulation (EEC, Euratom) No 1182/71 Art. 3:
    period in working days counts these alone.
 4. A last day that is a public holiday, a Sunday or a Saturday gives way to the next working day (3(4)).
 5. A period of two days or more holds at least two working days (3(5)); one in hours is not in days.
+6. What has rested ends later by as long as it rested, to the instant; 4 moves that end, too.
 What may last so long *at most* is not moved by 4 and 5: that would make it longer than its law allows.
 
 Calendars are those of two libraries and not the machine's, so that two nodes count to one instant from the country's
@@ -374,6 +375,22 @@ def due_us(
     return min(ends)
 
 
+def resumed_us(rule: Rule, due_us: int, country: str) -> int:
+    """Return when a time limit ends that has rested, by (6).
+
+    Args:
+        rule: which.
+        due_us: the end that it had, and as long as it rested; microseconds since 1970.
+        country: as in `due`.
+    """
+    limit = LIMITS[rule]
+    if limit.length is None or limit.length.unit is Unit.HOURS or limit.at_most:
+        return due_us
+    zone = _zone(country.upper())
+    last = from_micros(due_us - 1).astimezone(zone).date()
+    return due_us if _is_worked(last, country) else _end_of(_after_working_days(last, 1, country), zone)
+
+
 def warnings_us(rule: Rule, start_us: int, due_us: int) -> list[int]:
     """Return when to say that it is due soon, in order: only after it began, for a short one would be told at once."""
     return [due_us - before for before in _WARN_US[rule] if due_us - before > start_us]
@@ -394,8 +411,12 @@ def _end_us(rule: Rule, length: Length, quarter: int, country: str) -> int:
         last = local.date() + length.count * _DAY  # (1), (3)
         if not LIMITS[rule].at_most:
             last = _moved(local.date(), last, country)
+    return _end_of(last, zone)
+
+
+def _end_of(day: date, zone: tzinfo) -> int:
     # Where clocks change at midnight: a midnight that comes twice is the first, one that is skipped its instant.
-    return to_micros(datetime.combine(last + _DAY, time(), zone).astimezone(UTC))
+    return to_micros(datetime.combine(day + _DAY, time(), zone).astimezone(UTC))
 
 
 def _moved(before: date, last: date, country: str) -> date:

@@ -106,11 +106,19 @@ class Started(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """Time limits end or rest; empty `rules`: all of the matter."""
+    """Time limits end, rest or run on; empty `rules`: all of the matter.
+
+    Args:
+        matter: that they limit.
+        rules: which.
+        change: what happens to them.
+        later_us: by how much more than they rested those that run on are due later; microseconds.
+    """
 
     matter: Named
     rules: frozenset[ClockRule]
     change: Change
+    later_us: int = 0
 
 
 class Then(NamedTuple):
@@ -271,8 +279,17 @@ class _Clocks:
         if effect.pauses and self.header.outcome in effect.pauses_on:
             changes.append(Changed(matter, effect.pauses, Change.PAUSED))
         if effect.resumes and not self.suspended:
-            changes.append(Changed(matter, effect.resumes, Change.RESUMED))
+            changes += self._resumed(matter, effect.resumes)
         return changes + starts
+
+    def _resumed(self, matter: pb.Header, rules: frozenset[ClockRule]) -> Iterator[Changed]:
+        """Yield that what rests runs on: it is due later by as long as it rested, and on no day that is not worked."""
+        now_us = self.register.now_us
+        for clock in self.register.matters.clocks(matter):
+            if clock.rule in rules and clock.paused_at_us is not None:
+                due_us = clock.due_at_us + max(0, now_us - clock.paused_at_us)
+                later_us = deadlines.resumed_us(clock.rule, due_us, _acting(clock.rule, matter)) - due_us
+                yield Changed(matter, frozenset({clock.rule}), Change.RESUMED, later_us)
 
     def inherited(self, matter: pb.Header, above: pb.Header) -> Iterator[Started | Changed]:
         """Yield the limit of the matter above as this one's: it does not outlive that."""

@@ -71,7 +71,7 @@ def apply(effects: Effects, cause: Named, txn: Transaction) -> None:
             case Changed(change=Change.PAUSED):
                 matters.pause_clocks(clock.matter, clock.rules, cause)
             case Changed(change=Change.RESUMED):
-                matters.resume_clocks(clock.matter, clock.rules, cause)
+                matters.resume_clocks(clock.matter, clock.rules, cause, later_us=clock.later_us)
             case Changed(change=Change.MET):
                 matters.end_clocks(clock.matter, clock.rules, Stage.MET, cause)
             case Changed():

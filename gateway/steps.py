@@ -1540,8 +1540,10 @@ def _limits_asked() -> Mapping[tuple[Kind, Kind], frozenset[int]]:
 
 
 def _looks(effect: Effect) -> bool:
-    """Whether what begins depends on what runs already."""
-    return any(start.again or start.first or LIMITS[start.rule].continues for start in effect.starts)
+    """Whether what begins or runs on depends on what runs already."""
+    return bool(effect.resumes) or any(
+        start.again or start.first or LIMITS[start.rule].continues for start in effect.starts
+    )
 
 
 WAYS_DOWN: Final = _ways_down()

@@ -538,16 +538,18 @@ class MatterRecord(MatterView):
         set_ = "stage = 'paused', paused_at_us = ?"
         self._change("paused", cause, set_, (self.now_us,), ref, rules, which, self.now_us)
 
-    def resume_clocks(self, ref: Named, rules: Collection[ClockRule], cause: Named | None = None) -> None:
-        """Let what rests run again; it is due later by exactly as long as it rested."""
+    def resume_clocks(
+        self, ref: Named, rules: Collection[ClockRule], cause: Named | None = None, *, later_us: int = 0
+    ) -> None:
+        """Let what rests run again; it is due later by exactly as long as it rested, and by so much more."""
         # A clock that was put back meanwhile must not make it due earlier. It is never over at once: it was not when it
         # began to rest, and it has as long to run as it had then.
-        rested = "CASE WHEN ? > paused_at_us THEN ? - paused_at_us ELSE 0 END"
+        rested = "CASE WHEN ? > paused_at_us THEN ? - paused_at_us ELSE 0 END + ?"
         set_ = (
             f"stage = 'running', paused_at_us = NULL, due_at_us = due_at_us + {rested},"
             f" next_at_us = next_at_us + {rested}"
         )
-        self._change("resumed", cause, set_, (self.now_us,) * 4, ref, rules, "stage = 'paused'")
+        self._change("resumed", cause, set_, (self.now_us, self.now_us, later_us) * 2, ref, rules, "stage = 'paused'")
 
     def undo_clocks(self, cause: ids.EnvelopeRef) -> None:
         """Undo what an envelope did last to time limits: what it ended runs again, at once, to the end it had.

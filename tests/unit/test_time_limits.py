@@ -962,6 +962,49 @@ def test_issuer_has_5_days_to_clarify_and_the_duty_to_produce_rests(law: Countri
     assert running(law, request) == {measures.CLOCK_RULE_PRODUCTION: due + timedelta(days=20)}
 
 
+@pytest.mark.parametrize(
+    ("hours", "due"),
+    [
+        (24, datetime(2026, 3, 13, 23, 0, tzinfo=UTC)),  # Friday ends
+        (40, datetime(2026, 3, 16, 23, 0, tzinfo=UTC)),  # Saturday gives way to Monday
+        (72, datetime(2026, 3, 16, 23, 0, tzinfo=UTC)),  # and so does Sunday, when it ends
+        (73, datetime(2026, 3, 16, 0, 0, tzinfo=UTC)),  # to the hour on a day that is worked
+    ],
+)
+def test_duty_to_produce_that_has_rested_ends_on_no_day_that_is_not_worked(
+    law: Countries, hours: int, due: datetime
+) -> None:  # Reg. 1182/71 Art. 3(4)
+    request = ask(law, ids.KIND_EVIDENCE_REQUEST)
+    assert running(law, request)[measures.CLOCK_RULE_PRODUCTION] == datetime(2026, 3, 12, 23, 0, tzinfo=UTC)
+    law.wait(days=1)
+    asked = law.send(ids.KIND_CLARIFICATION_REQUEST, THEIR_CENTRAL, INVESTIGATOR, cites=request)
+    law.arrive()
+    law.wait(hours=hours)
+    law.send(ids.KIND_CLARIFICATION, INVESTIGATOR, THEIR_CENTRAL, cites=asked)
+    law.arrive()
+    assert running(law, request) == {measures.CLOCK_RULE_PRODUCTION: due}
+    law.wait(seconds=(due - law.now).total_seconds() - 1)
+    assert not law.said(OVERDUE, request)
+    law.wait(seconds=1)
+    assert overdue(law, request) == {measures.CLOCK_RULE_PRODUCTION}
+
+
+def test_hours_that_have_rested_end_on_a_saturday_too(law: Countries) -> None:  # Reg. 1182/71 Art. 3(4)
+    request = ask(law, urgency=URGENT)
+    _, decision = decide(law, request, urgency=URGENT)
+    notify(law, request, urgency=URGENT)
+    due = running(law, request)[measures.CLOCK_RULE_URGENT_EXECUTION]
+    suspends: dict[str, Any] = {"outcome": ids.OUTCOME_POSTPONED, "ground": ids.GROUND_REMEDY_INVOKED}
+    filed = law.send(ids.KIND_CLAIM, THEIR_COURT, THEIR_CENTRAL, cites=decision, case_id="DE-1", **suspends)
+    sent = law.send(ids.KIND_CLAIM, THEIR_CENTRAL, INVESTIGATOR, cites=request, **suspends)
+    law.wait(days=3)
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_COURT, THEIR_CENTRAL, cites=filed, case_id="DE-1", outcome=REFUSED)
+    law.send(ids.KIND_CLAIM_DECISION, THEIR_CENTRAL, INVESTIGATOR, cites=sent, outcome=REFUSED)
+    law.arrive()
+    assert due + timedelta(days=3) == datetime(2026, 3, 7, 13, 0, tzinfo=UTC)
+    assert running(law, request)[measures.CLOCK_RULE_URGENT_EXECUTION] == due + timedelta(days=3)
+
+
 def asked_twice(law: Countries) -> ids.EnvelopeRef:
     """Return a request for evidence, granted, of which several questions may be open."""
     request, scope = ask(law, ids.KIND_EVIDENCE_REQUEST), {"measures": (), "data_classes": WHO}
