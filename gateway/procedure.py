@@ -39,6 +39,7 @@ from gateway.rules import (
     ClockRule,
     Kind,
     Named,
+    Rule,
     State,
     Step,
     Way,
@@ -206,7 +207,7 @@ def check(
     Raises:
         Refusal: UNKNOWN_CITATION, OUT_OF_ORDER, NOT_COUNTERSIGNED, NO_LEGAL_BASIS, EXCEEDS_GRANT or NATIONAL_LAW.
     """
-    case = _case(verified, register, here)  # (1)
+    case = _case(verified, register, here, policy)  # (1)
     header, step = case.header, case.step
     also = policy.countersigners(case.rule) if case.from_here else {}
     if also or step.countersigned_by is not None:
@@ -276,7 +277,7 @@ def _wanted(*checks: tuple[object, _Check]) -> tuple[_Check, ...]:
     return tuple(check for wanted, check in checks if wanted)
 
 
-def _case(verified: VerifiedEnvelope, register: Register, here: str) -> _Case:
+def _case(verified: VerifiedEnvelope, register: Register, here: str, policy: Policy) -> _Case:
     header, rules = verified.header, verified.rules
     sender, cites = header.sender, header.cites[:]
     from_here = Address.parse(sender).node == here
@@ -289,9 +290,25 @@ def _case(verified: VerifiedEnvelope, register: Register, here: str) -> _Case:
     if len(chain) > (_MOST_LINKS - _LONGEST if rules[0].kind in REQUESTS else _MOST_LINKS):
         raise Refusal(ErrorCode.OUT_OF_ORDER, f"more than {_MOST_LINKS} envelopes rest on each other", "cites[0]")
     above = tuple([each for each, _ in chain])
+    if len(rules) > 1:
+        rules = _by_policy(rules, header, here, policy)
     rule, step = row_checks.row(header, rules, above)
     matters = tuple([(each, state) for each, state in chain if state is not None])
     return _Case(header, rule, step, above, matters, here, from_here, register)
+
+
+def _by_policy(rules: Sequence[Rule], header: pb.Header, here: str, policy: Policy) -> tuple[Rule, ...]:
+    """Put first by what the country's own law lets it be sent, then by what it wants no more signatures for.
+
+    For whoever has several roles acts in any of them. Both nodes come to the same all the same: what a policy tells
+    apart differs in roles alone.
+    """
+    ours = Address.parse(header.sender).node == here
+
+    def wants_more(rule: Rule) -> tuple[bool, bool]:
+        return policy.refusal(header, rule, here) is not None, ours and bool(policy.countersigners(rule))
+
+    return tuple(sorted(rules, key=wants_more))
 
 
 def _was_party(address: str, cited: pb.Header) -> bool:

@@ -17,11 +17,12 @@ from gateway import timekeeper
 from gateway.clock import from_micros, to_micros
 from gateway.envelope import ref_of
 from gateway.errors import ErrorCode, Refusal
+from gateway.identity import Role
 from gateway.policy import Policy
 from gateway.rules import State
 from gateway.store import fsck
 from tests.errors import raises
-from tests.law import NOON, Countries, countries
+from tests.law import DIRECTORY, NOON, Countries, countries
 from tests.lawful import (
     BLOCK,
     CENTRAL,
@@ -1345,6 +1346,42 @@ def test_country_where_only_a_judge_orders_tells_that_it_holds_what_was_asked_at
     law.send(ids.KIND_EXECUTION_REPORT, "de/fiu", "ee/fiu", cites=request, **report)
     law.arrive()
     assert law.state("ee", request) is State.EXECUTED
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b'provisional = { orders_by = ["fiu"], law = "the FIU orders" }',
+        b'provisional = { orders_by = ["contact-point"], law = "the contact point orders" }',
+        b'countersign = [{ kind = "provisional-order", by = "fiu", law = "the FIU signs it too" }]',
+        b'refuse = [{ kind = "provisional-freeze", direction = "in", from = "contact-point", law = "no" }]',
+        b'refuse = [{ kind = "provisional-freeze", direction = "in", from = "fiu", law = "no" }]',
+    ],
+)
+def test_who_has_two_roles_acts_in_that_which_its_countrys_law_lets_act(tmp_path: Path, words: bytes) -> None:
+    known = DIRECTORY.model_dump()
+    for each in known["participants"]:
+        if str(each["address"]) in {"ee/fiu", "de/fiu"}:
+            each["roles"] = frozenset({Role.FIU, Role.CONTACT_POINT})
+    strict = Policy.load(b'country = "de"\n' + words, "policy.toml")
+    law = countries(tmp_path, DIRECTORY.model_validate(known), de=strict)
+    request = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
+    law.arrive()
+    order = order_at_once(law, request, case_id="A", measures=BLOCK)
+    assert (stand(law, request), law.state("de", order)) == (State.ACKNOWLEDGED, State.ASKED)
+
+
+def test_who_has_two_roles_is_refused_where_its_countrys_law_lets_neither_act(tmp_path: Path) -> None:
+    known = DIRECTORY.model_dump()
+    for each in known["participants"]:
+        if str(each["address"]) == "de/fiu":
+            each["roles"] = frozenset({Role.FIU, Role.CONTACT_POINT})
+    strict = Policy.load(b'country = "de"\nprovisional = { orders_by = [], law = "a judge at once" }', "policy.toml")
+    law = countries(tmp_path, DIRECTORY.model_validate(known), de=strict)
+    request = law.send(ids.KIND_PROVISIONAL_FREEZE, "ee/fiu", "de/fiu", measures=BLOCK)
+    law.arrive()
+    with raises(ErrorCode.NATIONAL_LAW):
+        order_at_once(law, request, case_id="A", measures=BLOCK)
 
 
 def test_freeze_with_an_end_is_raised_to_the_court_and_not_released_by_itself(law: Countries) -> None:
